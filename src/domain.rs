@@ -1,0 +1,27 @@
+//! The pure middle: values and `now` in, values out. No clock, no I/O, no logging; everything that decides is here.
+//!
+//! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
+//! source says (`observation`, `reading`), what it should say (`policy`, `expectation`), the comparison (`evaluate`), what
+//! becomes of it over time (`incident`, `state`, `reconcile`, `status`), and who is told (`route`, `message`).
+
+pub mod address;
+pub mod backoff;
+pub mod catalogue;
+pub mod decide;
+pub mod evaluate;
+pub mod event;
+pub mod expectation;
+pub mod incident;
+pub mod message;
+pub mod name;
+pub mod observation;
+pub mod plan;
+pub mod policy;
+pub mod reading;
+pub mod reconcile;
+pub mod route;
+pub mod schedule;
+pub mod session;
+pub mod setting;
+pub mod state;
+pub mod status;

@@ -1,0 +1,87 @@
+//! The whole decision about one look: reconcile, then route, then remember who was told.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::incident::{Incident, Told};
+use super::message::Message;
+use super::name::Name;
+use super::plan::{Due, SourcePlan};
+use super::reconcile::{SourceLook, reconcile, retire};
+use super::route::{Postmark, route};
+use super::state::{Delta, SourceState};
+
+/// What is to be recorded together: the change of state and the messages about it.
+#[derive(Debug, Default)]
+pub struct Decision {
+    pub delta: Delta,
+    pub messages: Vec<Message>,
+    /// Notices that nobody gets because they matter less than `mail_from`.
+    pub below_severity: u64,
+}
+
+/// How messages are marked: where answers and links lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The right side of Message-IDs.
+    pub domain: String,
+    /// Where the pages are, if they are public.
+    pub public_url: Option<String>,
+}
+
+/// Decides what one look changes and who is told.
+pub fn decide(
+    plan: &SourcePlan,
+    state: &SourceState,
+    look: &SourceLook,
+    due: &Due,
+    sender: &Sender,
+    now: DateTime<Utc>,
+) -> Decision {
+    finish(Some(plan), &plan.name, reconcile(plan, state, look, due, now), sender, now)
+}
+
+/// Decides what becomes of sessions, or of a whole source, that the configuration does not audit any more.
+pub fn decide_retired(
+    source: &Name,
+    plan: Option<&SourcePlan>,
+    state: &SourceState,
+    sender: &Sender,
+    now: DateTime<Utc>,
+) -> Decision {
+    finish(plan, source, retire(plan, state, now), sender, now)
+}
+
+fn finish(plan: Option<&SourcePlan>, source: &Name, mut delta: Delta, sender: &Sender, now: DateTime<Utc>) -> Decision {
+    let mark = Postmark {
+        source,
+        look: delta.record.looks,
+        now,
+        domain: &sender.domain,
+        public_url: sender.public_url.as_deref(),
+    };
+    let routed = route(plan, &delta.notices, mark);
+    remember(&mut delta, &routed.told, now);
+    Decision { delta, messages: routed.messages, below_severity: routed.below_severity }
+}
+
+/// Notes in every copy of an incident that somebody was told of it.
+fn remember(delta: &mut Delta, told: &[(Uuid, Told)], now: DateTime<Utc>) {
+    let mut by_incident: HashMap<Uuid, Vec<&Told>> = HashMap::new();
+    for (incident, told) in told {
+        by_incident.entry(*incident).or_default().push(told);
+    }
+    let note = |incident: &mut Incident| {
+        for told in by_incident.get(&incident.id).into_iter().flatten() {
+            incident.told_at = Some(now);
+            if !incident.told.iter().any(|known| known.to == told.to) {
+                incident.told.push((*told).clone());
+            }
+        }
+    };
+    delta.sessions.values_mut().flat_map(|session| &mut session.incidents).for_each(note);
+    delta.incidents.iter_mut().for_each(note);
+    delta.unreachable.iter_mut().for_each(note);
+}

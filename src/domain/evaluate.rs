@@ -1,0 +1,285 @@
+//! Rules to findings: what a policy says of one observation. Pure, and nothing about the past but the pins.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::expectation::{Compared, Expectation, Surroundings, present};
+use super::observation::{Mapping, Observation};
+use super::policy::Rule;
+use super::reading::{Cell, Kind, Reading, Value, read};
+use super::session::Session;
+use super::setting::{SettingKey, SettingPattern};
+
+/// A value that `unchanged` holds a setting to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub cell: Cell,
+    pub at: DateTime<Utc>,
+}
+
+/// The pins of one session.
+pub type Pins = BTreeMap<SettingKey, Pin>;
+
+/// A rule's verdict on one setting of an observation.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub rule: Arc<Rule>,
+    /// The setting, or the pattern of a group.
+    pub setting: SettingKey,
+    pub verdict: Verdict,
+}
+
+/// The verdicts that a look can come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    Compliant,
+    Drifted {
+        expected: String,
+        found: String,
+    },
+    /// Nobody can tell; never right and never wrong.
+    Unverifiable {
+        reason: String,
+    },
+    NotApplicable,
+}
+
+impl Verdict {
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Compliant => "compliant",
+            Self::Drifted { .. } => "drifted",
+            Self::Unverifiable { .. } => "unverifiable",
+            Self::NotApplicable => "not_applicable",
+        }
+    }
+}
+
+/// What the other sessions of the same answer tell: needed by `unique` and by optional rules.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    /// For each setting under a `unique` rule, how many audited sessions have each value.
+    pub counts: HashMap<SettingKey, HashMap<String, usize>>,
+    /// Every setting that the source has ever returned.
+    pub known: HashSet<SettingKey>,
+}
+
+/// Everything besides the session that a verdict depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    pub mapping: &'a Mapping,
+    pub neighbours: &'a Neighbours,
+    pub pins: &'a Pins,
+    pub now: DateTime<Utc>,
+}
+
+/// All findings of the session's policy on `seen`, in the policy's order.
+pub fn evaluate(session: &Session, seen: &Observation, around: Circumstances<'_>) -> Vec<Finding> {
+    let mut findings = Vec::with_capacity(session.policy.rules.len());
+    for rule in &session.policy.rules {
+        if rule.watches_each() {
+            watch(session, rule, seen, around, &mut findings);
+        } else {
+            let verdict = judge(session, rule, seen, around);
+            findings.push(Finding { rule: Arc::clone(rule), setting: rule.setting.key().clone(), verdict });
+        }
+    }
+    findings
+}
+
+/// All findings where it cannot be told which values are the session's: every rule is unverifiable for the same reason.
+pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
+    let finding = |rule: &Arc<Rule>| Finding {
+        rule: Arc::clone(rule),
+        setting: rule.setting.key().clone(),
+        verdict: Verdict::Unverifiable { reason: reason.to_owned() },
+    };
+    session.policy.rules.iter().map(finding).collect()
+}
+
+/// The settings of `seen` that the session's `unchanged` rules watch.
+pub fn watched<'a>(session: &'a Session, seen: &'a Observation) -> impl Iterator<Item = (&'a SettingKey, &'a Cell)> {
+    seen.iter().filter(|(setting, _)| {
+        session.policy.rules.iter().any(|rule| match (&rule.expect, &rule.setting) {
+            (Expectation::Unchanged, SettingPattern::One(key)) => key == *setting,
+            (Expectation::Unchanged, SettingPattern::Many(_)) => in_scope(session, rule, setting),
+            _ => false,
+        })
+    })
+}
+
+/// Whether `rule`, which watches a pattern, is the one that answers for `setting`: no other rule covers it and it is not ignored.
+pub fn in_scope(session: &Session, rule: &Rule, setting: &SettingKey) -> bool {
+    let covered = |other: &Arc<Rule>| other.id != rule.id && !other.watches_each() && other.setting.matches(setting);
+    rule.setting.matches(setting)
+        && !rule.ignore.iter().any(|ignored| ignored.matches(setting))
+        && !session.policy.rules.iter().any(covered)
+}
+
+fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
+    rule.expect.kind().unwrap_or_else(|| mapping.kind(setting))
+}
+
+fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstances<'_>) -> Verdict {
+    let setting = rule.setting.key();
+    if let (SettingPattern::Many(_), Expectation::AllTicked { count }) = (&rule.setting, &rule.expect) {
+        return judge_group(session, rule, *count, seen, around);
+    }
+    let Some(cell) = seen.cell(setting) else {
+        return missing(rule, around);
+    };
+    let surroundings = Surroundings { params: &session.params, zone: session.zone(), now: around.now };
+    let kind = kind_for(rule, setting, around.mapping);
+    match &rule.expect {
+        Expectation::Unchanged => judge_pinned(session, setting, cell, kind, around),
+        Expectation::Unique => judge_unique(session, setting, cell, kind, around),
+        expect => match expect.compare(cell, kind, surroundings) {
+            Compared::Met => Verdict::Compliant,
+            Compared::Unmet { found } => {
+                Verdict::Drifted { expected: expect.describe(&session.params).into_owned(), found }
+            }
+            Compared::Unclear(reason) => Verdict::Unverifiable { reason },
+        },
+    }
+}
+
+/// An optional rule does not apply until the source has once returned the setting.
+fn missing(rule: &Rule, around: Circumstances<'_>) -> Verdict {
+    let known = around.neighbours.known.iter().any(|setting| rule.setting.matches(setting));
+    if rule.optional && !known {
+        return Verdict::NotApplicable;
+    }
+    Verdict::Unverifiable { reason: "the source did not return it".to_owned() }
+}
+
+fn judge_group(session: &Session, rule: &Rule, count: usize, seen: &Observation, around: Circumstances<'_>) -> Verdict {
+    let (mut ticked, mut unticked, mut unclear) = (0, Vec::new(), Vec::new());
+    for (setting, cell) in seen.iter().filter(|(setting, _)| rule.setting.matches(setting)) {
+        match read(cell, Kind::Flag, session.zone()) {
+            Reading::Value(Value::Flag(true)) => ticked += 1,
+            Reading::Value(_) => unticked.push(setting.as_str()),
+            Reading::Unreadable(reason) => unclear.push(format!("{setting}: {reason}")),
+            Reading::Missing => {}
+        }
+    }
+    if !unticked.is_empty() {
+        let expected = rule.expect.describe(&session.params).into_owned();
+        unticked.sort_unstable();
+        return Verdict::Drifted { expected, found: format!("unticked: {}", unticked.join(", ")) };
+    }
+    if !unclear.is_empty() {
+        return Verdict::Unverifiable { reason: unclear.join("; ") };
+    }
+    if ticked == 0 {
+        return missing(rule, around);
+    }
+    if ticked < count {
+        let reason = format!("the source returned {ticked} of the {count} options that must be ticked");
+        return Verdict::Unverifiable { reason };
+    }
+    Verdict::Compliant
+}
+
+fn judge_pinned(
+    session: &Session,
+    setting: &SettingKey,
+    cell: &Cell,
+    kind: Kind,
+    around: Circumstances<'_>,
+) -> Verdict {
+    let value = match read(cell, kind, session.zone()) {
+        Reading::Value(value) => value,
+        Reading::Unreadable(reason) => return Verdict::Unverifiable { reason },
+        Reading::Missing => return Verdict::Unverifiable { reason: "the source did not return it".to_owned() },
+    };
+    let Some(pin) = around.pins.get(setting) else {
+        return Verdict::Compliant;
+    };
+    match read(&pin.cell, kind, session.zone()) {
+        Reading::Value(pinned) if pinned.same(&value) => Verdict::Compliant,
+        Reading::Value(pinned) => Verdict::Drifted { expected: pinned.to_string(), found: value.to_string() },
+        Reading::Unreadable(_) | Reading::Missing => {
+            Verdict::Unverifiable { reason: "the value that was pinned cannot be read any more".to_owned() }
+        }
+    }
+}
+
+fn judge_unique(
+    session: &Session,
+    setting: &SettingKey,
+    cell: &Cell,
+    kind: Kind,
+    around: Circumstances<'_>,
+) -> Verdict {
+    match read(cell, kind, session.zone()) {
+        Reading::Value(value) if !present(&value) => Verdict::Compliant,
+        Reading::Value(value) => {
+            let shared = around.neighbours.counts.get(setting).and_then(|counts| counts.get(&unique_key(&value)));
+            if shared.is_some_and(|count| *count > 1) {
+                let expected = Expectation::Unique.describe(&session.params).into_owned();
+                return Verdict::Drifted { expected, found: value.to_string() };
+            }
+            Verdict::Compliant
+        }
+        Reading::Unreadable(reason) => Verdict::Unverifiable { reason },
+        Reading::Missing => Verdict::Unverifiable { reason: "the source did not return it".to_owned() },
+    }
+}
+
+/// Equal for values that are [`Value::same`].
+fn unique_key(value: &Value<'_>) -> String {
+    match value {
+        Value::Choice(text) | Value::Addresses(text) => text.to_lowercase(),
+        other => other.to_string(),
+    }
+}
+
+/// One finding for each watched setting that differs or cannot be told; one that all is unchanged, where none does.
+fn watch(
+    session: &Session,
+    rule: &Arc<Rule>,
+    seen: &Observation,
+    around: Circumstances<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    let before = findings.len();
+    let mut push = |setting: &SettingKey, verdict| {
+        findings.push(Finding { rule: Arc::clone(rule), setting: setting.clone(), verdict });
+    };
+    for (setting, cell) in seen.iter().filter(|(setting, _)| in_scope(session, rule, setting)) {
+        let kind = kind_for(rule, setting, around.mapping);
+        match judge_pinned(session, setting, cell, kind, around) {
+            Verdict::Compliant => {}
+            verdict => push(setting, verdict),
+        }
+    }
+    for setting in around.pins.keys().filter(|s| seen.cell(s).is_none() && in_scope(session, rule, s)) {
+        push(setting, Verdict::Unverifiable { reason: "the source does not return it any more".to_owned() });
+    }
+    if findings.len() == before {
+        let verdict = Verdict::Compliant;
+        findings.push(Finding { rule: Arc::clone(rule), setting: rule.setting.key().clone(), verdict });
+    }
+}
+
+/// Counts the values under `unique` rules over all audited sessions that were seen.
+pub fn count_values<'a>(
+    seen: impl Iterator<Item = (&'a Session, &'a Observation)>,
+    mapping: &Mapping,
+) -> HashMap<SettingKey, HashMap<String, usize>> {
+    let mut counts: HashMap<SettingKey, HashMap<String, usize>> = HashMap::new();
+    for (session, observation) in seen {
+        for rule in session.policy.rules.iter().filter(|rule| matches!(rule.expect, Expectation::Unique)) {
+            let setting = rule.setting.key();
+            let reading = observation.reading(setting, kind_for(rule, setting, mapping), session.zone());
+            if let Reading::Value(value) = reading {
+                *counts.entry(setting.clone()).or_default().entry(unique_key(&value)).or_default() += 1;
+            }
+        }
+    }
+    counts
+}

@@ -1,0 +1,84 @@
+//! Something that happened, kept until retention.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::incident::{End, IncidentKind, Thing};
+use super::policy::Severity;
+use super::session::SessionId;
+use super::setting::SettingKey;
+
+/// One event of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub at: DateTime<Utc>,
+    /// `None` for what concerns the whole source.
+    pub session: Option<SessionId>,
+    pub what: Happening,
+}
+
+/// Everything that can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Happening {
+    Opened {
+        incident: Uuid,
+        thing: Thing,
+        severity: Severity,
+        expected: String,
+        found: String,
+        reason: String,
+    },
+    Updated {
+        incident: Uuid,
+        thing: Thing,
+        before: String,
+        found: String,
+    },
+    Ended {
+        incident: Uuid,
+        thing: Thing,
+        severity: Severity,
+        end: End,
+        found: String,
+    },
+    /// The value of a setting is another one than at the last look; `None` where the source did not return it.
+    SettingChanged {
+        setting: SettingKey,
+        before: Option<String>,
+        after: Option<String>,
+    },
+    /// A setting that came later was pinned as it was found.
+    Pinned {
+        setting: SettingKey,
+        value: String,
+    },
+    /// A session that nobody audits has appeared.
+    SessionFound {
+        id: SessionId,
+        name: Option<String>,
+    },
+    /// The configuration does not audit the session any more.
+    SessionRetired {
+        id: SessionId,
+    },
+}
+
+impl Happening {
+    /// The kind and severity of an incident that opened.
+    pub fn opened(&self) -> Option<(IncidentKind, Severity)> {
+        match self {
+            Self::Opened { thing, severity, .. } => Some((thing.kind(), *severity)),
+            _ => None,
+        }
+    }
+
+    /// The kind and severity of an incident that ended.
+    pub fn ended(&self) -> Option<(IncidentKind, Severity)> {
+        match self {
+            Self::Ended { thing, severity, .. } => Some((thing.kind(), *severity)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Something that is wrong until it is over. One state machine for drift, missing, unverifiable and unreachable.
+//!
+//! ```text
+//!            bad look                confirmed                 good looks
+//!   (none) ----------> Suspected ---------------> Open ------------------------> Ended
+//!                         | good look               ^ | bad look, found changed: updated
+//!                         v                         +-+
+//!                       (none)
+//! ```
+//! Drift and missing are confirmed by `confirm_looks` in a row and end after `resolve_looks`. Unverifiable and unreachable
+//! open at the first failed look and end at the first good one; only their mail waits. Looks that could not see move nothing.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::address::Address;
+use super::name::Name;
+use super::policy::Severity;
+use super::session::SessionId;
+use super::setting::SettingKey;
+
+/// What kind of thing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IncidentKind {
+    Drift,
+    Missing,
+    Unverifiable,
+    Unreachable,
+}
+
+impl IncidentKind {
+    pub const ALL: [Self; 4] = [Self::Drift, Self::Missing, Self::Unverifiable, Self::Unreachable];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Drift => "drift",
+            Self::Missing => "missing",
+            Self::Unverifiable => "unverifiable",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What an incident is about, within one source. At most one incident is open for a thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Thing {
+    Drift { session: SessionId, rule: Name, setting: SettingKey },
+    Missing { session: SessionId },
+    Unverifiable { session: SessionId },
+    Unreachable,
+}
+
+impl Thing {
+    pub fn kind(&self) -> IncidentKind {
+        match self {
+            Self::Drift { .. } => IncidentKind::Drift,
+            Self::Missing { .. } => IncidentKind::Missing,
+            Self::Unverifiable { .. } => IncidentKind::Unverifiable,
+            Self::Unreachable => IncidentKind::Unreachable,
+        }
+    }
+
+    /// `None` for what concerns the whole source.
+    pub fn session(&self) -> Option<&SessionId> {
+        match self {
+            Self::Drift { session, .. } | Self::Missing { session } | Self::Unverifiable { session } => Some(session),
+            Self::Unreachable => None,
+        }
+    }
+
+    /// The rule and setting of a drift.
+    pub fn rule(&self) -> Option<(&Name, &SettingKey)> {
+        match self {
+            Self::Drift { rule, setting, .. } => Some((rule, setting)),
+            _ => None,
+        }
+    }
+}
+
+/// Where an incident stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "lowercase")]
+pub enum Phase {
+    /// Seen wrong `bad` times in a row, not yet often enough to be said.
+    Suspected {
+        bad: u32,
+    },
+    /// `good` looks in a row have found it right again.
+    Open {
+        since: DateTime<Utc>,
+        good: u32,
+    },
+    Ended {
+        at: DateTime<Utc>,
+        end: End,
+    },
+}
+
+/// Why an incident is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The value is right again, and it is another one than was found.
+    Repaired,
+    /// The value is as it was; what is expected of it changed.
+    BaselineChanged,
+    /// The configuration does not audit the session any more.
+    NoLongerAudited,
+    /// What could not be seen can be seen again.
+    VisibleAgain,
+    /// It was right again before it was confirmed; nobody was told.
+    Unconfirmed,
+}
+
+/// When it went wrong: after `last_good`, and not later than `first_bad`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The last look that found it right; `None` where it was wrong when first looked at.
+    pub last_good: Option<DateTime<Utc>>,
+    pub first_bad: DateTime<Utc>,
+}
+
+/// What is wrong, in words, as of the last bad look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// The session's name for people.
+    pub name: Option<String>,
+    /// What OrderWise calls the setting.
+    pub label: String,
+    pub expected: String,
+    pub found: String,
+    /// Why it cannot be seen: of unverifiable and unreachable.
+    pub reason: String,
+    /// Each setting that cannot be read, with the reason: of unverifiable.
+    pub unread: Vec<Unread>,
+    pub why: String,
+    pub fix: String,
+    pub stops_orders: bool,
+    /// For an alert about the notification address: the address that should be there, told as well.
+    pub expected_address: Option<Address>,
+}
+
+/// A setting that a rule needs and nobody can read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    pub rule: Name,
+    pub setting: SettingKey,
+    pub label: String,
+    pub reason: String,
+}
+
+/// The message that told somebody of an incident first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub to: Address,
+    pub message_id: String,
+    pub subject: String,
+}
+
+/// Something that is wrong until it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Stable over restarts and edits; a version 5 UUID of the source, the thing and the look that found it.
+    pub id: Uuid,
+    pub thing: Thing,
+    pub severity: Severity,
+    pub phase: Phase,
+    pub window: Window,
+    pub facts: Facts,
+    /// Who was told first by which message.
+    pub told: Vec<Told>,
+    /// When anybody was last told of it.
+    pub told_at: Option<DateTime<Utc>>,
+}
+
+impl Incident {
+    /// A new incident, found by the `look`th look at `source`.
+    pub fn found(source: &Name, look: u64, thing: Thing, severity: Severity, window: Window, facts: Facts) -> Self {
+        let name = format!("driftwise incident\n{source}\n{look}\n{}", thing_name(&thing));
+        Self {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            thing,
+            severity,
+            phase: Phase::Suspected { bad: 0 },
+            window,
+            facts,
+            told: Vec::new(),
+            told_at: None,
+        }
+    }
+
+    pub fn kind(&self) -> IncidentKind {
+        self.thing.kind()
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Since when it is open.
+    pub fn open_since(&self) -> Option<DateTime<Utc>> {
+        match self.phase {
+            Phase::Open { since, .. } => Some(since),
+            _ => None,
+        }
+    }
+}
+
+fn thing_name(thing: &Thing) -> String {
+    let kind = thing.kind().label();
+    let session = thing.session().map_or("", SessionId::as_str);
+    let (rule, setting) = thing.rule().map_or(("", ""), |(rule, setting)| (rule.as_str(), setting.folded()));
+    format!("{kind}\n{session}\n{rule}\n{setting}")
+}

@@ -1,0 +1,277 @@
+//! From an answer to observations: which rows are which sessions, and which columns are which settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::reading::{Cell, Kind, Reading, read};
+use super::session::SessionId;
+use super::setting::SettingKey;
+use super::{catalogue, reading};
+
+/// What a source answered, as it came: rows of named cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub rows: Vec<Row>,
+}
+
+/// One row. Rows of the same shape share their columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub columns: Arc<[Box<str>]>,
+    /// One for each column, in its order.
+    pub cells: Vec<Cell>,
+}
+
+/// How the columns of a source become settings.
+#[derive(Debug, Clone, Default)]
+pub struct Mapping {
+    pub session_id_column: String,
+    /// Setting to column, where their names differ.
+    pub columns: Vec<(SettingKey, String)>,
+    /// Setting to what the source's words mean.
+    pub values: HashMap<SettingKey, HashMap<String, String>>,
+    /// Setting to kind, where the catalogue does not know it or is wrong.
+    pub kinds: HashMap<SettingKey, Kind>,
+}
+
+impl Mapping {
+    pub fn kind(&self, setting: &SettingKey) -> Kind {
+        self.kinds.get(setting).copied().unwrap_or_else(|| catalogue::kind(setting))
+    }
+
+    /// A column that bears the name of a setting which is mapped to another column is kept under `column:NAME`.
+    fn setting(&self, column: &str) -> SettingKey {
+        let key = SettingKey::new(column);
+        if let Some((setting, _)) = self.columns.iter().find(|(_, name)| SettingKey::new(name) == key) {
+            return setting.clone();
+        }
+        let taken = self.columns.iter().any(|(setting, _)| *setting == key);
+        if taken { SettingKey::new(&format!("column:{column}")) } else { key }
+    }
+
+    fn mean(&self, setting: &SettingKey, cell: &Cell) -> Cell {
+        let meaning = self.values.get(setting).zip(cell.as_text()).and_then(|(values, text)| values.get(text));
+        meaning.map_or_else(|| cell.clone(), |text| Cell::text(text.as_str()))
+    }
+}
+
+/// The settings that observations of one shape hold, in the order of their cells. Shared by all of them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shape {
+    settings: Vec<SettingKey>,
+    index: HashMap<SettingKey, usize>,
+}
+
+impl Shape {
+    pub fn new(settings: Vec<SettingKey>) -> Self {
+        let index = settings.iter().cloned().enumerate().map(|(at, key)| (key, at)).collect();
+        Self { settings, index }
+    }
+
+    pub fn settings(&self) -> &[SettingKey] {
+        &self.settings
+    }
+}
+
+/// All cells of one session at one look.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// When the session was first seen like this.
+    pub at: DateTime<Utc>,
+    pub shape: Arc<Shape>,
+    pub cells: Vec<Cell>,
+}
+
+impl Observation {
+    pub fn cell(&self, setting: &SettingKey) -> Option<&Cell> {
+        self.shape.index.get(setting).map(|at| &self.cells[*at])
+    }
+
+    pub fn reading(&self, setting: &SettingKey, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
+        self.cell(setting).map_or(Reading::Missing, |cell| read(cell, kind, zone))
+    }
+
+    /// The settings with their cells.
+    pub fn iter(&self) -> impl Iterator<Item = (&SettingKey, &Cell)> {
+        self.shape.settings.iter().zip(&self.cells)
+    }
+
+    /// Whether both hold the same, whenever it was seen.
+    pub fn same(&self, other: &Self) -> bool {
+        (Arc::ptr_eq(&self.shape, &other.shape) || self.shape.settings == other.shape.settings)
+            && self.cells == other.cells
+    }
+
+    /// The name that the source returns for the session, where it returns one.
+    pub fn name(&self) -> Option<String> {
+        let name = self.cell(&SettingKey::new("name"))?.as_text()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+}
+
+/// What one look says of one session.
+#[derive(Debug, Clone)]
+pub enum Look {
+    Seen(Arc<Observation>),
+    /// Others have a row, it has none.
+    Missing,
+    /// It cannot be told which row is the session's; the reason says why.
+    Ambiguous(String),
+}
+
+/// All sessions of one answer.
+#[derive(Debug, Default)]
+pub struct Sighting {
+    sessions: HashMap<SessionId, Rows>,
+    /// Rows whose session ID cannot be read.
+    unidentified: usize,
+    /// Every setting that any row has.
+    pub settings: Vec<SettingKey>,
+}
+
+#[derive(Debug)]
+enum Rows {
+    One(Arc<Observation>),
+    Several(usize),
+}
+
+/// Why an answer cannot be divided into sessions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SightingError {
+    #[error("it returned no sessions")]
+    Empty,
+    #[error("its rows have no column {wanted}; the columns are {columns}")]
+    NoIdColumn { wanted: String, columns: String },
+}
+
+impl Sighting {
+    /// Reads an answer: finds each row's session and names its cells by setting.
+    pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+        if answer.rows.is_empty() {
+            return Err(SightingError::Empty);
+        }
+        let mut sighting = Self::default();
+        let mut plans: Vec<(&Arc<[Box<str>]>, Plan)> = Vec::new();
+        let mut identified = false;
+        for row in &answer.rows {
+            let known = plans.iter().position(|(columns, _)| Arc::ptr_eq(columns, &row.columns));
+            let at = known.unwrap_or_else(|| {
+                plans.push((&row.columns, Plan::new(&row.columns, mapping)));
+                plans.len() - 1
+            });
+            let plan = &plans[at].1;
+            identified |= plan.id.is_some();
+            sighting.add(plan, row, mapping, now);
+        }
+        if !identified {
+            return Err(no_id_column(answer, mapping));
+        }
+        let mut settings = plans.into_iter().flat_map(|(_, plan)| plan.shape.settings.clone()).collect::<Vec<_>>();
+        settings.sort();
+        settings.dedup();
+        sighting.settings = settings;
+        Ok(sighting)
+    }
+
+    fn add(&mut self, plan: &Plan, row: &Row, mapping: &Mapping, now: DateTime<Utc>) {
+        let id = plan.id.and_then(|at| SessionId::parse(row.cells[at].as_text()?).ok());
+        let Some(id) = id else {
+            self.unidentified += 1;
+            return;
+        };
+        match self.sessions.get_mut(&id) {
+            Some(Rows::Several(count)) => *count += 1,
+            Some(rows @ Rows::One(_)) => *rows = Rows::Several(2),
+            None => {
+                let observation =
+                    Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(row, mapping) };
+                self.sessions.insert(id, Rows::One(Arc::new(observation)));
+            }
+        }
+    }
+
+    /// What the answer says of one session.
+    pub fn look(&self, id: &SessionId) -> Look {
+        match self.sessions.get(id) {
+            Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
+            Some(Rows::Several(count)) => Look::Ambiguous(format!("the source returned {count} rows for this session")),
+            None if self.unidentified > 0 => Look::Ambiguous(format!(
+                "the source returned no row with this ID, and {} whose ID cannot be read",
+                if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) }
+            )),
+            None => Look::Missing,
+        }
+    }
+
+    /// The ids of all rows, in order.
+    pub fn ids(&self) -> Vec<&SessionId> {
+        let mut ids = self.sessions.keys().collect::<Vec<_>>();
+        ids.sort_by(|a, b| natural(a).cmp(&natural(b)));
+        ids
+    }
+}
+
+/// Integers by size, before everything else.
+fn natural(id: &SessionId) -> (bool, i128, &str) {
+    let number = id.as_str().parse::<i128>().ok();
+    (number.is_none(), number.unwrap_or_default(), id.as_str())
+}
+
+fn no_id_column(answer: &Answer, mapping: &Mapping) -> SightingError {
+    const SHOWN: usize = 20;
+    let columns = &answer.rows[0].columns;
+    let mut shown = columns.iter().take(SHOWN).map(|c| reading::quote(c)).collect::<Vec<_>>().join(", ");
+    if columns.len() > SHOWN {
+        shown.push_str(", …");
+    }
+    if shown.is_empty() {
+        shown.push_str("none");
+    }
+    SightingError::NoIdColumn { wanted: mapping.session_id_column.clone(), columns: shown }
+}
+
+/// How the rows of one shape are read, worked out once.
+struct Plan {
+    id: Option<usize>,
+    shape: Arc<Shape>,
+    /// For each setting, the place of its column, or none where several columns claim it.
+    places: Vec<Option<usize>>,
+    /// For each setting, whether the source's words have meanings.
+    meanings: bool,
+}
+
+impl Plan {
+    fn new(columns: &[Box<str>], mapping: &Mapping) -> Self {
+        let id_column = SettingKey::new(&mapping.session_id_column);
+        let is_id = |column: &str| SettingKey::new(column) == id_column;
+        let ids = columns.iter().enumerate().filter(|(_, c)| is_id(c)).map(|(at, _)| at).collect::<Vec<_>>();
+        let mut settings: Vec<SettingKey> = Vec::new();
+        let mut places: Vec<Option<usize>> = Vec::new();
+        let mut seen: HashMap<SettingKey, usize> = HashMap::new();
+        for (at, column) in columns.iter().enumerate().filter(|(_, c)| !is_id(c)) {
+            let setting = mapping.setting(column);
+            match seen.get(&setting) {
+                Some(known) => places[*known] = None,
+                None => {
+                    seen.insert(setting.clone(), settings.len());
+                    settings.push(setting);
+                    places.push(Some(at));
+                }
+            }
+        }
+        // An id that came twice identifies nothing.
+        let id = if ids.len() == 1 { Some(ids[0]) } else { None };
+        Self { id, shape: Arc::new(Shape::new(settings)), places, meanings: !mapping.values.is_empty() }
+    }
+
+    fn cells(&self, row: &Row, mapping: &Mapping) -> Vec<Cell> {
+        let cell = |(setting, place): (&SettingKey, &Option<usize>)| match place {
+            None => Cell::Repeated,
+            Some(at) if self.meanings => mapping.mean(setting, &row.cells[*at]),
+            Some(at) => row.cells[*at].clone(),
+        };
+        self.shape.settings.iter().zip(&self.places).map(cell).collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! Baselines: what a policy demands of a session, rule by rule.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::expectation::Expectation;
+use super::name::Name;
+use super::setting::SettingPattern;
+
+/// How much a drift matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// A named set of rules, complete: whatever it extends is already in it.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub name: Name,
+    pub rules: Vec<Arc<Rule>>,
+}
+
+/// One demand of a policy. Its id is stable; its words may be edited at any time.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub id: Name,
+    pub setting: SettingPattern,
+    pub expect: Expectation,
+    pub severity: Severity,
+    /// What goes wrong without it, in words for the reader of a mail; empty where nobody said.
+    pub why: String,
+    /// The way to put it right; empty where the catalogue's place of the setting says enough.
+    pub fix: String,
+    /// Not applicable while the source has never returned the setting.
+    pub optional: bool,
+    /// Drift from it stops orders, which can be recovered for 7 days only.
+    pub stops_orders: bool,
+    /// Settings that change by themselves; only with `unchanged` over a pattern.
+    pub ignore: Vec<SettingPattern>,
+}
+
+impl Rule {
+    /// Whether the rule watches all settings of a pattern one by one, rather than a setting or a group as a whole.
+    pub fn watches_each(&self) -> bool {
+        matches!((&self.setting, &self.expect), (SettingPattern::Many(_), Expectation::Unchanged))
+    }
+}

@@ -1,0 +1,235 @@
+//! What one look made of a raw value: a typed value, missing, or unreadable with the reason.
+//!
+//! How OrderWise sends a bit or a schedule is not documented, so every spelling that was seen is understood and every
+//! other one is unreadable, with the spelling in the reason. Guessing would turn into false alarms or false comfort.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub mod addresses;
+pub mod flag;
+pub mod interval;
+pub mod time;
+
+/// A raw value as a source sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cell {
+    #[serde(rename = "null")]
+    Null,
+    #[serde(rename = "b")]
+    Flag(bool),
+    /// A number, digit for digit as it was sent: nothing is lost beyond 64 bits.
+    #[serde(rename = "n")]
+    Number(Box<str>),
+    #[serde(rename = "t")]
+    Text(Box<str>),
+    /// An object or array, as JSON.
+    #[serde(rename = "j")]
+    Nested(Box<str>),
+    /// The column came more than once in the row, so none of its values can be trusted.
+    #[serde(rename = "repeated")]
+    Repeated,
+}
+
+impl Cell {
+    pub fn text(text: impl Into<Box<str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The value as text without stray spaces; `None` for null and for a repeated column.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Null | Self::Repeated => None,
+            Self::Flag(true) => Some("true"),
+            Self::Flag(false) => Some("false"),
+            Self::Number(text) | Self::Text(text) | Self::Nested(text) => Some(trim(text)),
+        }
+    }
+}
+
+/// Stray spaces: white space, and the NUL and no-break space with which databases pad.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
+}
+
+/// How the value of a setting is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Text,
+    /// Text that is compared without regard to case.
+    Choice,
+    Flag,
+    Interval,
+    Addresses,
+    Time,
+}
+
+impl Kind {
+    /// Every kind with its name in the configuration.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("text", Self::Text),
+        ("choice", Self::Choice),
+        ("flag", Self::Flag),
+        ("interval", Self::Interval),
+        ("addresses", Self::Addresses),
+        ("time", Self::Time),
+    ];
+}
+
+/// A value that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
+    Choice(Cow<'a, str>),
+    Flag(bool),
+    /// In seconds.
+    Interval(u64),
+    /// As written; split by [`addresses::split`].
+    Addresses(Cow<'a, str>),
+    Time(DateTime<Utc>),
+}
+
+impl Value<'_> {
+    /// Whether both say the same: text by letter, choices and addresses without regard to case, addresses in any order.
+    pub fn same(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Choice(a), Value::Choice(b)) => same_ignoring_case(a, b),
+            (Value::Addresses(a), Value::Addresses(b)) => addresses::same(a, b),
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// Equality without regard to case, beyond ASCII too.
+pub fn same_ignoring_case(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) if text.is_empty() => {
+                f.write_str("(empty)")
+            }
+            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) => f.write_str(text),
+            Value::Flag(true) => f.write_str("ticked"),
+            Value::Flag(false) => f.write_str("unticked"),
+            Value::Interval(seconds) => f.write_str(&interval::every(*seconds)),
+            Value::Time(at) => write!(f, "{}", at.format("%Y-%m-%d %H:%M UTC")),
+        }
+    }
+}
+
+/// What one look made of one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<'a> {
+    Value(Value<'a>),
+    /// The source did not return the setting.
+    Missing,
+    /// It returned something that is not understood; the reason says what.
+    Unreadable(String),
+}
+
+/// Understands `cell` as `kind`. `zone` is where times without a zone of their own were written.
+pub fn read(cell: &Cell, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
+    if *cell == Cell::Repeated {
+        return Reading::Unreadable("the column came more than once in the row".to_owned());
+    }
+    let text = cell.as_text();
+    match kind {
+        Kind::Text => Reading::Value(Value::Text(Cow::Borrowed(text.unwrap_or_default()))),
+        Kind::Choice => Reading::Value(Value::Choice(Cow::Borrowed(text.unwrap_or_default()))),
+        Kind::Addresses => Reading::Value(Value::Addresses(Cow::Borrowed(text.unwrap_or_default()))),
+        Kind::Flag => strict(text, flag::parse(text).map(Value::Flag), "a tick-box value such as true or 0"),
+        Kind::Interval => {
+            strict(text, interval::parse(text).map(Value::Interval), "an interval such as 5 or Every 5 minutes")
+        }
+        Kind::Time => {
+            strict(text, time::parse(text, zone).map(Value::Time), "a date and time such as 2026-01-31 14:05")
+        }
+    }
+}
+
+fn strict<'a>(text: Option<&str>, parsed: Option<Value<'a>>, wanted: &str) -> Reading<'a> {
+    match (parsed, text) {
+        (Some(value), _) => Reading::Value(value),
+        (None, None) => Reading::Unreadable(format!("the source returned null, which is not {wanted}")),
+        (None, Some("")) => Reading::Unreadable(format!("the source returned an empty value, which is not {wanted}")),
+        (None, Some(text)) => {
+            Reading::Unreadable(format!("the source returned {}, which is not {wanted}", quote(text)))
+        }
+    }
+}
+
+/// Longest piece of an outside text that is quoted in a reason, in characters.
+const QUOTED: usize = 60;
+
+/// An outside text for a reason: cut to a readable length, with control and direction marks made visible.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for (at, c) in text.chars().enumerate() {
+        if at == QUOTED {
+            quoted.push('…');
+            break;
+        }
+        quoted.push(if is_invisible(c) { '\u{FFFD}' } else { c });
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Control characters and marks that change the direction or hide text: never shown as they are.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{061C}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_utc(cell: &Cell, kind: Kind) -> Reading<'_> {
+        read(cell, kind, chrono_tz::UTC)
+    }
+
+    #[test]
+    fn null_is_an_empty_text_and_an_unreadable_flag_or_interval() {
+        for kind in [Kind::Text, Kind::Choice, Kind::Addresses] {
+            assert!(matches!(read_utc(&Cell::Null, kind), Reading::Value(v) if v.to_string() == "(empty)"));
+        }
+        for kind in [Kind::Flag, Kind::Interval, Kind::Time] {
+            for (cell, word) in [(Cell::Null, "null"), (Cell::text("  "), "empty"), (Cell::text("perhaps"), "perhaps")]
+            {
+                let Reading::Unreadable(reason) = read_utc(&cell, kind) else { panic!("{cell:?} as {kind:?}") };
+                assert!(reason.contains(word), "{reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_loses_stray_spaces_and_keeps_its_case() {
+        let cell = Cell::text("VP255R \0");
+        assert_eq!(read_utc(&cell, Kind::Text), Reading::Value(Value::Text("VP255R".into())));
+        let (a, b) = (Value::Choice("Web Service".into()), Value::Choice("WEB service".into()));
+        assert!(a.same(&b));
+        assert!(!Value::Text("a".into()).same(&Value::Text("A".into())));
+    }
+
+    #[test]
+    fn a_repeated_column_is_unreadable_as_any_kind() {
+        for (_, kind) in Kind::ALL {
+            assert!(matches!(read_utc(&Cell::Repeated, kind), Reading::Unreadable(_)));
+        }
+    }
+
+    #[test]
+    fn a_quoted_text_is_short_and_shows_its_marks() {
+        let quoted = quote(&format!("a\u{202E}b\n{}", "x".repeat(500)));
+        assert!(quoted.starts_with("\"a\u{FFFD}b\u{FFFD}x"));
+        assert!(quoted.chars().count() < 70);
+    }
+}

@@ -1,0 +1,273 @@
+//! State and look to new state and events: when an incident opens, is updated and ends, and what people are told.
+//!
+//! Properties, held by tables and by generated histories:
+//! - A look that could not see opens and resolves no drift and no missing session.
+//! - One opening is told once, over restarts too: what was told is part of the state.
+//! - The same looks from the same state give the same events; `now` is a parameter and ids come from what happened.
+//! - An open incident leaves the state only by an end that is an event.
+//! - A session about which nothing changed adds nothing to the delta.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::evaluate::{Neighbours, count_values};
+use super::event::{Event, Happening};
+use super::incident::{End, Facts, Incident, Phase, Thing, Window};
+use super::observation::{Look, Observation, Sighting};
+use super::plan::{Due, SourcePlan};
+use super::policy::Severity;
+use super::session::{Session, SessionId};
+use super::state::{Delta, SourceState};
+
+mod drift;
+mod presence;
+mod session;
+mod track;
+
+/// What one attempt to read a source came to.
+#[derive(Debug)]
+pub enum SourceLook {
+    Answer(Sighting),
+    /// The reason in words.
+    Unreachable(String),
+}
+
+/// Something that people are to be told, with the incident as it is after the look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub what: News,
+    pub subject: About,
+}
+
+/// What is new about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    Opened,
+    /// What was found before.
+    Updated {
+        before: String,
+    },
+    Ended(End),
+    StillOpen,
+    Found,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Incident(Box<Incident>),
+    /// A session that nobody audits.
+    Stranger {
+        id: SessionId,
+        name: Option<String>,
+    },
+}
+
+/// Advances `state` by one look at the sessions that are `due`.
+pub fn reconcile(plan: &SourcePlan, state: &SourceState, look: &SourceLook, due: &Due, now: DateTime<Utc>) -> Delta {
+    let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
+    delta.record.looks += 1;
+    delta.record.last_look = Some(now);
+    let step = Step { plan, state, now, look: delta.record.looks };
+    match look {
+        SourceLook::Unreachable(reason) => step.unreachable(reason, &mut delta),
+        SourceLook::Answer(sighting) => step.answered(sighting, due, &mut delta),
+    }
+    delta
+}
+
+/// Ends what is still open of sessions, or of the whole source, that the configuration does not audit any more.
+pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>) -> Delta {
+    let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
+    let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
+    for (id, session) in state.sessions.iter().filter(|(id, _)| !audited(id)) {
+        for incident in &session.incidents {
+            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+        }
+        delta.retired.push(id.clone());
+        let what = Happening::SessionRetired { id: id.clone() };
+        delta.events.push(Event { at: now, session: Some(id.clone()), what });
+    }
+    if let (None, Some(incident)) = (plan, &state.unreachable) {
+        end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+    }
+    delta
+}
+
+/// One look at one source: what all parts of the decision read.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    plan: &'a SourcePlan,
+    state: &'a SourceState,
+    now: DateTime<Utc>,
+    /// The number of this look, part of the ids of what it finds.
+    look: u64,
+}
+
+impl Step<'_> {
+    fn unreachable(&self, reason: &str, delta: &mut Delta) {
+        let mut incident = self.state.unreachable.clone().unwrap_or_else(|| {
+            let window = Window { last_good: self.state.record.last_success, first_bad: self.now };
+            Incident::found(
+                &self.plan.name,
+                self.look,
+                Thing::Unreachable,
+                Severity::Critical,
+                window,
+                Facts::default(),
+            )
+        });
+        incident.facts.reason = reason.to_owned();
+        self.open_at_once(&mut incident, delta);
+        self.tell_when_patience_ends(&mut incident, delta);
+        delta.unreachable = Some(incident);
+    }
+
+    fn answered(&self, sighting: &Sighting, due: &Due, delta: &mut Delta) {
+        delta.record.last_success = Some(self.now);
+        if let Some(incident) = &self.state.unreachable {
+            end(incident.clone(), End::VisibleAgain, self.now, delta);
+        }
+        self.note_ids(sighting, delta);
+        let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
+        delta.new_settings = sighting.settings.iter().filter(fresh).cloned().collect();
+        let neighbours = self.neighbours(sighting);
+        for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
+            delta.rhythms.entry(session.schedule.rhythm()).or_insert(self.now);
+            self.session(session, sighting.look(&session.key.id), &neighbours, delta);
+        }
+        // A look at chosen sessions says nothing of the others that share their rhythm.
+        if matches!(due, Due::Sessions(_)) {
+            delta.rhythms.retain(|rhythm, _| self.all_due(rhythm, due));
+        }
+    }
+
+    fn all_due(&self, rhythm: &super::schedule::Rhythm, due: &Due) -> bool {
+        self.plan.sessions.values().filter(|s| s.schedule.rhythm() == *rhythm).all(|s| due.includes(s))
+    }
+
+    /// Counts who is audited and who is not, and notes ids that were never seen before.
+    fn note_ids(&self, sighting: &Sighting, delta: &mut Delta) {
+        let ids = sighting.ids();
+        let audited = ids.iter().filter(|id| self.plan.sessions.contains_key(id)).count();
+        delta.record.audited = audited as u64;
+        delta.record.unaudited = (ids.len() - audited) as u64;
+        let first = self.state.record.last_success.is_none();
+        for id in ids.into_iter().filter(|id| !self.state.known_ids.contains(id)) {
+            delta.new_ids.push(id.clone());
+            if first || self.plan.sessions.contains_key(id) {
+                continue;
+            }
+            let name = match sighting.look(id) {
+                Look::Seen(observation) => observation.name(),
+                Look::Missing | Look::Ambiguous(_) => None,
+            };
+            let what = Happening::SessionFound { id: id.clone(), name: name.clone() };
+            delta.events.push(Event { at: self.now, session: Some(id.clone()), what });
+            delta.notices.push(Notice { what: News::Found, subject: About::Stranger { id: id.clone(), name } });
+        }
+    }
+
+    fn neighbours(&self, sighting: &Sighting) -> Neighbours {
+        let unique = |session: &&Session| {
+            session.policy.rules.iter().any(|rule| matches!(rule.expect, super::expectation::Expectation::Unique))
+        };
+        let seen: Vec<(&Session, Arc<Observation>)> = (self.plan.sessions.values().filter(unique))
+            .filter_map(|session| match sighting.look(&session.key.id) {
+                Look::Seen(observation) => Some((session, observation)),
+                Look::Missing | Look::Ambiguous(_) => None,
+            })
+            .collect();
+        let counts = count_values(seen.iter().map(|(session, seen)| (*session, &**seen)), &self.plan.mapping);
+        let mut known = self.state.known_settings.clone();
+        known.extend(sighting.settings.iter().cloned());
+        Neighbours { counts, known }
+    }
+
+    /// Opens what needs no confirmation.
+    fn open_at_once(&self, incident: &mut Incident, delta: &mut Delta) {
+        if !incident.is_open() {
+            incident.phase = Phase::Open { since: self.now, good: 0 };
+            opened(incident, self.now, delta);
+        }
+    }
+
+    /// Tells of what cannot be seen, once it has lasted longer than anybody should have to wait.
+    fn tell_when_patience_ends(&self, incident: &mut Incident, delta: &mut Delta) {
+        let lasted = (self.now - incident.window.first_bad).to_std().unwrap_or_default();
+        if incident.told_at.is_none() {
+            let mailed = incident.severity >= self.plan.alerts.mail_from;
+            if mailed && lasted >= self.plan.alerts.unreachable_after {
+                notify(News::Opened, incident, delta);
+            }
+        } else {
+            self.remind(incident, delta);
+        }
+    }
+
+    /// Reminds of what people were told and is still so.
+    fn remind(&self, incident: &Incident, delta: &mut Delta) {
+        let Some((every, told_at)) = self.plan.alerts.remind_every.zip(incident.told_at) else { return };
+        if (self.now - told_at).to_std().is_ok_and(|since| since >= every) {
+            notify(News::StillOpen, incident, delta);
+        }
+    }
+}
+
+fn opened(incident: &Incident, now: DateTime<Utc>, delta: &mut Delta) {
+    let Facts { expected, found, reason, .. } = incident.facts.clone();
+    let what = Happening::Opened {
+        incident: incident.id,
+        thing: incident.thing.clone(),
+        severity: incident.severity,
+        expected,
+        found,
+        reason,
+    };
+    delta.events.push(Event { at: now, session: incident.thing.session().cloned(), what });
+}
+
+/// Ends an incident: written, an event and a notice if it was open, and nothing but written if it was only suspected.
+fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) {
+    let was_open = incident.is_open();
+    let why = if was_open { why } else { End::Unconfirmed };
+    incident.phase = Phase::Ended { at: now, end: why };
+    if was_open {
+        let what = Happening::Ended {
+            incident: incident.id,
+            thing: incident.thing.clone(),
+            severity: incident.severity,
+            end: why,
+            found: incident.facts.found.clone(),
+        };
+        delta.events.push(Event { at: now, session: incident.thing.session().cloned(), what });
+        if !incident.told.is_empty() {
+            notify(News::Ended(why), &incident, delta);
+        }
+    }
+    match incident.thing {
+        Thing::Unreachable => delta.unreachable = Some(incident),
+        _ => delta.incidents.push(incident),
+    }
+}
+
+fn notify(what: News, incident: &Incident, delta: &mut Delta) {
+    delta.notices.push(Notice { what, subject: About::Incident(Box::new(incident.clone())) });
+}
+
+/// The rules of a session by id, to see which are gone.
+fn rule_ids(session: &Session) -> HashSet<&super::name::Name> {
+    session.policy.rules.iter().map(|rule| &rule.id).collect()
+}
+
+/// Settings that two observations do not agree about.
+fn changed_settings(before: &Observation, after: &Observation) -> BTreeSet<super::setting::SettingKey> {
+    if before.same(after) {
+        return BTreeSet::new();
+    }
+    let differs = |setting: &&super::setting::SettingKey| before.cell(setting) != after.cell(setting);
+    let all = before.shape.settings().iter().chain(after.shape.settings());
+    all.filter(differs).cloned().collect()
+}

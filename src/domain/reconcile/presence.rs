@@ -1,0 +1,94 @@
+//! Sessions that cannot be seen, or not be read: missing, ambiguous, unverifiable.
+
+use super::session::Draft;
+use super::track::{Moved, bad_look, good_look};
+use super::{Step, end, notify, opened};
+use crate::domain::catalogue;
+use crate::domain::evaluate::{Finding, Verdict, unreadable};
+use crate::domain::incident::{End, Facts, Incident, IncidentKind, Thing, Unread, Window};
+use crate::domain::policy::Severity;
+use crate::domain::reconcile::News;
+use crate::domain::state::Delta;
+
+impl Step<'_> {
+    /// Others have a row, the session has none.
+    pub(super) fn missing(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
+        let thing = Thing::Missing { session: draft.session.key.id.clone() };
+        let mut incident =
+            draft.take(IncidentKind::Missing).unwrap_or_else(|| self.begin(draft, thing, Severity::Critical));
+        incident.facts.name.clone_from(&draft.name);
+        match bad_look(&mut incident, "", self.plan.alerts.confirm_looks, self.now) {
+            Moved::Opened => {
+                opened(&incident, self.now, delta);
+                notify(News::Opened, &incident, delta);
+            }
+            Moved::Still | Moved::Updated { .. } => self.remind(&incident, delta),
+            Moved::Waiting => {}
+        }
+        draft.incidents.push(incident);
+    }
+
+    /// The session has a row: it is not missing.
+    pub(super) fn back_again(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
+        let Some(mut incident) = draft.take(IncidentKind::Missing) else { return };
+        if good_look(&mut incident, self.plan.alerts.resolve_looks) {
+            end(incident, End::VisibleAgain, self.now, delta);
+        } else {
+            draft.incidents.push(incident);
+        }
+    }
+
+    /// It cannot be told which row is the session's, so no rule can be checked.
+    pub(super) fn ambiguous(&self, draft: &mut Draft<'_>, reason: &str, delta: &mut Delta) {
+        let findings = unreadable(draft.session, reason);
+        self.unverifiable(draft, &findings, delta);
+    }
+
+    /// One incident for all settings of a session that rules need and nobody can read.
+    pub(super) fn unverifiable(&self, draft: &mut Draft<'_>, findings: &[Finding], delta: &mut Delta) {
+        let existing = draft.take(IncidentKind::Unverifiable);
+        let unread = findings.iter().filter_map(unread).collect::<Vec<_>>();
+        let severities = findings.iter().filter(|f| matches!(f.verdict, Verdict::Unverifiable { .. }));
+        let Some(severity) = severities.map(|finding| finding.rule.severity).max() else {
+            if let Some(incident) = existing {
+                end(incident, End::VisibleAgain, self.now, delta);
+            }
+            return;
+        };
+        let thing = Thing::Unverifiable { session: draft.session.key.id.clone() };
+        let mut incident = existing.unwrap_or_else(|| self.begin(draft, thing, severity));
+        incident.severity = severity;
+        incident.facts.name.clone_from(&draft.name);
+        incident.facts.reason = summary(&unread);
+        incident.facts.unread = unread;
+        self.open_at_once(&mut incident, delta);
+        self.tell_when_patience_ends(&mut incident, delta);
+        draft.incidents.push(incident);
+    }
+
+    fn begin(&self, draft: &Draft<'_>, thing: Thing, severity: Severity) -> Incident {
+        let window = Window { last_good: draft.last_verdict, first_bad: self.now };
+        let facts = Facts { name: draft.name.clone(), ..Facts::default() };
+        Incident::found(&self.plan.name, self.look, thing, severity, window, facts)
+    }
+}
+
+fn unread(finding: &Finding) -> Option<Unread> {
+    let Verdict::Unverifiable { reason } = &finding.verdict else { return None };
+    Some(Unread {
+        rule: finding.rule.id.clone(),
+        setting: finding.setting.clone(),
+        label: catalogue::label(&finding.setting),
+        reason: reason.clone(),
+    })
+}
+
+/// One reason for all, or each setting with its own.
+fn summary(unread: &[Unread]) -> String {
+    match unread {
+        [first, rest @ ..] if rest.iter().all(|other| other.reason == first.reason) && !rest.is_empty() => {
+            first.reason.clone()
+        }
+        all => all.iter().map(|u| format!("{}: {}", u.label, u.reason)).collect::<Vec<_>>().join("; "),
+    }
+}

@@ -1,0 +1,173 @@
+//! One session at one look: where its presence, its drifts and its pins come together, and whether anything changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Step, changed_settings, end};
+use crate::domain::evaluate::{Circumstances, Finding, Neighbours, Pin, Pins, Verdict, evaluate, watched};
+use crate::domain::event::{Event, Happening};
+use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::observation::{Look, Observation};
+use crate::domain::reading::{Reading, read};
+use crate::domain::session::Session;
+use crate::domain::setting::SettingKey;
+use crate::domain::state::{Delta, Presence, SessionRecord, SessionState, Standing};
+
+/// A session on its way from one state to the next.
+pub(super) struct Draft<'a> {
+    pub session: &'a Session,
+    pub before: Option<&'a SessionState>,
+    /// The last look that saw the session, before this one.
+    pub last_verdict: Option<chrono::DateTime<chrono::Utc>>,
+    pub name: Option<String>,
+    pub incidents: Vec<Incident>,
+}
+
+impl Draft<'_> {
+    /// Takes the incident of `kind` out, to be put back or ended.
+    pub fn take(&mut self, kind: IncidentKind) -> Option<Incident> {
+        let at = self.incidents.iter().position(|incident| incident.kind() == kind)?;
+        Some(self.incidents.remove(at))
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn session(&self, session: &Session, look: Look, neighbours: &Neighbours, delta: &mut Delta) {
+        let before = self.state.sessions.get(&session.key.id);
+        let mut draft = Draft {
+            session,
+            before,
+            last_verdict: before.and_then(|before| self.state.last_verdict(before)),
+            name: session.name.clone(),
+            incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
+        };
+        let mut observation = before.and_then(|before| before.observation.clone());
+        let mut pins = before.map(|before| Arc::clone(&before.pins)).unwrap_or_default();
+        let mut standing = before.map(|before| before.record.standing.clone()).unwrap_or_default();
+        draft.name = draft.name.or_else(|| match &look {
+            Look::Seen(seen) => seen.name(),
+            Look::Missing | Look::Ambiguous(_) => observation.as_ref().and_then(|seen| seen.name()),
+        });
+        let presence = match look {
+            Look::Missing => {
+                self.missing(&mut draft, delta);
+                Presence::Missing { seen: draft.last_verdict }
+            }
+            Look::Ambiguous(reason) => {
+                self.ambiguous(&mut draft, &reason, delta);
+                Presence::Ambiguous { seen: draft.last_verdict, reason }
+            }
+            Look::Seen(seen) => {
+                let around = Circumstances { mapping: &self.plan.mapping, neighbours, pins: &pins, now: self.now };
+                let findings = evaluate(session, &seen, around);
+                self.back_again(&mut draft, delta);
+                self.drifts(&mut draft, &findings, observation.as_deref(), &seen, delta);
+                self.unverifiable(&mut draft, &findings, delta);
+                standing = self.standing(&draft, &findings);
+                self.note_changes(session, observation.as_deref(), &seen, delta);
+                if let Some(more) = self.new_pins(session, observation.as_deref(), &seen, &pins, delta) {
+                    pins = more;
+                }
+                if !observation.as_ref().is_some_and(|before| before.same(&seen)) {
+                    delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
+                    observation = Some(seen);
+                }
+                Presence::Seen
+            }
+        };
+        let record = SessionRecord { rhythm: session.schedule.rhythm(), presence, standing };
+        let next = SessionState { record, observation, pins, incidents: draft.incidents };
+        Self::keep_if_changed(session, before, next, delta);
+    }
+
+    /// Puts the session into the delta if it is not as it was; so too each of its incidents.
+    fn keep_if_changed(session: &Session, before: Option<&SessionState>, next: SessionState, delta: &mut Delta) {
+        let old = before.map(|before| before.incidents.as_slice()).unwrap_or_default();
+        let changed = next.incidents.iter().filter(|incident| !old.contains(incident)).cloned().collect::<Vec<_>>();
+        let same = before.is_some_and(|before| {
+            let same_seen = match (&before.observation, &next.observation) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            same_seen
+                && before.record == next.record
+                && Arc::ptr_eq(&before.pins, &next.pins)
+                && changed.is_empty()
+                && old.len() == next.incidents.len()
+        });
+        delta.incidents.extend(changed);
+        if !same {
+            delta.sessions.insert(session.key.id.clone(), next);
+        }
+    }
+
+    /// What is not compliance, each with the last look that found it so.
+    fn standing(&self, draft: &Draft<'_>, findings: &[Finding]) -> Vec<Standing> {
+        let known = draft.before.map(|before| before.record.standing.as_slice()).unwrap_or_default();
+        let stand = |finding: &Finding| {
+            let key = (&finding.rule.id, &finding.setting);
+            let earlier = known.iter().find(|s| (&s.rule, &s.setting) == key);
+            Standing {
+                rule: finding.rule.id.clone(),
+                setting: finding.setting.clone(),
+                severity: finding.rule.severity,
+                verdict: finding.verdict.clone(),
+                last_good: earlier.map_or(draft.last_verdict, |earlier| earlier.last_good),
+            }
+        };
+        findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
+    }
+
+    /// An event for each setting whose value, as read, is another one.
+    fn note_changes(&self, session: &Session, before: Option<&Observation>, seen: &Observation, delta: &mut Delta) {
+        let Some(before) = before else { return };
+        for setting in changed_settings(before, seen) {
+            let kind = self.plan.mapping.kind(&setting);
+            let said = |observation: &Observation| match observation.reading(&setting, kind, session.zone()) {
+                Reading::Value(value) => Some(value.to_string()),
+                Reading::Missing => None,
+                Reading::Unreadable(reason) => Some(format!("({reason})")),
+            };
+            let (before, after) = (said(before), said(seen));
+            if before != after {
+                let what = Happening::SettingChanged { setting, before, after };
+                delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });
+            }
+        }
+    }
+
+    /// Pins what an `unchanged` rule watches and nobody pinned yet. What came after the first look is noted.
+    fn new_pins(
+        &self,
+        session: &Session,
+        before: Option<&Observation>,
+        seen: &Observation,
+        pins: &Arc<Pins>,
+        delta: &mut Delta,
+    ) -> Option<Arc<Pins>> {
+        let mut more = BTreeMap::<SettingKey, Pin>::new();
+        for (setting, cell) in watched(session, seen).filter(|(setting, _)| !pins.contains_key(*setting)) {
+            let Reading::Value(value) = read(cell, self.plan.mapping.kind(setting), session.zone()) else { continue };
+            if before.is_some_and(|before| before.cell(setting).is_none()) {
+                let what = Happening::Pinned { setting: setting.clone(), value: value.to_string() };
+                delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });
+            }
+            let pin = Pin { cell: cell.clone(), at: self.now };
+            delta.pins.push((session.key.id.clone(), setting.clone(), pin.clone()));
+            more.insert(setting.clone(), pin);
+        }
+        if more.is_empty() {
+            return None;
+        }
+        let mut all = Pins::clone(pins);
+        all.extend(more);
+        Some(Arc::new(all))
+    }
+
+    /// Ends what the policy does not ask for any more.
+    pub(super) fn end_all(&self, ended: Vec<(Incident, crate::domain::incident::End)>, delta: &mut Delta) {
+        for (incident, why) in ended {
+            end(incident, why, self.now, delta);
+        }
+    }
+}

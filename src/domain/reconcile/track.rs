@@ -1,0 +1,57 @@
+//! The counting of looks: how one bad or good look moves one incident.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::incident::{Incident, Phase};
+
+/// What a bad look did to an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Not yet seen often enough.
+    Waiting,
+    Opened,
+    /// Open already, and the found value is another one.
+    Updated {
+        before: String,
+    },
+    /// Open already, and as it was.
+    Still,
+}
+
+/// A look that found it wrong. `found` is the value as read.
+pub(super) fn bad_look(incident: &mut Incident, found: &str, confirm_looks: u32, now: DateTime<Utc>) -> Moved {
+    let moved = match &mut incident.phase {
+        Phase::Suspected { bad } => {
+            *bad += 1;
+            if *bad >= confirm_looks {
+                incident.phase = Phase::Open { since: now, good: 0 };
+                Moved::Opened
+            } else {
+                Moved::Waiting
+            }
+        }
+        Phase::Open { good, .. } => {
+            *good = 0;
+            if incident.facts.found == found {
+                Moved::Still
+            } else {
+                Moved::Updated { before: incident.facts.found.clone() }
+            }
+        }
+        Phase::Ended { .. } => Moved::Still,
+    };
+    found.clone_into(&mut incident.facts.found);
+    moved
+}
+
+/// A look that found it right. True where the incident is over.
+pub(super) fn good_look(incident: &mut Incident, resolve_looks: u32) -> bool {
+    match &mut incident.phase {
+        Phase::Suspected { .. } => true,
+        Phase::Open { good, .. } => {
+            *good += 1;
+            *good >= resolve_looks
+        }
+        Phase::Ended { .. } => false,
+    }
+}

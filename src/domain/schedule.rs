@@ -1,0 +1,90 @@
+//! When a session is looked at: a cron expression in a zone, asked of croner each time so that it is right across clock changes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+
+/// A cron expression of five or six fields (seconds first) in a time zone. Cheap to clone.
+#[derive(Clone)]
+pub struct Schedule {
+    cron: Arc<Cron>,
+    expression: Arc<str>,
+    zone: Tz,
+}
+
+/// Why an expression cannot be a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("it has {0} fields; a schedule has 5 (minute hour day month weekday) or 6 (seconds first)")]
+    Fields(usize),
+    #[error("it can never fire: no such date exists")]
+    Never,
+}
+
+impl Schedule {
+    /// `now` is only used to see that the expression will ever fire.
+    pub fn parse(expression: &str, zone: Tz, now: DateTime<Utc>) -> Result<Self, ScheduleError> {
+        let expression = expression.trim();
+        let fields = expression.split_whitespace().count();
+        if !expression.starts_with('@') && fields != 5 && fields != 6 {
+            return Err(ScheduleError::Fields(fields));
+        }
+        let parser = CronParser::builder().seconds(Seconds::Optional).build();
+        let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(e.to_string()))?;
+        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone };
+        schedule.next_after(now).ok_or(ScheduleError::Never)?;
+        Ok(schedule)
+    }
+
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// The first time after `at`; `None` where there is none any more.
+    pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let next = self.cron.find_next_occurrence(&at.with_timezone(&self.zone), false).ok()?;
+        Some(next.with_timezone(&Utc))
+    }
+
+    /// The time between the next two runs after `at`: how much room there is to spread sources over.
+    pub fn gap_after(&self, at: DateTime<Utc>) -> TimeDelta {
+        let first = self.next_after(at);
+        let second = first.and_then(|first| self.next_after(first));
+        first.zip(second).map_or(TimeDelta::zero(), |(first, second)| second - first)
+    }
+
+    /// Sessions with the same rhythm are always due together, so one time of the last look serves them all.
+    pub fn rhythm(&self) -> Rhythm {
+        Rhythm(Arc::from(format!("{} {}", self.expression, self.zone)))
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.expression, self.zone)
+    }
+}
+
+/// The identity of a schedule: its expression and zone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Rhythm(Arc<str>);
+
+impl Rhythm {
+    pub fn from_stored(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,163 @@
+//! A session that is audited: who it is, what is asked of it, when it is looked at and who is told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::name::Name;
+use super::policy::Policy;
+use super::reading::is_invisible;
+use super::schedule::Schedule;
+
+/// The id of a session within its source, as OrderWise numbers it.
+///
+/// Ids match as integers where both sides read as one: `14`, `"14"`, `014` and `14.0` are the same session.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionId(Arc<str>);
+
+/// A text that cannot be a [`SessionId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a session ID is 1 to 128 printable characters, usually a whole number")]
+pub struct SessionIdError;
+
+impl SessionId {
+    /// Longest id, in characters.
+    pub const MAX: usize = 128;
+
+    pub fn parse(text: &str) -> Result<Self, SessionIdError> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > Self::MAX || text.chars().any(is_invisible) {
+            return Err(SessionIdError);
+        }
+        Ok(Self(as_integer(text).map_or_else(|| Arc::from(text), |n| Arc::from(n.to_string()))))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn as_integer(text: &str) -> Option<i128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.is_empty() || fraction.bytes().any(|b| b != b'0') || whole.starts_with('+') {
+        return None;
+    }
+    whole.parse().ok()
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = SessionIdError;
+
+    fn try_from(text: String) -> Result<Self, SessionIdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.0.as_ref().to_owned()
+    }
+}
+
+/// How people name a session: `SOURCE/ID`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SessionKey {
+    pub source: Name,
+    pub id: SessionId,
+}
+
+impl SessionKey {
+    /// Reads `SOURCE/ID`; `None` where it is not of that form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (source, id) = text.split_once('/')?;
+        Some(Self { source: Name::parse(source).ok()?, id: SessionId::parse(id).ok()? })
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.source, self.id)
+    }
+}
+
+/// The parameters of a session that a policy may ask for, such as `notification_email`.
+pub type Params = BTreeMap<String, String>;
+
+/// One OrderWise e-commerce session that is audited, with everything that the configuration says of it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub key: SessionKey,
+    /// What people call it; without it, the name that the source returns.
+    pub name: Option<String>,
+    pub policy: Arc<Policy>,
+    pub schedule: Schedule,
+    pub params: Params,
+    /// Told of everything about the session. Never empty unless `contacts.fallback` is not.
+    pub owners: Vec<Address>,
+    pub labels: BTreeMap<String, String>,
+    /// Shared by the sessions of a customer.
+    pub contacts: Arc<Contacts>,
+}
+
+impl Session {
+    /// The zone in which its times are told and its schedule runs.
+    pub fn zone(&self) -> Tz {
+        self.schedule.zone()
+    }
+}
+
+/// Who stands behind a session or a source, and who can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contacts {
+    pub customer: Option<Name>,
+    /// Told of what is critical and of what has no owner: the customer's, else `alerts.fallback`.
+    pub fallback: Vec<Address>,
+    /// Whom a reader can ask, in words.
+    pub contact: Option<String>,
+    pub reply_to: Option<Address>,
+    /// The zone of times in mails about a source rather than a session.
+    pub zone: Tz,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_match_as_integers_where_they_read_as_one() {
+        let id = |text: &str| SessionId::parse(text).unwrap();
+        for same in ["14", " 14 ", "14.0", "14.00", "014"] {
+            assert_eq!(id(same), id("14"), "{same}");
+        }
+        for other in ["14.5", "14a", "1.4e1", "+14", "fourteen"] {
+            assert_ne!(id(other), id("14"), "{other}");
+        }
+        for bad in ["", "  ", "a\nb", &"9".repeat(129)] {
+            assert!(SessionId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_named_source_slash_id() {
+        let key = SessionKey::parse("acme-erp/014").unwrap();
+        assert_eq!(key.to_string(), "acme-erp/14");
+        assert_eq!(SessionKey::parse("acme-erp"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! What is known of a source between two looks: kept by the store, advanced by `reconcile`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::evaluate::{Pin, Pins, Verdict};
+use super::event::Event;
+use super::incident::{Incident, IncidentKind};
+use super::name::Name;
+use super::observation::Observation;
+use super::policy::Severity;
+use super::reconcile::Notice;
+use super::schedule::Rhythm;
+use super::session::SessionId;
+use super::setting::SettingKey;
+
+/// All that is known of one source.
+#[derive(Debug, Clone, Default)]
+pub struct SourceState {
+    pub record: SourceRecord,
+    /// When the sessions of a rhythm were last looked at with success.
+    pub rhythms: BTreeMap<Rhythm, DateTime<Utc>>,
+    pub unreachable: Option<Incident>,
+    pub sessions: BTreeMap<SessionId, SessionState>,
+    /// Every id that the source ever returned.
+    pub known_ids: BTreeSet<SessionId>,
+    /// Every setting that the source ever returned.
+    pub known_settings: HashSet<SettingKey>,
+}
+
+/// What is written of a source at every look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceRecord {
+    /// How many looks there were.
+    pub looks: u64,
+    pub last_look: Option<DateTime<Utc>>,
+    pub last_success: Option<DateTime<Utc>>,
+    /// Of the last answer: sessions that are audited, and that nobody audits.
+    pub audited: u64,
+    pub unaudited: u64,
+}
+
+/// All that is known of one audited session.
+#[derive(Debug, Clone)]
+pub struct SessionState {
+    pub record: SessionRecord,
+    /// As last seen; `None` before it ever was.
+    pub observation: Option<Arc<Observation>>,
+    pub pins: Arc<Pins>,
+    /// Suspected and open, never ended.
+    pub incidents: Vec<Incident>,
+}
+
+/// What is written of a session when it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// The rhythm in which it was last looked at: the time of that look is the rhythm's.
+    pub rhythm: Rhythm,
+    pub presence: Presence,
+    /// Everything but compliance, as of the last look that saw the session.
+    pub standing: Vec<Standing>,
+}
+
+/// Whether the last look could see the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "presence", rename_all = "lowercase")]
+pub enum Presence {
+    Seen,
+    /// `seen`: the last look that saw it, if any ever did.
+    Missing {
+        seen: Option<DateTime<Utc>>,
+    },
+    Ambiguous {
+        seen: Option<DateTime<Utc>>,
+        reason: String,
+    },
+}
+
+/// A finding that is not compliance, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    pub rule: Name,
+    pub setting: SettingKey,
+    pub severity: Severity,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The last look that found it compliant, if any.
+    pub last_good: Option<DateTime<Utc>>,
+}
+
+impl SourceState {
+    /// When the session was last seen, and so judged; `None` before that.
+    pub fn last_verdict(&self, session: &SessionState) -> Option<DateTime<Utc>> {
+        match &session.record.presence {
+            Presence::Seen => self.rhythms.get(&session.record.rhythm).copied(),
+            Presence::Missing { seen } | Presence::Ambiguous { seen, .. } => *seen,
+        }
+    }
+
+    /// All incidents that are suspected or open.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))
+    }
+
+    /// Makes what was recorded the present.
+    pub fn apply(&mut self, delta: Delta) {
+        self.record = delta.record;
+        self.rhythms.extend(delta.rhythms);
+        if let Some(incident) = delta.unreachable {
+            self.unreachable = (!incident.is_ended()).then_some(incident);
+        }
+        for id in &delta.retired {
+            self.sessions.remove(id);
+        }
+        self.sessions.extend(delta.sessions);
+        self.known_ids.extend(delta.new_ids);
+        self.known_settings.extend(delta.new_settings);
+    }
+}
+
+impl SessionState {
+    pub fn incident(&self, kind: IncidentKind) -> Option<&Incident> {
+        self.incidents.iter().find(|incident| incident.kind() == kind)
+    }
+
+    pub fn open(&self, kind: IncidentKind) -> impl Iterator<Item = &Incident> {
+        self.incidents.iter().filter(move |incident| incident.kind() == kind && incident.is_open())
+    }
+}
+
+/// What one look changes: written in one transaction, then applied. Its size goes with what changed.
+#[derive(Debug, Clone, Default)]
+pub struct Delta {
+    pub record: SourceRecord,
+    /// Rhythms that were looked at with success, with the time.
+    pub rhythms: BTreeMap<Rhythm, DateTime<Utc>>,
+    /// The source's own incident, if it changed; ended ones are only to be written.
+    pub unreachable: Option<Incident>,
+    /// The new state of each session that changed.
+    pub sessions: BTreeMap<SessionId, SessionState>,
+    /// Observations that differ from the one before.
+    pub observations: Vec<(SessionId, Arc<Observation>)>,
+    pub pins: Vec<(SessionId, SettingKey, Pin)>,
+    /// Every session incident that changed, ended ones too.
+    pub incidents: Vec<Incident>,
+    pub new_ids: Vec<SessionId>,
+    pub new_settings: Vec<SettingKey>,
+    /// Sessions that the configuration does not audit any more.
+    pub retired: Vec<SessionId>,
+    pub events: Vec<Event>,
+    /// What people are to be told.
+    pub notices: Vec<Notice>,
+}

@@ -1,0 +1,126 @@
+//! What people are shown of a session: derived from the state, decided nowhere else.
+
+use super::evaluate::Verdict;
+use super::incident::IncidentKind;
+use super::policy::Severity;
+use super::session::Session;
+use super::state::{Presence, SessionState, SourceState};
+
+/// The status of a session, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    Unreachable,
+    Missing,
+    Drifted,
+    Unverifiable,
+    Compliant,
+    /// Before the first look.
+    Pending,
+}
+
+impl Status {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Missing => "missing",
+            Self::Drifted => "drifted",
+            Self::Unverifiable => "unverifiable",
+            Self::Compliant => "compliant",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+/// A finding as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub rule: String,
+    pub setting: String,
+    pub verdict: &'static str,
+    pub severity: Severity,
+    pub expected: Option<String>,
+    pub found: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// The confirmed state of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStatus {
+    pub status: Status,
+    /// The last verdict reached, whether or not the session can be seen now: pending, compliant, drifted or unverifiable.
+    pub verdict: Status,
+    /// False while the session is missing or its source unreachable.
+    pub visible: bool,
+    /// Why it is unreachable, missing or unverifiable.
+    pub reason: Option<String>,
+    /// Everything but compliance.
+    pub findings: Vec<Shown>,
+}
+
+/// The status of `session` as far as `state` knows.
+pub fn status(state: &SourceState, session: &Session) -> SessionStatus {
+    let known = state.sessions.get(&session.key.id);
+    let unreachable = state.unreachable.as_ref().filter(|incident| incident.is_open());
+    let missing = known.and_then(|known| known.open(IncidentKind::Missing).next());
+    let verdict = known.map_or(Status::Pending, verdict);
+    let status = match (unreachable, missing) {
+        (Some(_), _) => Status::Unreachable,
+        (None, Some(_)) => Status::Missing,
+        (None, None) => verdict,
+    };
+    let unverifiable = known.and_then(|known| known.open(IncidentKind::Unverifiable).next());
+    let reason = match status {
+        Status::Unreachable => unreachable.map(|incident| incident.facts.reason.clone()),
+        Status::Missing => Some(String::from("the source returned other sessions, but no row for this one")),
+        Status::Unverifiable => unverifiable.map(|incident| incident.facts.reason.clone()),
+        Status::Drifted | Status::Compliant | Status::Pending => None,
+    };
+    let visible = status != Status::Unreachable && status != Status::Missing;
+    SessionStatus { status, verdict, visible, reason, findings: known.map(findings).unwrap_or_default() }
+}
+
+fn verdict(known: &SessionState) -> Status {
+    if known.open(IncidentKind::Drift).next().is_some() {
+        Status::Drifted
+    } else if known.open(IncidentKind::Unverifiable).next().is_some() {
+        Status::Unverifiable
+    } else if known.observation.is_some() {
+        Status::Compliant
+    } else {
+        debug_assert!(known.record.presence != Presence::Seen, "a session that was seen has an observation");
+        Status::Pending
+    }
+}
+
+/// The open drifts, and of the last look whatever else is not compliance.
+fn findings(known: &SessionState) -> Vec<Shown> {
+    let drifts = known.open(IncidentKind::Drift).filter_map(|incident| {
+        let (rule, setting) = incident.thing.rule()?;
+        Some(Shown {
+            rule: rule.to_string(),
+            setting: setting.to_string(),
+            verdict: "drifted",
+            severity: incident.severity,
+            expected: Some(incident.facts.expected.clone()),
+            found: Some(incident.facts.found.clone()),
+            reason: None,
+        })
+    });
+    let others = known.record.standing.iter().filter_map(|standing| {
+        let reason = match &standing.verdict {
+            Verdict::Compliant | Verdict::Drifted { .. } => return None,
+            Verdict::Unverifiable { reason } => Some(reason.clone()),
+            Verdict::NotApplicable => None,
+        };
+        Some(Shown {
+            rule: standing.rule.to_string(),
+            setting: standing.setting.to_string(),
+            verdict: standing.verdict.label(),
+            severity: standing.severity,
+            expected: None,
+            found: None,
+            reason,
+        })
+    });
+    drifts.chain(others).collect()
+}

@@ -1,0 +1,59 @@
+//! The present, shared: what is configured, what is known, and when each source is looked at next. The engine writes it after
+//! a commit; web and metrics only read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::name::Name;
+use crate::domain::plan::SourcePlan;
+use crate::domain::schedule::Rhythm;
+use crate::domain::state::{Delta, SourceState};
+
+/// The plans of all sources.
+pub type Plans = BTreeMap<Name, SourcePlan>;
+
+/// What is known of all sources, with when they are next looked at.
+#[derive(Debug, Default)]
+pub struct Present {
+    pub states: BTreeMap<Name, SourceState>,
+    /// When the sessions of a rhythm of a source are due next.
+    pub next_audits: HashMap<(Name, Rhythm), DateTime<Utc>>,
+    /// The schedules are running.
+    pub scheduling: bool,
+    /// The last attempt to write to the store succeeded.
+    pub store_sound: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Board {
+    plans: Arc<Plans>,
+    present: RwLock<Present>,
+}
+
+impl Board {
+    pub fn new(plans: Arc<Plans>, states: BTreeMap<Name, SourceState>) -> Self {
+        let present = Present { states, store_sound: true, ..Present::default() };
+        Self { plans, present: RwLock::new(present) }
+    }
+
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// Reads the present. Nothing else is written meanwhile, so do not wait for anything inside.
+    pub fn read<T>(&self, read: impl FnOnce(&Present) -> T) -> T {
+        read(&self.present.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn write<T>(&self, write: impl FnOnce(&mut Present) -> T) -> T {
+        write(&mut self.present.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes what was committed the present.
+    pub(crate) fn apply(&self, source: &Name, delta: Delta) {
+        self.write(|present| present.states.entry(source.clone()).or_default().apply(delta));
+    }
+}

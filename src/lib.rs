@@ -1,0 +1,13 @@
+//! Driftwise audits the e-commerce sessions of OrderWise against a baseline and tells people when one drifts.
+//!
+//! In reading order: what decides, then what it talks to, then what drives it, then what people touch.
+
+pub mod domain;
+
+pub mod clock;
+pub mod secret;
+
+pub mod notify;
+pub mod source;
+
+pub mod engine;

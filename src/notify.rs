@@ -1,0 +1,71 @@
+//! The port to people: a message put into a channel's form, and one attempt to send it.
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::address::Address;
+use crate::domain::message::Message;
+
+/// A way to reach people. An adapter makes one attempt and classifies the failure; the engine retries.
+pub trait Channel: Send + Sync {
+    /// The metric label, such as `email`.
+    fn label(&self) -> &'static str;
+
+    /// The message as it will be sent, byte for byte: pure, so that a repeat is the same message.
+    fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError>;
+
+    /// One attempt, bounded in time.
+    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>>;
+}
+
+/// A composed message on its way to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub message_id: String,
+    pub to: Address,
+    pub raw: Vec<u8>,
+}
+
+/// Why a message could not be put into its form.
+#[derive(Debug, thiserror::Error)]
+#[error("the message cannot be composed: {0}")]
+pub struct ComposeError(pub String);
+
+/// Why an attempt to send failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SendError {
+    pub obstacle: Obstacle,
+    /// No use trying again: only a 5xx to RCPT or DATA.
+    pub permanent: bool,
+    /// In words, without secrets and with outside text quoted and cut.
+    pub reason: String,
+}
+
+/// What stood in the way, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    Connect,
+    Tls,
+    Auth,
+    /// Refused for good.
+    Rejected,
+    /// Refused for now.
+    Deferred,
+    Timeout,
+}
+
+impl Obstacle {
+    pub const ALL: [Self; 6] = [Self::Connect, Self::Tls, Self::Auth, Self::Rejected, Self::Deferred, Self::Timeout];
+
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Rejected => "rejected",
+            Self::Deferred => "deferred",
+            Self::Timeout => "timeout",
+        }
+    }
+}

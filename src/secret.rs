@@ -1,0 +1,82 @@
+//! Secrets: values that have no text form of their own and are revealed only where a credential is built.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// A secret as the configuration gives it. Neither its `Debug` nor anything else shows the value.
+#[derive(Clone)]
+pub enum Secret {
+    /// Written in the configuration or taken from the environment when that was read.
+    Given(SecretString),
+    /// Read anew each time it is needed, so that a rotated secret is picked up after a refused sign-in.
+    File(PathBuf),
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("the secret file {path} cannot be read")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the secret file {path} is empty")]
+    Empty { path: PathBuf },
+}
+
+impl Secret {
+    pub fn given(value: impl Into<String>) -> Self {
+        Self::Given(SecretString::from(value.into()))
+    }
+
+    /// The value, for the one function that builds the credential. One trailing line break of a file is dropped.
+    pub fn value(&self) -> Result<SecretString, SecretError> {
+        match self {
+            Self::Given(secret) => Ok(secret.clone()),
+            Self::File(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| SecretError::File { path: path.clone(), source })?;
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                let text = text.strip_suffix('\r').unwrap_or(text);
+                if text.is_empty() {
+                    return Err(SecretError::Empty { path: path.clone() });
+                }
+                Ok(SecretString::from(text))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Secret(given)"),
+            Self::File(path) => write!(f, "Secret(file {})", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_file_is_read_anew_each_time_and_loses_its_last_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let secret = Secret::File(path.clone());
+        assert!(matches!(secret.value(), Err(SecretError::File { .. })));
+        for (written, expected) in [("one\n", "one"), ("two\r\n", "two"), (" three \n\n", " three \n")] {
+            std::fs::write(&path, written).unwrap();
+            assert_eq!(secret.value().unwrap().expose_secret(), expected);
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(secret.value(), Err(SecretError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_secret_does_not_show_its_value() {
+        assert_eq!(format!("{:?}", Secret::given("hunter2")), "Secret(given)");
+    }
+}

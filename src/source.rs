@@ -1,0 +1,84 @@
+//! The port to what is audited: one attempt to read all sessions of a source, and why it failed.
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+
+use crate::domain::observation::Answer;
+
+/// A system that sessions are read from. An adapter makes one attempt and classifies the failure; it never retries
+/// (but for one new token after a 401) and never decides what a failure means.
+pub trait Source: Send + Sync {
+    /// One attempt. `now` is for ages and for holding back after failures, never for time-outs.
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
+}
+
+/// Why a source could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct FetchError {
+    pub failure: Failure,
+    /// In words for people, without secrets and with outside text quoted and cut.
+    pub reason: String,
+    /// False where the source was not asked at all, because it failed a moment ago.
+    pub asked: bool,
+}
+
+impl FetchError {
+    pub fn new(failure: Failure, reason: impl Into<String>) -> Self {
+        Self { failure, reason: reason.into(), asked: true }
+    }
+}
+
+/// The kinds of failure, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    Auth,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    /// Any other answer that is not a success: another 4xx, a redirect, a file that is too old.
+    Refused,
+    ServerError,
+    Timeout,
+    Connect,
+    Tls,
+    Malformed,
+    TooLarge,
+    /// It answered, without a single session.
+    Empty,
+}
+
+impl Failure {
+    pub const ALL: [Self; 12] = [
+        Self::Auth,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::RateLimited,
+        Self::Refused,
+        Self::ServerError,
+        Self::Timeout,
+        Self::Connect,
+        Self::Tls,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Empty,
+    ];
+
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
+            Self::ServerError => "server_error",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Empty => "empty",
+        }
+    }
+}

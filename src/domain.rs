@@ -25,3 +25,6 @@ pub mod session;
 pub mod setting;
 pub mod state;
 pub mod status;
+
+#[cfg(test)]
+pub(crate) mod world;

@@ -26,6 +26,11 @@ mod presence;
 mod session;
 mod track;
 
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod tests;
+
 /// What one attempt to read a source came to.
 #[derive(Debug)]
 pub enum SourceLook {
@@ -200,7 +205,7 @@ impl Step<'_> {
         if incident.told_at.is_none() {
             let mailed = incident.severity >= self.plan.alerts.mail_from;
             if mailed && lasted >= self.plan.alerts.unreachable_after {
-                notify(News::Opened, incident, delta);
+                self.tell(News::Opened, incident, delta);
             }
         } else {
             self.remind(incident, delta);
@@ -208,11 +213,19 @@ impl Step<'_> {
     }
 
     /// Reminds of what people were told and is still so.
-    fn remind(&self, incident: &Incident, delta: &mut Delta) {
+    fn remind(&self, incident: &mut Incident, delta: &mut Delta) {
         let Some((every, told_at)) = self.plan.alerts.remind_every.zip(incident.told_at) else { return };
         if (self.now - told_at).to_std().is_ok_and(|since| since >= every) {
-            notify(News::StillOpen, incident, delta);
+            self.tell(News::StillOpen, incident, delta);
         }
+    }
+
+    /// Has people told, and remembers when.
+    fn tell(&self, what: News, incident: &mut Incident, delta: &mut Delta) {
+        if incident.severity >= self.plan.alerts.mail_from {
+            incident.told_at = Some(self.now);
+        }
+        notify(what, incident, delta);
     }
 }
 

@@ -14,7 +14,7 @@ use super::name::Name;
 use super::plan::SourcePlan;
 use super::policy::Severity;
 use super::reconcile::{About, News, Notice};
-use super::session::Contacts;
+use super::session::{Contacts, Session};
 
 mod subject;
 
@@ -95,7 +95,7 @@ fn item(plan: Option<&SourcePlan>, notice: &Notice, mark: Postmark<'_>) -> Item 
         About::Stranger { .. } => Severity::Info,
     };
     let known = plan.and_then(|plan| session.and_then(|id| plan.sessions.get(id)));
-    let zone = known.map(|session| session.zone()).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC);
+    let zone = known.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC);
     let link = mark.public_url.and_then(|url| {
         let base = url.trim_end_matches('/');
         known.map(|session| format!("{base}/sessions/{}", page(&session.key.to_string())))
@@ -134,7 +134,7 @@ fn recipients(plan: Option<&SourcePlan>, notice: &Notice) -> Vec<Address> {
                     }
                 }
                 (None, Some(plan)) if incident.kind() == IncidentKind::Unreachable => {
-                    to.extend(source_recipients(plan))
+                    to.extend(source_recipients(plan));
                 }
                 _ => to.extend(incident.told.iter().map(|told| told.to.clone())),
             }

@@ -110,12 +110,9 @@ fn iso_part(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
 /// The cron expressions that come round evenly; any other one is not an interval.
 fn cron(text: &str) -> Option<u64> {
     let fields = text.split_whitespace().collect::<Vec<_>>();
-    let step = |field: &str, limit: u64| match field {
-        "*" => Some(1),
-        _ => {
-            let n = field.strip_prefix("*/")?.parse::<u64>().ok()?;
-            (n > 0 && limit.is_multiple_of(n)).then_some(n)
-        }
+    let step = |field: &str, limit: u64| {
+        let n = if field == "*" { 1 } else { field.strip_prefix("*/")?.parse::<u64>().ok()? };
+        (n > 0 && limit.is_multiple_of(n)).then_some(n)
     };
     match fields.as_slice() {
         [minute, "*", "*", "*", "*"] | ["0", minute, "*", "*", "*", "*"] if minute.starts_with('*') => {

@@ -2,7 +2,7 @@
 
 use super::session::Draft;
 use super::track::{Moved, bad_look, good_look};
-use super::{Step, changed_settings, notify, opened, rule_ids};
+use super::{Step, changed_settings, opened, rule_ids};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
@@ -71,7 +71,7 @@ impl Step<'_> {
             Moved::Waiting => {}
             Moved::Opened => {
                 opened(&incident, self.now, delta);
-                notify(News::Opened, &incident, delta);
+                self.tell(News::Opened, &mut incident, delta);
             }
             Moved::Updated { before } => {
                 let what = Happening::Updated {
@@ -81,9 +81,9 @@ impl Step<'_> {
                     found: found.to_owned(),
                 };
                 delta.events.push(Event { at: self.now, session: Some(draft.session.key.id.clone()), what });
-                notify(News::Updated { before }, &incident, delta);
+                self.tell(News::Updated { before }, &mut incident, delta);
             }
-            Moved::Still => self.remind(&incident, delta),
+            Moved::Still => self.remind(&mut incident, delta),
         }
         incident
     }
@@ -95,36 +95,11 @@ impl Step<'_> {
         previous: Option<&Observation>,
         seen: &Observation,
     ) -> Incident {
-        let last_good = self.last_good(draft, finding, previous, seen);
+        let last_good = last_good(draft, finding, previous, seen);
         let window = Window { last_good, first_bad: self.now };
         let (rule, setting) = (finding.rule.id.clone(), finding.setting.clone());
         let thing = Thing::Drift { session: draft.session.key.id.clone(), rule, setting };
         Incident::found(&self.plan.name, self.look, thing, finding.rule.severity, window, Facts::default())
-    }
-
-    /// The last look that found the rule kept. A value that was the same at the look before was not right then either:
-    /// what changed is what is asked of it, so nobody knows since when it has been so.
-    fn last_good(
-        &self,
-        draft: &Draft<'_>,
-        finding: &Finding,
-        previous: Option<&Observation>,
-        seen: &Observation,
-    ) -> Option<chrono::DateTime<chrono::Utc>> {
-        let standing = draft.before.into_iter().flat_map(|before| &before.record.standing);
-        let unclear = standing.filter(|s| matches!(s.verdict, Verdict::Unverifiable { .. }));
-        if let Some(earlier) = unclear.into_iter().find(|s| s.rule == finding.rule.id && s.setting == finding.setting) {
-            return earlier.last_good;
-        }
-        let by_itself = matches!(finding.rule.expect, Expectation::Within(_) | Expectation::Unique);
-        let changed = changed_settings(previous?, seen);
-        let pattern = &finding.rule.setting;
-        let moved = if finding.rule.watches_each() {
-            changed.contains(&finding.setting)
-        } else {
-            changed.iter().any(|setting| pattern.matches(setting))
-        };
-        if moved || by_itself { draft.last_verdict } else { None }
     }
 
     /// Where a known drift stands that no finding calls drifted.
@@ -158,6 +133,30 @@ impl Step<'_> {
             _ => End::Repaired,
         }
     }
+}
+
+/// The last look that found the rule kept. A value that was the same at the look before was not right then either:
+/// what changed is what is asked of it, so nobody knows since when it has been so.
+fn last_good(
+    draft: &Draft<'_>,
+    finding: &Finding,
+    previous: Option<&Observation>,
+    seen: &Observation,
+) -> Option<chrono::DateTime<chrono::Utc>> {
+    let standing = draft.before.into_iter().flat_map(|before| &before.record.standing);
+    let unclear = standing.filter(|s| matches!(s.verdict, Verdict::Unverifiable { .. }));
+    if let Some(earlier) = unclear.into_iter().find(|s| s.rule == finding.rule.id && s.setting == finding.setting) {
+        return earlier.last_good;
+    }
+    let by_itself = matches!(finding.rule.expect, Expectation::Within(_) | Expectation::Unique);
+    let changed = changed_settings(previous?, seen);
+    let pattern = &finding.rule.setting;
+    let moved = if finding.rule.watches_each() {
+        changed.contains(&finding.setting)
+    } else {
+        changed.iter().any(|setting| pattern.matches(setting))
+    };
+    if moved || by_itself { draft.last_verdict } else { None }
 }
 
 /// Where a known drift stands after a look.

@@ -2,7 +2,7 @@
 
 use super::session::Draft;
 use super::track::{Moved, bad_look, good_look};
-use super::{Step, end, notify, opened};
+use super::{Step, end, opened};
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, unreadable};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Thing, Unread, Window};
@@ -20,9 +20,9 @@ impl Step<'_> {
         match bad_look(&mut incident, "", self.plan.alerts.confirm_looks, self.now) {
             Moved::Opened => {
                 opened(&incident, self.now, delta);
-                notify(News::Opened, &incident, delta);
+                self.tell(News::Opened, &mut incident, delta);
             }
-            Moved::Still | Moved::Updated { .. } => self.remind(&incident, delta),
+            Moved::Still | Moved::Updated { .. } => self.remind(&mut incident, delta),
             Moved::Waiting => {}
         }
         draft.incidents.push(incident);

@@ -63,7 +63,7 @@ impl Step<'_> {
                 self.back_again(&mut draft, delta);
                 self.drifts(&mut draft, &findings, observation.as_deref(), &seen, delta);
                 self.unverifiable(&mut draft, &findings, delta);
-                standing = self.standing(&draft, &findings);
+                standing = shortfalls(&draft, &findings);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
                 if let Some(more) = self.new_pins(session, observation.as_deref(), &seen, &pins, delta) {
                     pins = more;
@@ -99,23 +99,6 @@ impl Step<'_> {
         if !same {
             delta.sessions.insert(session.key.id.clone(), next);
         }
-    }
-
-    /// What is not compliance, each with the last look that found it so.
-    fn standing(&self, draft: &Draft<'_>, findings: &[Finding]) -> Vec<Standing> {
-        let known = draft.before.map(|before| before.record.standing.as_slice()).unwrap_or_default();
-        let stand = |finding: &Finding| {
-            let key = (&finding.rule.id, &finding.setting);
-            let earlier = known.iter().find(|s| (&s.rule, &s.setting) == key);
-            Standing {
-                rule: finding.rule.id.clone(),
-                setting: finding.setting.clone(),
-                severity: finding.rule.severity,
-                verdict: finding.verdict.clone(),
-                last_good: earlier.map_or(draft.last_verdict, |earlier| earlier.last_good),
-            }
-        };
-        findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
     }
 
     /// An event for each setting whose value, as read, is another one.
@@ -170,4 +153,21 @@ impl Step<'_> {
             end(incident, why, self.now, delta);
         }
     }
+}
+
+/// What is not compliance, each with the last look that found it so.
+fn shortfalls(draft: &Draft<'_>, findings: &[Finding]) -> Vec<Standing> {
+    let known = draft.before.map(|before| before.record.standing.as_slice()).unwrap_or_default();
+    let stand = |finding: &Finding| {
+        let key = (&finding.rule.id, &finding.setting);
+        let earlier = known.iter().find(|s| (&s.rule, &s.setting) == key);
+        Standing {
+            rule: finding.rule.id.clone(),
+            setting: finding.setting.clone(),
+            severity: finding.rule.severity,
+            verdict: finding.verdict.clone(),
+            last_good: earlier.map_or(draft.last_verdict, |earlier| earlier.last_good),
+        }
+    };
+    findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

@@ -1,0 +1,189 @@
+//! A small world for tests of the domain: one source whose rows are set by hand, looked at minute by minute.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+
+use super::address::Address;
+use super::decide::{Decision, Sender, decide};
+use super::expectation::{Expectation, Operand};
+use super::message::{Message, MessageKind};
+use super::name::Name;
+use super::observation::{Answer, Mapping, Row, Sighting};
+use super::plan::{Alerts, Due, SourcePlan};
+use super::policy::{Policy, Rule, Severity};
+use super::reading::Cell;
+use super::reconcile::SourceLook;
+use super::schedule::Schedule;
+use super::session::{Contacts, Session, SessionId, SessionKey};
+use super::setting::SettingPattern;
+use super::state::SourceState;
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub(crate) fn id(text: &str) -> SessionId {
+    SessionId::parse(text).unwrap()
+}
+
+pub(crate) fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+/// Monday 23 November 2026, 09:00 UTC.
+pub(crate) fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).unwrap()
+}
+
+pub(crate) fn rule(rule_id: &str, setting: &str, expect: Expectation, severity: Severity) -> Arc<Rule> {
+    Arc::new(Rule {
+        id: name(rule_id),
+        setting: SettingPattern::parse(setting),
+        expect,
+        severity,
+        why: String::from("because"),
+        fix: String::new(),
+        optional: false,
+        stops_orders: false,
+        ignore: Vec::new(),
+    })
+}
+
+/// Export unticked (critical), notification address, all validation ticked (warning), the rest unchanged (warning).
+pub(crate) fn rules() -> Vec<Arc<Rule>> {
+    let param = Operand::Param { name: String::from("notification_email"), or_present: true };
+    vec![
+        rule("export-off", "export", Expectation::Unticked, Severity::Critical),
+        rule("notification-email", "notification_email", Expectation::Includes(param), Severity::Critical),
+        rule("validation", "customer_validation_*", Expectation::AllTicked { count: 2 }, Severity::Warning),
+        rule("others", "*", Expectation::Unchanged, Severity::Warning),
+    ]
+}
+
+pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
+    Session {
+        key: SessionKey { source: name("erp"), id: id(session_id) },
+        name: None,
+        policy: Arc::new(Policy { name: name("test"), rules }),
+        schedule: Schedule::parse("* * * * *", chrono_tz::UTC, start()).unwrap(),
+        params: BTreeMap::from([(String::from("notification_email"), String::from("owner@acme.example"))]),
+        owners: vec![address("owner@acme.example")],
+        labels: BTreeMap::new(),
+        contacts: contacts(),
+    }
+}
+
+pub(crate) fn contacts() -> Arc<Contacts> {
+    Arc::new(Contacts {
+        customer: None,
+        fallback: vec![address("ops@integrator.example")],
+        contact: Some(String::from("Support, +44 20 7946 0000")),
+        reply_to: None,
+        zone: chrono_tz::UTC,
+    })
+}
+
+/// See the module.
+pub(crate) struct World {
+    pub plan: SourcePlan,
+    pub state: SourceState,
+    pub now: DateTime<Utc>,
+    /// Session id to its columns and values; a row may be there twice.
+    pub rows: Vec<(String, Vec<(String, Cell)>)>,
+}
+
+impl World {
+    /// Sessions 1 and 2, both compliant, told at once.
+    pub(crate) fn new() -> Self {
+        let sessions = ["1", "2"].map(|n| (id(n), session(n, rules())));
+        let alerts = Alerts {
+            confirm_looks: 1,
+            resolve_looks: 1,
+            remind_every: Some(Duration::from_hours(24)),
+            mail_from: Severity::Warning,
+            unreachable_after: Duration::from_hours(1),
+        };
+        let mapping = Mapping { session_id_column: String::from("session_id"), ..Mapping::default() };
+        let plan =
+            SourcePlan { name: name("erp"), mapping, sessions: BTreeMap::from(sessions), contacts: contacts(), alerts };
+        let rows = ["1", "2"].map(|n| (n.to_owned(), compliant(n)));
+        Self { plan, state: SourceState::default(), now: start(), rows: rows.into() }
+    }
+
+    pub(crate) fn set(&mut self, session: &str, setting: &str, cell: Cell) {
+        for (_, cells) in self.rows.iter_mut().filter(|(id, _)| id == session) {
+            match cells.iter_mut().find(|(name, _)| name == setting) {
+                Some((_, value)) => *value = cell.clone(),
+                None => cells.push((setting.to_owned(), cell.clone())),
+            }
+        }
+    }
+
+    pub(crate) fn unset(&mut self, session: &str, setting: &str) {
+        for (_, cells) in self.rows.iter_mut().filter(|(id, _)| id == session) {
+            cells.retain(|(name, _)| name != setting);
+        }
+    }
+
+    pub(crate) fn tick(&mut self, session: &str, setting: &str, ticked: bool) {
+        self.set(session, setting, Cell::Flag(ticked));
+    }
+
+    pub(crate) fn answer(&self) -> Answer {
+        let row = |(session, cells): &(String, Vec<(String, Cell)>)| {
+            let id_cell = (String::from("session_id"), Cell::text(session.as_str()));
+            let all = std::iter::once(id_cell).chain(cells.iter().cloned());
+            let (columns, cells): (Vec<Box<str>>, Vec<Cell>) = all.map(|(n, c)| (n.into_boxed_str(), c)).unzip();
+            Row { columns: columns.into(), cells }
+        };
+        Answer { rows: self.rows.iter().map(row).collect() }
+    }
+
+    pub(crate) fn decide(&self, look: &SourceLook, due: &Due) -> Decision {
+        let sender = Sender { domain: String::from("driftwise.example"), public_url: None };
+        decide(&self.plan, &self.state, look, due, &sender, self.now)
+    }
+
+    /// Looks a minute later, applies what is decided and returns the messages.
+    pub(crate) fn look(&mut self) -> Vec<Message> {
+        let look = match Sighting::read(&self.answer(), &self.plan.mapping, self.now + TimeDelta::minutes(1)) {
+            Ok(sighting) => SourceLook::Answer(sighting),
+            Err(e) => SourceLook::Unreachable(e.to_string()),
+        };
+        self.step(&look)
+    }
+
+    /// Fails to look a minute later.
+    pub(crate) fn fail(&mut self) -> Vec<Message> {
+        self.step(&SourceLook::Unreachable(String::from("the connection was refused")))
+    }
+
+    fn step(&mut self, look: &SourceLook) -> Vec<Message> {
+        self.now += TimeDelta::minutes(1);
+        let decision = self.decide(look, &Due::All);
+        self.state.apply(decision.delta);
+        decision.messages
+    }
+}
+
+/// The row of a session with which nothing is wrong.
+pub(crate) fn compliant(n: &str) -> Vec<(String, Cell)> {
+    [
+        ("name", Cell::text(format!("shop {n}"))),
+        ("export", Cell::Flag(false)),
+        ("notification_email", Cell::text("owner@acme.example")),
+        ("customer_validation_1", Cell::Number("1".into())),
+        ("customer_validation_2", Cell::text("Y")),
+        ("Postcodes", Cell::text("paused")),
+    ]
+    .map(|(name, cell)| (name.to_owned(), cell))
+    .into()
+}
+
+/// Kind and recipient of each message.
+pub(crate) fn told(messages: &[Message]) -> Vec<(MessageKind, &str)> {
+    messages.iter().map(|m| (m.kind, m.to.as_str())).collect()
+}

@@ -5,6 +5,7 @@
 //! becomes of it over time (`incident`, `state`, `reconcile`, `status`), and who is told (`route`, `message`).
 
 pub mod address;
+pub mod agenda;
 pub mod backoff;
 pub mod catalogue;
 pub mod decide;

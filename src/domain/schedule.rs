@@ -51,9 +51,20 @@ impl Schedule {
     }
 
     /// The first time after `at`; `None` where there is none any more.
+    ///
+    /// When clocks go back an hour comes twice, and croner passes over the second one, or asked within it answers with the
+    /// first: an even schedule would be silent for an hour. So it is also asked as if the clocks had not changed; its answer counts if it is sooner and its local time is
+    /// one of the schedule's. A time of day that has passed once does not come again.
     pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let next = self.cron.find_next_occurrence(&at.with_timezone(&self.zone), false).ok()?;
-        Some(next.with_timezone(&Utc))
+        let local = at.with_timezone(&self.zone);
+        let next = self.cron.find_next_occurrence(&local, false).ok().map(|next| next.with_timezone(&Utc));
+        let next = next.filter(|next| *next > at);
+        let unchanged = self.cron.find_next_occurrence(&local.fixed_offset(), false).ok()?.with_timezone(&Utc);
+        if next.is_some_and(|next| next <= unchanged) {
+            return next;
+        }
+        let matches = self.cron.is_time_matching(&unchanged.with_timezone(&self.zone)).unwrap_or_default();
+        if matches { Some(unchanged) } else { next.or_else(|| self.next_after(at + TimeDelta::hours(1))) }
     }
 
     /// The time between the next two runs after `at`: how much room there is to spread sources over.

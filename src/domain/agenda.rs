@@ -1,0 +1,241 @@
+//! When which sessions are due: for each source and rhythm the next time, advanced as time passes.
+//!
+//! Properties: a rhythm is never due twice for one time of its schedule; times that passed unnoticed (a machine asleep, a busy
+//! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
+//! same instant.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::name::Name;
+use super::plan::SourcePlan;
+use super::schedule::{Rhythm, Schedule};
+
+/// Most that a source is shifted against its schedule; less where the schedule is quick.
+const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
+
+/// How much later than planned is worth saying: a tick comes once a second.
+const NOTICEABLE: TimeDelta = TimeDelta::seconds(10);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Agenda {
+    entries: Vec<Entry>,
+    /// The last tick, to see a clock that was set back.
+    ticked: DateTime<Utc>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Name,
+    rhythm: Rhythm,
+    schedule: Schedule,
+    shift: TimeDelta,
+    next: Option<DateTime<Utc>>,
+}
+
+/// A rhythm of a source that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub source: Name,
+    pub rhythm: Rhythm,
+    /// Noticed much later than it was due: the process or the machine was asleep.
+    pub late: bool,
+}
+
+impl Agenda {
+    /// The agenda of all `plans` from `now` on.
+    pub fn new<'a>(plans: impl Iterator<Item = &'a SourcePlan>, now: DateTime<Utc>) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        for plan in plans {
+            let mut known = std::collections::HashSet::new();
+            for session in plan.sessions.values() {
+                let rhythm = session.schedule.rhythm();
+                if known.insert(rhythm.clone()) {
+                    let schedule = session.schedule.clone();
+                    let shift = shift(&plan.name, schedule.gap_after(now));
+                    let next = next(&schedule, shift, now);
+                    entries.push(Entry { source: plan.name.clone(), rhythm, schedule, shift, next });
+                }
+            }
+        }
+        Self { entries, ticked: now }
+    }
+
+    /// What is due at `now`. Each is planned anew.
+    pub fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Call> {
+        let set_back = now < self.ticked;
+        self.ticked = now;
+        let mut due = Vec::new();
+        for entry in &mut self.entries {
+            match entry.next {
+                Some(at) if at <= now => {
+                    let (source, rhythm) = (entry.source.clone(), entry.rhythm.clone());
+                    due.push(Call { source, rhythm, late: now - at > NOTICEABLE });
+                    entry.next = next(&entry.schedule, entry.shift, now);
+                }
+                // Planned by a clock that was ahead: planned anew, so that nothing waits for that time to come round again.
+                _ if set_back => entry.next = next(&entry.schedule, entry.shift, now),
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// When each rhythm is due next.
+    pub fn upcoming(&self) -> impl Iterator<Item = (&Name, &Rhythm, DateTime<Utc>)> {
+        self.entries.iter().filter_map(|entry| Some((&entry.source, &entry.rhythm, entry.next?)))
+    }
+}
+
+fn next(schedule: &Schedule, shift: TimeDelta, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    schedule.next_after(now - shift).map(|at| at + shift)
+}
+
+/// The same for a source each time: up to a tenth of the gap between two runs, in whole seconds.
+fn shift(source: &Name, gap: TimeDelta) -> TimeDelta {
+    let room = (gap / 10).min(WIDEST_SHIFT).num_seconds().unsigned_abs();
+    // FNV-1a: stable over versions of the compiler, unlike the standard hasher.
+    let hash = source
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    TimeDelta::seconds(i64::try_from(hash % (room + 1)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+
+    use super::*;
+    use crate::domain::world::{World, id, name, start};
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
+    }
+
+    fn plan(source: &str, expressions: &[(&str, &str)]) -> SourcePlan {
+        let mut plan = World::new().plan;
+        plan.name = name(source);
+        let template = plan.sessions.remove(&id("1")).unwrap();
+        plan.sessions.clear();
+        for (n, (expression, zone)) in expressions.iter().enumerate() {
+            let mut session = template.clone();
+            session.key.id = id(&n.to_string());
+            session.schedule = Schedule::parse(expression, zone.parse().unwrap(), start()).unwrap();
+            plan.sessions.insert(session.key.id.clone(), session);
+        }
+        plan
+    }
+
+    #[test]
+    fn each_time_of_a_schedule_is_due_once() {
+        let plan = plan("a", &[("*/5 * * * *", "UTC"), ("*/5 * * * *", "UTC"), ("0 * * * *", "UTC")]);
+        let mut agenda = Agenda::new(std::iter::once(&plan), start());
+        let mut due = std::collections::HashMap::<String, u32>::new();
+        for second in 1..=7200 {
+            for call in agenda.take_due(start() + TimeDelta::seconds(second)) {
+                *due.entry(call.rhythm.as_str().to_owned()).or_default() += 1;
+                assert!(!call.late);
+            }
+        }
+        assert!((23..=24).contains(&due["*/5 * * * * UTC"]), "{due:?}");
+        assert!((1..=2).contains(&due["0 * * * * UTC"]), "{due:?}");
+    }
+
+    #[test]
+    fn what_passed_while_asleep_falls_due_once_and_is_called_late() {
+        let plan = plan("a", &[("*/5 * * * *", "UTC")]);
+        let mut agenda = Agenda::new(std::iter::once(&plan), start());
+        let due = agenda.take_due(start() + TimeDelta::hours(9));
+        assert_eq!(due.len(), 1);
+        assert!(due[0].late);
+        assert!(agenda.take_due(start() + TimeDelta::hours(9) + TimeDelta::seconds(1)).is_empty());
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_silence_a_schedule() {
+        let plan = plan("a", &[("*/5 * * * *", "UTC")]);
+        let mut agenda = Agenda::new(std::iter::once(&plan), start());
+        agenda.take_due(start() + TimeDelta::days(30));
+        let mut due = 0;
+        for minute in 0..60 {
+            due += agenda.take_due(start() + TimeDelta::minutes(minute)).len();
+        }
+        assert!(due >= 11, "{due}");
+    }
+
+    #[test]
+    fn sources_are_spread_and_quick_schedules_are_not_shifted() {
+        let names = (0..50).map(|n| name(&format!("erp-{n}"))).collect::<Vec<_>>();
+        let shifts = names.iter().map(|n| shift(n, TimeDelta::minutes(5))).collect::<std::collections::BTreeSet<_>>();
+        assert!(shifts.len() > 15 && shifts.iter().all(|s| *s <= WIDEST_SHIFT), "{shifts:?}");
+        assert!(names.iter().all(|n| shift(n, TimeDelta::seconds(5)).is_zero()));
+    }
+
+    /// All times at which `expression` is due in `zone`, ticking every 20 seconds.
+    fn times(expression: &str, zone: &str, from: &str, hours: i64) -> Vec<String> {
+        let schedule = Schedule::parse(expression, zone.parse().unwrap(), utc(from)).unwrap();
+        let end = utc(from) + TimeDelta::hours(hours);
+        let mut at = utc(from);
+        let mut times = Vec::new();
+        while let Some(next) = schedule.next_after(at).filter(|next| *next <= end) {
+            times.push(next.with_timezone(&schedule.zone()).format("%m-%d %H:%M %z").to_string());
+            at = next;
+        }
+        times
+    }
+
+    #[test]
+    fn a_local_schedule_is_right_on_both_sides_of_both_clock_changes() {
+        assert_eq!(
+            times("0 9 * * *", "Europe/London", "2026-03-28T00:00:00Z", 60),
+            ["03-28 09:00 +0000", "03-29 09:00 +0100", "03-30 09:00 +0100"]
+        );
+        assert_eq!(
+            times("0 9 * * *", "Europe/London", "2026-10-24T00:00:00Z", 60),
+            ["10-24 09:00 +0100", "10-25 09:00 +0000", "10-26 09:00 +0000"]
+        );
+        assert_eq!(
+            times("0 9 * * *", "America/New_York", "2026-03-07T00:00:00Z", 64),
+            ["03-07 09:00 -0500", "03-08 09:00 -0400", "03-09 09:00 -0400"]
+        );
+        assert_eq!(
+            times("0 9 * * *", "America/New_York", "2026-10-31T00:00:00Z", 64),
+            ["10-31 09:00 -0400", "11-01 09:00 -0500", "11-02 09:00 -0500"]
+        );
+    }
+
+    #[test]
+    fn an_even_schedule_skips_and_repeats_nothing_when_clocks_change() {
+        for (zone, from) in [
+            ("Europe/London", "2026-03-29T00:00:00Z"),
+            ("Europe/London", "2026-10-25T00:00:00Z"),
+            ("America/New_York", "2026-03-08T05:00:00Z"),
+            ("America/New_York", "2026-11-01T04:00:00Z"),
+        ] {
+            let schedule = Schedule::parse("*/5 * * * *", zone.parse().unwrap(), utc(from)).unwrap();
+            let mut at = utc(from);
+            for _ in 0..60 {
+                let next = schedule.next_after(at).unwrap();
+                assert_eq!(next - at, TimeDelta::minutes(5), "{zone} after {at}");
+                at = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_comes_twice_is_due_once_and_one_that_never_comes_is_due_right_after() {
+        let fall = times("30 1 * * *", "Europe/London", "2026-10-24T12:00:00Z", 40);
+        assert_eq!(fall, ["10-25 01:30 +0100", "10-26 01:30 +0000"]);
+        let spring = times("30 1 * * *", "Europe/London", "2026-03-28T12:00:00Z", 40);
+        assert_eq!(spring, ["03-29 02:00 +0100", "03-30 01:30 +0100"]);
+    }
+
+    #[test]
+    fn rare_schedules_fire_when_their_day_comes() {
+        assert_eq!(times("0 12 29 2 *", "UTC", "2026-01-01T00:00:00Z", 24 * 365 * 3), ["02-29 12:00 +0000"]);
+        assert_eq!(times("0 0 1 1 *", "UTC", "2026-06-01T00:00:00Z", 24 * 365), ["01-01 00:00 +0000"]);
+        let never = Schedule::parse("0 0 30 2 *", chrono_tz::UTC, Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap());
+        assert_eq!(never.unwrap_err(), crate::domain::schedule::ScheduleError::Never);
+    }
+}

@@ -1,0 +1,51 @@
+//! The file itself: where it really lies, and whether it is still the one that was opened.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::error::{Fault, Trouble};
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> Result<Self, Fault> {
+        Ok(Self::from(&std::fs::metadata(path)?))
+    }
+
+    /// Fails where another file, or none, is at `path` now.
+    pub(super) fn expect_at(self, path: &Path) -> Result<(), Fault> {
+        match std::fs::metadata(path) {
+            Ok(metadata) if Self::from(&metadata) == self => Ok(()),
+            _ => Err(Trouble::Gone.into()),
+        }
+    }
+}
+
+impl From<&Metadata> for Identity {
+    #[cfg(unix)]
+    fn from(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// Elsewhere an open file cannot be deleted, so that one is there is enough.
+    #[cfg(not(unix))]
+    fn from(_: &Metadata) -> Self {
+        Self(0, 0)
+    }
+}
+
+/// The file behind any links, so that one file has one lock.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a write-ahead log lies beside the database.
+pub(super) fn has_log(path: &Path) -> bool {
+    let mut name = OsString::from(path);
+    name.push("-wal");
+    Path::new(&name).exists()
+}

@@ -101,6 +101,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let writer = pool(1).min_connections(1).connect_with(writing).await?;
+        file::expect_writable(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
         let identity = Identity::of(&path)?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));

@@ -1,7 +1,8 @@
 //! The file itself: where it really lies, and whether it is still the one that was opened.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{Metadata, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Trouble};
@@ -35,6 +36,15 @@ impl From<&Metadata> for Identity {
     #[cfg(not(unix))]
     fn from(_: &Metadata) -> Self {
         Self(0, 0)
+    }
+}
+
+/// SQLite opens a file that it may not write as a read-only one, without a word.
+pub(super) fn expect_writable(path: &Path) -> Result<(), Fault> {
+    match OpenOptions::new().append(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Trouble::ReadOnly.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

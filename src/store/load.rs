@@ -141,7 +141,8 @@ impl Loading {
 
     async fn sessions(&mut self) -> Result<(), Fault> {
         const SQL: &str = "SELECT s.source, s.id, s.record, s.pins, o.since, o.shape, o.cells FROM sessions AS s
-            LEFT JOIN observations AS o ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
+            LEFT JOIN observations AS o INDEXED BY observations_now
+                ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
         let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
         for (source, id, record, pins, since, shape, cells) in rows {

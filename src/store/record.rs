@@ -1,6 +1,6 @@
 //! What one audit changes, written in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -77,9 +77,8 @@ impl Tables<'_> {
     /// Takes sessions out of the present; their history stays.
     async fn retire(&mut self, retired: &[SessionId], now: DateTime<Utc>) -> Result<(), Fault> {
         const SESSIONS: &str = "DELETE FROM sessions WHERE source = ?1 AND id IN (SELECT value FROM json_each(?2))";
-        let ends = retired.iter().map(|id| (id, stamp(now))).collect::<Vec<_>>();
         self.put(SESSIONS, retired).await?;
-        self.end_runs(&ends).await
+        self.end_runs(retired.iter(), stamp(now)).await
     }
 
     async fn sessions(&mut self, delta: &Delta) -> Result<(), Fault> {
@@ -98,7 +97,7 @@ impl Tables<'_> {
         const SQL: &str = "INSERT INTO observations (source, session, since, shape, cells)
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)";
         let mut shapes = HashMap::new();
-        let mut ends = Vec::with_capacity(seen.len());
+        let mut ends: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut rows = Vec::with_capacity(seen.len());
         for (id, observation) in seen {
             let known = shapes.get(&Arc::as_ptr(&observation.shape)).copied();
@@ -107,18 +106,26 @@ impl Tables<'_> {
                 None => self.shape(&observation.shape).await?,
             };
             shapes.insert(Arc::as_ptr(&observation.shape), shape);
-            ends.push((id, stamp(observation.at)));
+            ends.entry(stamp(observation.at)).or_default().push(id);
             rows.push((id, stamp(observation.at), shape, doc(&observation.cells)?));
         }
-        self.end_runs(&ends).await?;
+        for (at, ended) in ends {
+            self.end_runs(ended.into_iter(), at).await?;
+        }
         self.put(SQL, &rows).await
     }
 
-    async fn end_runs(&mut self, ends: &[(&SessionId, i64)]) -> Result<(), Fault> {
-        const SQL: &str = "UPDATE observations SET until = ended.at
-            FROM (SELECT value ->> 0 AS session, value ->> 1 AS at FROM json_each(?2)) AS ended
-            WHERE observations.source = ?1 AND observations.session = ended.session AND until IS NULL";
-        self.put(SQL, ends).await
+    /// Ends the present runs of sessions. The index is named so that neither other sessions nor long histories are walked.
+    async fn end_runs<'id>(&mut self, ended: impl Iterator<Item = &'id SessionId>, at: i64) -> Result<(), Fault> {
+        const SQL: &str = "UPDATE observations SET until = ?3 WHERE id IN (
+            SELECT id FROM observations INDEXED BY observations_now
+            WHERE source = ?1 AND until IS NULL AND session IN (SELECT value FROM json_each(?2)))";
+        let ended = ended.collect::<Vec<_>>();
+        for chunk in ended.chunks(CHUNK) {
+            let query = sqlx::query(SQL).bind(self.source.as_str()).bind(doc(&chunk)?).bind(at);
+            query.execute(&mut *self.to).await?;
+        }
+        Ok(())
     }
 
     async fn shape(&mut self, shape: &Shape) -> Result<i64, Fault> {

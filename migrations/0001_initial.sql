@@ -86,13 +86,15 @@ CREATE TABLE outbox (
     recipient_folded TEXT NOT NULL,
     subject TEXT NOT NULL,
     sessions TEXT NOT NULL,
-    raw BLOB NOT NULL,
     recorded_at INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER NOT NULL,
+    attempted_at INTEGER,
     last_error TEXT,
     finished_at INTEGER,
+    -- Last, so that what comes before is read without it.
+    raw BLOB NOT NULL,
     CHECK ((finished_at IS NULL) = (state IN ('pending', 'retrying')))
 );
 CREATE INDEX outbox_waiting ON outbox (recipient_folded, id) WHERE finished_at IS NULL;

@@ -92,7 +92,7 @@ impl Store {
     }
 
     async fn open_owned(path: &Path) -> Result<Self, Fault> {
-        let path = file::real(path);
+        let path = file::real(path)?;
         let lock = Lock::take(&path)?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY);
         let writing = (options.clone())
@@ -109,7 +109,7 @@ impl Store {
     }
 
     async fn open_read(path: &Path) -> Result<Self, Fault> {
-        let path = file::real(path);
+        let path = file::real(path)?;
         if !path.try_exists()? {
             return Err(Trouble::Absent.into());
         }

@@ -88,6 +88,8 @@ pub enum Trouble {
     Newer { found: i64, known: i64 },
     #[error("was written by an older Driftwise (its form is {found}, this one needs {known}): start the daemon once")]
     Older { found: i64, known: i64 },
+    #[error("is a folder, and should be a file")]
+    Folder,
     #[error("is a database of another program")]
     Foreign,
     #[error("is damaged or not a database: restore a copy, or move it away to begin anew")]
@@ -118,6 +120,7 @@ impl Trouble {
             Self::Locked { .. } => "locked",
             Self::Newer { .. } => "newer",
             Self::Older { .. } => "older",
+            Self::Folder => "folder",
             Self::Foreign => "foreign",
             Self::Corrupt | Self::Unreadable { .. } => "corrupt",
             Self::Full => "full",

@@ -49,8 +49,9 @@ pub(super) fn expect_writable(path: &Path) -> Result<(), Fault> {
 }
 
 /// The file behind any links, so that one file has one lock.
-pub(super) fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+pub(super) fn real(path: &Path) -> Result<PathBuf, Fault> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real.is_dir() { Err(Trouble::Folder.into()) } else { Ok(real) }
 }
 
 /// Whether a write-ahead log lies beside the database.

@@ -68,6 +68,8 @@ pub struct MessageRow {
     pub sessions: Vec<String>,
     pub state: MessageState,
     pub attempts: u32,
+    /// When it was last tried.
+    pub attempted_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
     pub recorded_at: DateTime<Utc>,
     /// When it was sent or given up.
@@ -81,7 +83,8 @@ impl Store {
     }
 
     async fn try_messages(&self, filter: &MessageFilter, limit: usize) -> Result<Vec<MessageRow>, Fault> {
-        const SQL: &str = "SELECT id, message_id, kind, recipient, subject, sessions, state, attempts, last_error,
+        const SQL: &str =
+            "SELECT id, message_id, kind, recipient, subject, sessions, state, attempts, attempted_at, last_error,
             recorded_at, finished_at FROM outbox
             WHERE (?1 IS NULL OR state = ?1)
               AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(outbox.sessions) WHERE value = ?2))
@@ -107,6 +110,7 @@ fn message(row: &SqliteRow) -> Result<MessageRow, Fault> {
         sessions: read(text("sessions")?, || format!("message {id}"))?,
         state: MessageState::from_label(state).ok_or_else(unknown)?,
         attempts: number(row.try_get("attempts")?),
+        attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time),
         last_error: row.try_get("last_error")?,
         recorded_at: time(row.try_get("recorded_at")?),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time),

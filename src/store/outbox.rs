@@ -87,8 +87,8 @@ impl Store {
 
     /// A server has accepted the message.
     pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE outbox SET state = 'sent', finished_at = ?2, attempts = attempts + 1, last_error = NULL
+        const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
+            attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND finished_at IS NULL";
         self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now))).await
     }
@@ -97,18 +97,20 @@ impl Store {
     pub async fn failed(
         &self,
         id: i64,
-        _now: DateTime<Utc>,
+        now: DateTime<Utc>,
         next_attempt_at: DateTime<Utc>,
         error: &str,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE outbox SET state = 'retrying', next_attempt_at = ?2, attempts = attempts + 1,
-            last_error = ?3 WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(next_attempt_at)).bind(error.to_owned())).await
+        const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3,
+            attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at)).bind(error.to_owned()))
+            .await
     }
 
     /// An attempt failed for good; the message is not tried again.
     pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempts = attempts + 1, last_error = ?3
+        const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
+            attempts = attempts + 1, last_error = ?3
             WHERE id = ?1 AND finished_at IS NULL";
         self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned())).await
     }

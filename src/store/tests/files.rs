@@ -88,6 +88,7 @@ async fn a_folder_that_is_not_there_is_not_made() {
     let path = place.folder.path().join("no/such/store.db");
     assert_eq!(refused(&path).await.trouble, Trouble::NoFolder);
     assert!(!place.folder.path().join("no").exists());
+    assert_eq!(refused(place.folder.path()).await.trouble, Trouble::Folder);
     let error = Store::read(&path).await.unwrap_err();
     assert!(error.is_absent(), "{error}");
 }

@@ -97,6 +97,7 @@ async fn messages_are_counted_and_listed_newest_last() {
     assert_eq!(states(store.messages(&all, 2).await.unwrap()), ["sent", "pending"]);
     let dead = MessageFilter { state: Some(MessageState::Dead), session: None };
     let rows = store.messages(&dead, 9).await.unwrap();
+    assert_eq!(rows[0].attempted_at, Some(at(1)));
     assert_eq!((rows.len(), rows[0].last_error.as_deref()), (1, Some("550 no")));
     let of_session = MessageFilter { state: None, session: Some("acme/3".to_owned()) };
     assert_eq!(states(store.messages(&of_session, 9).await.unwrap()), ["pending"]);

@@ -9,5 +9,6 @@ pub mod secret;
 
 pub mod notify;
 pub mod source;
+pub mod store;
 
 pub mod engine;

@@ -1,0 +1,144 @@
+//! What Driftwise remembers, in one SQLite file: the state of every source, what happened, and the mail that is to go out.
+//!
+//! Properties:
+//! - An audit is one transaction: state, events and outbox rows are there together or not at all, and survive a power cut
+//!   once [`Store::record`] has returned (WAL with `synchronous = FULL`).
+//! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
+//!   first look at 10,000 sessions is some dozens of statements.
+//! - One process owns the file (`lock`); others may read it meanwhile with [`Store::read`].
+//! - Nothing is written into a file that is no longer at its path: that would look like recording and be lost.
+//!
+//! One connection writes, a few read, so readers never wait for the writer nor it for them. State that is only ever read as
+//! a whole is a JSON document; what is searched for is a column. Times are INTEGER nanoseconds: they compare and index as
+//! numbers whatever the year, and lose nothing of what the clock gave, which texts of mixed precision would not promise.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
+
+mod error;
+mod file;
+mod form;
+mod history;
+mod load;
+mod lock;
+mod messages;
+mod outbox;
+mod probe;
+mod record;
+mod retention;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Operation, StoreError, Trouble};
+pub use history::Run;
+pub use messages::{MessageFilter, MessageRow, MessageState};
+pub use outbox::{OutboxCounts, Outgoing, Pending};
+
+use error::Fault;
+use file::Identity;
+use lock::Lock;
+
+/// How long a connection waits for a lock of another one before it gives up.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for a connection: longer than any transaction of ours takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pages and probes read next to a delivery; more than a few at once would only share the same disk.
+const READERS: u32 = 4;
+
+/// The store. Cheap to clone; the lock goes with the last clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    path: PathBuf,
+    /// `None` where it was opened to be read.
+    owned: Option<Owned>,
+    readers: SqlitePool,
+}
+
+#[derive(Debug, Clone)]
+struct Owned {
+    writer: SqlitePool,
+    identity: Identity,
+    _lock: Arc<Lock>,
+}
+
+impl Store {
+    /// Opens the store as its one owner, makes it where there is none, and brings an older one to the present form.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_owned(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
+    }
+
+    /// Opens the store to be read, also while another process owns it. Makes no file where it can be avoided.
+    pub async fn read(path: &Path) -> Result<Self, StoreError> {
+        Self::open_read(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
+    }
+
+    /// Closes the connections, so that the files beside the database are folded into it.
+    pub async fn close(self) {
+        self.readers.close().await;
+        if let Some(owned) = &self.owned {
+            owned.writer.close().await;
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn open_owned(path: &Path) -> Result<Self, Fault> {
+        let path = file::real(path)?;
+        let lock = Lock::take(&path)?;
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY);
+        let writing = (options.clone())
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let writer = pool(1).min_connections(1).connect_with(writing).await?;
+        file::expect_writable(&path)?;
+        schema::migrate(&mut *writer.acquire().await?).await?;
+        let identity = Identity::of(&path)?;
+        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+        Ok(Self { path, owned: Some(Owned { writer, identity, _lock: Arc::new(lock) }), readers })
+    }
+
+    async fn open_read(path: &Path) -> Result<Self, Fault> {
+        let path = file::real(path)?;
+        if !path.try_exists()? {
+            return Err(Trouble::Absent.into());
+        }
+        // Without a write-ahead log nobody has the file open for writing, so it can be read as it lies there, without the
+        // shared memory file that SQLite would make beside it. Should an owner start meanwhile, its first changes go to a
+        // log that this reader does not look at.
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .busy_timeout(BUSY)
+            .read_only(true)
+            .immutable(!file::has_log(&path));
+        let readers = pool(READERS).connect_with(options).await?;
+        schema::expect_present(&mut *readers.acquire().await?).await?;
+        Ok(Self { path, owned: None, readers })
+    }
+
+    /// Begins a transaction that writes, or says why none can.
+    async fn writing(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
+        let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
+        owned.identity.expect_at(&self.path)?;
+        Ok(owned.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    fn error(&self, operation: Operation) -> impl FnOnce(Fault) -> StoreError {
+        move |fault| StoreError::new(operation, &self.path, fault)
+    }
+}
+
+/// Connections last: opening one anew costs, and the file is still the same.
+fn pool(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).max_lifetime(None).idle_timeout(None)
+}

@@ -1,0 +1,203 @@
+//! What can go wrong with the store: what was being done, to which file, and what a person can do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// An operation of the store failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store {} {trouble} (while {operation})", path.display())]
+pub struct StoreError {
+    pub operation: Operation,
+    pub path: PathBuf,
+    pub trouble: Trouble,
+    #[source]
+    cause: Option<Cause>,
+}
+
+impl StoreError {
+    /// What went wrong, as a metric label.
+    pub fn label(&self) -> &'static str {
+        self.trouble.label()
+    }
+
+    /// Whether there is no store yet: for a reader, nothing is known.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.trouble, Trouble::Absent)
+    }
+
+    pub(super) fn new(operation: Operation, path: &Path, fault: impl Into<Fault>) -> Self {
+        let Fault { trouble, cause } = fault.into();
+        Self { operation, path: path.to_owned(), trouble, cause }
+    }
+}
+
+/// What the store was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Open,
+    Load,
+    Record,
+    Deliver,
+    Read,
+    Prune,
+    Probe,
+}
+
+impl Operation {
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::Load, Self::Record, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Load => "load",
+            Self::Record => "record",
+            Self::Deliver => "deliver",
+            Self::Read => "read",
+            Self::Prune => "prune",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "opening it",
+            Self::Load => "loading the state",
+            Self::Record => "recording an audit",
+            Self::Deliver => "working on the outbox",
+            Self::Read => "reading the history",
+            Self::Prune => "removing what is past retention",
+            Self::Probe => "checking it",
+        })
+    }
+}
+
+/// What is the matter with the store, worded to follow its path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    #[error("is in use by {by}")]
+    Locked { by: String },
+    #[error("was written by a newer Driftwise (its form is {found}, this one knows {known}): use that version")]
+    Newer { found: i64, known: i64 },
+    #[error("was written by an older Driftwise (its form is {found}, this one needs {known}): start the daemon once")]
+    Older { found: i64, known: i64 },
+    #[error("is a folder, and should be a file")]
+    Folder,
+    #[error("is a database of another program")]
+    Foreign,
+    #[error("is damaged or not a database: restore a copy, or move it away to begin anew")]
+    Corrupt,
+    #[error("holds {what} that cannot be read: restore a copy, or move it away to begin anew")]
+    Unreadable { what: String },
+    #[error("cannot be written: the disk is full")]
+    Full,
+    #[error("cannot be written: the file, its folder or this connection is read-only")]
+    ReadOnly,
+    #[error("may not be opened: this user lacks the permission")]
+    Forbidden,
+    #[error("does not exist")]
+    Absent,
+    #[error("cannot be made: its folder does not exist")]
+    NoFolder,
+    #[error("was deleted or replaced while in use: put it back, or restart to begin with what is there")]
+    Gone,
+    #[error("was busy for too long")]
+    Busy,
+    #[error("failed")]
+    Failed,
+}
+
+impl Trouble {
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "locked",
+            Self::Newer { .. } => "newer",
+            Self::Older { .. } => "older",
+            Self::Folder => "folder",
+            Self::Foreign => "foreign",
+            Self::Corrupt | Self::Unreadable { .. } => "corrupt",
+            Self::Full => "full",
+            Self::ReadOnly => "read_only",
+            Self::Forbidden => "forbidden",
+            Self::Absent => "absent",
+            Self::NoFolder => "no_folder",
+            Self::Gone => "gone",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A trouble with its cause, before it is known what was being done.
+#[derive(Debug)]
+pub(super) struct Fault {
+    trouble: Trouble,
+    cause: Option<Cause>,
+}
+
+impl Fault {
+    /// A stored thing that does not read as what it should be.
+    pub(super) fn unreadable(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        Self { trouble: Trouble::Unreadable { what: what.into() }, cause: Some(cause.into()) }
+    }
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, cause: None }
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        let trouble = match &error {
+            sqlx::Error::Database(database) => from_code(database.code().as_deref()),
+            sqlx::Error::PoolTimedOut => Trouble::Busy,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Trouble::Corrupt,
+            sqlx::Error::Io(io) => from_io(io.kind()),
+            _ => Trouble::Failed,
+        };
+        Self { trouble, cause: Some(Box::new(error)) }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self { trouble: from_io(error.kind()), cause: Some(Box::new(error)) }
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self { trouble: Trouble::Failed, cause: Some(Box::new(error)) }
+    }
+}
+
+/// The primary result code of SQLite is the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
+fn from_code(code: Option<&str>) -> Trouble {
+    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+        Some(3 | 23) => Trouble::Forbidden,
+        Some(5 | 6) => Trouble::Busy,
+        Some(8) => Trouble::ReadOnly,
+        Some(11 | 26) => Trouble::Corrupt,
+        Some(13) => Trouble::Full,
+        _ => Trouble::Failed,
+    }
+}
+
+fn from_io(kind: ErrorKind) -> Trouble {
+    match kind {
+        ErrorKind::PermissionDenied => Trouble::Forbidden,
+        ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::Full,
+        ErrorKind::NotFound => Trouble::NoFolder,
+        _ => Trouble::Failed,
+    }
+}

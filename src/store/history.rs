@@ -1,0 +1,80 @@
+//! What happened: events, and what a session looked like when; kept until retention.
+
+use chrono::{DateTime, Utc};
+
+use super::Store;
+use super::error::{Fault, Operation, StoreError};
+use super::form::{count, read, stamp, time};
+use super::load::{Keys, observation, source_name};
+use crate::domain::event::Event;
+use crate::domain::name::Name;
+use crate::domain::observation::Observation;
+use crate::domain::session::{SessionId, SessionKey};
+
+/// A time in which a session stayed the same. Times in which it could not be seen are part of it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What was seen; its time is when the run began.
+    pub observation: Observation,
+    /// When something else was seen, or the session was no longer audited; `None` for the present.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// The last `limit` events, of one source or session and since a time where those are given; newest last.
+    pub async fn events(
+        &self,
+        source: Option<&Name>,
+        session: Option<&SessionId>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<(Name, Event)>, StoreError> {
+        self.try_events(source, session, since, limit).await.map_err(self.error(Operation::Read))
+    }
+
+    async fn try_events(
+        &self,
+        source: Option<&Name>,
+        session: Option<&SessionId>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<(Name, Event)>, Fault> {
+        const SQL: &str = "SELECT id, source, doc FROM events
+            WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR session = ?2) AND (?3 IS NULL OR at >= ?3)
+            ORDER BY id DESC LIMIT ?4";
+        // With a session its index serves; the general form would walk all events.
+        const OF_SESSION: &str = "SELECT id, source, doc FROM events
+            WHERE source = ?1 AND session = ?2 AND (?3 IS NULL OR at >= ?3)
+            ORDER BY at DESC, id DESC LIMIT ?4";
+        let query = sqlx::query_as(if source.is_some() && session.is_some() { OF_SESSION } else { SQL })
+            .bind(source.map(Name::as_str))
+            .bind(session.map(SessionId::as_str))
+            .bind(since.map(stamp))
+            .bind(count(limit));
+        let rows: Vec<(i64, String, String)> = query.fetch_all(&self.readers).await?;
+        let event = |(id, source, doc): (i64, String, String)| {
+            Ok((source_name(&source)?, read(&doc, || format!("event {id}"))?))
+        };
+        rows.into_iter().rev().map(event).collect()
+    }
+
+    /// What a session looked like: its last `limit` runs, newest last.
+    pub async fn observations(&self, session: &SessionKey, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.try_observations(session, limit).await.map_err(self.error(Operation::Read))
+    }
+
+    async fn try_observations(&self, session: &SessionKey, limit: usize) -> Result<Vec<Run>, Fault> {
+        const SQL: &str = "SELECT since, until, shape, cells FROM observations WHERE source = ?1 AND session = ?2
+            ORDER BY since DESC, id DESC LIMIT ?3";
+        let mut transaction = self.readers.begin().await?;
+        let shapes = Self::shapes(&mut transaction, &mut Keys::default()).await?;
+        let query = sqlx::query_as(SQL).bind(session.source.as_str()).bind(session.id.as_str()).bind(count(limit));
+        let rows: Vec<(i64, Option<i64>, i64, String)> = query.fetch_all(&mut *transaction).await?;
+        transaction.rollback().await?;
+        let run = |(since, until, shape, cells): (i64, Option<i64>, i64, String)| {
+            let observation = observation(&shapes, (since, shape, &cells), || format!("the history of {session}"))?;
+            Ok(Run { observation, until: until.map(time) })
+        };
+        rows.into_iter().rev().map(run).collect()
+    }
+}

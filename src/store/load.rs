@@ -1,0 +1,184 @@
+//! What is current, read back: the state of every source as it was when the last audit was recorded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sqlx::{Sqlite, Transaction};
+
+use super::Store;
+use super::error::{Fault, Operation, StoreError};
+use super::form::{read, time};
+use crate::domain::evaluate::{Pin, Pins};
+use crate::domain::incident::Incident;
+use crate::domain::name::Name;
+use crate::domain::observation::{Observation, Shape};
+use crate::domain::schedule::Rhythm;
+use crate::domain::session::SessionId;
+use crate::domain::setting::SettingKey;
+use crate::domain::state::{SessionRecord, SessionState, SourceState};
+
+impl Store {
+    /// The state of every source that was ever looked at.
+    pub async fn load(&self) -> Result<BTreeMap<Name, SourceState>, StoreError> {
+        self.try_load().await.map_err(self.error(Operation::Load))
+    }
+
+    async fn try_load(&self) -> Result<BTreeMap<Name, SourceState>, Fault> {
+        // One transaction: all tables as of the same audit.
+        let mut loading =
+            Loading { from: self.readers.begin().await?, keys: Keys::default(), sources: BTreeMap::new() };
+        loading.sources().await?;
+        loading.rhythms().await?;
+        loading.known().await?;
+        loading.sessions().await?;
+        loading.incidents().await?;
+        loading.from.rollback().await?;
+        Ok(loading.sources)
+    }
+
+    /// The shapes with the ids in which observations name them.
+    pub(super) async fn shapes(from: &mut Transaction<'_, Sqlite>, keys: &mut Keys) -> Result<Shapes, Fault> {
+        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, settings FROM shapes").fetch_all(&mut **from).await?;
+        let shape = |(id, settings): (i64, String)| {
+            let settings: Vec<String> = read(&settings, || format!("shape {id}"))?;
+            Ok((id, Arc::new(Shape::new(settings.iter().map(|name| keys.key(name)).collect()))))
+        };
+        rows.into_iter().map(shape).collect()
+    }
+}
+
+pub(super) type Shapes = HashMap<i64, Arc<Shape>>;
+
+/// One key for each name of a setting, so that thousands of sessions share it.
+#[derive(Default)]
+pub(super) struct Keys(HashMap<String, SettingKey>);
+
+impl Keys {
+    fn key(&mut self, name: &str) -> SettingKey {
+        if let Some(key) = self.0.get(name) {
+            return key.clone();
+        }
+        let key = SettingKey::new(name);
+        self.0.insert(name.to_owned(), key.clone());
+        key
+    }
+
+    fn pins(&mut self, text: &str, what: impl FnOnce() -> String) -> Result<Arc<Pins>, Fault> {
+        let pins: HashMap<String, Pin> = read(text, what)?;
+        Ok(Arc::new(pins.into_iter().map(|(name, pin)| (self.key(&name), pin)).collect()))
+    }
+}
+
+/// Puts cells and shape of a stored observation together.
+pub(super) fn observation(
+    shapes: &Shapes,
+    (since, shape, cells): (i64, i64, &str),
+    what: impl Fn() -> String,
+) -> Result<Observation, Fault> {
+    let shape = shapes.get(&shape).ok_or_else(|| Fault::unreadable(what(), "its settings are not there"))?;
+    let cells: Vec<_> = read(cells, &what)?;
+    if cells.len() != shape.settings().len() {
+        return Err(Fault::unreadable(what(), "it has not one value for each of its settings"));
+    }
+    Ok(Observation { at: time(since), shape: Arc::clone(shape), cells })
+}
+
+pub(super) fn session_id(text: &str) -> Result<SessionId, Fault> {
+    SessionId::parse(text).map_err(|error| Fault::unreadable(format!("the session ID {text:?}"), error))
+}
+
+pub(super) fn source_name(text: &str) -> Result<Name, Fault> {
+    Name::parse(text).map_err(|error| Fault::unreadable(format!("the source name {text:?}"), error))
+}
+
+type SessionRow = (String, String, String, String, Option<i64>, Option<i64>, Option<String>);
+
+struct Loading {
+    from: Transaction<'static, Sqlite>,
+    keys: Keys,
+    sources: BTreeMap<Name, SourceState>,
+}
+
+impl Loading {
+    async fn sources(&mut self) -> Result<(), Fault> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, record FROM sources").fetch_all(&mut *self.from).await?;
+        for (name, record) in rows {
+            let record = read(&record, || format!("the record of {name}"))?;
+            self.sources.insert(source_name(&name)?, SourceState { record, ..SourceState::default() });
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, name: &str) -> Result<&mut SourceState, Fault> {
+        Ok(self.sources.entry(source_name(name)?).or_default())
+    }
+
+    async fn rhythms(&mut self) -> Result<(), Fault> {
+        let rows: Vec<(String, String, i64)> =
+            sqlx::query_as("SELECT source, rhythm, looked_at FROM rhythms").fetch_all(&mut *self.from).await?;
+        for (source, rhythm, at) in rows {
+            self.source(&source)?.rhythms.insert(Rhythm::from_stored(&rhythm), time(at));
+        }
+        Ok(())
+    }
+
+    async fn known(&mut self) -> Result<(), Fault> {
+        const IDS: &str = "SELECT source, json_group_array(id) FROM known_ids GROUP BY source";
+        const SETTINGS: &str = "SELECT source, json_group_array(json(setting)) FROM known_settings GROUP BY source";
+        let rows: Vec<(String, String)> = sqlx::query_as(IDS).fetch_all(&mut *self.from).await?;
+        for (source, ids) in rows {
+            self.source(&source)?.known_ids = read(&ids, || format!("the known sessions of {source}"))?;
+        }
+        let rows: Vec<(String, String)> = sqlx::query_as(SETTINGS).fetch_all(&mut *self.from).await?;
+        for (source, settings) in rows {
+            let settings: Vec<String> = read(&settings, || format!("the known settings of {source}"))?;
+            let settings = settings.iter().map(|name| self.keys.key(name)).collect();
+            self.source(&source)?.known_settings = settings;
+        }
+        Ok(())
+    }
+
+    async fn sessions(&mut self) -> Result<(), Fault> {
+        const SQL: &str = "SELECT s.source, s.id, s.record, s.pins, o.since, o.shape, o.cells FROM sessions AS s
+            LEFT JOIN observations AS o INDEXED BY observations_now
+                ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
+        let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
+        let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
+        for (source, id, record, pins, since, shape, cells) in rows {
+            let what = || format!("session {source}/{id}");
+            let pins = self.keys.pins(&pins, what)?;
+            let observation = match (since, shape, &cells) {
+                (Some(since), Some(shape), Some(cells)) => {
+                    Some(Arc::new(observation(&shapes, (since, shape, cells), what)?))
+                }
+                _ => None,
+            };
+            let mut record: SessionRecord = read(&record, what)?;
+            let known = self.source(&source)?;
+            if let Some((rhythm, _)) = known.rhythms.get_key_value(&record.rhythm) {
+                record.rhythm = rhythm.clone();
+            }
+            known.sessions.insert(session_id(&id)?, SessionState { record, observation, pins, incidents: Vec::new() });
+        }
+        Ok(())
+    }
+
+    async fn incidents(&mut self) -> Result<(), Fault> {
+        const SQL: &str = "SELECT source, id, doc FROM incidents WHERE ended_at IS NULL ORDER BY rowid";
+        let rows: Vec<(String, String, String)> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
+        for (source, id, doc) in rows {
+            let incident: Incident = read(&doc, || format!("incident {id}"))?;
+            let known = self.source(&source)?;
+            match incident.thing.session() {
+                None => known.unreachable = Some(incident),
+                Some(session) => {
+                    if let Some(session) = known.sessions.get_mut(session) {
+                        session.incidents.push(incident);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! One owner: a lock on a file beside the database, held by the operating system for as long as the process lives.
+//!
+//! The lock file stays when its owner goes: removing it would let two processes hold locks on two files of one name.
+//! Its text only serves the message that the second owner gets; the lock itself decides.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::{Fault, Trouble};
+
+/// Held while this process owns the store.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+impl Lock {
+    /// Takes the lock beside `store`, or says who has it.
+    pub(super) fn take(store: &Path) -> Result<Self, Fault> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path_beside(store))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Trouble::Locked { by: owner(&mut file) }.into()),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self(file))
+    }
+}
+
+fn path_beside(store: &Path) -> PathBuf {
+    let mut name = OsString::from(store);
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Who wrote the lock file, in words.
+fn owner(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
+        Some(process) => format!("process {process}"),
+        None => "another process".to_owned(),
+    }
+}

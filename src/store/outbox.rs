@@ -1,0 +1,203 @@
+//! The mail that is to go out, and what became of it.
+//!
+//! Properties:
+//! - Mail to one recipient leaves in the order recorded: only the head of each recipient's line is ever due. While it waits
+//!   for a retry, what is behind it waits too; what is sent or dead holds nothing back.
+//! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteArguments;
+
+use super::Store;
+use super::error::{Fault, Operation, StoreError};
+use super::form::{count, doc, number, read, stamp, time};
+use crate::domain::address::Address;
+use crate::domain::message::MessageKind;
+
+/// A message as it is recorded, in its final form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// With angle brackets; no two messages share one.
+    pub message_id: String,
+    pub kind: MessageKind,
+    pub to: Address,
+    pub subject: String,
+    /// `SOURCE/ID` of each session told of.
+    pub sessions: Vec<String>,
+    /// As it goes over the wire.
+    pub raw: Vec<u8>,
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// A message whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub id: i64,
+    pub message_id: String,
+    pub kind: MessageKind,
+    pub to: Address,
+    pub raw: Vec<u8>,
+    /// How often it was tried in vain.
+    pub attempts: u32,
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// How many messages wait, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// Never tried yet.
+    pub pending: u64,
+    /// Tried in vain, to be tried again.
+    pub retrying: u64,
+    pub dead: u64,
+    /// When the oldest message was recorded that is neither sent nor dead.
+    pub oldest_pending: Option<DateTime<Utc>>,
+}
+
+type PendingRow = (i64, String, String, String, Vec<u8>, i64, i64);
+
+impl Store {
+    /// The messages whose turn it is, at most one a recipient, in the order recorded.
+    pub async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.try_due(now, limit).await.map_err(self.error(Operation::Deliver))
+    }
+
+    async fn try_due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, Fault> {
+        const SQL: &str = "SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM outbox
+            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
+              AND next_attempt_at <= ?1 ORDER BY id LIMIT ?2";
+        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit));
+        let rows: Vec<PendingRow> = query.fetch_all(&self.readers).await?;
+        let pending = |(id, message_id, kind, to, raw, attempts, recorded_at): PendingRow| {
+            let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
+            let (attempts, recorded_at) = (number(attempts), time(recorded_at));
+            Ok(Pending { id, message_id, kind, to, raw, attempts, recorded_at })
+        };
+        rows.into_iter().map(pending).collect()
+    }
+
+    /// When the next message is due, which may be in the past; `None` where nothing waits.
+    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
+            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)";
+        let next: Result<Option<i64>, sqlx::Error> = sqlx::query_scalar(SQL).fetch_one(&self.readers).await;
+        next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
+    }
+
+    /// A server has accepted the message.
+    pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
+            attempts = attempts + 1, last_error = NULL
+            WHERE id = ?1 AND finished_at IS NULL";
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now))).await
+    }
+
+    /// An attempt failed; the message is due again at `next_attempt_at`.
+    pub async fn failed(
+        &self,
+        id: i64,
+        now: DateTime<Utc>,
+        next_attempt_at: DateTime<Utc>,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3,
+            attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at)).bind(error.to_owned()))
+            .await
+    }
+
+    /// An attempt failed for good; the message is not tried again.
+    pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
+            attempts = attempts + 1, last_error = ?3
+            WHERE id = ?1 AND finished_at IS NULL";
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned())).await
+    }
+
+    async fn outcome(&self, update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>) -> Result<(), StoreError> {
+        let write = async {
+            let mut transaction = self.writing().await?;
+            update.execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        write.await.map_err(self.error(Operation::Deliver))
+    }
+
+    pub async fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
+        self.try_counts().await.map_err(self.error(Operation::Deliver))
+    }
+
+    async fn try_counts(&self) -> Result<OutboxCounts, Fault> {
+        const SQL: &str = "SELECT
+            (SELECT count(*) FROM outbox WHERE state = 'pending'),
+            (SELECT count(*) FROM outbox WHERE state = 'retrying'),
+            (SELECT count(*) FROM outbox WHERE state = 'dead'),
+            (SELECT min(recorded_at) FROM outbox WHERE finished_at IS NULL)";
+        let (pending, retrying, dead, oldest): (i64, i64, i64, Option<i64>) =
+            sqlx::query_as(SQL).fetch_one(&self.readers).await?;
+        Ok(OutboxCounts {
+            pending: number(pending),
+            retrying: number(retrying),
+            dead: number(dead),
+            oldest_pending: oldest.map(time),
+        })
+    }
+
+    /// A message as it was recorded, for a resend; `None` where there is none of that id.
+    pub async fn message(&self, id: i64) -> Result<Option<Outgoing>, StoreError> {
+        self.try_message(id).await.map_err(self.error(Operation::Read))
+    }
+
+    async fn try_message(&self, id: i64) -> Result<Option<Outgoing>, Fault> {
+        const SQL: &str = "SELECT message_id, kind, recipient, subject, sessions, raw, recorded_at FROM outbox
+            WHERE id = ?1";
+        type Row = (String, String, String, String, String, Vec<u8>, i64);
+        let row: Option<Row> = sqlx::query_as(SQL).bind(id).fetch_optional(&self.readers).await?;
+        let Some((message_id, kind, to, subject, sessions, raw, recorded_at)) = row else { return Ok(None) };
+        let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
+        let sessions = read(&sessions, || format!("message {id}"))?;
+        Ok(Some(Outgoing { message_id, kind, to, subject, sessions, raw, recorded_at: time(recorded_at) }))
+    }
+
+    /// Puts messages into the outbox that no audit caused: a test, a resend, a digest.
+    pub async fn post(&self, messages: &[Outgoing]) -> Result<(), StoreError> {
+        let write = async {
+            let mut transaction = self.writing().await?;
+            add(&mut transaction, messages).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        write.await.map_err(self.error(Operation::Deliver))
+    }
+}
+
+/// Adds messages to the outbox; one that is there already is left as it is.
+pub(super) async fn add(to: &mut SqliteConnection, messages: &[Outgoing]) -> Result<(), Fault> {
+    const SQL: &str = "INSERT INTO outbox (message_id, kind, recipient, recipient_folded, subject, sessions, raw,
+        recorded_at, state, next_attempt_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8)
+        ON CONFLICT (message_id) DO NOTHING";
+    for message in messages {
+        sqlx::query(SQL)
+            .bind(&message.message_id)
+            .bind(message.kind.label())
+            .bind(message.to.as_str())
+            .bind(message.to.as_str().to_ascii_lowercase())
+            .bind(&message.subject)
+            .bind(doc(&message.sessions)?)
+            .bind(&message.raw)
+            .bind(stamp(message.recorded_at))
+            .execute(&mut *to)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) fn kind_of(id: i64, label: &str) -> Result<MessageKind, Fault> {
+    MessageKind::from_label(label).ok_or_else(|| Fault::unreadable(format!("message {id}"), format!("kind {label:?}")))
+}
+
+pub(super) fn address_of(id: i64, text: &str) -> Result<Address, Fault> {
+    Address::parse(text).map_err(|error| Fault::unreadable(format!("message {id}"), error))
+}

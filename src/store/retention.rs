@@ -1,0 +1,44 @@
+//! Removing what is past retention, in batches small enough that no audit waits for it.
+
+use chrono::{DateTime, Utc};
+
+use super::Store;
+use super::error::{Fault, Operation, StoreError};
+use super::form::{count, stamp};
+
+/// Each removes at most `?2` rows that were over before `?1`. What is current is never among them.
+const STATEMENTS: [&str; 4] = [
+    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 LIMIT ?2)",
+    "DELETE FROM incidents WHERE rowid IN (SELECT rowid FROM incidents WHERE ended_at < ?1 LIMIT ?2)",
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE finished_at < ?1 LIMIT ?2)",
+    "DELETE FROM observations WHERE id IN (SELECT id FROM observations WHERE until < ?1 LIMIT ?2)",
+];
+
+impl Store {
+    /// Removes events, ended incidents, finished messages and ended runs from before `before`: `batch` rows a transaction,
+    /// so that audits and deliveries get their turn in between. Returns how many rows went. May be stopped at any time.
+    pub async fn prune(&self, before: DateTime<Utc>, batch: usize) -> Result<u64, StoreError> {
+        self.try_prune(before, batch.max(1)).await.map_err(self.error(Operation::Prune))
+    }
+
+    async fn try_prune(&self, before: DateTime<Utc>, batch: usize) -> Result<u64, Fault> {
+        const SHAPES: &str = "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
+        let mut removed = 0;
+        for sql in STATEMENTS {
+            loop {
+                let mut transaction = self.writing().await?;
+                let query = sqlx::query(sql).bind(stamp(before)).bind(count(batch));
+                let rows = query.execute(&mut *transaction).await?.rows_affected();
+                transaction.commit().await?;
+                removed += rows;
+                if rows == 0 {
+                    break;
+                }
+            }
+        }
+        let mut transaction = self.writing().await?;
+        sqlx::query(SHAPES).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(removed)
+    }
+}

@@ -1,0 +1,8 @@
+//! The store over real files: what is recorded is there again, whoever opens it and whatever happened in between.
+
+mod files;
+mod history;
+mod outbox;
+mod size;
+mod state;
+mod world;

@@ -1,0 +1,187 @@
+//! The file, its owner, and everything that can be the matter with it.
+
+use std::error::Error as _;
+use std::fs;
+use std::path::Path;
+
+use super::world::{Place, World, at, name, outgoing, shown};
+use crate::store::{Store, StoreError, Trouble};
+
+async fn refused(path: &Path) -> StoreError {
+    Store::open(path).await.expect_err("it cannot be opened")
+}
+
+/// Runs SQL on the file as a program that knows nothing of us.
+async fn tamper(path: &Path, sql: &'static str) {
+    use sqlx::Connection as _;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_owner_is_told_who_has_the_store() {
+    let place = Place::new();
+    let store = place.open().await;
+    let error = refused(&place.path()).await;
+    let by = format!("process {}", std::process::id());
+    assert_eq!(error.trouble, Trouble::Locked { by: by.clone() });
+    assert!(
+        error.to_string().starts_with(&format!("the store {} is in use by {by}", place.path().display())),
+        "{error}"
+    );
+    #[cfg(unix)]
+    {
+        let link = place.folder.path().join("link.db");
+        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        assert_eq!(refused(&link).await.label(), "locked");
+    }
+    let clone = store.clone();
+    store.close().await;
+    assert_eq!(refused(&place.path()).await.label(), "locked");
+    drop(clone);
+    place.open().await;
+}
+
+#[tokio::test]
+async fn a_newer_form_and_a_strangers_database_are_refused_and_left_alone() {
+    let place = Place::new();
+    place.open().await.close().await;
+    tamper(&place.path(), "PRAGMA user_version = 999").await;
+    let error = refused(&place.path()).await;
+    assert!(matches!(error.trouble, Trouble::Newer { found: 999, .. }), "{error}");
+    assert!(error.to_string().contains("newer Driftwise"), "{error}");
+    assert_eq!(Store::read(&place.path()).await.unwrap_err().label(), "newer");
+
+    let theirs = place.folder.path().join("theirs.db");
+    tamper(&theirs, "CREATE TABLE theirs (x)").await;
+    assert_eq!(refused(&theirs).await.trouble, Trouble::Foreign);
+    assert_eq!(Store::read(&theirs).await.unwrap_err().trouble, Trouble::Foreign);
+}
+
+#[tokio::test]
+async fn what_is_not_a_database_is_called_so() {
+    let place = Place::new();
+    fs::write(place.path(), "not a database, whatever its name says. ".repeat(200)).unwrap();
+    for error in [refused(&place.path()).await, Store::read(&place.path()).await.unwrap_err()] {
+        assert_eq!((&error.trouble, error.label()), (&Trouble::Corrupt, "corrupt"));
+        let cause = error.source().expect("SQLite says why").to_string();
+        assert!(!error.to_string().contains(&cause), "the cause stands in the text and in the chain: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_named() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.audit(&store, at(0)).await;
+    tamper(&place.path(), "UPDATE sessions SET record = '{' WHERE id = '1'").await;
+    let error = store.load().await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Unreadable { what: "session acme/1".to_owned() });
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_made() {
+    let place = Place::new();
+    let path = place.folder.path().join("no/such/store.db");
+    assert_eq!(refused(&path).await.trouble, Trouble::NoFolder);
+    assert!(!place.folder.path().join("no").exists());
+    assert_eq!(refused(place.folder.path()).await.trouble, Trouble::Folder);
+    let error = Store::read(&path).await.unwrap_err();
+    assert!(error.is_absent(), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_makes_no_files_and_cannot_write() {
+    let place = Place::new();
+    assert!(Store::read(&place.path()).await.unwrap_err().is_absent());
+    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 0);
+
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.audit(&store, at(0)).await;
+    store.close().await;
+    let files = || fs::read_dir(place.folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect::<Vec<_>>();
+    let before = files();
+    let reader = Store::read(&place.path()).await.unwrap();
+    assert_eq!(shown(&reader.load().await.unwrap()[&name("acme")]), shown(&world.state));
+    reader.ping().await.unwrap();
+    assert_eq!(files(), before);
+    let (delta, _) = world.next(at(5));
+    assert_eq!(reader.record(&name("acme"), &delta, &[], at(5)).await.unwrap_err().trouble, Trouble::ReadOnly);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_the_owner_records() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.audit(&store, at(0)).await;
+    let reader = Store::read(&place.path()).await.unwrap();
+    for minutes in [5, 10] {
+        world.ticked.insert(usize::from(minutes == 10));
+        world.audit(&store, at(minutes)).await;
+        assert_eq!(shown(&reader.load().await.unwrap()[&name("acme")]), shown(&world.state));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_or_replaced_is_not_written_and_serves_again_when_put_back() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.audit(&store, at(0)).await;
+    let away = place.folder.path().join("away.db");
+    fs::rename(place.path(), &away).unwrap();
+    let (delta, messages) = world.next(at(5));
+    let record = async || store.record(&name("acme"), &delta, &messages, at(5)).await;
+    assert_eq!(record().await.unwrap_err().trouble, Trouble::Gone);
+    assert_eq!(store.ping().await.unwrap_err().trouble, Trouble::Gone);
+    assert_eq!(store.post(&[outgoing(0, "a@x.example")]).await.unwrap_err().trouble, Trouble::Gone);
+    assert!(!place.path().exists(), "nothing is made in its place");
+    fs::write(place.path(), "").unwrap();
+    assert_eq!(store.ping_writer().await.unwrap_err().trouble, Trouble::Gone);
+    fs::rename(&away, place.path()).unwrap();
+    record().await.unwrap();
+    store.ping().await.unwrap();
+    store.ping_writer().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_called_so_and_recording_goes_on_when_there_is_room() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 300);
+    let writer = &store.owned.as_ref().unwrap().writer;
+    // SQLite answers a limit on its pages as it does a disk without room.
+    sqlx::raw_sql("PRAGMA max_page_count = 30").execute(writer).await.unwrap();
+    let (delta, messages) = world.next(at(0));
+    let error = store.record(&name("acme"), &delta, &messages, at(0)).await.unwrap_err();
+    assert_eq!((&error.trouble, error.operation.label()), (&Trouble::Full, "record"));
+    assert!(store.load().await.unwrap().is_empty(), "half an audit was recorded");
+    sqlx::raw_sql("PRAGMA max_page_count = 100000").execute(writer).await.unwrap();
+    world.audit(&store, at(5)).await;
+    assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_or_file_that_may_not_be_written_is_called_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.open().await.close().await;
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    allow(&place.path(), 0o444);
+    if fs::OpenOptions::new().append(true).open(place.path()).is_ok() {
+        return; // The superuser may write everything.
+    }
+    assert_eq!(refused(&place.path()).await.trouble, Trouble::ReadOnly);
+    allow(&place.path(), 0o644);
+    fs::remove_file(place.folder.path().join("driftwise.db.lock")).unwrap();
+    allow(place.folder.path(), 0o555);
+    assert_eq!(refused(&place.path()).await.trouble, Trouble::Forbidden);
+    Store::read(&place.path()).await.unwrap().load().await.unwrap();
+    allow(place.folder.path(), 0o755);
+}

@@ -1,0 +1,104 @@
+//! Order, retries and outcomes of messages.
+
+use super::world::{Place, at, outgoing, start};
+use crate::store::{MessageFilter, MessageState, OutboxCounts, Store};
+
+async fn filled(place: &Place, to: &[&str]) -> Store {
+    let store = place.open().await;
+    let messages = to.iter().enumerate().map(|(number, to)| outgoing(number, to)).collect::<Vec<_>>();
+    store.post(&messages).await.unwrap();
+    store
+}
+
+async fn due(store: &Store, minutes: i64) -> Vec<(i64, String)> {
+    let due = store.due(at(minutes), 100).await.unwrap();
+    due.into_iter().map(|pending| (pending.id, pending.message_id)).collect()
+}
+
+fn ids(due: &[(i64, String)]) -> Vec<&str> {
+    due.iter().map(|(_, id)| id.trim_start_matches('<').split('@').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_message_comes_out_as_it_was_recorded() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example"]).await;
+    let posted = outgoing(0, "a@x.example");
+    let pending = store.due(start(), 1).await.unwrap().remove(0);
+    assert_eq!((&pending.raw, &pending.message_id, pending.kind), (&posted.raw, &posted.message_id, posted.kind));
+    assert_eq!((pending.attempts, pending.recorded_at), (0, start()));
+    assert_eq!(store.message(pending.id).await.unwrap(), Some(posted));
+    assert_eq!(store.message(99).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_recipient_gets_messages_in_the_order_recorded_whatever_the_case() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example", "A@X.example", "b@x.example", "a@x.example"]).await;
+    let first = due(&store, 0).await;
+    assert_eq!(ids(&first), ["0", "2"]);
+    store.failed(first[0].0, at(0), at(10), "451 later").await.unwrap();
+    assert_eq!(ids(&due(&store, 5).await), ["2"], "what is behind a message that waits, waits too");
+    assert_eq!(store.next_due().await.unwrap(), Some(start()));
+    store.sent(first[1].0, at(5)).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(ids(&due(&store, 10).await), ["0"]);
+    assert_eq!(store.due(at(10), 1).await.unwrap()[0].attempts, 1);
+    store.sent(first[0].0, at(10)).await.unwrap();
+    assert_eq!(ids(&due(&store, 10).await), ["1"]);
+}
+
+#[tokio::test]
+async fn a_dead_message_holds_nothing_back() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example", "a@x.example"]).await;
+    let first = due(&store, 0).await;
+    store.dead(first[0].0, at(1), "550 unknown").await.unwrap();
+    let next = due(&store, 1).await;
+    assert_eq!(ids(&next), ["1"]);
+    store.sent(next[0].0, at(2)).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_that_is_finished_stays_so() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example"]).await;
+    let id = due(&store, 0).await[0].0;
+    store.sent(id, at(1)).await.unwrap();
+    store.failed(id, at(2), at(3), "late").await.unwrap();
+    store.dead(id, at(2), "late").await.unwrap();
+    let row = store.messages(&MessageFilter::default(), 9).await.unwrap().remove(0);
+    assert_eq!((row.state, row.attempts, row.last_error, row.finished_at), (MessageState::Sent, 1, None, Some(at(1))));
+}
+
+#[tokio::test]
+async fn the_same_message_is_never_queued_twice() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example"]).await;
+    store.post(&[outgoing(0, "a@x.example")]).await.unwrap();
+    assert_eq!(store.messages(&MessageFilter::default(), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn messages_are_counted_and_listed_newest_last() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example", "b@x.example", "c@x.example", "d@x.example"]).await;
+    let first = due(&store, 0).await;
+    store.failed(first[0].0, at(0), at(9), "421 busy").await.unwrap();
+    store.dead(first[1].0, at(1), "550 no").await.unwrap();
+    store.sent(first[2].0, at(1)).await.unwrap();
+    let expected = OutboxCounts { pending: 1, retrying: 1, dead: 1, oldest_pending: Some(start()) };
+    assert_eq!(store.outbox_counts().await.unwrap(), expected);
+
+    let states = |rows: Vec<crate::store::MessageRow>| rows.iter().map(|row| row.state.label()).collect::<Vec<_>>();
+    let all = MessageFilter::default();
+    assert_eq!(states(store.messages(&all, 9).await.unwrap()), ["retrying", "dead", "sent", "pending"]);
+    assert_eq!(states(store.messages(&all, 2).await.unwrap()), ["sent", "pending"]);
+    let dead = MessageFilter { state: Some(MessageState::Dead), session: None };
+    let rows = store.messages(&dead, 9).await.unwrap();
+    assert_eq!(rows[0].attempted_at, Some(at(1)));
+    assert_eq!((rows.len(), rows[0].last_error.as_deref()), (1, Some("550 no")));
+    let of_session = MessageFilter { state: None, session: Some("acme/3".to_owned()) };
+    assert_eq!(states(store.messages(&of_session, 9).await.unwrap()), ["pending"]);
+}

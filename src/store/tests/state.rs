@@ -1,0 +1,119 @@
+//! What is recorded is loaded again.
+
+use std::sync::Arc;
+
+use super::world::{Place, World, at, id, name, shown};
+use crate::domain::reading::Cell;
+use crate::store::Store;
+
+/// A source through everything that can happen to it, leaving some of each behind.
+async fn eventful(store: &Store) -> World {
+    let mut world = World::new("acme", 6);
+    world.audit(store, at(0)).await;
+    world.ticked.extend([1, 2]);
+    world.gone.insert(3);
+    world.audit(store, at(5)).await;
+    world.ticked.remove(&2);
+    world.extra = vec![
+        ("Late\0Column".to_owned(), Cell::Nested("{\"a\": [1]}".into())),
+        ("other_late".to_owned(), Cell::Number("1e400".into())),
+        ("Twice".to_owned(), Cell::Null),
+        ("twice".to_owned(), Cell::Null),
+    ];
+    world.audit(store, at(10)).await;
+    world.retire(store, 4, at(11)).await;
+    world.fail(store, at(15)).await;
+    world
+}
+
+async fn loaded(store: &Store, source: &str) -> String {
+    shown(&store.load().await.unwrap()[&name(source)])
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_loaded_to_the_letter() {
+    let place = Place::new();
+    let store = place.open().await;
+    assert!(store.load().await.unwrap().is_empty());
+    let mut world = eventful(&store).await;
+    let mut other = World::new("other", 2);
+    other.audit(&store, at(0)).await;
+
+    assert!(world.state.unreachable.is_some());
+    assert_eq!(world.state.sessions.len(), 5);
+    let kinds = world.state.incidents().map(|incident| incident.kind().label()).collect::<Vec<_>>();
+    assert!(["drift", "missing", "unverifiable", "unreachable"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    assert_eq!(loaded(&store, "acme").await, shown(&world.state));
+    assert_eq!(loaded(&store, "other").await, shown(&other.state));
+
+    world.audit(&store, at(20)).await;
+    assert!(world.state.unreachable.is_none());
+    assert_eq!(loaded(&store, "acme").await, shown(&world.state));
+    store.integrity_check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_died_left_everything_that_was_recorded() {
+    let place = Place::new();
+    let store = place.open().await;
+    let world = eventful(&store).await;
+    // A copy of the files as they lie there is what a crash leaves: the log is not folded in.
+    let crashed = Place::new();
+    for file in ["driftwise.db", "driftwise.db-wal"] {
+        std::fs::copy(place.folder.path().join(file), crashed.folder.path().join(file)).unwrap();
+    }
+    let again = crashed.open().await;
+    assert_eq!(loaded(&again, "acme").await, shown(&world.state));
+    again.integrity_check().await.unwrap();
+    drop(store);
+    // Without a close, too, the next owner goes on.
+    let mut world = world;
+    world.audit(&again, at(30)).await;
+    assert_eq!(loaded(&again, "acme").await, shown(&world.state));
+}
+
+#[tokio::test]
+async fn a_restart_changes_nothing_that_is_decided_next() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = eventful(&store).await;
+    let straight = world.next(at(20));
+    store.close().await;
+    world.state = place.open().await.load().await.unwrap().remove(&name("acme")).unwrap();
+    let resumed = world.next(at(20));
+    assert_eq!(straight.0.events, resumed.0.events);
+    assert_eq!(straight.0.incidents, resumed.0.incidents);
+    assert_eq!(straight.1, resumed.1);
+}
+
+#[tokio::test]
+async fn sessions_with_the_same_settings_share_them_in_memory() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 3);
+    world.audit(&store, at(0)).await;
+    let mut other = World::new("other", 1);
+    other.audit(&store, at(0)).await;
+    let loaded = store.load().await.unwrap();
+    let shape = |source: &str, number| {
+        Arc::clone(&loaded[&name(source)].sessions[&id(number)].observation.as_ref().unwrap().shape)
+    };
+    assert!(Arc::ptr_eq(&shape("acme", 0), &shape("acme", 2)));
+    assert!(Arc::ptr_eq(&shape("acme", 0), &shape("other", 0)));
+}
+
+#[tokio::test]
+async fn a_session_that_comes_back_begins_anew_and_keeps_its_history() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.audit(&store, at(0)).await;
+    let session = world.plan.sessions[&id(1)].clone();
+    world.retire(&store, 1, at(5)).await;
+    assert!(!store.load().await.unwrap()[&name("acme")].sessions.contains_key(&id(1)));
+    world.plan.sessions.insert(id(1), session.clone());
+    world.audit(&store, at(10)).await;
+    let runs = store.observations(&session.key, 10).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.until).collect::<Vec<_>>(), [Some(at(5)), None]);
+    assert_eq!(loaded(&store, "acme").await, shown(&world.state));
+}

@@ -1,0 +1,231 @@
+//! A synthetic source whose sessions are audited, and a store in a folder of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tempfile::TempDir;
+
+use crate::domain::address::Address;
+use crate::domain::decide::{Sender, decide, decide_retired};
+use crate::domain::expectation::Expectation;
+use crate::domain::message::{Message, MessageKind};
+use crate::domain::name::Name;
+use crate::domain::observation::{Answer, Mapping, Row, Sighting};
+use crate::domain::plan::{Alerts, Due, SourcePlan};
+use crate::domain::policy::{Policy, Rule, Severity};
+use crate::domain::reading::Cell;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::schedule::Schedule;
+use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
+use crate::domain::setting::SettingPattern;
+use crate::domain::state::{Delta, SourceState};
+use crate::store::{Outgoing, Store};
+
+/// Columns besides the id and `export`.
+const OTHERS: usize = 18;
+
+pub(super) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub(super) fn id(number: usize) -> SessionId {
+    SessionId::parse(&number.to_string()).unwrap()
+}
+
+pub(super) fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+/// A time that no coarser unit than the nanosecond holds.
+pub(super) fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 123_456_789).unwrap()
+}
+
+pub(super) fn at(minutes: i64) -> DateTime<Utc> {
+    start() + TimeDelta::minutes(minutes)
+}
+
+pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
+    Outgoing {
+        message_id: format!("<{number}@test.example>"),
+        kind: MessageKind::Drift,
+        to: address(to),
+        subject: format!("Subject {number} – é"),
+        sessions: vec![format!("acme/{number}")],
+        raw: format!("Subject: {number}\r\n\r\nbody\0\r\n").into_bytes(),
+        recorded_at: start(),
+    }
+}
+
+/// A store in a folder that goes with it.
+pub(super) struct Place {
+    pub folder: TempDir,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("driftwise.db")
+    }
+
+    pub(super) async fn open(&self) -> Store {
+        Store::open(&self.path()).await.unwrap()
+    }
+}
+
+/// One source with its sessions and what is known of it.
+pub(super) struct World {
+    pub plan: SourcePlan,
+    pub state: SourceState,
+    /// Ids whose `export` is ticked.
+    pub ticked: BTreeSet<usize>,
+    /// Ids that have no row.
+    pub gone: BTreeSet<usize>,
+    /// More columns, the same for all.
+    pub extra: Vec<(String, Cell)>,
+    sessions: usize,
+}
+
+impl World {
+    pub(super) fn new(source: &str, sessions: usize) -> Self {
+        let contacts = Arc::new(Contacts {
+            customer: None,
+            fallback: vec![address("ops@acme.example")],
+            contact: None,
+            reply_to: None,
+            zone: chrono_tz::UTC,
+        });
+        let policy = Arc::new(Policy {
+            name: name("test"),
+            rules: vec![
+                Arc::new(rule("export-off", "export", Expectation::Unticked)),
+                Arc::new(rule("present", "needed", Expectation::Present)),
+                Arc::new(rule("unchanged", "other_*", Expectation::Unchanged)),
+            ],
+        });
+        let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, start()).unwrap();
+        let session = |number| Session {
+            key: SessionKey { source: name(source), id: id(number) },
+            name: None,
+            policy: Arc::clone(&policy),
+            schedule: schedule.clone(),
+            params: BTreeMap::new(),
+            owners: vec![address(&format!("owner{}@acme.example", number % 7))],
+            labels: BTreeMap::new(),
+            contacts: Arc::clone(&contacts),
+        };
+        let plan = SourcePlan {
+            name: name(source),
+            mapping: Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() },
+            sessions: (0..sessions).map(|number| (id(number), session(number))).collect(),
+            contacts: Arc::clone(&contacts),
+            alerts: Alerts {
+                confirm_looks: 1,
+                resolve_looks: 1,
+                remind_every: None,
+                mail_from: Severity::Info,
+                unreachable_after: Duration::ZERO,
+            },
+        };
+        let extra = vec![("needed".to_owned(), Cell::text("there"))];
+        let (state, ticked, gone) = (SourceState::default(), BTreeSet::new(), BTreeSet::new());
+        Self { plan, state, ticked, gone, extra, sessions }
+    }
+
+    fn answer(&self) -> SourceLook {
+        let others = (0..OTHERS).map(|n| format!("Other_{n}"));
+        let columns = (["session_id".to_owned(), "export".to_owned()].into_iter().chain(others))
+            .chain(self.extra.iter().map(|(column, _)| column.clone()))
+            .map(String::into_boxed_str)
+            .collect::<Arc<[_]>>();
+        let row = |number: usize| {
+            let first = [Cell::Number(number.to_string().into()), Cell::Flag(self.ticked.contains(&number))];
+            let others = (0..OTHERS).map(|n| Cell::text(format!("value {n} \"quoted\" ü\0")));
+            let extra = self.extra.iter().map(|(_, cell)| cell.clone());
+            Row { columns: Arc::clone(&columns), cells: first.into_iter().chain(others).chain(extra).collect() }
+        };
+        let rows = (0..self.sessions).filter(|number| !self.gone.contains(number)).map(row).collect();
+        let sighting = Sighting::read(&Answer { rows }, &self.plan.mapping, start()).unwrap();
+        SourceLook::Answer(sighting)
+    }
+
+    pub(super) fn decide(&self, look: &SourceLook, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
+        let decision = decide(&self.plan, &self.state, look, &Due::All, &Sender::default(), now);
+        (decision.delta, decision.messages.iter().map(posted).collect())
+    }
+
+    /// One audit that gets an answer: decided, recorded, applied.
+    pub(super) async fn audit(&mut self, store: &Store, now: DateTime<Utc>) {
+        let look = self.answer();
+        self.record(store, &look, now).await;
+    }
+
+    pub(super) async fn fail(&mut self, store: &Store, now: DateTime<Utc>) {
+        self.record(store, &SourceLook::Unreachable("the server refused".to_owned()), now).await;
+    }
+
+    /// Stops auditing one session.
+    pub(super) async fn retire(&mut self, store: &Store, number: usize, now: DateTime<Utc>) {
+        self.plan.sessions.remove(&id(number));
+        let delta = decide_retired(&self.plan.name, Some(&self.plan), &self.state, &Sender::default(), now).delta;
+        store.record(&self.plan.name, &delta, &[], now).await.unwrap();
+        self.state.apply(delta);
+    }
+
+    pub(super) fn next(&self, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
+        self.decide(&self.answer(), now)
+    }
+
+    async fn record(&mut self, store: &Store, look: &SourceLook, now: DateTime<Utc>) {
+        let (delta, messages) = self.decide(look, now);
+        store.record(&self.plan.name, &delta, &messages, now).await.unwrap();
+        self.state.apply(delta);
+    }
+}
+
+fn posted(message: &Message) -> Outgoing {
+    Outgoing {
+        message_id: message.message_id.clone(),
+        kind: message.kind,
+        to: message.to.clone(),
+        subject: message.subject.clone(),
+        sessions: message.sessions().into_iter().map(|id| format!("{}/{id}", message.source)).collect(),
+        raw: b"raw".to_vec(),
+        recorded_at: message.at,
+    }
+}
+
+fn rule(rule: &str, setting: &str, expect: Expectation) -> Rule {
+    Rule {
+        id: name(rule),
+        setting: SettingPattern::parse(setting),
+        expect,
+        severity: Severity::Critical,
+        why: "because".to_owned(),
+        fix: String::new(),
+        optional: false,
+        stops_orders: true,
+        ignore: Vec::new(),
+    }
+}
+
+/// All of a state in a form that can be compared; the order of a session's incidents says nothing.
+pub(super) fn shown(state: &SourceState) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("{:?}\n{:?}\n{:?}\n", state.record, state.rhythms, state.unreachable);
+    for (id, session) in &state.sessions {
+        let mut incidents = session.incidents.clone();
+        incidents.sort_by_key(|incident| incident.id);
+        let seen = session.observation.as_ref().map(|seen| (seen.at, seen.shape.settings().to_vec(), &seen.cells));
+        writeln!(text, "{id} {:?} {seen:?} {:?} {incidents:?}", session.record, session.pins).unwrap();
+    }
+    let settings = state.known_settings.iter().collect::<BTreeSet<_>>();
+    writeln!(text, "{:?} {settings:?}", state.known_ids).unwrap();
+    text
+}

@@ -11,3 +11,6 @@ pub mod notify;
 pub mod source;
 
 pub mod engine;
+
+pub mod metrics;
+pub mod web;

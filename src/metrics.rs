@@ -46,7 +46,9 @@ impl Metrics {
         all.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         let metrics = Self { registry, all, channel };
         metrics.start_at_zero();
-        sources.iter().for_each(|source| metrics.start_source_at_zero(source));
+        for source in sources {
+            metrics.start_source_at_zero(source);
+        }
         Ok(metrics)
     }
 

@@ -29,7 +29,7 @@ const ON_A_PAGE: usize = 500;
 const WRONG_IN_A_ROW: usize = 3;
 
 /// Longest value in a row, in characters.
-const VALUE: usize = 80;
+const VALUE: usize = 160;
 
 /// Longest search, in characters.
 const SEARCH: usize = 100;
@@ -221,9 +221,9 @@ fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
 
 fn tally(entries: &[Entry<'_>]) -> Vec<Tally> {
     let all = [
-        Status::Drifted,
-        Status::Missing,
         Status::Unreachable,
+        Status::Missing,
+        Status::Drifted,
         Status::Unverifiable,
         Status::Compliant,
         Status::Pending,

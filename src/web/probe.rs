@@ -11,7 +11,7 @@ use crate::metrics::{CONTENT_TYPE, exposition};
 
 /// The process lives: it answers.
 pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+    "ok"
 }
 
 /// The store takes what is written and the schedules run. The configuration was accepted, or there would be no board.
@@ -23,7 +23,7 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
     ];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
+        return (StatusCode::OK, "ready".to_owned());
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", obstacles.join("\n")))
 }

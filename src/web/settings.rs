@@ -6,7 +6,7 @@ use super::words::{self, Mood};
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Verdict, in_scope};
 use crate::domain::expectation::Expectation;
-use crate::domain::observation::Mapping;
+use crate::domain::observation::{Mapping, Observation};
 use crate::domain::policy::Rule;
 use crate::domain::reading::{Cell, Kind, Reading, read};
 use crate::domain::session::Session;
@@ -29,15 +29,16 @@ pub(super) struct Setting {
     mood: Mood,
 }
 
-/// All settings that were returned and all that rules ask for: what is wrong first, then what is unclear.
+/// All settings that were returned and all that rules ask for: what is wrong first, then what is unclear. None before the
+/// session was ever seen.
 pub(super) fn settings(session: &Session, mapping: &Mapping, known: &SessionState) -> Vec<Setting> {
-    let sheet = Sheet { session, mapping, known };
+    let Some(observation) = known.observation.as_deref() else { return Vec::new() };
+    let sheet = Sheet { session, mapping, known, observation };
     let mut settings = Vec::new();
     for rule in session.policy.rules.iter().filter(|rule| !rule.watches_each()) {
         settings.push(sheet.ruled(rule));
     }
-    let observation = known.observation.as_deref();
-    for (setting, cell) in observation.into_iter().flat_map(|observation| observation.iter()) {
+    for (setting, cell) in observation.iter() {
         let ruled = |rule: &Rule| matches!(&rule.setting, SettingPattern::One(key) if key == setting);
         if !session.policy.rules.iter().any(|rule| ruled(rule)) {
             settings.push(sheet.other(setting, cell));
@@ -56,19 +57,20 @@ struct Sheet<'a> {
     session: &'a Session,
     mapping: &'a Mapping,
     known: &'a SessionState,
+    observation: &'a Observation,
 }
 
 impl Sheet<'_> {
     /// A setting, or a group, that a rule is about.
     fn ruled(&self, rule: &Rule) -> Setting {
         let setting = rule.setting.key();
-        let cell = self.known.observation.as_deref().and_then(|observation| observation.cell(setting));
+        let cell = self.observation.cell(setting);
         let kind = rule.expect.kind().unwrap_or_else(|| self.mapping.kind(setting));
         let standing = self.standing(rule, setting);
         let found = match (cell, standing.map(|standing| &standing.verdict)) {
             (Some(cell), _) => self.found(cell, kind),
             (None, Some(Verdict::Drifted { found, .. })) => words::cut(found, VALUE),
-            (None, None) => "as it should be".to_owned(),
+            (None, None) => "all ticked".to_owned(),
             (None, Some(_)) => "not returned".to_owned(),
         };
         let expected = match (&rule.expect, self.known.pins.get(setting)) {

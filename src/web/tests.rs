@@ -203,8 +203,8 @@ async fn pages_tell_the_browser_that_they_need_nothing_else() {
 async fn readiness_says_what_is_missing() {
     let board = troubled().board();
     let served = Served::new(Arc::clone(&board)).await;
-    assert_eq!(served.text("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
-    assert_eq!(served.text("/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
+    assert_eq!(served.text("/healthz").await, (StatusCode::OK, "ok".to_owned()));
+    assert_eq!(served.text("/readyz").await, (StatusCode::OK, "ready".to_owned()));
     board.write(|present| present.store_sound = false);
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -124,15 +124,22 @@ pub(super) fn happening(what: &Happening) -> String {
             format!("{} changed from {before} to {found}, still not as it should be", about(thing))
         }
         Happening::Ended { thing, end, .. } => ended(thing, *end),
-        Happening::SettingChanged { setting, before, after } => {
-            let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "not returned".to_owned());
-            format!("{} changed from {} to {}", label(setting), said(before), said(after))
-        }
+        Happening::SettingChanged { setting, before, after } => changed(setting, before.as_deref(), after.as_deref()),
         Happening::Pinned { setting, value } => {
             format!("{} was returned for the first time: {value}. Changes of it will be reported", label(setting))
         }
         Happening::SessionFound { .. } => "It appeared in the source, and nobody audited it".to_owned(),
         Happening::SessionRetired { .. } => "The configuration does not audit it any more".to_owned(),
+    }
+}
+
+fn changed(setting: &SettingKey, before: Option<&str>, after: Option<&str>) -> String {
+    let label = label(setting);
+    match (before, after) {
+        (Some(before), Some(after)) => format!("{label} changed from {before} to {after}"),
+        (Some(before), None) => format!("{label}, which was {before}, is not returned any more"),
+        (None, Some(after)) => format!("{label} is returned now: {after}"),
+        (None, None) => format!("{label} changed"),
     }
 }
 

@@ -12,3 +12,6 @@ pub mod source;
 pub mod store;
 
 pub mod engine;
+
+pub mod metrics;
+pub mod web;

@@ -104,7 +104,7 @@ fn item(plan: Option<&SourcePlan>, notice: &Notice, mark: Postmark<'_>) -> Item 
 }
 
 /// The session's name as part of an address: everything but the plainest characters is percent-encoded.
-fn page(key: &str) -> String {
+pub fn page(key: &str) -> String {
     use std::fmt::Write as _;
     key.bytes().fold(String::new(), |mut page, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

@@ -1,0 +1,118 @@
+//! Every metric that the program counts itself: name, help, labels and buckets in one place.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// From a quick look at a small source to the longest time-out that anybody would set, in seconds.
+const AUDIT_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// From an alert that left at once to the 72 hours after which a message is given up, in seconds.
+const DELIVERY_SECONDS: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0];
+
+/// The metrics, each registered. Gauges that may have no value yet are vectors without labels: empty, they are absent.
+pub(super) struct Catalogue {
+    pub build_info: IntGaugeVec,
+    pub config_sound: IntGauge,
+    pub config_loaded_at: GaugeVec,
+    pub incidents_opened: IntCounterVec,
+    pub incidents_resolved: IntCounterVec,
+    pub audits: IntCounterVec,
+    pub audit_duration: HistogramVec,
+    pub audits_late: IntCounterVec,
+    pub requests: IntCounterVec,
+    pub request_duration: HistogramVec,
+    pub messages: IntCounterVec,
+    pub attempts: IntCounterVec,
+    pub suppressed: IntCounterVec,
+    pub outbox: IntGaugeVec,
+    pub outbox_oldest: GaugeVec,
+    pub delivery: HistogramVec,
+    pub store_errors: IntCounterVec,
+}
+
+impl Catalogue {
+    #[rustfmt::skip] // one line a metric reads as the table it is
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let new = Declare { registry };
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self {
+            build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision"])?,
+            config_sound: new.gauge("config_last_reload_successful", "Whether the configuration was accepted when it was last read.")?,
+            config_loaded_at: new.moment("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
+            incidents_opened: new.counters("incidents_opened_total", "Incidents that were confirmed.", &["kind", "severity"])?,
+            incidents_resolved: new.counters("incidents_resolved_total", "Incidents that are over.", &["kind", "severity"])?,
+            audits: new.counters("audits_total", "Audits of a source, by what came of them.", &["source", "outcome"])?,
+            audit_duration: new.histograms("audit_duration_seconds", "How long each part of an audit took.", &["phase"], AUDIT_SECONDS)?,
+            audits_late: new.counters("audits_late_total", "Audits that came later than their schedule asks.", &["source", "reason"])?,
+            requests: new.counters("source_requests_total", "Attempts to read a source, by outcome.", &["source", "outcome"])?,
+            request_duration: new.histograms("source_request_duration_seconds", "How long an attempt to read a source took.", &["source"], AUDIT_SECONDS)?,
+            messages: new.counters("messages_total", "Messages that were sent or given up.", &["channel", "kind", "outcome"])?,
+            attempts: new.counters("message_attempts_total", "Attempts to send a message, by outcome.", &["channel", "outcome"])?,
+            suppressed: new.counters("messages_suppressed_total", "What happened and was told to nobody, by reason.", &["reason"])?,
+            outbox: new.gauges("outbox_messages", "Messages in the outbox that are not sent, by state.", &["state"])?,
+            outbox_oldest: new.moment("outbox_oldest_pending_timestamp_seconds", "When the oldest message that still waits was recorded.")?,
+            delivery: new.histograms("message_delivery_seconds", "From when a message was recorded to when it was accepted.", &["channel"], DELIVERY_SECONDS)?,
+            store_errors: new.counters("store_errors_total", "Operations of the store that failed.", &["operation"])?,
+        })
+    }
+}
+
+/// Makes metrics and registers them.
+struct Declare<'a> {
+    registry: &'a Registry,
+}
+
+impl Declare<'_> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.keep(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.keep(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.keep(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn moment(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+        self.keep(GaugeVec::new(opts(name, help), &[])?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
+        self.keep(HistogramVec::new(opts, labels)?)
+    }
+
+    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("driftwise")
+}
+
+/// Adds to a counter whose labels are of closed sets.
+pub(super) fn count(counters: &IntCounterVec, labels: &[&str]) -> IntCounter {
+    counters.with_label_values(labels)
+}
+
+/// Times something under labels of closed sets.
+pub(super) fn time(histograms: &HistogramVec, labels: &[&str], elapsed: Duration) {
+    let histogram: Histogram = histograms.with_label_values(labels);
+    histogram.observe(elapsed.as_secs_f64());
+}

@@ -1,0 +1,204 @@
+//! Series of single sessions and sources, written as text from the board at the moment of a scrape.
+//!
+//! Nothing is kept between scrapes: a vector of gauges with a series a session takes ten times the memory of the state itself.
+//! A series is written only where it says something, and it goes with its session.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::session::Session;
+use crate::domain::state::{SessionState, SourceState};
+use crate::domain::status::{SessionStatus, status};
+use crate::engine::board::{Board, Plans, Present};
+
+/// What one session that says the usual takes, in bytes: six series of about a hundred.
+const BYTES_A_SESSION: usize = 640;
+
+/// The verdicts that a finding may bear and that are counted.
+const COUNTED: [&str; 4] = ["drifted", "unverifiable", "waived", "not_applicable"];
+
+/// One session with what is shown of it, worked out once for all families.
+struct Line<'a> {
+    session: &'a Session,
+    /// `source="acme-erp",session="14"`, escaped.
+    labels: String,
+    state: Option<&'a SourceState>,
+    known: Option<&'a SessionState>,
+    status: SessionStatus,
+}
+
+impl Line<'_> {
+    fn drifts(&self) -> impl Iterator<Item = &Incident> {
+        self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
+    }
+}
+
+/// Appends the series of every session and source on the board.
+pub fn write(board: &Board, out: &mut String) {
+    let plans = board.plans();
+    out.reserve(plans.values().map(|plan| plan.sessions.len()).sum::<usize>() * BYTES_A_SESSION);
+    board.read(|present| {
+        let lines = lines(plans, present);
+        write_sessions(&lines, out);
+        write_drifts(&lines, out);
+        write_looks(&lines, present, out);
+        write_sources(plans, present, out);
+    });
+}
+
+fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
+    let blank = SourceState::default();
+    let line = |session: &'a Session| {
+        let state = present.states.get(&session.key.source);
+        Line {
+            session,
+            labels: format!("source=\"{}\",session=\"{}\"", session.key.source, escape(session.key.id.as_str())),
+            state,
+            known: state.and_then(|state| state.sessions.get(&session.key.id)),
+            status: status(state.unwrap_or(&blank), session),
+        }
+    };
+    plans.values().flat_map(|plan| plan.sessions.values()).map(line).collect()
+}
+
+fn write_sessions(lines: &[Line<'_>], out: &mut String) {
+    let mut family = Family::new(out, "session_info", "A session that is audited; always 1.");
+    for Line { session, labels, .. } in lines {
+        let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
+        family.series(format_args!("{labels},policy=\"{}\",customer=\"{customer}\"", session.policy.name), 1);
+    }
+    let mut family = Family::new(out, "session_status", "The last verdict reached on the session; always 1.");
+    for Line { labels, status, .. } in lines {
+        family.series(format_args!("{labels},status=\"{}\"", status.verdict.label()), 1);
+    }
+    let help = "Whether the last look could see the session: 0 while it is missing or its source unreachable.";
+    let mut family = Family::new(out, "session_visible", help);
+    for Line { labels, status, .. } in lines {
+        family.series(labels, u8::from(status.visible));
+    }
+    let mut family = Family::new(out, "session_findings", "Findings that are not compliance, by verdict.");
+    for Line { labels, status, .. } in lines {
+        for verdict in COUNTED {
+            let findings = status.findings.iter().filter(|finding| finding.verdict == verdict).count();
+            if findings > 0 {
+                family.series(format_args!("{labels},state=\"{verdict}\""), findings);
+            }
+        }
+    }
+}
+
+fn write_drifts(lines: &[Line<'_>], out: &mut String) {
+    let mut family = Family::new(out, "drift_open", "A drift that is open; always 1.");
+    for line in lines {
+        for drift in line.drifts() {
+            family.series(format_args!("{},severity=\"{}\"", RuleOf(line, drift), drift.severity), 1);
+        }
+    }
+    let mut family = Family::new(out, "drift_opened_timestamp_seconds", "When a drift that is open was confirmed.");
+    for line in lines {
+        for drift in line.drifts() {
+            family.moment(RuleOf(line, drift), drift.open_since());
+        }
+    }
+}
+
+/// The labels of a drift up to its setting.
+struct RuleOf<'a>(&'a Line<'a>, &'a Incident);
+
+impl fmt::Display for RuleOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(line, drift) = self;
+        f.write_str(&line.labels)?;
+        let Some((rule, setting)) = drift.thing.rule() else { return Ok(()) };
+        write!(f, ",rule=\"{rule}\",setting=\"{}\"", escape(setting.as_str()))
+    }
+}
+
+fn write_looks(lines: &[Line<'_>], present: &Present, out: &mut String) {
+    let help = "When the session was last seen and judged.";
+    let mut family = Family::new(out, "session_last_verdict_timestamp_seconds", help);
+    for line in lines {
+        let at = line.state.zip(line.known).and_then(|(state, known)| state.last_verdict(known));
+        family.moment(&line.labels, at);
+    }
+    let help = "When the session is looked at next.";
+    let mut family = Family::new(out, "session_next_audit_timestamp_seconds", help);
+    for Line { session, labels, .. } in lines {
+        let rhythm = (session.key.source.clone(), session.schedule.rhythm());
+        family.moment(labels, present.next_audits.get(&rhythm).copied());
+    }
+}
+
+fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
+    let looked_at = || {
+        let known = plans.keys().filter_map(|name| Some((name, present.states.get(name)?)));
+        known.filter(|(_, state)| state.record.looks > 0)
+    };
+    let mut family = Family::new(out, "source_up", "Whether the last look could read the source.");
+    for (name, state) in looked_at() {
+        let up = !state.unreachable.as_ref().is_some_and(Incident::is_open);
+        family.series(format_args!("source=\"{name}\""), u8::from(up));
+    }
+    let help = "When the source was last read with success.";
+    let mut family = Family::new(out, "source_last_success_timestamp_seconds", help);
+    for (name, state) in looked_at() {
+        family.moment(format_args!("source=\"{name}\""), state.record.last_success);
+    }
+    let mut family = Family::new(out, "source_sessions", "Sessions in the last answer of the source.");
+    for (name, state) in looked_at().filter(|(_, state)| state.record.last_success.is_some()) {
+        for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
+            family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);
+        }
+    }
+}
+
+/// A gauge that is being written: its head comes with its first series.
+struct Family<'a> {
+    out: &'a mut String,
+    name: &'static str,
+    help: &'static str,
+    headed: bool,
+}
+
+impl<'a> Family<'a> {
+    /// `help` needs no escaping: neither backslash nor line break.
+    fn new(out: &'a mut String, name: &'static str, help: &'static str) -> Self {
+        Self { out, name, help, headed: false }
+    }
+
+    fn series(&mut self, labels: impl fmt::Display, value: impl fmt::Display) {
+        let Self { name, help, .. } = *self;
+        // Writing to a string cannot fail.
+        if !std::mem::replace(&mut self.headed, true) {
+            let _ = write!(self.out, "# HELP driftwise_{name} {help}\n# TYPE driftwise_{name} gauge\n");
+        }
+        let _ = writeln!(self.out, "driftwise_{name}{{{labels}}} {value}");
+    }
+
+    /// A moment in seconds, absent where there is none.
+    fn moment(&mut self, labels: impl fmt::Display, at: Option<DateTime<Utc>>) {
+        if let Some(at) = at {
+            self.series(labels, format_args!("{}.{:03}", at.timestamp(), at.timestamp_subsec_millis()));
+        }
+    }
+}
+
+/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            c => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}

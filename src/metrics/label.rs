@@ -1,0 +1,87 @@
+//! The closed sets of label values that belong to no other room: each enum knows all of its values and their labels.
+
+/// A part of an audit that is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    Fetch,
+    Evaluate,
+    Record,
+}
+
+impl Phase {
+    pub const ALL: [Self; 3] = [Self::Fetch, Self::Evaluate, Self::Record];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Evaluate => "evaluate",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// Why an audit came later than its schedule asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Late {
+    /// The audit before was still going on.
+    Busy,
+    /// The daemon was not running.
+    Downtime,
+}
+
+impl Late {
+    pub const ALL: [Self; 2] = [Self::Busy, Self::Downtime];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Downtime => "downtime",
+        }
+    }
+}
+
+/// Why something that happened was told to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Suppressed {
+    BelowSeverity,
+    Waiver,
+    Silence,
+    Flapping,
+    Breaker,
+}
+
+impl Suppressed {
+    pub const ALL: [Self; 5] = [Self::BelowSeverity, Self::Waiver, Self::Silence, Self::Flapping, Self::Breaker];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BelowSeverity => "below_severity",
+            Self::Waiver => "waiver",
+            Self::Silence => "silence",
+            Self::Flapping => "flapping",
+            Self::Breaker => "breaker",
+        }
+    }
+}
+
+/// What the store was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreOperation {
+    Load,
+    Record,
+    Outbox,
+    Prune,
+}
+
+impl StoreOperation {
+    pub const ALL: [Self; 4] = [Self::Load, Self::Record, Self::Outbox, Self::Prune];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Record => "record",
+            Self::Outbox => "outbox",
+            Self::Prune => "prune",
+        }
+    }
+}

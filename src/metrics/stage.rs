@@ -1,0 +1,185 @@
+//! Named situations for tests: a small configuration and what looks at it came to, decided by the domain itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+
+use crate::domain::address::Address;
+use crate::domain::decide::{Sender, decide};
+use crate::domain::expectation::{Expectation, Operand};
+use crate::domain::name::Name;
+use crate::domain::observation::{Answer, Mapping, Row, Sighting};
+use crate::domain::plan::{Alerts, Due, SourcePlan};
+use crate::domain::policy::{Policy, Rule, Severity};
+use crate::domain::reading::Cell;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::schedule::Schedule;
+use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
+use crate::domain::setting::SettingPattern;
+use crate::engine::board::Board;
+
+/// One Monday morning: when the first look happens.
+pub(crate) fn morning() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).single().expect("it exists")
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+/// What the source says of one session: id, name, export, schedule, tax code.
+pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+
+/// A configuration on its way to a board.
+pub(crate) struct Stage {
+    board: Board,
+    now: DateTime<Utc>,
+}
+
+impl Stage {
+    /// Sources with their sessions, each looked at every five minutes in London.
+    pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
+        let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
+        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning() }
+    }
+
+    pub(crate) fn minutes_later(mut self, minutes: i64) -> Self {
+        self.now += TimeDelta::minutes(minutes);
+        self
+    }
+
+    pub(crate) fn answers(self, source: &str, says: &[Says<'_>]) -> Self {
+        let columns: Arc<[Box<str>]> =
+            ["session_id", "name", "export", "schedule", "use_cvariant_system_tax_code", "Colour"]
+                .map(Box::from)
+                .into();
+        let row = |(id, name, export, schedule, tax): &Says<'_>| Row {
+            columns: Arc::clone(&columns),
+            cells: [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>"].map(Cell::text).to_vec(),
+        };
+        let answer = Answer { rows: says.iter().map(row).collect() };
+        let look = SourceLook::Answer(
+            Sighting::read(&answer, &self.board.plans()[&name(source)].mapping, self.now).expect("an answer"),
+        );
+        self.looked(source, &look)
+    }
+
+    pub(crate) fn unreachable(self, source: &str, reason: &str) -> Self {
+        self.looked(source, &SourceLook::Unreachable(reason.to_owned()))
+    }
+
+    fn looked(self, source: &str, look: &SourceLook) -> Self {
+        let source = name(source);
+        let plan = &self.board.plans()[&source];
+        let state = self.board.read(|present| present.states.get(&source).cloned()).unwrap_or_default();
+        let decision = decide(plan, &state, look, &Due::All, &Sender::default(), self.now);
+        self.board.apply(&source, decision.delta);
+        self
+    }
+
+    /// The board with schedules running, all due next at five past.
+    pub(crate) fn board(self) -> Arc<Board> {
+        let next = self.now + TimeDelta::minutes(5);
+        let due = (self.board.plans().iter())
+            .flat_map(|(name, plan)| plan.sessions.values().map(|s| ((name.clone(), s.schedule.rhythm()), next)))
+            .collect();
+        self.board.write(|present| {
+            present.next_audits = due;
+            present.scheduling = true;
+        });
+        Arc::new(self.board)
+    }
+}
+
+/// Fourteen sessions of which one exports, one has lost its row and one has a schedule that nobody can read.
+pub(crate) fn troubled() -> Stage {
+    let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
+    let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
+    let fine = |id| (id, "shop.example", "false", "5", "1");
+    let first = ids.iter().copied().map(fine).collect::<Vec<_>>();
+    let second = ids.iter().copied().filter(|id| *id != "9").map(|id| match id {
+        "4" => ("4", "acme-uk.myshopify.com", "true", "Every 5 minutes", "1"),
+        "7" => ("7", "acme-fr.myshopify.com", "0", "now and then", "1"),
+        id => fine(id),
+    });
+    Stage::new(&[("acme-erp", &ids), ("erp-x", &["1"])])
+        .answers("acme-erp", &first)
+        .minutes_later(5)
+        .answers("acme-erp", &second.collect::<Vec<_>>())
+        .unreachable("erp-x", "it did not answer within 60 seconds")
+}
+
+fn plan(source: &str, ids: &[&str]) -> SourcePlan {
+    let contacts = Arc::new(Contacts {
+        customer: (source == "acme-erp").then(|| name("acme")),
+        fallback: vec![Address::parse("it@acme.example").expect("an address")],
+        contact: None,
+        reply_to: None,
+        zone: chrono_tz::Europe::London,
+    });
+    let policy = Arc::new(policy());
+    let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, morning()).expect("a schedule");
+    let session = |id: &&str| {
+        let id = SessionId::parse(id).expect("an id");
+        let session = Session {
+            key: SessionKey { source: name(source), id: id.clone() },
+            name: None,
+            policy: Arc::clone(&policy),
+            schedule: schedule.clone(),
+            params: Params::new(),
+            owners: vec![Address::parse("secret-owner@acme.example").expect("an address")],
+            labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
+            contacts: Arc::clone(&contacts),
+        };
+        (id, session)
+    };
+    SourcePlan {
+        name: name(source),
+        mapping: Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() },
+        sessions: ids.iter().map(session).collect(),
+        contacts: Arc::clone(&contacts),
+        alerts: Alerts {
+            confirm_looks: 1,
+            resolve_looks: 1,
+            remind_every: None,
+            mail_from: Severity::Warning,
+            unreachable_after: Duration::from_hours(1),
+        },
+    }
+}
+
+fn policy() -> Policy {
+    let rule = |id: &str, setting: &str, expect: Expectation, severity: Severity| Rule {
+        id: name(id),
+        setting: SettingPattern::parse(setting),
+        expect,
+        severity,
+        why: String::new(),
+        fix: String::new(),
+        optional: false,
+        stops_orders: false,
+        ignore: Vec::new(),
+    };
+    let export = Rule {
+        why: "Driftwise reads this session; with Export ticked it also sends products and stock to the shop."
+            .to_owned(),
+        fix: "E-Commerce Sessions > the session > untick Export, then Save".to_owned(),
+        ..rule("export-off", "export", Expectation::Unticked, Severity::Critical)
+    };
+    let schedule = Rule {
+        stops_orders: true,
+        ..rule("schedule-every-5-minutes", "schedule", Expectation::Every(Duration::from_mins(5)), Severity::Critical)
+    };
+    let address = Rule {
+        optional: true,
+        ..rule("add-delivery-address", "add_delivery_address", Expectation::Ticked, Severity::Warning)
+    };
+    let tax = rule("cvariant-tax-code", "use_cvariant_system_tax_code", Expectation::Ticked, Severity::Warning);
+    let clear = Expectation::Equals(Operand::Param { name: "name".to_owned(), or_present: true });
+    let clear = rule("name-is-clear", "name", clear, Severity::Info);
+    let rest = rule("other-options-unchanged", "*", Expectation::Unchanged, Severity::Warning);
+    let rules = [export, schedule, tax, clear, address, rest].map(Arc::new).to_vec();
+    Policy { name: name("orderwise-shopify"), rules }
+}

@@ -1,0 +1,170 @@
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::stage::{Says, Stage, morning, name, troubled};
+use super::*;
+use crate::engine::board::Board;
+
+fn scrape(metrics: &Metrics, board: &Board) -> String {
+    let mut text = String::new();
+    metrics.encode(&mut text).unwrap();
+    exposition::write(board, &mut text);
+    text
+}
+
+fn metrics() -> Metrics {
+    Metrics::new(&[name("acme-erp"), name("erp-x")], "email").unwrap()
+}
+
+fn series(text: &str, start: &str) -> Vec<String> {
+    text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_label_set_of_the_counters_is_there_at_zero() {
+    let text = scrape(&metrics(), &Stage::new(&[]).board());
+    let counted = |name: &str, sets: usize| {
+        let lines = series(&text, &format!("driftwise_{name}{{"));
+        assert_eq!(lines.len(), sets, "{name}: {lines:#?}");
+        assert!(lines.iter().all(|line| line.ends_with(" 0")), "{lines:#?}");
+    };
+    counted("incidents_opened_total", 12);
+    counted("incidents_resolved_total", 12);
+    counted("audits_total", 4);
+    counted("audits_late_total", 4);
+    counted("source_requests_total", 26);
+    counted("messages_total", 2 * MessageKind::ALL.len());
+    counted("message_attempts_total", 7);
+    counted("messages_suppressed_total", 5);
+    counted("store_errors_total", 4);
+    counted("outbox_messages", 3);
+    for histogram in ["audit_duration_seconds", "source_request_duration_seconds", "message_delivery_seconds"] {
+        counted(&format!("{histogram}_count"), text.matches(&format!("driftwise_{histogram}_count{{")).count());
+    }
+    assert!(text.contains("driftwise_build_info{revision=\""));
+    assert!(text.contains("process_resident_memory_bytes"));
+}
+
+#[test]
+fn timestamps_are_absent_until_there_is_one() {
+    let metrics = metrics();
+    let board = Stage::new(&[("acme-erp", &["14"])]).board();
+    let text = scrape(&metrics, &board);
+    let absent =
+        ["reload_success_timestamp", "oldest_pending", "last_verdict", "last_success", "source_up", "drift_open"];
+    for absent in absent {
+        assert!(!text.contains(absent), "{absent}\n{text}");
+    }
+    metrics.config_loaded(morning());
+    metrics.outbox(2, 1, 0, Some(morning()));
+    let text = scrape(&metrics, &board);
+    assert!(text.contains("driftwise_config_last_reload_success_timestamp_seconds 1795424400"), "{text}");
+    assert!(text.contains("driftwise_outbox_oldest_pending_timestamp_seconds 1795424400"));
+    metrics.outbox(0, 0, 0, None);
+    assert!(!scrape(&metrics, &board).contains("oldest_pending"));
+}
+
+#[test]
+fn what_is_counted_is_seen() {
+    let metrics = metrics();
+    let source = name("acme-erp");
+    metrics.audit(&source, true);
+    metrics.request(&source, Some(Failure::TooLarge), Duration::from_millis(20));
+    metrics.late(&source, Late::Downtime, 3);
+    metrics.message(MessageKind::Drift, true);
+    metrics.attempt(Some(Obstacle::Deferred));
+    metrics.suppressed(Suppressed::BelowSeverity, 2);
+    metrics.store_error(StoreOperation::Record);
+    metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
+    metrics.config_loaded(morning());
+    metrics.config_refused();
+    let text = scrape(&metrics, &Stage::new(&[]).board());
+    for line in [
+        "driftwise_audits_total{outcome=\"ok\",source=\"acme-erp\"} 1",
+        "driftwise_source_requests_total{outcome=\"too_large\",source=\"acme-erp\"} 1",
+        "driftwise_audits_late_total{reason=\"downtime\",source=\"acme-erp\"} 3",
+        "driftwise_messages_total{channel=\"email\",kind=\"drift\",outcome=\"sent\"} 1",
+        "driftwise_message_attempts_total{channel=\"email\",outcome=\"deferred\"} 1",
+        "driftwise_messages_suppressed_total{reason=\"below_severity\"} 2",
+        "driftwise_store_errors_total{operation=\"record\"} 1",
+        "driftwise_incidents_opened_total{kind=\"missing\",severity=\"critical\"} 1",
+        "driftwise_config_last_reload_successful 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn sessions_and_sources_are_written_from_the_board() {
+    let says: [Says<'_>; 4] = [
+        ("1", "one", "0", "5", "1"),
+        ("2", "two", "1", "5", "1"),
+        ("3", "three", "0", "?", "1"),
+        ("99", "stranger", "0", "5", "1"),
+    ];
+    let board = Stage::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
+        .answers("acme-erp", &says)
+        .minutes_later(5)
+        .unreachable("erp-x", "refused")
+        .board();
+    let mut text = String::new();
+    exposition::write(&board, &mut text);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
+    let board = Stage::new(&[("erp-x", &["1"])])
+        .answers("erp-x", &[("1", "one", "yes", "5", "1")])
+        .minutes_later(5)
+        .unreachable("erp-x", "refused")
+        .board();
+    let mut text = String::new();
+    exposition::write(&board, &mut text);
+    assert!(text.contains("driftwise_session_status{source=\"erp-x\",session=\"1\",status=\"drifted\"} 1\n"), "{text}");
+    assert!(text.contains("driftwise_session_visible{source=\"erp-x\",session=\"1\"} 0\n"));
+    assert!(text.contains("driftwise_drift_open{source=\"erp-x\",session=\"1\",rule=\"export-off\""));
+    assert!(text.contains("driftwise_source_up{source=\"erp-x\"} 0\n"));
+}
+
+#[test]
+fn ten_thousand_sessions_are_written_quickly() {
+    let ids = (1..=10_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
+    let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
+    let says = ids.iter().map(|id| (*id, "shop", "0", "5", "1")).collect::<Vec<_>>();
+    let board = Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).board();
+    let mut text = String::new();
+    let start = Instant::now();
+    exposition::write(&board, &mut text);
+    let took = start.elapsed();
+    assert_eq!(series(&text, "driftwise_session_info{").len(), 10_000);
+    println!("{} bytes, {} reserved, in {took:?}", text.len(), text.capacity());
+    // A debug build is many times slower than what is promised (well under 100 ms); this only catches what grows with the square.
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn prometheus_itself_has_nothing_to_say_against_it() {
+    let metrics = metrics();
+    metrics.config_loaded(morning());
+    metrics.outbox(1, 0, 0, Some(morning()));
+    let text = scrape(&metrics, &troubled().board());
+    let Ok(mut promtool) = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    else {
+        assert!(std::env::var_os("CI").is_none(), "promtool is missing: apt-get install prometheus");
+        println!("NOT RUN: promtool is missing (apt-get install prometheus), so the metrics were not checked by it");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let _ = write!(said, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}

@@ -1,0 +1,126 @@
+//! What people and machines ask over HTTP: the status pages, the probes and the metrics. It reads the board and decides nothing.
+//!
+//! Properties:
+//! - A GET changes nothing: scanners of mail follow links.
+//! - Pages need no script and nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
+//!   with control and direction marks made visible.
+//! - Owners and other addresses of the configuration are not on the pages.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::event::Event;
+use crate::domain::session::SessionKey;
+use crate::engine::board::Board;
+use crate::metrics::Metrics;
+
+mod overview;
+mod page;
+mod probe;
+mod session;
+mod settings;
+mod words;
+
+use page::Pages;
+
+/// Nothing that is asked here has a body to speak of, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Where the pages read what happened to a session.
+pub trait History: Send + Sync {
+    /// The latest events of a session, latest first; the error in words.
+    fn recent<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
+}
+
+/// Everything that an answer may need.
+pub struct Web {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    history: Arc<dyn History>,
+    pages: Pages,
+}
+
+impl Web {
+    /// # Errors
+    /// Only where a template that is compiled in is broken, which a test would have shown.
+    pub fn new(
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+        history: Arc<dyn History>,
+    ) -> Result<Arc<Self>, minijinja::Error> {
+        Ok(Arc::new(Self { board, metrics, history, pages: Pages::compile()? }))
+    }
+}
+
+/// Everything: pages, probes and metrics.
+pub fn router(web: Arc<Web>) -> Router {
+    let routes = probe_routes()
+        .route("/", get(overview::show))
+        .route("/sessions/{source}/{*id}", get(session::show))
+        .route("/api/v1/{*rest}", any(not_yet_json))
+        .route("/-/reload", post(not_yet_text))
+        .fallback(page::nothing_here);
+    finish(routes, web)
+}
+
+/// Probes and metrics alone, for an address of their own.
+pub fn probes(web: Arc<Web>) -> Router {
+    finish(probe_routes().fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") }), web)
+}
+
+/// Answers until `shutdown`, then finishes what it is answering.
+///
+/// # Errors
+/// Where the listener fails for good.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+fn probe_routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/metrics", get(probe::metrics))
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+}
+
+fn finish(routes: Router<Arc<Web>>, web: Arc<Web>) -> Router {
+    routes
+        .method_not_allowed_fallback(|| async {
+            (StatusCode::METHOD_NOT_ALLOWED, "this cannot be asked in that way\n")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), guard))
+        .with_state(web)
+}
+
+/// Tells the browser what a page may do: next to nothing.
+async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, web.pages.policy());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn not_yet_json() -> Response {
+    (StatusCode::NOT_IMPLEMENTED, Json(serde_json::json!({ "error": "not available yet" }))).into_response()
+}
+
+async fn not_yet_text() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_IMPLEMENTED, "not available yet\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! The pages and probes through real HTTP.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use reqwest::{Method, StatusCode};
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::event::Happening;
+use crate::domain::incident::Thing;
+use crate::domain::policy::Severity;
+use crate::domain::setting::SettingKey;
+use crate::metrics::stage::{Says, Stage, morning, name, troubled};
+
+/// A history that tells of one drift, or fails.
+#[derive(Default)]
+struct Told {
+    broken: AtomicBool,
+}
+
+impl History for Told {
+    fn recent<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::Relaxed) {
+                return Err("the file is gone".to_owned());
+            }
+            let setting = SettingKey::new("export");
+            let thing = Thing::Drift { session: key.id.clone(), rule: name("export-off"), setting: setting.clone() };
+            let opened = Happening::Opened {
+                incident: Uuid::nil(),
+                thing,
+                severity: Severity::Critical,
+                expected: "unticked".to_owned(),
+                found: "ticked".to_owned(),
+                reason: String::new(),
+            };
+            let changed = Happening::SettingChanged { setting, before: Some("unticked".to_owned()), after: None };
+            let at = morning() + TimeDelta::minutes(5);
+            let event = |what| Event { at, session: Some(key.id.clone()), what };
+            Ok([opened, changed].map(event).into_iter().take(limit).collect())
+        })
+    }
+}
+
+/// A server on a free port, with a client.
+struct Served {
+    base: String,
+    client: reqwest::Client,
+    shutdown: CancellationToken,
+    serving: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl Served {
+    async fn new(board: Arc<Board>) -> Self {
+        Self::with(board, Arc::new(Told::default()), router).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test owns its server")]
+    async fn with(board: Arc<Board>, history: Arc<dyn History>, routes: fn(Arc<Web>) -> Router) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let metrics = Arc::new(Metrics::new(&[name("acme-erp")], "email").unwrap());
+        let web = Web::new(board, metrics, history).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, routes(web), shutdown.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { base, client, shutdown, serving }
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> reqwest::Response {
+        self.client.request(method, format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
+    async fn text(&self, path: &str) -> (StatusCode, String) {
+        let response = self.ask(Method::GET, path).await;
+        (response.status(), response.text().await.unwrap())
+    }
+}
+
+/// What a reader sees, without the stylesheet and the tags.
+fn words(html: &str) -> String {
+    let body = html.split_once("<main>").map_or(html, |(_, body)| body);
+    let mut text = String::new();
+    let mut inside = false;
+    for c in body.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                text.push(' ');
+            }
+            c if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn the_status_page_shows_what_is_wrong_first() {
+    let served = Served::new(troubled().board()).await;
+    let (status, html) = served.text("/").await;
+    assert_eq!(status, StatusCode::OK);
+    insta::assert_snapshot!(words(&html));
+}
+
+#[tokio::test]
+async fn the_page_of_a_drifted_session_tells_everything() {
+    let served = Served::new(troubled().board()).await;
+    let (status, html) = served.text("/sessions/acme-erp/4").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(!html.contains("secret-owner"), "owners are not shown");
+    insta::assert_snapshot!(words(&html));
+}
+
+#[tokio::test]
+async fn sessions_that_cannot_be_seen_say_why() {
+    let served = Served::new(troubled().board()).await;
+    for (path, says) in [
+        ("/sessions/acme-erp/9", "The source has no row for this session"),
+        ("/sessions/acme-erp/9", "as it should be when last seen"),
+        ("/sessions/acme-erp/7", "now and then"),
+        ("/sessions/erp-x/1", "it did not answer within 60 seconds"),
+        ("/sessions/erp-x/1", "not seen so far"),
+    ] {
+        let (status, html) = served.text(path).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(words(&html).contains(says), "{path}: {says}\n{}", words(&html));
+    }
+}
+
+#[tokio::test]
+async fn the_headline_counts_in_words() {
+    let fine: [Says<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
+    let both = || Stage::new(&[("acme-erp", &["1", "2"])]);
+    for (stage, headline) in [
+        (Stage::new(&[]), "Nothing is audited yet"),
+        (both(), "No session has been looked at yet"),
+        (both().answers("acme-erp", &fine), "All 2 sessions are as they should be"),
+        (Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
+        (
+            Stage::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
+            "1 of 2 sessions is as it should be; the rest has not been looked at yet",
+        ),
+        (both().unreachable("acme-erp", "refused"), "2 of 2 sessions could not be checked"),
+        (both().answers("acme-erp", &fine[..1]), "1 of 2 sessions is not as it should be"),
+        (troubled(), "2 of 15 sessions are not as they should be, and 2 could not be checked"),
+    ] {
+        let served = Served::new(stage.board()).await;
+        let (_, html) = served.text("/").await;
+        assert!(html.contains(&format!(">{headline}</h1>")), "{headline}\n{}", words(&html));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_from_outside_is_harmless_on_every_page() {
+    let evil = "<script>alert(1)</script>\u{202E}\"' onload=x";
+    let id = "a/b <i>&\"?#%2F";
+    let board = Stage::new(&[("acme-erp", &[id, "2"])])
+        .answers("acme-erp", &[(id, evil, evil, "javascript:alert(1)", "1"), ("2", "two", "0", "5", "1")])
+        .minutes_later(5)
+        .unreachable("acme-erp", "<img src=x onerror=alert(1)>")
+        .board();
+    let served = Served::new(board).await;
+    let (_, html) = served.text("/?q=%3Cscript%3E").await;
+    assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
+    let (_, html) = served.text("/").await;
+    let html_links = html.replace("&#x2f;", "/");
+    let link = html_links.split("href=\"").find(|part| part.starts_with("/sessions/acme-erp/a")).unwrap();
+    let link = link.split('"').next().unwrap();
+    let (status, page) = served.text(link).await;
+    assert_eq!(status, StatusCode::OK, "{link}");
+    for html in [html, page] {
+        for bad in ["<script", "<img", "<i>", "<b>green", "\u{202E}", "href=\"javascript"] {
+            assert!(!html.contains(bad), "{bad}\n{html}");
+        }
+        assert!(html.contains("&lt;script&gt;alert(1)"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn pages_tell_the_browser_that_they_need_nothing_else() {
+    let served = Served::new(troubled().board()).await;
+    for path in ["/", "/sessions/acme-erp/4", "/nowhere", "/metrics"] {
+        let response = served.ask(Method::GET, path).await;
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("cache-control"), "no-store");
+    }
+    let (_, html) = served.text("/").await;
+    for outside in ["http://", "https://", "src=", "<script", "style=\"", "@import", "url("] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    let board = troubled().board();
+    let served = Served::new(Arc::clone(&board)).await;
+    assert_eq!(served.text("/healthz").await, (StatusCode::OK, "ok".to_owned()));
+    assert_eq!(served.text("/readyz").await, (StatusCode::OK, "ready".to_owned()));
+    board.write(|present| present.store_sound = false);
+    let (status, text) = served.text("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("store") && !text.contains("schedules"), "{text}");
+    board.write(|present| present.scheduling = false);
+    let (_, text) = served.text("/readyz").await;
+    assert!(text.contains("store") && text.contains("schedules"), "{text}");
+    assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_are_text_of_both_kinds() {
+    let served = Served::new(troubled().board()).await;
+    let response = served.ask(Method::GET, "/metrics").await;
+    assert_eq!(response.headers()["content-type"], crate::metrics::CONTENT_TYPE);
+    let text = response.text().await.unwrap();
+    assert!(text.contains("driftwise_build_info{") && text.contains("driftwise_session_info{"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_in_words() {
+    let served = Served::new(troubled().board()).await;
+    for (path, says) in [
+        ("/nowhere", "There is no such page"),
+        ("/sessions/acme-erp/999", "There is no such session"),
+        ("/sessions/nobody/1", "There is no such session"),
+        ("/sessions/acme-erp/%FF", "There is no such page"),
+        ("/sessions/a%20b/%00", "There is no such session"),
+    ] {
+        let (status, html) = served.text(path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(words(&html).contains(says), "{path}\n{html}");
+    }
+    let answer = served.ask(Method::GET, "/api/v1/sessions").await;
+    assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(answer.text().await.unwrap(), r#"{"error":"not available yet"}"#);
+    assert_eq!(served.ask(Method::POST, "/api/v1/audits").await.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(served.ask(Method::POST, "/-/reload").await.status(), StatusCode::NOT_IMPLEMENTED);
+}
+
+#[tokio::test]
+async fn only_reading_is_allowed() {
+    let served = Served::new(troubled().board()).await;
+    for path in ["/", "/sessions/acme-erp/4", "/metrics", "/healthz", "/readyz"] {
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            let answer = served.ask(method, path).await;
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(answer.headers()["allow"], "GET,HEAD", "{path}");
+        }
+        assert_eq!(served.ask(Method::HEAD, path).await.status(), StatusCode::OK, "{path}");
+    }
+    assert_eq!(served.ask(Method::GET, "/-/reload").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn the_probes_address_serves_nothing_else() {
+    let served = Served::with(troubled().board(), Arc::new(Told::default()), probes).await;
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        assert_eq!(served.text(path).await.0, StatusCode::OK, "{path}");
+    }
+    for path in ["/", "/sessions/acme-erp/4", "/api/v1/sessions"] {
+        assert_eq!(served.text(path).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_does_not_hide_the_rest() {
+    let history = Told { broken: AtomicBool::new(true) };
+    let served = Served::with(troubled().board(), Arc::new(history), router).await;
+    let (status, html) = served.text("/sessions/acme-erp/4").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(html.contains("The history could not be read just now") && html.contains("What is wrong"));
+    assert!(!html.contains("the file is gone"), "the reason is for the log");
+}
+
+#[tokio::test]
+async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
+    let ids = (1..=10_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
+    let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
+    let says = |id| (id, "shop.example", if id == "7777" { "1" } else { "0" }, "5", "1");
+    let says = ids.iter().map(|id| says(*id)).collect::<Vec<_>>();
+    let served = Served::new(Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).board()).await;
+    let (_, html) = served.text("/").await;
+    assert!(html.len() < 600_000, "{} bytes", html.len());
+    assert!(words(&html).contains("1 of 10,000 sessions is not as it should be"));
+    assert!(words(&html).contains("1 to 500 of 10,000 sessions, worst first."));
+    assert!(html.find("acme-erp&#x2f;7777").unwrap() < html.find("acme-erp&#x2f;2<").unwrap(), "worst first");
+    let (_, html) = served.text("/?page=20").await;
+    assert!(words(&html).contains("9,501 to 10,000") && !html.contains("Next page"));
+    let (_, html) = served.text("/?page=999999&q=acme-erp/777").await;
+    assert!(words(&html).contains("11 sessions found."), "{}", words(&html));
+    assert_eq!(served.text("/?page=-1&q=%F0&x=1").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_stop_stops() {
+    let served = Served::new(troubled().board()).await;
+    assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
+    served.shutdown.cancel();
+    let stopped = tokio::time::timeout(Duration::from_secs(10), served.serving).await;
+    stopped.expect("it stops").unwrap().unwrap();
+}

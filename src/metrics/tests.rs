@@ -1,3 +1,5 @@
+//! What a scrape sees: counters at zero, series from the board, and what promtool thinks of it all.
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};

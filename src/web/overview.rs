@@ -281,7 +281,7 @@ fn wrong_since<'a>(entry: &Entry<'a>) -> Option<&'a Incident> {
 fn wrong(entry: &Entry<'_>) -> Vec<String> {
     let whole = match entry.shown.status {
         Status::Unreachable => Some(format!("{} could not be read", entry.session.key.source)),
-        Status::Missing => entry.shown.reason.clone().map(capital),
+        Status::Missing => entry.shown.reason.as_deref().map(words::capital),
         _ => None,
     };
     let mut findings = entry.shown.findings.iter().collect::<Vec<_>>();
@@ -297,9 +297,4 @@ fn line(finding: &Shown) -> Option<String> {
         "unverifiable" => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
         _ => None,
     }
-}
-
-fn capital(text: String) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or(text)
 }

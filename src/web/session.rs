@@ -187,7 +187,7 @@ fn trouble(incident: &Incident, zone: Tz) -> Trouble {
         },
         severity: incident.severity.label(),
         values: rule.map(|_| (cut(&facts.found), cut(&facts.expected))),
-        reason: cut(&facts.reason),
+        reason: words::capital(&cut(&facts.reason)),
         window: words::window(incident.kind(), incident.window, zone),
         why: facts.why.clone(),
         fix: if facts.fix.is_empty() { place.to_owned() } else { facts.fix.clone() },

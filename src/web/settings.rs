@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::words::{self, Mood};
+use super::words::{Mood, cut};
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Verdict, in_scope};
 use crate::domain::expectation::Expectation;
 use crate::domain::observation::{Mapping, Observation};
 use crate::domain::policy::Rule;
-use crate::domain::reading::{Cell, Kind, Reading, read};
+use crate::domain::reading::{Cell, Kind, Reading, Value, read};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::{SessionState, Standing};
@@ -25,7 +25,9 @@ pub(super) struct Setting {
     found: String,
     expected: Option<String>,
     rule: Option<String>,
-    words: String,
+    words: &'static str,
+    /// Why it could not be checked, or does not apply.
+    reason: Option<String>,
     mood: Mood,
 }
 
@@ -69,7 +71,7 @@ impl Sheet<'_> {
         let standing = self.standing(rule, setting);
         let found = match (cell, standing.map(|standing| &standing.verdict)) {
             (Some(cell), _) => self.found(cell, kind),
-            (None, Some(Verdict::Drifted { found, .. })) => words::cut(found, VALUE),
+            (None, Some(Verdict::Drifted { found, .. })) => cut(found, VALUE),
             (None, None) => "all ticked".to_owned(),
             (None, Some(_)) => "not returned".to_owned(),
         };
@@ -77,8 +79,7 @@ impl Sheet<'_> {
             (Expectation::Unchanged, Some(pin)) => self.found(&pin.cell, kind),
             (expect, _) => expect.describe(&self.session.params).into_owned(),
         };
-        let (words, mood) = verdict(standing);
-        shown(setting, found, Some(expected), Some(rule), words, mood)
+        shown(setting, found, Some(expected), Some(rule), verdict(standing))
     }
 
     /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
@@ -86,22 +87,22 @@ impl Sheet<'_> {
         let rules = &self.session.policy.rules;
         let group = rules.iter().find(|rule| !rule.watches_each() && rule.setting.matches(setting));
         if let Some(rule) = group {
-            let (words, mood) = match read(cell, Kind::Flag, self.session.zone()) {
-                Reading::Value(crate::domain::reading::Value::Flag(true)) => ("As it should be".to_owned(), Mood::Good),
-                Reading::Value(_) => ("Not as it should be".to_owned(), Mood::Bad),
-                Reading::Unreadable(reason) => (format!("Could not be checked: {reason}"), Mood::Unclear),
-                Reading::Missing => ("Could not be checked".to_owned(), Mood::Unclear),
+            let said = match read(cell, Kind::Flag, self.session.zone()) {
+                Reading::Value(Value::Flag(true)) => GOOD,
+                Reading::Value(_) => BAD,
+                Reading::Unreadable(reason) => unclear(reason),
+                Reading::Missing => unclear("the source did not return it".to_owned()),
             };
-            return shown(setting, self.found(cell, Kind::Flag), Some("ticked".to_owned()), Some(rule), words, mood);
+            return shown(setting, self.found(cell, Kind::Flag), Some("ticked".to_owned()), Some(rule), said);
         }
         let kind = self.mapping.kind(setting);
         let found = self.found(cell, kind);
         let watching = rules.iter().find(|rule| rule.watches_each() && in_scope(self.session, rule, setting));
         let Some((rule, pin)) = watching.zip(self.known.pins.get(setting)) else {
-            return shown(setting, found, None, None, "Not watched".to_owned(), Mood::Quiet);
+            return shown(setting, found, None, None, ("Not watched", None, Mood::Quiet));
         };
-        let (words, mood) = verdict(self.standing(rule, setting));
-        shown(setting, found, Some(self.found(&pin.cell, kind)), Some(rule), words, mood)
+        let expected = Some(self.found(&pin.cell, kind));
+        shown(setting, found, expected, Some(rule), verdict(self.standing(rule, setting)))
     }
 
     fn standing(&self, rule: &Rule, setting: &SettingKey) -> Option<&Standing> {
@@ -119,16 +120,28 @@ impl Sheet<'_> {
             Reading::Value(value) => value.to_string(),
             Reading::Unreadable(_) | Reading::Missing => raw(),
         };
-        words::cut(&text, VALUE)
+        cut(&text, VALUE)
     }
 }
 
-fn verdict(standing: Option<&Standing>) -> (String, Mood) {
+/// How a setting stands: in words, with a reason where there is one.
+type Said = (&'static str, Option<String>, Mood);
+
+const GOOD: Said = ("As it should be", None, Mood::Good);
+const BAD: Said = ("Not as it should be", None, Mood::Bad);
+
+fn unclear(reason: String) -> Said {
+    ("Could not be checked", Some(reason), Mood::Unclear)
+}
+
+fn verdict(standing: Option<&Standing>) -> Said {
     match standing.map(|standing| &standing.verdict) {
-        None | Some(Verdict::Compliant) => ("As it should be".to_owned(), Mood::Good),
-        Some(Verdict::Drifted { .. }) => ("Not as it should be".to_owned(), Mood::Bad),
-        Some(Verdict::Unverifiable { reason }) => (format!("Could not be checked: {reason}"), Mood::Unclear),
-        Some(Verdict::NotApplicable) => ("Does not apply: the source has never returned it".to_owned(), Mood::Quiet),
+        None | Some(Verdict::Compliant) => GOOD,
+        Some(Verdict::Drifted { .. }) => BAD,
+        Some(Verdict::Unverifiable { reason }) => unclear(reason.clone()),
+        Some(Verdict::NotApplicable) => {
+            ("Does not apply", Some("the source has never returned it".to_owned()), Mood::Quiet)
+        }
     }
 }
 
@@ -137,17 +150,89 @@ fn shown(
     found: String,
     expected: Option<String>,
     rule: Option<&Rule>,
-    words: String,
-    mood: Mood,
+    (words, reason, mood): Said,
 ) -> Setting {
     let label = catalogue::label(setting);
     Setting {
         key: (label != setting.as_str()).then(|| setting.to_string()),
         label,
         found,
-        expected: expected.map(|expected| words::cut(&expected, VALUE)),
+        expected: expected.map(|expected| cut(&expected, VALUE)),
         rule: rule.map(|rule| rule.id.to_string()),
         words,
+        reason: reason.map(|reason| cut(&reason, VALUE)),
         mood,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::name::Name;
+    use crate::domain::observation::Shape;
+    use crate::domain::policy::{Policy, Severity};
+    use crate::domain::state::{Presence, SessionRecord};
+    use crate::metrics::stage::{morning, name, troubled};
+
+    /// The settings of a session under one rule: label, found, expected, words.
+    fn under(setting: &str, expect: Expectation, cells: &[(&str, Cell)], verdict: Verdict) -> Vec<[String; 4]> {
+        let board = troubled().board();
+        let plan = &board.plans()[&name("acme-erp")];
+        let mut session = plan.sessions.values().next().unwrap().clone();
+        let old = Arc::clone(&session.policy.rules[0]);
+        let setting = SettingPattern::parse(setting);
+        let key = setting.key().clone();
+        let rule = Rule { id: Name::parse("the-rule").unwrap(), setting, expect, ..Rule::clone(&old) };
+        session.policy = Arc::new(Policy { name: session.policy.name.clone(), rules: vec![Arc::new(rule)] });
+        let shape = Shape::new(cells.iter().map(|(setting, _)| SettingKey::new(setting)).collect());
+        let cells = cells.iter().map(|(_, cell)| cell.clone()).collect();
+        let observation = Observation { at: morning(), shape: Arc::new(shape), cells };
+        let standing =
+            Standing { rule: name("the-rule"), setting: key, severity: Severity::Critical, verdict, last_good: None };
+        let record = SessionRecord {
+            rhythm: session.schedule.rhythm(),
+            presence: Presence::Seen,
+            standing: vec![standing].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
+        };
+        let known = SessionState {
+            record,
+            observation: Some(Arc::new(observation)),
+            pins: Arc::default(),
+            incidents: Vec::new(),
+        };
+        let told = |s: Setting| [s.label, s.found, s.expected.unwrap_or_default(), s.words.to_owned()];
+        settings(&session, &plan.mapping, &known).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_group_is_shown_as_a_whole_and_option_by_option() {
+        let cells = [("customer_validation_a", Cell::Flag(true)), ("customer_validation_b", Cell::text("no"))];
+        let verdict = Verdict::Drifted {
+            expected: "all 4 ticked".to_owned(),
+            found: "unticked: customer_validation_b".to_owned(),
+        };
+        let shown = under("customer_validation_*", Expectation::AllTicked { count: 4 }, &cells, verdict);
+        let label = |member: &str| format!("Customer Validation (customer_validation_{member})");
+        let expected = [
+            ["Customer Validation", "unticked: customer_validation_b", "all 4 ticked", "Not as it should be"],
+            [&label("b"), "unticked", "ticked", "Not as it should be"],
+            [&label("a"), "ticked", "ticked", "As it should be"],
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_no_rule_watches_is_said_to_be_so_and_what_cannot_be_read_is_shown_as_it_came() {
+        let cells = [("Colour", Cell::Null), ("export", Cell::text(" maybe ")), ("twice", Cell::Repeated)];
+        let verdict = Verdict::Unverifiable { reason: "it is odd".to_owned() };
+        let shown = under("export", Expectation::Unticked, &cells, verdict);
+        let expected = [
+            ["Export", "maybe", "unticked", "Could not be checked"],
+            ["Colour", "(empty)", "", "Not watched"],
+            ["twice", "more than one value", "", "Not watched"],
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::*;
@@ -118,13 +121,25 @@ async fn the_page_of_a_drifted_session_tells_everything() {
 }
 
 #[tokio::test]
+async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
+    let stage = Stage::new(&[("acme-erp", &["1"])]);
+    let board = stage.answers("acme-erp", &[("1", "one", "0", "Every hour", "1")]).board();
+    let served = Served::new(board).await;
+    let (_, html) = served.text("/sessions/acme-erp/1").await;
+    let says = words(&html);
+    assert!(says.contains("recovered for 7 days: the first of them until 30 Nov 2026, 09:00 GMT"), "{says}");
+    assert!(says.contains("before the first look on 23 Nov 2026, 09:00 GMT"), "{says}");
+    assert!(says.contains("E-Commerce &gt; E-Commerce Sessions"), "the place where the rule gives no fix\n{says}");
+}
+
+#[tokio::test]
 async fn sessions_that_cannot_be_seen_say_why() {
     let served = Served::new(troubled().board()).await;
     for (path, says) in [
         ("/sessions/acme-erp/9", "The source has no row for this session"),
         ("/sessions/acme-erp/9", "as it should be when last seen"),
         ("/sessions/acme-erp/7", "now and then"),
-        ("/sessions/erp-x/1", "it did not answer within 60 seconds"),
+        ("/sessions/erp-x/1", "It did not answer within 60 seconds"),
         ("/sessions/erp-x/1", "not seen so far"),
     ] {
         let (status, html) = served.text(path).await;
@@ -194,6 +209,10 @@ async fn pages_tell_the_browser_that_they_need_nothing_else() {
         assert_eq!(header("cache-control"), "no-store");
     }
     let (_, html) = served.text("/").await;
+    let style = html.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
+    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
+    let policy = served.ask(Method::GET, "/").await.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains(&format!("'sha256-{hash}'")), "the stylesheet is the one that is allowed");
     for outside in ["http://", "https://", "src=", "<script", "style=\"", "@import", "url("] {
         assert!(!html.contains(outside), "{outside}");
     }

@@ -77,8 +77,9 @@ pub(super) fn window(kind: IncidentKind, window: Window, zone: Tz) -> String {
     let first_bad = moment(window.first_bad, zone);
     let last_good = window.last_good.map(|last_good| moment(last_good, zone));
     match (kind, last_good) {
-        (IncidentKind::Unreachable | IncidentKind::Unverifiable, Some(last_good)) => {
-            format!("since {first_bad}; the last look that could was on {last_good}")
+        (IncidentKind::Unreachable, Some(last_good)) => format!("since {first_bad}; last read on {last_good}"),
+        (IncidentKind::Unverifiable, Some(last_good)) => {
+            format!("since {first_bad}; last checked in full on {last_good}")
         }
         (IncidentKind::Unreachable | IncidentKind::Unverifiable, None) => {
             format!("since the first look on {first_bad}")
@@ -88,6 +89,12 @@ pub(super) fn window(kind: IncidentKind, window: Window, zone: Tz) -> String {
         }
         (IncidentKind::Drift | IncidentKind::Missing, None) => format!("before the first look on {first_bad}"),
     }
+}
+
+/// A reason as a sentence of its own.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// A number of things: `1 session`, `10,000 sessions`.

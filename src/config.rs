@@ -111,3 +111,23 @@ impl Config {
         })
     }
 }
+
+/// The keys of every mapping, for the test that holds the example to them.
+#[cfg(test)]
+fn all_keys() -> [fields::Keys; 13] {
+    [
+        file::MAIN,
+        resolve::DEFAULTS,
+        source::KEYS,
+        source::TLS,
+        policy::KEYS,
+        policy::RULE,
+        session::KEYS,
+        customer::KEYS,
+        email::KEYS,
+        email::SMTP,
+        alerts::KEYS,
+        service::STORE,
+        service::SERVER,
+    ]
+}

@@ -63,7 +63,7 @@ impl Tls {
     }
 }
 
-const KEYS: Keys = Keys { of: "\"email\"", known: &["from", "smtp", "spool"], later: &[] };
+pub(super) const KEYS: Keys = Keys { of: "\"email\"", known: &["from", "smtp", "spool"], later: &[] };
 
 pub(super) const SMTP: Keys = Keys {
     of: "\"smtp\"",

@@ -13,7 +13,7 @@ use super::yaml;
 /// Largest file: 10,000 sessions written out in full are a tenth of it.
 const LARGEST: u64 = 32 << 20;
 
-const MAIN: Keys = Keys {
+pub(super) const MAIN: Keys = Keys {
     of: "the configuration",
     known: &[
         "sources",

@@ -19,7 +19,7 @@ use super::tree::{Entry, Node, Place};
 /// The policy of a session that names none.
 pub const BASELINE: &str = "orderwise-shopify";
 
-const KEYS: Keys = Keys { of: "a policy", known: &["extends", "rules", "without"], later: &[] };
+pub(super) const KEYS: Keys = Keys { of: "a policy", known: &["extends", "rules", "without"], later: &[] };
 
 pub(super) const RULE: Keys = Keys {
     of: "a rule",

@@ -24,7 +24,7 @@ use super::source::{self, SourceConfig};
 use super::tree::{Entry, Node, Place, Value};
 use super::{Config, alerts, email, service};
 
-const DEFAULTS: Keys = Keys { of: "\"defaults\"", known: &["source", "session", "customer"], later: &[] };
+pub(super) const DEFAULTS: Keys = Keys { of: "\"defaults\"", known: &["source", "session", "customer"], later: &[] };
 
 /// What applies where a source, session or customer says nothing itself.
 struct Defaults<'a> {

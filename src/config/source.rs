@@ -95,6 +95,8 @@ pub(super) const KEYS: Keys = Keys {
     later: &["url", "rows", "auth"],
 };
 
+pub(super) const TLS: Keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
+
 const ONLY_ORDERWISE: [&str; 9] = [
     "base_url",
     "username",
@@ -267,8 +269,7 @@ fn parameter(report: &mut Report, entry: &Entry) -> Option<(String, serde_json::
 }
 
 fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
-    let keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
-    let fields = Fields::new(report, node, keys)?;
+    let fields = Fields::new(report, node, TLS)?;
     ca_file(report, &fields)
 }
 

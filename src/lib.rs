@@ -5,6 +5,7 @@
 pub mod domain;
 
 pub mod clock;
+pub mod config;
 pub mod secret;
 
 pub mod notify;

@@ -1,0 +1,133 @@
+//! The configuration: what people write in YAML, read into types that cannot be wrong.
+//!
+//! In reading order: text becomes a located tree (`yaml`, `tree`, `scalar`), several files become one (`file`), the tree is
+//! understood key by key (`fields`, then a file for each section, put together by `resolve`), and everything that is wrong
+//! is collected (`report`) into what people read (`problem`). All of it is told at once, not only the first.
+//!
+//! Secrets never show in a message: `mask` decides what of a source line may be seen.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::name::Name;
+use crate::domain::plan::{Alerts, SourcePlan};
+use crate::domain::policy::Policy;
+
+mod alerts;
+mod customer;
+mod email;
+mod environment;
+mod expect;
+mod fields;
+mod file;
+mod mask;
+mod policy;
+mod problem;
+mod report;
+mod resolve;
+mod scalar;
+mod secret;
+mod service;
+mod session;
+mod source;
+mod tree;
+mod unit;
+mod url;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
+pub use environment::{Environment, ProcessEnvironment};
+pub use policy::BASELINE;
+pub use problem::{Location, Problem, Problems};
+pub use service::{ServerConfig, StoreConfig};
+pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
+pub use unit::{duration, size};
+
+/// Everything that the configuration says. Whatever refers to something has been checked to find it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// In the order of their names.
+    pub sources: Vec<SourceConfig>,
+    /// One for each source.
+    pub plans: BTreeMap<Name, SourcePlan>,
+    /// Only needed to send: see [`Config::require_email`].
+    pub email: Option<EmailConfig>,
+    pub alerts: Alerts,
+    pub store: StoreConfig,
+    pub server: ServerConfig,
+    /// The built-in baseline too.
+    pub policies: BTreeMap<Name, Arc<Policy>>,
+    /// The main file first, then what it includes.
+    pub files: Vec<PathBuf>,
+    /// What is allowed and yet worth a second look.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads the configuration at `path`. `now` is only used to see that schedules will ever fire.
+    pub fn load(path: &Path, environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
+        let mut report = report::Report::default();
+        let written = file::read(&mut report, path, environment);
+        let config = written.map(|written| resolve::resolve(&mut report, &written, environment, now));
+        let (problems, warnings) = report.finish();
+        match (config, problems) {
+            (Some(config), None) => Ok(Self { warnings, ..config }),
+            (_, Some(problems)) => Err(problems),
+            (None, None) => Err(Problem::general("the configuration cannot be read", "check the file").into()),
+        }
+    }
+
+    /// Where the configuration is: the path that was asked for, else `DRIFTWISE_CONFIG`, else `driftwise.yaml` here, else
+    /// the one of the system.
+    pub fn find(explicit: Option<&Path>, environment: &dyn Environment) -> Result<PathBuf, Problems> {
+        const PLACES: [&str; 2] = ["driftwise.yaml", "/etc/driftwise/driftwise.yaml"];
+        if let Some(path) = explicit {
+            return Ok(path.to_owned());
+        }
+        if let Some(path) = environment.variable("DRIFTWISE_CONFIG").filter(|path| !path.is_empty()) {
+            return Ok(path.into());
+        }
+        PLACES.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned).ok_or_else(|| {
+            let message =
+                "there is no configuration: neither ./driftwise.yaml nor /etc/driftwise/driftwise.yaml exists";
+            Problem::general(message, "name one with --config PATH, or in the variable DRIFTWISE_CONFIG").into()
+        })
+    }
+
+    /// The mail account, for whatever sends.
+    pub fn require_email(&self) -> Result<&EmailConfig, Problem> {
+        self.email.as_ref().ok_or_else(|| {
+            let file = self.files.first().map(|file| format!(" in {}", file.display())).unwrap_or_default();
+            Problem::general(
+                format!("there is no \"email\"{file}, so nobody could be told of anything"),
+                "add email: { from: ..., smtp: { host: ... } }, or email: { from: ..., spool: PATH } for a trial",
+            )
+        })
+    }
+}
+
+/// The keys of every mapping, for the test that holds the example to them.
+#[cfg(test)]
+fn all_keys() -> [fields::Keys; 13] {
+    [
+        file::MAIN,
+        resolve::DEFAULTS,
+        source::KEYS,
+        source::TLS,
+        policy::KEYS,
+        policy::RULE,
+        session::KEYS,
+        customer::KEYS,
+        email::KEYS,
+        email::SMTP,
+        alerts::KEYS,
+        service::STORE,
+        service::SERVER,
+    ]
+}

@@ -1,0 +1,52 @@
+//! When people are told, and who stands behind all sources.
+
+use std::time::Duration;
+
+use crate::domain::address::Address;
+use crate::domain::plan::Alerts;
+use crate::domain::policy::Severity;
+
+use super::fields::{Fields, Keys};
+use super::report::Report;
+use super::tree::Node;
+
+pub(super) const KEYS: Keys = Keys {
+    of: "\"alerts\"",
+    known: &["confirm_looks", "resolve_looks", "remind_every", "mail_from", "unreachable_after", "fallback"],
+    later: &["digest"],
+};
+
+/// The severities by the words of the configuration.
+pub(super) const SEVERITIES: [(&str, Severity); 3] =
+    [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
+
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 3600);
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(3600);
+
+/// More looks than that would never be reached in a week of daily audits.
+const MOST_LOOKS: u64 = 1000;
+
+/// The alerts, and the fallback for customers without one of their own.
+pub(super) fn read(report: &mut Report, node: Option<&Node>) -> (Alerts, Vec<Address>) {
+    let mut alerts = Alerts {
+        confirm_looks: 1,
+        resolve_looks: 1,
+        remind_every: Some(REMIND_EVERY),
+        mail_from: Severity::Warning,
+        unreachable_after: UNREACHABLE_AFTER,
+    };
+    let Some(fields) = node.and_then(|node| Fields::new(report, node, KEYS)) else {
+        return (alerts, Vec::new());
+    };
+    let looks = |report: &mut Report, key| {
+        fields.whole(report, key, 1..=MOST_LOOKS).and_then(|looks| u32::try_from(looks).ok()).unwrap_or(1)
+    };
+    alerts.confirm_looks = looks(report, "confirm_looks");
+    alerts.resolve_looks = looks(report, "resolve_looks");
+    if let Some(every) = fields.duration_or_zero(report, "remind_every") {
+        alerts.remind_every = (!every.is_zero()).then_some(every);
+    }
+    alerts.mail_from = fields.choice(report, "mail_from", &SEVERITIES).unwrap_or(alerts.mail_from);
+    alerts.unreachable_after = fields.duration_or_zero(report, "unreachable_after").unwrap_or(UNREACHABLE_AFTER);
+    (alerts, fields.addresses(report, "fallback").unwrap_or_default())
+}

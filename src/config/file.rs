@@ -1,0 +1,158 @@
+//! The files of a configuration: the main one, those it includes, and the built-in baseline, each as a located tree.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::fields::{self, Fields, Keys};
+use super::policy::BASELINE;
+use super::report::Report;
+use super::tree::Node;
+use super::yaml;
+
+/// Largest file: 10,000 sessions written out in full are a tenth of it.
+const LARGEST: u64 = 32 << 20;
+
+pub(super) const MAIN: Keys = Keys {
+    of: "the configuration",
+    known: &[
+        "sources",
+        "policies",
+        "sessions",
+        "customers",
+        "defaults",
+        "email",
+        "alerts",
+        "store",
+        "server",
+        "include",
+    ],
+    later: &[],
+};
+
+const INCLUDED: Keys =
+    Keys { of: "an included file", known: &["customers", "sources", "policies", "sessions"], later: &[] };
+
+/// The built-in baseline, in the form of a user's policy.
+const BUILT_IN: &str = include_str!("../../config/baselines/orderwise-shopify.yaml");
+
+/// Everything that was read, before anything is understood.
+pub(super) struct Written {
+    /// The number of the main file in the report.
+    pub main: usize,
+    pub root: Node,
+    pub included: Vec<Node>,
+    pub built_in: Option<Node>,
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the file at `path` and what it includes. `None`, and reported, where the main file cannot be used.
+pub(super) fn read(report: &mut Report, path: &Path, environment: &dyn Environment) -> Option<Written> {
+    let main = report.add(path.to_owned(), "");
+    let root = read_one(report, main, path, environment)?;
+    let fields = Fields::new(report, &root, MAIN)?;
+    let mut files = vec![path.to_owned()];
+    let mut seen: HashSet<PathBuf> = identity(path).into_iter().collect();
+    let mut included = Vec::new();
+    for item in fields.list(report, "include").unwrap_or_default() {
+        for path in matched(report, item) {
+            if !identity(&path).is_none_or(|identity| seen.insert(identity)) {
+                continue;
+            }
+            let file = report.add(path.clone(), "");
+            files.push(path.clone());
+            let Some(node) = read_one(report, file, &path, environment) else { continue };
+            if let Some(entry) = node.entries().and_then(|entries| entries.iter().find(|e| e.key == "include")) {
+                report.problem(entry.place, "\"include\" stands only in the main file");
+            } else if Fields::new(report, &node, INCLUDED).is_some() {
+                included.push(node);
+            }
+        }
+    }
+    let file = report.add(PathBuf::from(format!("(built in) {BASELINE}.yaml")), BUILT_IN);
+    let nothing = |_: &str| None;
+    let built_in = yaml::parse(report, file, BUILT_IN, &nothing);
+    Some(Written { main, root, included, built_in, files })
+}
+
+/// One file is read once, by whatever name or pattern it is reached.
+fn identity(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+/// The files that one item of `include` names, in the order of their names.
+fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
+    let Some(text) = fields::text(report, item, "include") else { return Vec::new() };
+    let folder = report.folder(item.place.file);
+    if !text.contains(['*', '?', '[']) {
+        return vec![folder.join(text)];
+    }
+    let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
+    let found = match glob::glob(&pattern.to_string_lossy()) {
+        Ok(found) => found,
+        Err(error) => {
+            report.problem(item.place, format!("\"include\" has a pattern that cannot be used: {}", error.msg));
+            return Vec::new();
+        }
+    };
+    let mut paths = Vec::new();
+    for path in found {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => paths.push(path),
+            Err(error) => report.problem(item.place, format!("\"include\" cannot look there: {error}")),
+        }
+    }
+    if paths.is_empty() {
+        report.warning(item.place, "no file matches this pattern", "it is relative to the file in which it stands");
+    }
+    paths.sort();
+    paths
+}
+
+fn read_one(report: &mut Report, file: usize, path: &Path, environment: &dyn Environment) -> Option<Node> {
+    let text = match contents(path) {
+        Ok(text) => text,
+        Err((message, help)) => {
+            report.unusable(file, message, help);
+            return None;
+        }
+    };
+    report.set_text(file, &text);
+    let before = report.count();
+    let node = yaml::parse(report, file, &text, environment);
+    match node {
+        Some(node) if !node.is_null() => Some(node),
+        _ => {
+            if report.count() == before {
+                report.unusable(file, "this file is empty", "config/driftwise.example.yaml shows every key");
+            }
+            None
+        }
+    }
+}
+
+fn contents(path: &Path) -> Result<String, (String, &'static str)> {
+    let unreadable = |error: &std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => ("there is no such file".to_owned(), "check the path"),
+        std::io::ErrorKind::PermissionDenied => (
+            "this file cannot be read: permission denied".to_owned(),
+            "the user that runs Driftwise must be able to read it",
+        ),
+        _ => (format!("this file cannot be read: {error}"), "check the path"),
+    };
+    let about = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+    if about.is_dir() {
+        return Err(("this is a folder, not a file".to_owned(), "name the file in it"));
+    }
+    if about.len() > LARGEST {
+        return Err(("this file is larger than 32 MiB".to_owned(), "divide it, and name the parts under include"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        (format!("this file is not UTF-8 text (line {line})"), "save it in the encoding UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{FEFF}').map_or_else(|| text.clone(), str::to_owned))
+}

@@ -1,0 +1,100 @@
+//! Keeps secrets out of error reports: which keys hold one, and what of a source line may be shown.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::environment::is_variable_name;
+
+/// What stands in the place of a secret.
+pub(super) const HIDDEN: &str = "***";
+
+/// Parts of a key that make its value a secret, or too likely one to show: also where the key is misspelled.
+const TELLTALES: [&str; 9] = ["pass", "pwd", "secret", "token", "bearer", "credential", "hash", "api_key", "apikey"];
+
+const SECRET_KEYS: [&str; 6] = ["password", "credential_hash", "client_secret", "bearer", "token", "secret"];
+
+/// Whether the value of `key` is to be hidden.
+pub(super) fn names_a_secret(key: &str) -> bool {
+    if key.len() > 64 {
+        return true;
+    }
+    let key = key.to_lowercase();
+    TELLTALES.iter().any(|part| key.contains(part))
+        || SECRET_KEYS.iter().any(|secret| strsim::damerau_levenshtein(secret, &key) <= secret.len() / 4 + 1)
+}
+
+#[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
+static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"["']?([A-Za-z0-9_.-]+)["']?\s*:"#).expect("valid"));
+
+#[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
+static USER_INFO: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"//[^/\s]*@").expect("valid"));
+
+/// The part of `line` that may be shown: what follows a key that names a secret is hidden, and so is a sign-in inside a URL.
+/// A reference (`{ env: NAME }`) is no secret and stays.
+pub(super) fn line(line: &str) -> String {
+    for found in KEY.captures_iter(line) {
+        let (Some(whole), Some(key)) = (found.get(0), found.get(1)) else { continue };
+        if names_a_secret(key.as_str()) && !is_reference(&line[whole.end()..]) {
+            let shown = line[..whole.end()].trim_end();
+            return format!("{} {HIDDEN}", user_info(shown));
+        }
+    }
+    user_info(line)
+}
+
+/// Hides a sign-in inside a URL.
+pub(super) fn user_info(text: &str) -> String {
+    USER_INFO.replace_all(text, format!("//{HIDDEN}@")).into_owned()
+}
+
+/// Whether a value is nothing (the next lines hold it) or only says where the secret is.
+fn is_reference(value: &str) -> bool {
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let Some(inside) = value.strip_prefix('{') else {
+        return value.is_empty();
+    };
+    let inside = inside.trim_end_matches(|c: char| c == '}' || c == ',' || c.is_whitespace());
+    match inside.split_once(':') {
+        Some((key, name)) if key.trim() == "env" => is_variable_name(name.trim()),
+        Some((key, path)) if key.trim() == "file" => !path.contains([',', ':']),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_secret_key_is_hidden_and_nothing_else() {
+        let cases = [
+            ("  password: hunter2", "  password: ***"),
+            ("  pasword: hunter2", "  pasword: ***"),
+            ("  PassWord : hunter2", "  PassWord : ***"),
+            ("smtp: { host: h, password: hunter2, port: 1 }", "smtp: { host: h, password: ***"),
+            (r#"smtp: {"password": "hunter2"}"#, r#"smtp: {"password": ***"#),
+            (r#"smtp: {"password":"hunter2"}"#, r#"smtp: {"password": ***"#),
+            ("  credential_hash: aHVudGVyMg==", "  credential_hash: ***"),
+            ("  password: { env: ACME }", "  password: { env: ACME }"),
+            ("  password: { env: ACME } # why", "  password: { env: ACME } # why"),
+            ("  password: { file: /run/x }", "  password: { file: /run/x }"),
+            ("  password: { env: hunter 2 }", "  password: ***"),
+            ("  password: { value: hunter2 }", "  password: ***"),
+            ("  base_url: https://u:hunter2@h/OWAPI", "  base_url: https://***@h/OWAPI"),
+            ("  base_url: https://h/OWAPI", "  base_url: https://h/OWAPI"),
+            ("  port: 587", "  port: 587"),
+            ("  password:", "  password:"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(line(text), expected);
+        }
+    }
+
+    #[test]
+    fn keys_that_hold_no_secret_are_shown() {
+        for key in ["base_url", "username", "host", "port", "path", "tls", "owners", "setting", "session", "sources"] {
+            assert!(!names_a_secret(key), "{key}");
+        }
+    }
+}

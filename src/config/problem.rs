@@ -1,0 +1,99 @@
+//! What is wrong with a configuration, in the form in which people read it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing that is wrong, or that is worth a second look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands; `None` for what is about no place in a file.
+    pub at: Option<Location>,
+    /// What is wrong.
+    pub message: String,
+    /// What is allowed, or what to do.
+    pub help: Option<String>,
+}
+
+/// A place in a file, with the source line as far as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    pub file: PathBuf,
+    /// From 1; 0 for the file as a whole.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Secrets in it are hidden.
+    pub source_line: String,
+}
+
+impl Problem {
+    /// A problem that is about no place in a file.
+    pub fn general(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { at: None, message: message.into(), help: Some(help.into()) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) if at.line == 0 => writeln!(f, "{}: {}", at.file.display(), self.message)?,
+            Some(at) => {
+                writeln!(f, "{}:{}:{}: {}", at.file.display(), at.line, at.column, self.message)?;
+                let number = at.line.to_string();
+                let before = at.source_line.chars().take(at.column.saturating_sub(1));
+                let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                writeln!(f, "  {number} | {}", at.source_line)?;
+                writeln!(f, "  {:width$} | {indent}^", "", width = number.len())?;
+            }
+            None => writeln!(f, "{}", self.message)?,
+        }
+        if let Some(help) = &self.help {
+            writeln!(f, "  {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that keeps a configuration from being used. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self(problems)
+    }
+
+    /// In the order of files and lines.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.0.iter()
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "{problem}")?;
+        }
+        match self.0.len() {
+            1 => f.write_str("1 problem"),
+            count => write!(f, "{count} problems"),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,183 @@
+//! Collects everything that is wrong while a configuration is read, so that people see all of it at once.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::mask::{self, HIDDEN};
+use super::problem::{Location, Problem, Problems};
+use super::tree::{Node, Place, Value};
+
+/// The files that were read, and what was found wrong in them.
+#[derive(Default)]
+pub(super) struct Report {
+    files: Vec<File>,
+    problems: Vec<Remark>,
+    warnings: Vec<Remark>,
+    /// One mistake in a default is one problem, however many sessions use it.
+    said: HashSet<(Place, String)>,
+}
+
+struct File {
+    path: PathBuf,
+    lines: Vec<String>,
+    /// Lines that hold a secret from the given column on; column 1 hides the line.
+    hidden: Vec<(usize, usize)>,
+}
+
+struct Remark {
+    place: Place,
+    message: String,
+    help: Option<String>,
+}
+
+impl Report {
+    /// Adds a file; its number stands in every place.
+    pub fn add(&mut self, path: PathBuf, text: &str) -> usize {
+        let lines = text.lines().map(str::to_owned).collect();
+        self.files.push(File { path, lines, hidden: Vec::new() });
+        self.files.len() - 1
+    }
+
+    /// What a file holds, once that is known.
+    pub fn set_text(&mut self, file: usize, text: &str) {
+        self.files[file].lines = text.lines().map(str::to_owned).collect();
+    }
+
+    /// How many problems there are so far.
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// The folder that relative paths of the file are relative to.
+    pub fn folder(&self, file: usize) -> PathBuf {
+        self.files[file].path.parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// `FILE:LINE:COLUMN`, for a message that names a second place.
+    pub fn shown(&self, place: Place) -> String {
+        format!("{}:{}:{}", self.files[place.file].path.display(), place.line, place.column)
+    }
+
+    pub fn problem(&mut self, place: Place, message: impl Into<String>) {
+        self.say(place, message.into(), None);
+    }
+
+    pub fn problem_with(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.say(place, message.into(), Some(help.into()));
+    }
+
+    /// A problem of a file as a whole.
+    pub fn unusable(&mut self, file: usize, message: impl Into<String>, help: impl Into<String>) {
+        self.problem_with(Place { file, line: 0, column: 0 }, message, help);
+    }
+
+    fn say(&mut self, place: Place, message: String, help: Option<String>) {
+        if self.said.insert((place, message.clone())) {
+            self.problems.push(Remark { place, message, help });
+        }
+    }
+
+    pub fn warning(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        let message = message.into();
+        if self.said.insert((place, message.clone())) {
+            self.warnings.push(Remark { place, message, help: Some(help.into()) });
+        }
+    }
+
+    /// No source line shows this value, wherever it was written: it is a secret.
+    pub fn hide(&mut self, node: &Node) {
+        match &node.value {
+            Value::Scalar(..) => {
+                let hidden = &mut self.files[node.place.file].hidden;
+                hidden.push((node.place.line, node.place.column));
+                hidden.extend((node.place.line + 1..=node.last_line).map(|line| (line, 1)));
+            }
+            Value::List(items) => items.iter().for_each(|item| self.hide(item)),
+            Value::Map(entries) => {
+                for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "env" | "file")) {
+                    self.hide(&entry.value);
+                }
+            }
+        }
+    }
+
+    /// The text around `place` could not be understood, so a line there that may belong to a secret is not shown at all.
+    pub fn distrust_around(&mut self, place: Place) {
+        /// A secret over more lines than that, in a file that is broken right there, is not to be expected.
+        const BEFORE: usize = 8;
+        let file = &mut self.files[place.file];
+        let first = place.line.saturating_sub(BEFORE).max(1);
+        let suspicious = (first..place.line).any(|line| {
+            file.lines.get(line - 1).is_some_and(|text| mask::line(text).ends_with(HIDDEN) || opens_a_secret(text))
+        });
+        if suspicious {
+            file.hidden.push((place.line, 1));
+        }
+    }
+
+    /// What was found, problems first, then warnings; both in the order of files and lines.
+    pub fn finish(mut self) -> (Option<Problems>, Vec<Problem>) {
+        let problems = std::mem::take(&mut self.problems);
+        let warnings = std::mem::take(&mut self.warnings);
+        let problems = self.located(problems);
+        ((!problems.is_empty()).then(|| Problems::new(problems)), self.located(warnings))
+    }
+
+    fn located(&self, mut remarks: Vec<Remark>) -> Vec<Problem> {
+        remarks.sort_by_key(|remark| remark.place);
+        remarks.into_iter().map(|remark| self.locate(remark)).collect()
+    }
+
+    fn locate(&self, remark: Remark) -> Problem {
+        /// Longest source line that is shown, in characters.
+        const LONGEST: usize = 160;
+        let Place { file, line, column } = remark.place;
+        let File { path, lines, hidden } = &self.files[file];
+        let written = line.checked_sub(1).and_then(|at| lines.get(at)).map_or("", String::as_str);
+        let from = hidden.iter().filter(|(at, _)| *at == line).map(|(_, column)| *column).min();
+        let kept = from.map_or_else(|| written.to_owned(), |from| written.chars().take(from - 1).collect());
+        let mut source_line = mask::line(&kept);
+        if from.is_some() && !source_line.ends_with(HIDDEN) {
+            source_line.push_str(HIDDEN);
+        }
+        let source_line: String = source_line.chars().take(LONGEST).collect();
+        let column = column.min(source_line.chars().count() + 1);
+        let at = Some(Location { file: path.clone(), line, column, source_line });
+        Problem { at, message: remark.message, help: remark.help }
+    }
+}
+
+fn opens_a_secret(line: &str) -> bool {
+    line.trim_end().strip_suffix(':').is_some_and(|key| mask::names_a_secret(key.trim()))
+}
+
+/// The known word that was probably meant.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let limit = (word.chars().count() / 3).max(1);
+    let scored = known.into_iter().map(|candidate| {
+        let folded = candidate.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&word, &folded);
+        let part = word.len() >= 4 && (folded.contains(&word) || word.contains(&folded) && folded.len() >= 4);
+        (if part { distance.min(limit) } else { distance }, candidate)
+    });
+    scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, found)| found)
+}
+
+/// What to say of an unknown word: the nearest known one, and all of them where they are few.
+pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    /// More than that is no help in a message.
+    const MOST: usize = 16;
+    let all: Vec<&str> = known.clone().into_iter().collect();
+    let listed = if all.len() > MOST {
+        format!("{}, and {} more", all[..MOST].join(", "), all.len() - MOST)
+    } else {
+        all.join(", ")
+    };
+    match nearest(word, known) {
+        Some(near) if all.len() > MOST => format!("did you mean {near:?}?"),
+        Some(near) => format!("did you mean {near:?}? Known: {listed}"),
+        None if all.is_empty() => "there is none yet".to_owned(),
+        None => format!("known: {listed}"),
+    }
+}

@@ -1,0 +1,367 @@
+//! Sources: where sessions are read from, how to sign in there, and how columns become settings.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::name::Name;
+use crate::domain::observation::Mapping;
+use crate::domain::reading::{Kind, quote};
+use crate::domain::setting::SettingKey;
+use crate::secret::Secret;
+
+use super::environment::Environment;
+use super::fields::{self, Fields, Keys, described};
+use super::report::{Report, suggestion};
+use super::secret;
+use super::tree::{Entry, Form, Node, Value};
+use super::url::{WebAddress, is_loopback};
+
+/// A source as the configuration describes it.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    pub name: Name,
+    pub customer: Option<Name>,
+    pub adapter: Adapter,
+}
+
+/// What kind of system a source is.
+#[derive(Debug, Clone)]
+pub enum Adapter {
+    OrderWise(OrderWiseConfig),
+    File(FileConfig),
+}
+
+/// An OrderWise API that runs an export definition.
+#[derive(Debug, Clone)]
+pub struct OrderWiseConfig {
+    /// `http` or `https`, without a slash at the end.
+    pub base_url: String,
+    pub credential: Credential,
+    pub export_definition: u64,
+    /// Name and value, as the API takes them.
+    pub parameters: Vec<(String, serde_json::Value)>,
+    /// Over the whole exchange.
+    pub timeout: Duration,
+    /// In bytes.
+    pub max_body: u64,
+    /// PEM certificates to trust besides those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How to sign in.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Password {
+        username: String,
+        password: Secret,
+    },
+    /// Base64 of `username:password`.
+    Hash(Secret),
+}
+
+/// A grid that somebody exported.
+#[derive(Debug, Clone)]
+pub struct FileConfig {
+    pub path: PathBuf,
+    /// An older file is unreachable; `None`: any age will do.
+    pub max_age: Option<Duration>,
+    /// In bytes.
+    pub max_body: u64,
+}
+
+pub(super) const KEYS: Keys = Keys {
+    of: "a source",
+    known: &[
+        "type",
+        "customer",
+        "base_url",
+        "username",
+        "password",
+        "credential_hash",
+        "export_definition",
+        "export_parameters",
+        "path",
+        "max_age",
+        "session_id_column",
+        "columns",
+        "values",
+        "kinds",
+        "timeout",
+        "max_body",
+        "tls",
+        "allow_insecure",
+    ],
+    later: &["url", "rows", "auth"],
+};
+
+pub(super) const TLS: Keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
+
+const ONLY_ORDERWISE: [&str; 9] = [
+    "base_url",
+    "username",
+    "password",
+    "credential_hash",
+    "export_definition",
+    "export_parameters",
+    "timeout",
+    "tls",
+    "allow_insecure",
+];
+const ONLY_FILE: [&str; 2] = ["path", "max_age"];
+
+/// Over the whole exchange: export definitions can be slow.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_BODY: u64 = 16 << 20;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    OrderWise,
+    File,
+    Http,
+}
+
+/// Reads one source. The mapping comes back even where the rest cannot be used, so that rules can be checked against it.
+pub(super) fn read(
+    report: &mut Report,
+    name: &Name,
+    node: &Node,
+    defaults: Fields<'_>,
+    environment: &dyn Environment,
+) -> Option<(SourceConfig, Mapping)> {
+    // What belongs to a type that is not built yet is not looked at: one problem says it all.
+    let later = node.entries().into_iter().flatten().find(|e| e.key == "type" && e.value.scalar() == Some("http"));
+    if let Some(entry) = later {
+        let message = "a source of type \"http\" is not available yet";
+        report.problem_with(entry.value.place, message, "available: orderwise, file");
+        return None;
+    }
+    let fields = Fields::new(report, node, KEYS)?.with_defaults(defaults);
+    let kind_node = fields.required(report, "type", "a source")?;
+    let types = [("orderwise", Type::OrderWise), ("file", Type::File), ("http", Type::Http)];
+    let kind = fields::choice(report, kind_node, "type", &types)?;
+    refuse_keys_of_others(report, &fields, kind);
+    let customer = customer(report, &fields);
+    let mapping = mapping(report, &fields);
+    let adapter = match kind {
+        Type::OrderWise => Adapter::OrderWise(orderwise(report, &fields, environment)?),
+        Type::File => Adapter::File(file(report, &fields)?),
+        Type::Http => {
+            report.problem(kind_node.place, "a source of type \"http\" is not available yet");
+            return None;
+        }
+    };
+    Some((SourceConfig { name: name.clone(), customer, adapter }, mapping))
+}
+
+fn customer(report: &mut Report, fields: &Fields<'_>) -> Option<Name> {
+    let node = fields.node(report, "customer")?;
+    let text = fields::text(report, node, "customer")?;
+    let name = Name::parse(text);
+    if name.is_err() {
+        report.problem(node.place, format!("there is no customer {}", quote(text)));
+    }
+    name.ok()
+}
+
+/// A key of another type is no slip of the pen but a misunderstanding, so it is said as such. Defaults are for all types.
+fn refuse_keys_of_others(report: &mut Report, fields: &Fields<'_>, kind: Type) {
+    let (others, own, other): (&[&str], _, _) = match kind {
+        Type::File => (&ONLY_ORDERWISE, "file", "orderwise"),
+        _ => (&ONLY_FILE, "orderwise", "file"),
+    };
+    for key in others.iter().filter(|key| fields.has_own(key)) {
+        if let Some(entry) = fields.entry(key) {
+            let message = format!("{key:?} is a key of sources of type {other}, and this one is of type {own}");
+            report.problem(entry.place, message);
+        }
+    }
+}
+
+fn orderwise(report: &mut Report, fields: &Fields<'_>, environment: &dyn Environment) -> Option<OrderWiseConfig> {
+    let allow_insecure = fields.flag(report, "allow_insecure").unwrap_or(false);
+    let base_url = base_url(report, fields, allow_insecure);
+    let credential = credential(report, fields, environment);
+    fields.required(report, "export_definition", "a source of type orderwise");
+    let export_definition =
+        if fields.has("export_definition") { fields.whole(report, "export_definition", 1..=u64::MAX) } else { None };
+    let parameters = fields.map(report, "export_parameters").unwrap_or_default();
+    let parameters = parameters.iter().filter_map(|entry| parameter(report, entry)).collect();
+    let timeout = fields.duration(report, "timeout").unwrap_or(TIMEOUT);
+    let max_body = fields.size(report, "max_body").unwrap_or(MAX_BODY);
+    let ca_file = fields.node(report, "tls").and_then(|node| tls(report, node));
+    Some(OrderWiseConfig {
+        base_url: base_url?,
+        credential: credential?,
+        export_definition: export_definition?,
+        parameters,
+        timeout,
+        max_body,
+        ca_file,
+    })
+}
+
+fn base_url(report: &mut Report, fields: &Fields<'_>, allow_insecure: bool) -> Option<String> {
+    let node = fields.required(report, "base_url", "a source of type orderwise")?;
+    let text = fields::text(report, node, "base_url")?;
+    match WebAddress::parse(text) {
+        Err(reason) => {
+            let message = format!("\"base_url\" {reason}");
+            report.problem_with(node.place, message, "it is written like https://erp.acme.example/OWAPI");
+            None
+        }
+        Ok(address) if !address.encrypted && !is_loopback(&address.host) && !allow_insecure => {
+            let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
+            let help = "use https://, or set allow_insecure: true for this source where the network can be trusted";
+            report.problem_with(node.place, message, help);
+            None
+        }
+        Ok(address) => Some(address.text),
+    }
+}
+
+fn credential(report: &mut Report, fields: &Fields<'_>, environment: &dyn Environment) -> Option<Credential> {
+    const HELP: &str = "give username and password, or credential_hash instead of both";
+    let with_hash = fields.has("credential_hash");
+    let with_pair = fields.has("username") || fields.has("password");
+    if with_hash && with_pair {
+        let place = fields.entry("credential_hash").map_or(fields.place, |entry| entry.place);
+        report.problem_with(place, "\"credential_hash\" stands beside username or password", HELP);
+        return None;
+    }
+    if with_hash {
+        return secret::read(report, fields, "credential_hash", environment).map(Credential::Hash);
+    }
+    if !with_pair {
+        report.problem_with(fields.place, "a source of type orderwise needs a way to sign in", HELP);
+        return None;
+    }
+    for key in ["username", "password"] {
+        if !fields.has(key) {
+            report.problem_with(fields.place, format!("a source of type orderwise needs the key {key:?}"), HELP);
+        }
+    }
+    let username = fields.text(report, "username");
+    if let (Some(name), Some(entry)) = (username, fields.entry("username"))
+        && name.contains(':')
+    {
+        report.problem(entry.value.place, "\"username\" must not contain a colon: the sign-in could not carry it");
+    }
+    let password = secret::read(report, fields, "password", environment);
+    Some(Credential::Password { username: username?.to_owned(), password: password? })
+}
+
+fn parameter(report: &mut Report, entry: &Entry) -> Option<(String, serde_json::Value)> {
+    let value = match &entry.value.value {
+        Value::Scalar(_, Form::Null) => serde_json::Value::Null,
+        Value::Scalar(_, Form::Flag(flag)) => (*flag).into(),
+        Value::Scalar(text, Form::Whole | Form::Decimal) => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+        }
+        Value::Scalar(text, Form::Text) => text.clone().into(),
+        Value::List(_) | Value::Map(_) => {
+            let message = format!("the export parameter {} must be a single value", quote(&entry.key));
+            report.problem(entry.value.place, message);
+            return None;
+        }
+    };
+    Some((entry.key.clone(), value))
+}
+
+fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
+    let fields = Fields::new(report, node, TLS)?;
+    ca_file(report, &fields)
+}
+
+/// A file with certificates; looked at now, so that a wrong path shows here and not in the first audit.
+pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBuf> {
+    let path = fields.path(report, "ca_file")?;
+    let place = fields.entry("ca_file")?.value.place;
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(path),
+        Ok(_) => {
+            let message = format!("{} holds no certificate in PEM form", path.display());
+            report.problem_with(place, message, "such a file has a line -----BEGIN CERTIFICATE-----");
+        }
+        Err(error) => report.problem(place, format!("the certificate file {} cannot be read: {error}", path.display())),
+    }
+    None
+}
+
+fn file(report: &mut Report, fields: &Fields<'_>) -> Option<FileConfig> {
+    let node = fields.required(report, "path", "a source of type file")?;
+    let path = fields.path(report, "path");
+    let max_age = fields.duration(report, "max_age");
+    let max_body = fields.size(report, "max_body").unwrap_or(MAX_BODY);
+    let path = path?;
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("csv" | "json") => Some(FileConfig { path, max_age, max_body }),
+        Some("xlsx") => {
+            let message = "a source file of type .xlsx is not available yet";
+            report.problem_with(node.place, message, "available: .csv, .json");
+            None
+        }
+        _ => {
+            let message = format!("\"path\" must end in .csv or .json, not {}", described(node));
+            report.problem(node.place, message);
+            None
+        }
+    }
+}
+
+fn mapping(report: &mut Report, fields: &Fields<'_>) -> Mapping {
+    let session_id_column = fields.text(report, "session_id_column").unwrap_or("session_id").trim().to_owned();
+    let columns = columns(report, fields, &session_id_column);
+    let mut values = HashMap::new();
+    for entry in fields.map(report, "values").unwrap_or_default() {
+        let Some(meanings) = entry.value.entries() else {
+            let message = format!("the values of {} must be a mapping, not {}", quote(&entry.key), entry.value.sort());
+            let help = "for example values: { transfer_type: { \"3\": Web Service } }";
+            report.problem_with(entry.value.place, message, help);
+            continue;
+        };
+        let mut read = HashMap::new();
+        for meaning in meanings {
+            if let Some(text) = fields::text(report, &meaning.value, &meaning.key) {
+                read.insert(meaning.key.trim().to_owned(), text.to_owned());
+            }
+        }
+        values.insert(SettingKey::new(&entry.key), read);
+    }
+    let mut kinds = HashMap::new();
+    for entry in fields.map(report, "kinds").unwrap_or_default() {
+        let Some(word) = fields::text(report, &entry.value, &entry.key) else { continue };
+        match Kind::ALL.iter().find(|(name, _)| *name == word) {
+            Some((_, kind)) => {
+                kinds.insert(SettingKey::new(&entry.key), *kind);
+            }
+            None => {
+                let message = format!("{} is no kind of setting", quote(word));
+                let known = Kind::ALL.iter().map(|(name, _)| *name);
+                report.problem_with(entry.value.place, message, suggestion(word, known));
+            }
+        }
+    }
+    Mapping { session_id_column, columns, values, kinds }
+}
+
+/// Setting to column. A column can be only one setting, or one of the two would silently never be read.
+fn columns(report: &mut Report, fields: &Fields<'_>, id_column: &str) -> Vec<(SettingKey, String)> {
+    let mut columns = Vec::new();
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for entry in fields.map(report, "columns").unwrap_or_default() {
+        let Some(column) = fields::text(report, &entry.value, &entry.key) else { continue };
+        let column = column.trim();
+        if let Some(other) = taken.insert(column.to_lowercase(), &entry.key) {
+            let message = format!("the column {} is already the setting {}", quote(column), quote(other));
+            report.problem(entry.value.place, message);
+        }
+        if column.eq_ignore_ascii_case(id_column) {
+            let message = format!("the column {} is the one that holds the session ID", quote(column));
+            report.problem(entry.value.place, message);
+        }
+        columns.push((SettingKey::new(&entry.key), column.to_owned()));
+    }
+    columns
+}

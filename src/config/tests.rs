@@ -1,0 +1,100 @@
+//! The configuration as a whole: each fixture in `tests/fixtures/config` with the report that people get for it beside it.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeZone as _, Utc};
+
+use super::{Config, Environment, Problems};
+
+mod accepted;
+mod shipped;
+
+/// Stands in every fixture wherever a secret does, and may stand in no report.
+const CANARY: &str = "canary-7f3a";
+
+fn now() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).unwrap()
+}
+
+fn environment(name: &str) -> Option<String> {
+    let value = match name {
+        "EMPTY" => "",
+        "ACME_OW_PASSWORD" | "SMTP_PASSWORD" => CANARY,
+        "OWNER" => "it@acme.example",
+        "PORT" => "2525",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+/// Loads a fixture by the path that is shown in its report: relative to the package.
+fn load(path: &Path) -> Result<Config, Problems> {
+    Config::load(path, &environment, now())
+}
+
+/// Writes `text` into a folder of its own and loads it.
+fn load_text(text: &str) -> Result<Config, String> {
+    load_text_with(text, &environment)
+}
+
+fn load_text_with(text: &str, environment: &dyn Environment) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("driftwise.yaml");
+    std::fs::write(&path, text).unwrap();
+    let shown = format!("{}/", folder.path().display());
+    Config::load(&path, environment, now()).map_err(|problems| problems.to_string().replace(&shown, ""))
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir("tests/fixtures/config").unwrap();
+    let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    paths.sort();
+    paths
+}
+
+/// A report that differs is written beside the expected one with the ending `.new`, to be looked at and renamed.
+#[test]
+fn each_wrong_configuration_gets_its_report() {
+    let mut different = Vec::new();
+    let paths = fixtures();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        let report = load(&path).expect_err(&path.display().to_string()).to_string();
+        let expected = path.with_extension("txt");
+        if std::fs::read_to_string(&expected).ok().as_deref() != Some(report.as_str()) {
+            std::fs::write(path.with_extension("txt.new"), &report).unwrap();
+            different.push(path);
+        }
+    }
+    assert!(different.is_empty(), "these reports differ from the expected ones: {different:?}");
+}
+
+#[test]
+fn no_report_shows_a_secret() {
+    for path in fixtures() {
+        let problems = load(&path).unwrap_err();
+        assert!(!problems.to_string().contains(CANARY), "{}:\n{problems}", path.display());
+        assert!(!format!("{problems:?}").contains(CANARY), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_a_folder_is_said_in_plain_words() {
+    for (path, words) in [("no/such/driftwise.yaml", "there is no such file"), ("tests", "this is a folder")] {
+        let report = load(Path::new(path)).unwrap_err().to_string();
+        assert!(report.starts_with(&format!("{path}: {words}")), "{report}");
+        assert!(report.ends_with("\n1 problem"), "{report}");
+    }
+}
+
+#[test]
+fn the_file_that_is_asked_for_comes_before_the_one_of_the_environment() {
+    let environment = |name: &str| (name == "DRIFTWISE_CONFIG").then(|| "/from/environment.yaml".to_owned());
+    let found = Config::find(Some(Path::new("asked.yaml")), &environment).unwrap();
+    assert_eq!(found, Path::new("asked.yaml"));
+    assert_eq!(Config::find(None, &environment).unwrap(), Path::new("/from/environment.yaml"));
+    let nothing = |_: &str| None;
+    let report = Config::find(None, &nothing).unwrap_err().to_string();
+    assert!(report.contains("--config PATH"), "{report}");
+}

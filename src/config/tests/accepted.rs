@@ -1,0 +1,225 @@
+//! What is accepted, and what it means.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::domain::name::Name;
+use crate::domain::reading::Kind;
+use crate::domain::session::{Session, SessionId};
+use crate::domain::setting::SettingKey;
+
+use super::super::{Adapter, Config, Credential, Delivery, Tls};
+use super::{CANARY, load_text, load_text_with};
+
+const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
+
+fn session<'a>(config: &'a Config, source: &str, id: &str) -> &'a Session {
+    &config.plans[&Name::parse(source).unwrap()].sessions[&SessionId::parse(id).unwrap()]
+}
+
+#[test]
+fn the_smallest_configuration_gets_the_defaults() {
+    let config = load_text(
+        "sources:\n  erp: { type: orderwise, base_url: https://h/OWAPI/, username: u, password: p, export_definition: 61 }\n\
+         sessions:\n  - { source: erp, id: 14, params: { notification_email: it@acme.example } }\n\
+         email: { from: a@b.example, smtp: { host: mail.example } }\n",
+    )
+    .unwrap();
+    let Adapter::OrderWise(erp) = &config.sources[0].adapter else { panic!("{config:?}") };
+    assert_eq!((erp.base_url.as_str(), erp.export_definition), ("https://h/OWAPI", 61));
+    assert_eq!((erp.timeout, erp.max_body), (Duration::from_secs(60), 16 << 20));
+    assert!(matches!(&erp.credential, Credential::Password { username, .. } if username == "u"));
+    let session = session(&config, "erp", "14");
+    assert_eq!(format!("{:?}", session.schedule), "*/5 * * * * (UTC)");
+    assert_eq!(session.policy.name.as_str(), "orderwise-shopify");
+    assert_eq!(session.owners.iter().map(ToString::to_string).collect::<Vec<_>>(), ["it@acme.example"]);
+    let Delivery::Smtp(smtp) = &config.require_email().unwrap().delivery else { panic!("{config:?}") };
+    assert_eq!((smtp.port, smtp.tls, smtp.max_per_minute), (587, Tls::StartTls, 30));
+    assert_eq!(config.store.retain, Duration::from_secs(730 * 86_400));
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
+    assert!(config.store.path.ends_with("driftwise.db"));
+    assert_eq!((config.alerts.confirm_looks, config.alerts.remind_every), (1, Some(Duration::from_secs(86_400))));
+}
+
+#[test]
+fn email_is_only_missed_by_what_sends() {
+    let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
+    let problem = config.require_email().unwrap_err();
+    assert!(problem.to_string().contains("there is no \"email\""), "{problem}");
+}
+
+#[test]
+fn zero_means_never_to_reminders_and_at_once_to_patience() {
+    let config = load_text(&format!(
+        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
+    ))
+    .unwrap();
+    assert_eq!((config.alerts.remind_every, config.alerts.unreachable_after), (None, Duration::ZERO));
+}
+
+#[test]
+fn the_zone_is_the_sessions_then_the_customers_then_the_default() {
+    let config = load_text(
+        "sources:\n  a: { type: file, path: a.csv, customer: acme }\n  b: { type: file, path: b.csv }\n\
+         customers: { acme: { timezone: Europe/Paris, fallback: [it@acme.example], contact: Ring us } }\n\
+         defaults: { session: { timezone: Europe/London, owners: [x@y.example] } }\n\
+         sessions:\n  - { source: a, id: 1 }\n  - { source: a, id: 2, timezone: Asia/Tokyo }\n  - { source: b, id: 1 }\n\
+         alerts: { fallback: [ops@integrator.example] }\n",
+    )
+    .unwrap();
+    for (source, id, zone) in [("a", "1", "Europe/Paris"), ("a", "2", "Asia/Tokyo"), ("b", "1", "Europe/London")] {
+        assert_eq!(session(&config, source, id).zone().name(), zone);
+    }
+    let fallback = |source| session(&config, source, "1").contacts.fallback[0].to_string();
+    assert_eq!((fallback("a").as_str(), fallback("b").as_str()), ("it@acme.example", "ops@integrator.example"));
+    assert_eq!(session(&config, "a", "1").owners[0].as_str(), "x@y.example");
+}
+
+#[test]
+fn a_policy_replaces_in_place_adds_at_the_end_and_leaves_out() {
+    let config = load_text(&format!(
+        "{GRID}policies:\n  plus:\n    extends: orderwise-shopify\n    without: [name-is-clear]\n    rules:\n      \
+         - {{ id: export-off, setting: export, expect: ticked, severity: info }}\n      \
+         - {{ id: mine, setting: transfer_type, expect: {{ not_one_of: [Email, FTP] }} }}\n\
+         sessions: [{{ source: grid, id: 1, policy: plus, owners: [a@b.example] }}]\n"
+    ))
+    .unwrap();
+    let rules = &session(&config, "grid", "1").policy.rules;
+    assert_eq!(rules.len(), 15);
+    assert_eq!((rules[0].id.as_str(), rules[0].expect.to_string()), ("export-off", "ticked".to_owned()));
+    assert_eq!(rules[14].expect.to_string(), "none of: Email, FTP");
+    assert!(rules.iter().all(|rule| rule.id.as_str() != "name-is-clear"));
+}
+
+#[test]
+fn every_expectation_can_be_written() {
+    let expectations = [
+        ("ticked", "ticked"),
+        ("unticked", "unticked"),
+        ("present", "any value"),
+        ("unchanged", "unchanged"),
+        ("{ equals: 5 }", "5"),
+        ("{ equals: \"\" }", ""),
+        ("{ equals: { param: p } }", "v"),
+        ("{ one_of: [a, { param: p }] }", "one of: a, v"),
+        ("{ one_of: { param: p } }", "one of: v"),
+        ("{ not_one_of: [a, b] }", "none of: a, b"),
+        ("{ matches: \"^a$\" }", "text that matches ^a$"),
+        ("{ every: 5m }", "every 5 minutes"),
+        ("{ at_most: 2h }", "at most 2 hours apart"),
+        ("{ includes: it@acme.example }", "includes it@acme.example"),
+        ("{ within: 2h }", "not older than 2 hours"),
+        ("{ unique: source }", "a value that no other session of the source has"),
+    ];
+    for (written, described) in expectations {
+        let text = format!(
+            "{GRID}policies: {{ p: {{ rules: [{{ id: r, setting: some, expect: {written} }}] }} }}\n\
+             sessions: [{{ source: grid, id: 1, policy: p, owners: [a@b.example], params: {{ p: v }} }}]\n"
+        );
+        let config = load_text(&text).unwrap_or_else(|report| panic!("{written}: {report}"));
+        let session = session(&config, "grid", "1");
+        assert_eq!(session.policy.rules[0].expect.describe(&session.params), described, "{written}");
+    }
+}
+
+#[test]
+fn anchors_and_merge_keys_are_followed() {
+    let config = load_text(&format!(
+        "{GRID}sessions:\n  - &first {{ source: grid, id: 1, owners: [a@b.example], labels: {{ x: y }} }}\n  \
+         - {{ <<: *first, id: 2 }}\n  - {{ <<: [{{ id: 3 }}, *first] }}\n"
+    ))
+    .unwrap();
+    for id in ["1", "2", "3"] {
+        assert_eq!(session(&config, "grid", id).labels["x"], "y");
+    }
+}
+
+#[test]
+fn variables_fill_numbers_and_texts() {
+    let config = load_text(&format!(
+        "{GRID}sessions: [{{ source: grid, id: 1, owners: [\"${{OWNER}}\"], labels: {{ price: $$5, n: \"${{PORT}}\" }} }}]\n\
+         email: {{ from: a@b.example, smtp: {{ host: localhost, tls: none, port: \"${{PORT}}\" }} }}\n"
+    ))
+    .unwrap();
+    let session = session(&config, "grid", "1");
+    assert_eq!((session.labels["price"].as_str(), session.labels["n"].as_str()), ("$5", "2525"));
+    assert!(matches!(&config.email.unwrap().delivery, Delivery::Smtp(smtp) if smtp.port == 2525));
+}
+
+#[test]
+fn columns_values_and_kinds_become_the_mapping() {
+    let config = load_text(
+        "sources:\n  grid:\n    type: file\n    path: a.json\n    session_id_column: ID\n    columns: { transfer_type: TT }\n    \
+         values: { transfer_type: { 3: Web Service, \"4\": Email } }\n    kinds: { paused: flag }\n\
+         policies: { p: { rules: [{ id: r, setting: paused, expect: { equals: unticked } }] } }\n\
+         sessions: [{ source: grid, id: 1, policy: p, owners: [a@b.example] }]\n",
+    )
+    .unwrap();
+    let mapping = &config.plans.values().next().unwrap().mapping;
+    assert_eq!(mapping.session_id_column, "ID");
+    assert_eq!(mapping.columns[0].1, "TT");
+    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], "Web Service");
+    assert_eq!(mapping.kind(&SettingKey::new("PAUSED")), Kind::Flag);
+}
+
+#[test]
+fn the_typed_configuration_does_not_show_a_secret() {
+    let text = "sources:\n  a: { type: orderwise, base_url: https://h, username: u, password: canary-7f3a, export_definition: 1 }\n  \
+         b: { type: orderwise, base_url: https://h, credential_hash: { env: ACME_OW_PASSWORD }, export_definition: 1 }\n\
+         sessions: [{ source: a, id: 1, owners: [a@b.example] }]\n\
+         email: { from: a@b.example, smtp: { host: h.example, username: u, password: { env: SMTP_PASSWORD } } }\n";
+    let config = load_text(text).unwrap();
+    assert!(!format!("{config:?}").contains(CANARY));
+    assert!(config.warnings[0].to_string().contains("no session of the source b is audited"));
+}
+
+#[test]
+fn a_param_that_no_rule_asks_for_is_a_warning() {
+    let config = load_text(&format!(
+        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ import_order_as: x }} }}]\n"
+    ))
+    .unwrap();
+    assert!(config.warnings[0].to_string().contains("did you mean \"import_orders_as\"?"), "{:?}", config.warnings);
+}
+
+#[test]
+fn included_files_add_to_the_main_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("sessions")).unwrap();
+    write("driftwise.yaml", &format!("include: [sessions/*.yaml]\n{GRID}"));
+    write("sessions/a.yaml", "sessions: [{ source: grid, id: 1, owners: [a@b.example] }]\n");
+    write(
+        "sessions/b.yaml",
+        "sources: { two: { type: file, path: two.csv } }\nsessions: [{ source: two, id: 1, owners: [a@b.example] }]\n",
+    );
+    let config = Config::load(&folder.path().join("driftwise.yaml"), &super::environment, super::now()).unwrap();
+    assert_eq!((config.files.len(), config.plans.len()), (3, 2));
+    assert_eq!(config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>(), 2);
+    let Adapter::File(two) = &config.sources[1].adapter else { panic!("{config:?}") };
+    assert_eq!(two.path, folder.path().join("sessions/two.csv"));
+}
+
+#[test]
+fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
+    let mut text = format!("{GRID}sessions:\n");
+    for id in 0..10_000 {
+        writeln!(
+            text,
+            "  - {{ source: grid, id: {id}, name: shop-{id}, timezone: Europe/London, params: {{ notification_email: s{id}@acme.example }} }}"
+        )
+        .unwrap();
+    }
+    let nothing = |_: &str| None;
+    let started = Instant::now();
+    let config = load_text_with(&text, &nothing).unwrap();
+    let took = started.elapsed();
+    // Several times what an unoptimised build needs on a busy machine; quadratic work would take minutes.
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let plan = config.plans.values().next().unwrap();
+    assert_eq!(plan.sessions.len(), 10_000);
+    let first = session(&config, "grid", "0");
+    assert!(plan.sessions.values().all(|session| Arc::ptr_eq(&session.policy, &first.policy)));
+    println!("{took:?}");
+}

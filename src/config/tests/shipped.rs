@@ -1,0 +1,109 @@
+//! What ships with the program: the baseline, the example and the quick start.
+
+use std::path::Path;
+
+use crate::domain::expectation::{Expectation, Operand};
+use crate::domain::policy::Severity;
+
+use super::super::{BASELINE, Config, Delivery};
+use super::{load, load_text};
+
+fn severity(word: &str) -> Severity {
+    Severity::ALL.into_iter().find(|severity| severity.label() == word).unwrap()
+}
+
+fn minimal() -> Config {
+    load_text(
+        "sources: { grid: { type: file, path: a.csv } }\nsessions:\n  - { source: grid, id: 1, owners: [a@b.example] }\n",
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_baseline_is_the_one_of_the_guide() {
+    let config = minimal();
+    let baseline = config.policies.values().find(|policy| policy.name.as_str() == BASELINE).unwrap();
+    let expected = [
+        ("export-off", "export", "unticked", "critical"),
+        ("schedule-every-5-minutes", "schedule", "every 5 minutes", "critical"),
+        ("notification-email", "notification_email", "a usable address", "critical"),
+        ("transfer-type-web-service", "transfer_type", "Web Service", "critical"),
+        ("import-orders-as-dedicated-user", "import_orders_as", "any value", "warning"),
+        ("delivery-method-tax-code", "use_delivery_method_system_tax_code", "ticked", "warning"),
+        ("cvariant-tax-code", "use_cvariant_system_tax_code", "ticked", "warning"),
+        ("add-customer-contact", "add_customer_contact", "ticked", "warning"),
+        ("cvariant-stock-location", "use_cvariant_stock_location", "ticked", "warning"),
+        ("override-variant-disallow", "override_variant_disallow", "ticked", "warning"),
+        ("customer-validation-all", "customer_validation_*", "all 4 ticked", "warning"),
+        ("name-is-clear", "name", "any value", "info"),
+        ("other-options-unchanged", "*", "unchanged", "warning"),
+        ("session-is-active", "active", "ticked", "critical"),
+        ("add-delivery-address", "add_delivery_address", "ticked", "warning"),
+    ];
+    assert_eq!(baseline.rules.len(), expected.len());
+    for (rule, (id, setting, expect, level)) in baseline.rules.iter().zip(expected) {
+        assert_eq!(rule.id.as_str(), id);
+        assert_eq!((rule.setting.key().as_str(), rule.severity), (setting, severity(level)), "{id}");
+        assert_eq!(rule.expect.to_string(), expect, "{id}");
+        assert!(!rule.why.is_empty() && rule.fix.contains("then Save") && rule.ignore.is_empty(), "{id}");
+    }
+    let with = |test: fn(&crate::domain::policy::Rule) -> bool| {
+        baseline.rules.iter().filter(|rule| test(rule)).map(|rule| rule.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(with(|rule| rule.optional), ["session-is-active", "add-delivery-address"]);
+    assert_eq!(
+        with(|rule| rule.stops_orders),
+        ["schedule-every-5-minutes", "transfer-type-web-service", "session-is-active"]
+    );
+    let params = |operands: &[Operand]| {
+        operands.iter().any(|operand| matches!(operand, Operand::Param { or_present: true, .. }))
+    };
+    let from_params = baseline.rules.iter().filter(|rule| params(rule.expect.operands()));
+    assert_eq!(
+        from_params.map(|rule| rule.id.as_str()).collect::<Vec<_>>(),
+        ["notification-email", "import-orders-as-dedicated-user", "name-is-clear"]
+    );
+    assert!(matches!(baseline.rules[2].expect, Expectation::Includes(_)));
+}
+
+#[test]
+fn the_quick_start_runs_as_it_is() {
+    let config = load(Path::new("config/quickstart.yaml")).unwrap();
+    assert_eq!(config.store.path, Path::new("config/driftwise.db"));
+    assert!(matches!(&config.require_email().unwrap().delivery, Delivery::Spool(path) if path.ends_with("mail")));
+    let sessions = config.plans.values().flat_map(|plan| plan.sessions.values()).collect::<Vec<_>>();
+    assert_eq!(sessions.len(), 3);
+    assert!(sessions.iter().all(|session| session.schedule.expression() == "*/5 * * * * *"));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn the_quick_start_sessions_hold_everything_the_baseline_asks_for() {
+    let text = std::fs::read_to_string("config/quickstart-sessions.csv").unwrap();
+    let columns: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    for rule in &minimal().policies.values().next().unwrap().rules {
+        let found = columns.iter().any(|column| rule.setting.matches(&crate::domain::setting::SettingKey::new(column)));
+        assert!(found, "{}", rule.id);
+    }
+    for line in text.lines() {
+        assert_eq!(line.split(',').count(), columns.len(), "{line}");
+    }
+}
+
+#[test]
+fn the_example_can_be_used_as_it_is() {
+    let config = load(Path::new("config/driftwise.example.yaml")).unwrap();
+    // Nobody has put files into config/sessions.
+    assert_eq!(config.warnings.iter().map(|w| w.message.as_str()).collect::<Vec<_>>(), ["no file matches this pattern"]);
+    assert!(config.sources.len() >= 2);
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let text = std::fs::read_to_string("config/driftwise.example.yaml").unwrap();
+    for keys in super::super::all_keys() {
+        for key in keys.known {
+            assert!(text.contains(&format!("{key}:")), "{} of {} is not in the example", key, keys.of);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A YAML document as a tree in which every value knows where it was written.
+
+/// Where something stands: the file by its number in the report, line and column counted from 1, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub file: usize,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// One value with its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub place: Place,
+    /// The line on which it ends: values can run over several.
+    pub last_line: usize,
+    pub value: Value,
+}
+
+/// What a value is.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A single value; the text as written (variables filled in), and what YAML 1.2 takes it for.
+    Scalar(String, Form),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// What YAML's core schema takes a single value for. What stands in quotes is always text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Null,
+    Flag(bool),
+    Whole,
+    Decimal,
+    Text,
+}
+
+/// One `key: value` of a mapping.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub key: String,
+    pub place: Place,
+    pub value: Node,
+}
+
+impl Node {
+    pub fn is_null(&self) -> bool {
+        matches!(self.value, Value::Scalar(_, Form::Null))
+    }
+
+    /// The text of a single value that is not null.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, form) if *form != Form::Null => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn entries(&self) -> Option<&[Entry]> {
+        match &self.value {
+            Value::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// How many values it is made of, itself included.
+    pub fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::Scalar(..) => 0,
+            Value::List(items) => items.iter().map(Self::size).sum(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+        }
+    }
+
+    /// What it is, for a sentence that says what it should have been.
+    pub fn sort(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar(_, Form::Null) => "nothing",
+            Value::Scalar(_, Form::Flag(_)) => "true or false",
+            Value::Scalar(_, Form::Whole | Form::Decimal) => "a number",
+            Value::Scalar(_, Form::Text) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The few checks that an address of a web server needs before anything is sent to it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An `http` or `https` address, without a sign-in, a query or a fragment; a slash at its end is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WebAddress {
+    pub text: String,
+    pub encrypted: bool,
+    pub host: String,
+}
+
+impl WebAddress {
+    /// The error is for people and never quotes the text, which may hold a password.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let lower = text.to_ascii_lowercase();
+        let (encrypted, rest) = match (lower.starts_with("https://"), lower.starts_with("http://")) {
+            (true, _) => (true, &text["https://".len()..]),
+            (_, true) => (false, &text["http://".len()..]),
+            _ => return Err("must begin with https:// or http://"),
+        };
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err("must not contain spaces or backslashes");
+        }
+        if rest.contains(['?', '#']) {
+            return Err("must not have a query (?) or a fragment (#)");
+        }
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            return Err("must not hold a sign-in; give it under keys of its own");
+        }
+        let host = host(authority).ok_or("has no valid host name or port")?;
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), encrypted, host: host.to_owned() })
+    }
+}
+
+/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, where all of it is valid.
+fn host(authority: &str) -> Option<&str> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        (host, after)
+    } else {
+        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        is_host(host).then_some((host, port))?
+    };
+    let port_is_valid = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok_and(|port| port > 0);
+    port_is_valid.then_some(host)
+}
+
+/// Whether `host` can be the name or the IPv4 address of a machine.
+pub(super) fn is_host(host: &str) -> bool {
+    let part_ok = |part: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        !part.is_empty()
+            && part.len() <= 63
+            && part.bytes().all(plain)
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(part_ok)
+}
+
+/// Whether what is sent to `host` stays on this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        || host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_addresses_are_plain_and_lose_their_last_slash() {
+        let address = WebAddress::parse("https://erp.acme.example:8443/OWAPI/").unwrap();
+        assert_eq!(address.text, "https://erp.acme.example:8443/OWAPI");
+        assert!(address.encrypted);
+        assert_eq!(WebAddress::parse("HTTP://[::1]:80").unwrap().host, "::1");
+        let bad =
+            ["erp.acme.example", "ftp://x", "https://", "https:///x", "https://u:p@x/", "https://x?y", "https://x#y"];
+        for bad in
+            bad.into_iter().chain(["https://x y", "https://x:0", "https://x:99999", "https://-x", "https://[::1"])
+        {
+            assert!(WebAddress::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_this_machine_only() {
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "10.0.0.1", "127.0.0.1.example", "::2"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

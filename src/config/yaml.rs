@@ -1,0 +1,262 @@
+//! From YAML text to a located tree: anchors, aliases and merge keys are followed, variables filled in, repeated keys refused.
+//!
+//! Bounds: nesting, and the number of values after all aliases are followed, so that a few lines that name each other
+//! cannot grow into a document that fills the memory.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use super::environment::Environment;
+use super::report::Report;
+use super::tree::{Entry, Form, Node, Place, Value};
+use super::{mask, scalar};
+
+/// Deepest nesting; a real configuration needs seven.
+const DEEPEST: usize = 32;
+
+/// Most values in a file after aliases are followed: 50,000 sessions of 40 values.
+const MOST_VALUES: usize = 2_000_000;
+
+/// Reads one file of the report. `None` where there is nothing to work with: the report then says why.
+pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &dyn Environment) -> Option<Node> {
+    let mut builder = Builder {
+        events: Parser::new_from_str(text),
+        report,
+        environment,
+        file,
+        anchors: HashMap::new(),
+        values: 0,
+        depth: 0,
+    };
+    match builder.document() {
+        Ok(node) => node,
+        Err(stop) => {
+            let Stop { place, message, syntax } = *stop;
+            if syntax {
+                builder.report.distrust_around(place);
+            }
+            builder.report.problem(place, message);
+            None
+        }
+    }
+}
+
+/// Why reading a file ended early.
+struct Stop {
+    place: Place,
+    message: String,
+    /// The text is not YAML, so what is a secret in it is anybody's guess.
+    syntax: bool,
+}
+
+type Step<T> = Result<T, Box<Stop>>;
+
+struct Builder<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    report: &'a mut Report,
+    environment: &'a dyn Environment,
+    file: usize,
+    anchors: HashMap<usize, Node>,
+    values: usize,
+    depth: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn document(&mut self) -> Step<Option<Node>> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(self.stop(&span, "a second document begins here; a configuration file holds one"));
+                }
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                event => root = Some(self.node(event, &span)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Step<(Event<'a>, Span)> {
+        match self.events.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn syntax(&self, error: &ScanError) -> Box<Stop> {
+        let marker = error.marker();
+        let place = Place { file: self.file, line: marker.line().max(1), column: marker.col() + 1 };
+        Box::new(Stop { place, message: format!("this is not valid YAML: {}", error.info()), syntax: true })
+    }
+
+    fn stop(&self, span: &Span, message: &str) -> Box<Stop> {
+        Box::new(Stop { place: self.place(span), message: message.to_owned(), syntax: false })
+    }
+
+    fn place(&self, span: &Span) -> Place {
+        Place { file: self.file, line: span.start.line().max(1), column: span.start.col() + 1 }
+    }
+
+    fn count(&mut self, more: usize, span: &Span) -> Step<()> {
+        self.values = self.values.saturating_add(more);
+        if self.values > MOST_VALUES {
+            let message =
+                "there is too much in this file once its aliases (*name) are followed; the limit is 2,000,000 values";
+            return Err(self.stop(span, message));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span) -> Step<Node> {
+        self.count(1, span)?;
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.stop(span, "this is nested too deeply; the limit is 32 levels"));
+        }
+        let (node, anchor) = match event {
+            Event::Alias(id) => (self.alias(id, span)?, 0),
+            Event::Scalar(text, style, anchor, tag) => {
+                let literal = self.tagged_as_text(tag.as_deref(), span) || style != ScalarStyle::Plain;
+                (self.scalar(&text, literal, span), anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.tagged_as_text(tag.as_deref(), span);
+                (self.list(span)?, anchor)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.tagged_as_text(tag.as_deref(), span);
+                (self.map(span)?, anchor)
+            }
+            _ => return Err(self.stop(span, "this is not valid YAML")),
+        };
+        self.depth -= 1;
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// `!!str` makes text of a value; other tags of YAML itself change nothing, tags of others are refused.
+    fn tagged_as_text(&mut self, tag: Option<&Tag>, span: &Span) -> bool {
+        let Some(tag) = tag else { return false };
+        if !tag.is_yaml_core_schema() && tag.handle != "!" {
+            self.report.problem(self.place(span), "YAML tags such as !name are not used here");
+        } else if tag.handle == "!" && !tag.suffix.is_empty() {
+            let help = "for a secret or a variable write { env: NAME }, { file: PATH } or ${NAME}";
+            self.report.problem_with(self.place(span), "YAML tags such as !name are not used here", help);
+        }
+        tag.is_yaml_core_schema() && tag.suffix == "str"
+    }
+
+    fn alias(&mut self, id: usize, span: &Span) -> Step<Node> {
+        let Some(size) = self.anchors.get(&id).map(Node::size) else {
+            return Err(self.stop(span, "this alias stands inside what it is a name for"));
+        };
+        self.count(size, span)?;
+        self.anchors.get(&id).cloned().ok_or_else(|| self.stop(span, "this alias has no anchor"))
+    }
+
+    fn scalar(&mut self, text: &str, literal: bool, span: &Span) -> Node {
+        let place = self.place(span);
+        let form = |text: &str| if literal { Form::Text } else { scalar::form(text) };
+        let value = match scalar::interpolate(text, self.environment) {
+            Ok(None) => Value::Scalar(text.to_owned(), form(text)),
+            Ok(Some(filled)) => {
+                // An empty variable is an empty text: nobody wrote "null".
+                let form = Some(form(&filled)).filter(|form| *form != Form::Null).unwrap_or(Form::Text);
+                Value::Scalar(filled, form)
+            }
+            Err(message) => {
+                self.report.problem(place, message);
+                Value::Scalar(text.to_owned(), Form::Text)
+            }
+        };
+        Node { place, last_line: span.end.line().max(place.line), value }
+    }
+
+    fn list(&mut self, span: &Span) -> Step<Node> {
+        let mut items = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(self.whole(span, &at, Value::List(items)));
+            }
+            items.push(self.node(event, &at)?);
+        }
+    }
+
+    fn map(&mut self, span: &Span) -> Step<Node> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut known: HashMap<String, Place> = HashMap::new();
+        let mut merged = Vec::new();
+        loop {
+            let (event, at) = self.next()?;
+            if event == Event::MappingEnd {
+                merge(&mut entries, merged);
+                return Ok(self.whole(span, &at, Value::Map(entries)));
+            }
+            let place = self.place(&at);
+            let plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, ..));
+            let key = match event {
+                Event::Scalar(text, ..) => text.into_owned(),
+                _ => return Err(self.stop(&at, "a key must be a single word or text")),
+            };
+            let (event, at) = self.next()?;
+            let value = self.node(event, &at)?;
+            if mask::names_a_secret(&key) {
+                self.report.hide(&value);
+            }
+            if plain && key == "<<" {
+                merged.push(value);
+                continue;
+            }
+            if let Some(first) = known.get(&key) {
+                let message = format!("the key {key:?} is given twice; the first stands at line {}", first.line);
+                self.report.problem(place, message);
+                continue;
+            }
+            known.insert(key.clone(), place);
+            entries.push(Entry { key, place, value });
+        }
+    }
+
+    fn whole(&mut self, start: &Span, end: &Span, value: Value) -> Node {
+        if let Value::Map(entries) = &value {
+            for entry in entries.iter().filter(|entry| entry.key == "<<") {
+                self.report.problem(entry.place, "\"<<\" takes a mapping or a list of mappings");
+            }
+        }
+        Node { place: self.place(start), last_line: end.end.line().max(start.start.line()), value }
+    }
+}
+
+/// Adds what `<<` brings: what stands in the mapping itself wins, then what was merged first.
+/// A value that is no mapping is kept under its key, for the caller to refuse.
+fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) {
+    let mut known: HashSet<String> = HashSet::new();
+    if !merged.is_empty() {
+        known.extend(entries.iter().map(|entry| entry.key.clone()));
+    }
+    let mut pending = Vec::new();
+    for node in merged {
+        match node.value {
+            Value::List(items) => pending.extend(items),
+            _ => pending.push(node),
+        }
+    }
+    for node in pending {
+        let place = node.place;
+        match node.value {
+            Value::Map(more) => {
+                entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone())));
+            }
+            value => {
+                let value = Node { place, last_line: node.last_line, value };
+                entries.push(Entry { key: "<<".to_owned(), place, value });
+            }
+        }
+    }
+}

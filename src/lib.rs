@@ -11,3 +11,5 @@ pub mod notify;
 pub mod source;
 
 pub mod engine;
+
+pub mod simulator;

@@ -89,3 +89,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

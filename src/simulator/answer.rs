@@ -90,8 +90,12 @@ fn streamed(rows: &[Cells], mode: &Mode, stopping: &CancellationToken) -> Respon
             endless(stream::iter(pieces).then(move |piece| after(pause, piece)), stopping)
         }
         Mode::Drop => {
-            let broken = [Ok(Bytes::from(half)), Err(io::Error::other("the simulator breaks the connection"))];
-            typed(JSON, Body::from_stream(stream::iter(broken)))
+            // The pause in between sends the first half on its way.
+            let broken = stream::once(async { Ok(Bytes::from(half)) }).chain(stream::once(async {
+                tokio::task::yield_now().await;
+                Err(io::Error::other("the simulator breaks the connection"))
+            }));
+            typed(JSON, Body::from_stream(broken))
         }
         _ => typed(JSON, half),
     }

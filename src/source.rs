@@ -5,6 +5,13 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::observation::Answer;
 
+mod hold;
+pub mod http;
+pub mod json;
+
+pub mod file;
+pub mod orderwise;
+
 /// A system that sessions are read from. An adapter makes one attempt and classifies the failure; it never retries
 /// (but for one new token after a 401) and never decides what a failure means.
 pub trait Source: Send + Sync {
@@ -82,3 +89,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

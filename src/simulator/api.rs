@@ -1,0 +1,146 @@
+//! The API as OrderWise speaks it: a token for Basic credentials, and one export definition for a token.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::fault::Mode;
+use super::{Request, RequestKind, Simulator, World, answer};
+
+/// Largest request that is read.
+const LARGEST: usize = 1 << 20;
+
+pub(super) async fn answer(State(simulator): State<Arc<Simulator>>, request: HttpRequest) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LARGEST).await.unwrap_or_default();
+    let path = parts.uri.path();
+    let asked = Asked::read(path);
+    let decided = simulator.world().decide(&asked, &parts.method, &parts.headers, &body);
+    let stalls = matches!(&decided, Decided::Rows { fault: Some(Mode::Stall), .. });
+    let response = match decided {
+        Decided::Status(status) => status.into_response(),
+        Decided::Token(token) => axum::Json(token).into_response(),
+        Decided::Rows { rows, fault } => answer::rows(&rows, fault, &simulator.stopping),
+    };
+    let kind = asked.kind();
+    let body = if kind == RequestKind::Export { String::from_utf8_lossy(&body).into_owned() } else { String::new() };
+    let status = (!stalls).then(|| response.status().as_u16());
+    simulator.world().remember(Request { kind, path: path.to_owned(), body, status });
+    if stalls {
+        simulator.stopping.cancelled().await;
+    }
+    response
+}
+
+/// What a path asks for.
+enum Asked {
+    Token,
+    Export(Option<u64>),
+    Other,
+}
+
+impl Asked {
+    /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; letters match without regard to case.
+    fn read(path: &str) -> Self {
+        let path = path.to_lowercase();
+        let parts = path.trim_matches('/').split('/').collect::<Vec<_>>();
+        match parts.as_slice() {
+            [base, "token", "gettoken"] if base.starts_with("owapi") => Self::Token,
+            [base, "system", "export-definition", id] if base.starts_with("owapi") => Self::Export(id.parse().ok()),
+            _ => Self::Other,
+        }
+    }
+
+    fn kind(&self) -> RequestKind {
+        match self {
+            Self::Token => RequestKind::Token,
+            Self::Export(_) => RequestKind::Export,
+            Self::Other => RequestKind::Other,
+        }
+    }
+}
+
+enum Decided {
+    Status(StatusCode),
+    Token(String),
+    Rows { rows: Vec<super::session::Cells>, fault: Option<Mode> },
+}
+
+impl World {
+    fn decide(&mut self, asked: &Asked, method: &Method, headers: &HeaderMap, body: &Bytes) -> Decided {
+        match asked {
+            Asked::Other => Decided::Status(StatusCode::NOT_FOUND),
+            Asked::Token if *method != Method::GET => Decided::Status(StatusCode::METHOD_NOT_ALLOWED),
+            Asked::Token => self.sign_in(headers),
+            Asked::Export(_) if *method != Method::POST => Decided::Status(StatusCode::METHOD_NOT_ALLOWED),
+            Asked::Export(id) => self.export(*id, headers, body),
+        }
+    }
+
+    fn sign_in(&mut self, headers: &HeaderMap) -> Decided {
+        let wanted = STANDARD.encode(format!("{}:{}", self.username, self.password));
+        let refused = self.take_fault(|mode| *mode == Mode::Unauthorized).is_some();
+        if refused || credentials(headers, "Basic") != Some(wanted.as_str()) {
+            return Decided::Status(StatusCode::UNAUTHORIZED);
+        }
+        Decided::Token(self.give_token())
+    }
+
+    fn export(&mut self, id: Option<u64>, headers: &HeaderMap, body: &Bytes) -> Decided {
+        // Not counted: the sign-in that follows is.
+        let locked_out = self.fault.as_ref().is_some_and(|fault| fault.mode == Mode::Unauthorized);
+        let known = credentials(headers, "Bearer").is_some_and(|token| self.knows_token(token));
+        if locked_out || !known || self.take_fault(|mode| *mode == Mode::TokenExpired).is_some() {
+            return Decided::Status(StatusCode::UNAUTHORIZED);
+        }
+        if id != Some(self.export_definition) {
+            return Decided::Status(StatusCode::NOT_FOUND);
+        }
+        let is_json =
+            headers.get(header::CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(b"application/json"));
+        if !is_json {
+            return Decided::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        if !is_parameters(body) {
+            return Decided::Status(StatusCode::BAD_REQUEST);
+        }
+        Decided::Rows { rows: self.sessions.rows(), fault: self.take_fault(|_| true) }
+    }
+
+    /// The fault that happens now, if it is of the right kind, and counts it.
+    fn take_fault(&mut self, wanted: impl FnOnce(&Mode) -> bool) -> Option<Mode> {
+        let fault = self.fault.as_mut().filter(|fault| wanted(&fault.mode) && fault.times != Some(0))?;
+        let mode = fault.mode.clone();
+        fault.times = fault.times.map(|times| times - 1);
+        if fault.times == Some(0) {
+            self.fault = None;
+        }
+        Some(mode)
+    }
+}
+
+fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let (given, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then_some(credentials)
+}
+
+/// Whether a body is a list of names with values.
+fn is_parameters(body: &Bytes) -> bool {
+    let is_parameter = |value: &Value| {
+        value.as_object().is_some_and(|object| {
+            object.len() == 2 && object.get("name").is_some_and(Value::is_string) && object.contains_key("value")
+        })
+    };
+    serde_json::from_slice::<Vec<Value>>(body).is_ok_and(|list| !list.is_empty() && list.iter().all(is_parameter))
+}
+
+/// A body of text with a type.
+pub(super) fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}

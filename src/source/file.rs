@@ -1,0 +1,131 @@
+//! A grid that somebody exported from OrderWise into a file: CSV or JSON, read anew each time.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+
+use super::http::size;
+use super::{Failure, FetchError, Source, json};
+use crate::domain::observation::Answer;
+
+mod grid;
+
+/// A file, as configured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub path: PathBuf,
+    /// An older file is not read: an old export must not pass for ever.
+    pub max_age: Option<Duration>,
+    /// In bytes.
+    pub max_body: u64,
+}
+
+/// A file that is neither CSV nor JSON by its name.
+#[derive(Debug, thiserror::Error)]
+#[error("the file {path} must end in .csv or .json{hint}")]
+pub struct UnknownForm {
+    path: PathBuf,
+    hint: &'static str,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Csv,
+    Json,
+}
+
+/// Reads the sessions of a file.
+#[derive(Debug)]
+pub struct FileSource {
+    options: Options,
+    form: Form,
+}
+
+impl FileSource {
+    pub fn new(options: Options) -> Result<Self, UnknownForm> {
+        let extension = options.path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+        let form = match extension.as_deref() {
+            Some("csv" | "txt" | "tsv") => Form::Csv,
+            Some("json") => Form::Json,
+            other => {
+                let hint = if other == Some("xlsx") { "; .xlsx is not available yet" } else { "" };
+                return Err(UnknownForm { path: options.path, hint });
+            }
+        };
+        Ok(Self { options, form })
+    }
+}
+
+impl Source for FileSource {
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        let (options, form) = (self.options.clone(), self.form);
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || read(&options, form, now)).await;
+            read.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
+        })
+    }
+}
+
+fn read(options: &Options, form: Form, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+    let body = bounded(options, now)?;
+    let text = grid::decode(&body)?;
+    match form {
+        Form::Csv => grid::read(&text),
+        Form::Json => json::read(text.as_bytes()),
+    }
+}
+
+/// The bytes of the file, unless it is no file, too old or too large.
+fn bounded(options: &Options, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError> {
+    let Options { path, max_age, max_body } = options;
+    let failed = |error: io::Error| unreadable(path, &error);
+    // Asked before opening: to open a pipe waits for its other end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FetchError::new(Failure::Refused, format!("{} is not a regular file", path.display())));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if let Some(max_age) = max_age {
+        check_age(metadata.modified().map_err(failed)?, *max_age, now)?;
+    }
+    let mut body = Vec::new();
+    file.take(max_body.saturating_add(1)).read_to_end(&mut body).map_err(failed)?;
+    if body.len() as u64 > *max_body {
+        return Err(FetchError::new(Failure::TooLarge, format!("the file is larger than {}", size(*max_body))));
+    }
+    Ok(body)
+}
+
+fn check_age(modified: SystemTime, max_age: Duration, now: DateTime<Utc>) -> Result<(), FetchError> {
+    // A file from the future (a clock that is off) is not old.
+    let age = SystemTime::from(now).duration_since(modified).unwrap_or_default();
+    if age <= max_age {
+        return Ok(());
+    }
+    let reason = format!("the file is {} old; at most {} is allowed", words(age), words(max_age));
+    Err(FetchError::new(Failure::Refused, reason))
+}
+
+/// An age in its two largest units, as durations are written in the configuration.
+fn words(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let units = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let told = units.iter().skip_while(|(n, _)| *n == 0).take(2).filter(|(n, _)| *n > 0);
+    let told = told.map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ");
+    if told.is_empty() { "0s".to_owned() } else { told }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> FetchError {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => FetchError::new(Failure::NotFound, format!("there is no file {path}")),
+        io::ErrorKind::PermissionDenied => {
+            FetchError::new(Failure::Forbidden, format!("the file {path} may not be read"))
+        }
+        _ => FetchError::new(Failure::Refused, format!("the file {path} cannot be read ({error})")),
+    }
+}

@@ -1,0 +1,85 @@
+//! The text of a file, and its rows where it is CSV as spreadsheets write it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::domain::observation::{Answer, Row};
+use crate::domain::reading::Cell;
+use crate::source::{Failure, FetchError, json};
+
+fn malformed(reason: impl Into<String>) -> FetchError {
+    FetchError::new(Failure::Malformed, reason)
+}
+
+/// UTF-8, or the UTF-16 that Excel calls "Unicode text". A byte order mark tells which, and is dropped.
+pub fn decode(body: &[u8]) -> Result<Cow<'_, str>, FetchError> {
+    let wide = |units: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = units.as_chunks::<2>();
+        let text = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>();
+        text.ok()
+            .filter(|_| rest.is_empty())
+            .map(Cow::Owned)
+            .ok_or_else(|| malformed("the file is not whole UTF-16 text"))
+    };
+    match body {
+        [0xFF, 0xFE, units @ ..] => wide(units, u16::from_le_bytes),
+        [0xFE, 0xFF, units @ ..] => wide(units, u16::from_be_bytes),
+        [0xEF, 0xBB, 0xBF, text @ ..] => narrow(text),
+        text => narrow(text),
+    }
+}
+
+fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
+    std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
+        let line = text[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        malformed(format!("the file is not UTF-8 text (line {line}); save it as \"CSV UTF-8\""))
+    })
+}
+
+/// Rows below one header.
+pub fn read(text: &str) -> Result<Answer, FetchError> {
+    if text.trim().is_empty() {
+        return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
+    }
+    if json::is_web_page(text.trim_start()) {
+        return Err(malformed("the file is a web page (HTML) instead of CSV"));
+    }
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(text)).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| broken(&error))?;
+    let columns: Arc<[Box<str>]> = header.iter().map(Box::from).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| broken(&error))?;
+        rows.push(Row { columns: Arc::clone(&columns), cells: record.iter().map(Cell::text).collect() });
+    }
+    if rows.is_empty() {
+        return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
+    }
+    Ok(Answer { rows })
+}
+
+/// The separator that the header holds most of, outside quotes: Excel's depends on the country.
+fn delimiter(text: &str) -> u8 {
+    let mut quoted = false;
+    let mut counts = [(b',', 0usize), (b';', 0), (b'\t', 0)];
+    for byte in text.trim_start_matches(['\r', '\n']).bytes() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' | b'\r' if !quoted => break,
+            _ if !quoted => counts.iter_mut().filter(|(mark, _)| *mark == byte).for_each(|(_, count)| *count += 1),
+            _ => {}
+        }
+    }
+    // The first of equals: a comma, also where there is none of them.
+    counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(mark, _)| *mark)
+}
+
+fn broken(error: &csv::Error) -> FetchError {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            malformed(format!("line {line} of the file has {len} fields where the header has {expected_len}"))
+        }
+        _ => malformed("the file is not CSV that can be read"),
+    }
+}

@@ -1,0 +1,205 @@
+//! Holding back: a source that refused or failed is not asked again at once.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, SubsecRound as _, TimeDelta, Utc};
+
+use super::{Failure, FetchError};
+use crate::domain::backoff::Backoff;
+
+/// After a refused sign-in: whoever hammers a login locks the account.
+const SIGN_IN: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
+
+/// After a failure that may pass by itself.
+const PASSING: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1) };
+
+/// Longest wait that a server may ask for.
+const ASKED_FOR: Duration = Duration::from_mins(15);
+
+/// An attempt that failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attempt {
+    pub at: DateTime<Utc>,
+    pub took: Duration,
+    /// What the server asked for.
+    pub retry_after: Option<Duration>,
+    /// Of the credential.
+    pub fingerprint: u64,
+}
+
+/// What failed lately, and until when nothing is asked.
+#[derive(Debug, Default)]
+pub struct Hold {
+    last: Option<Held>,
+    refused: u32,
+    passing: u32,
+}
+
+#[derive(Debug)]
+struct Held {
+    error: FetchError,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    /// Of the credential that was refused.
+    fingerprint: u64,
+}
+
+impl Hold {
+    /// The failure to repeat instead of asking. A changed credential ends the wait after a refused sign-in, and a
+    /// clock that was set back ends any.
+    pub fn answer(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
+        let held = self.last.as_ref()?;
+        if now < held.since || now >= held.until {
+            return None;
+        }
+        if held.error.failure == Failure::Auth && held.fingerprint != fingerprint() {
+            return None;
+        }
+        let until = held.until.round_subsecs(0).format("%Y-%m-%d %H:%M:%S UTC");
+        Some(FetchError {
+            failure: held.error.failure,
+            reason: format!("{}; it is not asked again before {until}", held.error.reason),
+            asked: false,
+        })
+    }
+
+    /// Takes note of a failed attempt.
+    pub fn failed(&mut self, error: &FetchError, attempt: Attempt) {
+        if !error.asked {
+            return;
+        }
+        let wait = match error.failure {
+            Failure::Auth => {
+                self.refused = self.refused.saturating_add(1);
+                SIGN_IN.after(self.refused)
+            }
+            Failure::RateLimited | Failure::ServerError | Failure::Connect | Failure::Timeout => {
+                self.passing = self.passing.saturating_add(1);
+                PASSING.after(self.passing)
+            }
+            // It answered, and asking again is no burden: what is wrong needs a person.
+            _ => {
+                *self = Self::default();
+                return;
+            }
+        };
+        let wait = wait.max(attempt.retry_after.unwrap_or_default().min(ASKED_FOR));
+        // Whole seconds: an attempt that failed at once counts from its beginning.
+        let wait = wait + Duration::from_secs(attempt.took.as_secs());
+        let until = attempt.at + TimeDelta::from_std(wait).unwrap_or_default();
+        self.last = Some(Held { error: error.clone(), since: attempt.at, until, fingerprint: attempt.fingerprint });
+    }
+
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date in any of the three forms that HTTP knows.
+pub fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let at = DateTime::parse_from_rfc2822(text).map(|at| at.to_utc()).ok().or_else(|| {
+        ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+            .map(|at| at.and_utc())
+    })?;
+    Some((at - now).to_std().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn attempt(seconds: i64, retry_after: Option<Duration>) -> Attempt {
+        Attempt { at: at(seconds), retry_after, fingerprint: 1, ..Attempt::default() }
+    }
+
+    fn waits(failure: Failure, times: usize) -> Vec<i64> {
+        let mut hold = Hold::default();
+        let mut now = 0;
+        (0..times)
+            .map(|_| {
+                hold.failed(&FetchError::new(failure, "no"), attempt(now, None));
+                let wait = (0..).find(|wait| hold.answer(at(now + wait), || 1).is_none()).unwrap();
+                now += wait;
+                wait
+            })
+            .collect()
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        assert_eq!(waits(Failure::Auth, 10), [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        for failure in [Failure::RateLimited, Failure::ServerError, Failure::Connect, Failure::Timeout] {
+            assert_eq!(waits(failure, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
+        }
+        for failure in [Failure::Forbidden, Failure::NotFound, Failure::Empty, Failure::Malformed, Failure::Refused] {
+            assert_eq!(waits(failure, 3), [0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn during_the_wait_the_same_failure_is_told_without_asking() {
+        let mut hold = Hold::default();
+        hold.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
+        let told = hold.answer(at(4), || 1).unwrap();
+        assert_eq!((told.failure, told.asked), (Failure::Auth, false));
+        assert_eq!(told.reason, "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
+        assert_eq!(hold.answer(at(4), || 2), None, "a changed credential is tried at once");
+        assert_eq!(hold.answer(at(-1), || 1), None, "a clock set back does not prolong the wait");
+        hold.succeeded();
+        assert_eq!(hold.answer(at(4), || 1), None);
+    }
+
+    #[test]
+    fn a_changed_credential_does_not_end_the_wait_of_a_busy_server() {
+        let mut hold = Hold::default();
+        hold.failed(&FetchError::new(Failure::RateLimited, "busy"), attempt(0, Some(Duration::from_secs(30))));
+        assert!(hold.answer(at(29), || 2).is_some());
+        assert!(hold.answer(at(30), || 1).is_none());
+    }
+
+    #[test]
+    fn a_server_may_ask_for_a_quarter_of_an_hour_at_most() {
+        let mut hold = Hold::default();
+        hold.failed(&FetchError::new(Failure::ServerError, "busy"), attempt(0, Some(Duration::MAX)));
+        assert!(hold.answer(at(899), || 1).is_some());
+        assert!(hold.answer(at(900), || 1).is_none());
+    }
+
+    #[test]
+    fn the_wait_begins_when_the_attempt_ended() {
+        let mut hold = Hold::default();
+        let took = Duration::from_millis(60_400);
+        hold.failed(&FetchError::new(Failure::Timeout, "slow"), Attempt { took, ..attempt(0, None) });
+        assert!(hold.answer(at(60), || 1).is_some());
+        assert!(hold.answer(at(61), || 1).is_none());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let cases = [
+            ("120", Some(120)),
+            ("0", Some(0)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Fri, 15 Jan 2027 08:02:00 GMT", Some(120)),
+            ("Friday, 15-Jan-27 08:02:00 GMT", Some(120)),
+            ("Fri Jan 15 08:02:00 2027", Some(120)),
+            ("Fri, 15 Jan 2027 07:00:00 GMT", Some(0)),
+            ("-5", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(retry_after(text, at(0)).map(|wait| wait.as_secs()), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The HTTP client of all sources that are asked over the network, and what its failures mean in plain words.
+//!
+//! One exchange is one connection: audits are minutes apart, by when a kept connection is dead on most servers, and a
+//! request that meets a dying one fails without anybody being at fault. Redirects are never followed, as they would
+//! carry the credential elsewhere. A body is counted after unpacking, while it streams, so that a small answer that
+//! unpacks to gigabytes ends at the limit.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
+
+use super::{Failure, FetchError};
+use crate::domain::reading::quote;
+
+pub mod failure;
+
+/// Longest wait for a connection; a shorter time-out of the whole exchange wins.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// What is read of the body of an answer that is not a success.
+const EXCERPT: u64 = 8 * 1024;
+
+/// How long such a body may take: the status is known, only the words would be missing.
+const EXCERPT_WAIT: Duration = Duration::from_secs(2);
+
+/// Why a client or an address cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the CA file {path} cannot be read")]
+    CaFile { path: PathBuf, source: std::io::Error },
+    #[error("the CA file {path} holds no certificate in PEM form")]
+    CaCertificates { path: PathBuf },
+    #[error("the TLS client cannot be set up")]
+    Client(#[source] reqwest::Error),
+    #[error("the base URL {0}")]
+    Url(&'static str),
+    #[error("a user name may not hold a colon or a control character")]
+    Username,
+}
+
+/// A client with the platform's roots and those of `ca_file`. For `http://` no roots are loaded: there may be none.
+pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, BuildError> {
+    let builder = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeout.min(CONNECT))
+        .pool_max_idle_per_host(0)
+        .gzip(true)
+        .referer(false)
+        .user_agent(concat!("driftwise/", env!("CARGO_PKG_VERSION")));
+    let certificates = ca_file.map(certificates).transpose()?;
+    let builder = match certificates {
+        Some(certificates) => builder.tls_certs_merge(certificates),
+        None if url.scheme() == "http" => builder.tls_certs_only([]),
+        None => builder,
+    };
+    builder.build().map_err(BuildError::Client)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, BuildError> {
+    let pem = std::fs::read(path).map_err(|source| BuildError::CaFile { path: path.to_owned(), source })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(BuildError::CaCertificates { path: path.to_owned() }),
+    }
+}
+
+/// Reads a base URL: absolute, http or https, and without anything that would be lost or leak.
+pub fn base_url(text: &str) -> Result<Url, BuildError> {
+    let url = Url::parse(text.trim()).map_err(|_| BuildError::Url("is not a URL such as https://host/OWAPI"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(BuildError::Url("must begin with https:// or http://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(BuildError::Url("must not hold a user name or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(BuildError::Url("must not hold a ? or #"));
+    }
+    Ok(url)
+}
+
+/// The URL of something below a base URL, whether that ends with a slash or not.
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// The first part of an answer: status and headers.
+pub async fn send(request: RequestBuilder) -> Result<Response, FetchError> {
+    request.send().await.map_err(|error| failure::of(&error))
+}
+
+/// The whole body, unpacked, or the failure once it is over the limit.
+pub async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
+    let too_large = || FetchError::new(Failure::TooLarge, format!("its answer is larger than {}", size(limit)));
+    let announced = response.content_length().unwrap_or_default();
+    if announced > limit {
+        return Err(too_large());
+    }
+    // The announcement is not trusted with memory beyond this.
+    let mut body = Vec::with_capacity(usize::try_from(announced.min(1 << 20)).unwrap_or_default());
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure::of(&error))? {
+        if (body.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The beginning of a body that explains a failure, as far as it came soon.
+pub async fn excerpt(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 >= EXCERPT {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(EXCERPT_WAIT, read).await;
+    body
+}
+
+/// The failure of a status that is not a success, without its body.
+pub fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
+    let failure = match status.as_u16() {
+        401 | 407 => Failure::Auth,
+        403 => Failure::Forbidden,
+        404 => Failure::NotFound,
+        429 => Failure::RateLimited,
+        408 => Failure::Timeout,
+        500..=599 => Failure::ServerError,
+        _ => Failure::Refused,
+    };
+    let mut reason = format!("it answered {}", named(status));
+    if status.is_redirection() {
+        let to = headers.get(LOCATION).map(|to| quote(&String::from_utf8_lossy(to.as_bytes())));
+        reason.push_str(&to.map_or_else(String::new, |to| format!(" to {to}")));
+        reason.push_str(", which is never followed");
+    }
+    FetchError::new(failure, reason)
+}
+
+/// What a body says for itself: the message of a JSON object, the title of a web page, else its beginning.
+pub fn said(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{FEFF}').trim();
+    if text.starts_with('<') {
+        return title(text).map(quote);
+    }
+    if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) {
+        let is_message = |key: &str| ["message", "exceptionmessage", "error", "detail"].contains(&key);
+        let message = object.iter().find(|(key, value)| is_message(&key.to_ascii_lowercase()) && value.is_string());
+        return message.and_then(|(_, value)| value.as_str()).map(quote);
+    }
+    (!text.is_empty()).then(|| quote(text))
+}
+
+/// The title of a web page.
+fn title(page: &str) -> Option<&str> {
+    let lower = page.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower[start..].find("</title>")?;
+    Some(page[start..end].trim()).filter(|title| !title.is_empty())
+}
+
+fn named(status: StatusCode) -> String {
+    let name = status.canonical_reason().unwrap_or_default();
+    format!("{} {name}", status.as_u16()).trim_end().to_owned()
+}
+
+/// A size as it is written in the configuration.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        n if n > 0 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+        n if n > 0 && n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
+        1 => "1 byte".to_owned(),
+        n => format!("{n} bytes"),
+    }
+}

@@ -1,0 +1,245 @@
+//! OrderWise over its API: a token for the credential, then the rows of one export definition.
+//!
+//! Polite by design: one request in flight, a time-out over the whole exchange, and after a failure nothing is asked
+//! until the wait is over (see `hold`). One refused token is replaced once; that is the only second try.
+
+use std::hash::BuildHasher as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::sync::Mutex;
+
+use super::hold::{Attempt, Hold, retry_after};
+use super::{Failure, FetchError, Source, http, json};
+use crate::domain::observation::Answer;
+
+mod token;
+
+pub use super::http::BuildError;
+pub use token::Credential;
+use token::Token;
+
+/// One OrderWise system, as configured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Such as `https://host/OWAPI`, with or without a slash at its end.
+    pub base_url: String,
+    pub credential: Credential,
+    pub export_definition: u64,
+    /// Sent with the export, in this order.
+    pub parameters: Vec<(String, serde_json::Value)>,
+    /// Over the whole exchange: token, export and body.
+    pub timeout: Duration,
+    /// In bytes, unpacked.
+    pub max_body: u64,
+    /// PEM; trusted besides the platform's roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Reads the sessions of one OrderWise system.
+pub struct OrderWise {
+    client: Client,
+    token_url: Url,
+    export_url: Url,
+    /// The parameters of the export as JSON.
+    body: String,
+    credential: Credential,
+    timeout: Duration,
+    max_body: u64,
+    /// Makes fingerprints of credentials that mean nothing outside this process.
+    hasher: std::hash::RandomState,
+    /// Locked for the whole of an attempt: one request in flight.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Token>,
+    hold: Hold,
+    /// Of the credential that signed in last.
+    fingerprint: u64,
+}
+
+/// A failure with what the server asked for.
+struct Failed {
+    error: FetchError,
+    retry_after: Option<Duration>,
+}
+
+impl From<FetchError> for Failed {
+    fn from(error: FetchError) -> Self {
+        Self { error, retry_after: None }
+    }
+}
+
+impl OrderWise {
+    pub fn new(options: Options) -> Result<Self, BuildError> {
+        let base = http::base_url(&options.base_url)?;
+        options.credential.check()?;
+        Ok(Self {
+            client: http::client(&base, options.ca_file.as_deref(), options.timeout)?,
+            token_url: http::below(&base, "token/gettoken"),
+            export_url: http::below(&base, &format!("system/export-definition/{}", options.export_definition)),
+            body: parameters(&options.parameters),
+            credential: options.credential,
+            timeout: options.timeout,
+            max_body: options.max_body,
+            hasher: std::hash::RandomState::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    async fn attempt(&self, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+        let mut state = self.state.lock().await;
+        if let Some(held) = state.hold.answer(now, || self.fingerprint()) {
+            return Err(held);
+        }
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(self.timeout, self.exchange(now, &mut state)).await.unwrap_or_else(|_| {
+            let reason = format!("it did not answer in full within {}", seconds(self.timeout));
+            Err(FetchError::new(Failure::Timeout, reason).into())
+        });
+        match outcome {
+            Ok(answer) => {
+                state.hold.succeeded();
+                Ok(answer)
+            }
+            Err(Failed { error, retry_after }) => {
+                let fingerprint = state.fingerprint;
+                state.hold.failed(&error, Attempt { at: now, took: started.elapsed(), retry_after, fingerprint });
+                Err(error)
+            }
+        }
+    }
+
+    async fn exchange(&self, now: DateTime<Utc>, state: &mut State) -> Result<Answer, Failed> {
+        // The second round is for a token that was refused. While the export runs the state holds no token, so that
+        // one whose fate is unknown is not used again.
+        for _ in 0..2 {
+            let token = match state.token.take().filter(|token| token.is_fresh(now)) {
+                Some(token) => token,
+                None => self.sign_in(now, state).await?,
+            };
+            let response = self.ask(&token).await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                let outcome = self.receive(response, &token, now).await;
+                state.token = Some(token);
+                return outcome;
+            }
+        }
+        let reason = "it refused a new token (401): the API user may sign in but not run exports";
+        Err(FetchError::new(Failure::Auth, reason).into())
+    }
+
+    async fn sign_in(&self, now: DateTime<Utc>, state: &mut State) -> Result<Token, Failed> {
+        let authorization = self.credential.authorization()?;
+        state.fingerprint = self.hasher.hash_one(authorization.as_bytes());
+        let request = self.client.get(self.token_url.clone()).header(AUTHORIZATION, authorization);
+        let at_sign_in = |error: FetchError| FetchError { reason: format!("at sign-in, {}", error.reason), ..error };
+        let response = http::send(request).await.map_err(at_sign_in)?;
+        let status = response.status();
+        if !status.is_success() {
+            let mut failed = refused(&response, now);
+            match status.as_u16() {
+                401 => "the sign-in was refused (401): the user name or the password is wrong"
+                    .clone_into(&mut failed.error.reason),
+                404 => failed.error.reason = format!("{}: base_url is wrong", not_found(&self.token_url)),
+                _ => failed.error = at_sign_in(failed.error),
+            }
+            return Err(failed);
+        }
+        let body = http::body(response, token::LONGEST).await.map_err(at_sign_in)?;
+        Ok(Token::parse(&body, now).map_err(at_sign_in)?)
+    }
+
+    async fn ask(&self, token: &Token) -> Result<Response, FetchError> {
+        let request = self
+            .client
+            .post(self.export_url.clone())
+            .header(AUTHORIZATION, token.bearer())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .body(self.body.clone());
+        http::send(request).await
+    }
+
+    async fn receive(&self, response: Response, token: &Token, now: DateTime<Utc>) -> Result<Answer, Failed> {
+        let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS).into());
+        }
+        if !status.is_success() {
+            return Err(self.refused_export(response, token, now).await);
+        }
+        let body = http::body(response, self.max_body).await?;
+        // Some milliseconds of work for a large answer: not on a thread that others wait for.
+        let read = tokio::task::spawn_blocking(move || (json::read(&body), body)).await;
+        let (answer, body) = read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))?;
+        answer.map_err(|mut error| {
+            if token.is_echoed(&body) {
+                "its answer is not a list of sessions".clone_into(&mut error.reason);
+            }
+            error.into()
+        })
+    }
+
+    async fn refused_export(&self, response: Response, token: &Token, now: DateTime<Utc>) -> Failed {
+        let mut failed = refused(&response, now);
+        let reason = &mut failed.error.reason;
+        match response.status().as_u16() {
+            403 => reason.push_str(": the group of the API user lacks the right \"API Export Definitions\""),
+            404 => {
+                *reason = format!("{}: base_url or export_definition is wrong", not_found(&self.export_url));
+            }
+            300..=399 => {}
+            _ => {
+                let body = http::excerpt(response).await;
+                if let Some(said) = http::said(&body).filter(|_| !token.is_echoed(&body)) {
+                    reason.push_str(": ");
+                    reason.push_str(&said);
+                }
+            }
+        }
+        failed
+    }
+
+    /// Of the credential as it is now; 0 where it cannot be had.
+    fn fingerprint(&self) -> u64 {
+        self.credential.authorization().map_or(0, |header| self.hasher.hash_one(header.as_bytes()))
+    }
+}
+
+impl Source for OrderWise {
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        Box::pin(self.attempt(now))
+    }
+}
+
+fn refused(response: &Response, now: DateTime<Utc>) -> Failed {
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Failed {
+        error: http::refusal(response.status(), response.headers()),
+        retry_after: wait.and_then(|text| retry_after(text, now)),
+    }
+}
+
+fn not_found(url: &Url) -> String {
+    format!("it knows no {} (404)", url.path())
+}
+
+/// The body of the export. With no parameters OrderWise wants one without a name.
+fn parameters(parameters: &[(String, serde_json::Value)]) -> String {
+    let named = |(name, value): &(String, serde_json::Value)| serde_json::json!({ "name": name, "value": value });
+    if parameters.is_empty() {
+        return r#"[{"name":"","value":null}]"#.to_owned();
+    }
+    serde_json::Value::Array(parameters.iter().map(named).collect()).to_string()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,142 @@
+//! Signing in: the credential, and the token that OrderWise gives for it.
+//!
+//! How long a token lives is not documented (55 minutes to 30 days are claimed), so one is kept for less than the
+//! shortest. Nothing that the token endpoint answers is ever quoted: it may hold the token.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::HeaderValue;
+use secrecy::ExposeSecret as _;
+
+use crate::domain::reading::is_invisible;
+use crate::secret::{Secret, SecretError};
+use crate::source::http::BuildError;
+use crate::source::{Failure, FetchError};
+
+/// Longest answer of the token endpoint; tokens that were seen have a few hundred bytes.
+pub(super) const LONGEST: u64 = 64 * 1024;
+
+/// How long a token is kept.
+const KEPT: Duration = Duration::from_mins(50);
+
+/// Who signs in.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Password {
+        username: String,
+        password: Secret,
+    },
+    /// Base64 of `username:password`: as secret as the password.
+    Hash(Secret),
+}
+
+impl Credential {
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        match self {
+            Self::Password { username, .. } if username.contains(':') || username.contains(is_invisible) => {
+                Err(BuildError::Username)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The header that signs in: the one place where the secret is revealed.
+    pub(super) fn authorization(&self) -> Result<HeaderValue, FetchError> {
+        let encoded = match self {
+            Self::Password { username, password } => {
+                let password = password.value().map_err(|error| no_secret(&error))?;
+                STANDARD.encode(format!("{username}:{}", password.expose_secret()))
+            }
+            Self::Hash(hash) => hash.value().map_err(|error| no_secret(&error))?.expose_secret().trim().to_owned(),
+        };
+        let mut header = HeaderValue::from_str(&format!("Basic {encoded}"))
+            .map_err(|_| unasked("the credential hash is not base64 text"))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+fn no_secret(error: &SecretError) -> FetchError {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
+    unasked(format!("{error}{cause}"))
+}
+
+/// Nothing was sent: there is nothing to sign in with.
+fn unasked(reason: impl Into<String>) -> FetchError {
+    FetchError { asked: false, ..FetchError::new(Failure::Auth, reason) }
+}
+
+/// A token with its age.
+pub(super) struct Token {
+    /// Marked sensitive: no log of the client shows it.
+    bearer: HeaderValue,
+    taken: DateTime<Utc>,
+    since: Instant,
+}
+
+impl Token {
+    /// Reads what the token endpoint answered: `"TOKEN"`, `{"token": "TOKEN"}`, or TOKEN alone on one line.
+    pub(super) fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, FetchError> {
+        let no_token =
+            |came: &str| FetchError::new(Failure::Malformed, format!("it answered with {came} instead of a token"));
+        let text = std::str::from_utf8(body).map_err(|_| no_token("something that is not text"))?;
+        let text = text.trim_start_matches('\u{FEFF}').trim();
+        let token = match text.bytes().next() {
+            None => return Err(no_token("nothing")),
+            Some(b'<') => return Err(no_token("a web page (HTML)")),
+            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| no_token("a text that is cut off"))?,
+            Some(b'{') => in_object(text).ok_or_else(|| no_token("an object without one"))?,
+            Some(b'[') => return Err(no_token("a list")),
+            Some(_) if matches!(text, "null" | "true" | "false") => return Err(no_token(text)),
+            Some(_) => text.to_owned(),
+        };
+        let token = token.trim();
+        if token.is_empty() {
+            return Err(no_token("an empty text"));
+        }
+        if !token.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"')) {
+            return Err(no_token("a text that cannot be one"));
+        }
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| no_token("a text that cannot be one"))?;
+        bearer.set_sensitive(true);
+        Ok(Self { bearer, taken: now, since: Instant::now() })
+    }
+
+    pub(super) fn bearer(&self) -> HeaderValue {
+        self.bearer.clone()
+    }
+
+    /// Whether it is young enough, by the clock and by the time that really passed: either may be wrong alone (a clock
+    /// that was set back, a machine that slept).
+    pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        let age = now - self.taken;
+        let kept = TimeDelta::from_std(KEPT).unwrap_or_default();
+        age >= TimeDelta::zero() && age < kept && self.since.elapsed() < KEPT
+    }
+
+    /// Whether an answer echoes it; such an answer is not quoted.
+    pub(super) fn is_echoed(&self, body: &[u8]) -> bool {
+        /// A piece of it is as bad.
+        const PIECE: usize = 16;
+        let token = self.bearer.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
+        let piece = &token[..token.len().min(PIECE)];
+        !piece.is_empty() && body.windows(piece.len()).any(|window| window == piece)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+fn in_object(text: &str) -> Option<String> {
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok()?;
+    let (_, value) = object.into_iter().find(|(key, _)| key.eq_ignore_ascii_case("token"))?;
+    value.as_str().map(str::to_owned)
+}

@@ -1,0 +1,151 @@
+//! Sources against real connections: the stand-in OrderWise, and servers that answer byte by byte what a test says.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::orderwise::{Credential, Options, OrderWise};
+use super::{Failure, FetchError, Source as _};
+use crate::domain::observation::Answer;
+use crate::secret::Secret;
+use crate::simulator::{EXPORT_DEFINITION, PASSWORD, Simulator, USERNAME};
+
+mod answers;
+mod files;
+mod holding;
+mod json;
+mod network;
+mod tls;
+mod tokens;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn options(base_url: &str) -> Options {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Options {
+        base_url: base_url.to_owned(),
+        credential: Credential::Password { username: USERNAME.to_owned(), password: Secret::given(PASSWORD) },
+        export_definition: EXPORT_DEFINITION,
+        parameters: Vec::new(),
+        timeout: Duration::from_secs(20),
+        max_body: 1 << 20,
+        ca_file: None,
+    }
+}
+
+fn orderwise(base_url: &str) -> OrderWise {
+    OrderWise::new(options(base_url)).unwrap()
+}
+
+/// A stand-in that serves until it is dropped.
+struct Served {
+    simulator: Arc<Simulator>,
+    /// Without a path.
+    root: String,
+    _tasks: JoinSet<io::Result<()>>,
+}
+
+impl Served {
+    fn url(&self) -> String {
+        format!("{}/OWAPI", self.root)
+    }
+}
+
+async fn serve(simulator: Simulator) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let root = format!("http://{}", listener.local_addr().unwrap());
+    let simulator = Arc::new(simulator);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&simulator).serve(listener, CancellationToken::new()));
+    Served { simulator, root, _tasks: tasks }
+}
+
+/// A server that answers each request with the bytes it is told and then closes the connection.
+struct Raw {
+    address: SocketAddr,
+    /// The requests as they came.
+    seen: Arc<Mutex<Vec<String>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Raw {
+    fn url(&self) -> String {
+        format!("http://{}/OWAPI", self.address)
+    }
+}
+
+/// Answers with what `reply` makes of the first line of a request.
+async fn raw(reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Raw {
+    raw_at("127.0.0.1:0", reply).await.unwrap()
+}
+
+async fn raw_at(address: &str, reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> io::Result<Raw> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let request = converse(stream, &reply).await;
+            noted.lock().unwrap().extend(request);
+        }
+    });
+    Ok(Raw { address, seen, _tasks: tasks })
+}
+
+/// One request and its answer.
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: impl Fn(&str) -> Vec<u8>) -> Option<String> {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        if stream.read_buf(&mut request).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let request = String::from_utf8(request).unwrap();
+    let answer = reply(request.lines().next().unwrap());
+    // The client may be gone, as it should be after a body over its limit.
+    let _ = stream.write_all(&answer).await;
+    let _ = stream.shutdown().await;
+    Some(request)
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
+/// A whole answer with status 200.
+fn ok(body: &[u8]) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+/// A token for a sign-in, `answer` for everything else.
+fn export(answer: impl Into<Vec<u8>>) -> impl Fn(&str) -> Vec<u8> {
+    let answer = answer.into();
+    move |line| if line.contains("gettoken") { ok(b"\"eyJ.token.x\"") } else { answer.clone() }
+}
+
+#[track_caller]
+fn failed(outcome: Result<Answer, FetchError>, failure: Failure, words: &str) -> FetchError {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.failure, failure, "{error}");
+    assert!(error.reason.contains(words), "{words:?} is not in {:?}", error.reason);
+    error
+}

@@ -1,0 +1,118 @@
+//! What each answer of OrderWise means, one by one.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::observation::{Look, Mapping, Sighting};
+use crate::domain::reading::{Kind, Reading};
+use crate::domain::session::SessionId;
+use crate::domain::setting::SettingKey;
+use crate::simulator::{FIRST_SESSION, Mode, RequestKind};
+
+#[tokio::test]
+async fn the_rows_of_all_sessions_come_as_they_are() {
+    let served = serve(Simulator::new(3)).await;
+    served.simulator.set(FIRST_SESSION, "export", true);
+    let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
+    assert_eq!(answer.rows.len(), 3);
+    assert!(Arc::ptr_eq(&answer.rows[0].columns, &answer.rows[2].columns));
+    assert_eq!(answer.rows[0].columns[0].as_ref(), "session_id");
+    let requests = served.simulator.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].body, r#"[{"name":"","value":null}]"#);
+}
+
+#[tokio::test]
+async fn every_failure_has_its_label_and_says_what_it_was() {
+    let cases = [
+        (Mode::Unauthorized, Failure::Auth, "the sign-in was refused (401)"),
+        (Mode::TokenExpired, Failure::Auth, "refused a new token (401)"),
+        (Mode::Forbidden, Failure::Forbidden, "lacks the right \"API Export Definitions\""),
+        (Mode::NotFound, Failure::NotFound, "/OWAPI/system/export-definition/61 (404)"),
+        (Mode::RateLimited(None), Failure::RateLimited, "429 Too Many Requests"),
+        (Mode::ServerError, Failure::ServerError, "500 Internal Server Error: \"Invalid column name"),
+        (Mode::BadRequest, Failure::Refused, "400 Bad Request: \"Parameter count mismatch\""),
+        (Mode::Redirect, Failure::Refused, "302 Found to \"/Account/Login\", which is never followed"),
+        (Mode::Html, Failure::Malformed, "a web page (HTML)"),
+        (Mode::EmptyArray, Failure::Empty, "it returned no sessions"),
+        (Mode::Null, Failure::Empty, "it returned no sessions"),
+        (Mode::NoContent, Failure::Empty, "it returned no sessions"),
+        (Mode::Truncated, Failure::Malformed, "cut off"),
+        (Mode::NotUtf8, Failure::Malformed, "not UTF-8"),
+        (Mode::TooLarge, Failure::TooLarge, "larger than 1 MiB"),
+        (Mode::GzipBomb, Failure::TooLarge, "larger than 1 MiB"),
+        (Mode::Drop, Failure::Connect, "in the middle of its answer"),
+        (Mode::ArrayOfNumbers, Failure::Malformed, "a number instead of an object"),
+        (Mode::Object, Failure::Malformed, "a single object instead of a list"),
+    ];
+    let served = serve(Simulator::new(2)).await;
+    for (mode, failure, words) in cases {
+        served.simulator.fail(mode, None);
+        let error = failed(orderwise(&served.url()).fetch(at(0)).await, failure, words);
+        assert!(error.asked);
+    }
+    assert_eq!(served.simulator.count(RequestKind::Other), 0, "a redirect was followed");
+}
+
+#[tokio::test]
+async fn an_answer_may_be_slow_within_the_time_out_and_not_past_it() {
+    let served = serve(Simulator::new(2)).await;
+    served.simulator.fail(Mode::Slow(Duration::from_millis(2)), Some(1));
+    assert_eq!(orderwise(&served.url()).fetch(at(0)).await.unwrap().rows.len(), 2);
+    let impatient =
+        || OrderWise::new(Options { timeout: Duration::from_millis(300), ..options(&served.url()) }).unwrap();
+    for mode in [Mode::Slow(Duration::from_millis(100)), Mode::Stall] {
+        served.simulator.fail(mode, None);
+        failed(impatient().fetch(at(0)).await, Failure::Timeout, "within 0.3 s");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_base_or_definition_or_password_is_told_apart() {
+    let served = serve(Simulator::new(1)).await;
+    let wrong_base = orderwise(&format!("{}/api", served.root)).fetch(at(0)).await;
+    failed(wrong_base, Failure::NotFound, "/api/token/gettoken (404): base_url is wrong");
+    let wrong_id =
+        OrderWise::new(Options { export_definition: 7, ..options(&served.url()) }).unwrap().fetch(at(0)).await;
+    failed(wrong_id, Failure::NotFound, "/export-definition/7 (404): base_url or export_definition is wrong");
+    served.simulator.set_password("another");
+    failed(orderwise(&served.url()).fetch(at(0)).await, Failure::Auth, "the user name or the password is wrong");
+}
+
+#[tokio::test]
+async fn any_case_a_slash_at_the_end_and_a_sandbox_are_the_same_api() {
+    let served = serve(Simulator::new(1)).await;
+    for base in ["/owapi", "/OWAPI/", "/OWAPISB", "/OWAPItest//"] {
+        assert!(orderwise(&format!("{}{base}", served.root)).fetch(at(0)).await.is_ok(), "{base}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_are_sent_in_order_and_a_hash_signs_in_too() {
+    let served = serve(Simulator::new(1)).await;
+    let parameters = vec![("@since".to_owned(), "2026-01-01".into()), ("@all".to_owned(), serde_json::Value::Null)];
+    // printf driftwise-api:simulated | base64
+    let credential = Credential::Hash(Secret::given("ZHJpZnR3aXNlLWFwaTpzaW11bGF0ZWQ="));
+    let source = OrderWise::new(Options { parameters, credential, ..options(&served.url()) }).unwrap();
+    source.fetch(at(0)).await.unwrap();
+    let body = served.simulator.requests()[1].body.clone();
+    assert_eq!(body, r#"[{"name":"@since","value":"2026-01-01"},{"name":"@all","value":null}]"#);
+}
+
+#[tokio::test]
+async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
+    let served = serve(Simulator::new(2)).await;
+    let mapping = Mapping { session_id_column: "Session_ID".to_owned(), ..Mapping::default() };
+    let first = SessionId::parse(&FIRST_SESSION.to_string()).unwrap();
+    let look = async |mode: Mode| {
+        served.simulator.fail(mode, Some(1));
+        let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
+        Sighting::read(&answer, &mapping, at(0)).unwrap().look(&first)
+    };
+    assert!(matches!(look(Mode::DuplicateRows).await, Look::Ambiguous(reason) if reason.contains("2 rows")));
+    assert!(matches!(look(Mode::MissingSession).await, Look::Missing));
+    let Look::Seen(seen) = look(Mode::MissingColumn("export".to_owned())).await else { panic!() };
+    assert_eq!(seen.reading(&SettingKey::new("export"), Kind::Flag, chrono_tz::UTC), Reading::Missing);
+    let Look::Seen(seen) = look(Mode::RepeatedKey("export".to_owned())).await else { panic!() };
+    assert!(matches!(seen.reading(&SettingKey::new("EXPORT"), Kind::Flag, chrono_tz::UTC), Reading::Unreadable(_)));
+}

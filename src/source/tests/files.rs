@@ -1,0 +1,132 @@
+//! Files: CSV as spreadsheets write it, JSON, and files that cannot be used.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::*;
+use crate::domain::reading::Cell;
+use crate::source::file::{FileSource, Options};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, body: &[u8]) -> Options {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, body).unwrap();
+        options(path)
+    }
+}
+
+fn options(path: PathBuf) -> Options {
+    Options { path, max_age: None, max_body: 4096 }
+}
+
+async fn fetch(options: Options, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+    FileSource::new(options).unwrap().fetch(now).await
+}
+
+#[tokio::test]
+async fn csv_is_read_however_a_spreadsheet_separates_and_encodes_it() {
+    let folder = Folder::new();
+    let text = "session_id,Name,Export\r\n14,\"Café, \"\"UK\"\"\",\r\n15,b,True\r\n";
+    let wide = |swap: bool| {
+        let units = "\u{FEFF}session_id\tName\tExport\r\n14\t\"Café, \"\"UK\"\"\"\t\r\n15\tb\tTrue\r\n".encode_utf16();
+        units.flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect::<Vec<u8>>()
+    };
+    let semicolons = "session_id;Name;Export\n14;\"Café, \"\"UK\"\"\";\n15;b;True";
+    let forms = [
+        text.as_bytes().to_vec(),
+        format!("\u{FEFF}{text}").into_bytes(),
+        semicolons.as_bytes().to_vec(),
+        wide(false),
+        wide(true),
+    ];
+    for body in forms {
+        let answer = fetch(folder.file("grid.csv", &body), at(0)).await.unwrap();
+        assert_eq!(answer.rows[0].columns.join("|"), "session_id|Name|Export");
+        assert_eq!(answer.rows[0].cells, [Cell::text("14"), Cell::text("Café, \"UK\""), Cell::text("")]);
+        assert_eq!(answer.rows[1].cells[2], Cell::text("True"));
+        assert!(Arc::ptr_eq(&answer.rows[0].columns, &answer.rows[1].columns));
+    }
+}
+
+#[tokio::test]
+async fn a_csv_that_cannot_be_trusted_says_where() {
+    let folder = Folder::new();
+    let cases: [(&[u8], Failure, &str); 8] = [
+        (b"", Failure::Empty, "it returned no sessions"),
+        (b"\xEF\xBB\xBF\r\n", Failure::Empty, "it returned no sessions"),
+        (b"id,name\n", Failure::Empty, "it returned no sessions"),
+        (b"id,name\n1,a\n2\n", Failure::Malformed, "line 3 of the file has 1 fields where the header has 2"),
+        (b"id,name\n1,a,b\n", Failure::Malformed, "line 2 of the file has 3 fields"),
+        (b"id,name\n1,caf\xE9\n", Failure::Malformed, "not UTF-8 text (line 2)"),
+        (b"\xFF\xFEa", Failure::Malformed, "not whole UTF-16"),
+        (b"<html>", Failure::Malformed, "a web page (HTML)"),
+    ];
+    for (body, failure, words) in cases {
+        failed(fetch(folder.file("grid.csv", body), at(0)).await, failure, words);
+    }
+}
+
+#[tokio::test]
+async fn json_files_are_read_as_answers_are() {
+    let folder = Folder::new();
+    let answer = fetch(folder.file("grid.JSON", b"\xEF\xBB\xBF[{\"a\":15.0}]"), at(0)).await.unwrap();
+    assert_eq!(answer.rows[0].cells, [Cell::Number("15.0".into())]);
+    failed(fetch(folder.file("grid.json", b"[]"), at(0)).await, Failure::Empty, "it returned no sessions");
+    failed(fetch(folder.file("grid.json", b"[{"), at(0)).await, Failure::Malformed, "cut off");
+}
+
+#[tokio::test]
+async fn an_old_file_is_refused_and_one_from_the_future_is_not() {
+    let folder = Folder::new();
+    let limit = Some(Duration::from_hours(24));
+    let options = Options { max_age: limit, ..folder.file("grid.csv", b"id\n1\n") };
+    let set = |now: DateTime<Utc>| {
+        let file = File::options().write(true).open(&options.path).unwrap();
+        file.set_modified(SystemTime::from(now)).unwrap();
+    };
+    set(at(0));
+    for (age, fits) in [(0, true), (86_400, true), (-5_000, true), (86_401, false), (93_600, false)] {
+        let outcome = fetch(options.clone(), at(age)).await;
+        assert_eq!(outcome.is_ok(), fits, "{age}");
+    }
+    failed(fetch(options.clone(), at(93_600)).await, Failure::Refused, "the file is 1d 2h old; at most 1d is allowed");
+    set(at(93_600));
+    assert!(fetch(options.clone(), at(93_600)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_file_is_read_up_to_its_limit() {
+    let folder = Folder::new();
+    for (len, fits) in [(4096, true), (4097, false)] {
+        let body = format!("id\n{}\n", "1".repeat(len - 4));
+        let outcome = fetch(folder.file("grid.csv", body.as_bytes()), at(0)).await;
+        if fits {
+            outcome.unwrap();
+        } else {
+            failed(outcome, Failure::TooLarge, "larger than 4 KiB");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_readable_file_is_named_and_does_not_hang() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.0.path().join(name);
+    failed(fetch(options(path("none.csv")), at(0)).await, Failure::NotFound, "there is no file");
+    std::fs::create_dir(path("folder.csv")).unwrap();
+    failed(fetch(options(path("folder.csv")), at(0)).await, Failure::Refused, "not a regular file");
+    let made = std::process::Command::new("mkfifo").arg(path("pipe.csv")).status();
+    if made.is_ok_and(|status| status.success()) {
+        failed(fetch(options(path("pipe.csv")), at(0)).await, Failure::Refused, "not a regular file");
+    }
+    for name in ["grid.xlsx", "grid", "grid.pdf"] {
+        assert!(FileSource::new(options(path(name))).is_err());
+    }
+}

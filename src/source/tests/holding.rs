@@ -1,0 +1,66 @@
+//! Politeness: what failed is not asked again at once.
+
+use super::*;
+use crate::simulator::{Mode, RequestKind};
+
+#[tokio::test]
+async fn a_refused_sign_in_is_not_hammered() {
+    let served = serve(Simulator::new(1)).await;
+    served.simulator.set_password("changed");
+    let source = orderwise(&served.url());
+    for second in 0..36 {
+        let error = source.fetch(at(second)).await.unwrap_err();
+        assert_eq!(error.failure, Failure::Auth);
+        assert_eq!(error.asked, [0, 5, 15, 35].contains(&second), "second {second}");
+    }
+    assert_eq!(served.simulator.count(RequestKind::Token), 4);
+    served.simulator.set_password(PASSWORD);
+    failed(source.fetch(at(74)).await, Failure::Auth, "not asked again before 2027-01-15 08:01:15 UTC");
+    source.fetch(at(75)).await.unwrap();
+    served.simulator.fail(Mode::Unauthorized, Some(1));
+    served.simulator.revoke_tokens();
+    source.fetch(at(76)).await.unwrap_err();
+    assert!(source.fetch(at(81)).await.is_ok(), "a success starts the waits anew");
+}
+
+#[tokio::test]
+async fn a_changed_password_is_tried_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, "old\n").unwrap();
+    let served = serve(Simulator::new(1)).await;
+    let credential = Credential::Password { username: USERNAME.to_owned(), password: Secret::File(path.clone()) };
+    let source = OrderWise::new(Options { credential, ..options(&served.url()) }).unwrap();
+    assert!(source.fetch(at(0)).await.unwrap_err().asked);
+    assert!(!source.fetch(at(1)).await.unwrap_err().asked);
+    std::fs::write(&path, PASSWORD).unwrap();
+    source.fetch(at(1)).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    source.fetch(at(2)).await.unwrap();
+    let error = failed(source.fetch(at(3600)).await, Failure::Auth, "the secret file");
+    assert!(!error.asked);
+}
+
+#[tokio::test]
+async fn a_busy_server_says_when_to_come_back() {
+    let served = serve(Simulator::new(1)).await;
+    let source = orderwise(&served.url());
+    served.simulator.fail(Mode::RateLimited(Some("30".to_owned())), Some(1));
+    assert!(source.fetch(at(0)).await.unwrap_err().asked);
+    let held = failed(source.fetch(at(29)).await, Failure::RateLimited, "08:00:30 UTC");
+    assert!(!held.asked);
+    source.fetch(at(30)).await.unwrap();
+    served.simulator.fail(Mode::RateLimited(Some("Fri, 15 Jan 2027 08:02:00 GMT".to_owned())), Some(1));
+    source.fetch(at(31)).await.unwrap_err();
+    failed(source.fetch(at(119)).await, Failure::RateLimited, "08:02:00 UTC");
+    source.fetch(at(120)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_silence_a_source() {
+    let served = serve(Simulator::new(1)).await;
+    let source = orderwise(&served.url());
+    served.simulator.fail(Mode::ServerError, Some(1));
+    assert!(source.fetch(at(1000)).await.unwrap_err().asked);
+    source.fetch(at(10)).await.unwrap();
+}

@@ -1,0 +1,142 @@
+//! JSON bodies: nothing lost, and every other form named.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Failure, failed};
+use crate::domain::reading::Cell;
+use crate::source::json::read;
+
+fn cells(body: &str) -> Vec<Cell> {
+    read(body.as_bytes()).unwrap().rows.remove(0).cells
+}
+
+#[test]
+fn every_cell_comes_exactly_as_it_was_sent() {
+    let number = |text: &str| Cell::Number(text.into());
+    let cases = [
+        ("15.0", number("15.0")),
+        ("-1", number("-1")),
+        ("123456789012345678901234567890.10", number("123456789012345678901234567890.10")),
+        ("1e999", number("1e999")),
+        ("true", Cell::Flag(true)),
+        ("false", Cell::Flag(false)),
+        ("null", Cell::Null),
+        ("\"VP255R \"", Cell::text("VP255R ")),
+        ("\"\"", Cell::text("")),
+        (r#""a\"\\\u00e9\ud83d\ude00\n""#, Cell::text("a\"\\é😀\n")),
+        (r#"{ "a": [1, {}] }"#, Cell::Nested(r#"{ "a": [1, {}] }"#.into())),
+        ("[]", Cell::Nested("[]".into())),
+        (r#""[{\"a\":1}]""#, Cell::text(r#"[{"a":1}]"#)),
+    ];
+    for (json, expected) in cases {
+        assert_eq!(cells(&format!("[{{\"k\" : {json} }}]")), [expected], "{json}");
+    }
+}
+
+#[test]
+fn rows_of_one_shape_share_their_columns_and_others_do_not() {
+    let body = r#"[{"a":1,"b":2},{"a":3,"b":4},{"b":5,"a":6},{"a":7},{"a":8,"b":9,"c":1},{"a":1,"b":2},{},{"A":1}]"#;
+    let rows = read(body.as_bytes()).unwrap().rows;
+    let names = rows.iter().map(|row| row.columns.join(",")).collect::<Vec<_>>();
+    assert_eq!(names, ["a,b", "a,b", "b,a", "a", "a,b,c", "a,b", "", "A"]);
+    assert!(rows.iter().all(|row| row.columns.len() == row.cells.len()));
+    for (other, shared) in [(1, true), (2, false), (5, true)] {
+        assert_eq!(Arc::ptr_eq(&rows[0].columns, &rows[other].columns), shared, "row {other}");
+    }
+}
+
+#[test]
+fn a_key_that_comes_twice_stays_twice_and_escapes_in_keys_are_read() {
+    let rows = read(br#"[{"a":1,"a":2,"\u0061":3},{"a":1,"a":2,"a":3}]"#).unwrap().rows;
+    assert_eq!(rows[0].columns.join(","), "a,a,a");
+    assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
+}
+
+#[test]
+fn what_is_no_list_of_sessions_is_named() {
+    let malformed: [(&[u8], &str); 19] = [
+        (b"<!DOCTYPE html><html>", "it answered with a web page (HTML) instead of data"),
+        (b"{\"Message\":\"no\"}", "a single object instead of a list of sessions: \"{\"Message"),
+        (b"\"text\"", "a single value instead of a list of sessions"),
+        (b"12", "a single value"),
+        (b"Access denied", "text that is not JSON: \"Access denied\""),
+        (b"\"cut", "cut off"),
+        (b"[", "cut off"),
+        (b"[{\"a\":1},", "its answer is cut off (line 1, column 9)"),
+        (b"[{\"a\":\"x", "cut off"),
+        (b"[{\"a\":1}", "cut off"),
+        (b"[{\"a\":1}] x", "its answer is not valid JSON: trailing characters (line 1, column 11)"),
+        (b"[{\"a\":01}]", "not valid JSON"),
+        (b"[{\"a\":1,}]", "not valid JSON"),
+        (b"[{\"a\":NaN}]", "not valid JSON"),
+        (b"[{\"a\":1},2]", "entry 2 of its answer is a number instead of an object"),
+        (b"[null]", "entry 1 of its answer is null"),
+        (b"[[1]]", "entry 1 of its answer is a list"),
+        (b"[\"a at line 3\"]", "entry 1 of its answer is the text \"a at line 3\""),
+        (b"[{\"a\":\"\\ud800\"}]", "a \\u escape that is no character"),
+    ];
+    for (body, words) in malformed {
+        failed(read(body), Failure::Malformed, words);
+    }
+    failed(read(b"[{\"a\":\"caf\xE9\"}]"), Failure::Malformed, "byte 11 cannot be read");
+    for body in ["", " \r\n", "[]", " [ ] ", "null", "\u{FEFF}null\n", "\u{FEFF}[]"] {
+        failed(read(body.as_bytes()), Failure::Empty, "it returned no sessions");
+    }
+    assert_eq!(read("\u{FEFF} [{\"a\":1}]\n".as_bytes()).unwrap().rows.len(), 1);
+}
+
+#[test]
+fn depth_neither_overflows_the_stack_nor_takes_long() {
+    const DEPTH: usize = 2_000_000;
+    let nested = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
+    assert_eq!(cells(&format!("[{{\"a\":{nested}}}]")), [Cell::Nested(nested.as_str().into())]);
+    failed(read(nested.as_bytes()), Failure::Malformed, "entry 1 of its answer is a list");
+    failed(read("{\"a\":".repeat(DEPTH).as_bytes()), Failure::Malformed, "a single object");
+    failed(read(format!("[{}", "{\"a\":".repeat(DEPTH)).as_bytes()), Failure::Malformed, "cut off");
+    failed(read(format!("[{{\"a\":{}", "[".repeat(DEPTH)).as_bytes()), Failure::Malformed, "cut off");
+}
+
+#[test]
+fn fifty_thousand_columns_are_read() {
+    let row = (0..50_000).map(|n| format!("\"column_{n}\":{n}")).collect::<Vec<_>>().join(",");
+    let rows = read(format!("[{{{row}}},{{{row}}}]").as_bytes()).unwrap().rows;
+    assert_eq!(rows[1].cells.len(), 50_000);
+    assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
+}
+
+/// Run by hand, in release: `cargo test --release --lib source::tests::json -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn six_megabytes_cost_little_more_than_typed_structs() {
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "only filled")]
+    struct Typed {
+        session_id: i64,
+        name: String,
+        export: bool,
+        schedule: String,
+        notification_email: String,
+        transfer_type: String,
+        import_orders_as: String,
+        use_delivery_method_system_tax_code: bool,
+        add_customer_contact: bool,
+        deposit_percentage: f64,
+        default_analysis_code: Option<String>,
+    }
+    let row = r#"{"session_id":14,"name":"acme-uk.myshopify.com","export":false,"schedule":"Every 5 minutes","notification_email":"integrations@acme.example","transfer_type":"Web Service","import_orders_as":"Shopify_Orders","use_delivery_method_system_tax_code":true,"add_customer_contact":true,"deposit_percentage":15.0,"default_analysis_code":null}"#;
+    let body = format!("[{}]", vec![row; 6_000_000 / row.len()].join(","));
+    let best = |work: &dyn Fn()| {
+        (0..20)
+            .map(|_| {
+                let started = Instant::now();
+                work();
+                started.elapsed()
+            })
+            .min()
+            .unwrap()
+    };
+    let typed = best(&|| drop(serde_json::from_slice::<Vec<Typed>>(body.as_bytes()).unwrap()));
+    let ours = best(&|| drop(read(body.as_bytes()).unwrap()));
+    println!("typed {typed:?}, ours {ours:?}");
+}

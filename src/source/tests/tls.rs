@@ -1,0 +1,104 @@
+//! Certificates: which are trusted, and what is said of the others.
+
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// A CA of a customer's own, and the file that names it.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn certificate(&self, name: &str, expired: bool) -> TlsAcceptor {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// Asks a server with this certificate, as `localhost`.
+async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, FetchError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                converse(stream, export(ok(b"[{\"a\":1}]"))).await;
+            }
+        }
+    });
+    let options =
+        Options { ca_file: ca_file.map(Path::to_owned), ..options(&format!("https://localhost:{port}/OWAPI")) };
+    OrderWise::new(options).unwrap().fetch(at(0)).await
+}
+
+#[tokio::test]
+async fn a_ca_of_ones_own_is_trusted_where_it_is_named() {
+    let authority = Authority::new();
+    let file = authority.file();
+    assert_eq!(ask(authority.certificate("localhost", false), Some(&file)).await.unwrap().rows.len(), 1);
+    let unknown = ask(authority.certificate("localhost", false), None).await;
+    failed(unknown, Failure::Tls, "the certificate is not trusted: who issued it is not known here");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_and_one_for_another_host_are_told_apart() {
+    let authority = Authority::new();
+    let file = authority.file();
+    let expired = ask(authority.certificate("localhost", true), Some(&file)).await;
+    failed(expired, Failure::Tls, "the certificate is not trusted: it has expired");
+    let other = ask(authority.certificate("erp.acme.example", false), Some(&file)).await;
+    failed(other, Failure::Tls, "the certificate is not trusted: it is for another host name");
+}
+
+#[tokio::test]
+async fn a_port_that_does_not_speak_tls_is_said_to() {
+    let server = raw(|_| Vec::new()).await;
+    let plain = serve(Simulator::new(1)).await;
+    let url = plain.url().replace("http://", "https://");
+    failed(orderwise(&url).fetch(at(0)).await, Failure::Tls, "it does not speak TLS on this port");
+    drop(server);
+}
+
+#[test]
+fn a_ca_file_that_holds_no_certificate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let build = || OrderWise::new(Options { ca_file: Some(path.clone()), ..options("https://localhost/") });
+    assert!(build().err().unwrap().to_string().contains("cannot be read"));
+    for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(&path, text).unwrap();
+        assert!(build().is_err(), "{text:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::times::{at, between, catching_up, recoverable, since};
-use super::words::{PROSE, VALUE, count, plain, value};
+use super::words::{PROSE, VALUE, count, escaped, plain, value};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::message::{Item, Message};
 use crate::domain::policy::Severity;
@@ -29,12 +29,9 @@ pub(super) struct Row {
 }
 
 impl Entry {
-    /// About how much room its words take, markup for quotes and angle brackets included.
+    /// How much room its words take.
     pub fn bytes(&self) -> usize {
-        let escaped = |text: &String| {
-            text.len() + 4 * text.bytes().filter(|b| matches!(b, b'<' | b'>' | b'&' | b'"' | b'\'' | b'/')).count()
-        };
-        escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(escaped).sum::<usize>()
+        escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(|text| escaped(text)).sum::<usize>()
     }
 }
 
@@ -61,6 +58,15 @@ pub(super) fn entry(item: &Item, message: &Message) -> Entry {
 fn row(label: &'static str, text: &str) -> Option<Row> {
     let text = plain(text, PROSE);
     (!text.is_empty()).then(|| Row { label, values: vec![text], strong: false })
+}
+
+/// Words of ours or of a rule: a sentence.
+fn prose(label: &'static str, text: &str) -> Option<Row> {
+    let text = plain(text, PROSE);
+    let mut rest = text.chars();
+    let first = rest.next()?.to_uppercase();
+    let stop = if text.ends_with(['.', '!', '?', ')']) && !text.ends_with("days)") { "" } else { "." };
+    Some(Row { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
 }
 
 fn strong(label: &'static str, text: &str) -> Option<Row> {
@@ -117,12 +123,9 @@ impl Teller<'_> {
             strong("Now", &facts.found),
             strong("Should be", &facts.expected),
             before.and_then(|_| row("Seen", &self.at(self.message.at))),
-            row(
-                if before.is_some() { "Not as it should be" } else { "Changed" },
-                &since(incident.window, self.item.zone),
-            ),
-            row("What this does", &facts.why),
-            facts.stops_orders.then(|| row("Orders", &orders())).flatten(),
+            self.since(incident),
+            prose("What this does", &facts.why),
+            facts.stops_orders.then(|| prose("Orders", &orders())).flatten(),
             row("How to put it right", &facts.fix),
             self.importance(),
         ];
@@ -135,13 +138,13 @@ impl Teller<'_> {
         let was = || row("It was", &value(&facts.found));
         let rows = match end {
             End::BaselineChanged => vec![
-                row("Why", "what is expected of it changed; the value did not change, so nobody put it right"),
+                prose("Why", "what is expected of it changed; the value did not change, so nobody put it right"),
                 row("The value", &value(&facts.found)),
                 row("Was expected until now", &value(&facts.expected)),
                 row("Seen", &seen),
             ],
             End::NoLongerAudited => vec![
-                row("Why", "the configuration of Driftwise does not ask for it any more"),
+                prose("Why", "the configuration of Driftwise does not ask for it any more"),
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
@@ -149,8 +152,8 @@ impl Teller<'_> {
                 strong("Now as expected", &facts.expected),
                 was(),
                 row("Seen right again", &seen),
-                row("It had changed", &since(incident.window, self.item.zone)),
-                facts.stops_orders.then(|| row("Orders", &catching_up(incident.window, self.item.zone))).flatten(),
+                row("Since when it was not", &since(incident.window, self.item.zone)),
+                facts.stops_orders.then(|| prose("Orders", &catching_up(incident.window, self.item.zone))).flatten(),
             ],
         };
         (plain(&facts.label, VALUE), rows)
@@ -158,14 +161,14 @@ impl Teller<'_> {
 
     fn missing(&self, incident: &Incident) -> Told {
         let rows = vec![
-            row("What was seen", "OrderWise returned its other sessions, but not this one"),
-            row("Disappeared", &since(incident.window, self.item.zone)),
-            row(
+            prose("What was seen", "OrderWise returned its other sessions, but not this one"),
+            self.since(incident),
+            prose(
                 "What this does",
                 "if the session was deleted, orders of its shop have no session to arrive in, and none of its settings can be checked",
             ),
-            row("Orders", &recoverable(incident.window, self.message.at, self.item.zone)),
-            row(
+            prose("Orders", &recoverable(incident.window, self.message.at, self.item.zone)),
+            prose(
                 "What to do",
                 "look for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever looks after that export. If it was removed on purpose, take it out of the configuration of Driftwise",
             ),
@@ -178,11 +181,11 @@ impl Teller<'_> {
         let rows = vec![
             settings(&incident.facts),
             self.since(incident),
-            row(
+            prose(
                 "What this means",
                 "whether these settings are as they should be is not known: a change to them would go unnoticed",
             ),
-            row(
+            prose(
                 "What to do",
                 "ask whoever looks after the export that Driftwise reads: most often a column is missing from it, or a value comes in another spelling than before",
             ),
@@ -195,11 +198,11 @@ impl Teller<'_> {
         let rows = vec![
             row("Why", &incident.facts.reason),
             self.since(incident),
-            row(
+            prose(
                 "What this means",
                 "as long as this lasts, nothing is known about the settings of its sessions: a change, even one that stops orders, could go unnoticed",
             ),
-            row(
+            prose(
                 "What to do",
                 "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and says so when it is being checked again",
             ),
@@ -223,14 +226,14 @@ impl Teller<'_> {
             let why = "the configuration of Driftwise does not include it any more";
             return (
                 heading,
-                vec![row("Why", why), row(if missing { "It was missing" } else { "It could not be checked" }, &time)],
+                vec![prose("Why", why), row(if missing { "It was missing" } else { "It could not be checked" }, &time)],
             );
         }
         let reason = if missing { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
             row(if missing { "It was missing" } else { "It could not be checked" }, &time),
             reason,
-            row(
+            prose(
                 "What this means",
                 "what changed and changed back in that time was not seen; what is wrong now is told as always",
             ),
@@ -243,8 +246,8 @@ impl Teller<'_> {
             row("Name", name.unwrap_or("(none)")),
             row("Session ID", id),
             row("First seen", &self.at(self.message.at)),
-            row("What this means", "its settings are not checked, and nobody would be told of a change"),
-            row(
+            prose("What this means", "its settings are not checked, and nobody would be told of a change"),
+            prose(
                 "What to do",
                 "if it is the session of a shop, perhaps a copy of another, have it added to the configuration of Driftwise. If nobody knows it, find out what it is for",
             ),

@@ -39,7 +39,9 @@ fn one(item: &Item, source: &Name) -> String {
         (_, News::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
         (IncidentKind::Missing, News::Ended(_)) => format!("Back again: the session {who} is there."),
         (IncidentKind::Missing, News::StillOpen) => format!("Still missing: the session {who} has not come back."),
-        (IncidentKind::Missing, _) => format!("The session {who} has disappeared from OrderWise."),
+        (IncidentKind::Missing, _) => {
+            format!("The session {who} has disappeared: OrderWise does not return it any more.")
+        }
         (IncidentKind::Unverifiable, News::Ended(_)) => format!("Being checked again: all settings of {who}."),
         (IncidentKind::Unverifiable, News::StillOpen) => {
             format!("Still not checked: {} of {who}.", unread(incident))
@@ -108,8 +110,12 @@ fn several(items: &[&Item], source: &Name) -> String {
     match kind {
         MessageKind::Drift if one => format!("1 setting of {place} is not as it should be."),
         MessageKind::Drift => format!("{settings} of {place} are not as they should be."),
-        MessageKind::Missing if one => format!("The session {place} has disappeared from OrderWise."),
-        MessageKind::Missing => format!("{sessions} of {source} have disappeared from OrderWise."),
+        MessageKind::Missing if one => {
+            format!("The session {place} has disappeared: OrderWise does not return it any more.")
+        }
+        MessageKind::Missing => {
+            format!("{sessions} of {source} have disappeared: OrderWise does not return them any more.")
+        }
         MessageKind::Unreachable => format!("{source} and all its sessions could not be checked."),
         MessageKind::Unverifiable => format!("Could not be checked: settings of {place}."),
         MessageKind::Update => format!("Changed again, and still not as it should be: {settings} of {place}."),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::entry::{Entry, entry};
 use super::lead::{brief, lead};
-use super::words::{PROSE, VALUE, count, plain};
+use super::words::{PROSE, VALUE, count, escaped, plain};
 use crate::domain::incident::IncidentKind;
 use crate::domain::message::{Item, Message, MessageKind};
 use crate::domain::name::Name;
@@ -18,6 +18,8 @@ const IN_FULL: usize = 50;
 const BUDGET: usize = 32_000;
 /// Things that are listed by a line; the others are counted.
 const LISTED: usize = 100;
+/// Bytes of that list.
+const LIST_BUDGET: usize = 12_000;
 /// Longest line of that list, in characters.
 const LINE: usize = 120;
 
@@ -112,9 +114,15 @@ fn groups(items: &[Item], message: &Message) -> Vec<Group> {
 }
 
 fn listed(rest: &[Item], source: &Name) -> Rest {
-    let mut lines = rest.iter().take(LISTED).map(|item| plain(&brief(item, source), LINE)).collect::<Vec<_>>();
-    if rest.len() > LISTED {
-        lines.push(format!("and {} more that are not listed here", rest.len() - LISTED));
+    let mut bytes = 0;
+    let fits = |line: &String| {
+        bytes += escaped(line);
+        bytes <= LIST_BUDGET
+    };
+    let briefs = rest.iter().take(LISTED).map(|item| plain(&brief(item, source), LINE));
+    let mut lines = briefs.take_while(fits).collect::<Vec<_>>();
+    if rest.len() > lines.len() {
+        lines.push(format!("and {} more that are not listed here", rest.len() - lines.len()));
     }
     Rest { heading: format!("And {} more:", rest.len()), lines }
 }

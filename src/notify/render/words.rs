@@ -32,6 +32,11 @@ pub(super) fn value(text: &str) -> String {
     if shown.is_empty() { "(empty)".to_owned() } else { shown }
 }
 
+/// About how many bytes `text` takes in HTML.
+pub(super) fn escaped(text: &str) -> usize {
+    text.len() + 5 * text.bytes().filter(|b| b"<>&\"'/".contains(b)).count()
+}
+
 /// `1 setting`, `3 settings`.
 pub(super) fn count(n: usize, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }

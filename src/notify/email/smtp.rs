@@ -104,7 +104,9 @@ impl Server {
             return Err(refused);
         }
         connection.command(Data).await.map_err(self.failed(Stage::Data))?;
-        connection.message(&letter.raw).await.map_err(self.failed(Stage::Data))?;
+        // lettre ends the message with a line break of its own.
+        let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
+        connection.message(raw).await.map_err(self.failed(Stage::Data))?;
         Ok(connection)
     }
 

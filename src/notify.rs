@@ -1,5 +1,9 @@
 //! The port to people: a message put into a channel's form, and one attempt to send it.
 
+pub mod email;
+pub mod render;
+pub mod sample;
+
 use futures_util::future::BoxFuture;
 
 use crate::domain::address::Address;

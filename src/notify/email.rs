@@ -1,0 +1,173 @@
+//! Mail: messages composed as MIME, and sent over SMTP or put into a folder.
+//!
+//! A send is one attempt, bounded in time as a whole. Each failure is classified by the stage at which it happened; only a
+//! 5xx to RCPT or DATA is permanent. A server that takes a message and then breaks the connection causes a repeat, which
+//! carries the same Message-ID.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::{Channel, ComposeError, Letter, SendError};
+use crate::domain::address::{Address, Mailbox};
+use crate::domain::message::{Message, MessageKind};
+use crate::domain::name::Name;
+use crate::secret::Secret;
+
+mod compose;
+mod line_stream;
+mod refusal;
+mod smtp;
+mod spool;
+
+/// How mail leaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub from: Mailbox,
+    pub delivery: Delivery,
+}
+
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    Smtp(SmtpOptions),
+    /// A folder that takes one `.eml` file a message.
+    Spool(PathBuf),
+}
+
+/// The mail server.
+#[derive(Debug, Clone)]
+pub struct SmtpOptions {
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    /// Both or neither.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// Trusted besides the system's authorities, in PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Over the whole send, from the first packet to the last reply.
+    pub timeout: Duration,
+}
+
+impl SmtpOptions {
+    /// A send may take this long.
+    pub const TIMEOUT: Duration = Duration::from_mins(1);
+
+    /// STARTTLS to `host`, no sign-in.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let (username, password, ca_file) = (None, None, None);
+        Self { host: host.into(), port, tls: Tls::StartTls, username, password, ca_file, timeout: Self::TIMEOUT }
+    }
+}
+
+/// How the connection to the mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Begins in the clear and must be upgraded before anything is said; never downgraded.
+    StartTls,
+    /// From the first byte.
+    Implicit,
+    /// Not at all: a password is then sent to this machine only.
+    None,
+}
+
+/// Why mail cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the sender {0} cannot be used as a mail address")]
+    Sender(Address),
+    #[error("a user name for the mail server needs a password, and a password needs a user name")]
+    HalfCredential,
+    #[error("the password for the mail server {host} would be sent without TLS: use starttls or implicit")]
+    PasswordInTheClear { host: String },
+    #[error("the CA file {path} cannot be read")]
+    CaFile { path: PathBuf, source: std::io::Error },
+    #[error("the CA file {path} holds no certificate in PEM")]
+    CaFormat { path: PathBuf },
+    #[error("TLS cannot be set up for the mail server {host}: {reason}")]
+    Tls { host: String, reason: String },
+}
+
+/// The mail channel.
+pub struct Email {
+    from: Mailbox,
+    way: Way,
+}
+
+enum Way {
+    Smtp(Box<smtp::Server>),
+    Spool(PathBuf),
+}
+
+impl Email {
+    /// Reads the CA file; does not connect.
+    pub fn new(options: Options) -> Result<Self, BuildError> {
+        let Options { from, delivery } = options;
+        let sender = compose::mail_address(&from.address).ok_or_else(|| BuildError::Sender(from.address.clone()))?;
+        let way = match delivery {
+            Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, sender)?)),
+            Delivery::Spool(folder) => Way::Spool(folder),
+        };
+        Ok(Self { from, way })
+    }
+
+    /// The right side of Message-IDs: the sender's domain.
+    pub fn domain(&self) -> &str {
+        domain(&self.from.address)
+    }
+
+    /// Connects, protects the connection and signs in, or sees that the folder can be written to; sends nothing.
+    pub async fn probe(&self) -> Result<(), SendError> {
+        match &self.way {
+            Way::Smtp(server) => server.probe().await,
+            Way::Spool(folder) => spool::probe(folder).await,
+        }
+    }
+
+    /// The message of `mail test`: it tells of nothing.
+    pub fn trial(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
+        let name = format!("driftwise trial\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+        Ok(Message {
+            message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
+            kind: MessageKind::Test,
+            to,
+            source: Name::parse("driftwise").map_err(|e| ComposeError(e.to_string()))?,
+            at,
+            zone,
+            subject: "Test message of Driftwise".to_owned(),
+            items: Vec::new(),
+            references: Vec::new(),
+            in_reply_to: None,
+            contact: None,
+            reply_to: None,
+        })
+    }
+}
+
+fn domain(address: &Address) -> &str {
+    address.as_str().rsplit_once('@').map_or("localhost", |(_, domain)| domain)
+}
+
+impl Channel for Email {
+    fn label(&self) -> &'static str {
+        "email"
+    }
+
+    fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError> {
+        compose::compose(&self.from, message)
+    }
+
+    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {
+        match &self.way {
+            Way::Smtp(server) => Box::pin(server.send(letter)),
+            Way::Spool(folder) => Box::pin(spool::put(folder, letter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! One conversation with a mail server, command by command, so that each failure is known by its stage.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::compose::mail_address;
+use super::line_stream::LineStream;
+use super::refusal::{Stage, cause, classify, shown, transient};
+use super::{BuildError, SmtpOptions, Tls};
+use crate::notify::{Letter, Obstacle, SendError};
+use crate::secret::Secret;
+
+/// How long a server that has answered everything may take to say goodbye; nothing depends on it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A mail server, and how to talk to it.
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    protection: Protection,
+    account: Option<(String, Secret)>,
+    sender: lettre::Address,
+    timeout: Duration,
+    hello: ClientId,
+}
+
+enum Protection {
+    StartTls(TlsParameters),
+    Implicit(TlsParameters),
+    None,
+}
+
+impl Server {
+    pub fn new(options: SmtpOptions, sender: lettre::Address) -> Result<Self, BuildError> {
+        let SmtpOptions { host, port, tls, username, password, ca_file, timeout } = options;
+        let account = match (username, password) {
+            (Some(username), Some(password)) => Some((username, password)),
+            (None, None) => None,
+            _ => return Err(BuildError::HalfCredential),
+        };
+        let protection = match tls {
+            Tls::StartTls => Protection::StartTls(parameters(&host, ca_file.as_deref())?),
+            Tls::Implicit => Protection::Implicit(parameters(&host, ca_file.as_deref())?),
+            Tls::None if account.is_some() && !may_be_loopback(&host) => {
+                return Err(BuildError::PasswordInTheClear { host });
+            }
+            Tls::None => Protection::None,
+        };
+        Ok(Self { host, port, protection, account, sender, timeout, hello: ClientId::default() })
+    }
+
+    pub async fn probe(&self) -> Result<(), SendError> {
+        let connection = self.bounded(self.open()).await?;
+        farewell(connection).await;
+        Ok(())
+    }
+
+    pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
+        let connection = self.bounded(self.deliver(letter)).await?;
+        // The server has taken the message: whatever happens now, it is sent.
+        farewell(connection).await;
+        Ok(())
+    }
+
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+        timeout(self.timeout, work).await.unwrap_or_else(|_| {
+            let seconds = self.timeout.as_secs_f32();
+            let reason = format!("the mail server {} did not finish within {seconds} s", self.address());
+            Err(transient(Obstacle::Timeout, reason))
+        })
+    }
+
+    fn address(&self) -> String {
+        shown(&format!("{}:{}", self.host, self.port))
+    }
+
+    fn failed(&self, stage: Stage) -> impl Fn(lettre::transport::smtp::Error) -> SendError {
+        let server = self.address();
+        move |error| classify(&server, stage, &error)
+    }
+
+    async fn deliver(&self, letter: &Letter) -> Result<AsyncSmtpConnection, SendError> {
+        let to = mail_address(&letter.to)
+            .ok_or_else(|| transient(Obstacle::Deferred, format!("{} cannot be used as a mail address", letter.to)))?;
+        let mut connection = self.open().await?;
+        connection
+            .command(Mail::new(Some(self.sender.clone()), Vec::new()))
+            .await
+            .map_err(self.failed(Stage::Sender))?;
+        let refused = connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient));
+        if let Err(refused) = refused {
+            farewell(connection).await;
+            return Err(refused);
+        }
+        connection.command(Data).await.map_err(self.failed(Stage::Data))?;
+        // lettre ends the message with a line break of its own.
+        let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
+        connection.message(raw).await.map_err(self.failed(Stage::Data))?;
+        Ok(connection)
+    }
+
+    /// Connects, protects the connection and signs in.
+    async fn open(&self) -> Result<AsyncSmtpConnection, SendError> {
+        let (mut connection, in_the_clear) = match &self.protection {
+            Protection::StartTls(parameters) => (self.upgrade(parameters).await?, false),
+            Protection::Implicit(parameters) => (self.connect_protected(parameters).await?, false),
+            Protection::None => {
+                let stream = self.connect().await?;
+                let far = stream.peer_addr().map_or(true, |peer| !peer.ip().is_loopback());
+                (self.greet(stream).await?, far)
+            }
+        };
+        if let Some((username, password)) = &self.account {
+            if in_the_clear {
+                let reason = format!("{} is not this machine: no password is sent to it without TLS", self.address());
+                return Err(transient(Obstacle::Tls, reason));
+            }
+            self.sign_in(&mut connection, username, password).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn connect(&self) -> Result<TcpStream, SendError> {
+        TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| {
+            transient(Obstacle::Connect, format!("no connection to the mail server {}: {error}", self.address()))
+        })
+    }
+
+    async fn greet(&self, stream: TcpStream) -> Result<AsyncSmtpConnection, SendError> {
+        AsyncSmtpConnection::connect_with_transport(Box::new(LineStream::new(stream)), &self.hello)
+            .await
+            .map_err(self.failed(Stage::Greeting))
+    }
+
+    async fn upgrade(&self, parameters: &TlsParameters) -> Result<AsyncSmtpConnection, SendError> {
+        let mut connection = self.greet(self.connect().await?).await?;
+        if !connection.can_starttls() {
+            farewell(connection).await;
+            let reason = format!("the mail server {} does not offer STARTTLS; nothing was sent", self.address());
+            return Err(transient(Obstacle::Tls, reason));
+        }
+        connection.starttls(parameters.clone(), &self.hello).await.map_err(self.failed(Stage::Tls))?;
+        if connection.is_encrypted() {
+            return Ok(connection);
+        }
+        Err(transient(Obstacle::Tls, format!("the connection to {} was not encrypted", self.address())))
+    }
+
+    async fn connect_protected(&self, parameters: &TlsParameters) -> Result<AsyncSmtpConnection, SendError> {
+        let server = (self.host.as_str(), self.port);
+        let connected =
+            AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, Some(parameters.clone()), None).await;
+        connected.map_err(|error| {
+            let nested = std::error::Error::source(&error)
+                .is_some_and(<dyn std::error::Error>::is::<lettre::transport::smtp::Error>);
+            let address = self.address();
+            let words = shown(&cause(&error));
+            // lettre wraps a failed handshake twice, a failed connection once, and a reply not at all.
+            match (error.to_string().starts_with("Connection error"), nested) {
+                (true, true) => transient(Obstacle::Tls, format!("no TLS with the mail server {address}: {words}")),
+                (true, false) => {
+                    transient(Obstacle::Connect, format!("no connection to the mail server {address}: {words}"))
+                }
+                (false, _) => classify(&address, Stage::Greeting, &error),
+            }
+        })
+    }
+
+    /// The one place where the password is revealed. It is read anew, so that a rotated file is picked up.
+    async fn sign_in(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        username: &str,
+        password: &Secret,
+    ) -> Result<(), SendError> {
+        let offered = connection.server_info().get_auth_mechanism(&[Mechanism::Plain, Mechanism::Login]);
+        let Some(mechanism) = offered else {
+            let reason = format!("the mail server {} offers neither AUTH PLAIN nor AUTH LOGIN", self.address());
+            return Err(transient(Obstacle::Auth, reason));
+        };
+        let password = password.value().map_err(|error| {
+            transient(Obstacle::Auth, format!("the password for the mail server cannot be had: {}", cause(&error)))
+        })?;
+        let revealed = password.expose_secret();
+        let credentials = Credentials::new(username.to_owned(), revealed.to_owned());
+        let answer = connection.auth(&[mechanism], &credentials).await;
+        answer.map(drop).map_err(self.failed(Stage::SignIn)).map_err(|mut refused| {
+            let plain = BASE64_STANDARD.encode(format!("\0{username}\0{revealed}"));
+            let echoed = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
+            if echoed.iter().any(|secret| refused.reason.contains(*secret)) {
+                refused.reason = format!("the mail server {} refused the sign-in", self.address());
+            }
+            refused
+        })
+    }
+}
+
+async fn farewell(mut connection: AsyncSmtpConnection) {
+    let _ = timeout(FAREWELL, connection.quit()).await;
+}
+
+/// Whether `host` is this machine by name; the address is looked at again once connected.
+fn may_be_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, BuildError> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if let Some(path) = ca_file {
+        let pem = std::fs::read(path).map_err(|source| BuildError::CaFile { path: path.to_owned(), source })?;
+        let format = || BuildError::CaFormat { path: path.to_owned() };
+        if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+            return Err(format());
+        }
+        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|_| format())?);
+    }
+    builder.build_rustls().map_err(|error| BuildError::Tls { host: host.to_owned(), reason: cause(&error) })
+}

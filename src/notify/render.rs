@@ -1,0 +1,64 @@
+//! What a message says, as plain text and as HTML: pure, so that a repeat is the same mail.
+//!
+//! The reader runs a shop. One [`page`] of words is made of the message and both templates only lay it out, so the two parts
+//! cannot say different things. Outside text is cut and loses control and direction marks in [`words`]; HTML is escaped by
+//! the template engine. A message is bounded in size, however much one audit has found.
+
+use std::sync::LazyLock;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment};
+
+use crate::domain::message::Message;
+
+mod entry;
+mod lead;
+mod page;
+mod times;
+mod words;
+
+/// A message in the form that mail carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// A template that cannot be read or filled: a fault of the program, not of the message.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("a mail template cannot be filled: {0}")]
+pub struct RenderError(String);
+
+const TEXT: &str = "mail.txt";
+const HTML: &str = "mail.html";
+
+static TEMPLATES: LazyLock<Result<Environment<'static>, RenderError>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(|name| if name == HTML { AutoEscape::Html } else { AutoEscape::None });
+    for (name, source) in
+        [(TEXT, include_str!("templates/mail.txt.j2")), (HTML, include_str!("templates/mail.html.j2"))]
+    {
+        templates.add_template(name, source).map_err(|e| fault(&e))?;
+    }
+    Ok(templates)
+});
+
+fn fault(error: &minijinja::Error) -> RenderError {
+    RenderError(format!("{error:#}"))
+}
+
+/// Longest subject, in characters; routing keeps to less, with room for `Re: `.
+const SUBJECT: usize = 200;
+
+/// Puts `message` into words.
+pub fn render(message: &Message) -> Result<Rendered, RenderError> {
+    let templates = TEMPLATES.as_ref().map_err(Clone::clone)?;
+    let page = Value::from(Serde(page::page(message)));
+    let fill =
+        |name| templates.get_template(name).and_then(|template| template.render(page.clone())).map_err(|e| fault(&e));
+    Ok(Rendered { subject: words::plain(&message.subject, SUBJECT), text: fill(TEXT)?, html: fill(HTML)? })
+}
+
+#[cfg(test)]
+mod tests;

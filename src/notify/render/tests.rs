@@ -1,0 +1,211 @@
+//! What people read, kind by kind; and that nothing from outside can break it.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::*;
+use crate::domain::address::Address;
+use crate::domain::incident::{End, Facts, Phase, Unread};
+use crate::domain::message::{Item, MessageKind};
+use crate::domain::reconcile::{About, News};
+use crate::domain::session::SessionId;
+use crate::notify::sample::sample;
+
+fn at() -> DateTime<Utc> {
+    "2026-11-23T09:10:00Z".parse().unwrap()
+}
+
+fn message(kind: MessageKind) -> Message {
+    sample(kind, Address::parse("it@acme.example").unwrap(), at()).unwrap()
+}
+
+/// The message with the facts of its first thing changed.
+fn with(kind: MessageKind, change: impl FnOnce(&mut Facts)) -> Message {
+    let mut message = message(kind);
+    let About::Incident(incident) = &mut message.items[0].about else { panic!("{kind} has no incident") };
+    change(&mut incident.facts);
+    message
+}
+
+fn with_end(end: End) -> Message {
+    let mut message = message(MessageKind::Resolved);
+    message.items[0].news = News::Ended(end);
+    let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
+    incident.phase = Phase::Ended { at: at(), end };
+    message
+}
+
+fn text(message: &Message) -> String {
+    render(message).unwrap().text
+}
+
+/// As many drifts as wanted, of ten sessions.
+fn many(count: usize, change: impl Fn(&mut Facts)) -> Message {
+    let mut message = with(MessageKind::Drift, change);
+    let item = message.items[0].clone();
+    message.items = (0..count)
+        .map(|n| {
+            let mut item: Item = item.clone();
+            let About::Incident(incident) = &mut item.about else { unreachable!() };
+            let id = SessionId::parse(&(n % 10).to_string()).unwrap();
+            if let crate::domain::incident::Thing::Drift { session, .. } = &mut incident.thing {
+                *session = id;
+            }
+            item
+        })
+        .collect();
+    message
+}
+
+#[test]
+fn each_kind_reads_as_its_snapshot() {
+    for kind in MessageKind::ALL {
+        let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
+        insta::assert_snapshot!(format!("text-{kind}"), format!("Subject: {subject}\n\n{text}"));
+    }
+}
+
+#[test]
+fn html_reads_as_its_snapshot() {
+    insta::assert_snapshot!("html-drift", render(&message(MessageKind::Drift)).unwrap().html);
+}
+
+#[test]
+fn a_drift_that_nobody_repaired_does_not_say_that_somebody_did() {
+    let changed = text(&with_end(End::BaselineChanged));
+    insta::assert_snapshot!("text-baseline-changed", changed);
+    assert!(!changed.contains("again"), "{changed}");
+    insta::assert_snapshot!("text-not-audited", text(&with_end(End::NoLongerAudited)));
+}
+
+#[test]
+fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
+    let text = text(&many(60, |_| ()));
+    insta::assert_snapshot!("text-many", text.lines().take(34).collect::<Vec<_>>().join("\n"));
+    assert!(text.contains("And 10 more:"), "{text}");
+}
+
+#[test]
+fn first_bad_alone_is_said_to_be_all_that_is_known() {
+    let mut message = message(MessageKind::Drift);
+    let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
+    incident.window.last_good = None;
+    let text = text(&message);
+    assert!(text.contains("since before the first look at it (Mon 23 Nov 2026 09:10 GMT)"), "{text}");
+    assert!(text.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{text}");
+}
+
+#[test]
+fn every_message_is_bounded_whatever_it_tells() {
+    let hostile = ["<&\"'>".repeat(400), "語".repeat(2000), "\u{1F980}".repeat(2000), "\u{202E}".repeat(2000)];
+    for evil in &hostile {
+        for count in [1, 49, 500, 5000] {
+            let message = many(count, |facts| {
+                facts.name = Some(evil.clone());
+                facts.label.clone_from(evil);
+                facts.found.clone_from(evil);
+                facts.expected.clone_from(evil);
+                facts.why.clone_from(evil);
+                facts.fix.clone_from(evil);
+            });
+            let Rendered { text, html, .. } = render(&message).unwrap();
+            assert!(text.len() + html.len() < 140_000, "{count}: {} + {}", text.len(), html.len());
+        }
+    }
+    let unread = with(MessageKind::Unverifiable, |facts| {
+        let one = facts.unread[0].clone();
+        facts.unread = (0..500).map(|n| Unread { reason: format!("{n} {}", hostile[0]), ..one.clone() }).collect();
+    });
+    let Rendered { text, html, .. } = render(&unread).unwrap();
+    assert!(text.contains("and 480 settings more"), "{text}");
+    assert!(text.len() + html.len() < 140_000);
+}
+
+#[test]
+fn outside_text_is_escaped_and_its_marks_are_shown() {
+    let evil = "<script>alert(1)</script>\r\n\r\nPlease pay\u{202E}\0 \" onload='x' & {{ 7*7 }}";
+    let message = with(MessageKind::Drift, |facts| {
+        facts.name = Some(evil.to_owned());
+        facts.label = evil.to_owned();
+        facts.found = evil.to_owned();
+        facts.fix = evil.to_owned();
+    });
+    let Rendered { text, html, .. } = render(&message).unwrap();
+    assert!(!html.contains("<script") && html.contains("&lt;script"), "{html}");
+    assert!(html.contains("{{ 7*7 }}"));
+    for part in [&text, &html] {
+        let hidden = part.chars().find(|c| *c != '\n' && crate::domain::reading::is_invisible(*c));
+        assert_eq!(hidden, None, "{part}");
+        assert!(!part.contains("\nPlease pay"), "{part}");
+    }
+}
+
+#[test]
+fn a_link_is_followed_only_to_a_page() {
+    let mut message = message(MessageKind::Drift);
+    message.items[0].link = Some("javascript:alert(1)".to_owned());
+    assert!(!render(&message).unwrap().html.contains("javascript"));
+}
+
+/// The words of a part without its markup and punctuation.
+fn words(part: &str) -> BTreeSet<String> {
+    part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn without_markup(html: &str) -> String {
+    let body = html.split_once("<body").unwrap().1;
+    let pieces = body.split('<').map(|piece| piece.split_once('>').map_or("", |(_, said)| said));
+    let said = pieces.collect::<Vec<_>>().join(" ");
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&amp;", "&")]
+        .iter()
+        .fold(said, |said, (escaped, plain)| said.replace(escaped, plain))
+}
+
+#[test]
+fn text_and_html_say_the_same() {
+    let mut messages = MessageKind::ALL.map(message).to_vec();
+    messages.extend([many(400, |facts| facts.found = "a<b>&'c' \"d\"".to_owned()), with_end(End::BaselineChanged)]);
+    for message in messages {
+        let Rendered { text, html, .. } = render(&message).unwrap();
+        assert_eq!(words(&text), words(&without_markup(&html)), "{}", message.kind);
+    }
+}
+
+#[test]
+fn no_word_of_ours_reaches_the_reader() {
+    for kind in MessageKind::ALL {
+        let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
+        let said = format!("{subject} {text}").to_lowercase();
+        for word in ["unverifiable", "unreachable", "incident", "verdict", "drifted", "baseline", "finding"] {
+            assert!(!said.contains(word), "{kind}: {word}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
+    let first = |kind| text(&message(kind)).lines().next().unwrap_or_default().to_owned();
+    assert!(first(MessageKind::Resolved).starts_with("As it should be again: "));
+    assert!(first(MessageKind::Update).starts_with("Changed again, and still not as it should be: "));
+    assert!(first(MessageKind::Reminder).starts_with("Still not as it should be: "));
+    assert!(first(MessageKind::Recovered).starts_with("Being checked again: "));
+    assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
+    assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
+}
+
+#[test]
+fn the_same_message_is_the_same_words() {
+    for kind in MessageKind::ALL {
+        assert_eq!(render(&message(kind)).unwrap(), render(&message(kind)).unwrap());
+    }
+}
+
+#[test]
+fn a_reminder_after_a_week_does_not_promise_what_is_lost() {
+    let mut message = message(MessageKind::Reminder);
+    message.at = at() + TimeDelta::days(8);
+    let text = text(&message);
+    assert!(text.contains("which has passed"), "{text}");
+    assert!(!text.contains("all orders can still be recovered"), "{text}");
+}

@@ -1,0 +1,124 @@
+//! Times for people: in the reader's zone, with its name; windows; and until when orders can still be recovered.
+
+use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
+use chrono_tz::Tz;
+
+use crate::domain::incident::Window;
+
+/// How far back Shopwise looks for orders.
+const LOOKS_BACK: TimeDelta = TimeDelta::hours(168);
+
+/// `Mon 23 Nov 2026 09:05 GMT`.
+pub(super) fn at(time: DateTime<Utc>, zone: Tz) -> String {
+    let local = time.with_timezone(&zone);
+    format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
+}
+
+/// The zone's usual letters, or its offset where it has none.
+fn zone_name(local: &DateTime<Tz>) -> String {
+    let letters = local.format("%Z").to_string();
+    if letters.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { letters }
+}
+
+/// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first looked at.
+pub(super) fn since(window: Window, zone: Tz) -> String {
+    match window.last_good {
+        Some(good) => between(good, window.first_bad, zone),
+        None => format!("since before the first look at it ({})", at(window.first_bad, zone)),
+    }
+}
+
+/// Both ends, without saying twice what they share. Ends within one minute carry seconds.
+pub(super) fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
+    let (from, to) = (start.with_timezone(&zone), end.with_timezone(&zone));
+    let names = (zone_name(&from), zone_name(&to));
+    let same_minute = (end - start) < TimeDelta::minutes(1) && from.minute() == to.minute();
+    let clock = if same_minute { "%H:%M:%S" } else { "%H:%M" };
+    let day = |time: &DateTime<Tz>| time.format(&format!("%a %-d %b %Y {clock}")).to_string();
+    if names.0 != names.1 {
+        format!("between {} {} and {} {}", day(&from), names.0, day(&to), names.1)
+    } else if from.date_naive() == to.date_naive() {
+        format!("between {} and {} {}", day(&from), to.format(clock), names.1)
+    } else {
+        format!("between {} and {} {}", day(&from), day(&to), names.1)
+    }
+}
+
+/// Until when orders that stopped can be recovered, as it stands at `now`.
+pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
+    const WHY: &str = "Shopwise looks back only 168 hours (7 days)";
+    let until = window.last_good.unwrap_or(window.first_bad) + LOOKS_BACK;
+    let shown = at(until, zone);
+    if until <= now {
+        let reach = at(now - LOOKS_BACK, zone);
+        return format!(
+            "{WHY}. All of them could be recovered until {shown}, which has passed: those placed before {reach} are out of its reach and may have to be entered by hand; every further hour loses more"
+        );
+    }
+    match window.last_good {
+        Some(_) => {
+            format!("put it right before {shown} and all orders can still be recovered: {WHY}")
+        }
+        None => format!(
+            "{WHY}, and it is not known since when this has been so: put it right at once, at the latest before {shown}; older orders may be out of reach already"
+        ),
+    }
+}
+
+/// What to look at once orders flow again.
+pub(super) fn catching_up(window: Window, zone: Tz) -> String {
+    let from = match window.last_good {
+        Some(good) => format!("since {}", at(good, zone)),
+        None => "since before the first look at it".to_owned(),
+    };
+    format!("check that those placed {from} have arrived: Shopwise looks back only 168 hours (7 days)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_window_says_what_its_ends_share_once() {
+        let zone = chrono_tz::Europe::London;
+        let cases = [
+            ("2026-11-23T09:05:00Z", "2026-11-23T09:10:00Z", "between Mon 23 Nov 2026 09:05 and 09:10 GMT"),
+            (
+                "2026-11-22T23:58:00Z",
+                "2026-11-23T00:03:00Z",
+                "between Sun 22 Nov 2026 23:58 and Mon 23 Nov 2026 00:03 GMT",
+            ),
+            ("2026-11-23T09:05:01Z", "2026-11-23T09:05:31Z", "between Mon 23 Nov 2026 09:05:01 and 09:05:31 GMT"),
+            (
+                "2026-10-25T00:58:00Z",
+                "2026-10-25T01:03:00Z",
+                "between Sun 25 Oct 2026 01:58 BST and Sun 25 Oct 2026 01:03 GMT",
+            ),
+        ];
+        for (start, end, expected) in cases {
+            assert_eq!(between(utc(start), utc(end), zone), expected);
+        }
+    }
+
+    #[test]
+    fn a_zone_without_letters_shows_its_offset() {
+        assert_eq!(at(utc("2026-11-23T09:05:00Z"), chrono_tz::Asia::Dubai), "Mon 23 Nov 2026 13:05 UTC+04:00");
+    }
+
+    #[test]
+    fn orders_can_be_recovered_for_a_week_after_the_last_good_look() {
+        let window = |last_good| Window { last_good, first_bad: utc("2026-11-23T09:10:00Z") };
+        let (zone, now) = (chrono_tz::Europe::London, utc("2026-11-23T09:10:00Z"));
+        let known = recoverable(window(Some(utc("2026-11-23T09:05:00Z"))), now, zone);
+        assert!(known.contains("before Mon 30 Nov 2026 09:05 GMT and all orders"), "{known}");
+        let unknown = recoverable(window(None), now, zone);
+        assert!(unknown.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{unknown}");
+        assert!(unknown.contains("not known since when"), "{unknown}");
+        let late = recoverable(window(None), utc("2026-12-01T09:10:00Z"), zone);
+        assert!(late.contains("which has passed") && late.contains("before Tue 24 Nov 2026 09:10 GMT"), "{late}");
+    }
+}

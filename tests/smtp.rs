@@ -1,0 +1,286 @@
+//! Mail over SMTP against a server that others wrote (npm `smtp-server`), with faults at every stage, and against a tiny one
+//! of our own for what no honest server does: silence, broken connections, words smuggled in before TLS.
+//!
+//! Needs node and npm; without them these tests fail and say so.
+
+#[path = "smtp/certificate.rs"]
+mod certificate;
+#[path = "smtp/script.rs"]
+mod script;
+#[path = "smtp/server.rs"]
+mod server;
+
+use std::time::Duration;
+
+use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::message::MessageKind;
+use driftwise::notify::email::{Delivery, Email, Options, SmtpOptions, Tls};
+use driftwise::notify::sample::sample;
+use driftwise::notify::{Channel as _, Letter, Obstacle, SendError};
+use driftwise::secret::Secret;
+use script::Step::{Close, Expect, Hang, Say, Take};
+use serde_json::json;
+use server::Server;
+
+const PASSWORD: &str = "correct horse";
+
+fn email(options: SmtpOptions) -> Email {
+    email_from("driftwise@integrator.example", options)
+}
+
+fn email_from(from: &str, options: SmtpOptions) -> Email {
+    let from = Mailbox::parse(from).unwrap();
+    Email::new(Options { from, delivery: Delivery::Smtp(options) }).unwrap()
+}
+
+/// To `port` of this machine by name, so that the name in the certificate is checked.
+fn to_port(port: u16, tls: Tls) -> SmtpOptions {
+    SmtpOptions { tls, ca_file: Some(certificate::ca_file()), ..SmtpOptions::new("localhost", port) }
+}
+
+fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
+    SmtpOptions { username: Some("driftwise".to_owned()), password: Some(password), ..options }
+}
+
+fn letter(email: &Email, to: &str) -> Letter {
+    let at = "2026-11-23T09:10:00Z".parse().unwrap();
+    let message = sample(MessageKind::Drift, Address::parse(to).unwrap(), at).unwrap();
+    let raw = email.compose(&message).unwrap();
+    Letter { message_id: message.message_id, to: message.to, raw }
+}
+
+async fn send(options: SmtpOptions, to: &str) -> Result<(), SendError> {
+    let email = email(options);
+    email.send(&letter(&email, to)).await
+}
+
+async fn refused(options: SmtpOptions, to: &str) -> (Obstacle, bool) {
+    let error = send(options, to).await.unwrap_err();
+    assert!(!error.reason.contains(PASSWORD) && !error.reason.is_empty(), "{error}");
+    (error.obstacle, error.permanent)
+}
+
+#[tokio::test]
+async fn a_mail_arrives_byte_for_byte_over_each_kind_of_connection() {
+    for (mode, tls) in [("starttls", Tls::StartTls), ("implicit", Tls::Implicit), ("none", Tls::None)] {
+        for method in ["PLAIN", "LOGIN"] {
+            let server =
+                Server::start(json!({ "mode": mode, "auth": [method], "user": "driftwise", "pass": PASSWORD }));
+            let email = email(signed_in(to_port(server.port, tls), Secret::given(PASSWORD)));
+            let letter = letter(&email, "it@acme.example");
+            email.probe().await.unwrap();
+            email.send(&letter).await.unwrap();
+            let taken = server.taken();
+            assert_eq!(taken.from, "driftwise@integrator.example");
+            assert_eq!(taken.to, ["it@acme.example"]);
+            assert_eq!(taken.user.as_deref(), Some("driftwise"));
+            assert_eq!(taken.secure, tls != Tls::None, "{mode}");
+            assert!(taken.raw == letter.raw, "{mode} {method}: {}", String::from_utf8_lossy(&taken.raw));
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_5xx_to_the_recipient_or_the_message_is_permanent() {
+    let server = Server::start(json!({ "mode": "starttls" }));
+    for (to, expected) in [
+        ("450-rcpt@acme.example", (Obstacle::Deferred, false)),
+        ("421-rcpt@acme.example", (Obstacle::Deferred, false)),
+        ("550-rcpt@acme.example", (Obstacle::Rejected, true)),
+        ("452-data@acme.example", (Obstacle::Deferred, false)),
+        ("552-data@acme.example", (Obstacle::Rejected, true)),
+    ] {
+        assert_eq!(refused(to_port(server.port, Tls::StartTls), to).await, expected, "{to}");
+    }
+    for (from, obstacle) in [
+        ("451-mail@x.example", Obstacle::Deferred),
+        ("550-mail@x.example", Obstacle::Deferred),
+        ("530-mail@x.example", Obstacle::Auth),
+    ] {
+        let email = email_from(from, to_port(server.port, Tls::StartTls));
+        let error = email.send(&letter(&email, "it@acme.example")).await.unwrap_err();
+        assert_eq!((error.obstacle, error.permanent), (obstacle, false), "{from}: {error}");
+    }
+    // The server is none the worse for it.
+    send(to_port(server.port, Tls::StartTls), "it@acme.example").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_reason_names_server_stage_and_reply() {
+    let server = Server::start(json!({ "mode": "starttls" }));
+    let error = send(to_port(server.port, Tls::StartTls), "550-rcpt@acme.example").await.unwrap_err();
+    let expected = format!(
+        "the mail server localhost:{} refused at the recipient (RCPT TO): 550 \"no rcpt for you\"",
+        server.port
+    );
+    assert_eq!(error.reason, expected);
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_is_transient_and_does_not_repeat_the_password() {
+    let server = Server::start(json!({ "mode": "starttls", "user": "driftwise", "pass": "another" }));
+    let options = || signed_in(to_port(server.port, Tls::StartTls), Secret::given(PASSWORD));
+    assert_eq!(refused(options(), "it@acme.example").await, (Obstacle::Auth, false));
+    let probed = email(options()).probe().await.unwrap_err();
+    assert_eq!((probed.obstacle, probed.permanent), (Obstacle::Auth, false));
+    // Without any sign-in the server asks for one.
+    assert_eq!(refused(to_port(server.port, Tls::StartTls), "it@acme.example").await, (Obstacle::Auth, false));
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_picked_up() {
+    let server = Server::start(json!({ "mode": "starttls", "user": "driftwise", "pass": PASSWORD }));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    let email = email(signed_in(to_port(server.port, Tls::StartTls), Secret::File(path.clone())));
+    let letter = letter(&email, "it@acme.example");
+    let missing = email.send(&letter).await.unwrap_err();
+    assert_eq!((missing.obstacle, missing.permanent), (Obstacle::Auth, false));
+    std::fs::write(&path, "old\n").unwrap();
+    assert_eq!(email.send(&letter).await.unwrap_err().obstacle, Obstacle::Auth);
+    std::fs::write(&path, format!("{PASSWORD}\n")).unwrap();
+    email.send(&letter).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_a_known_way_to_sign_in_is_an_auth_obstacle() {
+    let server = Server::start(json!({ "mode": "starttls", "auth": ["CRAM-MD5"] }));
+    let options = signed_in(to_port(server.port, Tls::StartTls), Secret::given(PASSWORD));
+    assert_eq!(refused(options, "it@acme.example").await, (Obstacle::Auth, false));
+}
+
+#[tokio::test]
+async fn starttls_is_never_downgraded() {
+    let server = Server::start(json!({ "mode": "none", "user": "driftwise", "pass": PASSWORD }));
+    let options = signed_in(to_port(server.port, Tls::StartTls), Secret::given(PASSWORD));
+    assert_eq!(refused(options, "it@acme.example").await, (Obstacle::Tls, false));
+    let options = to_port(server.port, Tls::Implicit);
+    assert_eq!(refused(options, "it@acme.example").await, (Obstacle::Tls, false));
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_or_for_another_name_is_refused() {
+    for (mode, tls) in [("starttls", Tls::StartTls), ("implicit", Tls::Implicit)] {
+        let server = Server::start(json!({ "mode": mode }));
+        let strangers = SmtpOptions { ca_file: None, ..to_port(server.port, tls) };
+        assert_eq!(refused(strangers, "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
+        let other_name = SmtpOptions { host: "127.0.0.1".to_owned(), ..to_port(server.port, tls) };
+        assert_eq!(refused(other_name, "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_turns_callers_away_is_tried_again() {
+    for (greeting, tls, mode) in
+        [(421, Tls::StartTls, "starttls"), (554, Tls::StartTls, "starttls"), (554, Tls::Implicit, "implicit")]
+    {
+        let server = Server::start(json!({ "mode": mode, "greeting": greeting }));
+        let expected = (Obstacle::Deferred, false);
+        assert_eq!(refused(to_port(server.port, tls), "it@acme.example").await, expected, "{greeting}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_no_connection() {
+    let port = script::closed_port().await;
+    for tls in [Tls::StartTls, Tls::Implicit, Tls::None] {
+        assert_eq!(refused(to_port(port, tls), "it@acme.example").await, (Obstacle::Connect, false));
+    }
+    let nowhere = SmtpOptions::new("no-such-host.invalid", 25);
+    assert_eq!(refused(nowhere, "it@acme.example").await, (Obstacle::Connect, false));
+}
+
+/// What happens with a server that follows `steps`.
+async fn against(steps: Vec<script::Step>, timeout: Duration) -> Result<(), SendError> {
+    let server = script::Script::start(steps).await;
+    let result = send(SmtpOptions { timeout, ..to_port(server.port, Tls::None) }, "it@acme.example").await;
+    server.finish().await;
+    result
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn until_data() -> Vec<script::Step> {
+    vec![
+        Say("220 hello\r\n"),
+        Expect("EHLO "),
+        Say("250-tiny\r\n250 8BITMIME\r\n"),
+        Expect("MAIL FROM:<driftwise@integrator.example>"),
+        Say("250 ok\r\n"),
+        Expect("RCPT TO:<it@acme.example>"),
+        Say("250 ok\r\n"),
+        Expect("DATA"),
+    ]
+}
+
+fn then(steps: &[script::Step]) -> Vec<script::Step> {
+    [until_data().as_slice(), steps].concat()
+}
+
+#[tokio::test]
+async fn a_conversation_that_breaks_is_tried_again_wherever_it_breaks() {
+    let all = then(&[Say("354 go on\r\n"), Take]);
+    for breaks_at in 0..=all.len() {
+        let steps = [&all[..breaks_at], &[Close]].concat();
+        let error = against(steps, LONG).await.unwrap_err();
+        assert_eq!((error.obstacle, error.permanent), (Obstacle::Connect, false), "{breaks_at}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_times_out_wherever_it_does() {
+    let all = then(&[Say("354 go on\r\n"), Take]);
+    for silent_at in 0..=all.len() {
+        let steps = [&all[..silent_at], &[Hang]].concat();
+        let error = against(steps, SHORT).await.unwrap_err();
+        assert_eq!((error.obstacle, error.permanent), (Obstacle::Timeout, false), "{silent_at}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_sent_whatever_comes_after() {
+    let accepted = |last| then(&[Say("354 go on\r\n"), Take, Say("250 taken\r\n"), last]);
+    against(accepted(Close), LONG).await.unwrap();
+    against(accepted(Hang), LONG).await.unwrap();
+    against(accepted(Say("500 never heard of QUIT\r\n")), LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_of_data_itself_count_as_of_the_message() {
+    let permanent = against(then(&[Say("554 no\r\n")]), LONG).await.unwrap_err();
+    assert_eq!((permanent.obstacle, permanent.permanent), (Obstacle::Rejected, true));
+    let transient = against(then(&[Say("421 later\r\n")]), LONG).await.unwrap_err();
+    assert_eq!((transient.obstacle, transient.permanent), (Obstacle::Deferred, false));
+}
+
+#[tokio::test]
+async fn nonsense_and_a_refused_ehlo_are_tried_again() {
+    let nonsense = against(vec![Say("HTTP/1.1 400 Bad Request\r\n\r\n")], LONG).await.unwrap_err();
+    assert_eq!((nonsense.obstacle, nonsense.permanent), (Obstacle::Connect, false), "{nonsense}");
+    let refused = against(vec![Say("220 hello\r\n"), Expect("EHLO "), Say("502 no\r\n"), Expect("QUIT"), Close], LONG)
+        .await
+        .unwrap_err();
+    assert_eq!((refused.obstacle, refused.permanent), (Obstacle::Deferred, false), "{refused}");
+    let hostile = format!("{}\u{1b}[31m", "x".repeat(400));
+    let line: &'static str = Box::leak(format!("554 {hostile}\r\n").into_boxed_str());
+    let told = against(then(&[Say(line)]), LONG).await.unwrap_err().reason;
+    assert!(told.chars().count() < 330 && !told.contains('\u{1b}'), "{told}");
+}
+
+#[tokio::test]
+async fn words_smuggled_in_before_tls_are_not_taken_for_the_servers() {
+    // Everything that a careless client would need to believe that its message was accepted.
+    let smuggled = "220 go ahead\r\n250 smuggled\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 taken\r\n";
+    let steps = vec![
+        Say("220 hello\r\n"),
+        Expect("EHLO "),
+        Say("250-tiny\r\n250 STARTTLS\r\n"),
+        Expect("STARTTLS"),
+        Say(smuggled),
+    ];
+    let server = script::Script::start(steps).await;
+    let error = send(to_port(server.port, Tls::StartTls), "it@acme.example").await.unwrap_err();
+    assert_eq!((error.obstacle, error.permanent), (Obstacle::Tls, false), "{error}");
+    server.finish().await;
+}

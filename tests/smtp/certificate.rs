@@ -1,0 +1,36 @@
+//! One authority of our own for a test run, and a certificate for `localhost` signed by it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+pub struct Authority {
+    folder: TempDir,
+    /// Of `localhost`, in PEM.
+    pub cert: String,
+    pub key: String,
+}
+
+pub fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "driftwise tests");
+        let ca_key = KeyPair::generate().unwrap();
+        let ca = params.self_signed(&ca_key).unwrap();
+        let issuer = Issuer::new(params, ca_key);
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+        Authority { folder, cert: leaf.pem(), key: key.serialize_pem() }
+    })
+}
+
+/// What a client has to trust.
+pub fn ca_file() -> PathBuf {
+    authority().folder.path().join("ca.pem")
+}

@@ -1,0 +1,57 @@
+// A real mail server (npm `smtp-server`) with faults at every stage, driven by tests/smtp.rs.
+//
+// Options come as JSON in the first argument: mode (starttls, implicit, none), key, cert, user, pass, auth (methods), greeting.
+// Faults are chosen by the address: CODE-STAGE@..., such as 450-rcpt@acme.example or 552-data@acme.example; the sender's for
+// `mail`. Every line on standard output is JSON: first {"port"}, then one for each message taken. It ends when its standard
+// input does, so that no server outlives the tests.
+import { createRequire } from 'node:module';
+
+const options = JSON.parse(process.argv[2]);
+// The package is installed beside the build, not beside this file.
+const { SMTPServer } = createRequire(options.modules)('smtp-server');
+
+const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
+
+function fault(address, stage) {
+  const chosen = /^(\d{3})-([a-z]+)@/.exec(address);
+  if (!chosen || chosen[2] !== stage) return null;
+  return Object.assign(new Error(`no ${stage} for you`), { responseCode: Number(chosen[1]) });
+}
+
+const server = new SMTPServer({
+  secure: options.mode === 'implicit',
+  hideSTARTTLS: options.mode === 'none',
+  key: options.key,
+  cert: options.cert,
+  disableReverseLookup: true,
+  authMethods: options.auth ?? ['PLAIN', 'LOGIN'],
+  authOptional: !options.user,
+  allowInsecureAuth: options.mode === 'none',
+  disabledCommands: options.auth?.length === 0 ? ['AUTH'] : [],
+  onConnect(session, done) {
+    done(options.greeting ? Object.assign(new Error('not now'), { responseCode: options.greeting }) : null);
+  },
+  onAuth(auth, session, done) {
+    if (auth.username === options.user && auth.password === options.pass) return done(null, { user: auth.username });
+    done(Object.assign(new Error(`5.7.8 no entry with ${auth.password}`), { responseCode: 535 }));
+  },
+  onMailFrom: (address, session, done) => done(fault(address.address, 'mail')),
+  onRcptTo: (address, session, done) => done(fault(address.address, 'rcpt')),
+  onData(stream, session, done) {
+    const pieces = [];
+    stream.on('data', (piece) => pieces.push(piece));
+    stream.on('end', () => {
+      const to = session.envelope.rcptTo.map((recipient) => recipient.address);
+      const refused = fault(to[0], 'data');
+      if (refused) return done(refused);
+      const raw = Buffer.concat(pieces).toString('base64');
+      const { user = null, secure } = session;
+      say({ from: session.envelope.mailFrom.address, to, user, secure, raw });
+      done(null, 'taken');
+    });
+  },
+});
+
+server.on('error', (error) => process.stderr.write(`server: ${error.message}\n`));
+server.listen(0, '127.0.0.1', () => say({ port: server.server.address().port }));
+process.stdin.on('end', () => process.exit(0)).resume();

@@ -101,13 +101,14 @@ impl Config {
     }
 
     /// The mail account, for whatever sends.
-    pub fn require_email(&self) -> Result<&EmailConfig, Problem> {
+    pub fn require_email(&self) -> Result<&EmailConfig, Problems> {
         self.email.as_ref().ok_or_else(|| {
             let file = self.files.first().map(|file| format!(" in {}", file.display())).unwrap_or_default();
             Problem::general(
                 format!("there is no \"email\"{file}, so nobody could be told of anything"),
                 "add email: { from: ..., smtp: { host: ... } }, or email: { from: ..., spool: PATH } for a trial",
             )
+            .into()
         })
     }
 }

@@ -1,3 +1,9 @@
-//! What drives an audit and a delivery: each a cycle that can be called from a test.
+//! What drives an audit and a delivery: each a cycle that a loop calls, and a test too.
+//!
+//! Properties: state, events and messages of one audit are committed together or not at all; a message is recorded as sent
+//! after it was accepted, never before; audits of a source never overlap. The loops in `lifecycle`-run tasks only wait.
 
+pub mod audit;
 pub mod board;
+pub mod deliver;
+pub mod inbox;

@@ -13,7 +13,12 @@ pub mod source;
 pub mod store;
 
 pub mod engine;
-
+pub mod lifecycle;
 pub mod metrics;
-pub mod web;
+pub mod scheduler;
+
+pub mod app;
+pub mod cli;
 pub mod simulator;
+pub mod telemetry;
+pub mod web;

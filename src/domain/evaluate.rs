@@ -13,6 +13,9 @@ use super::reading::{Cell, Kind, Reading, Value, read};
 use super::session::Session;
 use super::setting::{SettingKey, SettingPattern};
 
+#[cfg(test)]
+mod tests;
+
 /// A value that `unchanged` holds a setting to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {

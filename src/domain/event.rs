@@ -1,5 +1,7 @@
 //! Something that happened, kept until retention.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -79,6 +81,42 @@ impl Happening {
         match self {
             Self::Ended { thing, severity, .. } => Some((thing.kind(), *severity)),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened { thing, expected, found, .. } if thing.rule().is_some() => {
+                write!(f, "{} opened: found {found}, expected {expected}", About(thing))
+            }
+            Self::Opened { thing, reason, .. } if reason.is_empty() => write!(f, "{} opened", About(thing)),
+            Self::Opened { thing, reason, .. } => write!(f, "{} opened: {reason}", About(thing)),
+            Self::Updated { thing, before, found, .. } => {
+                write!(f, "{} updated: found {found}, before {before}", About(thing))
+            }
+            Self::Ended { thing, end, .. } => write!(f, "{} ended: {}", About(thing), end.label()),
+            Self::SettingChanged { setting, before, after } => {
+                let said = |value: &Option<String>| value.clone().unwrap_or_else(|| String::from("(not returned)"));
+                write!(f, "{setting} changed from {} to {}", said(before), said(after))
+            }
+            Self::Pinned { setting, value } => write!(f, "{setting} is new and pinned as {value}"),
+            Self::SessionFound { id, .. } => write!(f, "session {id} has appeared and is not audited"),
+            Self::SessionRetired { id } => write!(f, "session {id} is not audited any more"),
+        }
+    }
+}
+
+/// A thing in the words of a log.
+struct About<'a>(&'a Thing);
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.kind().label())?;
+        match self.0.rule() {
+            Some((rule, setting)) => write!(f, " of {setting} from {rule}"),
+            None => Ok(()),
         }
     }
 }

@@ -115,6 +115,19 @@ pub enum End {
     Unconfirmed,
 }
 
+impl End {
+    /// In words, for logs and the history.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::BaselineChanged => "what is expected changed",
+            Self::NoLongerAudited => "not audited any more",
+            Self::VisibleAgain => "visible again",
+            Self::Unconfirmed => "not confirmed",
+        }
+    }
+}
+
 /// When it went wrong: after `last_good`, and not later than `first_bad`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {

@@ -113,7 +113,7 @@ impl World {
         Self { plan, state: SourceState::default(), now: start(), rows: rows.into() }
     }
 
-    pub(crate) fn set(&mut self, session: &str, setting: &str, cell: Cell) {
+    pub(crate) fn set(&mut self, session: &str, setting: &str, cell: &Cell) {
         for (_, cells) in self.rows.iter_mut().filter(|(id, _)| id == session) {
             match cells.iter_mut().find(|(name, _)| name == setting) {
                 Some((_, value)) => *value = cell.clone(),
@@ -129,7 +129,7 @@ impl World {
     }
 
     pub(crate) fn tick(&mut self, session: &str, setting: &str, ticked: bool) {
-        self.set(session, setting, Cell::Flag(ticked));
+        self.set(session, setting, &Cell::Flag(ticked));
     }
 
     pub(crate) fn answer(&self) -> Answer {

@@ -100,12 +100,12 @@ impl Tables<'_> {
         let mut ends: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut rows = Vec::with_capacity(seen.len());
         for (id, observation) in seen {
-            let known = shapes.get(&Arc::as_ptr(&observation.shape)).copied();
+            let known = shapes.get(&address(&observation.shape)).copied();
             let shape = match known {
                 Some(shape) => shape,
                 None => self.shape(&observation.shape).await?,
             };
-            shapes.insert(Arc::as_ptr(&observation.shape), shape);
+            shapes.insert(address(&observation.shape), shape);
             ends.entry(stamp(observation.at)).or_default().push(id);
             rows.push((id, stamp(observation.at), shape, doc(&observation.cells)?));
         }
@@ -178,4 +178,9 @@ impl Tables<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells shared shapes apart; a number, because a pointer could not be held across a wait.
+fn address(shape: &Arc<Shape>) -> usize {
+    Arc::as_ptr(shape).addr()
 }

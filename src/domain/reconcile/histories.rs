@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn take(world: &mut World, step: &Step) -> Option<SourceLook> {
     match step {
         Step::Set { session, setting, cell } => {
-            world.set(&session.to_string(), SETTINGS[*setting], cells()[*cell].clone());
+            world.set(&session.to_string(), SETTINGS[*setting], &cells()[*cell]);
         }
         Step::Drop { session, setting } => world.unset(&session.to_string(), SETTINGS[*setting]),
         Step::Hide { session } => world.rows.retain(|(id, _)| *id != session.to_string()),

@@ -174,7 +174,7 @@ fn a_setting_that_cannot_be_read_neither_opens_nor_resolves_and_waits_for_patien
     let mut world = World::new();
     world.tick("1", "export", true);
     world.look();
-    world.set("1", "export", Cell::text("perhaps"));
+    world.set("1", "export", &Cell::text("perhaps"));
     for _ in 0..60 {
         assert!(world.look().is_empty());
     }
@@ -190,7 +190,7 @@ fn a_drift_found_after_settings_could_not_be_read_began_after_the_last_good_look
     let mut world = World::new();
     world.look();
     let last_good = world.now;
-    world.set("1", "export", Cell::Null);
+    world.set("1", "export", &Cell::Null);
     world.look();
     world.look();
     world.tick("1", "export", true);
@@ -231,7 +231,7 @@ fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
     world.tick("1", "customer_validation_1", false);
     let opened = world.look();
     assert_eq!(told(&opened), [(MessageKind::Drift, OWNER)]);
-    world.set("1", "customer_validation_1", Cell::text("no"));
+    world.set("1", "customer_validation_1", &Cell::text("no"));
     assert!(world.look().is_empty(), "another spelling of the same value is no update");
     world.tick("1", "customer_validation_2", false);
     let updated = world.look();
@@ -245,14 +245,14 @@ fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
 fn the_first_look_pins_and_a_later_column_is_pinned_and_noted() {
     let mut world = World::new();
     world.look();
-    world.set("1", "NewOption", Cell::text("a"));
+    world.set("1", "NewOption", &Cell::text("a"));
     assert!(world.look().is_empty());
-    world.set("1", "NewOption", Cell::text("b"));
+    world.set("1", "NewOption", &Cell::text("b"));
     let messages = world.look();
     assert_eq!(told(&messages), [(MessageKind::Drift, OWNER)]);
     let facts = messages[0].items[0].facts().unwrap();
     assert_eq!((facts.label.as_str(), facts.expected.as_str(), facts.found.as_str()), ("NewOption", "a", "b"));
-    world.set("1", "newoption", Cell::text("b"));
+    world.set("1", "newoption", &Cell::text("b"));
     world.unset("1", "NewOption");
     assert!(world.look().is_empty(), "the case of a column name does not matter");
     world.unset("1", "newoption");
@@ -355,7 +355,7 @@ fn an_alert_about_the_notification_address_goes_to_the_expected_one_never_to_the
     changed.owners = vec![address("boss@acme.example")];
     world.plan.sessions.insert(id("1"), changed);
     world.look();
-    world.set("1", "notification_email", Cell::text("thief@evil.example"));
+    world.set("1", "notification_email", &Cell::text("thief@evil.example"));
     let messages = world.look();
     let to = told(&messages).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
     assert_eq!(to, ["boss@acme.example", OPS, OWNER]);
@@ -409,7 +409,7 @@ fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
 fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
     let mut world = World::new();
     world.look();
-    world.set("1", "name", Cell::text("renamed"));
+    world.set("1", "name", &Cell::text("renamed"));
     let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
     let delta = world.decide(&SourceLook::Answer(sighting), &Due::All).delta;
     let changed = delta.events.iter().any(|event| {

@@ -1,0 +1,170 @@
+//! The composition root: the one place that names concrete adapters. `build` puts the program together, `run` keeps it going
+//! until it is asked to stop; tests start the same one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::decide::Sender;
+use crate::domain::name::Name;
+use crate::domain::state::SourceState;
+use crate::engine::audit::Auditor;
+use crate::engine::board::Board;
+use crate::engine::deliver::{Courier, Pace};
+use crate::engine::inbox::Inbox;
+use crate::lifecycle::Supervisor;
+use crate::metrics::Metrics;
+use crate::notify::Channel;
+use crate::store::Store;
+use crate::web::{self, Web};
+
+pub mod adapters;
+pub mod look;
+pub mod mail;
+pub mod online;
+mod past;
+mod tasks;
+
+/// The program, put together and not yet running.
+pub struct App {
+    auditor: Arc<Auditor>,
+    courier: Arc<Courier>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    retain: std::time::Duration,
+    listener: TcpListener,
+    probes: Option<TcpListener>,
+    shutdown: CancellationToken,
+}
+
+impl App {
+    /// Opens the store, binds the listeners and wires everything. Nothing is looked at yet. `shutdown` ends it.
+    pub async fn build(config: Config, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let email = config.require_email()?;
+        let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
+        let sources = adapters::sources(&config)?;
+        let listener = bind(config.server.listen).await?;
+        let probes = match config.server.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let store = Arc::new(Store::open(&config.store.path).await?);
+        let states = store.load().await?;
+        let names = config.plans.keys().cloned().collect::<Vec<_>>();
+        let metrics = Arc::new(Metrics::new(&names, channel.label())?);
+        metrics.config_loaded(clock.now());
+        let sender = adapters::sender(&config);
+        let pace = Pace::new(adapters::pace(email));
+        let retain = config.store.retain;
+        let board = Arc::new(Board::new(Arc::new(config.plans), states));
+        let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
+        Ok(parts.assemble(retain, listener, probes))
+    }
+
+    /// Where the pages are served: of use where the configuration asked for any free port.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Runs until the shutdown token is cancelled, then drains.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let (sessions, sources) = self.size();
+        let address = self.address()?;
+        tracing::info!(sessions, sources, page = %format!("http://{address}/"), "driftwise is running");
+        let mut supervisor = Supervisor::new(self.shutdown.clone());
+        self.auditor.retire().await.context("ending what is not audited any more")?;
+        let inboxes: BTreeMap<Name, Arc<Inbox>> =
+            self.board.plans().keys().map(|name| (name.clone(), Arc::default())).collect();
+        let web = Web::new(
+            Arc::clone(&self.board),
+            Arc::clone(&self.metrics),
+            Arc::new(past::StoredHistory(Arc::clone(&self.store))),
+        )?;
+        let stop = &self.shutdown;
+        supervisor.start("pages", tasks::serve(self.listener, web::router(Arc::clone(&web)), stop.clone()));
+        if let Some(probes) = self.probes {
+            supervisor.start("metrics", tasks::serve(probes, web::probes(web), stop.clone()));
+        }
+        for (name, inbox) in &inboxes {
+            let worker =
+                tasks::Worker { source: name.clone(), inbox: Arc::clone(inbox), auditor: Arc::clone(&self.auditor) };
+            supervisor.start("audits", worker.run(Arc::clone(&self.clock), stop.clone()));
+        }
+        supervisor.start("delivery", tasks::deliver(self.courier, Arc::clone(&self.clock), stop.clone()));
+        let timing =
+            tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
+        supervisor.start("schedules", timing.run(stop.clone()));
+        supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
+        supervisor.run().await?;
+        tracing::info!("driftwise has stopped");
+        Ok(())
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let plans = self.board.plans();
+        (plans.values().map(|plan| plan.sessions.len()).sum(), plans.len())
+    }
+}
+
+/// What an [`App`] is made of, beside its listeners.
+struct Parts {
+    board: Arc<Board>,
+    sources: adapters::Sources,
+    store: Arc<Store>,
+    channel: Arc<dyn Channel>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    sender: Sender,
+    pace: Pace,
+    shutdown: CancellationToken,
+}
+
+impl Parts {
+    fn assemble(self, retain: std::time::Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
+        let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
+        let recorded = Arc::new(Notify::new());
+        let auditor = Arc::new(Auditor {
+            board: Arc::clone(&board),
+            sources,
+            store: Arc::clone(&store),
+            channel: Arc::clone(&channel),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            sender,
+            recorded: Arc::clone(&recorded),
+            stop: shutdown.clone(),
+        });
+        let courier = Arc::new(Courier {
+            store: Arc::clone(&store),
+            channel,
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            pace,
+            recorded,
+            stop: shutdown.clone(),
+        });
+        App { auditor, courier, board, metrics, store, clock, retain, listener, probes, shutdown }
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The states of all sources as the store at `path` knows them; nothing where there is no store yet.
+pub async fn stored_states(config: &Config) -> anyhow::Result<BTreeMap<Name, SourceState>> {
+    match Store::read(&config.store.path).await {
+        Ok(store) => Ok(store.load().await?),
+        Err(e) if e.is_absent() => Ok(BTreeMap::new()),
+        Err(e) => Err(e.into()),
+    }
+}

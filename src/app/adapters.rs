@@ -1,0 +1,91 @@
+//! From the configuration to adapters: the one translation between what is written and what is built.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
+use crate::domain::decide::Sender;
+use crate::domain::name::Name;
+use crate::notify::email::{self, Email};
+use crate::source::Source;
+use crate::source::file::{self, FileSource};
+use crate::source::orderwise::{self, OrderWise};
+
+/// A whole send may take this long.
+const SEND_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Adapters by source.
+pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
+
+/// The adapter of every source.
+pub fn sources(config: &Config) -> anyhow::Result<Sources> {
+    let build = |source: &config::SourceConfig| {
+        let adapter =
+            source_adapter(&source.adapter).with_context(|| format!("the source {} cannot be set up", source.name))?;
+        Ok((source.name.clone(), adapter))
+    };
+    config.sources.iter().map(build).collect()
+}
+
+fn source_adapter(adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
+    Ok(match adapter {
+        Adapter::OrderWise(options) => Arc::new(OrderWise::new(orderwise::Options {
+            base_url: options.base_url.clone(),
+            credential: match &options.credential {
+                config::Credential::Password { username, password } => {
+                    orderwise::Credential::Password { username: username.clone(), password: password.clone() }
+                }
+                config::Credential::Hash(hash) => orderwise::Credential::Hash(hash.clone()),
+            },
+            export_definition: options.export_definition,
+            parameters: options.parameters.clone(),
+            timeout: options.timeout,
+            max_body: options.max_body,
+            ca_file: options.ca_file.clone(),
+        })?),
+        Adapter::File(options) => Arc::new(FileSource::new(file::Options {
+            path: options.path.clone(),
+            max_age: options.max_age,
+            max_body: options.max_body,
+        })?),
+    })
+}
+
+/// The mail channel.
+pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
+    let delivery = match &config.delivery {
+        Delivery::Spool(folder) => email::Delivery::Spool(folder.clone()),
+        Delivery::Smtp(smtp) => email::Delivery::Smtp(email::SmtpOptions {
+            host: smtp.host.clone(),
+            port: smtp.port,
+            tls: match smtp.tls {
+                config::Tls::StartTls => email::Tls::StartTls,
+                config::Tls::Implicit => email::Tls::Implicit,
+                config::Tls::None => email::Tls::None,
+            },
+            username: smtp.username.clone(),
+            password: smtp.password.clone(),
+            ca_file: smtp.ca_file.clone(),
+            timeout: SEND_TIMEOUT,
+        }),
+    };
+    Email::new(email::Options { from: config.from.clone(), delivery }).context("mail cannot be set up")
+}
+
+/// How many messages may leave in a minute; 0 for any number.
+pub fn pace(config: &EmailConfig) -> u32 {
+    match &config.delivery {
+        Delivery::Spool(_) => 0,
+        Delivery::Smtp(smtp) => smtp.max_per_minute,
+    }
+}
+
+/// How messages are marked.
+pub fn sender(config: &Config) -> Sender {
+    let from = config.email.as_ref().map(|email| email.from.address.as_str());
+    let domain = from.and_then(|from| from.rsplit_once('@')).map_or("localhost", |(_, domain)| domain);
+    Sender { domain: domain.to_owned(), public_url: config.server.public_url.clone() }
+}

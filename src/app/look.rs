@@ -1,0 +1,196 @@
+//! One look for a person: every finding of the sessions that were asked for, from the same answer that an audit would use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::adapters;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::evaluate::{Circumstances, Finding, Neighbours, count_values, evaluate, unreadable};
+use crate::domain::name::Name;
+use crate::domain::observation::{Answer, Look, Observation, Sighting};
+use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::session::{Session, SessionId, SessionKey};
+use crate::domain::state::SourceState;
+use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::board::Board;
+use crate::engine::deliver::{Courier, Pace, Round};
+use crate::metrics::Metrics;
+use crate::notify::Channel;
+use crate::source::{FetchError, Source};
+use crate::store::Store;
+
+/// What one look says of one session.
+pub struct Seen {
+    pub session: Session,
+    pub what: What,
+}
+
+/// See [`Seen`].
+pub enum What {
+    Unreachable(String),
+    Missing,
+    Judged { observation: Option<Arc<Observation>>, findings: Vec<Finding>, ambiguous: Option<String> },
+}
+
+/// The answer of each source that was asked.
+pub type Answers = BTreeMap<Name, Result<Answer, FetchError>>;
+
+/// Which sessions are asked for: all, or those named.
+pub type Wanted = Option<BTreeSet<SessionKey>>;
+
+fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
+    wanted.as_ref().is_none_or(|wanted| wanted.contains(key))
+}
+
+/// Asks every source that has a wanted session, all at the same time.
+pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Answers> {
+    let adapters = adapters::sources(config)?;
+    let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
+    let looks =
+        asked.filter_map(|plan| adapters.get(&plan.name).map(|adapter| (plan.name.clone(), Arc::clone(adapter))));
+    let looks = looks.map(|(name, adapter)| async move { (name, adapter.fetch(now).await) });
+    Ok(join_all(looks).await.into_iter().collect())
+}
+
+/// Judges the wanted sessions of all answers, with the pins of `states`.
+pub fn judge(
+    config: &Config,
+    wanted: &Wanted,
+    answers: &Answers,
+    states: &BTreeMap<Name, SourceState>,
+    now: DateTime<Utc>,
+) -> Vec<Seen> {
+    let nothing = SourceState::default();
+    let mut seen = Vec::new();
+    for (name, answer) in answers {
+        let Some(plan) = config.plans.get(name) else { continue };
+        let state = states.get(name).unwrap_or(&nothing);
+        let sighting = answer.as_ref().map_err(|e| e.reason.clone());
+        let sighting =
+            sighting.and_then(|answer| Sighting::read(answer, &plan.mapping, now).map_err(|e| e.to_string()));
+        let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));
+        match sighting {
+            Err(reason) => {
+                seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }))
+            }
+            Ok(sighting) => {
+                let neighbours = neighbours(plan, state, &sighting);
+                seen.extend(sessions.map(|session| {
+                    let what = judge_one(plan, session, state, sighting.look(&session.key.id), &neighbours, now);
+                    Seen { session: session.clone(), what }
+                }));
+            }
+        }
+    }
+    seen
+}
+
+fn judge_one(
+    plan: &SourcePlan,
+    session: &Session,
+    state: &SourceState,
+    look: Look,
+    neighbours: &Neighbours,
+    now: DateTime<Utc>,
+) -> What {
+    match look {
+        Look::Missing => What::Missing,
+        Look::Ambiguous(reason) => {
+            let findings = unreadable(session, &reason);
+            What::Judged { observation: None, findings, ambiguous: Some(reason) }
+        }
+        Look::Seen(observation) => {
+            let pins = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pins)).unwrap_or_default();
+            let around = Circumstances { mapping: &plan.mapping, neighbours, pins: &pins, now };
+            let findings = evaluate(session, &observation, around);
+            What::Judged { observation: Some(observation), findings, ambiguous: None }
+        }
+    }
+}
+
+fn neighbours(plan: &SourcePlan, state: &SourceState, sighting: &Sighting) -> Neighbours {
+    let seen = plan.sessions.values().filter_map(|session| match sighting.look(&session.key.id) {
+        Look::Seen(observation) => Some((session, observation)),
+        Look::Missing | Look::Ambiguous(_) => None,
+    });
+    let seen = seen.collect::<Vec<_>>();
+    let counts = count_values(seen.iter().map(|(session, observation)| (*session, &**observation)), &plan.mapping);
+    let mut known = state.known_settings.clone();
+    known.extend(sighting.settings.iter().cloned());
+    Neighbours { counts, known }
+}
+
+/// What recording and mailing came to.
+pub struct Notified {
+    pub messages: usize,
+    pub round: Round,
+    /// Audits that could not be recorded.
+    pub errors: Vec<String>,
+}
+
+/// Records `answers` and mails, as one audit of the daemon would, and tries the outbox once.
+pub async fn notify(
+    config: Config,
+    wanted: &Wanted,
+    answers: Answers,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Notified> {
+    let email = config.require_email()?;
+    let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
+    let pace = Pace::new(adapters::pace(email));
+    let sender = adapters::sender(&config);
+    let store = Arc::new(Store::open(&config.store.path).await?);
+    let states = store.load().await?;
+    let names = config.plans.keys().cloned().collect::<Vec<_>>();
+    let metrics = Arc::new(Metrics::new(&names, channel.label())?);
+    let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let fixed = |(name, answer)| (name, Arc::new(Fetched(answer)) as Arc<dyn Source>);
+    let auditor = Auditor {
+        board: Arc::new(Board::new(Arc::new(config.plans), states)),
+        sources: answers.into_iter().map(fixed).collect(),
+        store: Arc::clone(&store),
+        channel: Arc::clone(&channel),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        sender,
+        recorded: Arc::clone(&recorded),
+        stop: stop.clone(),
+    };
+    let mut notified = Notified { messages: 0, round: Round::default(), errors: Vec::new() };
+    for source in auditor.sources.keys() {
+        match auditor.run(source, &due(wanted, source)).await {
+            Outcome::Looked { messages, .. } => notified.messages += messages,
+            Outcome::NotRecorded { error } => notified.errors.push(error),
+            Outcome::Unreachable { .. } | Outcome::Stopped => {}
+        }
+    }
+    let courier = Courier { store, channel, metrics, clock, pace, recorded, stop };
+    notified.round = courier.run_round().await.context("the outbox cannot be read or written")?;
+    Ok(notified)
+}
+
+fn due(wanted: &Wanted, source: &Name) -> Due {
+    match wanted {
+        None => Due::All,
+        Some(wanted) => {
+            let of_source = wanted.iter().filter(|key| key.source == *source);
+            Due::Sessions(of_source.map(|key| key.id.clone()).collect::<BTreeSet<SessionId>>())
+        }
+    }
+}
+
+/// A source that was asked already.
+struct Fetched(Result<Answer, FetchError>);
+
+impl Source for Fetched {
+    fn fetch(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        Box::pin(std::future::ready(self.0.clone()))
+    }
+}

@@ -1,0 +1,158 @@
+//! The commands: what each is asked, what it prints, and its exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Environment as _, Problems, ProcessEnvironment};
+use crate::telemetry::{self, LogFormat, LogLevel};
+
+mod check;
+mod healthcheck;
+mod mail;
+mod run;
+mod sessions;
+mod simulate;
+mod status;
+mod table;
+mod unbuilt;
+mod validate;
+mod verdicts;
+
+/// Audits the e-commerce sessions of OrderWise against a baseline and mails when one drifts.
+#[derive(Debug, Parser)]
+#[command(name = "driftwise", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+struct Shared {
+    /// The configuration; without it `DRIFTWISE_CONFIG`, ./driftwise.yaml or /etc/driftwise/driftwise.yaml
+    #[arg(short, long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// How logs are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// How much is logged; beats `RUST_LOG`
+    #[arg(long, global = true, value_enum)]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: schedules, audits, mails, metrics, pages
+    Run,
+    /// Look once and print every finding; writes nothing
+    Check(check::Arguments),
+    /// Read the configuration as `run` would and print every problem
+    Validate(validate::Arguments),
+    /// List every session that a source returns, and whether it is audited
+    Sessions(sessions::Arguments),
+    /// What the store knows of every session now
+    Status(status::Arguments),
+    /// The alert channel
+    #[command(subcommand)]
+    Mail(mail::Mail),
+    /// Serve a stand-in OrderWise API for trials and tests
+    Simulate(simulate::Arguments),
+    /// Ask the running daemon whether it is ready
+    Healthcheck(healthcheck::Arguments),
+    #[command(flatten)]
+    Unbuilt(unbuilt::Unbuilt),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// All is as it should be.
+    Fine = 0,
+    Drift = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// No drift, but something could not be verified, reached or found.
+    Unverified = 3,
+    /// Any other failure.
+    Failure = 4,
+}
+
+/// Runs the command and says how it ended.
+pub fn run(cli: Cli) -> ExitCode {
+    // The one TLS provider; a second installation, as in tests, changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let quiet =
+        if matches!(cli.command, Command::Run | Command::Simulate(_)) { LogLevel::Info } else { LogLevel::Warn };
+    let environment = ProcessEnvironment;
+    let rust_log = environment.variable("RUST_LOG");
+    telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), quiet);
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(dispatch(cli));
+            // A look that was given up may still hold a thread; nothing waits for it.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(e) => Err(e.into()),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|error| report(&error)) as u8)
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let shared = cli.shared;
+    match cli.command {
+        Command::Run => run::run(&shared).await,
+        Command::Check(arguments) => check::run(&shared, arguments).await,
+        Command::Validate(arguments) => validate::run(&shared, arguments).await,
+        Command::Sessions(arguments) => sessions::run(&shared, arguments).await,
+        Command::Status(arguments) => status::run(&shared, arguments).await,
+        Command::Mail(mail) => mail::run(&shared, mail).await,
+        Command::Simulate(arguments) => simulate::run(arguments).await,
+        Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,
+        Command::Unbuilt(command) => Ok(unbuilt::run(&command)),
+    }
+}
+
+/// Says what went wrong, with its causes, and chooses the exit code.
+#[expect(clippy::print_stderr, reason = "a command's errors are for the person who typed it")]
+fn report(error: &anyhow::Error) -> Exit {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        eprintln!("{problems}");
+        return Exit::Usage;
+    }
+    if let Some(usage) = error.downcast_ref::<UsageError>() {
+        eprintln!("driftwise: {usage}");
+        return Exit::Usage;
+    }
+    eprintln!("driftwise: {error:#}");
+    Exit::Failure
+}
+
+/// A command was asked for something that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+impl Shared {
+    /// Reads the configuration; every problem at once.
+    fn load(&self) -> Result<Config, Problems> {
+        let environment = ProcessEnvironment;
+        let path = Config::find(self.config.as_deref(), &environment)?;
+        let now = crate::clock::Clock::now(&crate::clock::SystemClock);
+        Config::load(&path, &environment, now)
+    }
+}
+
+/// Writes what a command was asked for. A reader that has gone away, as with `| head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! `sessions`: every session that a source returns, and whether the configuration audits it.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::table::table;
+use super::{Exit, Shared, UsageError, print};
+use crate::app::online;
+use crate::clock::{Clock as _, SystemClock};
+use crate::domain::name::Name;
+use crate::domain::observation::Look;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The source to ask
+    #[arg(long, value_name = "SOURCE")]
+    source: String,
+}
+
+#[expect(clippy::print_stderr, reason = "for the person who typed it")]
+pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
+    let config = shared.load()?;
+    let plan = Name::parse(&arguments.source).ok().and_then(|name| config.plans.get(&name)).ok_or_else(|| {
+        let known = config.plans.keys().map(Name::as_str).collect::<BTreeSet<_>>();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        UsageError(format!("there is no source {:?}; the sources are: {known}", arguments.source))
+    })?;
+    let sighting = match online::sight(&config, &plan.name, SystemClock.now()).await? {
+        Ok(sighting) => sighting,
+        Err(reason) => {
+            eprintln!("driftwise: {} could not be read: {reason}", plan.name);
+            return Ok(Exit::Unverified);
+        }
+    };
+    let mut rows = Vec::new();
+    for id in sighting.ids() {
+        let audited = if plan.sessions.contains_key(id) { "audited" } else { "not audited" };
+        let (name, note) = match sighting.look(id) {
+            Look::Seen(observation) => (observation.name().unwrap_or_default(), String::new()),
+            Look::Ambiguous(reason) => (String::new(), reason),
+            Look::Missing => (String::new(), String::new()),
+        };
+        rows.push(vec![id.to_string(), name, audited.to_owned(), note]);
+    }
+    for id in plan.sessions.keys().filter(|id| matches!(sighting.look(id), Look::Missing)) {
+        let note = String::from("the source returned no row for it");
+        rows.push(vec![id.to_string(), String::new(), String::from("audited"), note]);
+    }
+    print(&table(&["ID", "NAME", "AUDITED", "NOTE"], &rows))?;
+    Ok(Exit::Fine)
+}

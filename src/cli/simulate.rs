@@ -1,0 +1,42 @@
+//! `simulate`: a stand-in OrderWise API.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, print};
+use crate::lifecycle::stop_on_signals;
+use crate::simulator::{self, Simulator};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:9470")]
+    listen: SocketAddr,
+    /// How many sessions it has
+    #[arg(long, default_value_t = 3)]
+    sessions: usize,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let shutdown = CancellationToken::new();
+    let signals = stop_on_signals(&shutdown)?;
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let address = listener.local_addr()?;
+    print(&format!(
+        "A stand-in for OrderWise with {} sessions.\n  base_url: http://{address}/OWAPI\n  username: {}\n  \
+         password: {}\n  export_definition: {}\nHow to change and break it: http://{address}/_simulator\n",
+        arguments.sessions,
+        simulator::USERNAME,
+        simulator::PASSWORD,
+        simulator::EXPORT_DEFINITION,
+    ))?;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(signals);
+    Arc::new(Simulator::new(arguments.sessions)).serve(listener, shutdown).await?;
+    Ok(Exit::Fine)
+}

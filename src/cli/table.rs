@@ -1,0 +1,41 @@
+//! Tables for a terminal: columns as wide as their widest cell, one space between, outside text made harmless.
+
+use crate::domain::reading::is_invisible;
+
+/// Longest cell, in characters; what is longer is cut.
+const WIDEST: usize = 60;
+
+/// Lines of `rows` under `head`, without trailing spaces.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let clean = |cell: &str| {
+        let shown = cell.chars().map(|c| if is_invisible(c) { '\u{FFFD}' } else { c }).collect::<String>();
+        if shown.chars().count() <= WIDEST {
+            return shown;
+        }
+        shown.chars().take(WIDEST - 1).chain(std::iter::once('…')).collect()
+    };
+    let head = head.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let all = std::iter::once(&head).chain(rows).map(|row| row.iter().map(|cell| clean(cell)).collect::<Vec<_>>());
+    let all = all.collect::<Vec<_>>();
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths = (0..head.len()).map(|column| width(column).unwrap_or_default()).collect::<Vec<_>>();
+    let mut text = String::new();
+    for row in &all {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_outside_text_is_harmless() {
+        let rows = [vec![String::from("a\u{1b}[31m"), String::from("x")], vec![String::from("bb"), "y".repeat(100)]];
+        let text = table(&["ONE", "TWO"], &rows);
+        assert_eq!(text, format!("ONE     TWO\na\u{FFFD}[31m  x\nbb      {}…\n", "y".repeat(59)));
+    }
+}

@@ -1,0 +1,51 @@
+//! Commands that the contract names and that are not built yet: refused as such, never half done.
+
+use clap::{Args, Subcommand};
+
+use super::Exit;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Unbuilt {
+    /// Not available yet
+    #[command(hide = true)]
+    History(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Policy(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Accept(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Schema(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Completions(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Man(Anything),
+}
+
+/// Whatever stands behind the command.
+#[derive(Debug, Args)]
+pub(super) struct Anything {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}
+
+pub(super) fn run(command: &Unbuilt) -> Exit {
+    refuse(match command {
+        Unbuilt::History(_) => "history",
+        Unbuilt::Policy(_) => "policy",
+        Unbuilt::Accept(_) => "accept",
+        Unbuilt::Schema(_) => "schema",
+        Unbuilt::Completions(_) => "completions",
+        Unbuilt::Man(_) => "man",
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "for the person who typed it")]
+pub(super) fn refuse(command: &str) -> Exit {
+    eprintln!("driftwise: `{command}` is not available yet");
+    Exit::Usage
+}

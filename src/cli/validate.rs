@@ -1,0 +1,43 @@
+//! `validate`: reads the configuration as `run` would; online, also asks what it names.
+
+use clap::Args;
+
+use super::{Exit, Shared, print};
+use crate::app::online;
+use crate::clock::{Clock as _, SystemClock};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Also ask each source and the mail server
+    #[arg(long)]
+    online: bool,
+}
+
+pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
+    let config = shared.load()?;
+    config.require_email()?;
+    for warning in &config.warnings {
+        print(&format!("warning: {warning}\n"))?;
+    }
+    let sessions = config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>();
+    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    print(&format!(
+        "The configuration is valid: {}, {}.\n",
+        count(config.plans.len(), "source"),
+        count(sessions, "session")
+    ))?;
+    if !arguments.online {
+        return Ok(Exit::Fine);
+    }
+    let mut exit = Exit::Fine;
+    for asked in online::ask_all(&config, SystemClock.now()).await? {
+        match asked.outcome {
+            Ok(said) => print(&format!("{}: {said}\n", asked.what))?,
+            Err(reason) => {
+                exit = Exit::Unverified;
+                print(&format!("{}: FAILED: {reason}\n", asked.what))?;
+            }
+        }
+    }
+    Ok(exit)
+}

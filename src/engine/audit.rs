@@ -1,0 +1,245 @@
+//! One audit: look, decide, record, publish.
+//!
+//! In this order: the source is asked; `domain::decide` says what that changes and who is told; the messages are composed;
+//! the store commits all of it in one transaction; only then does the board show it and the courier hear of it. If the commit
+//! fails, nothing has happened: the next audit decides from the same state again, and nobody is told what is not recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::board::Board;
+use crate::clock::Clock;
+use crate::domain::decide::{Decision, Sender, decide, decide_retired};
+use crate::domain::message::Message;
+use crate::domain::name::Name;
+use crate::domain::observation::Sighting;
+use crate::domain::plan::Due;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::state::SourceState;
+use crate::metrics::{Metrics, Phase, StoreOperation, Suppressed};
+use crate::notify::{Channel, ComposeError};
+use crate::source::{Failure, FetchError, Source};
+use crate::store::{Outgoing, Store, StoreError};
+
+/// Audits sources.
+pub struct Auditor {
+    pub board: Arc<Board>,
+    pub sources: BTreeMap<Name, Arc<dyn Source>>,
+    pub store: Arc<Store>,
+    pub channel: Arc<dyn Channel>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub sender: Sender,
+    /// Rung when messages were recorded.
+    pub recorded: Arc<Notify>,
+    /// Ends a look that is under way: nothing is lost by that.
+    pub stop: CancellationToken,
+}
+
+/// What one audit came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The source answered; so many incidents opened and ended, and so many messages were recorded.
+    Looked {
+        opened: usize,
+        ended: usize,
+        messages: usize,
+    },
+    Unreachable {
+        reason: String,
+    },
+    /// The program is stopping; nothing was looked at.
+    Stopped,
+    /// Nothing was recorded, so nothing happened.
+    NotRecorded {
+        error: String,
+    },
+}
+
+/// Why a decision could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the decision was interrupted")]
+    Interrupted,
+}
+
+impl Auditor {
+    /// One audit of `source`: a look at the sessions that are `due`.
+    pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
+        let now = self.clock.now();
+        let look = tokio::select! {
+            look = self.look(source, now) => look,
+            () = self.stop.cancelled() => return Outcome::Stopped,
+        };
+        let unreachable = match &look {
+            SourceLook::Unreachable(reason) => Some(reason.clone()),
+            SourceLook::Answer(_) => None,
+        };
+        self.metrics.audit(source, unreachable.is_none());
+        let decided = self.decide(source, look, due.clone(), now).await;
+        let recorded = match decided {
+            Ok(decision) => self.record(source, decision, now).await,
+            Err(e) => Err(e),
+        };
+        match (recorded, unreachable) {
+            (Err(error), _) => {
+                let error = describe(&error);
+                tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
+                Outcome::NotRecorded { error }
+            }
+            (Ok(_), Some(reason)) => {
+                tracing::warn!(%source, %reason, "the source could not be read");
+                Outcome::Unreachable { reason }
+            }
+            (Ok(counts), None) => {
+                tracing::debug!(%source, ?counts, "audited");
+                counts
+            }
+        }
+    }
+
+    /// Ends what is open of sessions and sources that the configuration does not audit any more.
+    pub async fn retire(&self) -> Result<(), RecordError> {
+        let now = self.clock.now();
+        let names = self.board.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
+        for source in names {
+            let board = &self.board;
+            let decision = board.read(|present| {
+                decide_retired(&source, board.plans().get(&source), present.states.get(&source)?, &self.sender, now)
+                    .into()
+            });
+            let Some(decision): Option<Decision> = decision else { continue };
+            if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
+                let composed = compose(decision, &*self.channel)?;
+                self.record(&source, composed, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, source: &Name, now: DateTime<Utc>) -> SourceLook {
+        let Some((adapter, plan)) = self.sources.get(source).zip(self.board.plans().get(source)) else {
+            return SourceLook::Unreachable(format!("the source {source} is not configured"));
+        };
+        let started = Instant::now();
+        let answer = adapter.fetch(now).await;
+        let elapsed = started.elapsed();
+        self.metrics.phase(Phase::Fetch, elapsed);
+        let sighting = answer.and_then(|answer| {
+            Sighting::read(&answer, &plan.mapping, now).map_err(|e| {
+                let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
+                FetchError::new(failure, e.to_string())
+            })
+        });
+        self.count_request(source, sighting.as_ref().err(), elapsed);
+        match sighting {
+            Ok(sighting) => SourceLook::Answer(sighting),
+            Err(e) => SourceLook::Unreachable(e.reason),
+        }
+    }
+
+    fn count_request(&self, source: &Name, error: Option<&FetchError>, elapsed: Duration) {
+        if error.is_none_or(|e| e.asked) {
+            self.metrics.request(source, error.map(|e| e.failure), elapsed);
+        }
+    }
+
+    /// Decides and composes on a thread that may take its time.
+    async fn decide(
+        &self,
+        source: &Name,
+        look: SourceLook,
+        due: Due,
+        now: DateTime<Utc>,
+    ) -> Result<Composed, RecordError> {
+        let (board, channel, sender) = (Arc::clone(&self.board), Arc::clone(&self.channel), self.sender.clone());
+        let source = source.clone();
+        let started = Instant::now();
+        let work = move || {
+            let plan = board.plans().get(&source).ok_or(RecordError::Interrupted)?;
+            let nothing = SourceState::default();
+            let decision = board.read(|present| {
+                decide(plan, present.states.get(&source).unwrap_or(&nothing), &look, &due, &sender, now)
+            });
+            compose(decision, &*channel)
+        };
+        let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;
+        self.metrics.phase(Phase::Evaluate, started.elapsed());
+        composed
+    }
+
+    async fn record(&self, source: &Name, composed: Composed, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
+        let Composed { decision, outgoing } = composed;
+        let started = Instant::now();
+        let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
+        self.metrics.phase(Phase::Record, started.elapsed());
+        self.board.write(|present| present.store_sound = recorded.is_ok());
+        if let Err(e) = recorded {
+            self.metrics.store_error(StoreOperation::Record);
+            return Err(e.into());
+        }
+        let events = &decision.delta.events;
+        let opened = events.iter().filter_map(|event| event.what.opened()).collect::<Vec<_>>();
+        let ended = events.iter().filter_map(|event| event.what.ended()).collect::<Vec<_>>();
+        for (kind, severity) in &opened {
+            self.metrics.incident_opened(*kind, *severity);
+        }
+        for (kind, severity) in &ended {
+            self.metrics.incident_resolved(*kind, *severity);
+        }
+        self.metrics.suppressed(Suppressed::BelowSeverity, decision.below_severity);
+        for event in events {
+            tracing::info!(%source, session = event.session.as_ref().map(tracing::field::display), what = %event.what, "event");
+        }
+        let counts = Outcome::Looked { opened: opened.len(), ended: ended.len(), messages: outgoing.len() };
+        self.board.apply(source, decision.delta);
+        if !outgoing.is_empty() {
+            self.recorded.notify_one();
+        }
+        Ok(counts)
+    }
+}
+
+/// A decision with its messages as they will be sent.
+struct Composed {
+    decision: Decision,
+    outgoing: Vec<Outgoing>,
+}
+
+fn compose(decision: Decision, channel: &dyn Channel) -> Result<Composed, RecordError> {
+    let outgoing = decision.messages.iter().map(|message| outgoing(message, channel)).collect::<Result<_, _>>()?;
+    Ok(Composed { decision, outgoing })
+}
+
+fn outgoing(message: &Message, channel: &dyn Channel) -> Result<Outgoing, ComposeError> {
+    Ok(Outgoing {
+        message_id: message.message_id.clone(),
+        kind: message.kind,
+        to: message.to.clone(),
+        subject: message.subject.clone(),
+        sessions: message.sessions().into_iter().map(|id| format!("{}/{id}", message.source)).collect(),
+        raw: channel.compose(message)?,
+        recorded_at: message.at,
+    })
+}
+
+/// An error with its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

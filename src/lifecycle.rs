@@ -1,0 +1,148 @@
+//! Named tasks with one owner: a task that ends early ends the program as a failure; being asked to stop drains them within a
+//! bound.
+//!
+//! In three steps: the shutdown token is cancelled and every task finishes what it has in hand; after [`DRAIN`] those that
+//! have not are dropped where they wait; whatever was recorded is in the store, so nothing is lost by that.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How long tasks may take to finish what they have in hand.
+pub const DRAIN: Duration = Duration::from_secs(8);
+
+/// Why the program ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error("the task {task} ended, which it never should")]
+    Ended { task: &'static str },
+    #[error("the task {task} failed: {reason}")]
+    Failed { task: &'static str, reason: String },
+    #[error("the task {task} panicked")]
+    Panicked { task: &'static str },
+}
+
+/// See the module.
+pub struct Supervisor {
+    tasks: JoinSet<Result<(), String>>,
+    names: Vec<(Id, &'static str)>,
+    shutdown: CancellationToken,
+}
+
+impl Supervisor {
+    /// Tasks are asked to stop by `shutdown`.
+    pub fn new(shutdown: CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), names: Vec::new(), shutdown }
+    }
+
+    /// Starts a task that runs until the shutdown token is cancelled.
+    pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        let handle = self.tasks.spawn(task);
+        self.names.push((handle.id(), name));
+    }
+
+    /// Waits for the shutdown token or for the first task that ends by itself, then drains the others.
+    pub async fn run(mut self) -> Result<(), TaskError> {
+        // In this order: a task that has already heard of the shutdown has not ended early.
+        let outcome = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next_with_id() => Err(self.early(ended)),
+        };
+        self.shutdown.cancel();
+        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+            tracing::warn!("some tasks did not finish in time and were dropped; what was recorded is safe");
+            self.tasks.shutdown().await;
+        }
+        outcome
+    }
+
+    async fn drain(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            if !matches!(ended, Ok((_, Ok(())))) {
+                let error = self.early(ended);
+                tracing::warn!(%error, "while stopping");
+            }
+        }
+    }
+
+    fn early(&self, ended: Result<(Id, Result<(), String>), tokio::task::JoinError>) -> TaskError {
+        let name = |id: Id| self.names.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| *name);
+        match ended {
+            Ok((id, Ok(()))) => TaskError::Ended { task: name(id) },
+            Ok((id, Err(reason))) => TaskError::Failed { task: name(id), reason },
+            Err(e) => TaskError::Panicked { task: name(e.id()) },
+        }
+    }
+}
+
+/// Cancels `shutdown` at the first SIGTERM or SIGINT. A SIGHUP is answered in the log.
+pub fn stop_on_signals(shutdown: &CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
+    let shutdown = shutdown.clone();
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = refuse_reloads(hangup) => return,
+        };
+        tracing::info!(signal = name, "asked to stop");
+        shutdown.cancel();
+    })
+}
+
+async fn refuse_reloads(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("reloading the configuration is not available yet; restart to read it again");
+    }
+    std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_is_a_failure_and_stops_the_others() {
+        let shutdown = CancellationToken::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        let other = shutdown.clone();
+        supervisor.start("patient", async move {
+            other.cancelled().await;
+            Ok(())
+        });
+        supervisor.start("hasty", async { Ok(()) });
+        assert!(matches!(supervisor.run().await, Err(TaskError::Ended { task: "hasty" })));
+        assert!(shutdown.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_named_and_a_failure() {
+        let mut supervisor = Supervisor::new(CancellationToken::new());
+        supervisor.start("clumsy", async { panic!("dropped a plate") });
+        assert!(matches!(supervisor.run().await, Err(TaskError::Panicked { task: "clumsy" })));
+    }
+
+    #[tokio::test]
+    async fn tasks_that_stop_before_the_supervisor_looks_have_not_ended_early() {
+        let shutdown = CancellationToken::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        supervisor.start("quick", std::future::ready(Ok(())));
+        shutdown.cancel();
+        assert!(supervisor.run().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn being_asked_to_stop_is_no_failure_even_if_a_task_does_not_listen() {
+        let shutdown = CancellationToken::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        supervisor.start("deaf", std::future::pending());
+        shutdown.cancel();
+        assert!(supervisor.run().await.is_ok());
+    }
+}

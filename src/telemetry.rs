@@ -1,0 +1,62 @@
+//! Logs: to standard error, for people on a terminal and as JSON lines elsewhere.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Human,
+    Json,
+}
+
+/// How much is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Libraries that speak of addresses and bodies, held to warnings unless `RUST_LOG` names them.
+const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,h2=warn,tokio_cron_scheduler=warn";
+
+/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either.
+pub fn start(format: LogFormat, level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) {
+    let directives = match (level, rust_log) {
+        (Some(level), _) => format!("{},{QUIET}", level.label()),
+        (None, Some(given)) if !given.trim().is_empty() => given.to_owned(),
+        _ => format!("{},{QUIET}", default.label()),
+    };
+    let filter = EnvFilter::builder().parse_lossy(directives);
+    let human = match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start, as in tests, leaves the first one in place.
+    let _ = if human {
+        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+}

@@ -1,0 +1,217 @@
+//! The house rules that a machine can hold: who may know whom, which outside crate has which room, how files look.
+
+#![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room of `src/`, what it may use of the others, and nothing else.
+const ROOMS: [(&str, &[&str]); 17] = [
+    ("domain", &[]),
+    ("secret", &[]),
+    ("clock", &[]),
+    ("source", &["domain", "secret"]),
+    ("notify", &["domain", "secret"]),
+    ("store", &["domain"]),
+    ("metrics", &["domain", "engine::board", "source::Failure", "notify::Obstacle"]),
+    ("engine", &["domain", "clock", "metrics", "store", "source", "notify"]),
+    ("scheduler", &["domain", "clock"]),
+    ("web", &["domain", "metrics", "store", "engine::board"]),
+    ("config", &["domain", "secret"]),
+    ("telemetry", &[]),
+    ("lifecycle", &[]),
+    ("simulator", &[]),
+    (
+        "app",
+        &[
+            "domain",
+            "secret",
+            "clock",
+            "source",
+            "notify",
+            "store",
+            "metrics",
+            "engine",
+            "scheduler",
+            "web",
+            "config",
+            "lifecycle",
+            "simulator",
+            "telemetry",
+        ],
+    ),
+    ("cli", &["app", "config", "telemetry", "lifecycle", "store", "domain", "clock", "simulator"]),
+    ("main", &[]),
+];
+
+/// Ports and adapters: the engine knows the port, never what stands behind it.
+const ADAPTERS: [&str; 8] = [
+    "source::orderwise",
+    "source::file",
+    "source::http",
+    "source::json",
+    "source::csv",
+    "notify::email",
+    "notify::render",
+    "notify::templates",
+];
+
+/// An outside crate and the rooms that may name it.
+const CRATES: [(&str, &[&str]); 16] = [
+    ("tokio", &["source", "notify", "store", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
+    ("reqwest", &["source"]),
+    ("lettre", &["notify"]),
+    ("sqlx", &["store"]),
+    ("axum", &["web", "simulator", "app"]),
+    ("clap", &["cli", "telemetry", "main"]),
+    ("prometheus", &["metrics", "web"]),
+    ("tokio_cron_scheduler", &["scheduler"]),
+    ("minijinja", &["notify", "web"]),
+    ("saphyr_parser", &["config"]),
+    ("csv", &["source"]),
+    ("croner", &["domain"]),
+    ("tracing", &["engine", "lifecycle", "app", "cli", "web", "source", "notify", "store"]),
+    ("anyhow", &["app", "cli"]),
+    ("rustls", &["source", "notify", "cli"]),
+    ("secrecy", &["secret", "source", "notify"]),
+];
+
+struct File {
+    path: PathBuf,
+    room: String,
+    text: String,
+}
+
+/// Every Rust file under `src/`, with its room. Test modules of a room may reach further and are left out.
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let inside = path.strip_prefix(&root).unwrap().with_extension("");
+                let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+                let text = fs::read_to_string(&path).unwrap();
+                files.push(File { path: path.strip_prefix(&root).unwrap().to_owned(), room: first, text });
+            }
+        }
+    }
+    assert!(files.len() > 30, "the walk over src/ found only {} files", files.len());
+    files
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    ["tests", "histories", "world"].iter().any(|word| name.contains(word))
+}
+
+/// The code of a file without comments and without its unit tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Every `crate::a::b` of a file, with grouped imports taken apart one level.
+fn uses(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if at > 0 && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let path =
+            |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect::<String>();
+        let head = path(rest);
+        match rest[head.len()..].strip_prefix('{') {
+            Some(group) => {
+                let group = group.split('}').next().unwrap_or_default();
+                let items = group.split(',').map(|item| format!("{head}{}", path(item.trim())));
+                found.extend(items.filter(|item| !item.ends_with(':')));
+            }
+            None => found.push(head),
+        }
+    }
+    found
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let table: BTreeMap<&str, &[&str]> = ROOMS.into_iter().collect();
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|file| !is_test(&file.path) && file.room != "lib") {
+        let Some(allowed) = table.get(file.room.as_str()) else {
+            wrong.push(format!("{}: the room {} is not in the table", file.path.display(), file.room));
+            continue;
+        };
+        for used in uses(&code(&file.text)) {
+            let own = used == file.room || used.starts_with(&format!("{}::", file.room));
+            let fits = |room: &str| used == room || used.starts_with(&format!("{room}::"));
+            let adapter = ADAPTERS.iter().any(|adapter| fits(adapter)) && file.room != "app";
+            if !own && (adapter || !allowed.iter().any(|room| fits(room))) {
+                wrong.push(format!("{}: {} may not use crate::{used}", file.path.display(), file.room));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_outside_crate_has_its_rooms() {
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|file| !is_test(&file.path)) {
+        let code = code(&file.text);
+        for (name, rooms) in CRATES {
+            let named = code
+                .match_indices(&format!("{name}::"))
+                .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
+            if named && !rooms.contains(&file.room.as_str()) {
+                wrong.push(format!("{}: {name} belongs to {}", file.path.display(), rooms.join(", ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_domain_asks_no_clock_and_does_no_io() {
+    let banned = ["Utc::now", "Instant::now", "SystemTime", "std::fs", "std::net", "std::env", "async fn", "println!"];
+    for file in files().iter().filter(|file| file.room == "domain") {
+        for word in banned {
+            assert!(!code(&file.text).contains(word), "{}: {word}", file.path.display());
+        }
+    }
+}
+
+#[test]
+fn files_say_what_they_are_for_and_stay_small() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        let lines = file.text.lines().count();
+        let longest = if file.path == Path::new("main.rs") { 40 } else { 400 };
+        // A table of histories reads better whole.
+        if lines > longest && !is_test(&file.path) {
+            wrong.push(format!("{}: {lines} lines, more than {longest}", file.path.display()));
+        }
+        if !file.text.starts_with("//!") {
+            wrong.push(format!("{}: does not say what it is for", file.path.display()));
+        }
+        let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        if ["mod", "utils", "helpers", "manager", "data", "info"].contains(&&*name) {
+            wrong.push(format!("{}: a name that says nothing", file.path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_imports_sees_what_it_must() {
+    let code =
+        "use crate::store::{Outgoing, Store};\nlet x = crate::source::Failure::Auth;\nuse crate::domain::{a, b::c};";
+    let expected = ["store::Outgoing", "store::Store", "source::Failure::Auth", "domain::a", "domain::b::c"];
+    assert_eq!(uses(code), expected);
+}

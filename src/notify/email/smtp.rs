@@ -194,11 +194,13 @@ impl Server {
         })?;
         let revealed = password.expose_secret();
         let credentials = Credentials::new(username.to_owned(), revealed.to_owned());
-        let answer = connection.auth(&[mechanism], &credentials).await;
-        answer.map(drop).map_err(self.failed(Stage::SignIn)).map_err(|mut refused| {
+        connection.auth(&[mechanism], &credentials).await.map(drop).map_err(|error| {
+            // Some servers repeat what they were sent; a reply that was cut could still hold a part of it.
             let plain = BASE64_STANDARD.encode(format!("\0{username}\0{revealed}"));
-            let echoed = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
-            if echoed.iter().any(|secret| refused.reason.contains(*secret)) {
+            let echoes = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
+            let reply = cause(&error);
+            let mut refused = classify(&self.address(), Stage::SignIn, &error);
+            if echoes.iter().any(|secret| reply.contains(*secret)) {
                 refused.reason = format!("the mail server {} refused the sign-in", self.address());
             }
             refused

@@ -67,10 +67,15 @@ impl Server {
     }
 
     pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
-        let connection = self.bounded(self.deliver(letter)).await?;
-        // The server has taken the message: whatever happens now, it is sent.
+        let conversation = async {
+            let mut connection = self.open().await?;
+            let outcome = self.hand_over(&mut connection, letter).await;
+            Ok((outcome, connection))
+        };
+        let (outcome, connection) = self.bounded(conversation).await?;
+        // Taken or refused: whatever happens now, it stays so.
         farewell(connection).await;
-        Ok(())
+        outcome
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
@@ -90,24 +95,16 @@ impl Server {
         move |error| classify(&server, stage, &error)
     }
 
-    async fn deliver(&self, letter: &Letter) -> Result<AsyncSmtpConnection, SendError> {
+    async fn hand_over(&self, connection: &mut AsyncSmtpConnection, letter: &Letter) -> Result<(), SendError> {
         let to = mail_address(&letter.to)
             .ok_or_else(|| transient(Obstacle::Deferred, format!("{} cannot be used as a mail address", letter.to)))?;
-        let mut connection = self.open().await?;
-        connection
-            .command(Mail::new(Some(self.sender.clone()), Vec::new()))
-            .await
-            .map_err(self.failed(Stage::Sender))?;
-        let refused = connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient));
-        if let Err(refused) = refused {
-            farewell(connection).await;
-            return Err(refused);
-        }
+        let from = Mail::new(Some(self.sender.clone()), Vec::new());
+        connection.command(from).await.map_err(self.failed(Stage::Sender))?;
+        connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient))?;
         connection.command(Data).await.map_err(self.failed(Stage::Data))?;
         // lettre ends the message with a line break of its own.
         let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
-        connection.message(raw).await.map_err(self.failed(Stage::Data))?;
-        Ok(connection)
+        connection.message(raw).await.map(drop).map_err(self.failed(Stage::Data))
     }
 
     /// Connects, protects the connection and signs in.

@@ -198,7 +198,8 @@ impl Server {
             let reply = cause(&error);
             let mut refused = classify(&self.address(), Stage::SignIn, &error);
             if echoes.iter().any(|secret| reply.contains(*secret)) {
-                refused.reason = format!("the mail server {} refused the sign-in", self.address());
+                let code = error.status().map(|code| format!(" with {code}")).unwrap_or_default();
+                refused.reason = format!("the mail server {} refused the sign-in{code}", self.address());
             }
             refused
         })

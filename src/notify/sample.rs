@@ -26,9 +26,9 @@ pub fn sample(kind: MessageKind, to: Address, at: DateTime<Utc>) -> Option<Messa
         }
         MessageKind::Missing => Some(item(kind, missing(at)?, News::Opened)),
         MessageKind::Unverifiable => Some(item(kind, unverifiable(at)?, News::Opened)),
-        MessageKind::Unreachable => Some(item(kind, unreachable(at)?, News::Opened)),
+        MessageKind::Unreachable => Some(item(kind, unreachable(at), News::Opened)),
         MessageKind::Recovered => {
-            let back = ended(older(unreachable(at)?, TimeDelta::minutes(25)), at, End::VisibleAgain);
+            let back = ended(older(unreachable(at), TimeDelta::minutes(25)), at, End::VisibleAgain);
             Some(item(kind, back, News::Ended(End::VisibleAgain)))
         }
     };
@@ -120,9 +120,7 @@ fn session() -> Option<SessionId> {
     SessionId::parse("14").ok()
 }
 
-fn name() -> Option<String> {
-    Some("acme-uk.myshopify.com".to_owned())
-}
+const NAME: &str = "acme-uk.myshopify.com";
 
 fn drift(at: DateTime<Utc>) -> Option<Incident> {
     let thing = Thing::Drift {
@@ -131,7 +129,7 @@ fn drift(at: DateTime<Utc>) -> Option<Incident> {
         setting: SettingKey::new("transfer_type"),
     };
     let facts = Facts {
-        name: name(),
+        name: Some(NAME.to_owned()),
         label: "Transfer Type".to_owned(),
         expected: "Web Service".to_owned(),
         found: "FTP".to_owned(),
@@ -144,7 +142,7 @@ fn drift(at: DateTime<Utc>) -> Option<Incident> {
 }
 
 fn missing(at: DateTime<Utc>) -> Option<Incident> {
-    let facts = Facts { name: name(), ..Facts::default() };
+    let facts = Facts { name: Some(NAME.to_owned()), ..Facts::default() };
     Some(begun(Thing::Missing { session: session()? }, Severity::Critical, window(at), facts))
 }
 
@@ -162,7 +160,7 @@ fn unverifiable(at: DateTime<Utc>) -> Option<Incident> {
             "the source returned \"often\", which is not an interval such as 5 or Every 5 minutes",
         )?,
     ];
-    let facts = Facts { name: name(), unread, ..Facts::default() };
+    let facts = Facts { name: Some(NAME.to_owned()), unread, ..Facts::default() };
     Some(begun(
         Thing::Unverifiable { session: session()? },
         Severity::Critical,
@@ -171,7 +169,7 @@ fn unverifiable(at: DateTime<Utc>) -> Option<Incident> {
     ))
 }
 
-fn unreachable(at: DateTime<Utc>) -> Option<Incident> {
+fn unreachable(at: DateTime<Utc>) -> Incident {
     let facts = Facts { reason: "OrderWise refused the sign-in (401)".to_owned(), ..Facts::default() };
-    Some(begun(Thing::Unreachable, Severity::Critical, window(at - TimeDelta::hours(1)), facts))
+    begun(Thing::Unreachable, Severity::Critical, window(at - TimeDelta::hours(1)), facts)
 }

@@ -67,10 +67,15 @@ impl Server {
     }
 
     pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
-        let connection = self.bounded(self.deliver(letter)).await?;
-        // The server has taken the message: whatever happens now, it is sent.
+        let conversation = async {
+            let mut connection = self.open().await?;
+            let outcome = self.hand_over(&mut connection, letter).await;
+            Ok((outcome, connection))
+        };
+        let (outcome, connection) = self.bounded(conversation).await?;
+        // Taken or refused: whatever happens now, it stays so.
         farewell(connection).await;
-        Ok(())
+        outcome
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
@@ -90,24 +95,16 @@ impl Server {
         move |error| classify(&server, stage, &error)
     }
 
-    async fn deliver(&self, letter: &Letter) -> Result<AsyncSmtpConnection, SendError> {
+    async fn hand_over(&self, connection: &mut AsyncSmtpConnection, letter: &Letter) -> Result<(), SendError> {
         let to = mail_address(&letter.to)
             .ok_or_else(|| transient(Obstacle::Deferred, format!("{} cannot be used as a mail address", letter.to)))?;
-        let mut connection = self.open().await?;
-        connection
-            .command(Mail::new(Some(self.sender.clone()), Vec::new()))
-            .await
-            .map_err(self.failed(Stage::Sender))?;
-        let refused = connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient));
-        if let Err(refused) = refused {
-            farewell(connection).await;
-            return Err(refused);
-        }
+        let from = Mail::new(Some(self.sender.clone()), Vec::new());
+        connection.command(from).await.map_err(self.failed(Stage::Sender))?;
+        connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient))?;
         connection.command(Data).await.map_err(self.failed(Stage::Data))?;
         // lettre ends the message with a line break of its own.
         let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
-        connection.message(raw).await.map_err(self.failed(Stage::Data))?;
-        Ok(connection)
+        connection.message(raw).await.map(drop).map_err(self.failed(Stage::Data))
     }
 
     /// Connects, protects the connection and signs in.
@@ -194,12 +191,15 @@ impl Server {
         })?;
         let revealed = password.expose_secret();
         let credentials = Credentials::new(username.to_owned(), revealed.to_owned());
-        let answer = connection.auth(&[mechanism], &credentials).await;
-        answer.map(drop).map_err(self.failed(Stage::SignIn)).map_err(|mut refused| {
+        connection.auth(&[mechanism], &credentials).await.map(drop).map_err(|error| {
+            // Some servers repeat what they were sent; a reply that was cut could still hold a part of it.
             let plain = BASE64_STANDARD.encode(format!("\0{username}\0{revealed}"));
-            let echoed = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
-            if echoed.iter().any(|secret| refused.reason.contains(*secret)) {
-                refused.reason = format!("the mail server {} refused the sign-in", self.address());
+            let echoes = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
+            let reply = cause(&error);
+            let mut refused = classify(&self.address(), Stage::SignIn, &error);
+            if echoes.iter().any(|secret| reply.contains(*secret)) {
+                let code = error.status().map(|code| format!(" with {code}")).unwrap_or_default();
+                refused.reason = format!("the mail server {} refused the sign-in{code}", self.address());
             }
             refused
         })

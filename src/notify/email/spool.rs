@@ -6,14 +6,19 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::notify::{Letter, Obstacle, SendError};
 
 /// Longest part of a Message-ID in a file name, in bytes; file systems stop at 255.
 const LONGEST_ID: usize = 120;
+
+/// A folder on a network may not answer.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn put(folder: &Path, letter: &Letter) -> Result<(), SendError> {
     let (place, name, raw) = (folder.to_owned(), file_name(letter), letter.raw.clone());
@@ -32,11 +37,15 @@ pub(super) async fn probe(folder: &Path) -> Result<(), SendError> {
 }
 
 async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), SendError> {
-    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)));
-    done.map_err(|error| {
-        let reason = format!("the mail folder {} cannot be written to: {error}", folder.display());
-        SendError { obstacle: Obstacle::Deferred, permanent: false, reason }
-    })
+    let failed = |obstacle, why: String| {
+        let reason = format!("the mail folder {} cannot be written to: {why}", folder.display());
+        SendError { obstacle, permanent: false, reason }
+    };
+    match timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => done.map_err(|error| failed(Obstacle::Deferred, error.to_string())),
+        Ok(Err(panicked)) => Err(failed(Obstacle::Deferred, panicked.to_string())),
+        Err(_) => Err(failed(Obstacle::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
 }
 
 fn write(folder: &Path, name: &str, raw: &[u8]) -> io::Result<()> {

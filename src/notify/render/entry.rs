@@ -70,7 +70,7 @@ fn prose(label: &'static str, text: &str) -> Option<Row> {
 }
 
 fn strong(label: &'static str, text: &str) -> Option<Row> {
-    Some(Row { label, values: vec![value(text)], strong: true })
+    row(label, &value(text)).map(|row| Row { strong: true, ..row })
 }
 
 type Told = (String, Vec<Option<Row>>);

@@ -37,10 +37,10 @@ fn one(item: &Item, source: &Name) -> String {
     match (incident.kind(), &item.news) {
         (IncidentKind::Drift, news) => drift(&incident.facts, news, &who),
         (_, News::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
-        (IncidentKind::Missing, News::Ended(_)) => format!("Back again: the session {who} is there."),
-        (IncidentKind::Missing, News::StillOpen) => format!("Still missing: the session {who} has not come back."),
+        (IncidentKind::Missing, News::Ended(_)) => format!("Back again: the {} is there.", session(&who)),
+        (IncidentKind::Missing, News::StillOpen) => format!("Still missing: the {} has not come back.", session(&who)),
         (IncidentKind::Missing, _) => {
-            format!("The session {who} has disappeared: OrderWise does not return it any more.")
+            format!("The {} has disappeared: OrderWise does not return it any more.", session(&who))
         }
         (IncidentKind::Unverifiable, News::Ended(_)) => format!("Being checked again: all settings of {who}."),
         (IncidentKind::Unverifiable, News::StillOpen) => {
@@ -55,6 +55,11 @@ fn one(item: &Item, source: &Name) -> String {
 
 fn stranger(who: &str, id: &str) -> String {
     if who.ends_with(id) { who.to_owned() } else { format!("{who}, session ID {}", plain(id, SHORT)) }
+}
+
+/// A session that has no name is called one already.
+fn session(who: &str) -> String {
+    if who.starts_with("session ") { who.to_owned() } else { format!("session {who}") }
 }
 
 fn not_any_more(who: &str, what: &str) -> String {
@@ -111,8 +116,9 @@ fn several(items: &[&Item], source: &Name) -> String {
         MessageKind::Drift if one => format!("1 setting of {place} is not as it should be."),
         MessageKind::Drift => format!("{settings} of {place} are not as they should be."),
         MessageKind::Missing if one => {
-            format!("The session {place} has disappeared: OrderWise does not return it any more.")
+            format!("The {} has disappeared: OrderWise does not return it any more.", session(&place))
         }
+
         MessageKind::Missing => {
             format!("{sessions} of {source} have disappeared: OrderWise does not return them any more.")
         }
@@ -142,7 +148,7 @@ fn resolved(items: &[&Item], place: &str) -> String {
 fn recovered(items: &[&Item], place: &str, source: &Name) -> String {
     let missing = |item: &&Item| item.incident().is_some_and(|incident| incident.kind() == IncidentKind::Missing);
     if items.iter().all(missing) {
-        format!("Back again: {}.", if items.len() == 1 { format!("the session {place}") } else { place.to_owned() })
+        format!("Back again: {}.", if items.len() == 1 { format!("the {}", session(place)) } else { place.to_owned() })
     } else if items.iter().any(|item| item.of_source()) {
         format!("Being checked again: {source} and its sessions.")
     } else {

@@ -87,6 +87,35 @@ fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
 }
 
 #[test]
+fn a_session_without_a_name_is_called_by_its_number() {
+    let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
+    let gone = "The session acme-erp/14 has disappeared: OrderWise does not return it any more.";
+    assert_eq!(lead(MessageKind::Missing), gone);
+    assert!(lead(MessageKind::Drift).starts_with("In session acme-erp/14, “Transfer Type”"));
+    assert!(text(&with(MessageKind::Drift, |facts| facts.name = None)).contains("\nacme-erp/14\n-----------\n"));
+}
+
+#[test]
+fn a_tick_box_is_told_in_a_plain_sentence() {
+    let message = with(MessageKind::Drift, |facts| {
+        (facts.label, facts.found, facts.expected) = ("Export".to_owned(), "ticked".to_owned(), "unticked".to_owned());
+    });
+    let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";
+    assert!(text(&message).starts_with(first), "{}", text(&message));
+}
+
+#[test]
+fn a_message_of_many_kinds_says_each_most_severe_first() {
+    let mut message = message(MessageKind::Drift);
+    for kind in [MessageKind::Missing, MessageKind::Unverifiable, MessageKind::Resolved, MessageKind::Reminder] {
+        message.items.extend(super::tests::message(kind).items);
+    }
+    let text = text(&message);
+    let lead = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>();
+    insta::assert_snapshot!("lead-mixed", lead.join("\n"));
+}
+
+#[test]
 fn first_bad_alone_is_said_to_be_all_that_is_known() {
     let mut message = message(MessageKind::Drift);
     let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };

@@ -117,19 +117,17 @@ impl OrderWise {
     }
 
     async fn exchange(&self, now: DateTime<Utc>, state: &mut State) -> Result<Answer, Failed> {
-        // The second round is for a token that was refused. While the export runs the state holds no token, so that
-        // one whose fate is unknown is not used again.
+        // The second round is for a token that was refused.
         for _ in 0..2 {
-            let token = match state.token.take().filter(|token| token.is_fresh(now)) {
+            let token = match state.token.clone().filter(|token| token.is_fresh(now)) {
                 Some(token) => token,
                 None => self.sign_in(now, state).await?,
             };
             let response = self.ask(&token).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
-                let outcome = self.receive(response, &token, now).await;
-                state.token = Some(token);
-                return outcome;
+                return self.receive(response, &token, now).await;
             }
+            state.token = None;
         }
         let reason = "it refused a new token (401): the API user may sign in but not run exports";
         Err(FetchError::new(Failure::Auth, reason).into())
@@ -153,7 +151,9 @@ impl OrderWise {
             return Err(failed);
         }
         let body = http::body(response, token::LONGEST).await.map_err(at_sign_in)?;
-        Ok(Token::parse(&body, now).map_err(at_sign_in)?)
+        let token = Token::parse(&body, now).map_err(at_sign_in)?;
+        state.token = Some(token.clone());
+        Ok(token)
     }
 
     async fn ask(&self, token: &Token) -> Result<Response, FetchError> {

@@ -145,6 +145,10 @@ impl OrderWise {
             match status.as_u16() {
                 401 => "the sign-in was refused (401): the user name or the password is wrong"
                     .clone_into(&mut failed.error.reason),
+                403 => {
+                    "the sign-in was refused (403): the group of the API user lacks the right to use the API"
+                        .clone_into(&mut failed.error.reason);
+                }
                 404 => failed.error.reason = format!("{}: base_url is wrong", not_found(&self.token_url)),
                 _ => failed.error = at_sign_in(failed.error),
             }

@@ -32,7 +32,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
 #[tokio::test]
 async fn a_token_outlives_an_export_that_failed() {
     let served = serve(Simulator::new(1)).await;
-    let source = OrderWise::new(Options { timeout: Duration::from_millis(300), ..options(&served.url()) }).unwrap();
+    let source = OrderWise::new(Options { timeout: Duration::from_secs(1), ..options(&served.url()) }).unwrap();
     for (minute, mode) in [Mode::Stall, Mode::Drop, Mode::ServerError, Mode::Html].into_iter().enumerate() {
         served.simulator.fail(mode, Some(1));
         source.fetch(at(60 * i64::try_from(minute).unwrap())).await.unwrap_err();

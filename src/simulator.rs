@@ -18,6 +18,8 @@ mod bomb;
 mod control;
 mod fault;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use fault::{Fault, FaultError, Mode};
 pub use session::FIRST_SESSION;

@@ -128,7 +128,7 @@ mod tests {
         (0..times)
             .map(|_| {
                 hold.failed(&FetchError::new(failure, "no"), attempt(now, None));
-                let wait = (0..).find(|wait| hold.answer(at(now + wait), || 1).is_none()).unwrap();
+                let wait = (0..=900).find(|wait| hold.answer(at(now + wait), || 1).is_none()).unwrap();
                 now += wait;
                 wait
             })

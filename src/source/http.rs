@@ -41,6 +41,8 @@ pub enum BuildError {
 }
 
 /// A client with the platform's roots and those of `ca_file`. For `http://` no roots are loaded: there may be none.
+///
+/// The process must have a rustls provider by then; `main` installs it first thing.
 pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, BuildError> {
     let builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())

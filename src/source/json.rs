@@ -128,14 +128,12 @@ impl Shapes {
             return Arc::clone(&self.above);
         }
         let columns = own.unwrap_or_else(|| self.above[..len].to_vec());
-        let columns = match self.known.get(columns.as_slice()) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let columns: Arc<[Box<str>]> = Arc::from(columns);
-                self.known.insert(Arc::clone(&columns));
-                columns
-            }
-        };
+        let known = self.known.get(columns.as_slice()).cloned();
+        let columns = known.unwrap_or_else(|| {
+            let columns: Arc<[Box<str>]> = Arc::from(columns);
+            self.known.insert(Arc::clone(&columns));
+            columns
+        });
         self.above = Arc::clone(&columns);
         columns
     }

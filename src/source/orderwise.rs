@@ -117,19 +117,17 @@ impl OrderWise {
     }
 
     async fn exchange(&self, now: DateTime<Utc>, state: &mut State) -> Result<Answer, Failed> {
-        // The second round is for a token that was refused. While the export runs the state holds no token, so that
-        // one whose fate is unknown is not used again.
+        // The second round is for a token that was refused.
         for _ in 0..2 {
-            let token = match state.token.take().filter(|token| token.is_fresh(now)) {
+            let token = match state.token.clone().filter(|token| token.is_fresh(now)) {
                 Some(token) => token,
                 None => self.sign_in(now, state).await?,
             };
             let response = self.ask(&token).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
-                let outcome = self.receive(response, &token, now).await;
-                state.token = Some(token);
-                return outcome;
+                return self.receive(response, &token, now).await;
             }
+            state.token = None;
         }
         let reason = "it refused a new token (401): the API user may sign in but not run exports";
         Err(FetchError::new(Failure::Auth, reason).into())
@@ -147,13 +145,19 @@ impl OrderWise {
             match status.as_u16() {
                 401 => "the sign-in was refused (401): the user name or the password is wrong"
                     .clone_into(&mut failed.error.reason),
+                403 => {
+                    "the sign-in was refused (403): the group of the API user lacks the right to use the API"
+                        .clone_into(&mut failed.error.reason);
+                }
                 404 => failed.error.reason = format!("{}: base_url is wrong", not_found(&self.token_url)),
                 _ => failed.error = at_sign_in(failed.error),
             }
             return Err(failed);
         }
         let body = http::body(response, token::LONGEST).await.map_err(at_sign_in)?;
-        Ok(Token::parse(&body, now).map_err(at_sign_in)?)
+        let token = Token::parse(&body, now).map_err(at_sign_in)?;
+        state.token = Some(token.clone());
+        Ok(token)
     }
 
     async fn ask(&self, token: &Token) -> Result<Response, FetchError> {

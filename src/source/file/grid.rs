@@ -24,14 +24,13 @@ pub fn decode(body: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     match body {
         [0xFF, 0xFE, units @ ..] => wide(units, u16::from_le_bytes),
         [0xFE, 0xFF, units @ ..] => wide(units, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, text @ ..] => narrow(text),
-        text => narrow(text),
+        text => narrow(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)),
     }
 }
 
 fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
-        let line = text[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         malformed(format!("the file is not UTF-8 text (line {line}); save it as \"CSV UTF-8\""))
     })
 }
@@ -43,6 +42,10 @@ pub fn read(text: &str) -> Result<Answer, FetchError> {
     }
     if json::is_web_page(text.trim_start()) {
         return Err(malformed("the file is a web page (HTML) instead of CSV"));
+    }
+    // Quotes come in pairs; a file that is cut off (or being written) may end within one, which CSV readers forgive.
+    if text.bytes().filter(|byte| *byte == b'"').fold(false, |open, _| !open) {
+        return Err(malformed("the file is cut off: a quote is never closed"));
     }
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(text)).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| broken(&error))?;

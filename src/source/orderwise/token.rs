@@ -71,6 +71,7 @@ fn unasked(reason: impl Into<String>) -> FetchError {
 }
 
 /// A token with its age.
+#[derive(Clone)]
 pub(super) struct Token {
     /// Marked sensitive: no log of the client shows it.
     bearer: HeaderValue,

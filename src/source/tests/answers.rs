@@ -93,7 +93,7 @@ async fn parameters_are_sent_in_order_and_a_hash_signs_in_too() {
     let parameters = vec![("@since".to_owned(), "2026-01-01".into()), ("@all".to_owned(), serde_json::Value::Null)];
     // printf driftwise-api:simulated | base64
     let credential = Credential::Hash(Secret::given("ZHJpZnR3aXNlLWFwaTpzaW11bGF0ZWQ="));
-    let source = OrderWise::new(Options { parameters, credential, ..options(&served.url()) }).unwrap();
+    let source = OrderWise::new(Options { credential, parameters, ..options(&served.url()) }).unwrap();
     source.fetch(at(0)).await.unwrap();
     let body = served.simulator.requests()[1].body.clone();
     assert_eq!(body, r#"[{"name":"@since","value":"2026-01-01"},{"name":"@all","value":null}]"#);

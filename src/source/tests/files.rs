@@ -58,7 +58,7 @@ async fn csv_is_read_however_a_spreadsheet_separates_and_encodes_it() {
 #[tokio::test]
 async fn a_csv_that_cannot_be_trusted_says_where() {
     let folder = Folder::new();
-    let cases: [(&[u8], Failure, &str); 8] = [
+    let cases: [(&[u8], Failure, &str); 9] = [
         (b"", Failure::Empty, "it returned no sessions"),
         (b"\xEF\xBB\xBF\r\n", Failure::Empty, "it returned no sessions"),
         (b"id,name\n", Failure::Empty, "it returned no sessions"),
@@ -66,6 +66,7 @@ async fn a_csv_that_cannot_be_trusted_says_where() {
         (b"id,name\n1,a,b\n", Failure::Malformed, "line 2 of the file has 3 fields"),
         (b"id,name\n1,caf\xE9\n", Failure::Malformed, "not UTF-8 text (line 2)"),
         (b"\xFF\xFEa", Failure::Malformed, "not whole UTF-16"),
+        (b"id,name\n1,\"a\n2,b\n", Failure::Malformed, "cut off: a quote is never closed"),
         (b"<html>", Failure::Malformed, "a web page (HTML)"),
     ];
     for (body, failure, words) in cases {

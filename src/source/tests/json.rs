@@ -105,6 +105,31 @@ fn fifty_thousand_columns_are_read() {
     assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64)) {
+        let _ = read(&body);
+        let _ = read(&[b"[{\"".as_slice(), &body, b"\":1}]"].concat());
+    }
+
+    #[test]
+    fn any_rows_come_back_as_they_were_written(
+        rows in proptest::collection::vec(proptest::collection::vec((".{0,4}", ".{0,9}", proptest::prelude::any::<i128>()), 0..5), 1..5)
+    ) {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let cell = |(key, text, number): &(String, String, i128)| format!("{}:{},\"n\" : {number}", quoted(key), quoted(text));
+        let row = |cells: &Vec<_>| format!("{{{}}}", cells.iter().map(cell).collect::<Vec<_>>().join(","));
+        let read = read(format!("[{}]", rows.iter().map(row).collect::<Vec<_>>().join(",")).as_bytes()).unwrap().rows;
+        for (row, read) in rows.iter().zip(&read) {
+            let keys = row.iter().flat_map(|(key, ..)| [key.as_str(), "n"]).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(read.columns.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), keys);
+            let cells = row.iter().flat_map(|(_, text, n)| [Cell::text(text.as_str()), Cell::Number(n.to_string().into())]);
+            proptest::prop_assert_eq!(&read.cells, &cells.collect::<Vec<_>>());
+        }
+        proptest::prop_assert_eq!(rows.len(), read.len());
+    }
+}
+
 /// Run by hand, in release: `cargo test --release --lib source::tests::json -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures"]

@@ -30,6 +30,18 @@ async fn a_token_that_is_refused_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_token_outlives_an_export_that_failed() {
+    let served = serve(Simulator::new(1)).await;
+    let source = OrderWise::new(Options { timeout: Duration::from_secs(1), ..options(&served.url()) }).unwrap();
+    for (minute, mode) in [Mode::Stall, Mode::Drop, Mode::ServerError, Mode::Html].into_iter().enumerate() {
+        served.simulator.fail(mode, Some(1));
+        source.fetch(at(60 * i64::try_from(minute).unwrap())).await.unwrap_err();
+    }
+    source.fetch(at(300)).await.unwrap();
+    assert_eq!(served.simulator.count(RequestKind::Token), 1);
+}
+
+#[tokio::test]
 async fn a_token_is_a_json_string_an_object_or_bare_text() {
     for body in [
         "\"abc.def\"",
@@ -82,14 +94,14 @@ async fn what_cannot_be_a_token_is_refused_and_never_quoted() {
 async fn no_secret_is_shown_by_an_error_or_by_debug() {
     const TOKEN: &str = "eyJcanary-token.0123456789";
     let password = "canary-password";
-    let echoes: [&dyn Fn(&str) -> Vec<u8>; 4] = [
-        &|body| ok(body.as_bytes()),
-        &|body| ok(format!("{{\"x\":\"{body}\"}}").as_bytes()),
-        &|body| ok(format!("[\"{body}\"]").as_bytes()),
-        &|body| format!("HTTP/1.1 500 X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes(),
+    let body = format!("you sent Bearer {TOKEN}");
+    let echoes = [
+        ok(body.as_bytes()),
+        ok(format!("{{\"x\":\"{body}\"}}").as_bytes()),
+        ok(format!("[\"{body}\"]").as_bytes()),
+        format!("HTTP/1.1 500 X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes(),
     ];
-    for echo in echoes {
-        let answer = echo(&format!("you sent Bearer {TOKEN}"));
+    for answer in echoes {
         let server =
             raw(move |line| if line.contains("gettoken") { ok(TOKEN.as_bytes()) } else { answer.clone() }).await;
         let credential =

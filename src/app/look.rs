@@ -78,7 +78,7 @@ pub fn judge(
         let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));
         match sighting {
             Err(reason) => {
-                seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }))
+                seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }));
             }
             Ok(sighting) => {
                 let neighbours = neighbours(plan, state, &sighting);

@@ -45,10 +45,11 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let answers = look::ask(&config, &wanted, now).await?;
     let seen = look::judge(&config, &wanted, &answers, &states, now);
     let mut rows = seen.iter().map(|seen| row(&config, seen)).collect::<Vec<_>>();
-    rows.sort_by(|a, b| a.rank.cmp(&b.rank));
-    let notified = match arguments.notify {
-        true => Some(look::notify(config, &wanted, answers, Arc::new(SystemClock)).await?),
-        false => None,
+    rows.sort_by_key(|row| row.rank);
+    let notified = if arguments.notify {
+        Some(look::notify(config, &wanted, answers, Arc::new(SystemClock)).await?)
+    } else {
+        None
     };
     match arguments.format {
         Format::Json => print(&verdicts::json(&rows)?)?,
@@ -127,9 +128,9 @@ fn shown(
 ) -> FindingRow {
     let (expected, found, reason) = match &finding.verdict {
         Verdict::Drifted { expected, found } => (Some(expected.clone()), Some(found.clone()), None),
-        Verdict::Unverifiable { reason } => (expected(session, finding), None, Some(reason.clone())),
+        Verdict::Unverifiable { reason } => (Some(expected(session, finding)), None, Some(reason.clone())),
         Verdict::NotApplicable => {
-            (expected(session, finding), None, Some(String::from("the source has never returned this setting")))
+            (Some(expected(session, finding)), None, Some(String::from("the source has never returned this setting")))
         }
         Verdict::Compliant => {
             let mapping = config.plans.get(&session.key.source).map(|plan| &plan.mapping);
@@ -141,7 +142,7 @@ fn shown(
                     Reading::Missing | Reading::Unreadable(_) => None,
                 }
             });
-            (expected(session, finding), found, None)
+            (Some(expected(session, finding)), found, None)
         }
     };
     FindingRow {
@@ -156,8 +157,8 @@ fn shown(
     }
 }
 
-fn expected(session: &Session, finding: &Finding) -> Option<String> {
-    Some(finding.rule.expect.describe(&session.params).into_owned())
+fn expected(session: &Session, finding: &Finding) -> String {
+    finding.rule.expect.describe(&session.params).into_owned()
 }
 
 /// How many rules could be checked and which could not: a green light says how much of the road it has seen.

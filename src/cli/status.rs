@@ -26,7 +26,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let sessions = config.plans.values().flat_map(|plan| plan.sessions.values());
     let mut rows =
         sessions.map(|session| row(states.get(&session.key.source).unwrap_or(&nothing), session)).collect::<Vec<_>>();
-    rows.sort_by(|a, b| a.rank.cmp(&b.rank));
+    rows.sort_by_key(|row| row.rank);
     match arguments.format {
         Format::Json => print(&verdicts::json(&rows)?)?,
         _ => print(&verdicts::text(&rows, |finding| finding.verdict != "not_applicable"))?,

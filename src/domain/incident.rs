@@ -107,7 +107,7 @@ pub enum End {
     Repaired,
     /// The value is as it was; what is expected of it changed.
     BaselineChanged,
-    /// The configuration does not audit the session any more.
+    /// The configuration does not audit the session, or no rule asks for the setting, any more.
     NoLongerAudited,
     /// What could not be seen can be seen again.
     VisibleAgain,

@@ -42,7 +42,7 @@ impl Step<'_> {
         for mut incident in known {
             match self.standing_of(&incident, draft.session, findings, seen) {
                 Stands::Unseen => draft.incidents.push(incident),
-                Stands::Dropped => over.push((incident, End::BaselineChanged)),
+                Stands::Dropped => over.push((incident, End::NoLongerAudited)),
                 Stands::Right(end) => {
                     if good_look(&mut incident, self.plan.alerts.resolve_looks) {
                         over.push((incident, end));

@@ -282,7 +282,7 @@ fn a_rule_that_is_gone_ends_its_drift_at_once() {
     world.look();
     world.plan.sessions.insert(id("1"), session("1", rules().into_iter().skip(1).collect()));
     let messages = world.look();
-    assert_eq!(messages[0].items[0].news, News::Ended(End::BaselineChanged));
+    assert_eq!(messages[0].items[0].news, News::Ended(End::NoLongerAudited));
 }
 
 #[test]

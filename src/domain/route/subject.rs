@@ -58,6 +58,7 @@ fn one(item: &Item, source: &Name) -> String {
         (News::Opened | News::Found, IncidentKind::Unreachable) => format!("{source} could not be checked"),
         (News::Updated { .. }, _) => format!("{who}: {label} changed again, still not as it should be"),
         (News::Ended(End::Repaired), _) => format!("{who}: {label} is as it should be again"),
+        (News::Ended(End::NoLongerAudited), IncidentKind::Drift) => format!("{who}: {label} is not checked any more"),
         (News::Ended(End::NoLongerAudited), _) => format!("{who} is not checked any more"),
         (News::Ended(_), IncidentKind::Drift) => format!("{who}: {label} is not reported any more"),
         (News::Ended(_), IncidentKind::Missing) => format!("{who}: the session is back"),

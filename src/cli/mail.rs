@@ -1,5 +1,6 @@
 //! `mail`: the alert channel.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -114,10 +115,15 @@ impl From<MessageRow> for Listed {
             state: row.state.label(),
             attempts: row.attempts,
             last_error: row.last_error,
-            recorded_at: row.recorded_at.to_rfc3339(),
-            finished_at: row.finished_at.map(|at| at.to_rfc3339()),
+            recorded_at: moment(row.recorded_at),
+            finished_at: row.finished_at.map(moment),
         }
     }
+}
+
+/// To the millisecond: what a person compares with a log.
+fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn as_table(messages: &[Listed]) -> String {

@@ -83,6 +83,7 @@ impl Courier {
                 round.next = next.map(|next| paced.map_or(next, |free| next.max(free)));
                 break;
             }
+            self.count().await?;
             tokio::select! {
                 Some(done) = under_way.next() => {
                     let (id, fate) = done?;

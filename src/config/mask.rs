@@ -21,7 +21,9 @@ pub(super) fn names_a_secret(key: &str) -> bool {
     }
     let key = key.to_lowercase();
     TELLTALES.iter().any(|part| key.contains(part))
-        || SECRET_KEYS.iter().any(|secret| strsim::damerau_levenshtein(secret, &key) <= secret.len() / 4 + 1)
+        || SECRET_KEYS
+            .iter()
+            .any(|secret| strsim::damerau_levenshtein(secret, &key) <= 1 + usize::from(secret.len() > 6))
 }
 
 #[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
@@ -93,7 +95,10 @@ mod tests {
 
     #[test]
     fn keys_that_hold_no_secret_are_shown() {
-        for key in ["base_url", "username", "host", "port", "path", "tls", "owners", "setting", "session", "sources"] {
+        for key in [
+            "base_url", "username", "host", "port", "path", "tls", "owners", "setting", "session", "sources", "bare",
+            "then",
+        ] {
             assert!(!names_a_secret(key), "{key}");
         }
     }

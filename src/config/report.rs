@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::domain::reading::is_invisible;
+
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
 use super::tree::{Node, Place, Value};
@@ -140,7 +142,8 @@ impl Report {
         if from.is_some() && !source_line.ends_with(HIDDEN) {
             source_line.push_str(HIDDEN);
         }
-        let source_line: String = source_line.chars().take(LONGEST).collect();
+        let visible = |c: char| if is_invisible(c) && c != '\t' { '\u{FFFD}' } else { c };
+        let source_line: String = source_line.chars().take(LONGEST).map(visible).collect();
         let column = column.min(source_line.chars().count() + 1);
         let at = Some(Location { file: path.clone(), line, column, source_line });
         Problem { at, message: remark.message, help: remark.help }
@@ -167,7 +170,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 /// What to say of an unknown word: the nearest known one, and all of them where they are few.
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     /// More than that is no help in a message.
-    const MOST: usize = 16;
+    const MOST: usize = 20;
     let all: Vec<&str> = known.clone().into_iter().collect();
     let listed = if all.len() > MOST {
         format!("{}, and {} more", all[..MOST].join(", "), all.len() - MOST)

@@ -94,7 +94,10 @@ fn the_quick_start_sessions_hold_everything_the_baseline_asks_for() {
 fn the_example_can_be_used_as_it_is() {
     let config = load(Path::new("config/driftwise.example.yaml")).unwrap();
     // Nobody has put files into config/sessions.
-    assert_eq!(config.warnings.iter().map(|w| w.message.as_str()).collect::<Vec<_>>(), ["no file matches this pattern"]);
+    assert_eq!(
+        config.warnings.iter().map(|w| w.message.as_str()).collect::<Vec<_>>(),
+        ["no file matches this pattern"]
+    );
     assert!(config.sources.len() >= 2);
 }
 

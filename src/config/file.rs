@@ -97,7 +97,16 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
     let Some(text) = fields::text(report, item, "include") else { return Vec::new() };
     let folder = report.folder(item.place.file);
     if !text.contains(['*', '?', '[']) {
-        return vec![folder.join(text)];
+        let path = folder.join(text);
+        if path.exists() {
+            return vec![path];
+        }
+        report.problem_with(
+            item.place,
+            format!("there is no file {}", path.display()),
+            "only a pattern with * may match nothing",
+        );
+        return Vec::new();
     }
     let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
     let found = match glob::glob(&pattern.to_string_lossy()) {

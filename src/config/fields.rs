@@ -43,6 +43,10 @@ impl<'a> Fields<'a> {
             let key = entry.key.as_str();
             if keys.later.contains(&key) {
                 report.problem(entry.place, format!("{key:?} is not available yet"));
+            } else if !keys.known.contains(&key) && may_be_a_secret(report, entry, keys) {
+                report.hide_from(entry.place);
+                let message = format!("{} has a key here that it does not know", keys.of);
+                report.problem_with(entry.place, message, format!("known: {}", keys.known.join(", ")));
             } else if !keys.known.contains(&key) {
                 let message = format!("{} has no key {}", keys.of, quote(key));
                 report.problem_with(entry.place, message, suggestion(key, keys.known.iter().copied()));
@@ -207,6 +211,14 @@ impl<'a> Fields<'a> {
         }
         found
     }
+}
+
+/// Whether an unknown key may be a secret that slipped in front of a colon.
+fn may_be_a_secret(report: &Report, entry: &Entry, keys: Keys) -> bool {
+    let several_words = entry.key.contains([' ', ':', '"', '\'']);
+    let unlike_any =
+        nearest(&entry.key, keys.known.iter().copied()).is_none() && !super::mask::names_a_secret(&entry.key);
+    report.hints_at_a_secret(entry.place) && (several_words || unlike_any)
 }
 
 /// A single value as text: numbers and `true` too, as they are written.

@@ -15,7 +15,7 @@ use super::fields::{self, Fields, Keys, described};
 use super::report::{Report, suggestion};
 use super::secret;
 use super::tree::{Entry, Form, Node, Value};
-use super::url::{WebAddress, is_loopback};
+use super::url::{self, WebAddress, is_loopback};
 
 /// A source as the configuration describes it.
 #[derive(Debug, Clone)]
@@ -206,6 +206,9 @@ fn base_url(report: &mut Report, fields: &Fields<'_>, allow_insecure: bool) -> O
     let text = fields::text(report, node, "base_url")?;
     match WebAddress::parse(text) {
         Err(reason) => {
+            if url::may_hold_a_sign_in(text) {
+                report.hide(node);
+            }
             let message = format!("\"base_url\" {reason}");
             report.problem_with(node.place, message, "it is written like https://erp.acme.example/OWAPI");
             None

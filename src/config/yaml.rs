@@ -26,6 +26,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
         environment,
         file,
         anchors: HashMap::new(),
+        secret_keys: HashMap::new(),
         values: 0,
         depth: 0,
     };
@@ -64,6 +65,8 @@ struct Builder<'a> {
     environment: &'a dyn Environment,
     file: usize,
     anchors: HashMap<usize, Node>,
+    /// Whether a key names a secret: the keys are few, however many values there are.
+    secret_keys: HashMap<String, bool>,
     values: usize,
     depth: usize,
 }
@@ -215,7 +218,7 @@ impl<'a> Builder<'a> {
             };
             let (event, at) = self.next()?;
             let value = self.node(event, &at)?;
-            if mask::names_a_secret(&key) {
+            if self.names_a_secret(&key) {
                 self.report.hide(&value);
             }
             if plain && key == "<<" {
@@ -230,6 +233,15 @@ impl<'a> Builder<'a> {
             known.insert(key.clone(), place);
             entries.push(Entry { key, place, value });
         }
+    }
+
+    fn names_a_secret(&mut self, key: &str) -> bool {
+        if let Some(known) = self.secret_keys.get(key) {
+            return *known;
+        }
+        let secret = mask::names_a_secret(key);
+        self.secret_keys.insert(key.to_owned(), secret);
+        secret
     }
 
     fn whole(&mut self, start: &Span, end: &Span, value: Value) -> Node {

@@ -18,6 +18,9 @@ const DEEPEST: usize = 32;
 /// Most values in a file after aliases are followed: 50,000 sessions of 20 values, in some 200 MB.
 const MOST_VALUES: usize = 1_000_000;
 
+/// From so many keys on, a mapping is searched with an index.
+const INDEXED: usize = 16;
+
 /// Reads one file of the report. `None` where there is nothing to work with: the report then says why.
 pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &dyn Environment) -> Option<Node> {
     let mut builder = Builder {
@@ -225,12 +228,17 @@ impl<'a> Builder<'a> {
                 merged.push(value);
                 continue;
             }
-            if let Some(first) = known.get(&key) {
+            let first = if entries.len() < INDEXED {
+                entries.iter().find(|entry| entry.key == key).map(|entry| entry.place)
+            } else {
+                known.extend(entries[known.len()..].iter().map(|entry| (entry.key.clone(), entry.place)));
+                known.get(&key).copied()
+            };
+            if let Some(first) = first {
                 let message = format!("the key {key:?} is given twice; the first stands at line {}", first.line);
                 self.report.problem(place, message);
                 continue;
             }
-            known.insert(key.clone(), place);
             entries.push(Entry { key, place, value });
         }
     }

@@ -20,8 +20,8 @@ pub(super) const KEYS: Keys = Keys {
 pub(super) const SEVERITIES: [(&str, Severity); 3] =
     [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
 
-const REMIND_EVERY: Duration = Duration::from_secs(24 * 3600);
-const UNREACHABLE_AFTER: Duration = Duration::from_secs(3600);
+const REMIND_EVERY: Duration = Duration::from_hours(24);
+const UNREACHABLE_AFTER: Duration = Duration::from_hours(1);
 
 /// More looks than that would never be reached in a week of daily audits.
 const MOST_LOOKS: u64 = 1000;

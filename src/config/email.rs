@@ -77,16 +77,14 @@ const MAX_PER_MINUTE: u32 = 30;
 pub(super) fn read(report: &mut Report, node: &Node, environment: &dyn Environment) -> Option<EmailConfig> {
     let fields = Fields::new(report, node, KEYS)?;
     let from = from(report, &fields);
-    let delivery = match (fields.entry("smtp"), fields.entry("spool")) {
-        (Some(_), Some(spool)) => {
-            report.problem(spool.place, "\"email\" has both \"smtp\" and \"spool\"; mails go one way only");
-            None
-        }
-        (Some(_), None) => {
-            fields.node(report, "smtp").and_then(|node| smtp(report, node, environment)).map(Delivery::Smtp)
-        }
-        (None, Some(_)) => fields.path(report, "spool").map(Delivery::Spool),
-        (None, None) => {
+    if let (true, Some(spool)) = (fields.has("smtp"), fields.entry("spool")) {
+        report.problem(spool.place, "\"email\" has both \"smtp\" and \"spool\"; mails go one way only");
+    }
+    let delivery = match (fields.has("smtp"), fields.has("spool")) {
+        (true, _) => fields.node(report, "smtp").and_then(|node| smtp(report, node, environment)).map(Delivery::Smtp),
+        (false, true) => fields.path(report, "spool").map(Delivery::Spool),
+        (false, false) if fields.is_misspelled("smtp") || fields.is_misspelled("spool") => None,
+        (false, false) => {
             let help = "smtp: { host: ... } for a mail server, or spool: PATH for a folder of .eml files";
             report.problem_with(fields.place, "\"email\" needs a way to send", help);
             None
@@ -155,6 +153,7 @@ fn sign_in(
     for (key, other) in [("username", "password"), ("password", "username")] {
         if let Some(entry) = fields.entry(key)
             && !fields.has(other)
+            && !fields.is_misspelled(other)
             && !fields.has("oauth2")
         {
             let help = "a server that asks for a sign-in needs both, one that does not needs neither";

@@ -19,14 +19,14 @@ const FORMS: [&str; 10] =
 pub(super) fn read(report: &mut Report, node: &Node) -> Option<Expectation> {
     match &node.value {
         Value::Scalar(word, _) => read_word(report, node, word),
-        Value::Map(entries) => match entries.as_slice() {
-            [entry] => read_form(report, entry),
-            _ => {
-                let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
-                report.problem_with(node.place, message, all_forms());
-                None
+        Value::Map(entries) => {
+            if let [entry] = entries.as_slice() {
+                return read_form(report, entry);
             }
-        },
+            let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
+            report.problem_with(node.place, message, all_forms());
+            None
+        }
         Value::List(_) => {
             report.problem_with(node.place, "\"expect\" takes one demand, not a list", all_forms());
             None

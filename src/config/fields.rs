@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::address::Address;
 use crate::domain::reading::quote;
 
-use super::report::{Report, suggestion};
+use super::report::{Report, nearest, suggestion};
 use super::tree::{Entry, Form, Node, Place, Value};
 use super::unit;
 
@@ -18,6 +18,7 @@ pub(super) struct Fields<'a> {
     pub place: Place,
     entries: &'a [Entry],
     defaults: &'a [Entry],
+    known: &'static [&'static str],
 }
 
 /// The keys that a mapping may have.
@@ -42,16 +43,20 @@ impl<'a> Fields<'a> {
             let key = entry.key.as_str();
             if keys.later.contains(&key) {
                 report.problem(entry.place, format!("{key:?} is not available yet"));
+            } else if !keys.known.contains(&key) && may_be_a_secret(report, entry, keys) {
+                report.hide_from(entry.place);
+                let message = format!("{} has a key here that it does not know", keys.of);
+                report.problem_with(entry.place, message, format!("known: {}", keys.known.join(", ")));
             } else if !keys.known.contains(&key) {
                 let message = format!("{} has no key {}", keys.of, quote(key));
                 report.problem_with(entry.place, message, suggestion(key, keys.known.iter().copied()));
             }
         }
-        Some(Self { place: node.place, entries, defaults: &[] })
+        Some(Self { place: node.place, entries, defaults: &[], known: keys.known })
     }
 
     pub fn empty(place: Place) -> Self {
-        Self { place, entries: &[], defaults: &[] }
+        Self { place, entries: &[], defaults: &[], known: &[] }
     }
 
     pub fn with_defaults(self, defaults: Self) -> Self {
@@ -73,6 +78,17 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// What is missing from the mapping is told at `place`: at the name of a named thing, say.
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether an unknown key is probably meant to be this one: it has been told, and that `key` is missing is no news.
+    pub fn is_misspelled(&self, key: &str) -> bool {
+        let mut unknown = self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str()));
+        unknown.any(|entry| nearest(&entry.key, self.known.iter().copied()) == Some(key))
+    }
+
     /// The value, unless there is none or nothing stands after the key.
     pub fn node(&self, report: &mut Report, key: &str) -> Option<&'a Node> {
         let entry = self.entry(key)?;
@@ -85,7 +101,7 @@ impl<'a> Fields<'a> {
 
     /// Like [`Self::node`], and reported where it is missing.
     pub fn required(&self, report: &mut Report, key: &str, of: &str) -> Option<&'a Node> {
-        if !self.has(key) {
+        if !self.has(key) && !self.is_misspelled(key) {
             report.problem(self.place, format!("{of} needs the key {key:?}"));
         }
         self.node(report, key)
@@ -98,13 +114,11 @@ impl<'a> Fields<'a> {
 
     pub fn flag(&self, report: &mut Report, key: &str) -> Option<bool> {
         let node = self.node(report, key)?;
-        match node.value {
-            Value::Scalar(_, Form::Flag(flag)) => Some(flag),
-            _ => {
-                report.problem(node.place, format!("{key:?} must be true or false, not {}", described(node)));
-                None
-            }
+        if let Value::Scalar(_, Form::Flag(flag)) = node.value {
+            return Some(flag);
         }
+        report.problem(node.place, format!("{key:?} must be true or false, not {}", described(node)));
+        None
     }
 
     pub fn whole(&self, report: &mut Report, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
@@ -197,6 +211,14 @@ impl<'a> Fields<'a> {
         }
         found
     }
+}
+
+/// Whether an unknown key may be a secret that slipped in front of a colon.
+fn may_be_a_secret(report: &Report, entry: &Entry, keys: Keys) -> bool {
+    let several_words = entry.key.contains([' ', ':', '"', '\'']);
+    let unlike_any =
+        nearest(&entry.key, keys.known.iter().copied()).is_none() && !super::mask::names_a_secret(&entry.key);
+    report.hints_at_a_secret(entry.place) && (several_words || unlike_any)
 }
 
 /// A single value as text: numbers and `true` too, as they are written.

@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::fields::{self, Fields, Keys};
 use super::policy::BASELINE;
 use super::report::Report;
-use super::tree::Node;
+use super::tree::{Node, Value};
 use super::yaml;
 
 /// Largest file: 10,000 sessions written out in full are a tenth of it.
@@ -62,17 +62,29 @@ pub(super) fn read(report: &mut Report, path: &Path, environment: &dyn Environme
             let file = report.add(path.clone(), "");
             files.push(path.clone());
             let Some(node) = read_one(report, file, &path, environment) else { continue };
-            if let Some(entry) = node.entries().and_then(|entries| entries.iter().find(|e| e.key == "include")) {
-                report.problem(entry.place, "\"include\" stands only in the main file");
-            } else if Fields::new(report, &node, INCLUDED).is_some() {
-                included.push(node);
-            }
+            included.extend(part(report, node));
         }
     }
     let file = report.add(PathBuf::from(format!("(built in) {BASELINE}.yaml")), BUILT_IN);
     let nothing = |_: &str| None;
     let built_in = yaml::parse(report, file, BUILT_IN, &nothing);
     Some(Written { main, root, included, built_in, files })
+}
+
+/// An included file without what belongs to the main one.
+fn part(report: &mut Report, mut node: Node) -> Option<Node> {
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| {
+            let key = entry.key.as_str();
+            let only_in_main = MAIN.known.contains(&key) && !INCLUDED.known.contains(&key);
+            if only_in_main {
+                let help = "an included file adds customers, sources, policies and sessions";
+                report.problem_with(entry.place, format!("{key:?} stands only in the main file"), help);
+            }
+            !only_in_main
+        });
+    }
+    Fields::new(report, &node, INCLUDED).is_some().then_some(node)
 }
 
 /// One file is read once, by whatever name or pattern it is reached.
@@ -85,7 +97,16 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
     let Some(text) = fields::text(report, item, "include") else { return Vec::new() };
     let folder = report.folder(item.place.file);
     if !text.contains(['*', '?', '[']) {
-        return vec![folder.join(text)];
+        let path = folder.join(text);
+        if path.exists() {
+            return vec![path];
+        }
+        report.problem_with(
+            item.place,
+            format!("there is no file {}", path.display()),
+            "only a pattern with * may match nothing",
+        );
+        return Vec::new();
     }
     let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
     let found = match glob::glob(&pattern.to_string_lossy()) {
@@ -151,7 +172,7 @@ fn contents(path: &Path) -> Result<String, (String, &'static str)> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
         (format!("this file is not UTF-8 text (line {line})"), "save it in the encoding UTF-8")
     })?;
     Ok(text.strip_prefix('\u{FEFF}').map_or_else(|| text.clone(), str::to_owned))

@@ -21,14 +21,23 @@ pub(super) fn names_a_secret(key: &str) -> bool {
     }
     let key = key.to_lowercase();
     TELLTALES.iter().any(|part| key.contains(part))
-        || SECRET_KEYS.iter().any(|secret| strsim::damerau_levenshtein(secret, &key) <= secret.len() / 4 + 1)
+        || SECRET_KEYS
+            .iter()
+            .any(|secret| strsim::damerau_levenshtein(secret, &key) <= 1 + usize::from(secret.len() > 6))
 }
 
 #[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
-static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"["']?([A-Za-z0-9_.-]+)["']?\s*:"#).expect("valid"));
+static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"["']?([A-Za-z0-9_.-]+)["']?(?:\s*:|\s)"#).expect("valid"));
 
 #[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
-static USER_INFO: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"//[^/\s]*@").expect("valid"));
+static USER_INFO: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"//[^/\s]*@|[^\s/:@"'{,]+:[^\s/@]*@"#).expect("valid"));
+
+/// Whether anything in `text` hints at a secret.
+pub(super) fn hints_at_a_secret(text: &str) -> bool {
+    let text = text.to_lowercase();
+    TELLTALES.iter().any(|part| text.contains(part))
+}
 
 /// The part of `line` that may be shown: what follows a key that names a secret is hidden, and so is a sign-in inside a URL.
 /// A reference (`{ env: NAME }`) is no secret and stays.
@@ -45,7 +54,11 @@ pub(super) fn line(line: &str) -> String {
 
 /// Hides a sign-in inside a URL.
 pub(super) fn user_info(text: &str) -> String {
-    USER_INFO.replace_all(text, format!("//{HIDDEN}@")).into_owned()
+    let hidden = |found: &regex::Captures<'_>| {
+        let slashes = if found[0].starts_with("//") { "//" } else { "" };
+        format!("{slashes}{HIDDEN}@")
+    };
+    USER_INFO.replace_all(text, hidden).into_owned()
 }
 
 /// Whether a value is nothing (the next lines hold it) or only says where the secret is.
@@ -85,6 +98,8 @@ mod tests {
             ("  base_url: https://h/OWAPI", "  base_url: https://h/OWAPI"),
             ("  port: 587", "  port: 587"),
             ("  password:", "  password:"),
+            ("a: { username: u, password hunter2 }", "a: { username: u, password ***"),
+            ("  base_url: https:/u:hunter2@h", "  base_url: https:/***@h"),
         ];
         for (text, expected) in cases {
             assert_eq!(line(text), expected);
@@ -93,7 +108,10 @@ mod tests {
 
     #[test]
     fn keys_that_hold_no_secret_are_shown() {
-        for key in ["base_url", "username", "host", "port", "path", "tls", "owners", "setting", "session", "sources"] {
+        for key in [
+            "base_url", "username", "host", "port", "path", "tls", "owners", "setting", "session", "sources", "bare",
+            "then",
+        ] {
             assert!(!names_a_secret(key), "{key}");
         }
     }

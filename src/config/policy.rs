@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     fn build(&mut self, report: &mut Report, entry: &'a Entry) -> Option<Arc<Policy>> {
-        let fields = Fields::new(report, &entry.value, KEYS)?;
+        let fields = Fields::new(report, &entry.value, KEYS)?.at(entry.place);
         let base = fields.node(report, "extends").map(|node| self.base(report, node));
         let own = self.rules(report, &fields);
         // What stands in a base that cannot be used is unknown, so nothing is said of what refers to it.

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::domain::reading::is_invisible;
+
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
-use super::tree::{Node, Place, Value};
+use super::tree::{Entry, Node, Place, Value};
 
 /// The files that were read, and what was found wrong in them.
 #[derive(Default)]
@@ -94,11 +96,28 @@ impl Report {
             }
             Value::List(items) => items.iter().for_each(|item| self.hide(item)),
             Value::Map(entries) => {
-                for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "env" | "file")) {
-                    self.hide(&entry.value);
+                let strange = |entry: &Entry| !matches!(entry.key.as_str(), "env" | "file");
+                if let Some(first) = entries.iter().find(|entry| strange(entry)) {
+                    // With a colon left out or put in, part of the secret may have become a key.
+                    let hidden = &mut self.files[node.place.file].hidden;
+                    hidden.push((first.place.line, node.place.column.min(first.place.column)));
+                    hidden
+                        .extend((first.place.line + 1..=node.last_line.min(node.place.line + 8)).map(|line| (line, 1)));
                 }
+                entries.iter().filter(|entry| strange(entry)).for_each(|entry| self.hide(&entry.value));
             }
         }
+    }
+
+    /// Whether the line at `place`, from its start, hints at a secret: what stands there is better not quoted.
+    pub fn hints_at_a_secret(&self, place: Place) -> bool {
+        let line = place.line.checked_sub(1).and_then(|at| self.files[place.file].lines.get(at));
+        line.is_some_and(|line| mask::hints_at_a_secret(line))
+    }
+
+    /// Shows nothing of the line at `place` from there on.
+    pub fn hide_from(&mut self, place: Place) {
+        self.files[place.file].hidden.push((place.line, place.column));
     }
 
     /// The text around `place` could not be understood, so a line there that may belong to a secret is not shown at all.
@@ -140,7 +159,8 @@ impl Report {
         if from.is_some() && !source_line.ends_with(HIDDEN) {
             source_line.push_str(HIDDEN);
         }
-        let source_line: String = source_line.chars().take(LONGEST).collect();
+        let visible = |c: char| if is_invisible(c) && c != '\t' { '\u{FFFD}' } else { c };
+        let source_line: String = source_line.chars().take(LONGEST).map(visible).collect();
         let column = column.min(source_line.chars().count() + 1);
         let at = Some(Location { file: path.clone(), line, column, source_line });
         Problem { at, message: remark.message, help: remark.help }
@@ -148,7 +168,8 @@ impl Report {
 }
 
 fn opens_a_secret(line: &str) -> bool {
-    line.trim_end().strip_suffix(':').is_some_and(|key| mask::names_a_secret(key.trim()))
+    let words = line.trim_end_matches([':', ' ', '"', '\'']);
+    words.rsplit([' ', '{', ',', '"', '\'']).next().is_some_and(|word| !word.is_empty() && mask::names_a_secret(word))
 }
 
 /// The known word that was probably meant.
@@ -167,7 +188,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 /// What to say of an unknown word: the nearest known one, and all of them where they are few.
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     /// More than that is no help in a message.
-    const MOST: usize = 16;
+    const MOST: usize = 20;
     let all: Vec<&str> = known.clone().into_iter().collect();
     let listed = if all.len() > MOST {
         format!("{}, and {} more", all[..MOST].join(", "), all.len() - MOST)

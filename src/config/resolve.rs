@@ -158,7 +158,7 @@ fn sources<'a>(
     let mut sources = BTreeMap::new();
     for (name, entry) in written {
         let Ok(valid) = Name::parse(name) else { continue };
-        if let Some(source) = source::read(report, &valid, &entry.value, defaults.source, environment) {
+        if let Some(source) = source::read(report, &valid, entry, defaults.source, environment) {
             sources.insert(*name, source);
         }
     }

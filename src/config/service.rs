@@ -32,7 +32,7 @@ pub(super) const SERVER: Keys =
     Keys { of: "\"server\"", known: &["listen", "metrics_listen", "public_url"], later: &[] };
 
 /// Two years: long enough to answer for the last audit of the books.
-const RETAIN: Duration = Duration::from_secs(730 * 86_400);
+const RETAIN: Duration = Duration::from_hours(730 * 24);
 
 /// Reads `store`. Without a URL the store lies beside the configuration file, whose number is `main`.
 pub(super) fn store(report: &mut Report, node: Option<&Node>, main: usize) -> StoreConfig {

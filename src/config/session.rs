@@ -48,8 +48,8 @@ pub(super) struct Sessions<'a> {
     pub policies: &'a BTreeMap<Name, Arc<Policy>>,
     /// Every policy that is written, also one that cannot be used.
     pub policy_names: Vec<&'a str>,
-    /// Parsed once for each expression and zone; `None` for one that was refused.
-    schedules: HashMap<(String, Tz), Option<Schedule>>,
+    /// Parsed once for each expression and zone; for one that is refused, why.
+    schedules: HashMap<(String, Tz), Result<Schedule, String>>,
     places: HashMap<SessionKey, Place>,
 }
 
@@ -149,20 +149,15 @@ impl<'a> Sessions<'a> {
 
     fn schedule(&mut self, report: &mut Report, fields: &Fields<'_>, zone: Tz) -> Option<Schedule> {
         let expression = if fields.has("schedule") { fields.text(report, "schedule")?.trim() } else { SCHEDULE };
-        let cache_key = (expression.to_owned(), zone);
-        if let Some(known) = self.schedules.get(&cache_key)
-            && known.is_some()
-        {
-            return known.clone();
-        }
-        let schedule = Schedule::parse(expression, zone, self.now);
-        if let Err(error) = &schedule {
+        let now = self.now;
+        let parse = || Schedule::parse(expression, zone, now).map_err(|error| error.to_string());
+        let parsed = self.schedules.entry((expression.to_owned(), zone)).or_insert_with(parse);
+        if let Err(reason) = parsed {
             let place = fields.entry("schedule").map_or(fields.place, |entry| entry.value.place);
             let help = "for example \"*/5 * * * *\" (every 5 minutes) or \"0 9 * * MON-FRI\" (09:00 on weekdays)";
-            report.problem_with(place, format!("the schedule {} cannot be used: {error}", quote(expression)), help);
+            report.problem_with(place, format!("the schedule {} cannot be used: {reason}", quote(expression)), help);
         }
-        self.schedules.insert(cache_key, schedule.clone().ok());
-        schedule.ok()
+        parsed.clone().ok()
     }
 }
 

@@ -15,7 +15,7 @@ use super::fields::{self, Fields, Keys, described};
 use super::report::{Report, suggestion};
 use super::secret;
 use super::tree::{Entry, Form, Node, Value};
-use super::url::{WebAddress, is_loopback};
+use super::url::{self, WebAddress, is_loopback};
 
 /// A source as the configuration describes it.
 #[derive(Debug, Clone)]
@@ -111,34 +111,38 @@ const ONLY_ORDERWISE: [&str; 9] = [
 const ONLY_FILE: [&str; 2] = ["path", "max_age"];
 
 /// Over the whole exchange: export definitions can be slow.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_BODY: u64 = 16 << 20;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Type {
     OrderWise,
     File,
-    Http,
 }
 
 /// Reads one source. The mapping comes back even where the rest cannot be used, so that rules can be checked against it.
 pub(super) fn read(
     report: &mut Report,
     name: &Name,
-    node: &Node,
+    entry: &Entry,
     defaults: Fields<'_>,
     environment: &dyn Environment,
 ) -> Option<(SourceConfig, Mapping)> {
     // What belongs to a type that is not built yet is not looked at: one problem says it all.
-    let later = node.entries().into_iter().flatten().find(|e| e.key == "type" && e.value.scalar() == Some("http"));
+    let own = entry.value.entries().unwrap_or_default();
+    let later = own.iter().find(|entry| entry.key == "type" && entry.value.scalar() == Some("http"));
     if let Some(entry) = later {
         let message = "a source of type \"http\" is not available yet";
         report.problem_with(entry.value.place, message, "available: orderwise, file");
         return None;
     }
-    let fields = Fields::new(report, node, KEYS)?.with_defaults(defaults);
+    let fields = Fields::new(report, &entry.value, KEYS)?.at(entry.place).with_defaults(defaults);
     let kind_node = fields.required(report, "type", "a source")?;
-    let types = [("orderwise", Type::OrderWise), ("file", Type::File), ("http", Type::Http)];
+    if kind_node.scalar() == Some("http") {
+        report.problem(kind_node.place, "a source of type \"http\" is not available yet");
+        return None;
+    }
+    let types = [("orderwise", Type::OrderWise), ("file", Type::File)];
     let kind = fields::choice(report, kind_node, "type", &types)?;
     refuse_keys_of_others(report, &fields, kind);
     let customer = customer(report, &fields);
@@ -146,10 +150,6 @@ pub(super) fn read(
     let adapter = match kind {
         Type::OrderWise => Adapter::OrderWise(orderwise(report, &fields, environment)?),
         Type::File => Adapter::File(file(report, &fields)?),
-        Type::Http => {
-            report.problem(kind_node.place, "a source of type \"http\" is not available yet");
-            return None;
-        }
     };
     Some((SourceConfig { name: name.clone(), customer, adapter }, mapping))
 }
@@ -168,7 +168,7 @@ fn customer(report: &mut Report, fields: &Fields<'_>) -> Option<Name> {
 fn refuse_keys_of_others(report: &mut Report, fields: &Fields<'_>, kind: Type) {
     let (others, own, other): (&[&str], _, _) = match kind {
         Type::File => (&ONLY_ORDERWISE, "file", "orderwise"),
-        _ => (&ONLY_FILE, "orderwise", "file"),
+        Type::OrderWise => (&ONLY_FILE, "orderwise", "file"),
     };
     for key in others.iter().filter(|key| fields.has_own(key)) {
         if let Some(entry) = fields.entry(key) {
@@ -206,6 +206,9 @@ fn base_url(report: &mut Report, fields: &Fields<'_>, allow_insecure: bool) -> O
     let text = fields::text(report, node, "base_url")?;
     match WebAddress::parse(text) {
         Err(reason) => {
+            if url::may_hold_a_sign_in(text) {
+                report.hide(node);
+            }
             let message = format!("\"base_url\" {reason}");
             report.problem_with(node.place, message, "it is written like https://erp.acme.example/OWAPI");
             None
@@ -232,12 +235,15 @@ fn credential(report: &mut Report, fields: &Fields<'_>, environment: &dyn Enviro
     if with_hash {
         return secret::read(report, fields, "credential_hash", environment).map(Credential::Hash);
     }
+    if !with_pair && fields.is_misspelled("credential_hash") {
+        return None;
+    }
     if !with_pair {
         report.problem_with(fields.place, "a source of type orderwise needs a way to sign in", HELP);
         return None;
     }
     for key in ["username", "password"] {
-        if !fields.has(key) {
+        if !fields.has(key) && !fields.is_misspelled(key) {
             report.problem_with(fields.place, format!("a source of type orderwise needs the key {key:?}"), HELP);
         }
     }
@@ -332,15 +338,12 @@ fn mapping(report: &mut Report, fields: &Fields<'_>) -> Mapping {
     let mut kinds = HashMap::new();
     for entry in fields.map(report, "kinds").unwrap_or_default() {
         let Some(word) = fields::text(report, &entry.value, &entry.key) else { continue };
-        match Kind::ALL.iter().find(|(name, _)| *name == word) {
-            Some((_, kind)) => {
-                kinds.insert(SettingKey::new(&entry.key), *kind);
-            }
-            None => {
-                let message = format!("{} is no kind of setting", quote(word));
-                let known = Kind::ALL.iter().map(|(name, _)| *name);
-                report.problem_with(entry.value.place, message, suggestion(word, known));
-            }
+        if let Some((_, kind)) = Kind::ALL.iter().find(|(name, _)| *name == word) {
+            kinds.insert(SettingKey::new(&entry.key), *kind);
+        } else {
+            let known = Kind::ALL.iter().map(|(name, _)| *name);
+            let message = format!("{} is no kind of setting", quote(word));
+            report.problem_with(entry.value.place, message, suggestion(word, known));
         }
     }
     Mapping { session_id_column, columns, values, kinds }

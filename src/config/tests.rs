@@ -79,6 +79,46 @@ fn no_report_shows_a_secret() {
     }
 }
 
+/// A slip of the finger anywhere in a file may break it, and may not bring a secret to light.
+#[test]
+fn no_slip_of_the_finger_shows_a_secret() {
+    const TEXT: &str = "\
+sources:
+  a: { type: orderwise, base_url: https://h, username: u, password: canary-7f3a, export_definition: x }
+  b:
+    type: orderwise
+    base_url: https://u:canary-7f3a@h
+    credential_hash: \"canary-7f3a\"
+sessions: []
+email:
+  smtp:
+    username: u
+    password:
+      canary-7f3a
+    port: x
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("driftwise.yaml");
+    let mut leaks = Vec::new();
+    let secret =
+        |at: usize| TEXT.match_indices(CANARY).any(|(start, _)| (start + 1..start + CANARY.len()).contains(&at));
+    for at in (0..TEXT.len()).filter(|at| !secret(*at)) {
+        let (before, after) = TEXT.split_at(at);
+        let left_out = if after.starts_with('c') { String::new() } else { format!("{before}{}", &after[1..]) };
+        // One sort of insertion for each place keeps the test quick; the places are many.
+        let inserted = [":", "{", "\"", "\n", " ", "]", "'", "&", "*", "!", "|", "#"][at % 12];
+        for text in [left_out, format!("{before}{inserted}{after}")] {
+            std::fs::write(&path, &text).unwrap();
+            let Err(problems) = load(&path) else { continue };
+            if problems.to_string().contains(CANARY) {
+                leaks.push(format!("{text}\n{problems}"));
+            }
+        }
+    }
+    let first = leaks.first().map(String::as_str).unwrap_or_default();
+    assert!(leaks.is_empty(), "{} leaks, such as\n{first}", leaks.len());
+}
+
 #[test]
 fn a_file_that_is_missing_or_a_folder_is_said_in_plain_words() {
     for (path, words) in [("no/such/driftwise.yaml", "there is no such file"), ("tests", "this is a folder")] {

@@ -35,6 +35,12 @@ impl WebAddress {
     }
 }
 
+/// Whether a text that is no valid address may be one with a sign-in, slashes or signs in it mistyped.
+pub(super) fn may_hold_a_sign_in(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.contains('@') || rest.split(':').skip(1).any(|part| !part.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, where all of it is valid.
 fn host(authority: &str) -> Option<&str> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {

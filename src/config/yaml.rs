@@ -15,8 +15,11 @@ use super::{mask, scalar};
 /// Deepest nesting; a real configuration needs seven.
 const DEEPEST: usize = 32;
 
-/// Most values in a file after aliases are followed: 50,000 sessions of 40 values.
-const MOST_VALUES: usize = 2_000_000;
+/// Most values in a file after aliases are followed: 50,000 sessions of 20 values, in some 200 MB.
+const MOST_VALUES: usize = 1_000_000;
+
+/// From so many keys on, a mapping is searched with an index.
+const INDEXED: usize = 16;
 
 /// Reads one file of the report. `None` where there is nothing to work with: the report then says why.
 pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &dyn Environment) -> Option<Node> {
@@ -26,6 +29,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
         environment,
         file,
         anchors: HashMap::new(),
+        secret_keys: HashMap::new(),
         values: 0,
         depth: 0,
     };
@@ -36,7 +40,13 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
             if syntax {
                 builder.report.distrust_around(place);
             }
-            builder.report.problem(place, message);
+            let line = text.lines().nth(place.line - 1).unwrap_or_default();
+            if syntax && line.contains("${") && line.contains(['{', '[']) {
+                let help = "between { } and [ ], a text with ${...} needs quotes: \"${NAME}\"";
+                builder.report.problem_with(place, message, help);
+            } else {
+                builder.report.problem(place, message);
+            }
             None
         }
     }
@@ -58,6 +68,8 @@ struct Builder<'a> {
     environment: &'a dyn Environment,
     file: usize,
     anchors: HashMap<usize, Node>,
+    /// Whether a key names a secret: the keys are few, however many values there are.
+    secret_keys: HashMap<String, bool>,
     values: usize,
     depth: usize,
 }
@@ -86,12 +98,14 @@ impl<'a> Builder<'a> {
         }
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "every step carries it, and a node is large already")]
     fn syntax(&self, error: &ScanError) -> Box<Stop> {
         let marker = error.marker();
         let place = Place { file: self.file, line: marker.line().max(1), column: marker.col() + 1 };
         Box::new(Stop { place, message: format!("this is not valid YAML: {}", error.info()), syntax: true })
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "every step carries it, and a node is large already")]
     fn stop(&self, span: &Span, message: &str) -> Box<Stop> {
         Box::new(Stop { place: self.place(span), message: message.to_owned(), syntax: false })
     }
@@ -104,7 +118,7 @@ impl<'a> Builder<'a> {
         self.values = self.values.saturating_add(more);
         if self.values > MOST_VALUES {
             let message =
-                "there is too much in this file once its aliases (*name) are followed; the limit is 2,000,000 values";
+                "there is too much in this file once its aliases (*name) are followed; the limit is 1,000,000 values";
             return Err(self.stop(span, message));
         }
         Ok(())
@@ -134,6 +148,7 @@ impl<'a> Builder<'a> {
         };
         self.depth -= 1;
         if anchor > 0 {
+            self.count(node.size(), span)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -206,21 +221,35 @@ impl<'a> Builder<'a> {
             };
             let (event, at) = self.next()?;
             let value = self.node(event, &at)?;
-            if mask::names_a_secret(&key) {
+            if self.names_a_secret(&key) {
                 self.report.hide(&value);
             }
             if plain && key == "<<" {
                 merged.push(value);
                 continue;
             }
-            if let Some(first) = known.get(&key) {
+            let first = if entries.len() < INDEXED {
+                entries.iter().find(|entry| entry.key == key).map(|entry| entry.place)
+            } else {
+                known.extend(entries[known.len()..].iter().map(|entry| (entry.key.clone(), entry.place)));
+                known.get(&key).copied()
+            };
+            if let Some(first) = first {
                 let message = format!("the key {key:?} is given twice; the first stands at line {}", first.line);
                 self.report.problem(place, message);
                 continue;
             }
-            known.insert(key.clone(), place);
             entries.push(Entry { key, place, value });
         }
+    }
+
+    fn names_a_secret(&mut self, key: &str) -> bool {
+        if let Some(known) = self.secret_keys.get(key) {
+            return *known;
+        }
+        let secret = mask::names_a_secret(key);
+        self.secret_keys.insert(key.to_owned(), secret);
+        secret
     }
 
     fn whole(&mut self, start: &Span, end: &Span, value: Value) -> Node {

@@ -21,7 +21,7 @@ pub struct Schedule {
 pub enum ScheduleError {
     #[error("{0}")]
     Syntax(String),
-    #[error("it has {0} fields; a schedule has 5 (minute hour day month weekday) or 6 (seconds first)")]
+    #[error("a schedule has 5 fields (minute hour day month weekday) or 6 (seconds first), and this has {0}")]
     Fields(usize),
     #[error("it can never fire: no such date exists")]
     Never,

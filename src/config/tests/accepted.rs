@@ -28,7 +28,7 @@ fn the_smallest_configuration_gets_the_defaults() {
     .unwrap();
     let Adapter::OrderWise(erp) = &config.sources[0].adapter else { panic!("{config:?}") };
     assert_eq!((erp.base_url.as_str(), erp.export_definition), ("https://h/OWAPI", 61));
-    assert_eq!((erp.timeout, erp.max_body), (Duration::from_secs(60), 16 << 20));
+    assert_eq!((erp.timeout, erp.max_body), (Duration::from_mins(1), 16 << 20));
     assert!(matches!(&erp.credential, Credential::Password { username, .. } if username == "u"));
     let session = session(&config, "erp", "14");
     assert_eq!(format!("{:?}", session.schedule), "*/5 * * * * (UTC)");
@@ -36,10 +36,10 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(session.owners.iter().map(ToString::to_string).collect::<Vec<_>>(), ["it@acme.example"]);
     let Delivery::Smtp(smtp) = &config.require_email().unwrap().delivery else { panic!("{config:?}") };
     assert_eq!((smtp.port, smtp.tls, smtp.max_per_minute), (587, Tls::StartTls, 30));
-    assert_eq!(config.store.retain, Duration::from_secs(730 * 86_400));
+    assert_eq!(config.store.retain, Duration::from_hours(730 * 24));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
-    assert_eq!((config.alerts.confirm_looks, config.alerts.remind_every), (1, Some(Duration::from_secs(86_400))));
+    assert_eq!((config.alerts.confirm_looks, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
 }
 
 #[test]

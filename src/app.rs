@@ -52,12 +52,13 @@ impl App {
         let email = config.require_email()?;
         let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
         let sources = adapters::sources(&config)?;
+        // First the store: a second process is told who has it, not that a port is taken.
+        let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;
         let probes = match config.server.metrics_listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let store = Arc::new(Store::open(&config.store.path).await?);
         let states = store.load().await?;
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
@@ -103,8 +104,11 @@ impl App {
         let timing =
             tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
+        let store = Store::clone(&self.store);
         supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
-        supervisor.run().await?;
+        let outcome = supervisor.run().await;
+        store.close().await;
+        outcome?;
         tracing::info!("driftwise has stopped");
         Ok(())
     }

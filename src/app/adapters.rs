@@ -66,6 +66,7 @@ pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
                 config::Tls::Implicit => email::Tls::Implicit,
                 config::Tls::None => email::Tls::None,
             },
+            allow_insecure: smtp.allow_insecure,
             username: smtp.username.clone(),
             password: smtp.password.clone(),
             ca_file: smtp.ca_file.clone(),

@@ -135,6 +135,14 @@ pub struct Notified {
     pub errors: Vec<String>,
 }
 
+impl Notified {
+    fn add(&mut self, round: Round) {
+        self.round.sent += round.sent;
+        self.round.retrying += round.retrying;
+        self.round.dead += round.dead;
+    }
+}
+
 /// Records `answers` and mails, as one audit of the daemon would, and tries the outbox once.
 pub async fn notify(
     config: Config,
@@ -163,16 +171,29 @@ pub async fn notify(
         recorded: Arc::clone(&recorded),
         stop: stop.clone(),
     };
+    if wanted.is_none() {
+        auditor.retire().await.context("ending what is not audited any more")?;
+    }
     let mut notified = Notified { messages: 0, round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.keys() {
-        match auditor.run(source, &due(wanted, source)).await {
-            Outcome::Looked { messages, .. } => notified.messages += messages,
-            Outcome::NotRecorded { error } => notified.errors.push(error),
-            Outcome::Unreachable { .. } | Outcome::Stopped => {}
+        let outcome = auditor.run(source, &due(wanted, source)).await;
+        notified.messages += outcome.messages();
+        if let Outcome::NotRecorded { error } = outcome {
+            notified.errors.push(error);
         }
     }
-    let courier = Courier { store, channel, metrics, clock, pace, recorded, stop };
-    notified.round = courier.run_round().await.context("the outbox cannot be read or written")?;
+    let courier =
+        Courier { store: Arc::clone(&store), channel, metrics, clock: Arc::clone(&clock), pace, recorded, stop };
+    loop {
+        let round = courier.run_round().await.context("the outbox cannot be read or written")?;
+        notified.add(round);
+        // What waits only for its minute has not been tried once.
+        match round.next.filter(|_| round.paced) {
+            Some(next) => tokio::time::sleep((next - clock.now()).to_std().unwrap_or_default()).await,
+            None => break,
+        }
+    }
+    Store::clone(&store).close().await;
     Ok(notified)
 }
 

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::agenda::Agenda;
+use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::policy::Severity;
 use crate::domain::schedule::Rhythm;
 use crate::domain::state::SourceState;
 use crate::engine::audit::{Auditor, Outcome};
@@ -78,19 +80,20 @@ impl Worker {
     fn patience_ends(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let plan = self.plan()?;
         let patience = TimeDelta::from_std(plan.alerts.unreachable_after).ok()?;
-        let ends = self.auditor.board.read(|present| {
+        self.auditor.board.read(|present| {
             let state = present.states.get(&self.source)?;
-            untold(state).map(|incident| incident.window.first_bad + patience).min()
-        })?;
-        (ends > now).then_some(ends)
+            let ends = untold(state, plan.alerts.mail_from).map(|incident| incident.window.first_bad + patience);
+            ends.filter(|end| *end > now).min()
+        })
     }
 
     /// The rhythms of sessions of which somebody will have to be told that they could not be read.
     fn impatient(&self) -> Vec<Rhythm> {
         let Some(plan) = self.plan() else { return Vec::new() };
+        let mail_from = plan.alerts.mail_from;
         self.auditor.board.read(|present| {
-            let sessions =
-                present.states.get(&self.source).into_iter().flat_map(untold).filter_map(|i| i.thing.session());
+            let incidents = present.states.get(&self.source).into_iter().flat_map(|state| untold(state, mail_from));
+            let sessions = incidents.filter_map(|incident| incident.thing.session());
             sessions.filter_map(|id| plan.sessions.get(id)).map(|session| session.schedule.rhythm()).collect()
         })
     }
@@ -100,11 +103,13 @@ impl Worker {
     }
 }
 
-/// What cannot be seen and nobody has been told of.
-fn untold(state: &SourceState) -> impl Iterator<Item = &crate::domain::incident::Incident> {
-    use crate::domain::incident::IncidentKind::{Unreachable, Unverifiable};
-    let waits = |incident: &&crate::domain::incident::Incident| {
-        matches!(incident.kind(), Unreachable | Unverifiable) && incident.is_open() && incident.told_at.is_none()
+/// What cannot be seen, nobody has been told of, and somebody will have to be.
+fn untold(state: &SourceState, mail_from: Severity) -> impl Iterator<Item = &Incident> {
+    let waits = move |incident: &&Incident| {
+        matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+            && incident.severity >= mail_from
+            && incident.is_open()
+            && incident.told_at.is_none()
     };
     state.incidents().filter(waits)
 }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::domain::evaluate::{Finding, Verdict};
 use crate::domain::reading::Reading;
 use crate::domain::session::{Session, SessionKey};
-use crate::domain::status::Status;
+use crate::domain::status::{NEVER_RETURNED, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -129,9 +129,7 @@ fn shown(
     let (expected, found, reason) = match &finding.verdict {
         Verdict::Drifted { expected, found } => (Some(expected.clone()), Some(found.clone()), None),
         Verdict::Unverifiable { reason } => (Some(expected(session, finding)), None, Some(reason.clone())),
-        Verdict::NotApplicable => {
-            (Some(expected(session, finding)), None, Some(String::from("the source has never returned this setting")))
-        }
+        Verdict::NotApplicable => (Some(expected(session, finding)), None, Some(String::from(NEVER_RETURNED))),
         Verdict::Compliant => {
             let mapping = config.plans.get(&session.key.source).map(|plan| &plan.mapping);
             let own = mapping.map(|mapping| mapping.kind(&finding.setting));

@@ -3,7 +3,7 @@
 use crate::domain::reading::is_invisible;
 
 /// Longest cell, in characters; what is longer is cut.
-const WIDEST: usize = 60;
+const WIDEST: usize = 300;
 
 /// Lines of `rows` under `head`, without trailing spaces.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_outside_text_is_harmless() {
-        let rows = [vec![String::from("a\u{1b}[31m"), String::from("x")], vec![String::from("bb"), "y".repeat(100)]];
+        let rows = [vec![String::from("a\u{1b}[31m"), String::from("x")], vec![String::from("bb"), "y".repeat(400)]];
         let text = table(&["ONE", "TWO"], &rows);
-        assert_eq!(text, format!("ONE     TWO\na\u{FFFD}[31m  x\nbb      {}…\n", "y".repeat(59)));
+        assert_eq!(text, format!("ONE     TWO\na\u{FFFD}[31m  x\nbb      {}…\n", "y".repeat(299)));
     }
 }

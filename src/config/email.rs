@@ -33,6 +33,8 @@ pub struct SmtpConfig {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
+    /// A password may cross the network in plain text.
+    pub allow_insecure: bool,
     /// Given together with `password` or not at all.
     pub username: Option<String>,
     pub password: Option<Secret>,
@@ -125,6 +127,7 @@ fn smtp(report: &mut Report, node: &Node, environment: &dyn Environment) -> Opti
         host,
         port: port.unwrap_or_else(|| tls.port()),
         tls,
+        allow_insecure,
         username,
         password,
         ca_file,

@@ -89,6 +89,7 @@ pub fn label(setting: &SettingKey) -> String {
             format!("{} ({setting})", entry.label)
         }
         Some(entry) => entry.label.to_owned(),
+        None if setting.as_str() == "*" => String::from("Other options"),
         None => setting.to_string(),
     }
 }

@@ -212,8 +212,15 @@ impl Step<'_> {
         }
     }
 
-    /// Reminds of what people were told and is still so.
+    /// Reminds of what people were told and is still so; tells what has come to matter enough since it opened.
     fn remind(&self, incident: &mut Incident, delta: &mut Delta) {
+        if incident.severity < self.plan.alerts.mail_from {
+            return;
+        }
+        if incident.told_at.is_none() {
+            self.tell(News::Opened, incident, delta);
+            return;
+        }
         let Some((every, told_at)) = self.plan.alerts.remind_every.zip(incident.told_at) else { return };
         if (self.now - told_at).to_std().is_ok_and(|since| since >= every) {
             self.tell(News::StillOpen, incident, delta);

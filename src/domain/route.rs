@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::incident::{End, IncidentKind, Told};
+use super::incident::{IncidentKind, Told};
 use super::message::{Item, Message, MessageKind};
 use super::name::Name;
 use super::plan::SourcePlan;
@@ -79,7 +79,6 @@ fn kind(notice: &Notice) -> MessageKind {
         (News::Opened | News::Found, IncidentKind::Unreachable) => MessageKind::Unreachable,
         (News::Updated { .. }, _) => MessageKind::Update,
         (News::Ended(_), IncidentKind::Drift) => MessageKind::Resolved,
-        (News::Ended(End::NoLongerAudited), _) => MessageKind::Resolved,
         (News::Ended(_), _) => MessageKind::Recovered,
         (News::StillOpen, _) => MessageKind::Reminder,
     }
@@ -154,7 +153,7 @@ fn source_recipients(plan: &SourcePlan) -> Vec<Address> {
     }
 }
 
-/// Most roots of incidents that one message refers to (some servers refuse longer headers).
+/// Most roots of incidents, and most openings, that one message refers to (some servers refuse longer headers).
 const MOST_ROOTS: usize = 20;
 
 fn message(plan: Option<&SourcePlan>, to: Address, mut items: Vec<Item>, mark: Postmark<'_>) -> Message {
@@ -166,7 +165,11 @@ fn message(plan: Option<&SourcePlan>, to: Address, mut items: Vec<Item>, mark: P
     references.dedup();
     let first = openings.first();
     let in_reply_to = first.map(|told| told.message_id.clone());
-    references.extend(in_reply_to.clone());
+    for opening in &openings {
+        if references.len() < 2 * MOST_ROOTS && !references.contains(&opening.message_id) {
+            references.push(opening.message_id.clone());
+        }
+    }
     let one_thread =
         openings.len() == items.len() && openings.iter().all(|o| Some(&o.message_id) == in_reply_to.as_ref());
     let subject = match first {

@@ -57,6 +57,9 @@ pub struct SessionStatus {
     pub findings: Vec<Shown>,
 }
 
+/// Why an optional rule does not apply.
+pub const NEVER_RETURNED: &str = "the source has never returned this setting";
+
 /// The status of `session` as far as `state` knows.
 pub fn status(state: &SourceState, session: &Session) -> SessionStatus {
     let known = state.sessions.get(&session.key.id);
@@ -76,7 +79,13 @@ pub fn status(state: &SourceState, session: &Session) -> SessionStatus {
         Status::Drifted | Status::Compliant | Status::Pending => None,
     };
     let visible = status != Status::Unreachable && status != Status::Missing;
-    SessionStatus { status, verdict, visible, reason, findings: known.map(findings).unwrap_or_default() }
+    SessionStatus {
+        status,
+        verdict,
+        visible,
+        reason,
+        findings: known.map(|known| findings(known, session)).unwrap_or_default(),
+    }
 }
 
 fn verdict(known: &SessionState) -> Status {
@@ -93,7 +102,7 @@ fn verdict(known: &SessionState) -> Status {
 }
 
 /// The open drifts, and of the last look whatever else is not compliance.
-fn findings(known: &SessionState) -> Vec<Shown> {
+fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
     let drifts = known.open(IncidentKind::Drift).filter_map(|incident| {
         let (rule, setting) = incident.thing.rule()?;
         Some(Shown {
@@ -110,14 +119,15 @@ fn findings(known: &SessionState) -> Vec<Shown> {
         let reason = match &standing.verdict {
             Verdict::Compliant | Verdict::Drifted { .. } => return None,
             Verdict::Unverifiable { reason } => Some(reason.clone()),
-            Verdict::NotApplicable => None,
+            Verdict::NotApplicable => Some(String::from(NEVER_RETURNED)),
         };
+        let rule = session.policy.rules.iter().find(|rule| rule.id == standing.rule);
         Some(Shown {
             rule: standing.rule.to_string(),
             setting: standing.setting.to_string(),
             verdict: standing.verdict.label(),
             severity: standing.severity,
-            expected: None,
+            expected: rule.map(|rule| rule.expect.describe(&session.params).into_owned()),
             found: None,
             reason,
         })

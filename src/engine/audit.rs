@@ -45,20 +45,23 @@ pub struct Auditor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source answered; so many incidents opened and ended, and so many messages were recorded.
-    Looked {
-        opened: usize,
-        ended: usize,
-        messages: usize,
-    },
-    Unreachable {
-        reason: String,
-    },
+    Looked { opened: usize, ended: usize, messages: usize },
+    /// The source could not be read.
+    Unreachable { reason: String, messages: usize },
     /// The program is stopping; nothing was looked at.
     Stopped,
     /// Nothing was recorded, so nothing happened.
-    NotRecorded {
-        error: String,
-    },
+    NotRecorded { error: String },
+}
+
+impl Outcome {
+    /// How many messages were recorded.
+    pub fn messages(&self) -> usize {
+        match self {
+            Self::Looked { messages, .. } | Self::Unreachable { messages, .. } => *messages,
+            Self::Stopped | Self::NotRecorded { .. } => 0,
+        }
+    }
 }
 
 /// Why a decision could not be recorded.
@@ -96,9 +99,9 @@ impl Auditor {
                 tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
                 Outcome::NotRecorded { error }
             }
-            (Ok(_), Some(reason)) => {
+            (Ok(counts), Some(reason)) => {
                 tracing::warn!(%source, %reason, "the source could not be read");
-                Outcome::Unreachable { reason }
+                Outcome::Unreachable { reason, messages: counts.messages() }
             }
             (Ok(counts), None) => {
                 tracing::debug!(%source, ?counts, "audited");

@@ -43,6 +43,8 @@ pub struct Round {
     pub dead: u32,
     /// When the next message is due, if any is waiting.
     pub next: Option<DateTime<Utc>>,
+    /// Something is due and waits only because enough has left in this minute.
+    pub paced: bool,
 }
 
 enum Fate {
@@ -75,11 +77,13 @@ impl Courier {
             let due = if room == 0 { Vec::new() } else { self.noted(self.store.due(now, room + ids.len()).await)? };
             for message in due.into_iter().filter(|message| !ids.contains(&message.id)).take(room).collect::<Vec<_>>() {
                 ids.insert(message.id);
+                self.pace.sending(now);
                 under_way.push(self.attempt(message));
             }
             if under_way.is_empty() {
                 let paced = (self.pace.room(now) == 0).then(|| self.pace.free_at(now));
                 let next = self.noted(self.store.next_due().await)?;
+                round.paced = paced.is_some() && next.is_some_and(|next| next <= now);
                 round.next = next.map(|next| paced.map_or(next, |free| next.max(free)));
                 break;
             }
@@ -105,7 +109,6 @@ impl Courier {
     }
 
     async fn attempt(&self, message: Pending) -> Result<(i64, Fate), StoreError> {
-        self.pace.sending(self.clock.now());
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let letter = Letter { message_id, to, raw };
         let outcome = self.channel.send(&letter).await;

@@ -44,6 +44,8 @@ pub struct SmtpOptions {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
+    /// Without TLS, a password may be sent to another machine too: somebody trusts the network between.
+    pub allow_insecure: bool,
     /// Both or neither.
     pub username: Option<String>,
     pub password: Option<Secret>,
@@ -60,7 +62,8 @@ impl SmtpOptions {
     /// STARTTLS to `host`, no sign-in.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         let (username, password, ca_file) = (None, None, None);
-        Self { host: host.into(), port, tls: Tls::StartTls, username, password, ca_file, timeout: Self::TIMEOUT }
+        let (host, tls, timeout) = (host.into(), Tls::StartTls, Self::TIMEOUT);
+        Self { host, port, tls, allow_insecure: false, username, password, ca_file, timeout }
     }
 }
 
@@ -71,7 +74,7 @@ pub enum Tls {
     StartTls,
     /// From the first byte.
     Implicit,
-    /// Not at all: a password is then sent to this machine only.
+    /// Not at all: a password is then sent to this machine only, unless `allow_insecure` says otherwise.
     None,
 }
 

@@ -433,3 +433,51 @@ fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_firs
     assert_eq!(messages[1].subject, "erp, 2 sessions: 4 settings are not as they should be");
     assert_eq!(messages[0].items.len(), 2, "the fallback hears of what is critical only");
 }
+
+#[test]
+fn a_drift_that_comes_to_matter_enough_is_told_then_and_once() {
+    let mut world = World::new();
+    world.plan.alerts.mail_from = Severity::Critical;
+    world.look();
+    world.tick("1", "customer_validation_1", false);
+    assert!(world.look().is_empty());
+    world.plan.alerts.mail_from = Severity::Warning;
+    assert_eq!(told(&world.look()), [(MessageKind::Drift, OWNER)]);
+    assert!(world.look().is_empty());
+    world.plan.alerts.mail_from = Severity::Critical;
+    world.plan.alerts.remind_every = Some(Duration::from_secs(1));
+    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let quiet = world.decide(&SourceLook::Answer(sighting), &Due::All);
+    assert_eq!(quiet.below_severity, 0, "what nobody waits for is not suppressed look after look");
+}
+
+#[test]
+fn a_session_that_was_never_seen_has_not_disappeared() {
+    let mut world = World::new();
+    world.rows.remove(0);
+    let messages = world.look();
+    assert_eq!(messages[1].subject, "erp/1: the session was not found");
+    world.look();
+    let mut world = World::new();
+    world.look();
+    world.rows.remove(0);
+    assert_eq!(world.look()[1].subject, "shop 1: the session has disappeared");
+}
+
+#[test]
+fn a_follow_up_refers_to_every_message_that_opened_what_it_tells_of() {
+    let mut world = World::new();
+    world.look();
+    world.tick("1", "export", true);
+    let first = world.look();
+    world.tick("2", "export", true);
+    let second = world.look();
+    world.tick("1", "export", false);
+    world.tick("2", "export", false);
+    let both = world.look();
+    assert_eq!(both[0].subject, "erp, 2 sessions: 2 settings are as they should be again");
+    for opening in [&first[0].message_id, &second[0].message_id] {
+        assert!(both[0].references.contains(opening));
+    }
+    assert!(first[0].message_id == *both[0].in_reply_to.as_ref().unwrap());
+}

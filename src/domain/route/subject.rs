@@ -53,6 +53,9 @@ fn one(item: &Item, source: &Name) -> String {
             "ticked" | "unticked" => format!("{who}: {label} is {found}, should be {expected}"),
             _ => format!("{who}: {label} is not as it should be"),
         },
+        (News::Opened | News::Found, IncidentKind::Missing) if incident.window.last_good.is_none() => {
+            format!("{who}: the session was not found")
+        }
         (News::Opened | News::Found, IncidentKind::Missing) => format!("{who}: the session has disappeared"),
         (News::Opened | News::Found, IncidentKind::Unverifiable) => format!("{who}: settings could not be checked"),
         (News::Opened | News::Found, IncidentKind::Unreachable) => format!("{source} could not be checked"),
@@ -84,10 +87,11 @@ fn several(items: &[Item], source: &Name) -> String {
     let verb = if count == 1 { "is" } else { "are" };
     let what = match kind {
         MessageKind::Drift => format!("{settings} {verb} not as they should be"),
-        MessageKind::Missing if count == 1 => "the session has disappeared".to_owned(),
-        MessageKind::Missing => "sessions have disappeared".to_owned(),
+        MessageKind::Missing if count == 1 => "the session is missing".to_owned(),
+        MessageKind::Missing => "sessions are missing".to_owned(),
         MessageKind::Unreachable | MessageKind::Unverifiable => "could not be checked".to_owned(),
         MessageKind::Update => format!("{settings} changed again, still not as they should be"),
+        MessageKind::Resolved if all_repaired(&of_kind) => format!("{settings} {verb} as they should be again"),
         MessageKind::Resolved => format!("{settings} {verb} not reported any more"),
         MessageKind::Recovered => "being checked again".to_owned(),
         MessageKind::Reminder => format!("{count} things are still not as they should be"),
@@ -96,4 +100,9 @@ fn several(items: &[Item], source: &Name) -> String {
     let what = if count == 1 { what.replace("as they should", "as it should") } else { what };
     let prefix = if kind == MessageKind::Reminder { "Reminder: " } else { "" };
     format!("{prefix}{where_}: {what}")
+}
+
+/// Whether every one of `items` was put right.
+fn all_repaired(items: &[&Item]) -> bool {
+    items.iter().all(|item| item.news == News::Ended(End::Repaired))
 }

@@ -29,6 +29,7 @@ pub(super) struct Server {
     host: String,
     port: u16,
     protection: Protection,
+    allow_insecure: bool,
     account: Option<(String, Secret)>,
     sender: lettre::Address,
     timeout: Duration,
@@ -43,7 +44,7 @@ enum Protection {
 
 impl Server {
     pub fn new(options: SmtpOptions, sender: lettre::Address) -> Result<Self, BuildError> {
-        let SmtpOptions { host, port, tls, username, password, ca_file, timeout } = options;
+        let SmtpOptions { host, port, tls, allow_insecure, username, password, ca_file, timeout } = options;
         let account = match (username, password) {
             (Some(username), Some(password)) => Some((username, password)),
             (None, None) => None,
@@ -52,12 +53,13 @@ impl Server {
         let protection = match tls {
             Tls::StartTls => Protection::StartTls(parameters(&host, ca_file.as_deref())?),
             Tls::Implicit => Protection::Implicit(parameters(&host, ca_file.as_deref())?),
-            Tls::None if account.is_some() && !may_be_loopback(&host) => {
+            Tls::None if account.is_some() && !allow_insecure && !may_be_loopback(&host) => {
                 return Err(BuildError::PasswordInTheClear { host });
             }
             Tls::None => Protection::None,
         };
-        Ok(Self { host, port, protection, account, sender, timeout, hello: ClientId::default() })
+        let hello = ClientId::default();
+        Ok(Self { host, port, protection, allow_insecure, account, sender, timeout, hello })
     }
 
     pub async fn probe(&self) -> Result<(), SendError> {
@@ -119,7 +121,7 @@ impl Server {
             }
         };
         if let Some((username, password)) = &self.account {
-            if in_the_clear {
+            if in_the_clear && !self.allow_insecure {
                 let reason = format!("{} is not this machine: no password is sent to it without TLS", self.address());
                 return Err(transient(Obstacle::Tls, reason));
             }

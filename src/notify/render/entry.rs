@@ -160,6 +160,7 @@ impl Teller<'_> {
     }
 
     fn missing(&self, incident: &Incident) -> Told {
+        let never_seen = incident.window.last_good.is_none();
         let rows = vec![
             prose("What was seen", "OrderWise returned its other sessions, but not this one"),
             self.since(incident),
@@ -170,11 +171,16 @@ impl Teller<'_> {
             prose("Orders", &recoverable(incident.window, self.message.at, self.item.zone)),
             prose(
                 "What to do",
-                "look for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever looks after that export. If it was removed on purpose, take it out of the configuration of Driftwise",
+                if never_seen {
+                    "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, what Driftwise reads leaves it out: ask whoever looks after that export"
+                } else {
+                    "look for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever looks after that export. If it was removed on purpose, take it out of the configuration of Driftwise"
+                },
             ),
             self.importance(),
         ];
-        ("The session has disappeared".to_owned(), rows)
+        let heading = if never_seen { "The session was not found" } else { "The session has disappeared" };
+        (heading.to_owned(), rows)
     }
 
     fn unverifiable(&self, incident: &Incident) -> Told {
@@ -265,6 +271,13 @@ fn ended(incident: &Incident) -> Option<chrono::DateTime<chrono::Utc>> {
 
 /// Each setting once, with the reason.
 fn settings(facts: &Facts) -> Option<Row> {
+    if let [first, rest @ ..] = facts.unread.as_slice()
+        && !rest.is_empty()
+        && rest.iter().all(|other| other.reason == first.reason)
+    {
+        let count = count(facts.unread.len(), "setting", "settings");
+        return row("Why", &format!("{} ({count})", plain(&first.reason, VALUE)));
+    }
     let say = |unread: &Unread| format!("{}: {}", plain(&unread.label, VALUE), plain(&unread.reason, VALUE));
     let mut values: Vec<String> = Vec::new();
     for line in facts.unread.iter().map(say) {

@@ -39,6 +39,9 @@ fn one(item: &Item, source: &Name) -> String {
         (_, News::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
         (IncidentKind::Missing, News::Ended(_)) => format!("Back again: the {} is there.", session(&who)),
         (IncidentKind::Missing, News::StillOpen) => format!("Still missing: the {} has not come back.", session(&who)),
+        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => {
+            format!("The {} was not found: OrderWise returned other sessions, but not this one.", session(&who))
+        }
         (IncidentKind::Missing, _) => {
             format!("The {} has disappeared: OrderWise does not return it any more.", session(&who))
         }
@@ -116,12 +119,9 @@ fn several(items: &[&Item], source: &Name) -> String {
         MessageKind::Drift if one => format!("1 setting of {place} is not as it should be."),
         MessageKind::Drift => format!("{settings} of {place} are not as they should be."),
         MessageKind::Missing if one => {
-            format!("The {} has disappeared: OrderWise does not return it any more.", session(&place))
+            format!("The {} is missing: OrderWise does not return it.", session(&place))
         }
-
-        MessageKind::Missing => {
-            format!("{sessions} of {source} have disappeared: OrderWise does not return them any more.")
-        }
+        MessageKind::Missing => format!("{sessions} of {source} are missing: OrderWise does not return them."),
         MessageKind::Unreachable => format!("{source} and all its sessions could not be checked."),
         MessageKind::Unverifiable => format!("Could not be checked: settings of {place}."),
         MessageKind::Update => format!("Changed again, and still not as it should be: {settings} of {place}."),

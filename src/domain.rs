@@ -2,7 +2,7 @@
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
 //! source says (`observation`, `reading`), what it should say (`policy`, `expectation`), the comparison (`evaluate`), what
-//! becomes of it over time (`incident`, `state`, `reconcile`, `status`), and who is told (`route`, `message`).
+//! becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), and who is told (`route`, `message`).
 
 pub mod address;
 pub mod agenda;
@@ -24,6 +24,7 @@ pub mod route;
 pub mod schedule;
 pub mod session;
 pub mod setting;
+pub mod settled;
 pub mod state;
 pub mod status;
 

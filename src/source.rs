@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
 
-use crate::domain::observation::Answer;
+use crate::domain::observation::{Answer, Digest};
 
 mod hold;
 pub mod http;
@@ -17,6 +18,33 @@ pub mod orderwise;
 pub trait Source: Send + Sync {
     /// One attempt. `now` is for ages and for holding back after failures, never for time-outs.
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
+
+    /// As [`Source::fetch`], but an answer that is `known` need not be read again. A source that keeps no digests is always read.
+    fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
+        let _ = known;
+        Box::pin(async move { Ok(Fetched { answer: Some(self.fetch(now).await?), digest: None }) })
+    }
+}
+
+/// What one attempt brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// `None` where it is the one that was known.
+    pub answer: Option<Answer>,
+    pub digest: Option<Digest>,
+}
+
+impl Fetched {
+    /// What a source sent: not looked into if its digest is `known`, else read by `read`.
+    pub fn of(
+        body: &[u8],
+        known: Option<Digest>,
+        read: impl FnOnce(&[u8]) -> Result<Answer, FetchError>,
+    ) -> Result<Self, FetchError> {
+        let digest = Digest(Sha256::digest(body).into());
+        let answer = if known == Some(digest) { None } else { Some(read(body)?) };
+        Ok(Self { answer, digest: Some(digest) })
+    }
 }
 
 /// Why a source could not be read.

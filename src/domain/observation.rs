@@ -1,6 +1,7 @@
 //! From an answer to observations: which rows are which sessions, and which columns are which settings.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,10 @@ use super::{catalogue, reading};
 pub struct Answer {
     pub rows: Vec<Row>,
 }
+
+/// A fingerprint of all bytes of an answer (SHA-256): equal for equal answers, and for no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
 
 /// One row. Rows of the same shape share their columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +78,11 @@ impl Shape {
     pub fn settings(&self) -> &[SettingKey] {
         &self.settings
     }
+
+    /// Whether both name the same settings in the same order.
+    pub fn same(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other) || self.settings == other.settings
+    }
 }
 
 /// All cells of one session at one look.
@@ -100,8 +110,7 @@ impl Observation {
 
     /// Whether both hold the same, whenever it was seen.
     pub fn same(&self, other: &Self) -> bool {
-        (Arc::ptr_eq(&self.shape, &other.shape) || self.shape.settings == other.shape.settings)
-            && self.cells == other.cells
+        self.shape.same(&other.shape) && self.cells == other.cells
     }
 
     /// The name that the source returns for the session, where it returns one.
@@ -129,6 +138,8 @@ pub struct Sighting {
     unidentified: usize,
     /// Every setting that any row has.
     pub settings: Vec<SettingKey>,
+    /// Of the answer, where the source gave one.
+    pub digest: Option<Digest>,
 }
 
 #[derive(Debug)]
@@ -147,47 +158,49 @@ pub enum SightingError {
 }
 
 impl Sighting {
-    /// Reads an answer: finds each row's session and names its cells by setting.
+    /// Reads an answer that is still needed afterwards.
     pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
-        if answer.rows.is_empty() {
+        Self::take(answer.clone(), mapping, now)
+    }
+
+    /// Reads an answer: finds each row's session and names its cells by setting.
+    pub fn take(answer: Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+        let Some(first) = answer.rows.first().map(|row| Arc::clone(&row.columns)) else {
             return Err(SightingError::Empty);
+        };
+        let sessions = HashMap::with_capacity(answer.rows.len());
+        let mut sighting = Self { sessions, ..Self::default() };
+        // By the address of the columns, which lasts as long as they are held here.
+        let mut plans: HashMap<usize, Plan> = HashMap::new();
+        for row in answer.rows {
+            let plan = plans.entry(address(&row.columns)).or_insert_with(|| Plan::new(&row.columns, mapping));
+            sighting.add(plan, row.cells, mapping, now);
         }
-        let mut sighting = Self::default();
-        let mut plans: Vec<(&Arc<[Box<str>]>, Plan)> = Vec::new();
-        let mut identified = false;
-        for row in &answer.rows {
-            let known = plans.iter().position(|(columns, _)| Arc::ptr_eq(columns, &row.columns));
-            let at = known.unwrap_or_else(|| {
-                plans.push((&row.columns, Plan::new(&row.columns, mapping)));
-                plans.len() - 1
-            });
-            let plan = &plans[at].1;
-            identified |= plan.id.is_some();
-            sighting.add(plan, row, mapping, now);
+        if plans.values().all(|plan| plan.id.is_none()) {
+            return Err(no_id_column(&first, mapping));
         }
-        if !identified {
-            return Err(no_id_column(answer, mapping));
-        }
-        let mut settings = plans.into_iter().flat_map(|(_, plan)| plan.shape.settings.clone()).collect::<Vec<_>>();
+        let mut settings = plans.into_values().flat_map(|plan| plan.shape.settings.clone()).collect::<Vec<_>>();
         settings.sort();
         settings.dedup();
         sighting.settings = settings;
         Ok(sighting)
     }
 
-    fn add(&mut self, plan: &Plan, row: &Row, mapping: &Mapping, now: DateTime<Utc>) {
-        let id = plan.id.and_then(|at| SessionId::parse(row.cells[at].as_text()?).ok());
+    fn add(&mut self, plan: &Plan, cells: Vec<Cell>, mapping: &Mapping, now: DateTime<Utc>) {
+        let id = plan.id.and_then(|at| SessionId::parse(cells[at].as_text()?).ok());
         let Some(id) = id else {
             self.unidentified += 1;
             return;
         };
-        match self.sessions.get_mut(&id) {
-            Some(Rows::Several(count)) => *count += 1,
-            Some(rows @ Rows::One(_)) => *rows = Rows::Several(2),
-            None => {
+        match self.sessions.entry(id) {
+            Entry::Occupied(mut known) => {
+                let count = if let Rows::Several(count) = known.get() { count + 1 } else { 2 };
+                known.insert(Rows::Several(count));
+            }
+            Entry::Vacant(place) => {
                 let observation =
-                    Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(row, mapping) };
-                self.sessions.insert(id, Rows::One(Arc::new(observation)));
+                    Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells, mapping) };
+                place.insert(Rows::One(Arc::new(observation)));
             }
         }
     }
@@ -207,21 +220,52 @@ impl Sighting {
 
     /// The ids of all rows, in order.
     pub fn ids(&self) -> Vec<&SessionId> {
-        let mut ids = self.sessions.keys().collect::<Vec<_>>();
-        ids.sort_by(|a, b| natural(a).cmp(&natural(b)));
+        self.ids_besides(|_| false)
+    }
+
+    /// The ids of all rows but those that are `known`, in order.
+    pub fn ids_besides(&self, known: impl Fn(&SessionId) -> bool) -> Vec<&SessionId> {
+        let mut ids = self.sessions.keys().filter(|id| !known(id)).collect::<Vec<_>>();
+        ids.sort_by_cached_key(|id| natural(id));
         ids
+    }
+
+    /// How many sessions have rows.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Whether the session has a row, or several.
+    pub fn has(&self, id: &SessionId) -> bool {
+        self.sessions.contains_key(id)
+    }
+
+    /// What was seen of a session that can be told from the others.
+    pub fn seen(&self, id: &SessionId) -> Option<&Arc<Observation>> {
+        match self.sessions.get(id)? {
+            Rows::One(observation) => Some(observation),
+            Rows::Several(_) => None,
+        }
     }
 }
 
-/// Integers by size, before everything else.
-fn natural(id: &SessionId) -> (bool, i128, &str) {
-    let number = id.as_str().parse::<i128>().ok();
-    (number.is_none(), number.unwrap_or_default(), id.as_str())
+/// Tells shared columns apart.
+fn address(columns: &Arc<[Box<str>]>) -> usize {
+    Arc::as_ptr(columns).cast::<()>().addr()
 }
 
-fn no_id_column(answer: &Answer, mapping: &Mapping) -> SightingError {
+/// Integers by size, before everything else.
+fn natural(id: &SessionId) -> (bool, i128, SessionId) {
+    let number = id.as_str().parse::<i128>().ok();
+    (number.is_none(), number.unwrap_or_default(), id.clone())
+}
+
+fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {
     const SHOWN: usize = 20;
-    let columns = &answer.rows[0].columns;
     let mut shown = columns.iter().take(SHOWN).map(|c| reading::quote(c)).collect::<Vec<_>>().join(", ");
     if columns.len() > SHOWN {
         shown.push_str(", …");
@@ -238,12 +282,16 @@ struct Plan {
     shape: Arc<Shape>,
     /// For each setting, the place of its column, or none where several columns claim it.
     places: Vec<Option<usize>>,
-    /// For each setting, whether the source's words have meanings.
+    /// Whether the source's words have meanings.
     meanings: bool,
+    /// Whether the settings are all columns but the ID, in their order.
+    straight: bool,
+    /// Keeps the columns, and so their address.
+    _columns: Arc<[Box<str>]>,
 }
 
 impl Plan {
-    fn new(columns: &[Box<str>], mapping: &Mapping) -> Self {
+    fn new(columns: &Arc<[Box<str>]>, mapping: &Mapping) -> Self {
         let id_column = SettingKey::new(&mapping.session_id_column);
         let is_id = |column: &str| SettingKey::new(column) == id_column;
         let ids = columns.iter().enumerate().filter(|(_, c)| is_id(c)).map(|(at, _)| at).collect::<Vec<_>>();
@@ -263,14 +311,21 @@ impl Plan {
         }
         // An id that came twice identifies nothing.
         let id = if ids.len() == 1 { Some(ids[0]) } else { None };
-        Self { id, shape: Arc::new(Shape::new(settings)), places, meanings: !mapping.values.is_empty() }
+        let straight = id.is_some() && places.len() + 1 == columns.len() && places.iter().all(Option::is_some);
+        let (shape, meanings) = (Arc::new(Shape::new(settings)), !mapping.values.is_empty());
+        Self { id, shape, places, meanings, straight, _columns: Arc::clone(columns) }
     }
 
-    fn cells(&self, row: &Row, mapping: &Mapping) -> Vec<Cell> {
+    fn cells(&self, mut cells: Vec<Cell>, mapping: &Mapping) -> Vec<Cell> {
+        if let (Some(id), true, false) = (self.id, self.straight, self.meanings) {
+            cells.remove(id);
+            return cells;
+        }
         let cell = |(setting, place): (&SettingKey, &Option<usize>)| match place {
             None => Cell::Repeated,
-            Some(at) if self.meanings => mapping.mean(setting, &row.cells[*at]),
-            Some(at) => row.cells[*at].clone(),
+            Some(at) if self.meanings => mapping.mean(setting, &cells[*at]),
+            // No two settings have one place.
+            Some(at) => std::mem::replace(&mut cells[*at], Cell::Null),
         };
         self.shape.settings.iter().zip(&self.places).map(cell).collect()
     }

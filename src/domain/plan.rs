@@ -48,7 +48,7 @@ impl Due {
     pub fn includes(&self, session: &Session) -> bool {
         match self {
             Self::All => true,
-            Self::Rhythms(rhythms) => rhythms.contains(&session.schedule.rhythm()),
+            Self::Rhythms(rhythms) => rhythms.contains(session.schedule.rhythm_ref()),
             Self::Sessions(ids) => ids.contains(&session.key.id),
         }
     }

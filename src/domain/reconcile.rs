@@ -8,17 +8,17 @@
 //! - A session about which nothing changed adds nothing to the delta.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::evaluate::{Neighbours, count_values};
 use super::event::{Event, Happening};
 use super::incident::{End, Facts, Incident, Phase, Thing, Window};
-use super::observation::{Look, Observation, Sighting};
+use super::observation::{Digest, Look, Observation, Sighting};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::session::{Session, SessionId};
+use super::settled;
 use super::state::{Delta, SourceState};
 
 mod drift;
@@ -35,6 +35,8 @@ mod tests;
 #[derive(Debug)]
 pub enum SourceLook {
     Answer(Sighting),
+    /// The answer is the last one again, and `settled` has said that it can change nothing.
+    Unchanged(Digest),
     /// The reason in words.
     Unreachable(String),
 }
@@ -79,6 +81,7 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, look: &SourceLook, due:
     match look {
         SourceLook::Unreachable(reason) => step.unreachable(reason, &mut delta),
         SourceLook::Answer(sighting) => step.answered(sighting, due, &mut delta),
+        SourceLook::Unchanged(digest) => step.unchanged(*digest, due, &mut delta),
     }
     delta
 }
@@ -138,10 +141,37 @@ impl Step<'_> {
         self.note_ids(sighting, delta);
         let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
         delta.new_settings = sighting.settings.iter().filter(fresh).cloned().collect();
+        delta.answer = sighting.digest;
         let neighbours = self.neighbours(sighting);
+        // Both are in the order of their ids.
+        let mut known = self.state.sessions.iter().peekable();
+        for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
+            while known.next_if(|(other, _)| *other < id).is_some() {}
+            let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
+            let seen = sighting.seen(id);
+            let quiet = before.zip(seen).is_some_and(|(before, seen)| {
+                settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
+            });
+            if !quiet {
+                self.session(session, before, sighting.look(id), &neighbours, delta);
+            }
+        }
+        self.looked_at(due, delta);
+    }
+
+    /// The last answer again, by which nothing changes but the times.
+    fn unchanged(&self, digest: Digest, due: &Due, delta: &mut Delta) {
+        delta.record.last_success = Some(self.now);
+        delta.answer = Some(digest);
+        self.looked_at(due, delta);
+    }
+
+    /// Notes the rhythms of the sessions that were due.
+    fn looked_at(&self, due: &Due, delta: &mut Delta) {
         for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
-            delta.rhythms.entry(session.schedule.rhythm()).or_insert(self.now);
-            self.session(session, sighting.look(&session.key.id), &neighbours, delta);
+            if !delta.rhythms.contains_key(session.schedule.rhythm_ref()) {
+                delta.rhythms.insert(session.schedule.rhythm(), self.now);
+            }
         }
         // A look at chosen sessions says nothing of the others that share their rhythm.
         if matches!(due, Due::Sessions(_)) {
@@ -155,12 +185,11 @@ impl Step<'_> {
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.
     fn note_ids(&self, sighting: &Sighting, delta: &mut Delta) {
-        let ids = sighting.ids();
-        let audited = ids.iter().filter(|id| self.plan.sessions.contains_key(id)).count();
+        let audited = self.plan.sessions.keys().filter(|id| sighting.has(id)).count();
         delta.record.audited = audited as u64;
-        delta.record.unaudited = (ids.len() - audited) as u64;
+        delta.record.unaudited = (sighting.len() - audited) as u64;
         let first = self.state.record.last_success.is_none();
-        for id in ids.into_iter().filter(|id| !self.state.known_ids.contains(id)) {
+        for id in self.new_ids(sighting) {
             delta.new_ids.push(id.clone());
             if first || self.plan.sessions.contains_key(id) {
                 continue;
@@ -175,17 +204,22 @@ impl Step<'_> {
         }
     }
 
+    /// The ids that were never seen before, in order. Where all known ones are there again and no more, nothing is sorted or looked up twice.
+    fn new_ids<'s>(&self, sighting: &'s Sighting) -> Vec<&'s SessionId> {
+        let known = &self.state.known_ids;
+        if known.iter().filter(|id| sighting.has(id)).count() == sighting.len() {
+            return Vec::new();
+        }
+        sighting.ids_besides(|id| known.contains(id))
+    }
+
     fn neighbours(&self, sighting: &Sighting) -> Neighbours {
         let unique = |session: &&Session| {
             session.policy.rules.iter().any(|rule| matches!(rule.expect, super::expectation::Expectation::Unique))
         };
-        let seen: Vec<(&Session, Arc<Observation>)> = (self.plan.sessions.values().filter(unique))
-            .filter_map(|session| match sighting.look(&session.key.id) {
-                Look::Seen(observation) => Some((session, observation)),
-                Look::Missing | Look::Ambiguous(_) => None,
-            })
-            .collect();
-        let counts = count_values(seen.iter().map(|(session, seen)| (*session, &**seen)), &self.plan.mapping);
+        let seen = (self.plan.sessions.values().filter(unique))
+            .filter_map(|session| Some((session, &**sighting.seen(&session.key.id)?)));
+        let counts = count_values(seen, &self.plan.mapping);
         let mut known = self.state.known_settings.clone();
         known.extend(sighting.settings.iter().cloned());
         Neighbours { counts, known }

@@ -14,6 +14,7 @@ pub struct Schedule {
     cron: Arc<Cron>,
     expression: Arc<str>,
     zone: Tz,
+    rhythm: Rhythm,
 }
 
 /// Why an expression cannot be a schedule.
@@ -37,7 +38,8 @@ impl Schedule {
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(e.to_string()))?;
-        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone };
+        let rhythm = Rhythm(Arc::from(format!("{expression} {zone}")));
+        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, rhythm };
         schedule.next_after(now).ok_or(ScheduleError::Never)?;
         Ok(schedule)
     }
@@ -76,7 +78,12 @@ impl Schedule {
 
     /// Sessions with the same rhythm are always due together, so one time of the last look serves them all.
     pub fn rhythm(&self) -> Rhythm {
-        Rhythm(Arc::from(format!("{} {}", self.expression, self.zone)))
+        self.rhythm.clone()
+    }
+
+    /// See [`Schedule::rhythm`].
+    pub fn rhythm_ref(&self) -> &Rhythm {
+        &self.rhythm
     }
 }
 

@@ -31,6 +31,10 @@ impl SessionId {
 
     pub fn parse(text: &str) -> Result<Self, SessionIdError> {
         let text = text.trim();
+        // What nearly every id is, and reads as the integer that it is.
+        if (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') {
+            return Ok(Self(Arc::from(text)));
+        }
         if text.is_empty() || text.chars().count() > Self::MAX || text.chars().any(is_invisible) {
             return Err(SessionIdError);
         }

@@ -10,12 +10,13 @@ use super::evaluate::{Pin, Pins, Verdict};
 use super::event::Event;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::observation::Observation;
+use super::observation::{Digest, Observation};
 use super::policy::Severity;
 use super::reconcile::Notice;
 use super::schedule::Rhythm;
 use super::session::SessionId;
 use super::setting::SettingKey;
+use super::settled::Judged;
 
 /// All that is known of one source.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,7 @@ pub struct SourceState {
     pub known_ids: BTreeSet<SessionId>,
     /// Every setting that the source ever returned.
     pub known_settings: HashSet<SettingKey>,
+    pub judged: Judged,
 }
 
 /// What is written of a source at every look.
@@ -106,8 +108,14 @@ impl SourceState {
         self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))
     }
 
+    /// To be called where another plan takes over from the one that judged so far: everything is judged anew.
+    pub fn plan_changed(&mut self) {
+        self.judged = Judged::default();
+    }
+
     /// Makes what was recorded the present.
     pub fn apply(&mut self, delta: Delta) {
+        self.judged.note(&delta);
         self.record = delta.record;
         self.rhythms.extend(delta.rhythms);
         if let Some(incident) = delta.unreachable {
@@ -138,6 +146,8 @@ pub struct Delta {
     pub record: SourceRecord,
     /// Rhythms that were looked at with success, with the time.
     pub rhythms: BTreeMap<Rhythm, DateTime<Utc>>,
+    /// The answer that was looked at, where the source gave its digest; remembered, never written.
+    pub answer: Option<Digest>,
     /// The source's own incident, if it changed; ended ones are only to be written.
     pub unreachable: Option<Incident>,
     /// The new state of each session that changed.

@@ -17,13 +17,14 @@ use crate::clock::Clock;
 use crate::domain::decide::{Decision, Sender, decide, decide_retired};
 use crate::domain::message::Message;
 use crate::domain::name::Name;
-use crate::domain::observation::Sighting;
-use crate::domain::plan::Due;
+use crate::domain::observation::{Digest, Sighting};
+use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::SourceLook;
+use crate::domain::settled::settled;
 use crate::domain::state::SourceState;
 use crate::metrics::{Metrics, Phase, StoreOperation, Suppressed};
 use crate::notify::{Channel, ComposeError};
-use crate::source::{Failure, FetchError, Source};
+use crate::source::{Failure, FetchError, Fetched, Source};
 use crate::store::{Outgoing, Store, StoreError};
 
 /// Audits sources.
@@ -80,12 +81,12 @@ impl Auditor {
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let now = self.clock.now();
         let look = tokio::select! {
-            look = self.look(source, now) => look,
+            look = self.look(source, due, now) => look,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
         let unreachable = match &look {
             SourceLook::Unreachable(reason) => Some(reason.clone()),
-            SourceLook::Answer(_) => None,
+            SourceLook::Answer(_) | SourceLook::Unchanged(_) => None,
         };
         self.metrics.audit(source, unreachable.is_none());
         let decided = self.decide(source, look, due.clone(), now).await;
@@ -129,25 +130,19 @@ impl Auditor {
         Ok(())
     }
 
-    async fn look(&self, source: &Name, now: DateTime<Utc>) -> SourceLook {
+    async fn look(&self, source: &Name, due: &Due, now: DateTime<Utc>) -> SourceLook {
         let Some((adapter, plan)) = self.sources.get(source).zip(self.board.plans().get(source)) else {
             return SourceLook::Unreachable(format!("the source {source} is not configured"));
         };
+        // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
+        let known = self.board.read(|present| settled(plan, present.states.get(source)?, due));
         let started = Instant::now();
-        let answer = adapter.fetch(now).await;
+        let fetched = adapter.fetch_unless(now, known).await;
         let elapsed = started.elapsed();
         self.metrics.phase(Phase::Fetch, elapsed);
-        let sighting = answer.and_then(|answer| {
-            Sighting::read(&answer, &plan.mapping, now).map_err(|e| {
-                let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
-                FetchError::new(failure, e.to_string())
-            })
-        });
-        self.count_request(source, sighting.as_ref().err(), elapsed);
-        match sighting {
-            Ok(sighting) => SourceLook::Answer(sighting),
-            Err(e) => SourceLook::Unreachable(e.reason),
-        }
+        let look = fetched.and_then(|fetched| understand(fetched, known, plan, now));
+        self.count_request(source, look.as_ref().err(), elapsed);
+        look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason))
     }
 
     fn count_request(&self, source: &Name, error: Option<&FetchError>, elapsed: Duration) {
@@ -210,6 +205,24 @@ impl Auditor {
         }
         Ok(counts)
     }
+}
+
+/// What was fetched, divided into sessions unless it is `known`.
+fn understand(
+    fetched: Fetched,
+    known: Option<Digest>,
+    plan: &SourcePlan,
+    now: DateTime<Utc>,
+) -> Result<SourceLook, FetchError> {
+    let answer = match (fetched.answer, known) {
+        (None, Some(known)) => return Ok(SourceLook::Unchanged(known)),
+        (answer, _) => answer.unwrap_or_default(),
+    };
+    let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
+    let sighting = Sighting::take(answer, &plan.mapping, now);
+    let mut sighting = sighting.map_err(|e| FetchError::new(failure, e.to_string()))?;
+    sighting.digest = fetched.digest;
+    Ok(SourceLook::Answer(sighting))
 }
 
 /// A decision with its messages as they will be sent.

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 
 use super::http::size;
-use super::{Failure, FetchError, Source, json};
-use crate::domain::observation::Answer;
+use super::{Failure, FetchError, Fetched, Source, json};
+use crate::domain::observation::{Answer, Digest};
 
 mod grid;
 
@@ -60,19 +60,27 @@ impl FileSource {
     }
 }
 
-impl Source for FileSource {
-    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+impl FileSource {
+    async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let (options, form) = (self.options.clone(), self.form);
-        Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || read(&options, form, now)).await;
-            read.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
-        })
+        let read =
+            tokio::task::spawn_blocking(move || Fetched::of(&bounded(&options, now)?, known, |body| read(body, form)));
+        read.await.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
     }
 }
 
-fn read(options: &Options, form: Form, now: DateTime<Utc>) -> Result<Answer, FetchError> {
-    let body = bounded(options, now)?;
-    let text = grid::decode(&body)?;
+impl Source for FileSource {
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        Box::pin(async move { Ok(self.look(now, None).await?.answer.unwrap_or_default()) })
+    }
+
+    fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
+        Box::pin(self.look(now, known))
+    }
+}
+
+fn read(body: &[u8], form: Form) -> Result<Answer, FetchError> {
+    let text = grid::decode(body)?;
     match form {
         Form::Csv => grid::read(&text),
         Form::Json => json::read(text.as_bytes()),

@@ -14,8 +14,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
 use super::hold::{Attempt, Hold, retry_after};
-use super::{Failure, FetchError, Source, http, json};
-use crate::domain::observation::Answer;
+use super::{Failure, FetchError, Fetched, Source, http, json};
+use crate::domain::observation::{Answer, Digest};
 
 mod token;
 
@@ -93,16 +93,17 @@ impl OrderWise {
         })
     }
 
-    async fn attempt(&self, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+    async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
         if let Some(held) = state.hold.answer(now, || self.fingerprint()) {
             return Err(held);
         }
         let started = Instant::now();
-        let outcome = tokio::time::timeout(self.timeout, self.exchange(now, &mut state)).await.unwrap_or_else(|_| {
-            let reason = format!("it did not answer in full within {}", seconds(self.timeout));
-            Err(FetchError::new(Failure::Timeout, reason).into())
-        });
+        let outcome =
+            tokio::time::timeout(self.timeout, self.exchange(now, known, &mut state)).await.unwrap_or_else(|_| {
+                let reason = format!("it did not answer in full within {}", seconds(self.timeout));
+                Err(FetchError::new(Failure::Timeout, reason).into())
+            });
         match outcome {
             Ok(answer) => {
                 state.hold.succeeded();
@@ -116,7 +117,7 @@ impl OrderWise {
         }
     }
 
-    async fn exchange(&self, now: DateTime<Utc>, state: &mut State) -> Result<Answer, Failed> {
+    async fn exchange(&self, now: DateTime<Utc>, known: Option<Digest>, state: &mut State) -> Result<Fetched, Failed> {
         // The second round is for a token that was refused.
         for _ in 0..2 {
             let token = match state.token.clone().filter(|token| token.is_fresh(now)) {
@@ -125,7 +126,7 @@ impl OrderWise {
             };
             let response = self.ask(&token).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
-                return self.receive(response, &token, now).await;
+                return self.receive(response, &token, now, known).await;
             }
             state.token = None;
         }
@@ -171,7 +172,13 @@ impl OrderWise {
         http::send(request).await
     }
 
-    async fn receive(&self, response: Response, token: &Token, now: DateTime<Utc>) -> Result<Answer, Failed> {
+    async fn receive(
+        &self,
+        response: Response,
+        token: &Token,
+        now: DateTime<Utc>,
+        known: Option<Digest>,
+    ) -> Result<Fetched, Failed> {
         let status = response.status();
         if status == StatusCode::NO_CONTENT {
             return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS).into());
@@ -181,9 +188,9 @@ impl OrderWise {
         }
         let body = http::body(response, self.max_body).await?;
         // Some milliseconds of work for a large answer: not on a thread that others wait for.
-        let read = tokio::task::spawn_blocking(move || (json::read(&body), body)).await;
-        let (answer, body) = read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))?;
-        answer.map_err(|mut error| {
+        let read = tokio::task::spawn_blocking(move || (Fetched::of(&body, known, json::read), body)).await;
+        let (fetched, body) = read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))?;
+        fetched.map_err(|mut error| {
             if token.is_echoed(&body) {
                 "its answer is not a list of sessions".clone_into(&mut error.reason);
             }
@@ -219,7 +226,11 @@ impl OrderWise {
 
 impl Source for OrderWise {
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        Box::pin(self.attempt(now))
+        Box::pin(async move { Ok(self.attempt(now, None).await?.answer.unwrap_or_default()) })
+    }
+
+    fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
+        Box::pin(self.attempt(now, known))
     }
 }
 

@@ -32,8 +32,14 @@ impl Draft<'_> {
 }
 
 impl Step<'_> {
-    pub(super) fn session(&self, session: &Session, look: Look, neighbours: &Neighbours, delta: &mut Delta) {
-        let before = self.state.sessions.get(&session.key.id);
+    pub(super) fn session(
+        &self,
+        session: &Session,
+        before: Option<&SessionState>,
+        look: Look,
+        neighbours: &Neighbours,
+        delta: &mut Delta,
+    ) {
         let mut draft = Draft {
             session,
             before,

@@ -292,6 +292,7 @@ fn a_new_rule_over_an_old_value_does_not_claim_to_know_since_when() {
     world.tick("1", "export", true);
     world.look();
     world.plan.sessions.insert(id("1"), session("1", rules()));
+    world.state.plan_changed();
     let messages = world.look();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }

@@ -1,0 +1,221 @@
+//! A rest changes nothing: whatever a look decides, it decides the same with everything judged anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::settled;
+use crate::domain::decide::Decision;
+use crate::domain::expectation::Expectation;
+use crate::domain::observation::{Answer, Digest, Sighting};
+use crate::domain::plan::Due;
+use crate::domain::policy::{Rule, Severity};
+use crate::domain::reading::Cell;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::schedule::Schedule;
+use crate::domain::world::{World, id, rule, rules, session, start};
+
+/// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that nobody returns at first.
+fn world(more: Vec<Arc<Rule>>) -> World {
+    let mut world = World::new();
+    let optional = rule("active", "active", Expectation::Ticked, Severity::Critical);
+    let optional = Rule { optional: true, ..Rule::clone(&optional) };
+    let all = rules().into_iter().chain([Arc::new(optional)]).chain(more).collect::<Vec<_>>();
+    for n in ["1", "2", "3"] {
+        world.plan.sessions.insert(id(n), session(n, all.clone()));
+    }
+    let hourly = Schedule::parse("0 * * * *", chrono_tz::UTC, start()).unwrap();
+    world.plan.sessions.get_mut(&id("3")).unwrap().schedule = hourly;
+    world.rows.push(("3".to_owned(), crate::domain::world::compliant("3")));
+    world
+}
+
+/// Equal for equal answers: the answers that were met, in order.
+#[derive(Default)]
+struct Digests(Vec<Answer>);
+
+impl Digests {
+    fn of(&mut self, answer: &Answer) -> Digest {
+        let at = self.0.iter().position(|known| known == answer).unwrap_or_else(|| {
+            self.0.push(answer.clone());
+            self.0.len() - 1
+        });
+        let mut digest = [0; 32];
+        digest[0] = u8::try_from(at).unwrap();
+        Digest(digest)
+    }
+}
+
+fn shown(decision: &Decision) -> String {
+    format!("{:?} {:?} {}", decision.delta, decision.messages, decision.below_severity)
+}
+
+/// One look as the engine makes it, held against the same look with everything judged anew. Says whether the answer was skipped.
+fn look(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, TestCaseError> {
+    world.now += TimeDelta::minutes(1);
+    let answer = world.answer();
+    let digest = digests.of(&answer);
+    let Ok(mut sighting) = Sighting::read(&answer, &world.plan.mapping, world.now) else { return Ok(false) };
+    sighting.digest = Some(digest);
+    let full = SourceLook::Answer(sighting);
+    let judged = std::mem::take(&mut world.state.judged);
+    let anew = world.decide(&full, due);
+    world.state.judged = judged;
+    let decision = world.decide(&full, due);
+    prop_assert_eq!(shown(&decision), shown(&anew), "a session that was left alone would have changed");
+    let skipped = settled(&world.plan, &world.state, due) == Some(digest);
+    if skipped {
+        let decision = world.decide(&SourceLook::Unchanged(digest), due);
+        prop_assert_eq!(shown(&decision), shown(&anew), "an answer that was skipped would have changed something");
+    }
+    world.state.apply(decision.delta);
+    Ok(skipped)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(u8, usize, usize),
+    Drop(u8, usize),
+    Hide(u8),
+    Restore(u8),
+    Fail,
+    Restart,
+    Look(u8),
+}
+
+const SETTINGS: [&str; 5] = ["export", "active", "customer_validation_1", "Postcodes", "last_run"];
+
+fn cells() -> [Cell; 5] {
+    [Cell::Flag(true), Cell::Flag(false), Cell::Null, Cell::text("perhaps"), Cell::text("2026-11-23 08:30")]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (1u8..=3, 0..SETTINGS.len(), 0..cells().len()).prop_map(|(s, k, c)| Step::Set(s, k, c)),
+        1 => (1u8..=3, 0..SETTINGS.len()).prop_map(|(s, k)| Step::Drop(s, k)),
+        1 => (1u8..=3).prop_map(Step::Hide),
+        3 => (1u8..=3).prop_map(Step::Restore),
+        1 => Just(Step::Fail),
+        1 => Just(Step::Restart),
+        10 => (0u8..6).prop_map(Step::Look),
+    ]
+}
+
+fn due(world: &World, which: u8) -> Due {
+    let rhythm = |n: &str| world.plan.sessions[&id(n)].schedule.rhythm();
+    match which {
+        0 | 1 => Due::All,
+        2 | 3 => Due::Rhythms(BTreeSet::from([rhythm("1")])),
+        4 => Due::Rhythms(BTreeSet::from([rhythm("3")])),
+        _ => Due::Sessions(BTreeSet::from([id("2")])),
+    }
+}
+
+fn take(world: &mut World, digests: &mut Digests, step: &Step) -> Result<(), TestCaseError> {
+    match step {
+        Step::Set(session, setting, cell) => world.set(&session.to_string(), SETTINGS[*setting], &cells()[*cell]),
+        Step::Drop(session, setting) => world.unset(&session.to_string(), SETTINGS[*setting]),
+        Step::Hide(session) => world.rows.retain(|(id, _)| *id != session.to_string()),
+        Step::Restore(session) => {
+            let id = session.to_string();
+            world.rows.retain(|(known, _)| *known != id);
+            world.rows.push((id.clone(), crate::domain::world::compliant(&id)));
+            world.rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        Step::Fail => {
+            let _ = world.fail();
+        }
+        Step::Restart => world.state.plan_changed(),
+        Step::Look(which) => {
+            let due = due(world, *which);
+            look(world, digests, &due)?;
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_rests_would_not_have_changed(
+        confirm in 1u32..3,
+        time_and_others in any::<(bool, bool)>(),
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let within = rule("ran", "last_run", Expectation::Within(Duration::from_mins(40)), Severity::Warning);
+        let unique = rule("own", "Postcodes", Expectation::Unique, Severity::Warning);
+        let chosen = [(time_and_others.0, within), (time_and_others.1, unique)];
+        let mut world = world(chosen.into_iter().filter(|(wanted, _)| *wanted).map(|(_, rule)| rule).collect());
+        (world.plan.alerts.confirm_looks, world.plan.alerts.resolve_looks) = (confirm, confirm);
+        let mut digests = Digests::default();
+        for step in &steps {
+            take(&mut world, &mut digests, step)?;
+        }
+    }
+}
+
+fn looks(world: &mut World, digests: &mut Digests, due: &Due) -> bool {
+    look(world, digests, due).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn the_same_answer_is_skipped_while_all_is_well_and_not_while_anything_is_wrong() {
+    let (mut world, mut digests) = (world(Vec::new()), Digests::default());
+    assert!(!looks(&mut world, &mut digests, &Due::All), "nothing is known yet");
+    assert!(looks(&mut world, &mut digests, &Due::All));
+    world.tick("1", "export", true);
+    assert!(!looks(&mut world, &mut digests, &Due::All), "other bytes");
+    assert!(!looks(&mut world, &mut digests, &Due::All), "a drift is open: reminders and counts go by looks");
+    world.tick("1", "export", false);
+    assert!(!looks(&mut world, &mut digests, &Due::All));
+    assert!(looks(&mut world, &mut digests, &Due::All));
+}
+
+#[test]
+fn what_another_plan_judged_before_a_restart_is_judged_anew() {
+    let (mut world, mut digests) = (world(Vec::new()), Digests::default());
+    looks(&mut world, &mut digests, &Due::All);
+    world.state.plan_changed();
+    assert!(!looks(&mut world, &mut digests, &Due::All));
+    assert!(looks(&mut world, &mut digests, &Due::All));
+}
+
+#[test]
+fn sessions_that_were_not_due_when_the_answer_came_are_judged_by_it() {
+    let (mut world, mut digests) = (world(Vec::new()), Digests::default());
+    let hourly = due(&world, 4);
+    looks(&mut world, &mut digests, &Due::All);
+    world.tick("3", "export", true);
+    let often = due(&world, 2);
+    looks(&mut world, &mut digests, &often);
+    assert!(looks(&mut world, &mut digests, &often), "sessions 1 and 2 are as they were");
+    assert!(!looks(&mut world, &mut digests, &hourly), "session 3 is not");
+    assert_eq!(world.state.sessions[&id("3")].incidents.len(), 1);
+}
+
+#[test]
+fn a_rule_that_time_breaks_is_asked_at_every_look() {
+    let within = rule("ran", "last_run", Expectation::Within(Duration::from_mins(40)), Severity::Warning);
+    let (mut world, mut digests) = (world(vec![within]), Digests::default());
+    for n in ["1", "2", "3"] {
+        world.set(n, "last_run", &Cell::text("2026-11-23 08:30"));
+    }
+    for minute in 1..=12 {
+        assert!(!looks(&mut world, &mut digests, &Due::All), "minute {minute}");
+    }
+    assert_eq!(world.state.incidents().count(), 3, "older than 40 minutes by now");
+}
+
+#[test]
+fn after_a_failure_the_same_answer_ends_it() {
+    let (mut world, mut digests) = (world(Vec::new()), Digests::default());
+    looks(&mut world, &mut digests, &Due::All);
+    let _ = world.fail();
+    assert!(!looks(&mut world, &mut digests, &Due::All));
+    assert!(world.state.unreachable.is_none());
+    assert!(looks(&mut world, &mut digests, &Due::All));
+}

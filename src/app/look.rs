@@ -171,7 +171,7 @@ pub async fn notify(
             Outcome::Unreachable { .. } | Outcome::Stopped => {}
         }
     }
-    let courier = Courier { store, channel, metrics, clock, pace, recorded, stop };
+    let courier = Courier::new(store, channel, metrics, clock, pace, recorded, stop);
     notified.round = courier.run_round().await.context("the outbox cannot be read or written")?;
     Ok(notified)
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
 mod error;
 mod file;
@@ -110,12 +110,15 @@ impl Store {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let writer = pool(1).min_connections(1).connect_with(writing).await?;
+        file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
+        let writer = pool(1).min_connections(1).after_release(|connection, _| Box::pin(fit_for_use(connection)));
+        let writer = writer.connect_with(writing).await?;
         file::expect_writable(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
         let files = [path.clone(), file::log(&path), file::lock(&path)];
         let files = files.into_iter().map(Identity::of).collect::<Result<_, _>>()?;
-        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+        // One reader stays connected: were the writer's the last connection, its end would take the log away.
+        let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
         Ok(Self { path, owned: Some(Owned { writer, files, _lock: Arc::new(lock) }), readers })
     }
 
@@ -147,6 +150,12 @@ impl Store {
     fn error(&self, operation: Operation) -> impl FnOnce(Fault) -> StoreError {
         move |fault| StoreError::new(operation, &self.path, fault)
     }
+}
+
+/// Whether the writer may be used again. After a disk was full or failed, SQLite has rolled back by itself, which sqlx does not
+/// learn: it holds the transaction for open and would refuse every other one. A new connection knows of none.
+async fn fit_for_use(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    Ok(!connection.is_in_transaction())
 }
 
 /// Connections last: opening one anew costs, and the file is still the same.

@@ -1,8 +1,8 @@
 //! The file itself: where it really lies, and whether it is still the one that was opened.
 
 use std::ffi::OsString;
-use std::fs::{Metadata, OpenOptions};
-use std::io::ErrorKind;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Trouble};
@@ -39,6 +39,19 @@ fn numbers(metadata: &Metadata) -> (u64, u64) {
 #[cfg(not(unix))]
 fn numbers(_: &Metadata) -> (u64, u64) {
     (0, 0)
+}
+
+/// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
+/// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
+pub(super) fn expect_not_foreign(path: &Path, ours: u32) -> Result<(), Fault> {
+    let mut header = [0; 100];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
+        return Ok(()); // There is none, or SQLite says what is wrong with it.
+    }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (changes_of_form, application) = (number(40), number(68));
+    if changes_of_form > 0 && application != ours { Err(Trouble::Foreign.into()) } else { Ok(()) }
 }
 
 /// SQLite opens a file that it may not write as a read-only one, without a word.

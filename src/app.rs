@@ -147,15 +147,15 @@ impl Parts {
             recorded: Arc::clone(&recorded),
             stop: shutdown.clone(),
         });
-        let courier = Arc::new(Courier {
-            store: Arc::clone(&store),
+        let courier = Arc::new(Courier::new(
+            Arc::clone(&store),
             channel,
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
             pace,
             recorded,
-            stop: shutdown.clone(),
-        });
+            shutdown.clone(),
+        ));
         App { auditor, courier, board, metrics, store, clock, retain, listener, probes, shutdown }
     }
 }

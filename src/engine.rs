@@ -7,3 +7,6 @@ pub mod audit;
 pub mod board;
 pub mod deliver;
 pub mod inbox;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
 //!   first look at 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`lock`); others may read it meanwhile with [`Store::read`].
-//! - Nothing is written into a file that is no longer at its path: that would look like recording and be lost.
+//! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
+//!   and be lost, or be shared with a second owner.
 //!
 //! One connection writes, a few read, so readers never wait for the writer nor it for them. State that is only ever read as
 //! a whole is a JSON document; what is searched for is a column. Times are INTEGER nanoseconds: they compare and index as
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
 mod error;
 mod file;
@@ -64,8 +65,17 @@ pub struct Store {
 #[derive(Debug, Clone)]
 struct Owned {
     writer: SqlitePool,
-    identity: Identity,
+    /// The database, its write-ahead log and its lock, as they were opened.
+    files: Arc<[Identity]>,
     _lock: Arc<Lock>,
+}
+
+impl Owned {
+    /// Fails unless every file is still the one that was opened: what is written into a log that was deleted is lost, and
+    /// a lock that was deleted keeps nobody out.
+    fn expect_in_place(&self) -> Result<(), Fault> {
+        self.files.iter().try_for_each(Identity::expect_in_place)
+    }
 }
 
 impl Store {
@@ -100,12 +110,16 @@ impl Store {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let writer = pool(1).min_connections(1).connect_with(writing).await?;
+        file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
+        let writer = pool(1).min_connections(1).after_release(|connection, _| Box::pin(fit_for_use(connection)));
+        let writer = writer.connect_with(writing).await?;
         file::expect_writable(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
-        let identity = Identity::of(&path)?;
-        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { path, owned: Some(Owned { writer, identity, _lock: Arc::new(lock) }), readers })
+        let files = [path.clone(), file::log(&path), file::lock(&path)];
+        let files = files.into_iter().map(Identity::of).collect::<Result<_, _>>()?;
+        // One reader stays connected: were the writer's the last connection, its end would take the log away.
+        let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
+        Ok(Self { path, owned: Some(Owned { writer, files, _lock: Arc::new(lock) }), readers })
     }
 
     async fn open_read(path: &Path) -> Result<Self, Fault> {
@@ -120,7 +134,7 @@ impl Store {
             .filename(&path)
             .busy_timeout(BUSY)
             .read_only(true)
-            .immutable(!file::has_log(&path));
+            .immutable(!file::log(&path).exists());
         let readers = pool(READERS).connect_with(options).await?;
         schema::expect_present(&mut *readers.acquire().await?).await?;
         Ok(Self { path, owned: None, readers })
@@ -129,13 +143,19 @@ impl Store {
     /// Begins a transaction that writes, or says why none can.
     async fn writing(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
-        owned.identity.expect_at(&self.path)?;
+        owned.expect_in_place()?;
         Ok(owned.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     fn error(&self, operation: Operation) -> impl FnOnce(Fault) -> StoreError {
         move |fault| StoreError::new(operation, &self.path, fault)
     }
+}
+
+/// Whether the writer may be used again. After a disk was full or failed, SQLite has rolled back by itself, which sqlx does not
+/// learn: it holds the transaction for open and would refuse every other one. A new connection knows of none.
+async fn fit_for_use(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    Ok(!connection.is_in_transaction())
 }
 
 /// Connections last: opening one anew costs, and the file is still the same.

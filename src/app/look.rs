@@ -182,8 +182,7 @@ pub async fn notify(
             notified.errors.push(error);
         }
     }
-    let courier =
-        Courier { store: Arc::clone(&store), channel, metrics, clock: Arc::clone(&clock), pace, recorded, stop };
+    let courier = Courier::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), pace, recorded, stop);
     loop {
         let round = courier.run_round().await.context("the outbox cannot be read or written")?;
         notified.add(round);

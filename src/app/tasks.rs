@@ -22,7 +22,7 @@ use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
-use crate::metrics::{Late, Metrics};
+use crate::metrics::{Late, Metrics, StoreOperation};
 use crate::scheduler::Ticker;
 use crate::store::Store;
 use crate::web;
@@ -30,6 +30,9 @@ use crate::web;
 /// A look that failed is repeated after this long, if its schedule does not come round sooner: a session that is looked at once
 /// a year must not wait for a year.
 const RETRY: TimeDelta = TimeDelta::minutes(5);
+
+/// An audit that could not be recorded is repeated after this long: until then nobody is told what it found.
+const STORE_RETRY: TimeDelta = TimeDelta::seconds(30);
 
 /// Longest sleep: a clock that is set, or a machine that wakes up, is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -63,9 +66,13 @@ impl Worker {
             let now = clock.now();
             match outcome {
                 Outcome::Stopped => return Ok(()),
-                Outcome::Unreachable { .. } | Outcome::NotRecorded { .. } => {
+                Outcome::Unreachable { .. } => {
                     owed.extend(due);
                     again = Some(self.patience_ends(now).map_or(now + RETRY, |end| end.min(now + RETRY)));
+                }
+                Outcome::NotRecorded { .. } => {
+                    owed.extend(due);
+                    again = Some(now + STORE_RETRY);
                 }
                 Outcome::Looked { .. } => {
                     owed = owed.difference(&due).cloned().collect();
@@ -114,14 +121,18 @@ fn untold(state: &SourceState, mail_from: Severity) -> impl Iterator<Item = &Inc
     state.incidents().filter(waits)
 }
 
-/// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time.
+/// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time. Where the clock
+/// was set back it returns at once: `at` was reckoned by a clock that was ahead, and is to be reckoned anew.
 async fn until(at: Option<DateTime<Utc>>, clock: &dyn Clock) {
     let Some(at) = at else { return std::future::pending().await };
+    let mut before = clock.now();
     loop {
-        let Ok(left) = (at - clock.now()).to_std() else { return };
-        if left.is_zero() {
+        let now = clock.now();
+        let left = (at - now).to_std().unwrap_or_default();
+        if left.is_zero() || now < before {
             return;
         }
+        before = now;
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
@@ -142,7 +153,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = courier.recorded.notified() => {}
+            () = courier.rung() => {}
             () = until(next, &*clock) => {}
         }
     }
@@ -245,8 +256,12 @@ pub(super) async fn keep_up(
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(CHECK) => {}
         }
-        let sound = store.ping_writer().await.is_ok();
-        auditor.board.write(|present| present.store_sound = sound);
+        let probed = store.ping_writer().await;
+        if let Err(error) = &probed {
+            auditor.metrics.store_error(StoreOperation::Probe);
+            tracing::error!(%error, "the store does not take what is written");
+        }
+        auditor.board.write(|present| present.store_sound = probed.is_ok());
     }
 }
 
@@ -259,7 +274,7 @@ async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Dur
             Ok(0) => return,
             Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
             Err(error) => {
-                auditor.metrics.store_error(crate::metrics::StoreOperation::Prune);
+                auditor.metrics.store_error(StoreOperation::Prune);
                 tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
                 return;
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 /// Doubling waits between a first and a longest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
@@ -14,6 +16,10 @@ pub const DELIVERY: Backoff = Backoff { first: Duration::from_secs(5), longest: 
 
 /// After a message was first recorded, this long it is tried; then it is dead.
 pub const DELIVERY_ENDS_AFTER: Duration = Duration::from_hours(72);
+
+/// No message is ever put off for longer than this: the longest wait with all its jitter. What is due later than that was put
+/// off, or recorded, by a clock that has been set back since.
+pub const DELIVERY_LONGEST_WAIT: TimeDelta = TimeDelta::minutes(20);
 
 impl Backoff {
     /// The wait after the `failures`th failure in a row (1 is the first).

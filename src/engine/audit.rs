@@ -180,11 +180,12 @@ impl Auditor {
         let started = Instant::now();
         let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());
-        self.board.write(|present| present.store_sound = recorded.is_ok());
         if let Err(e) = recorded {
+            self.board.write(|present| present.unrecorded.insert(source.clone()));
             self.metrics.store_error(StoreOperation::Record);
             return Err(e.into());
         }
+        self.board.write(|present| present.unrecorded.remove(source));
         let events = &decision.delta.events;
         let opened = events.iter().filter_map(|event| event.what.opened()).collect::<Vec<_>>();
         let ended = events.iter().filter_map(|event| event.what.ended()).collect::<Vec<_>>();

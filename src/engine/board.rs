@@ -1,7 +1,7 @@
 //! The present, shared: what is configured, what is known, and when each source is looked at next. The engine writes it after
 //! a commit; web and metrics only read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -22,8 +22,18 @@ pub struct Present {
     pub next_audits: HashMap<(Name, Rhythm), DateTime<Utc>>,
     /// The schedules are running.
     pub scheduling: bool,
-    /// The last attempt to write to the store succeeded.
+    /// The store takes what is written, as far as the last probe saw.
     pub store_sound: bool,
+    /// Sources whose last audit could not be recorded.
+    pub unrecorded: BTreeSet<Name>,
+}
+
+impl Present {
+    /// Nothing that was tried last failed at the store. A probe that succeeds does not make up for an audit that is not
+    /// recorded: on a full disk a few bytes may still find room.
+    pub fn store_works(&self) -> bool {
+        self.store_sound && self.unrecorded.is_empty()
+    }
 }
 
 /// See the module.

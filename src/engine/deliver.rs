@@ -5,7 +5,7 @@
 //! a message that fails waits for itself and for nobody else; what is refused for good, or for three days, is dead and said so.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER};
+use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
+use crate::domain::message::MessageKind;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::notify::{Channel, Letter, SendError};
 use crate::store::{Pending, Store, StoreError};
@@ -24,15 +25,30 @@ const AT_ONCE: usize = 3;
 
 /// Carries messages from the outbox to a channel.
 pub struct Courier {
-    pub store: Arc<Store>,
-    pub channel: Arc<dyn Channel>,
-    pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
-    pub pace: Pace,
+    store: Arc<Store>,
+    channel: Arc<dyn Channel>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    pace: Pace,
     /// Rung when messages were recorded.
-    pub recorded: Arc<Notify>,
+    recorded: Arc<Notify>,
     /// What is under way is finished, nothing more is begun.
-    pub stop: CancellationToken,
+    stop: CancellationToken,
+    /// Attempts whose outcome the store would not take. They are recorded before anything else is sent, so that a full
+    /// disk does not send the same mail again every few seconds.
+    unrecorded: Mutex<VecDeque<Attempted>>,
+}
+
+/// An attempt that was made, and what came of it.
+#[derive(Debug, Clone)]
+struct Attempted {
+    id: i64,
+    letter: Letter,
+    kind: MessageKind,
+    attempts: u32,
+    recorded_at: DateTime<Utc>,
+    at: DateTime<Utc>,
+    outcome: Result<(), SendError>,
 }
 
 /// What one round came to.
@@ -64,41 +80,92 @@ impl Round {
 }
 
 impl Courier {
+    pub fn new(
+        store: Arc<Store>,
+        channel: Arc<dyn Channel>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        pace: Pace,
+        recorded: Arc<Notify>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { store, channel, metrics, clock, pace, recorded, stop, unrecorded: Mutex::default() }
+    }
+
+    /// Waits until messages were recorded since the last round took notice.
+    pub async fn rung(&self) {
+        self.recorded.notified().await;
+    }
+
     /// Attempts everything that is due, and what is recorded meanwhile, until nothing is. A send that stalls holds up its own
-    /// recipient and one of the few connections, never the round.
+    /// recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way is
+    /// finished and nothing more is sent.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
+        self.catch_up(&mut round).await?;
         let mut under_way = FuturesUnordered::new();
         let mut ids = BTreeSet::new();
+        let mut failed = None;
         loop {
             let now = self.clock.now();
-            let room = if self.stop.is_cancelled() { 0 } else { self.pace.room(now).min(AT_ONCE - under_way.len()) };
+            let halted = self.stop.is_cancelled() || failed.is_some();
+            let room = if halted { 0 } else { self.pace.room(now).min(AT_ONCE - under_way.len()) };
             // Those under way are still due as far as the store knows.
-            let due = if room == 0 { Vec::new() } else { self.noted(self.store.due(now, room + ids.len()).await)? };
+            let due = if room == 0 { Ok(Vec::new()) } else { self.noted(self.store.due(now, room + ids.len()).await) };
+            let due = due.unwrap_or_else(|error| {
+                failed = Some(error);
+                Vec::new()
+            });
             for message in due.into_iter().filter(|message| !ids.contains(&message.id)).take(room).collect::<Vec<_>>() {
                 ids.insert(message.id);
                 self.pace.sending(now);
                 under_way.push(self.attempt(message));
             }
             if under_way.is_empty() {
-                let paced = (self.pace.room(now) == 0).then(|| self.pace.free_at(now));
-                let next = self.noted(self.store.next_due().await)?;
-                round.paced = paced.is_some() && next.is_some_and(|next| next <= now);
-                round.next = next.map(|next| paced.map_or(next, |free| next.max(free)));
+                match failed {
+                    Some(error) => return Err(error),
+                    None => (round.next, round.paced) = self.next(now).await?,
+                }
                 break;
             }
-            self.count().await?;
+            if let Err(error) = self.count().await {
+                failed = Some(error);
+            }
             tokio::select! {
-                Some(done) = under_way.next() => {
-                    let (id, fate) = done?;
-                    ids.remove(&id);
-                    round.count(&fate);
+                Some(attempted) = under_way.next() => {
+                    ids.remove(&attempted.id);
+                    match self.settle(&attempted).await {
+                        Ok(fate) => round.count(&fate),
+                        Err(error) => {
+                            self.unrecorded().push_back(attempted);
+                            failed = Some(error);
+                        }
+                    }
                 }
-                () = self.recorded.notified() => {}
+                () = self.rung() => {}
             }
         }
         self.count().await?;
         Ok(round)
+    }
+
+    /// Records what could not be recorded before.
+    async fn catch_up(&self, round: &mut Round) -> Result<(), StoreError> {
+        loop {
+            let Some(attempted) = self.unrecorded().front().cloned() else { return Ok(()) };
+            round.count(&self.settle(&attempted).await?);
+            self.unrecorded().pop_front();
+        }
+    }
+
+    /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
+    /// set back meanwhile. Also whether something is due and only paced.
+    async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
+        let free = (self.pace.room(now) == 0).then(|| self.pace.free_at(now));
+        let next = self.noted(self.store.next_due().await)?;
+        let paced = free.is_some() && next.is_some_and(|next| next <= now);
+        let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
+        Ok((next, paced))
     }
 
     /// Publishes what waits in the outbox.
@@ -108,36 +175,45 @@ impl Courier {
         Ok(())
     }
 
-    async fn attempt(&self, message: Pending) -> Result<(i64, Fate), StoreError> {
+    async fn attempt(&self, message: Pending) -> Attempted {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let letter = Letter { message_id, to, raw };
         let outcome = self.channel.send(&letter).await;
-        let now = self.clock.now();
         self.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
-        let message_id = &letter.message_id;
+        Attempted { id, letter, kind, attempts, recorded_at, at: self.clock.now(), outcome }
+    }
+
+    /// Records what came of an attempt.
+    async fn settle(&self, attempted: &Attempted) -> Result<Fate, StoreError> {
+        let Attempted { id, letter, kind, attempts, recorded_at, at, outcome } = attempted;
+        let (id, at, message_id) = (*id, *at, &letter.message_id);
         let fate = match outcome {
             Ok(()) => {
-                self.noted(self.store.sent(id, now).await)?;
-                self.metrics.message(kind, true);
-                self.metrics.delivered_after((now - recorded_at).to_std().unwrap_or_default());
+                self.noted(self.store.sent(id, at).await)?;
+                self.metrics.message(*kind, true);
+                self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
                 tracing::info!(message_id, %kind, "mail accepted");
                 Fate::Sent
             }
-            Err(e) if e.permanent || gives_up(recorded_at, now) => {
-                self.noted(self.store.dead(id, now, &e.reason).await)?;
-                self.metrics.message(kind, false);
+            Err(e) if e.permanent || gives_up(*recorded_at, at) => {
+                self.noted(self.store.dead(id, at, &e.reason).await)?;
+                self.metrics.message(*kind, false);
                 tracing::error!(message_id, %kind, reason = %e, "mail is dead and will not be tried again");
                 Fate::Dead
             }
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
-                let again = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(15));
-                self.noted(self.store.failed(id, now, again, &e.reason).await)?;
-                warn(message_id, &e, again);
+                let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
+                self.noted(self.store.failed(id, at, again, &e.reason).await)?;
+                warn(message_id, e, again);
                 Fate::Retrying
             }
         };
-        Ok((id, fate))
+        Ok(fate)
+    }
+
+    fn unrecorded(&self) -> MutexGuard<'_, VecDeque<Attempted>> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -145,6 +221,11 @@ impl Courier {
             self.metrics.store_error(StoreOperation::Outbox);
         }
         outcome
+    }
+
+    #[cfg(test)]
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 }
 

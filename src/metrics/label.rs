@@ -71,10 +71,12 @@ pub enum StoreOperation {
     Record,
     Outbox,
     Prune,
+    /// Whether it takes what is written, now and then.
+    Probe,
 }
 
 impl StoreOperation {
-    pub const ALL: [Self; 4] = [Self::Load, Self::Record, Self::Outbox, Self::Prune];
+    pub const ALL: [Self; 5] = [Self::Load, Self::Record, Self::Outbox, Self::Prune, Self::Probe];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -82,6 +84,7 @@ impl StoreOperation {
             Self::Record => "record",
             Self::Outbox => "outbox",
             Self::Prune => "prune",
+            Self::Probe => "probe",
         }
     }
 }

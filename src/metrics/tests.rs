@@ -40,7 +40,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     counted("messages_total", 2 * MessageKind::ALL.len());
     counted("message_attempts_total", 7);
     counted("messages_suppressed_total", 5);
-    counted("store_errors_total", 4);
+    counted("store_errors_total", 5);
     counted("outbox_messages", 3);
     for histogram in ["audit_duration_seconds", "source_request_duration_seconds", "message_delivery_seconds"] {
         counted(&format!("{histogram}_count"), text.matches(&format!("driftwise_{histogram}_count{{")).count());

@@ -106,10 +106,12 @@ pub enum Trouble {
     Absent,
     #[error("cannot be made: its folder does not exist")]
     NoFolder,
-    #[error("was deleted or replaced while in use: put it back, or restart to begin with what is there")]
-    Gone,
+    #[error("cannot be used: {} was deleted or replaced meanwhile: put it back, or restart to go on with what is there", file.display())]
+    Gone { file: PathBuf },
     #[error("was busy for too long")]
     Busy,
+    #[error("cannot be read or written: the disk fails, or a limit on the size of files is reached")]
+    Disk,
     #[error("failed")]
     Failed,
 }
@@ -128,8 +130,9 @@ impl Trouble {
             Self::Forbidden => "forbidden",
             Self::Absent => "absent",
             Self::NoFolder => "no_folder",
-            Self::Gone => "gone",
+            Self::Gone { .. } => "gone",
             Self::Busy => "busy",
+            Self::Disk => "disk",
             Self::Failed => "failed",
         }
     }
@@ -186,6 +189,7 @@ fn from_code(code: Option<&str>) -> Trouble {
         Some(3 | 23) => Trouble::Forbidden,
         Some(5 | 6) => Trouble::Busy,
         Some(8) => Trouble::ReadOnly,
+        Some(10) => Trouble::Disk,
         Some(11 | 26) => Trouble::Corrupt,
         Some(13) => Trouble::Full,
         _ => Trouble::Failed,

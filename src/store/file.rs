@@ -1,42 +1,57 @@
 //! The file itself: where it really lies, and whether it is still the one that was opened.
 
 use std::ffi::OsString;
-use std::fs::{Metadata, OpenOptions};
-use std::io::ErrorKind;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Trouble};
 
-/// Which file it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
+/// Which file is at a path, whatever its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    path: PathBuf,
+    file: (u64, u64),
+}
 
 impl Identity {
-    pub(super) fn of(path: &Path) -> Result<Self, Fault> {
-        Ok(Self::from(&std::fs::metadata(path)?))
+    pub(super) fn of(path: PathBuf) -> Result<Self, Fault> {
+        let file = numbers(&std::fs::metadata(&path)?);
+        Ok(Self { path, file })
     }
 
-    /// Fails where another file, or none, is at `path` now.
-    pub(super) fn expect_at(self, path: &Path) -> Result<(), Fault> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if Self::from(&metadata) == self => Ok(()),
-            _ => Err(Trouble::Gone.into()),
+    /// Fails where another file, or none, is at the path now.
+    pub(super) fn expect_in_place(&self) -> Result<(), Fault> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if numbers(&metadata) == self.file => Ok(()),
+            _ => Err(Trouble::Gone { file: self.path.clone() }.into()),
         }
     }
 }
 
-impl From<&Metadata> for Identity {
-    #[cfg(unix)]
-    fn from(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        Self(metadata.dev(), metadata.ino())
-    }
+#[cfg(unix)]
+fn numbers(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
 
-    /// Elsewhere an open file cannot be deleted, so that one is there is enough.
-    #[cfg(not(unix))]
-    fn from(_: &Metadata) -> Self {
-        Self(0, 0)
+/// Elsewhere an open file cannot be deleted, so that one is there is enough.
+#[cfg(not(unix))]
+fn numbers(_: &Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+/// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
+/// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
+pub(super) fn expect_not_foreign(path: &Path, ours: u32) -> Result<(), Fault> {
+    let mut header = [0; 100];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
+        return Ok(()); // There is none, or SQLite says what is wrong with it.
     }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (changes_of_form, application) = (number(40), number(68));
+    if changes_of_form > 0 && application != ours { Err(Trouble::Foreign.into()) } else { Ok(()) }
 }
 
 /// SQLite opens a file that it may not write as a read-only one, without a word.
@@ -54,9 +69,18 @@ pub(super) fn real(path: &Path) -> Result<PathBuf, Fault> {
     if real.is_dir() { Err(Trouble::Folder.into()) } else { Ok(real) }
 }
 
-/// Whether a write-ahead log lies beside the database.
-pub(super) fn has_log(path: &Path) -> bool {
+/// The write-ahead log beside the database.
+pub(super) fn log(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+/// The file beside the database whose lock makes an owner.
+pub(super) fn lock(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push("-wal");
-    Path::new(&name).exists()
+    name.push(ending);
+    PathBuf::from(name)
 }

@@ -3,12 +3,12 @@
 //! The lock file stays when its owner goes: removing it would let two processes hold locks on two files of one name.
 //! Its text only serves the message that the second owner gets; the lock itself decides.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{Fault, Trouble};
+use super::file;
 
 /// Held while this process owns the store.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Lock {
     /// Takes the lock beside `store`, or says who has it.
     pub(super) fn take(store: &Path) -> Result<Self, Fault> {
         let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path_beside(store))?;
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file::lock(store))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Trouble::Locked { by: owner(&mut file) }.into()),
@@ -29,12 +29,6 @@ impl Lock {
         writeln!(file, "{}", std::process::id())?;
         Ok(Self(file))
     }
-}
-
-fn path_beside(store: &Path) -> PathBuf {
-    let mut name = OsString::from(store);
-    name.push(".lock");
-    PathBuf::from(name)
 }
 
 /// Who wrote the lock file, in words.

@@ -4,6 +4,9 @@
 //! - Mail to one recipient leaves in the order recorded: only the head of each recipient's line is ever due. While it waits
 //!   for a retry, what is behind it waits too; what is sent or dead holds nothing back.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
+//! - What has been due longest goes first, so that many mailboxes in trouble starve nobody.
+//! - A message that is due later than any wait lasts was recorded or put off by a clock that has been set back: it is due.
+//! - Nothing is due of a file that is no longer at its path: what became of it could not be recorded.
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
@@ -13,6 +16,7 @@ use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{count, doc, number, read, stamp, time};
 use crate::domain::address::Address;
+use crate::domain::backoff::DELIVERY_LONGEST_WAIT;
 use crate::domain::message::MessageKind;
 
 /// A message as it is recorded, in its final form.
@@ -58,7 +62,7 @@ pub struct OutboxCounts {
 type PendingRow = (i64, String, String, String, Vec<u8>, i64, i64);
 
 impl Store {
-    /// The messages whose turn it is, at most one a recipient, in the order recorded.
+    /// The messages whose turn it is, at most one a recipient, longest due first.
     pub async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, StoreError> {
         self.try_due(now, limit).await.map_err(self.error(Operation::Deliver))
     }
@@ -66,8 +70,12 @@ impl Store {
     async fn try_due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, Fault> {
         const SQL: &str = "SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM outbox
             WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
-              AND next_attempt_at <= ?1 ORDER BY id LIMIT ?2";
-        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit));
+              AND (next_attempt_at <= ?1 OR next_attempt_at > ?3) ORDER BY next_attempt_at, id LIMIT ?2";
+        if let Some(owned) = &self.owned {
+            owned.expect_in_place()?;
+        }
+        let longest = stamp(now + DELIVERY_LONGEST_WAIT);
+        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit)).bind(longest);
         let rows: Vec<PendingRow> = query.fetch_all(&self.readers).await?;
         let pending = |(id, message_id, kind, to, raw, attempts, recorded_at): PendingRow| {
             let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);

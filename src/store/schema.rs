@@ -11,7 +11,7 @@ use super::error::{Fault, Trouble};
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
 
 /// "DrWs": what `file` and SQLite show as the kind of our databases.
-const APPLICATION_ID: i64 = 0x4472_5773;
+pub(super) const APPLICATION_ID: u32 = 0x4472_5773;
 
 /// The form that this program reads and writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -43,7 +43,7 @@ pub(super) async fn expect_present(connection: &mut SqliteConnection) -> Result<
 
 /// The number of the form; 0 for a database in which nothing is.
 async fn form(connection: &mut SqliteConnection) -> Result<i64, Fault> {
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let application: u32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     let things: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await?;
     match (application, found) {

@@ -16,9 +16,9 @@ pub(super) async fn healthz() -> &'static str {
 
 /// The store takes what is written and the schedules run. The configuration was accepted, or there would be no board.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
-    let (scheduling, store_sound) = web.board.read(|present| (present.scheduling, present.store_sound));
+    let (scheduling, store_works) = web.board.read(|present| (present.scheduling, present.store_works()));
     let obstacles = [
-        (store_sound, "store: the last attempt to write to it failed"),
+        (store_works, "store: the last attempt to write to it failed"),
         (scheduling, "schedules: they are not running"),
     ];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();

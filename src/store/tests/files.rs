@@ -137,16 +137,38 @@ async fn a_file_that_was_deleted_or_replaced_is_not_written_and_serves_again_whe
     fs::rename(place.path(), &away).unwrap();
     let (delta, messages) = world.next(at(5));
     let record = async || store.record(&name("acme"), &delta, &messages, at(5)).await;
-    assert_eq!(record().await.unwrap_err().trouble, Trouble::Gone);
-    assert_eq!(store.ping().await.unwrap_err().trouble, Trouble::Gone);
-    assert_eq!(store.post(&[outgoing(0, "a@x.example")]).await.unwrap_err().trouble, Trouble::Gone);
+    assert_eq!(record().await.unwrap_err().label(), "gone");
+    assert_eq!(store.ping().await.unwrap_err().label(), "gone");
+    assert_eq!(store.post(&[outgoing(0, "a@x.example")]).await.unwrap_err().label(), "gone");
     assert!(!place.path().exists(), "nothing is made in its place");
     fs::write(place.path(), "").unwrap();
-    assert_eq!(store.ping_writer().await.unwrap_err().trouble, Trouble::Gone);
+    assert_eq!(store.ping_writer().await.unwrap_err().label(), "gone");
     fs::rename(&away, place.path()).unwrap();
     record().await.unwrap();
     store.ping().await.unwrap();
     store.ping_writer().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_its_log_or_its_lock_the_store_takes_nothing_until_they_are_back() {
+    for ending in ["-wal", ".lock"] {
+        let place = Place::new();
+        let store = place.open().await;
+        let mut world = World::new("acme", 2);
+        world.audit(&store, at(0)).await;
+        store.post(&[outgoing(0, "a@x.example")]).await.unwrap();
+        let file = place.folder.path().join(format!("driftwise.db{ending}"));
+        let away = place.folder.path().join("away");
+        fs::rename(&file, &away).unwrap();
+        let error = store.ping_writer().await.unwrap_err();
+        assert_eq!(error.trouble, Trouble::Gone { file: file.canonicalize().unwrap_or_else(|_| file.clone()) });
+        assert!(error.to_string().contains(ending), "{error}");
+        assert_eq!(store.due(at(1), 9).await.unwrap_err().label(), "gone", "what leaves could not be recorded");
+        fs::rename(&away, &file).unwrap();
+        store.ping_writer().await.unwrap();
+        assert_eq!(store.due(at(1), 9).await.unwrap().len(), 1);
+        store.integrity_check().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,370 @@
+//! The engine over a real store, between a source that is set by hand and a post office that keeps a ledger.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock as _, ManualClock};
+use crate::domain::address::Address;
+use crate::domain::decide::Sender;
+use crate::domain::message::{Message, MessageKind};
+use crate::domain::observation::Answer;
+use crate::domain::plan::Due;
+use crate::domain::world::{World, start};
+use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::board::Board;
+use crate::engine::deliver::{Courier, Pace, Round};
+use crate::metrics::Metrics;
+use crate::notify::{Channel, ComposeError, Letter, Obstacle, SendError};
+use crate::source::{Failure, FetchError, Source};
+use crate::store::{MessageFilter, MessageRow, MessageState, Outgoing, Store};
+
+/// Everything outlives the engine but what the engine keeps in memory.
+pub(super) struct House {
+    folder: TempDir,
+    pub world: World,
+    pub clock: ManualClock,
+    pub post: Arc<PostOffice>,
+    reachable: bool,
+}
+
+/// The engine, as it is after a start.
+pub(super) struct Running {
+    pub auditor: Auditor,
+    pub courier: Courier,
+    pub store: Arc<Store>,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A house whose store is a copy of what was made before.
+    pub(super) fn with(store: Option<&[u8]>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let house = Self {
+            folder,
+            world: World::new(),
+            clock: ManualClock::new(start()),
+            post: Arc::default(),
+            reachable: true,
+        };
+        if let Some(bytes) = store {
+            std::fs::write(house.path(), bytes).unwrap();
+        }
+        house
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("driftwise.db")
+    }
+
+    pub(super) fn away(&self) -> PathBuf {
+        self.folder.path().join("away.db")
+    }
+
+    pub(super) fn set_reachable(&mut self, reachable: bool) {
+        self.reachable = reachable;
+    }
+
+    /// What the source answers from now on is fixed when the engine starts.
+    pub(super) async fn start(&self) -> Running {
+        self.start_paced(0).await
+    }
+
+    pub(super) async fn start_paced(&self, per_minute: u32) -> Running {
+        let store = Arc::new(Store::open(&self.path()).await.unwrap());
+        let states = store.load().await.unwrap();
+        let plan = self.world.plan.clone();
+        let metrics = Arc::new(Metrics::new(std::slice::from_ref(&plan.name), "email").unwrap());
+        let answer = if self.reachable {
+            Ok(self.world.answer())
+        } else {
+            Err(FetchError::new(Failure::Connect, "the connection was refused"))
+        };
+        let source: Arc<dyn Source> = Arc::new(Says(answer));
+        let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let channel: Arc<dyn Channel> = Arc::clone(&self.post) as _;
+        let clock: Arc<dyn crate::clock::Clock> = Arc::new(self.clock.clone());
+        let auditor = Auditor {
+            sources: BTreeMap::from([(plan.name.clone(), source)]),
+            board: Arc::new(Board::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states)),
+            store: Arc::clone(&store),
+            channel: Arc::clone(&channel),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            sender: Sender { domain: "driftwise.example".to_owned(), public_url: None },
+            recorded: Arc::clone(&recorded),
+            stop: stop.clone(),
+        };
+        let pace = Pace::new(per_minute);
+        let courier = Courier::new(Arc::clone(&store), channel, metrics, clock, pace, recorded, stop);
+        Running { auditor, courier, store }
+    }
+
+    /// One audit and one round by a new process, a minute later.
+    pub(super) async fn live(&self) -> Outcome {
+        self.clock.advance(TimeDelta::minutes(1));
+        let running = self.start().await;
+        let outcome = running.audit().await;
+        running.courier.run_round().await.unwrap();
+        outcome
+    }
+
+    /// The file as an orderly stop leaves it.
+    pub(super) async fn bytes(self) -> Vec<u8> {
+        let store = Store::open(&self.path()).await.unwrap();
+        store.close().await;
+        std::fs::read(self.path()).unwrap()
+    }
+
+    /// Nothing lost, nothing under two ids, nothing out of order, nothing told that was not recorded, the store sound.
+    pub(super) async fn check(&self, case: &str) {
+        let store = Store::open(&self.path()).await.unwrap();
+        store.integrity_check().await.unwrap();
+        let rows = store.messages(&MessageFilter::default(), 10_000).await.unwrap();
+        let accepted = self.post.accepted();
+        let recorded = rows.iter().map(|row| row.message_id.as_str()).collect::<BTreeSet<_>>();
+        let arrived = accepted.iter().map(|letter| letter.message_id.as_str()).collect::<BTreeSet<_>>();
+        assert_eq!(recorded, arrived, "{case}: what was recorded and what arrived");
+        assert!(rows.iter().all(|row| row.state == MessageState::Sent), "{case}: {rows:#?}");
+        let mut ids: HashMap<(&str, &str), BTreeSet<&str>> = HashMap::new();
+        let mut bodies: HashMap<&str, &[u8]> = HashMap::new();
+        for letter in &accepted {
+            assert_eq!(
+                *bodies.entry(&letter.message_id).or_insert(&letter.raw),
+                letter.raw,
+                "{case}: a repeat differs"
+            );
+            for line in std::str::from_utf8(&letter.raw).unwrap().lines() {
+                ids.entry((letter.to.as_str(), line)).or_default().insert(&letter.message_id);
+            }
+        }
+        assert!(ids.values().all(|ids| ids.len() == 1), "{case}: told under two ids: {ids:#?}");
+        in_order(&rows, &accepted, case);
+        let mut opened = BTreeSet::new();
+        for (_, event) in store.events(None, None, None, 10_000).await.unwrap() {
+            if let crate::domain::event::Happening::Opened { incident, .. } = event.what {
+                assert!(opened.insert(incident), "{case}: {incident} opened twice");
+                let line = format!("drift {incident}");
+                assert!(ids.keys().any(|(_, told)| *told == line), "{case}: nobody was told of {incident}");
+            }
+        }
+    }
+}
+
+/// The first arrivals of each recipient are in the order recorded.
+pub(super) fn in_order(rows: &[MessageRow], accepted: &[Letter], case: &str) {
+    let recipients = rows.iter().map(|row| row.to.as_str()).collect::<BTreeSet<_>>();
+    for to in recipients {
+        let wanted = rows.iter().filter(|row| row.to.as_str() == to).map(|row| row.message_id.as_str());
+        let mut got = Vec::new();
+        for letter in accepted.iter().filter(|letter| letter.to.as_str() == to) {
+            if !got.contains(&letter.message_id.as_str()) {
+                got.push(&letter.message_id);
+            }
+        }
+        assert_eq!(wanted.collect::<Vec<_>>(), got, "{case}: the order of {to}");
+    }
+}
+
+impl Running {
+    pub(super) async fn audit(&self) -> Outcome {
+        let source = self.auditor.sources.keys().next().unwrap().clone();
+        self.auditor.run(&source, &Due::All).await
+    }
+
+    pub(super) async fn post(&self, number: usize, to: &str) {
+        let recorded_at = self.courier.now();
+        let letter = Outgoing {
+            message_id: format!("<{number}@driftwise.example>"),
+            kind: MessageKind::Test,
+            to: Address::parse(to).unwrap(),
+            subject: format!("number {number}"),
+            sessions: Vec::new(),
+            raw: format!("number {number}").into_bytes(),
+            recorded_at,
+        };
+        self.store.post(&[letter]).await.unwrap();
+    }
+
+    pub(super) async fn rows(&self) -> Vec<MessageRow> {
+        self.store.messages(&MessageFilter::default(), 10_000).await.unwrap()
+    }
+
+    /// How many messages are in each state: pending, retrying, sent, dead.
+    pub(super) async fn states(&self) -> [usize; 4] {
+        let rows = self.rows().await;
+        MessageState::ALL.map(|state| rows.iter().filter(|row| row.state == state).count())
+    }
+
+    /// Rounds as the loop of the daemon makes them, until nothing waits or the clock has reached `end`.
+    pub(super) async fn deliver_until(&self, clock: &ManualClock, end: DateTime<Utc>) -> Round {
+        let mut all = Round::default();
+        loop {
+            let round = self.courier.run_round().await.unwrap();
+            (all.sent, all.retrying, all.dead) =
+                (all.sent + round.sent, all.retrying + round.retrying, all.dead + round.dead);
+            match round.next {
+                Some(next) if next <= end => clock.set(next.max(clock.now())),
+                _ => {
+                    clock.set(end.max(clock.now()));
+                    return all;
+                }
+            }
+        }
+    }
+
+    /// The value of one series of the metrics.
+    pub(super) fn metric(&self, series: &str) -> u64 {
+        let mut text = String::new();
+        self.auditor.metrics.encode(&mut text).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_else(|| panic!("no {series}"));
+        line.trim().parse().unwrap()
+    }
+}
+
+struct Says(Result<Answer, FetchError>);
+
+impl Source for Says {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            self.0.clone()
+        })
+    }
+}
+
+/// Takes letters, or refuses them as it is told.
+#[derive(Default)]
+pub(super) struct PostOffice {
+    ledger: Mutex<Ledger>,
+    /// Rung when a letter that stalls may go on.
+    pub go_on: Notify,
+    /// Rung when a send hangs for good.
+    pub hung: Notify,
+    /// Rung at each attempt.
+    pub asked: Notify,
+}
+
+#[derive(Default)]
+struct Ledger {
+    accepted: Vec<Letter>,
+    attempts: Vec<String>,
+    /// Nobody gets anything.
+    down: Option<SendError>,
+    refused: HashMap<String, SendError>,
+    stalled: BTreeSet<String>,
+    /// How many more points of a send are passed before one never ends: each letter has one before it is taken and one after.
+    points: Option<usize>,
+    /// A file that is moved away when the next letter is accepted.
+    moved_at_next: Option<(PathBuf, PathBuf)>,
+}
+
+pub(super) fn refusal(obstacle: Obstacle, permanent: bool) -> SendError {
+    SendError { obstacle, permanent, reason: format!("{obstacle:?}") }
+}
+
+impl PostOffice {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    pub(super) fn accepted(&self) -> Vec<Letter> {
+        self.ledger().accepted.clone()
+    }
+
+    /// The bodies that `to` got, in order.
+    pub(super) fn of(&self, to: &str) -> Vec<String> {
+        let of = |letter: &&Letter| letter.to.as_str() == to;
+        self.ledger().accepted.iter().filter(of).map(|l| String::from_utf8(l.raw.clone()).unwrap()).collect()
+    }
+
+    pub(super) fn attempts(&self, to: &str) -> usize {
+        self.ledger().attempts.iter().filter(|attempt| *attempt == to).count()
+    }
+
+    pub(super) fn down(&self, error: Option<SendError>) {
+        self.ledger().down = error;
+    }
+
+    pub(super) fn refuse(&self, to: &str, error: SendError) {
+        self.ledger().refused.insert(to.to_owned(), error);
+    }
+
+    pub(super) fn stall(&self, to: &str) {
+        self.ledger().stalled.insert(to.to_owned());
+    }
+
+    pub(super) fn move_at_next(&self, from: &Path, to: &Path) {
+        self.ledger().moved_at_next = Some((from.to_owned(), to.to_owned()));
+    }
+
+    /// From now on, so many points of sends are passed; the next never ends and rings `hung`.
+    pub(super) fn hang_after(&self, points: Option<usize>) {
+        self.ledger().points = points;
+    }
+
+    async fn point(&self) {
+        tokio::task::yield_now().await;
+        let hangs = match &mut self.ledger().points {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        if hangs {
+            self.hung.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn receive(&self, letter: &Letter) -> Result<(), SendError> {
+        let mut ledger = self.ledger();
+        let refused = ledger.down.clone().or_else(|| ledger.refused.get(letter.to.as_str()).cloned());
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        ledger.accepted.push(letter.clone());
+        if let Some((from, to)) = ledger.moved_at_next.take() {
+            std::fs::rename(from, to).unwrap();
+        }
+        Ok(())
+    }
+}
+
+impl Channel for PostOffice {
+    fn label(&self) -> &'static str {
+        "email"
+    }
+
+    fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError> {
+        let line = |item: &crate::domain::message::Item| Some(format!("{} {}\n", item.kind, item.incident()?.id));
+        Ok(message.items.iter().filter_map(line).collect::<String>().into_bytes())
+    }
+
+    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {
+        Box::pin(async move {
+            let to = letter.to.as_str().to_owned();
+            let stalls = self.ledger().stalled.contains(&to);
+            self.ledger().attempts.push(to);
+            self.asked.notify_one();
+            self.point().await;
+            if stalls {
+                self.go_on.notified().await;
+            }
+            let answer = self.receive(letter);
+            self.point().await;
+            answer
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Mail that is down, refused, stalled or held to a pace, and a store that fails under a delivery.
+
+use chrono::TimeDelta;
+
+use super::house::{House, in_order, refusal};
+use crate::domain::world::start;
+use crate::notify::Obstacle;
+use crate::store::MessageState;
+
+const PEOPLE: [&str; 3] = ["anna@acme.example", "ben@acme.example", "cleo@acme.example"];
+
+#[tokio::test]
+async fn after_a_day_without_mail_everything_arrives_once_and_in_order() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    for hour in 0..24 {
+        house.clock.set(start() + TimeDelta::hours(hour));
+        for (number, to) in (hour * 10..).zip(PEOPLE) {
+            running.post(usize::try_from(number).unwrap(), to).await;
+        }
+        running.deliver_until(&house.clock, start() + TimeDelta::hours(hour + 1)).await;
+    }
+    assert_eq!(running.states().await, [69, 3, 0, 0], "only the head of each line is tried");
+    let attempts = house.post.attempts(PEOPLE[0]);
+    assert!((80..=140).contains(&attempts), "{attempts} attempts a mailbox in a day");
+
+    house.post.down(None);
+    let round = running.deliver_until(&house.clock, start() + TimeDelta::minutes(24 * 60 + 20)).await;
+    assert_eq!((round.sent, round.dead, round.next), (72, 0, None));
+    assert_eq!(house.post.accepted().len(), 72);
+    in_order(&running.rows().await, &house.post.accepted(), "a day later");
+    assert_eq!(running.states().await, [0, 0, 72, 0]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.refuse(PEOPLE[0], refusal(Obstacle::Deferred, false));
+    running.post(1, PEOPLE[0]).await;
+    running.deliver_until(&house.clock, start() + TimeDelta::minutes(71 * 60 + 59)).await;
+    assert_eq!(running.states().await, [0, 1, 0, 0]);
+    running.post(2, PEOPLE[0]).await;
+    let round = running.deliver_until(&house.clock, start() + TimeDelta::minutes(72 * 60 + 20)).await;
+    assert_eq!(round.dead, 1);
+    let rows = running.rows().await;
+    assert_eq!((rows[0].state, rows[1].state), (MessageState::Dead, MessageState::Retrying));
+    assert_eq!(running.metric("driftwise_messages_total{channel=\"email\",kind=\"test\",outcome=\"dead\"}"), 1);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_refused_for_good_is_dead_at_once_and_harms_nobody() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.refuse(PEOPLE[1], refusal(Obstacle::Rejected, true));
+    for number in 0..4 {
+        for (person, to) in PEOPLE.into_iter().enumerate() {
+            running.post(number * 10 + person, to).await;
+            running.post(number * 10 + person + 100, &format!("{number}{to}")).await;
+        }
+    }
+    let round = running.courier.run_round().await.unwrap();
+    assert_eq!((round.sent, round.dead, round.retrying, round.next), (20, 4, 0, None));
+    assert_eq!(house.post.attempts(PEOPLE[1]), 4);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_stalls_delays_nobody_else() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.stall(PEOPLE[0]);
+    running.post(0, PEOPLE[0]).await;
+    running.post(1, PEOPLE[0]).await;
+    for number in 2..20 {
+        running.post(number, PEOPLE[1 + number % 2]).await;
+    }
+    let others_are_served = async {
+        while house.post.accepted().len() < 18 {
+            house.post.asked.notified().await;
+            tokio::task::yield_now().await;
+        }
+        assert!(house.post.of(PEOPLE[0]).is_empty());
+        while house.post.attempts(PEOPLE[0]) < 2 {
+            house.post.go_on.notify_one();
+            tokio::task::yield_now().await;
+        }
+        house.post.go_on.notify_one();
+    };
+    let (round, ()) = tokio::join!(running.courier.run_round(), others_are_served);
+    assert_eq!(round.unwrap().sent, 20);
+    in_order(&running.rows().await, &house.post.accepted(), "stalled");
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_kills_nothing() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Auth, false)));
+    for (number, to) in PEOPLE.into_iter().enumerate() {
+        running.post(number, to).await;
+    }
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(48)).await;
+    assert_eq!(running.states().await, [0, 3, 0, 0]);
+    assert!(running.metric("driftwise_message_attempts_total{channel=\"email\",outcome=\"auth\"}") > 100);
+    house.post.down(None);
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(49)).await;
+    assert_eq!(running.states().await, [0, 0, 3, 0]);
+    assert_eq!(house.post.accepted().len(), 3);
+}
+
+#[tokio::test]
+async fn no_more_leaves_in_a_minute_than_the_pace_allows() {
+    let house = House::new();
+    let running = house.start_paced(30).await;
+    for number in 0..70 {
+        running.post(number, &format!("person{number}@acme.example")).await;
+    }
+    let mut minutes = Vec::new();
+    for minute in 1..=4 {
+        minutes.push(running.deliver_until(&house.clock, start() + TimeDelta::seconds(minute * 60 - 1)).await.sent);
+    }
+    assert_eq!(minutes, [30, 30, 10, 0]);
+}
+
+#[tokio::test]
+async fn at_a_pace_old_failures_do_not_starve_what_is_new() {
+    let house = House::new();
+    let running = house.start_paced(1).await;
+    for number in 0..30 {
+        let to = format!("gone{number}@acme.example");
+        house.post.refuse(&to, refusal(Obstacle::Deferred, false));
+        running.post(number, &to).await;
+    }
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(3)).await;
+    running.post(100, PEOPLE[0]).await;
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(4)).await;
+    assert_eq!(house.post.of(PEOPLE[0]).len(), 1, "it waits behind thirty mailboxes that refuse");
+}
+
+#[tokio::test]
+async fn what_was_accepted_and_cannot_be_recorded_is_not_sent_again_while_the_process_lives() {
+    let house = House::new();
+    let running = house.start().await;
+    for (number, to) in PEOPLE.into_iter().enumerate() {
+        running.post(number, to).await;
+        running.post(number + 10, to).await;
+    }
+    house.post.move_at_next(&house.path(), &house.away());
+    for _ in 0..5 {
+        let error = running.courier.run_round().await.unwrap_err();
+        assert_eq!(error.label(), "gone");
+        house.clock.advance(TimeDelta::seconds(5));
+    }
+    let arrived = house.post.accepted().len();
+    assert!((1..=3).contains(&arrived), "{arrived} letters left although the store takes nothing");
+    assert!(running.metric("driftwise_store_errors_total{operation=\"outbox\"}") >= 5);
+    std::fs::rename(house.away(), house.path()).unwrap();
+    running.courier.run_round().await.unwrap();
+    assert_eq!(house.post.accepted().len(), 6, "a letter came twice");
+    assert_eq!(running.states().await, [0, 0, 6, 0]);
+    in_order(&running.rows().await, &house.post.accepted(), "after the trouble");
+}
+
+#[tokio::test]
+async fn a_process_that_dies_before_it_could_record_repeats_under_the_same_id() {
+    let house = House::new();
+    let running = house.start().await;
+    running.post(0, PEOPLE[0]).await;
+    house.post.move_at_next(&house.path(), &house.away());
+    running.courier.run_round().await.unwrap_err();
+    drop(running);
+    std::fs::rename(house.away(), house.path()).unwrap();
+    house.start().await.courier.run_round().await.unwrap();
+    let letters = house.post.accepted();
+    assert_eq!(letters.len(), 2);
+    assert_eq!(letters[0], letters[1]);
+}
+
+#[tokio::test]
+async fn nobody_is_told_what_could_not_be_recorded_and_it_is_told_when_it_can_be() {
+    let mut house = House::new();
+    house.live().await;
+    house.world.tick("1", "export", true);
+    let running = house.start().await;
+    std::fs::rename(house.path(), house.away()).unwrap();
+    for errors in 1..=3 {
+        let outcome = running.audit().await;
+        assert!(matches!(outcome, crate::engine::audit::Outcome::NotRecorded { .. }), "{outcome:?}");
+        running.courier.run_round().await.unwrap_err();
+        assert_eq!(running.metric("driftwise_store_errors_total{operation=\"record\"}"), errors);
+        assert!(!running.auditor.board.read(crate::engine::board::Present::store_works));
+        house.clock.advance(TimeDelta::minutes(5));
+    }
+    assert!(house.post.accepted().is_empty());
+    std::fs::rename(house.away(), house.path()).unwrap();
+    running.audit().await;
+    assert!(running.auditor.board.read(crate::engine::board::Present::store_works));
+    running.courier.run_round().await.unwrap();
+    assert_eq!(house.post.accepted().len(), 2);
+    drop(running);
+    house.check("after the trouble").await;
+}

@@ -1,0 +1,98 @@
+//! The clock set back and forth between audits and deliveries, and a machine that slept.
+
+use chrono::TimeDelta;
+
+use super::house::{House, refusal};
+use crate::domain::world::start;
+use crate::engine::audit::Outcome;
+use crate::notify::Obstacle;
+
+fn looked(outcome: &Outcome) -> (usize, usize, usize) {
+    match outcome {
+        Outcome::Looked { opened, ended, messages } => (*opened, *ended, *messages),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_back_or_forth_between_audits_loses_and_repeats_nothing() {
+    let jumps =
+        [TimeDelta::days(1), TimeDelta::days(-2), TimeDelta::seconds(-1), TimeDelta::zero(), TimeDelta::days(400)];
+    for jump in jumps {
+        let mut house = House::new();
+        house.world.plan.alerts.remind_every = None;
+        house.live().await;
+        house.world.tick("1", "export", true);
+        house.clock.advance(jump);
+        assert_eq!(looked(&house.live().await), (1, 0, 2), "{jump}: it opens");
+        house.clock.advance(-jump);
+        let again = looked(&house.live().await);
+        assert_eq!((again.0, again.1), (0, 0), "{jump}: it is open already");
+        assert_eq!(again.2, 0, "{jump}: nothing new to tell");
+        house.world.tick("1", "export", false);
+        house.clock.advance(-jump);
+        assert_eq!(looked(&house.live().await), (0, 1, 2), "{jump}: it ends");
+        house.check(&jump.to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn two_audits_in_the_same_instant_send_two_messages() {
+    let mut house = House::new();
+    house.live().await;
+    for ticked in [true, false, true] {
+        house.world.tick("1", "export", ticked);
+        let running = house.start().await;
+        assert_eq!(looked(&running.audit().await).2, 2);
+        running.courier.run_round().await.unwrap();
+    }
+    house.check("the clock stood still").await;
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_is_told_once_wherever_the_clock_goes() {
+    for jump in [TimeDelta::zero(), TimeDelta::days(-1), TimeDelta::days(1)] {
+        let mut house = House::new();
+        house.live().await;
+        house.set_reachable(false);
+        house.live().await;
+        house.clock.advance(jump);
+        for _ in 0..12 {
+            house.clock.advance(TimeDelta::hours(4));
+            house.live().await;
+        }
+        house.set_reachable(true);
+        house.live().await;
+        let told = house.post.of("ops@integrator.example");
+        let first = told.iter().filter(|body| body.starts_with("unreachable")).count();
+        let ends = told.iter().filter(|body| body.starts_with("recovered")).count();
+        assert_eq!((first, ends), (1, 1), "{jump}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn mail_recorded_or_put_off_by_a_clock_that_was_ahead_leaves_when_it_is_set_right() {
+    let house = House::new();
+    let running = house.start().await;
+    house.clock.advance(TimeDelta::days(3));
+    running.post(0, "anna@acme.example").await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.courier.run_round().await.unwrap();
+    running.post(1, "ben@acme.example").await;
+    house.post.down(None);
+    house.clock.set(start());
+    running.deliver_until(&house.clock, start() + TimeDelta::minutes(20)).await;
+    assert_eq!(running.states().await, [0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn after_days_asleep_mail_that_waits_is_tried_and_arrives() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.post(0, "anna@acme.example").await;
+    running.courier.run_round().await.unwrap();
+    house.clock.advance(TimeDelta::hours(60));
+    house.post.down(None);
+    assert_eq!(running.courier.run_round().await.unwrap().sent, 1);
+}

@@ -1,0 +1,16 @@
+//! The real daemon, killed at random moments a thousand times in a row (`scripts/death`; some dozens in the gate), and with
+//! every trouble that a disk and a store can have.
+//!
+//! A run that failed is repeated with the seed that it printed: `DRIFTWISE_DEATH_SEED=... cargo test --test death`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
+
+#[path = "death/house.rs"]
+mod house;
+#[path = "death/kill.rs"]
+mod kill;
+#[path = "death/sink.rs"]
+mod sink;
+#[path = "death/trouble.rs"]
+mod trouble;

@@ -1,0 +1,145 @@
+//! SIGKILL at random moments, while sessions drift and are repaired and mail goes out over SMTP.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use driftwise::domain::event::Happening;
+use driftwise::domain::message::MessageKind;
+use driftwise::store::MessageState;
+
+use super::house::{House, Known, SESSIONS, until};
+use super::sink::{Sink, Taken};
+
+/// SplitMix64: the same moments for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under_two_ids() {
+    let deaths = number("DRIFTWISE_DEATHS", 25);
+    let seed = number("DRIFTWISE_DEATH_SEED", u64::from(std::process::id()));
+    println!("{deaths} deaths, DRIFTWISE_DEATH_SEED={seed}");
+    let begun = Instant::now();
+    let mut dice = Dice(seed);
+    let sink = Sink::start();
+    let house =
+        House::new(&format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 100000 }}", sink.port));
+    let quick = first_look(&house);
+    let (mut drifts, mut before) = ([false; SESSIONS], house.known().unwrap());
+    for death in 0..deaths {
+        let which = usize::try_from(dice.below(SESSIONS as u64)).unwrap();
+        drifts[which] = !drifts[which];
+        house.write(drifts);
+        let mut daemon = house.start();
+        // From before it has opened the store to after it has mailed, most of all while it does.
+        std::thread::sleep(Duration::from_micros(dice.below(u64::try_from(quick.as_micros()).unwrap() * 2)));
+        daemon.kill();
+        let now = house.known().unwrap();
+        nothing_went(&before, &now, death);
+        before = now;
+    }
+    house.write([false; SESSIONS]);
+    let daemon = house.start();
+    let known = until("the end of every drift and of every mail", || {
+        let known = house.known().unwrap();
+        let waits = known.messages.iter().any(|message| message.state != MessageState::Sent);
+        (open(&known) == 0 && !waits).then_some(known)
+    });
+    drop(daemon);
+    let repeats = account(&known, &sink.taken());
+    let opened = known.events.iter().filter(|event| event.what.opened().is_some()).count();
+    println!(
+        "{deaths} deaths in {:?}: {opened} drifts opened and ended, {} messages, {repeats} came twice; the store is sound",
+        begun.elapsed(),
+        known.messages.len()
+    );
+    assert!(deaths < 20 || opened > 0, "no daemon lived long enough to see a drift");
+}
+
+/// Lets the daemon look once, and returns how long that took from its start.
+fn first_look(house: &House) -> Duration {
+    let begun = Instant::now();
+    let mut daemon = house.start();
+    until("the first look", || {
+        let ready = daemon.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status"));
+        ready.then_some(())
+    });
+    let took = begun.elapsed();
+    daemon.kill();
+    took
+}
+
+fn open(known: &Known) -> i64 {
+    let step = |what: &Happening| i64::from(what.opened().is_some()) - i64::from(what.ended().is_some());
+    known.events.iter().map(|event| step(&event.what)).sum()
+}
+
+/// What was recorded before is recorded now, and what was sent has stayed so.
+fn nothing_went(before: &Known, now: &Known, death: u64) {
+    assert!(now.events.starts_with(&before.events), "death {death}: an event is gone");
+    assert!(now.messages.len() >= before.messages.len(), "death {death}: a message is gone");
+    for (was, is) in before.messages.iter().zip(&now.messages) {
+        assert_eq!((was.id, &was.message_id), (is.id, &is.message_id), "death {death}: a message changed its id");
+        assert!(was.state != MessageState::Sent || is.state == MessageState::Sent, "death {death}: {is:?}");
+    }
+}
+
+/// Every event is in one message to each of its recipients, every message arrived, and nothing else did. Returns how many
+/// arrivals were repeats.
+fn account(known: &Known, taken: &[Taken]) -> usize {
+    let mut arrived: BTreeMap<String, &Taken> = BTreeMap::new();
+    for letter in taken {
+        let first = *arrived.entry(letter.id()).or_insert(letter);
+        assert_eq!(first, letter, "a repeat is another mail");
+    }
+    let recorded = known.messages.iter().map(|message| message.message_id.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(recorded, arrived.keys().cloned().collect::<BTreeSet<_>>(), "what was recorded and what arrived");
+
+    let mut ends: BTreeMap<String, bool> = BTreeMap::new();
+    for event in &known.events {
+        let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
+        let opens = event.what.opened().is_some();
+        if opens || event.what.ended().is_some() {
+            let was_open = ends.insert(session.clone(), opens).unwrap_or(false);
+            assert_ne!(was_open, opens, "session {session} opened twice or ended twice");
+            let kind = if opens { MessageKind::Drift } else { MessageKind::Resolved };
+            let of_event = known.messages.iter().filter(|m| m.recorded_at == event.at && m.kind == kind);
+            let of_event = of_event.filter(|m| m.sessions.contains(&format!("grid/{session}")));
+            let to = of_event.map(|m| m.to.as_str()).collect::<Vec<_>>();
+            let owner = format!("owner{session}@acme.example");
+            let wanted = if session == "1" { vec!["ops@integrator.example", &owner] } else { vec![owner.as_str()] };
+            assert_eq!(BTreeSet::from_iter(&to), BTreeSet::from_iter(&wanted), "{event:?}");
+            assert_eq!(to.len(), wanted.len(), "told twice: {event:?}");
+        }
+    }
+    in_order(known, taken);
+    taken.len() - arrived.len()
+}
+
+/// Each recipient got their mail in the order in which it was recorded; repeats aside.
+fn in_order(known: &Known, taken: &[Taken]) {
+    let recipients = known.messages.iter().map(|message| message.to.as_str()).collect::<BTreeSet<_>>();
+    for to in recipients {
+        let wanted = known.messages.iter().filter(|message| message.to.as_str() == to);
+        let mut got: Vec<String> = Vec::new();
+        for id in taken.iter().filter(|letter| letter.to == to).map(Taken::id) {
+            if !got.contains(&id) {
+                got.push(id);
+            }
+        }
+        assert_eq!(wanted.map(|message| message.message_id.clone()).collect::<Vec<_>>(), got, "the order of {to}");
+    }
+}

@@ -159,7 +159,8 @@ impl Report {
         if from.is_some() && !source_line.ends_with(HIDDEN) {
             source_line.push_str(HIDDEN);
         }
-        let source_line: String = source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { seen(c) }).collect();
+        let source_line: String =
+            source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { seen(c) }).collect();
         let column = column.min(source_line.chars().count() + 1);
         let at = Some(Location { file: path.clone(), line, column, source_line });
         // A path or a name in a message may hold marks that a terminal would obey.

@@ -72,8 +72,22 @@ pub struct Config {
 impl Config {
     /// Reads the configuration at `path`. `now` is only used to see that schedules will ever fire.
     pub fn load(path: &Path, environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
+        Self::understand(path, None, environment, now)
+    }
+
+    /// Reads `text` as if it stood in the file at `path`: what it names relative to itself is looked for there.
+    pub fn read(path: &Path, text: &[u8], environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
+        Self::understand(path, Some(text), environment, now)
+    }
+
+    fn understand(
+        path: &Path,
+        text: Option<&[u8]>,
+        environment: &dyn Environment,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problems> {
         let mut report = report::Report::default();
-        let written = file::read(&mut report, path, environment);
+        let written = file::read(&mut report, path, text, environment);
         let config = written.map(|written| resolve::resolve(&mut report, &written, environment, now));
         let (problems, warnings) = report.finish();
         match (config, problems) {

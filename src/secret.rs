@@ -1,9 +1,14 @@
 //! Secrets: values that have no text form of their own and are revealed only where a credential is built.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+
+/// Largest secret file; a key in PEM has a few thousand bytes.
+const LARGEST: u64 = 64 << 10;
 
 /// A secret as the configuration gives it. Neither its `Debug` nor anything else shows the value.
 #[derive(Clone)]
@@ -21,6 +26,8 @@ pub enum SecretError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the secret file {path} is empty")]
     Empty { path: PathBuf },
+    #[error("the secret file {path} is larger than 64 KiB")]
+    TooLarge { path: PathBuf },
 }
 
 impl Secret {
@@ -33,8 +40,13 @@ impl Secret {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
             Self::File(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|source| SecretError::File { path: path.clone(), source })?;
+                let failed = |source| SecretError::File { path: path.clone(), source };
+                let mut text = String::new();
+                // A path that was mistyped may be a device without end.
+                File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_string(&mut text).map_err(failed)?;
+                if text.len() as u64 > LARGEST {
+                    return Err(SecretError::TooLarge { path: path.clone() });
+                }
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 let text = text.strip_suffix('\r').unwrap_or(text);
                 if text.is_empty() {
@@ -73,6 +85,13 @@ mod tests {
         }
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(secret.value(), Err(SecretError::Empty { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_without_end_is_no_secret() {
+        let endless = Secret::File("/dev/zero".into());
+        assert!(matches!(endless.value(), Err(SecretError::TooLarge { .. })));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The files of a configuration: the main one, those it includes, and the built-in baseline, each as a located tree.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -12,6 +14,9 @@ use super::yaml;
 
 /// Largest file: 10,000 sessions written out in full are a tenth of it.
 const LARGEST: u64 = 32 << 20;
+
+/// Most files that one pattern may match: a file for each session of the largest integrator, twice.
+const MOST_FILES: usize = 20_000;
 
 pub(super) const MAIN: Keys = Keys {
     of: "the configuration",
@@ -46,10 +51,17 @@ pub(super) struct Written {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads the file at `path` and what it includes. `None`, and reported, where the main file cannot be used.
-pub(super) fn read(report: &mut Report, path: &Path, environment: &dyn Environment) -> Option<Written> {
+/// Reads the file at `path`, or `text` in its place, and what it includes. `None`, and reported, where the main file cannot
+/// be used.
+pub(super) fn read(
+    report: &mut Report,
+    path: &Path,
+    text: Option<&[u8]>,
+    environment: &dyn Environment,
+) -> Option<Written> {
     let main = report.add(path.to_owned(), "");
-    let root = read_one(report, main, path, environment)?;
+    let text = text.map_or_else(|| contents(path), decoded);
+    let root = read_one(report, main, text, environment)?;
     let fields = Fields::new(report, &root, MAIN)?;
     let mut files = vec![path.to_owned()];
     let mut seen: HashSet<PathBuf> = identity(path).into_iter().collect();
@@ -61,7 +73,7 @@ pub(super) fn read(report: &mut Report, path: &Path, environment: &dyn Environme
             }
             let file = report.add(path.clone(), "");
             files.push(path.clone());
-            let Some(node) = read_one(report, file, &path, environment) else { continue };
+            let Some(node) = read_one(report, file, contents(&path), environment) else { continue };
             included.extend(part(report, node));
         }
     }
@@ -123,6 +135,10 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
             Ok(path) => paths.push(path),
             Err(error) => report.problem(item.place, format!("\"include\" cannot look there: {error}")),
         }
+        if paths.len() > MOST_FILES {
+            report.problem(item.place, "more than 20,000 files match this pattern");
+            return Vec::new();
+        }
     }
     if paths.is_empty() {
         report.warning(item.place, "no file matches this pattern", "it is relative to the file in which it stands");
@@ -131,8 +147,11 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
     paths
 }
 
-fn read_one(report: &mut Report, file: usize, path: &Path, environment: &dyn Environment) -> Option<Node> {
-    let text = match contents(path) {
+/// What a file holds, or why it cannot be used and what to do.
+type Contents = Result<String, (String, &'static str)>;
+
+fn read_one(report: &mut Report, file: usize, text: Contents, environment: &dyn Environment) -> Option<Node> {
+    let text = match text {
         Ok(text) => text,
         Err((message, help)) => {
             report.unusable(file, message, help);
@@ -153,7 +172,7 @@ fn read_one(report: &mut Report, file: usize, path: &Path, environment: &dyn Env
     }
 }
 
-fn contents(path: &Path) -> Result<String, (String, &'static str)> {
+fn contents(path: &Path) -> Contents {
     let unreadable = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ("there is no such file".to_owned(), "check the path"),
         std::io::ErrorKind::PermissionDenied => (
@@ -166,14 +185,20 @@ fn contents(path: &Path) -> Result<String, (String, &'static str)> {
     if about.is_dir() {
         return Err(("this is a folder, not a file".to_owned(), "name the file in it"));
     }
-    if about.len() > LARGEST {
+    // What the system says of the length is nothing to go by: a device has none, and no end.
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    decoded(&bytes)
+}
+
+fn decoded(bytes: &[u8]) -> Contents {
+    if bytes.len() as u64 > LARGEST {
         return Err(("this file is larger than 32 MiB".to_owned(), "divide it, and name the parts under include"));
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         (format!("this file is not UTF-8 text (line {line})"), "save it in the encoding UTF-8")
     })?;
-    Ok(text.strip_prefix('\u{FEFF}').map_or_else(|| text.clone(), str::to_owned))
+    Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text).to_owned())
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::report::seen;
+
 /// One thing that is wrong, or that is worth a second look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -33,12 +35,19 @@ impl Problem {
     }
 }
 
+impl Location {
+    /// The name of the file, as a terminal can take it.
+    fn shown(&self) -> String {
+        self.file.to_string_lossy().chars().map(seen).collect()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.at {
-            Some(at) if at.line == 0 => writeln!(f, "{}: {}", at.file.display(), self.message)?,
+            Some(at) if at.line == 0 => writeln!(f, "{}: {}", at.shown(), self.message)?,
             Some(at) => {
-                writeln!(f, "{}:{}:{}: {}", at.file.display(), at.line, at.column, self.message)?;
+                writeln!(f, "{}:{}:{}: {}", at.shown(), at.line, at.column, self.message)?;
                 let number = at.line.to_string();
                 let before = at.source_line.chars().take(at.column.saturating_sub(1));
                 let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();

@@ -159,12 +159,19 @@ impl Report {
         if from.is_some() && !source_line.ends_with(HIDDEN) {
             source_line.push_str(HIDDEN);
         }
-        let visible = |c: char| if is_invisible(c) && c != '\t' { '\u{FFFD}' } else { c };
-        let source_line: String = source_line.chars().take(LONGEST).map(visible).collect();
+        let source_line: String =
+            source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { seen(c) }).collect();
         let column = column.min(source_line.chars().count() + 1);
         let at = Some(Location { file: path.clone(), line, column, source_line });
-        Problem { at, message: remark.message, help: remark.help }
+        // A path or a name in a message may hold marks that a terminal would obey.
+        let plain = |text: String| text.chars().map(seen).collect();
+        Problem { at, message: plain(remark.message), help: remark.help.map(plain) }
     }
+}
+
+/// What is shown of a character: marks that cannot be seen show as such.
+pub(super) fn seen(c: char) -> char {
+    if is_invisible(c) { '\u{FFFD}' } else { c }
 }
 
 fn opens_a_secret(line: &str) -> bool {

@@ -1,7 +1,9 @@
 //! Sources: where sessions are read from, how to sign in there, and how columns become settings.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::name::Name;
@@ -283,7 +285,7 @@ fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
 pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBuf> {
     let path = fields.path(report, "ca_file")?;
     let place = fields.entry("ca_file")?.value.place;
-    match std::fs::read_to_string(&path) {
+    match certificates(&path) {
         Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(path),
         Ok(_) => {
             let message = format!("{} holds no certificate in PEM form", path.display());
@@ -292,6 +294,15 @@ pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBu
         Err(error) => report.problem(place, format!("the certificate file {} cannot be read: {error}", path.display())),
     }
     None
+}
+
+/// As far as it needs to be looked at: a path that was mistyped may be a device without end.
+fn certificates(path: &Path) -> io::Result<String> {
+    /// All authorities of a system together take a fourth of it.
+    const LARGEST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn file(report: &mut Report, fields: &Fields<'_>) -> Option<FileConfig> {

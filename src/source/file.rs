@@ -80,11 +80,15 @@ impl Source for FileSource {
 }
 
 fn read(body: &[u8], form: Form) -> Result<Answer, FetchError> {
-    let text = grid::decode(body)?;
     match form {
-        Form::Csv => grid::read(&text),
-        Form::Json => json::read(text.as_bytes()),
+        Form::Csv => csv(body),
+        Form::Json => json::read(grid::decode(body)?.as_bytes()),
     }
+}
+
+/// Reads a grid in the form of CSV, as spreadsheets write it.
+pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
+    grid::read(&grid::decode(body)?)
 }
 
 /// The bytes of the file, unless it is no file, too old or too large.

@@ -234,6 +234,11 @@ impl Source for OrderWise {
     }
 }
 
+/// Whether the answer of the token endpoint holds a token.
+pub fn check_token(body: &[u8], now: DateTime<Utc>) -> Result<(), FetchError> {
+    Token::parse(body, now).map(|_| ())
+}
+
 fn refused(response: &Response, now: DateTime<Utc>) -> Failed {
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     Failed {

@@ -1,0 +1,283 @@
+//! What each fuzz target does with its bytes, and what must hold whatever they are.
+//!
+//! Nothing panics, hangs or grows without bound; no reading depends on stray spaces; what people see holds no control
+//! marks; a header of a mail neither ends early nor begins another. The fuzzers (`fuzz_targets/`) run this with invented
+//! bytes, the gate (`tests/corpus.rs`) with the files of `corpus/`.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use driftwise::config::{self, Config};
+use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::decide::{Sender, decide};
+use driftwise::domain::name::Name;
+use driftwise::domain::observation::{Answer, Sighting};
+use driftwise::domain::plan::{Due, SourcePlan};
+use driftwise::domain::reading::{Cell, Kind, read};
+use driftwise::domain::reconcile::SourceLook;
+use driftwise::domain::schedule::Schedule;
+use driftwise::domain::session::{SessionId, SessionKey};
+use driftwise::domain::setting::{SettingKey, SettingPattern};
+use driftwise::domain::state::SourceState;
+use driftwise::notify::Channel as _;
+use driftwise::notify::email::{Delivery, Email, Options};
+use driftwise::notify::render::render;
+use driftwise::source::{FetchError, file, http, json, orderwise};
+
+/// What the environment holds: a secret. It may not be seen unless the configuration puts it into a plain text itself.
+const CANARY: &str = "canary-7f3a";
+
+/// Where a configuration stands that comes from nowhere: nothing relative to it exists.
+const NOWHERE: &str = "/nowhere-at-all/driftwise.yaml";
+
+/// Two sessions under the baseline and one under a policy that uses every sort of demand.
+const AUDITED: &str = r#"
+sources: { erp: { type: file, path: grid.csv, kinds: { changed: time, odd: interval }, values: { transfer_type: { "3": Web Service } } } }
+policies:
+  every:
+    rules:
+      - { id: one-of, setting: transfer_type, expect: { one_of: [Web Service, { param: p }] } }
+      - { id: not-one-of, setting: import_orders_as, expect: { not_one_of: [sa, admin] } }
+      - { id: matches, setting: name, expect: { matches: "^[a-z]+$" } }
+      - { id: every, setting: schedule, expect: { every: 5m } }
+      - { id: at-most, setting: odd, expect: { at_most: 5m } }
+      - { id: within, setting: changed, expect: { within: 2h } }
+      - { id: unique, setting: name, expect: { unique: source } }
+      - { id: includes, setting: notification_email, expect: { includes: { param: notification_email } } }
+      - { id: group, setting: customer_validation_*, expect: { all_ticked: { count: 2 } } }
+      - { id: rest, setting: "*", expect: unchanged, ignore: [last_*] }
+sessions:
+  - { source: erp, id: 14, params: { notification_email: it@acme.example, import_orders_as: Shopify_Orders } }
+  - { source: erp, id: 15, name: shop, owners: [a@b.example] }
+  - { source: erp, id: 16, policy: every, params: { p: v, notification_email: it@acme.example }, timezone: Europe/London }
+alerts: { unreachable_after: 0, mail_from: info, fallback: [ops@integrator.example] }
+"#;
+
+/// An ordinary answer, for before and after the one that is tried.
+const ORDINARY: &str = r#"[
+  { "session_id": 14, "name": "shop", "export": false, "schedule": 5, "notification_email": "it@acme.example", "transfer_type": "Web Service" },
+  { "session_id": 15, "name": "shop", "export": 1, "schedule": "often", "changed": "2026-11-23 08:00", "customer_validation_1": "Y" },
+  { "session_id": 16, "name": "shop", "odd": "PT5M", "customer_validation_1": true, "customer_validation_2": 0, "last_run": "x" } ]"#;
+
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_780) + TimeDelta::hours(9)
+}
+
+fn environment(name: &str) -> Option<String> {
+    (name == "SECRET").then(|| CANARY.to_owned())
+}
+
+/// A configuration.
+pub fn config(bytes: &[u8]) {
+    if walks_the_disk(bytes) {
+        return;
+    }
+    let said = match Config::read(Path::new(NOWHERE), bytes, &environment, now()) {
+        Ok(config) => {
+            config.plans.values().for_each(judge_ordinary);
+            let warnings = config.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>();
+            format!("{config:?}\n{warnings}")
+        }
+        Err(problems) => {
+            assert!(problems.iter().all(|problem| !problem.message.is_empty()));
+            problems.to_string()
+        }
+    };
+    assert_plain(&said);
+    assert!(bytes.contains(&b'$') || !said.contains(CANARY), "a secret is shown:\n{said}");
+}
+
+/// A pattern for the whole disk is not a fault of the reader, and takes as long as the disk is large.
+fn walks_the_disk(bytes: &[u8]) -> bool {
+    let anywhere = |pattern: &[u8]| bytes.windows(pattern.len()).any(|window| window == pattern);
+    anywhere(b"include") && (anywhere(b"*") || anywhere(b"?"))
+}
+
+/// The body of a policy: the lines below its name.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let body = text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let written = format!(
+        "sources: {{ erp: {{ type: file, path: grid.csv }} }}\nsessions:\n  - {{ source: erp, id: 14, policy: fuzzed, \
+         params: {{ p: v, notification_email: it@acme.example }} }}\n  - {{ source: erp, id: 15, policy: fuzzed, \
+         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ mail_from: info }}\npolicies:\n  fuzzed:\n{body}"
+    );
+    match Config::read(Path::new(NOWHERE), written.as_bytes(), &environment, now()) {
+        Ok(config) => config.plans.values().for_each(judge_ordinary),
+        Err(problems) => assert_plain(&problems.to_string()),
+    }
+}
+
+/// A value of a setting, and every other word that people or systems write.
+pub fn reading(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let padded = format!(" \u{a0}\t{text}\0\r\n");
+    let forms: [fn(&str) -> Cell; 3] =
+        [|text| Cell::text(text), |text| Cell::Number(text.into()), |text| Cell::Nested(text.into())];
+    for (_, kind) in Kind::ALL {
+        for zone in [Tz::UTC, Tz::Europe__London, Tz::Pacific__Apia] {
+            for form in forms {
+                let (cell, stray) = (form(&text), form(&padded));
+                let (reading, other) = (read(&cell, kind, zone), read(&stray, kind, zone));
+                assert_eq!(format!("{reading:?}"), format!("{other:?}"), "stray spaces matter to {kind:?}");
+            }
+            for cell in [Cell::Null, Cell::Repeated, Cell::Flag(true), Cell::Flag(false)] {
+                let _ = format!("{:?}", read(&cell, kind, zone));
+            }
+        }
+    }
+    words(&text);
+}
+
+fn words(text: &str) {
+    if let Ok(id) = SessionId::parse(text) {
+        assert_eq!(SessionId::parse(id.as_str()).as_ref(), Ok(&id));
+    }
+    if let Some(key) = SessionKey::parse(text) {
+        assert_eq!(SessionKey::parse(&key.to_string()), Some(key));
+    }
+    let key = SettingKey::new(text);
+    assert_eq!(SettingKey::new(key.as_str()), key);
+    let _ = SettingPattern::parse(text).matches(&key);
+    let _ = Name::parse(text);
+    match Address::parse(text) {
+        Ok(address) => assert!(!address.as_str().contains(char::is_control)),
+        Err(error) => assert_plain(&error.to_string()),
+    }
+    if let Err(error) = Mailbox::parse(text) {
+        assert_plain(&error.to_string());
+    }
+    let _ = (config::duration(text), config::size(text));
+    match Schedule::parse(text, Tz::Europe__London, now()) {
+        Ok(schedule) => {
+            let next = schedule.next_after(now());
+            assert!(next.is_some_and(|next| next > now()), "{text:?} is due at {next:?}");
+            let _ = schedule.gap_after(now());
+        }
+        Err(error) => assert_plain(&error.to_string()),
+    }
+}
+
+/// What OrderWise answers: to the export, to a request for a token, or with a page of errors.
+pub fn answer(bytes: &[u8]) {
+    for failed in [orderwise::check_token(bytes, now()).err(), judge(json::read(bytes))].into_iter().flatten() {
+        assert_plain(&failed.reason);
+        assert!(failed.reason.len() < 4096, "{} bytes of reason", failed.reason.len());
+    }
+    if let Some(said) = http::said(bytes) {
+        assert_plain(&said);
+    }
+}
+
+/// A grid that somebody exported, as CSV.
+pub fn grid(bytes: &[u8]) {
+    if let Some(failed) = judge(file::csv(bytes)) {
+        assert_plain(&failed.reason);
+    }
+}
+
+fn judge(answer: Result<Answer, FetchError>) -> Option<FetchError> {
+    match answer {
+        Ok(answer) => {
+            look_three_times(audited(), &answer);
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
+
+fn judge_ordinary(plan: &SourcePlan) {
+    look_three_times(plan, ordinary());
+}
+
+/// A look, another that sees what is ordinary, a third like the first; then the source is gone. Every mail is composed.
+fn look_three_times(plan: &SourcePlan, answer: &Answer) {
+    let mut state = SourceState::default();
+    let sender = Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://d.example".to_owned()) };
+    for (hours, answer) in (0..).zip([Some(answer), Some(ordinary()), Some(answer), None]) {
+        let at = now() + TimeDelta::hours(30 * hours);
+        let look = match answer.map(|answer| Sighting::read(answer, &plan.mapping, at)) {
+            Some(Ok(sighting)) => SourceLook::Answer(sighting),
+            Some(Err(error)) => {
+                assert_plain(&error.to_string());
+                SourceLook::Unreachable(error.to_string())
+            }
+            None => SourceLook::Unreachable("it does not answer".to_owned()),
+        };
+        let decision = decide(plan, &state, &look, &Due::All, &sender, at);
+        for message in &decision.messages {
+            let page = render(message).unwrap();
+            assert!(!page.subject.contains(char::is_control), "{:?}", page.subject);
+            assert_plain(&page.text.replace('\r', ""));
+            assert!(!page.html.to_lowercase().contains("<script"));
+            assert_mail(&email().compose(message).unwrap());
+        }
+        state.apply(decision.delta);
+    }
+}
+
+fn audited() -> &'static SourcePlan {
+    static PLAN: OnceLock<SourcePlan> = OnceLock::new();
+    PLAN.get_or_init(|| {
+        let config = Config::read(Path::new(NOWHERE), AUDITED.as_bytes(), &environment, now());
+        config.unwrap_or_else(|problems| panic!("{problems}")).plans.into_values().next().unwrap()
+    })
+}
+
+fn ordinary() -> &'static Answer {
+    static ANSWER: OnceLock<Answer> = OnceLock::new();
+    ANSWER.get_or_init(|| json::read(ORDINARY.as_bytes()).unwrap())
+}
+
+fn email() -> &'static Email {
+    static EMAIL: OnceLock<Email> = OnceLock::new();
+    EMAIL.get_or_init(|| {
+        let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+        Email::new(Options { from, delivery: Delivery::Spool("/nowhere-at-all".into()) }).unwrap()
+    })
+}
+
+/// What a terminal may show: no control marks, so no escape sequences.
+fn assert_plain(text: &str) {
+    let odd = text.chars().find(|c| c.is_control() && *c != '\n' && *c != '\t');
+    assert!(odd.is_none(), "{odd:?} stands in what people read: {text:?}");
+}
+
+/// Headers that are known and, but for those that list things, come once; no line too long; no line break but CRLF.
+fn assert_mail(raw: &[u8]) {
+    const ONCE: [&str; 14] = [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "X-Driftwise-Message-ID",
+        "Auto-Submitted",
+        "X-Driftwise-Kind",
+        "Reply-To",
+        "References",
+        "In-Reply-To",
+        "MIME-Version",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+    ];
+    /// A mail of one audit, whatever it found; one that is larger would be refused by some servers.
+    const LARGEST: usize = 4 << 20;
+    assert!(raw.is_ascii() && raw.len() < LARGEST, "{} bytes", raw.len());
+    let text = std::str::from_utf8(raw).unwrap();
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
+    for line in text.split("\r\n") {
+        assert!(line.len() <= 998 && !line.contains(['\r', '\n', '\0']), "{line:?}");
+    }
+    let mut seen = Vec::new();
+    for line in head.split("\r\n").filter(|line| !line.starts_with([' ', '\t'])) {
+        let (name, _) = line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}\n{head}"));
+        if ["X-Driftwise-Session", "X-Driftwise-Source"].contains(&name) {
+            continue;
+        }
+        assert!(ONCE.contains(&name) && !seen.contains(&name), "{line:?}\n{head}");
+        seen.push(name);
+    }
+}

@@ -12,14 +12,21 @@ use serde_json::Value;
 /// Longest that anything may take on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks again and again until there is an answer. The only place that waits.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+/// Asks again and again until there is an answer.
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_or(|| what.to_owned(), ask)
+}
+
+/// The same, with what is said of a failure worked out only then. The only place that waits.
+pub fn eventually_or<T>(what: impl FnOnce() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < DEADLINE, "within {DEADLINE:?} there was no {what}");
+        if started.elapsed() > DEADLINE {
+            panic!("within {DEADLINE:?} there was no {}", what());
+        }
         std::thread::sleep(Duration::from_millis(40));
     }
 }
@@ -132,9 +139,8 @@ impl Daemon {
 
     /// Waits until a metric is at least `least`.
     pub fn until(&self, name: &str, labels: &[(&str, &str)], least: f64) {
-        eventually(&format!("{name} {labels:?} of {least}; log: {}", self.said()), || {
-            self.metric(name, labels).filter(|value| *value >= least)
-        });
+        let what = || format!("{name} {labels:?} of {least}; log: {}", self.said());
+        eventually_or(what, || self.metric(name, labels).filter(|value| *value >= least));
     }
 
     /// Waits for an audit that begins after now, and the one after: whatever the world is now has been seen.

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{self, Mail};
-use crate::program::{self, Daemon, Done, eventually};
+use crate::program::{self, Daemon, Done, eventually, eventually_or};
 
 pub const OWNER: &str = "integrations@acme.example";
 pub const FALLBACK: &str = "ops@integrator.example";
@@ -120,9 +120,8 @@ impl World {
     /// Waits for the first mail of a kind to somebody.
     pub fn mail(&self, kind: &str, to: &str) -> Mail {
         let wanted = |mail: &Mail| mail.kind() == kind && mail.to() == to;
-        eventually(&format!("{kind} mail to {to}; there are {:?}", self.told()), || {
-            self.mails().into_iter().find(wanted)
-        })
+        let what = || format!("{kind} mail to {to}; there are {:?}", self.told());
+        eventually_or(what, || self.mails().into_iter().find(wanted))
     }
 
     /// Nobody may have been told anything of these kinds.

@@ -46,10 +46,13 @@ fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
     let daemon = world.daemon();
     daemon.look();
     let ready = |wanted: u16| {
-        eventually_or(|| format!("{wanted} from /readyz: {}", daemon.said()), || {
-            let (status, said) = daemon.get("/readyz");
-            (status == wanted).then_some(said)
-        })
+        eventually_or(
+            || format!("{wanted} from /readyz: {}", daemon.said()),
+            || {
+                let (status, said) = daemon.get("/readyz");
+                (status == wanted).then_some(said)
+            },
+        )
     };
     ready(200);
     std::fs::rename(world.path("driftwise.db"), world.path("away.db")).unwrap();

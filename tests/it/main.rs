@@ -17,6 +17,7 @@ mod world;
 
 mod commands;
 mod config_edits;
+mod edges;
 mod failures;
 mod messages;
 mod metrics;
@@ -25,4 +26,5 @@ mod quick_start;
 mod restarts;
 mod schedules;
 mod secrets;
+mod stopping;
 mod verdicts;

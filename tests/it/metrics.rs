@@ -1,11 +1,12 @@
 //! What a scrape of the running daemon sees.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use driftwise::simulator::Mode;
 
-use crate::program::{ask, eventually, metric};
+use crate::program::{ask, eventually, get, metric};
 use crate::world::{Setup, World};
 
 /// Every metric of the contract that exists without a drift, with labels that one of its series bears.
@@ -158,9 +159,16 @@ fn each_way_of_not_being_read_has_its_outcome() {
 
 #[test]
 fn probes_and_metrics_can_have_an_address_of_their_own_and_what_is_not_built_says_so() {
-    let world = World::new(1, &Setup::default());
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!(", metrics_listen: \"{free}\"");
+    let world = World::new(1, &Setup { server, ..Setup::default() });
     let daemon = world.daemon();
     daemon.look();
+    for (path, status) in
+        [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/", 404), ("/sessions/erp/14", 404)]
+    {
+        assert_eq!(get(free, path).unwrap().0, status, "{path}");
+    }
     assert_eq!(daemon.get("/healthz"), (200, String::from("ok")));
     assert_eq!(daemon.get("/readyz").0, 200);
     assert_eq!(daemon.get("/api/v1/sessions").0, 501);

@@ -18,15 +18,14 @@ pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The same, with what is said of a failure worked out only then. The only place that waits.
-pub fn eventually_or<T>(what: impl FnOnce() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        if started.elapsed() > DEADLINE {
-            panic!("within {DEADLINE:?} there was no {}", what());
-        }
+        let late = started.elapsed() > DEADLINE;
+        assert!(!late, "within {DEADLINE:?} there was no {}", what());
         std::thread::sleep(Duration::from_millis(40));
     }
 }
@@ -181,8 +180,11 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
-        .ok()?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

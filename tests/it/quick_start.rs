@@ -43,7 +43,10 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
     assert_eq!(mailbox::told(&drifts), expected.map(|(kind, to)| (kind.to_owned(), to.to_owned())));
     assert!(daemon.said().contains("drift of export from export-off opened: found ticked, expected unticked"));
     let (status, page) = daemon.get("/");
-    assert!(status == 200 && page.contains("acme-outlet.myshopify.com") && page.contains("Not as it should be"), "{page}");
+    assert!(
+        status == 200 && page.contains("acme-outlet.myshopify.com") && page.contains("Not as it should be"),
+        "{page}"
+    );
     let (status, page) = daemon.get("/sessions/demo/3");
     assert!(status == 200 && page.contains("Export"), "{page}");
     assert_eq!(daemon.metric("driftwise_drift_open", &[("session", "3"), ("rule", "export-off")]), Some(1.0));

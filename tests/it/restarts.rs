@@ -88,7 +88,7 @@ fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
     let server = Server::start(json!({ "mode": "none" }));
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
     let sessions = vec![String::from("{ id: 14, owners: [550-rcpt@acme.example, it@acme.example] }")];
-    let world = World::new(1, &Setup { email, sessions, ..Setup::default() });
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
     daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "dead")], 1.0);

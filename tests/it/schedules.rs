@@ -15,9 +15,8 @@ fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
     let daemon = world.daemon();
     let at_start = world.mail("drift", OWNER);
     assert_eq!(at_start.all("X-Driftwise-Session"), ["erp/15"]);
-    let verdict = |session| {
-        daemon.metric("driftwise_session_last_verdict_timestamp_seconds", &[("session", session)]).unwrap()
-    };
+    let verdict =
+        |session| daemon.metric("driftwise_session_last_verdict_timestamp_seconds", &[("session", session)]).unwrap();
     let first = verdict("15");
     world.simulator.set(14, "use_cvariant_stock_location", false);
     world.simulator.set(15, "import_orders_as", "second");
@@ -26,9 +25,8 @@ fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
     world.untold("update");
     assert!((verdict("15") - first).abs() < 0.0005, "nobody looked at it again");
     assert!(verdict("14") > first);
-    let next = |session| {
-        daemon.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap()
-    };
+    let next =
+        |session| daemon.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap();
     assert!(next("15") - next("14") > 86_400.0, "{} {}", next("15"), next("14"));
     daemon.stop();
     let daemon = world.daemon();

@@ -19,7 +19,9 @@ fn clean(place: &str, bytes: impl AsRef<[u8]>) {
     let encoded = BASE64_STANDARD.encode(format!("{USERNAME}:{CANARY}"));
     let mail_encoded = BASE64_STANDARD.encode(MAIL_CANARY);
     let plain = BASE64_STANDARD.encode(format!("\0driftwise\0{MAIL_CANARY}"));
-    for secret in [CANARY, MAIL_CANARY, TOKEN, encoded.trim_end_matches('='), mail_encoded.trim_end_matches('='), &plain] {
+    for secret in
+        [CANARY, MAIL_CANARY, TOKEN, encoded.trim_end_matches('='), mail_encoded.trim_end_matches('='), &plain]
+    {
         let found = bytes.as_ref().windows(secret.len()).position(|window| window == secret.as_bytes());
         if let Some(at) = found {
             let around = &bytes.as_ref()[at.saturating_sub(200)..at];

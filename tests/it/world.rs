@@ -31,6 +31,8 @@ pub struct Setup {
     pub source: String,
     pub password: String,
     pub email: String,
+    /// Keys of `server` beside where it listens, after a comma.
+    pub server: String,
     /// Whole sections.
     pub more: String,
 }
@@ -43,6 +45,7 @@ impl Default for Setup {
             source: String::from("timeout: 5s"),
             password: PASSWORD.to_owned(),
             email: String::from("spool: ./mail"),
+            server: String::new(),
             more: String::new(),
         }
     }
@@ -77,17 +80,17 @@ impl World {
 
     /// Writes the configuration anew.
     pub fn configure(&self, setup: &Setup) {
-        let Setup { sessions, alerts, source, password, email, more } = setup;
-        let sessions = sessions.iter().map(|line| format!("  - {line}\n")).collect::<String>();
+        let Setup { sessions, alerts, source, password, email, server, more } = setup;
+        let sessions = sessions.join("\n  - ");
         let text = format!(
             "sources:\n  erp: {{ type: orderwise, base_url: \"http://{}/OWAPI\", username: {USERNAME}, \
              password: \"{password}\", export_definition: 61, {source} }}\n\
              defaults:\n  session:\n    source: erp\n    schedule: \"* * * * * *\"\n    \
              params: {{ notification_email: {OWNER}, import_orders_as: Shopify_Orders }}\n\
-             sessions:\n{sessions}\
+             sessions:\n  - {sessions}\n\
              email: {{ from: Driftwise <driftwise@integrator.example>, {email} }}\n\
              alerts: {{ fallback: [{FALLBACK}], {alerts} }}\n\
-             server: {{ listen: \"127.0.0.1:0\" }}\n{more}",
+             server: {{ listen: \"127.0.0.1:0\"{server} }}\n{more}",
             self.api
         );
         std::fs::write(self.path("driftwise.yaml"), text).unwrap();

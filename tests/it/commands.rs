@@ -62,6 +62,10 @@ fn check_with_notify_records_and_mails_once() {
     world.run(&["check"]).expect(1);
     world.run(&["mail", "list"]).expect(0);
     daemon.stop();
+    world.simulator.fail(Mode::Html, None);
+    let unreachable = world.run(&["check", "--notify"]).expect(3);
+    assert!(unreachable.err.contains("1 messages recorded; 1 sent"), "{}", unreachable.err);
+    world.mail("unreachable", FALLBACK);
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
 fn healthcheck_asks_the_daemon() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     let address = daemon.address.to_string();
     assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
     daemon.stop();
@@ -249,7 +253,7 @@ fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
     let loud = world.run(&["check", "--format", "json", "--log-level", "trace"]).expect(1);
     assert_eq!(loud.json()["sessions"][0]["status"], "drifted");
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     world.simulator.fail(Mode::ServerError, None);
     daemon.look();
     let said = daemon.stop();

@@ -8,6 +8,7 @@ use driftwise::clock::ManualClock;
 use driftwise::simulator::{Mode, Simulator};
 use serde_json::json;
 
+use crate::program::run;
 use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 #[test]
@@ -15,11 +16,12 @@ fn confirmation_is_counted_across_restarts() {
     let alerts = String::from("confirm_looks: 3, resolve_looks: 2");
     let world = World::new(1, &Setup { alerts, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
-    let look = || {
+    let mut late = Vec::new();
+    let mut look = || {
         let inside = world.inside(&clock);
-        inside.until("driftwise_audits_total", &[("outcome", "ok")], 1.0);
-        inside.until("driftwise_outbox_messages", &[], 0.0);
+        inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 1.0);
         let open = inside.metric("driftwise_drift_open", &[]);
+        late.push(inside.metric("driftwise_audits_late_total", &[("reason", "downtime")]).unwrap());
         inside.stop();
         clock.advance(TimeDelta::minutes(5));
         open
@@ -33,6 +35,7 @@ fn confirmation_is_counted_across_restarts() {
     assert_eq!([look(), look()], [Some(1.0), None]);
     world.mail("resolved", OWNER);
     assert_eq!(world.mails().len(), 2);
+    assert_eq!(late, [0.0, 1.0, 1.0, 1.0, 1.0], "looks were due while nobody was running");
 }
 
 #[test]
@@ -167,4 +170,78 @@ fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
     assert!(notify.err.contains("1 messages recorded; 0 sent, 1 to be tried again"), "{}", notify.err);
     let online = world.run(&["validate", "--online"]).expect(3);
     assert!(online.out.contains("mail: FAILED"), "{}", online.out);
+}
+
+#[test]
+fn paths_in_the_configuration_are_relative_to_it_and_the_program_runs_from_anywhere() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let config = world.path("driftwise.yaml").display().to_string();
+    run(elsewhere.path(), &["check", "--notify", "-c", &config]).expect(1);
+    world.mail("drift", OWNER);
+    assert!(world.path("driftwise.db").exists());
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_rotated_password_is_picked_up_without_a_restart() {
+    let world = World::new(1, &Setup::default());
+    std::fs::write(world.path("password"), "simulated\n").unwrap();
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let text = text.replace("password: \"simulated\"", "password: { file: password }");
+    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    let daemon = world.daemon();
+    daemon.first_look();
+    world.simulator.set_password("rotated");
+    world.simulator.revoke_tokens();
+    world.mail("unreachable", FALLBACK);
+    daemon.look();
+    let asked = daemon.metric("driftwise_source_requests_total", &[("outcome", "auth")]).unwrap();
+    assert!(asked <= 2.0, "a refused sign-in is not hammered: {asked}");
+    std::fs::write(world.path("password"), "rotated").unwrap();
+    world.mail("recovered", FALLBACK);
+}
+
+#[test]
+fn a_hundred_and_fifty_drifts_are_one_mail_that_every_server_takes() {
+    let sessions = (14..164).map(|id| format!("{{ id: {id} }}")).collect();
+    let world = World::new(150, &Setup { sessions, ..Setup::default() });
+    for session in 14..164 {
+        world.simulator.set(session, "import_orders_as", "j.doe");
+    }
+    world.run(&["check", "--notify"]).expect(1);
+    assert_eq!(world.mails().len(), 1, "{:?}", world.told());
+    let mail = world.mail("drift", OWNER);
+    assert_eq!(mail.all("X-Driftwise-Session").len(), 100);
+    assert!(mail.header("References").split(' ').count() <= 21);
+    assert!(mail.raw.split(|byte| *byte == b'\n').all(|line| line.len() < 998));
+    mail.says("150");
+    for session in 14..163 {
+        world.simulator.set(session, "import_orders_as", "Shopify_Orders");
+    }
+    world.run(&["check", "--notify"]).expect(1);
+    let resolved = world.mail("resolved", OWNER);
+    assert_eq!(resolved.header("In-Reply-To"), mail.id());
+    assert_eq!(resolved.subject, format!("Re: {}", mail.subject));
+}
+
+#[test]
+fn a_session_taken_out_and_put_back_is_told_anew() {
+    let both = ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec();
+    let world = World::new(2, &Setup { sessions: both.clone(), ..Setup::default() });
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    world.run(&["check", "--notify"]).expect(1);
+    let first = world.mail("drift", OWNER);
+    world.configure(&Setup { sessions: vec![both[1].clone()], ..Setup::default() });
+    let daemon = world.daemon();
+    assert_eq!(world.mail("resolved", OWNER).header("In-Reply-To"), first.id());
+    daemon.stop();
+    world.configure(&Setup { sessions: both, ..Setup::default() });
+    let daemon = world.daemon();
+    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift").collect::<Vec<_>>();
+    assert_eq!(drifts.len(), 2, "{:?}", world.told());
+    assert!(drifts.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
+    daemon.stop();
 }

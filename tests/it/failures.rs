@@ -44,7 +44,7 @@ fn a_store_that_is_none_is_refused_and_left_alone() {
 fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     let ready = |wanted: u16| {
         eventually_or(
             || format!("{wanted} from /readyz: {}", daemon.said()),

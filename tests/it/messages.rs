@@ -38,7 +38,7 @@ fn two() -> Setup {
 fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_thread() {
     let world = World::new(2, &two());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     assert!(world.mails().is_empty(), "{:?}", world.told());
     world.simulator.set(14, "schedule", "Every 10 minutes");
     let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
@@ -86,7 +86,7 @@ fn what_one_look_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
 fn a_session_that_disappears_is_missing_and_recovers() {
     let world = World::new(2, &two());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     world.simulator.remove_session(14);
     let opened = [OWNER, FALLBACK].map(|to| world.mail("missing", to));
     daemon.look();
@@ -160,7 +160,7 @@ fn a_setting_that_nobody_can_read_is_told_to_the_owner_and_keeps_its_drift_open(
 fn a_session_that_nobody_audits_is_found_once() {
     let world = World::new(2, &Setup::default());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     world.untold("found");
     world.simulator.add_session(99);
     let found = world.mail("found", FALLBACK);

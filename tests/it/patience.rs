@@ -7,7 +7,6 @@ use driftwise::simulator::Mode;
 use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 const UNREACHABLE: (&str, &[(&str, &str)]) = ("driftwise_audits_total", &[("outcome", "unreachable")]);
-
 #[test]
 fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restart() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use driftwise::simulator::Mode;
 use serde_json::{Value, json};
 
 use crate::certificate;
@@ -100,4 +101,74 @@ fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
     assert!(dead["last_error"].as_str().unwrap().contains("550"), "{dead}");
     let health = || (daemon.get("/readyz").0 == 200).then_some(());
     eventually_or(|| daemon.said(), health);
+}
+
+#[test]
+fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let setup = |port: u16| Setup {
+        email: format!("smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}"),
+        ..Setup::default()
+    };
+    let world = World::new(1, &setup(closed));
+    let daemon = world.daemon();
+    for (value, messages) in [("j.doe", 1), ("k.roe", 2), ("Shopify_Orders", 3)] {
+        world.simulator.set(14, "import_orders_as", value);
+        daemon.until("driftwise_outbox_messages", &[], f64::from(messages));
+    }
+    daemon.kill();
+    let recorded = listed(&world);
+    let server = Server::start(json!({ "mode": "none" }));
+    world.configure(&setup(server.port));
+    let daemon = world.daemon();
+    for (at, kind) in ["drift", "update", "resolved"].into_iter().enumerate() {
+        let mail = Mail::parse(server.taken().raw);
+        assert_eq!((mail.kind(), &recorded[at]["message_id"]), (kind, &json!(mail.id())));
+    }
+    daemon.stop();
+}
+
+#[test]
+fn killed_at_any_moment_it_tells_everything_and_opens_nothing_twice() {
+    let world = World::new(4, &Setup::default());
+    let sessions = (14..18).map(|id| format!("{{ id: {id} }}")).collect();
+    world.configure(&Setup { sessions, ..Setup::default() });
+    world.run(&["check", "--notify"]).expect(0);
+    for session in 14..18 {
+        world.simulator.set(session, "import_orders_as", "j.doe");
+        let daemon = world.daemon();
+        // As soon as the state is there; the mail may be anywhere on its way.
+        daemon.until("driftwise_drift_open", &[("session", &session.to_string())], 1.0);
+        daemon.kill();
+    }
+    let daemon = world.daemon();
+    eventually_or(|| format!("four mails: {:?}", world.told()), || (world.mails().len() == 4).then_some(()));
+    daemon.look();
+    assert_eq!(listed(&world).len(), 4);
+    let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
+    told.sort();
+    assert_eq!(told, ["erp/14", "erp/15", "erp/16", "erp/17"].map(String::from));
+    daemon.stop();
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_also_across_restarts() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", "perhaps");
+    let daemon = world.daemon();
+    world.mail("unverifiable", OWNER);
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.look();
+    world.simulator.fail(Mode::Html, None);
+    world.mail("unreachable", FALLBACK);
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.look();
+    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
+    world.simulator.heal();
+    world.mail("recovered", FALLBACK);
+    daemon.look();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
 }

@@ -46,7 +46,7 @@ fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
 fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.look();
+    daemon.first_look();
     let mut halves = [TcpStream::connect(daemon.address).unwrap(), TcpStream::connect(daemon.address).unwrap()];
     halves[0].write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
     daemon.look();

@@ -166,9 +166,9 @@ pub async fn notify(
     let mut notified = Notified { messages: 0, round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.keys() {
         match auditor.run(source, &due(wanted, source)).await {
-            Outcome::Looked { messages, .. } => notified.messages += messages,
+            Outcome::Looked { messages, .. } | Outcome::Unreachable { messages, .. } => notified.messages += messages,
             Outcome::NotRecorded { error } => notified.errors.push(error),
-            Outcome::Unreachable { .. } | Outcome::Stopped => {}
+            Outcome::Stopped => {}
         }
     }
     let courier = Courier { store, channel, metrics, clock, pace, recorded, stop };

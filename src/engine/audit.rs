@@ -52,6 +52,7 @@ pub enum Outcome {
     },
     Unreachable {
         reason: String,
+        messages: usize,
     },
     /// The program is stopping; nothing was looked at.
     Stopped,
@@ -86,6 +87,7 @@ impl Auditor {
         };
         self.metrics.audit(source, unreachable.is_none());
         let decided = self.decide(source, look, due.clone(), now).await;
+        let messages = decided.as_ref().map_or(0, |composed| composed.outgoing.len());
         let recorded = match decided {
             Ok(decision) => self.record(source, decision, now).await,
             Err(e) => Err(e),
@@ -98,7 +100,7 @@ impl Auditor {
             }
             (Ok(_), Some(reason)) => {
                 tracing::warn!(%source, %reason, "the source could not be read");
-                Outcome::Unreachable { reason }
+                Outcome::Unreachable { reason, messages }
             }
             (Ok(counts), None) => {
                 tracing::debug!(%source, ?counts, "audited");

@@ -128,8 +128,14 @@ fn recipients(plan: Option<&SourcePlan>, notice: &Notice) -> Vec<Address> {
                     to.extend(incident.facts.expected_address.clone());
                     let urgent = matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing)
                         && incident.severity == Severity::Critical;
+                    // Whoever was told that it began is told that it is over, also where its severity was lowered since.
+                    let began = |to: &Address| incident.told.iter().any(|told| told.to == *to);
+                    let over = matches!(notice.what, News::Ended(_));
+                    let fallback = session.contacts.fallback.iter();
                     if urgent || to.is_empty() {
-                        to.extend(session.contacts.fallback.iter().cloned());
+                        to.extend(fallback.cloned());
+                    } else if over {
+                        to.extend(fallback.filter(|to| began(to)).cloned());
                     }
                 }
                 (None, Some(plan)) if incident.kind() == IncidentKind::Unreachable => {

@@ -1,0 +1,268 @@
+//! What is typed: exit codes, what goes to standard output and what to standard error.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use driftwise::simulator::Mode;
+use serde_json::{Value, json};
+
+use crate::program::{ask, driftwise, eventually, run};
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+fn two() -> Setup {
+    Setup { sessions: ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec(), ..Setup::default() }
+}
+
+#[test]
+fn check_looks_at_all_or_some_and_the_exit_code_says_what_was_found() {
+    let world = World::new(2, &two());
+    let fine = world.run(&["check"]).expect(0);
+    assert!(fine.out.contains("2 sessions: 2 compliant") && fine.out.contains("30 of 30 rules could be checked"));
+    assert_eq!(fine.err, "");
+    world.simulator.set(15, "import_orders_as", "j.doe");
+    let drifted = world.run(&["check"]).expect(1);
+    assert!(drifted.out.contains("found j.doe, expected Shopify_Orders"), "{}", drifted.out);
+    world.run(&["check", "--fail-on", "critical"]).expect(0);
+    world.run(&["check", "--fail-on", "warning"]).expect(1);
+    world.run(&["check", "--session", "erp/14"]).expect(0);
+    let both = world.run(&["check", "--session", "erp/14", "--session", "erp/15", "--format", "json"]).expect(1);
+    assert_eq!(both.json()["sessions"].as_array().unwrap().len(), 2);
+    world.simulator.set(15, "transfer_type", Value::Null);
+    world.simulator.unset(15, "schedule");
+    let partly = world.run(&["check", "--fail-on", "critical"]).expect(1);
+    assert!(partly.out.contains("29 of 30 rules could be checked"), "{}", partly.out);
+    assert!(partly.out.contains("erp/15: schedule-every-5-minutes"), "{}", partly.out);
+    for wrong in ["erp/99", "nobody/14", "14"] {
+        let refused = world.run(&["check", "--session", wrong]).expect(2);
+        assert!(refused.err.contains(wrong) && refused.out.is_empty(), "{}", refused.err);
+    }
+    for later in ["junit", "markdown"] {
+        assert!(world.run(&["check", "--format", later]).expect(2).err.contains("not available yet"));
+    }
+    assert!(!world.path("driftwise.db").exists(), "check writes nothing");
+}
+
+#[test]
+fn check_with_notify_records_and_mails_once() {
+    let world = World::new(2, &two());
+    world.simulator.set(15, "export", true);
+    let first = world.run(&["check", "--notify", "--format", "json"]).expect(1);
+    assert_eq!(first.json()["sessions"][0]["session"], "erp/15");
+    assert!(first.err.contains("2 messages recorded; 2 sent"), "{}", first.err);
+    assert_eq!(world.told().len(), 2);
+    let second = world.run(&["check", "--notify"]).expect(1);
+    assert!(second.err.contains("0 messages recorded"), "{}", second.err);
+    assert_eq!(world.told().len(), 2);
+    world.run(&["status"]).expect(1);
+    let daemon = world.daemon();
+    daemon.look();
+    assert_eq!(world.told().len(), 2, "the daemon knows what the command recorded");
+    let refused = world.run(&["check", "--notify"]).expect(4);
+    assert!(refused.err.contains(&format!("process {}", daemon.pid())), "{}", refused.err);
+    world.run(&["check"]).expect(1);
+    world.run(&["mail", "list"]).expect(0);
+    daemon.stop();
+    world.simulator.fail(Mode::Html, None);
+    let unreachable = world.run(&["check", "--notify"]).expect(3);
+    assert!(unreachable.err.contains("1 messages recorded; 1 sent"), "{}", unreachable.err);
+    world.mail("unreachable", FALLBACK);
+}
+
+#[test]
+fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
+    let world = World::new(1, &two());
+    let fine = world.run(&["validate"]).expect(0);
+    assert_eq!(fine.out, "The configuration is valid: 1 source, 2 sessions.\n");
+    assert!(world.simulator.requests().is_empty());
+    let online = world.run(&["validate", "--online"]).expect(0);
+    assert!(online.out.contains("source erp: returned 1 sessions, but not the audited 15"), "{}", online.out);
+    assert!(online.out.contains("mail: ready to take mail"), "{}", online.out);
+    assert!(world.mails().is_empty());
+    world.simulator.fail(Mode::Forbidden, None);
+    let refused = world.run(&["validate", "--online"]).expect(3);
+    assert!(refused.out.contains("source erp: FAILED") && refused.out.contains("403"), "{}", refused.out);
+
+    let sessions = vec![String::from("{ id: 14, polcy: x }"), String::from("{ id: 15, schedule: \"61 * * * *\" }")];
+    world.configure(&Setup { sessions, alerts: String::from("confirm_looks: often"), ..Setup::default() });
+    let wrong = world.run(&["validate"]).expect(2);
+    assert!(wrong.out.is_empty() && wrong.err.contains("3 problems"), "{}", wrong.err);
+    for words in ["driftwise.yaml:", "polcy", "policy", "61 * * * *", "confirm_looks"] {
+        assert!(wrong.err.contains(words), "{words}: {}", wrong.err);
+    }
+    world.run(&["run"]).expect(2);
+}
+
+#[test]
+fn sessions_lists_what_a_source_returns() {
+    let world = World::new(2, &Setup::default());
+    let list = world.run(&["sessions", "--source", "erp"]).expect(0).out;
+    let line = |id: &str| list.lines().find(|line| line.starts_with(id)).unwrap().to_owned();
+    assert!(line("14").contains("acme-uk.myshopify.com") && !line("14").contains("not audited"), "{list}");
+    assert!(line("15").contains("acme-us.myshopify.com") && line("15").contains("not audited"), "{list}");
+    assert!(world.run(&["sessions", "--source", "nobody"]).expect(2).err.contains("the sources are: erp"));
+    world.simulator.fail(Mode::Unauthorized, None);
+    assert!(world.run(&["sessions", "--source", "erp"]).expect(3).err.contains("could not be read"));
+}
+
+#[test]
+fn status_is_pending_before_the_first_look_and_tells_the_state_after_it() {
+    let world = World::new(2, &two());
+    let before = world.run(&["status", "--format", "json"]).expect(3).json();
+    assert_eq!(before["sessions"][1]["status"], "pending");
+    world.simulator.set(15, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", OWNER);
+    let after = world.run(&["status", "--format", "json"]).expect(1).json();
+    let worst = &after["sessions"][0];
+    assert_eq!(
+        (&worst["session"], &worst["status"], &worst["reason"]),
+        (&json!("erp/15"), &json!("drifted"), &json!(null))
+    );
+    let finding = &worst["findings"][0];
+    assert_eq!((&finding["rule"], &finding["found"]), (&json!("export-off"), &json!("ticked")));
+    world.simulator.fail(Mode::Html, None);
+    world.mail("unreachable", FALLBACK);
+    daemon.stop();
+    let unreachable = world.run(&["status"]).expect(1).out;
+    assert!(unreachable.contains("unreachable") && unreachable.contains("export-off"), "{unreachable}");
+}
+
+#[test]
+fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
+    let world = World::new(2, &two());
+    let test = world.run(&["mail", "test", "--to", "it@acme.example"]).expect(0);
+    let mail = world.mail("test", "it@acme.example");
+    assert!(test.out.contains(mail.id()), "{}", test.out);
+    world.run(&["mail", "test", "--to", "nobody"]).expect(2);
+    assert!(world.run(&["mail", "list"]).expect(0).out.contains("No message"));
+    assert_eq!(world.run(&["mail", "list", "--format", "json"]).expect(0).json(), json!({ "messages": [] }));
+    world.simulator.set(15, "export", true);
+    world.run(&["check", "--notify"]).expect(1);
+    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
+    let message = &list["messages"][0];
+    let mail = world.mail("drift", message["to"].as_str().unwrap());
+    assert_eq!((&message["message_id"], &message["subject"]), (&json!(mail.id()), &json!(mail.subject)));
+    assert_eq!((&message["kind"], &message["sessions"]), (&json!("drift"), &json!(["erp/15"])));
+    assert_eq!((&message["state"], &message["last_error"]), (&json!("sent"), &Value::Null));
+    assert!(message["id"].is_i64() && message["attempts"].is_i64(), "{message}");
+    let refused = world.run(&["mail", "test", "--to", "it@acme.example", "-c", "absent.yaml"]).expect(2);
+    assert!(refused.err.contains("absent.yaml"), "{}", refused.err);
+}
+
+#[test]
+fn healthcheck_asks_the_daemon() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    daemon.first_look();
+    let address = daemon.address.to_string();
+    assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
+    daemon.stop();
+    let down = world.run(&["healthcheck", "--address", &address]).expect(4);
+    assert!(down.err.contains("no daemon answers"), "{}", down.err);
+}
+
+#[test]
+fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
+    let world = World::new(1, &Setup::default());
+    let mut command = driftwise(world.folder());
+    command.args(["simulate", "--listen", "127.0.0.1:0", "--sessions", "2"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let base = lines.find_map(|line| Some(line.split_once("base_url: http://")?.1.to_owned())).unwrap();
+    let address = base.split('/').next().unwrap().parse().unwrap();
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let own = text.replace(&world.api.to_string(), base.split('/').next().unwrap());
+    std::fs::write(world.path("own.yaml"), own).unwrap();
+    world.run(&["check", "-c", "own.yaml"]).expect(0);
+    let (status, _) = ask(address, "PATCH", "/_simulator/sessions/14", r#"{"export": true}"#).unwrap();
+    assert_eq!(status, 204);
+    world.run(&["check", "-c", "own.yaml"]).expect(1);
+    ask(address, "PUT", "/_simulator/fault", r#"{"fault": "server_error"}"#).unwrap();
+    world.run(&["check", "-c", "own.yaml"]).expect(3);
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(eventually("end of the stand-in", || child.try_wait().unwrap()).success());
+}
+
+#[test]
+fn what_is_not_built_is_refused_as_such() {
+    let world = World::new(1, &Setup::default());
+    let commands: [&[&str]; 9] = [
+        &["history", "--since", "1d"],
+        &["policy", "list"],
+        &["accept", "--session", "erp/14"],
+        &["schema"],
+        &["completions", "bash"],
+        &["man"],
+        &["mail", "preview", "drift", "--format", "html"],
+        &["mail", "resend", "1"],
+        &["check", "--format", "junit"],
+    ];
+    for command in commands {
+        let refused = world.run(command).expect(2);
+        assert!(refused.err.contains("not available yet") && refused.out.is_empty(), "{command:?}: {}", refused.err);
+    }
+    let waiver = "{ id: 14, waivers: [{ rule: export-off, until: 2026-12-31 }] }";
+    let http = "sources: { other: { type: http, url: \"https://h.example/\" } }";
+    let postgres = "store: { url: \"postgres://h/d\" }\n";
+    let setups = [
+        Setup { sessions: vec![waiver.to_owned()], ..Setup::default() },
+        Setup { alerts: String::from("digest: { schedule: \"0 8 * * MON\" }"), ..Setup::default() },
+        Setup { email: String::from("smtp: { host: h, oauth2: { client_id: x } }"), ..Setup::default() },
+        Setup { more: postgres.to_owned(), ..Setup::default() },
+    ];
+    for setup in setups {
+        world.configure(&setup);
+        let refused = world.run(&["validate"]).expect(2);
+        assert!(refused.err.contains("not available yet"), "{}", refused.err);
+    }
+    std::fs::write(world.path("http.yaml"), http).unwrap();
+    assert!(world.run(&["check", "-c", "http.yaml"]).expect(2).err.contains("not available yet"));
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_a_configuration_is_found_where_it_should_be() {
+    let world = World::new(1, &Setup::default());
+    let wrong: [&[&str]; 5] = [&[], &["rnu"], &["check", "--nope"], &["check", "--format", "xml"], &["sessions"]];
+    for arguments in wrong {
+        let refused = world.run(arguments).expect(2);
+        assert!(
+            refused.out.is_empty() && (refused.err.contains("--help") || refused.err.contains("Usage")),
+            "{arguments:?}: {}",
+            refused.err
+        );
+    }
+    assert!(run(world.folder(), &["--version"]).expect(0).out.contains(env!("CARGO_PKG_VERSION")));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let nowhere = run(elsewhere.path(), &["check"]).expect(2);
+    assert!(nowhere.err.contains("DRIFTWISE_CONFIG"), "{}", nowhere.err);
+    let with = |variable: &str, arguments: &[&str]| {
+        let mut command = driftwise(elsewhere.path());
+        command.env("DRIFTWISE_CONFIG", variable).args(arguments).output().unwrap().status.code()
+    };
+    let config = world.path("driftwise.yaml").display().to_string();
+    assert_eq!(with(&config, &["check"]), Some(0));
+    assert_eq!(with("absent.yaml", &["check", "-c", &config]), Some(0), "what is typed beats the environment");
+    assert_eq!(with("absent.yaml", &["check"]), Some(2));
+    world.run(&["check", "--config", "driftwise.yaml"]).expect(0);
+}
+
+#[test]
+fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", true);
+    let loud = world.run(&["check", "--format", "json", "--log-level", "trace"]).expect(1);
+    assert_eq!(loud.json()["sessions"][0]["status"], "drifted");
+    let daemon = world.daemon();
+    daemon.first_look();
+    world.simulator.fail(Mode::ServerError, None);
+    daemon.look();
+    let said = daemon.stop();
+    for line in loud.err.lines().chain(said.lines()) {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(), "{line}");
+    }
+    assert!(!said.contains(OWNER) && !said.contains(FALLBACK), "no addresses above debug: {said}");
+    world.simulator.heal();
+    let human = world.run(&["check", "--log-format", "human", "--log-level", "trace"]).expect(1);
+    assert!(!human.err.starts_with('{'), "{}", human.err);
+}

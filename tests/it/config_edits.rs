@@ -1,0 +1,74 @@
+//! What an edit of the configuration does to what is open, across a restart.
+
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+const RULE: &str =
+    "policies:\n  ours:\n    extends: orderwise-shopify\n    rules:\n      - { id: export-off, setting: export, ";
+
+fn with_rule(rule: &str) -> Setup {
+    let sessions = ["{ id: 14, policy: ours }", "{ id: 15 }"].map(String::from).to_vec();
+    Setup { sessions, more: format!("{RULE}{rule} }}\n"), ..Setup::default() }
+}
+
+#[test]
+fn another_wording_or_severity_alerts_nobody_again() {
+    let world = World::new(2, &with_rule("expect: unticked, severity: critical, why: Because."));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    opened[0].says("Because.");
+    daemon.stop();
+    for rule in ["expect: unticked, severity: critical, why: For a reason.", "expect: unticked, severity: warning"] {
+        world.configure(&with_rule(rule));
+        let daemon = world.daemon();
+        daemon.look();
+        assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+        assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
+        daemon.stop();
+    }
+    world.simulator.set(14, "export", false);
+    let daemon = world.daemon();
+    for opening in &opened {
+        // Whoever was told that it began is told that it is over.
+        assert_eq!(world.mail("resolved", opening.to()).header("In-Reply-To"), opening.id());
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_changed_baseline_ends_a_drift_without_claiming_that_somebody_repaired_it() {
+    let world = World::new(2, &with_rule("expect: unticked, severity: critical"));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", OWNER);
+    daemon.stop();
+    world.configure(&with_rule("expect: ticked, severity: critical"));
+    let daemon = world.daemon();
+    let ended = world.mail("resolved", OWNER);
+    ended.says("what is expected of it did");
+    assert!(!ended.text.contains("As it should be again"), "{}", ended.text);
+    daemon.look();
+    assert_eq!(daemon.metric("driftwise_drift_open", &[]), None);
+    daemon.stop();
+}
+
+#[test]
+fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
+    let world = World::new(2, &with_rule("expect: unticked, severity: critical"));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    daemon.stop();
+    world.configure(&Setup { sessions: vec![String::from("{ id: 15 }")], ..Setup::default() });
+    let daemon = world.daemon();
+    for opening in &opened {
+        let ended = world.mail("resolved", opening.to());
+        ended.says("Not checked any more");
+        assert_eq!(ended.header("In-Reply-To"), opening.id());
+    }
+    daemon.look();
+    assert_eq!(daemon.metric("driftwise_session_info", &[("session", "14")]), None, "its series go with it");
+    world.untold("missing");
+    world.untold("found");
+    daemon.stop();
+}

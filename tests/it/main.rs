@@ -1,0 +1,30 @@
+//! The whole program from outside: the compiled binary, or the same `App` under a clock that is set by hand, with a stand-in
+//! OrderWise that keeps state, a real SQLite file, and a real mail server or a mail folder.
+//!
+//! Nothing waits for a while and hopes: `program::eventually` is the one loop that polls, with a deadline, on something that
+//! can be observed from outside (a metric, a mail, a line of the log).
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+#[path = "../smtp/certificate.rs"]
+mod certificate;
+#[path = "../smtp/server.rs"]
+mod server;
+
+mod mailbox;
+mod program;
+mod world;
+
+mod commands;
+mod config_edits;
+mod edges;
+mod failures;
+mod messages;
+mod metrics;
+mod patience;
+mod quick_start;
+mod restarts;
+mod schedules;
+mod secrets;
+mod stopping;
+mod verdicts;

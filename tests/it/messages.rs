@@ -1,0 +1,188 @@
+//! Each kind of message from the change in OrderWise to the mail: who gets it, under which headers, in which thread.
+
+use chrono::DateTime;
+use driftwise::simulator::Mode;
+
+use crate::mailbox::Mail;
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+/// What holds for every mail.
+fn well_formed(mail: &Mail) {
+    let id = mail.id();
+    assert!(id.starts_with('<') && id.ends_with("@integrator.example>"), "{id}");
+    assert_eq!(mail.header("X-Driftwise-Message-ID"), id);
+    assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+    assert!(mail.header("Content-Type").starts_with("multipart/alternative"));
+    assert!(mail.header("From").contains("driftwise@integrator.example"));
+    assert!(DateTime::parse_from_rfc2822(mail.header("Date")).is_ok(), "{}", mail.header("Date"));
+    assert!(mail.html.contains("<html") && !mail.text.contains("<html"));
+    assert!(mail.raw.split(|byte| *byte == b'\n').all(|line| line.len() < 998));
+}
+
+/// The second continues the thread that the first opened.
+#[track_caller]
+fn continues(later: &Mail, opening: &Mail) {
+    assert_eq!(later.subject, format!("Re: {}", opening.subject));
+    assert_eq!(later.header("In-Reply-To"), opening.id());
+    assert!(later.header("References").ends_with(opening.id()), "{}", later.header("References"));
+    let root = opening.header("References");
+    assert!(root.starts_with("<incident-") && later.header("References").starts_with(root));
+    assert_ne!(later.id(), opening.id());
+}
+
+fn two() -> Setup {
+    Setup { sessions: vec![String::from("{ id: 14 }"), String::from("{ id: 15 }")], ..Setup::default() }
+}
+
+#[test]
+fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_thread() {
+    let world = World::new(2, &two());
+    let daemon = world.daemon();
+    daemon.first_look();
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+    world.simulator.set(14, "schedule", "Every 10 minutes");
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    world.simulator.set(14, "schedule", "Every 15 minutes");
+    let updated = [OWNER, FALLBACK].map(|to| world.mail("update", to));
+    world.simulator.set(14, "schedule", 5);
+    let ended = [OWNER, FALLBACK].map(|to| world.mail("resolved", to));
+    for (at, opening) in opened.iter().enumerate() {
+        for mail in [opening, &updated[at], &ended[at]] {
+            well_formed(mail);
+            assert_eq!(mail.all("X-Driftwise-Session"), ["erp/14"]);
+            assert!(mail.all("X-Driftwise-Source").is_empty());
+        }
+        continues(&updated[at], opening);
+        continues(&ended[at], opening);
+        assert_eq!(opening.header("In-Reply-To"), "");
+        opening.says("every 10 minutes");
+        opening.says("OrderWise does not record that");
+        updated[at].says("every 15 minutes");
+    }
+    assert_ne!(opened[0].id(), opened[1].id(), "one recipient a message");
+    assert_eq!(world.mails().len(), 6, "{:?}", world.told());
+    daemon.stop();
+}
+
+#[test]
+fn what_one_look_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
+    let world = World::new(2, &two());
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    world.simulator.set(15, "use_cvariant_stock_location", false);
+    world.simulator.set(15, "name", "");
+    let daemon = world.daemon();
+    let mail = world.mail("drift", OWNER);
+    well_formed(&mail);
+    assert_eq!(mail.all("X-Driftwise-Session").len(), 2);
+    mail.says("j.doe");
+    daemon.look();
+    assert_eq!(world.mails().len(), 1, "info is not mailed, warnings not to the fallback: {:?}", world.told());
+    let below = [("reason", "below_severity")];
+    assert_eq!(daemon.metric("driftwise_messages_suppressed_total", &below), Some(1.0));
+    assert_eq!(daemon.metric("driftwise_drift_open", &[("severity", "info")]), Some(1.0));
+}
+
+#[test]
+fn a_session_that_disappears_is_missing_and_recovers() {
+    let world = World::new(2, &two());
+    let daemon = world.daemon();
+    daemon.first_look();
+    world.simulator.remove_session(14);
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("missing", to));
+    daemon.look();
+    assert_eq!(daemon.metric("driftwise_session_visible", &[("session", "14")]), Some(0.0));
+    assert_eq!(daemon.metric("driftwise_session_status", &[("session", "14"), ("status", "compliant")]), Some(1.0));
+    world.simulator.add_session(14);
+    for opening in &opened {
+        let recovered = world.mail("recovered", opening.to());
+        well_formed(opening);
+        continues(&recovered, opening);
+        assert_eq!(recovered.all("X-Driftwise-Session"), ["erp/14"]);
+    }
+    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_told_to_the_fallback_once_and_so_is_its_return() {
+    let world = World::new(2, &two());
+    world.simulator.set(15, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", FALLBACK);
+    world.simulator.fail(Mode::Html, None);
+    world.simulator.set(15, "export", false);
+    let opening = world.mail("unreachable", FALLBACK);
+    well_formed(&opening);
+    assert_eq!(opening.header("X-Driftwise-Source"), "erp");
+    assert!(opening.all("X-Driftwise-Session").is_empty());
+    daemon.look();
+    let open = daemon.metric("driftwise_drift_open", &[("session", "15")]);
+    assert_eq!(open, Some(1.0), "a look that could not see resolves nothing");
+    assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
+    world.simulator.heal();
+    // The drift's end and the source's come in one mail: its kind is the first that applies.
+    let ended = world.mail("resolved", FALLBACK);
+    assert!(ended.header("References").contains(opening.header("References").split(' ').next().unwrap()));
+    assert_eq!(ended.header("X-Driftwise-Source"), "erp");
+    world.mail("resolved", OWNER);
+    daemon.look();
+    world.simulator.fail(Mode::Html, None);
+    daemon.until("driftwise_incidents_opened_total", &[("kind", "unreachable")], 2.0);
+    world.simulator.heal();
+    let recovered = world.mail("recovered", FALLBACK);
+    assert!(recovered.subject.starts_with("Re: erp"), "{}", recovered.subject);
+    assert_eq!(recovered.header("X-Driftwise-Source"), "erp");
+    let unreachable = world.mails().iter().filter(|mail| mail.kind() == "unreachable").count();
+    assert_eq!(unreachable, 2, "{:?}", world.told());
+}
+
+#[test]
+fn a_setting_that_nobody_can_read_is_told_to_the_owner_and_keeps_its_drift_open() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", OWNER);
+    world.simulator.set(14, "export", "perhaps");
+    let opening = world.mail("unverifiable", OWNER);
+    well_formed(&opening);
+    opening.says("perhaps");
+    daemon.look();
+    assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
+    world.untold("resolved");
+    world.simulator.set(14, "export", true);
+    continues(&world.mail("recovered", OWNER), &opening);
+    daemon.look();
+    let told = world.told();
+    assert_eq!(told.iter().filter(|(kind, _)| kind == "drift").count(), 2, "{told:?}");
+    assert!(told.iter().all(|(kind, to)| kind == "drift" || to == OWNER), "{told:?}");
+}
+
+#[test]
+fn a_session_that_nobody_audits_is_found_once() {
+    let world = World::new(2, &Setup::default());
+    let daemon = world.daemon();
+    daemon.first_look();
+    world.untold("found");
+    world.simulator.add_session(99);
+    let found = world.mail("found", FALLBACK);
+    well_formed(&found);
+    assert_eq!(found.all("X-Driftwise-Session"), ["erp/99"]);
+    daemon.look();
+    daemon.stop();
+    let daemon = world.daemon();
+    daemon.look();
+    assert_eq!(world.mails().len(), 1, "{:?}", world.told());
+    assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(2.0));
+}
+
+#[test]
+fn a_changed_notification_address_is_told_to_those_expected_and_never_to_the_one_found() {
+    let sessions = vec![String::from("{ id: 14, owners: [boss@acme.example] }")];
+    let world = World::new(1, &Setup { sessions, ..Setup::default() });
+    world.simulator.set(14, "notification_email", "stranger@evil.example");
+    let daemon = world.daemon();
+    for to in ["boss@acme.example", OWNER, FALLBACK] {
+        world.mail("drift", to).says("stranger@evil.example");
+    }
+    daemon.look();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+}

@@ -1,0 +1,67 @@
+//! Where time must move: the same program inside the test, under a clock that is set by hand.
+
+use chrono::TimeDelta;
+use driftwise::clock::ManualClock;
+use driftwise::simulator::Mode;
+
+use crate::world::{FALLBACK, OWNER, Setup, World, moment};
+
+const UNREACHABLE: (&str, &[(&str, &str)]) = ("driftwise_audits_total", &[("outcome", "unreachable")]);
+#[test]
+fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restart() {
+    let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.fail(Mode::ServerError, None);
+    let first = world.inside(&clock);
+    first.until(UNREACHABLE.0, UNREACHABLE.1, 1.0);
+    assert_eq!(first.metric("driftwise_source_up", &[]), Some(0.0), "the metric does not wait");
+    first.stop();
+    clock.advance(TimeDelta::minutes(50));
+    let second = world.inside(&clock);
+    second.until(UNREACHABLE.0, UNREACHABLE.1, 1.0);
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+    clock.advance(TimeDelta::minutes(11));
+    let mail = world.mail("unreachable", FALLBACK);
+    mail.says("09:00");
+    assert_eq!(world.mails().len(), 1);
+    world.simulator.heal();
+    clock.advance(TimeDelta::minutes(20));
+    world.mail("recovered", FALLBACK);
+    second.stop();
+}
+
+#[test]
+fn what_ends_before_patience_does_is_told_to_nobody() {
+    let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.set(14, "export", "perhaps");
+    let inside = world.inside(&clock);
+    inside.until("driftwise_incidents_opened_total", &[("kind", "unverifiable")], 1.0);
+    world.simulator.set(14, "export", false);
+    clock.advance(TimeDelta::minutes(10));
+    inside.until("driftwise_incidents_resolved_total", &[("kind", "unverifiable")], 1.0);
+    clock.advance(TimeDelta::hours(2));
+    inside.until("driftwise_audits_total", &[("outcome", "ok")], 3.0);
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+    inside.stop();
+}
+
+#[test]
+fn an_open_drift_is_remembered_once_a_day_in_its_thread() {
+    let world = World::new(1, &Setup { alerts: String::from("remind_every: 24h"), ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let inside = world.inside(&clock);
+    let opening = world.mail("drift", OWNER);
+    clock.advance(TimeDelta::hours(23));
+    inside.until("driftwise_audits_total", &[("outcome", "ok")], 2.0);
+    world.untold("reminder");
+    clock.advance(TimeDelta::hours(2));
+    let reminder = world.mail("reminder", OWNER);
+    assert_eq!(reminder.header("In-Reply-To"), opening.id());
+    assert_eq!(reminder.subject, format!("Re: {}", opening.subject));
+    clock.advance(TimeDelta::hours(12));
+    inside.until("driftwise_audits_total", &[("outcome", "ok")], 4.0);
+    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    inside.stop();
+}

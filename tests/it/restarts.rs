@@ -1,0 +1,174 @@
+//! Nothing is repeated and nothing is forgotten, whatever ends the program.
+
+use std::net::TcpListener;
+
+use driftwise::simulator::Mode;
+use serde_json::{Value, json};
+
+use crate::certificate;
+use crate::mailbox::Mail;
+use crate::program::{eventually, eventually_or};
+use crate::server::Server;
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+#[test]
+fn a_drift_that_was_told_before_a_crash_is_not_told_again_and_its_repair_is() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.look();
+    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(daemon.metric("driftwise_drift_open", &[]), Some(1.0));
+    daemon.kill();
+    world.simulator.set(14, "export", false);
+    let daemon = world.daemon();
+    for opening in &opened {
+        let resolved = world.mail("resolved", opening.to());
+        assert_eq!(resolved.header("In-Reply-To"), opening.id());
+    }
+    daemon.look();
+    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    daemon.stop();
+}
+
+fn listed(world: &World) -> Vec<Value> {
+    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
+    list["messages"].as_array().unwrap().clone()
+}
+
+#[test]
+fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_the_same_id() {
+    // A port where nobody answers: it was free a moment ago.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let email = |port: u16| {
+        let ca_file = certificate::ca_file();
+        let ca_file = ca_file.display();
+        format!(
+            "smtp: {{ host: localhost, port: {port}, username: driftwise, password: \"open sesame\", \
+             tls: starttls, ca_file: \"{ca_file}\" }}"
+        )
+    };
+    let setup = |port| Setup { email: email(port), ..Setup::default() };
+    let world = World::new(1, &setup(closed));
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let daemon = world.daemon();
+    daemon.until("driftwise_message_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
+    daemon.until("driftwise_outbox_messages", &[("state", "retrying")], 1.0);
+    assert!(daemon.metric("driftwise_outbox_oldest_pending_timestamp_seconds", &[]).is_some());
+    daemon.kill();
+    let before = listed(&world);
+    assert_eq!((before.len(), &before[0]["state"], &before[0]["attempts"]), (1, &json!("retrying"), &json!(1)));
+    assert!(before[0]["last_error"].as_str().unwrap().contains("localhost"), "{before:?}");
+
+    let server = Server::start(json!({ "mode": "starttls", "user": "driftwise", "pass": "open sesame" }));
+    world.configure(&setup(server.port));
+    let daemon = world.daemon();
+    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    let taken = server.taken();
+    assert_eq!((taken.from.as_str(), taken.to.as_slice()), ("driftwise@integrator.example", &[OWNER.to_owned()][..]));
+    assert!(taken.secure && taken.user.as_deref() == Some("driftwise"));
+    let mail = Mail::parse(taken.raw);
+    assert_eq!(before[0]["message_id"], mail.id());
+    assert_eq!(before[0]["subject"], mail.subject);
+    let after = listed(&world);
+    assert_eq!((after.len(), &after[0]["state"], &after[0]["id"]), (1, &json!("sent"), &before[0]["id"]));
+    eventually("empty outbox", || {
+        (daemon.metric("driftwise_outbox_messages", &[]) == Some(0.0)
+            && daemon.metric("driftwise_outbox_oldest_pending_timestamp_seconds", &[]).is_none())
+        .then_some(())
+    });
+    assert!(!daemon.said().contains("open sesame"));
+    daemon.stop();
+}
+
+#[test]
+fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
+    let server = Server::start(json!({ "mode": "none" }));
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
+    let sessions = vec![String::from("{ id: 14, owners: [550-rcpt@acme.example, it@acme.example] }")];
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let daemon = world.daemon();
+    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "dead")], 1.0);
+    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    daemon.until("driftwise_outbox_messages", &[("state", "dead")], 1.0);
+    assert_eq!(daemon.metric("driftwise_message_attempts_total", &[("outcome", "rejected")]), Some(1.0));
+    assert_eq!(server.taken().to, ["it@acme.example"]);
+    let dead = listed(&world).into_iter().find(|message| message["state"] == "dead").unwrap();
+    assert!(dead["last_error"].as_str().unwrap().contains("550"), "{dead}");
+    let health = || (daemon.get("/readyz").0 == 200).then_some(());
+    eventually_or(|| daemon.said(), health);
+}
+
+#[test]
+fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let setup = |port: u16| Setup {
+        email: format!("smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}"),
+        ..Setup::default()
+    };
+    let world = World::new(1, &setup(closed));
+    let daemon = world.daemon();
+    for (value, messages) in [("j.doe", 1), ("k.roe", 2), ("Shopify_Orders", 3)] {
+        world.simulator.set(14, "import_orders_as", value);
+        daemon.until("driftwise_outbox_messages", &[], f64::from(messages));
+    }
+    daemon.kill();
+    let recorded = listed(&world);
+    let server = Server::start(json!({ "mode": "none" }));
+    world.configure(&setup(server.port));
+    let daemon = world.daemon();
+    for (at, kind) in ["drift", "update", "resolved"].into_iter().enumerate() {
+        let mail = Mail::parse(server.taken().raw);
+        assert_eq!((mail.kind(), &recorded[at]["message_id"]), (kind, &json!(mail.id())));
+    }
+    daemon.stop();
+}
+
+#[test]
+fn killed_at_any_moment_it_tells_everything_and_opens_nothing_twice() {
+    let world = World::new(4, &Setup::default());
+    let sessions = (14..18).map(|id| format!("{{ id: {id} }}")).collect();
+    world.configure(&Setup { sessions, ..Setup::default() });
+    world.run(&["check", "--notify"]).expect(0);
+    for session in 14..18 {
+        world.simulator.set(session, "import_orders_as", "j.doe");
+        let daemon = world.daemon();
+        // As soon as the state is there; the mail may be anywhere on its way.
+        daemon.until("driftwise_drift_open", &[("session", &session.to_string())], 1.0);
+        daemon.kill();
+    }
+    let daemon = world.daemon();
+    eventually_or(|| format!("four mails: {:?}", world.told()), || (world.mails().len() == 4).then_some(()));
+    daemon.look();
+    assert_eq!(listed(&world).len(), 4);
+    let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
+    told.sort();
+    assert_eq!(told, ["erp/14", "erp/15", "erp/16", "erp/17"].map(String::from));
+    daemon.stop();
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_also_across_restarts() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", "perhaps");
+    let daemon = world.daemon();
+    world.mail("unverifiable", OWNER);
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.look();
+    world.simulator.fail(Mode::Html, None);
+    world.mail("unreachable", FALLBACK);
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.look();
+    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
+    world.simulator.heal();
+    world.mail("recovered", FALLBACK);
+    daemon.look();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+}

@@ -1,0 +1,54 @@
+//! Being asked to stop while something hangs: the end comes within ten seconds, and it is a good one.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use driftwise::simulator::{Mode, RequestKind};
+
+use crate::program::{Daemon, eventually};
+use crate::world::{Setup, World};
+
+fn stops_in_time(mut daemon: Daemon) {
+    let asked = Instant::now();
+    daemon.signal("TERM");
+    let status = daemon.wait();
+    assert!(status.success(), "{status}: {}", daemon.said());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}: {}", asked.elapsed(), daemon.said());
+}
+
+#[test]
+fn a_source_that_hangs_does_not_hold_up_the_end() {
+    let world = World::new(1, &Setup { source: String::from("timeout: 60s"), ..Setup::default() });
+    world.simulator.fail(Mode::TooLarge, None);
+    let daemon = world.daemon();
+    eventually("look that hangs", || (world.simulator.count(RequestKind::Export) > 0).then_some(()));
+    stops_in_time(daemon);
+}
+
+#[test]
+fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", silent.local_addr().unwrap().port());
+    let world = World::new(1, &Setup { email, ..Setup::default() });
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let daemon = world.daemon();
+    let (connection, _) = silent.accept().unwrap();
+    stops_in_time(daemon);
+    drop(connection);
+    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
+    let message = &list["messages"][0];
+    assert!(message["state"] == "pending" || message["state"] == "retrying", "{message}");
+    assert!(message["message_id"].is_string());
+}
+
+#[test]
+fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    daemon.first_look();
+    let mut halves = [TcpStream::connect(daemon.address).unwrap(), TcpStream::connect(daemon.address).unwrap()];
+    halves[0].write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+    daemon.look();
+    stops_in_time(daemon);
+}

@@ -1,0 +1,183 @@
+//! A small world that keeps state: a stand-in OrderWise on a port of its own, a folder with a configuration, a store and mail.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use driftwise::app::App;
+use driftwise::clock::ManualClock;
+use driftwise::config::Config;
+use driftwise::simulator::{PASSWORD, Simulator, USERNAME};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::mailbox::{self, Mail};
+use crate::program::{self, Daemon, Done, eventually, eventually_or};
+
+pub const OWNER: &str = "integrations@acme.example";
+pub const FALLBACK: &str = "ops@integrator.example";
+
+/// What the configuration says; the rest is the same for all.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Lines of the list of sessions.
+    pub sessions: Vec<String>,
+    /// What stands in `alerts` beside the fallback.
+    pub alerts: String,
+    /// Keys of the source beside how to sign in.
+    pub source: String,
+    pub password: String,
+    pub email: String,
+    /// Keys of `server` beside where it listens, after a comma.
+    pub server: String,
+    /// Whole sections.
+    pub more: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            sessions: vec![String::from("{ id: 14 }")],
+            alerts: String::from("unreachable_after: 0"),
+            source: String::from("timeout: 5s"),
+            password: PASSWORD.to_owned(),
+            email: String::from("spool: ./mail"),
+            server: String::new(),
+            more: String::new(),
+        }
+    }
+}
+
+/// See the module.
+pub struct World {
+    folder: TempDir,
+    pub simulator: Arc<Simulator>,
+    pub api: std::net::SocketAddr,
+    stop: CancellationToken,
+    runtime: Runtime,
+}
+
+impl World {
+    /// With so many sessions, and the configuration of `setup`.
+    pub fn new(sessions: usize, setup: &Setup) -> Self {
+        Self::with(Simulator::new(sessions).with_credentials(USERNAME, &setup.password), setup)
+    }
+
+    pub fn with(simulator: Simulator, setup: &Setup) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (simulator, stop) = (Arc::new(simulator), CancellationToken::new());
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let api = listener.local_addr().unwrap();
+        runtime.spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
+        let world = Self { folder: tempfile::tempdir().unwrap(), simulator, api, stop, runtime };
+        world.configure(setup);
+        world
+    }
+
+    /// Writes the configuration anew.
+    pub fn configure(&self, setup: &Setup) {
+        let Setup { sessions, alerts, source, password, email, server, more } = setup;
+        let sessions = sessions.join("\n  - ");
+        let text = format!(
+            "sources:\n  erp: {{ type: orderwise, base_url: \"http://{}/OWAPI\", username: {USERNAME}, \
+             password: \"{password}\", export_definition: 61, {source} }}\n\
+             defaults:\n  session:\n    source: erp\n    schedule: \"* * * * * *\"\n    \
+             params: {{ notification_email: {OWNER}, import_orders_as: Shopify_Orders }}\n\
+             sessions:\n  - {sessions}\n\
+             email: {{ from: Driftwise <driftwise@integrator.example>, {email} }}\n\
+             alerts: {{ fallback: [{FALLBACK}], {alerts} }}\n\
+             server: {{ listen: \"127.0.0.1:0\"{server} }}\n{more}",
+            self.api
+        );
+        std::fs::write(self.path("driftwise.yaml"), text).unwrap();
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        program::run(self.folder(), arguments)
+    }
+
+    pub fn daemon(&self) -> Daemon {
+        Daemon::start(self.folder(), &[])
+    }
+
+    pub fn mails(&self) -> Vec<Mail> {
+        mailbox::in_folder(&self.path("mail"))
+    }
+
+    pub fn told(&self) -> Vec<(String, String)> {
+        mailbox::told(&self.mails())
+    }
+
+    /// Waits for the first mail of a kind to somebody.
+    pub fn mail(&self, kind: &str, to: &str) -> Mail {
+        let wanted = |mail: &Mail| mail.kind() == kind && mail.to() == to;
+        let what = || format!("{kind} mail to {to}; there are {:?}", self.told());
+        eventually_or(what, || self.mails().into_iter().find(wanted))
+    }
+
+    /// Nobody may have been told anything of these kinds.
+    #[track_caller]
+    pub fn untold(&self, kind: &str) {
+        assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.told());
+    }
+
+    /// The program inside this process, under a clock that is set by hand.
+    pub fn inside(&self, clock: &ManualClock) -> Inside<'_> {
+        let shutdown = CancellationToken::new();
+        let environment = |_: &str| None;
+        let now = driftwise::clock::Clock::now(clock);
+        let config = Config::load(&self.path("driftwise.yaml"), &environment, now).unwrap();
+        let app = self.runtime.block_on(App::build(config, Arc::new(clock.clone()), shutdown.clone())).unwrap();
+        let address = app.address().unwrap();
+        Inside { world: self, address, shutdown, task: Some(self.runtime.spawn(app.run())) }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// See [`World::inside`].
+pub struct Inside<'a> {
+    world: &'a World,
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Inside<'_> {
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        program::metric(&program::get(self.address, "/metrics")?.1, name, labels)
+    }
+
+    pub fn until(&self, name: &str, labels: &[(&str, &str)], least: f64) {
+        eventually(&format!("{name} {labels:?} of {least}"), || {
+            self.metric(name, labels).filter(|value| *value >= least)
+        });
+    }
+
+    pub fn stop(mut self) {
+        self.shutdown.cancel();
+        let task = self.task.take().unwrap();
+        self.world.runtime.block_on(task).unwrap().unwrap();
+    }
+}
+
+/// A moment for a clock that is set by hand.
+pub fn moment(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}

@@ -137,9 +137,26 @@ impl Auditor {
         let fetched = adapter.fetch_unless(now, known).await;
         let elapsed = started.elapsed();
         self.metrics.phase(Phase::Fetch, elapsed);
-        let look = fetched.and_then(|fetched| understand(fetched, known, plan, now));
+        let look = match fetched {
+            Ok(fetched) => self.understand(source, fetched, known, now).await,
+            Err(e) => Err(e),
+        };
         self.count_request(source, look.as_ref().err(), elapsed);
         look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason))
+    }
+
+    /// Divides an answer into sessions, on a thread that may take its time.
+    async fn understand(
+        &self,
+        source: &Name,
+        fetched: Fetched,
+        known: Option<Digest>,
+        now: DateTime<Utc>,
+    ) -> Result<SourceLook, FetchError> {
+        let (board, source) = (Arc::clone(&self.board), source.clone());
+        let work = move || board.plans().get(&source).map(|plan| understand(fetched, known, plan, now));
+        let look = tokio::task::spawn_blocking(work).await.ok().flatten();
+        look.unwrap_or_else(|| Err(FetchError::new(Failure::Malformed, "its answer could not be read")))
     }
 
     fn count_request(&self, source: &Name, error: Option<&FetchError>, elapsed: Duration) {

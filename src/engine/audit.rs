@@ -88,7 +88,12 @@ impl Auditor {
         self.metrics.audit(source, unreachable.is_none());
         let decided = self.decide(source, look, due.clone(), now).await;
         let recorded = match decided {
-            Ok(decision) => self.record(source, decision, now).await,
+            Ok((decision, look)) => {
+                let recorded = self.record(source, decision, now).await;
+                // A large answer takes its time to be freed, and nobody need wait for that.
+                drop(tokio::task::spawn_blocking(move || drop(look)));
+                recorded
+            }
             Err(e) => Err(e),
         };
         match (recorded, unreachable) {
@@ -172,7 +177,7 @@ impl Auditor {
         look: SourceLook,
         due: Due,
         now: DateTime<Utc>,
-    ) -> Result<Composed, RecordError> {
+    ) -> Result<(Composed, SourceLook), RecordError> {
         let (board, channel, sender) = (Arc::clone(&self.board), Arc::clone(&self.channel), self.sender.clone());
         let source = source.clone();
         let started = Instant::now();
@@ -182,7 +187,7 @@ impl Auditor {
             let decision = board.read(|present| {
                 decide(plan, present.states.get(&source).unwrap_or(&nothing), &look, &due, &sender, now)
             });
-            compose(decision, &*channel)
+            Ok((compose(decision, &*channel)?, look))
         };
         let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;
         self.metrics.phase(Phase::Evaluate, started.elapsed());

@@ -91,7 +91,12 @@ impl Auditor {
         self.metrics.audit(source, unreachable.is_none());
         let decided = self.decide(source, look, due.clone(), now).await;
         let recorded = match decided {
-            Ok(decision) => self.record(source, decision, now).await,
+            Ok((decision, look)) => {
+                let recorded = self.record(source, decision, now).await;
+                // A large answer takes its time to be freed, and nobody need wait for that.
+                drop(tokio::task::spawn_blocking(move || drop(look)));
+                recorded
+            }
             Err(e) => Err(e),
         };
         match (recorded, unreachable) {
@@ -140,9 +145,26 @@ impl Auditor {
         let fetched = adapter.fetch_unless(now, known).await;
         let elapsed = started.elapsed();
         self.metrics.phase(Phase::Fetch, elapsed);
-        let look = fetched.and_then(|fetched| understand(fetched, known, plan, now));
+        let look = match fetched {
+            Ok(fetched) => self.understand(source, fetched, known, now).await,
+            Err(e) => Err(e),
+        };
         self.count_request(source, look.as_ref().err(), elapsed);
         look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason))
+    }
+
+    /// Divides an answer into sessions, on a thread that may take its time.
+    async fn understand(
+        &self,
+        source: &Name,
+        fetched: Fetched,
+        known: Option<Digest>,
+        now: DateTime<Utc>,
+    ) -> Result<SourceLook, FetchError> {
+        let (board, source) = (Arc::clone(&self.board), source.clone());
+        let work = move || board.plans().get(&source).map(|plan| understand(fetched, known, plan, now));
+        let look = tokio::task::spawn_blocking(work).await.ok().flatten();
+        look.unwrap_or_else(|| Err(FetchError::new(Failure::Malformed, "its answer could not be read")))
     }
 
     fn count_request(&self, source: &Name, error: Option<&FetchError>, elapsed: Duration) {
@@ -158,7 +180,7 @@ impl Auditor {
         look: SourceLook,
         due: Due,
         now: DateTime<Utc>,
-    ) -> Result<Composed, RecordError> {
+    ) -> Result<(Composed, SourceLook), RecordError> {
         let (board, channel, sender) = (Arc::clone(&self.board), Arc::clone(&self.channel), self.sender.clone());
         let source = source.clone();
         let started = Instant::now();
@@ -168,7 +190,7 @@ impl Auditor {
             let decision = board.read(|present| {
                 decide(plan, present.states.get(&source).unwrap_or(&nothing), &look, &due, &sender, now)
             });
-            compose(decision, &*channel)
+            Ok((compose(decision, &*channel)?, look))
         };
         let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;
         self.metrics.phase(Phase::Evaluate, started.elapsed());

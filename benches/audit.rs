@@ -1,0 +1,264 @@
+//! What one audit costs, beside what the same bytes cost to parse or to hash: `cargo bench --bench audit`.
+//!
+//! Everything is measured in turns in one process, and the least of several rounds counts, so that other load on the machine
+//! touches all of it alike. The store is a real file; a commit waits for the disk.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
+#![expect(clippy::panic, reason = "as above")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+#![expect(clippy::disallowed_methods, reason = "outside the program")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use driftwise::app::adapters;
+use driftwise::clock::{Clock, ManualClock};
+use driftwise::config::{Config, ProcessEnvironment};
+use driftwise::domain::decide::{Sender, decide};
+use driftwise::domain::name::Name;
+use driftwise::domain::observation::{Answer, Digest, Sighting};
+use driftwise::domain::plan::Due;
+use driftwise::domain::reconcile::SourceLook;
+use driftwise::domain::state::SourceState;
+use driftwise::engine::audit::{Auditor, Outcome};
+use driftwise::engine::board::Board;
+use driftwise::metrics::Metrics;
+use driftwise::metrics::exposition;
+use driftwise::source::{FetchError, Fetched, Source, json};
+use driftwise::store::Store;
+use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A row as somebody would type it who knows its columns.
+#[derive(serde::Deserialize)]
+#[expect(dead_code, clippy::struct_excessive_bools, reason = "parsed, not read")]
+struct Typed {
+    session_id: i64,
+    name: String,
+    active: bool,
+    export: bool,
+    schedule: String,
+    notification_email: String,
+    transfer_type: String,
+    import_orders_as: String,
+    use_delivery_method_system_tax_code: bool,
+    use_cvariant_system_tax_code: bool,
+    add_customer_contact: bool,
+    add_delivery_address: bool,
+    use_cvariant_stock_location: bool,
+    override_variant_disallow: bool,
+    customer_validation_1: bool,
+    customer_validation_2: bool,
+    customer_validation_3: bool,
+    customer_validation_4: bool,
+    invalid_postcodes_as_paused: bool,
+    default_warehouse: String,
+    price_list_id: i64,
+    order_prefix: String,
+    deposit_percentage: f64,
+    default_analysis_code: Option<String>,
+}
+
+/// The answer of an export with `sessions` rows. `last` is a column of a session that nobody audits: it makes other bytes of
+/// the same sessions. `drifted` sessions have Export ticked.
+fn body(sessions: usize, last: usize, drifted: usize) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let mut text = String::from("[");
+    for id in 0..=sessions {
+        let id = if id == sessions { 9_999_999 } else { id + 1 };
+        let prefix = if id == 9_999_999 { format!("SH{last}") } else { "SH".to_owned() };
+        write!(
+            text,
+            "{{\"session_id\":{id},\"name\":\"shop-{id}.myshopify.com\",\"active\":true,\"export\":{},\
+             \"schedule\":\"Every 5 minutes\",\"notification_email\":\"integrations@acme.example\",\
+             \"transfer_type\":\"Web Service\",\"import_orders_as\":\"Shopify_Orders\",\
+             \"use_delivery_method_system_tax_code\":true,\"use_cvariant_system_tax_code\":true,\
+             \"add_customer_contact\":true,\"add_delivery_address\":true,\"use_cvariant_stock_location\":true,\
+             \"override_variant_disallow\":true,\"customer_validation_1\":true,\"customer_validation_2\":true,\
+             \"customer_validation_3\":true,\"customer_validation_4\":true,\"invalid_postcodes_as_paused\":false,\
+             \"default_warehouse\":\"MAIN      \",\"price_list_id\":3,\"order_prefix\":\"{prefix}\",\
+             \"deposit_percentage\":15.0,\"default_analysis_code\":null}},",
+            id <= drifted,
+        )
+        .unwrap();
+    }
+    text.pop();
+    text.push(']');
+    text.into_bytes()
+}
+
+/// A source whose answer is set by hand, read as the sources of the program read theirs.
+struct Fixed(Mutex<Arc<Vec<u8>>>);
+
+impl Source for Fixed {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        let body = Arc::clone(&self.0.lock().unwrap());
+        Box::pin(async move { json::read(&body) })
+    }
+
+    fn fetch_unless(&self, _: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
+        let body = Arc::clone(&self.0.lock().unwrap());
+        Box::pin(
+            async move { tokio::task::spawn_blocking(move || Fetched::of(&body, known, json::read)).await.unwrap() },
+        )
+    }
+}
+
+struct Stage {
+    auditor: Auditor,
+    source: Arc<Fixed>,
+    clock: ManualClock,
+    name: Name,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn new(sessions: usize) -> Self {
+        use std::fmt::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = String::from(
+            "sources: { erp: { type: file, path: none.json } }\n\
+             defaults: { session: { source: erp, params: { notification_email: integrations@acme.example, \
+             import_orders_as: Shopify_Orders } } }\n\
+             email: { from: driftwise@acme.example, spool: mail }\n\
+             store: { url: \"sqlite://driftwise.db\" }\nsessions:\n",
+        );
+        for id in 1..=sessions {
+            writeln!(config, "  - {{ id: {id}, name: shop-{id}.myshopify.com }}").unwrap();
+        }
+        let path = folder.path().join("driftwise.yaml");
+        std::fs::write(&path, config).unwrap();
+        let clock = ManualClock::new(Utc::now());
+        let config = Config::load(&path, &ProcessEnvironment, clock.now()).unwrap_or_else(|e| panic!("{e}"));
+        let channel = Arc::new(adapters::email(config.require_email().unwrap()).unwrap());
+        let name = Name::parse("erp").unwrap();
+        let source = Arc::new(Fixed(Mutex::default()));
+        let auditor = Auditor {
+            sources: BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]),
+            store: Arc::new(Store::open(&config.store.path).await.unwrap()),
+            metrics: Arc::new(Metrics::new(std::slice::from_ref(&name), "email").unwrap()),
+            clock: Arc::new(clock.clone()),
+            sender: adapters::sender(&config),
+            recorded: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+            channel,
+            board: Arc::new(Board::new(Arc::new(config.plans), BTreeMap::new())),
+        };
+        Self { auditor, source, clock, name, _folder: folder }
+    }
+
+    async fn audit(&self, body: &Arc<Vec<u8>>) -> Duration {
+        *self.source.0.lock().unwrap() = Arc::clone(body);
+        self.clock.advance(TimeDelta::minutes(5));
+        let begun = Instant::now();
+        let outcome = self.auditor.run(&self.name, &Due::All).await;
+        let took = begun.elapsed();
+        assert!(matches!(outcome, Outcome::Looked { .. }), "{outcome:?}");
+        took
+    }
+}
+
+fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    let begun = Instant::now();
+    let result = work();
+    let took = begun.elapsed();
+    drop(black_box(result));
+    took
+}
+
+/// The least of all rounds, by name, in the order of their first appearance.
+#[derive(Default)]
+struct Least(Vec<(&'static str, Duration)>);
+
+impl Least {
+    fn put(&mut self, name: &'static str, took: Duration) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, least)) => *least = took.min(*least),
+            None => self.0.push((name, took)),
+        }
+    }
+
+    fn of(&self, name: &str) -> Duration {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, took)| *took).unwrap()
+    }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}
+
+/// The pure stages, one after another, on the state that the auditor has.
+fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
+    let now = stage.clock.now();
+    let (board, name) = (&stage.auditor.board, &stage.name);
+    let plan = &board.plans()[name];
+    let begun = Instant::now();
+    let answer = json::read(body).unwrap();
+    least.put("  read the rows", begun.elapsed());
+    let begun = Instant::now();
+    let look = SourceLook::Answer(Sighting::take(answer, &plan.mapping, now).unwrap());
+    least.put("  find the sessions", begun.elapsed());
+    let sender = Sender::default();
+    board.read(|present| {
+        let known = &present.states[name];
+        let begun = Instant::now();
+        let decision = decide(plan, known, &look, &Due::All, &sender, now);
+        least.put("  decide, nothing changed", begun.elapsed());
+        assert!(decision.delta.sessions.is_empty());
+    });
+    let nothing = SourceState::default();
+    least.put("  decide, first look", time(|| decide(plan, &nothing, &look, &Due::All, &sender, now)));
+    least.put("  forget the answer", time(|| drop(look)));
+}
+
+async fn estate(sessions: usize, rounds: usize) {
+    let mut least = Least::default();
+    let bodies = [0, 1].map(|last| Arc::new(body(sessions, last, 0)));
+    let drifted = Arc::new(body(sessions, 0, sessions.min(1_000)));
+    let stage = Stage::new(sessions).await;
+    println!("\n{sessions} sessions, {:.2} MB", bodies[0].len() as f64 / 1e6);
+    least.put("first audit", stage.audit(&bodies[1]).await);
+    for round in 0..rounds {
+        let body = &bodies[round % 2];
+        least.put("parse into typed rows", time(|| serde_json::from_slice::<Vec<Typed>>(body).unwrap()));
+        least.put("audit, all compliant", stage.audit(body).await);
+        least.put("hash (SHA-256)", time(|| Sha256::digest(body.as_slice())));
+        least.put("audit, the same bytes", stage.audit(body).await);
+        stages(&mut least, &stage, body);
+        least.put(
+            "scrape",
+            time(|| {
+                let mut out = String::new();
+                exposition::write(&stage.auditor.board, &mut out);
+                out
+            }),
+        );
+        least.put("load the store", {
+            let begun = Instant::now();
+            stage.auditor.store.load().await.unwrap();
+            begun.elapsed()
+        });
+    }
+    least.put("audit, up to 1,000 drift at once", stage.audit(&drifted).await);
+    for (name, took) in &least.0 {
+        println!("{name:34} {:10.3} ms", milliseconds(*took));
+    }
+    let ratio = |a, b| least.of(a).as_secs_f64() / least.of(b).as_secs_f64();
+    println!("{:34} {:10.2}", "audit : parse", ratio("audit, all compliant", "parse into typed rows"));
+    println!("{:34} {:10.2}", "same bytes : hash", ratio("audit, the same bytes", "hash (SHA-256)"));
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let sizes = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect::<Vec<usize>>();
+    let sizes = if sizes.is_empty() { vec![100, 1_000, 10_000, 100_000] } else { sizes };
+    for sessions in sizes {
+        let rounds = (100_000 / sessions).clamp(3, 50);
+        runtime.block_on(estate(sessions, rounds));
+    }
+}

@@ -111,7 +111,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
-        let writer = pool(1).min_connections(1).after_release(|connection, _| Box::pin(fit_for_use(connection)));
+        let writer =
+            pool(1).min_connections(1).after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }));
         let writer = writer.connect_with(writing).await?;
         file::expect_writable(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
@@ -154,8 +155,8 @@ impl Store {
 
 /// Whether the writer may be used again. After a disk was full or failed, SQLite has rolled back by itself, which sqlx does not
 /// learn: it holds the transaction for open and would refuse every other one. A new connection knows of none.
-async fn fit_for_use(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    Ok(!connection.is_in_transaction())
+fn fit_for_use(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// Connections last: opening one anew costs, and the file is still the same.

@@ -10,7 +10,7 @@ use driftwise::store::MessageState;
 use super::house::{House, Known, SESSIONS, until};
 use super::sink::{Sink, Taken};
 
-/// SplitMix64: the same moments for the same seed.
+/// The numbers of `SplitMix64`: the same moments for the same seed.
 struct Dice(u64);
 
 impl Dice {

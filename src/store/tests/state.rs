@@ -117,3 +117,36 @@ async fn a_session_that_comes_back_begins_anew_and_keeps_its_history() {
     assert_eq!(runs.iter().map(|run| run.until).collect::<Vec<_>>(), [Some(at(5)), None]);
     assert_eq!(loaded(&store, "acme").await, shown(&world.state));
 }
+
+/// Interrupted between its steps SQLite gives up the whole transaction by itself, as on a full disk.
+#[tokio::test]
+async fn an_audit_that_is_broken_off_at_any_step_leaves_nothing_and_the_next_one_is_recorded() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 3);
+    world.audit(&store, at(0)).await;
+    world.ticked.insert(1);
+    let (delta, messages) = world.next(at(5));
+    let before = shown(&world.state);
+    let mut broken_off = 0;
+    for mut steps in (0..).step_by(50) {
+        let mut writer = store.owned.as_ref().unwrap().writer.acquire().await.unwrap();
+        let goes_on = move || {
+            steps -= 1;
+            steps > 0
+        };
+        writer.lock_handle().await.unwrap().set_progress_handler(1, goes_on);
+        drop(writer);
+        if store.record(&name("acme"), &delta, &messages, at(5)).await.is_ok() {
+            break;
+        }
+        broken_off += 1;
+        assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), before, "broken off after {steps} steps");
+        assert!(store.due(at(60), 9).await.unwrap().is_empty(), "mail about what is not recorded");
+    }
+    assert!(broken_off > 5, "an audit was broken off {broken_off} times");
+    world.state.apply(delta);
+    assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
+    store.integrity_check().await.unwrap();
+    println!("an audit was broken off {broken_off} times");
+}

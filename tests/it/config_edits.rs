@@ -1,6 +1,9 @@
 //! What an edit of the configuration does to what is open, across a restart.
 
-use crate::world::{FALLBACK, OWNER, Setup, World};
+use chrono::TimeDelta;
+use driftwise::clock::ManualClock;
+
+use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 const RULE: &str =
     "policies:\n  ours:\n    extends: orderwise-shopify\n    rules:\n      - { id: export-off, setting: export, ";
@@ -71,4 +74,25 @@ fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
     world.untold("missing");
     world.untold("found");
     daemon.stop();
+}
+
+#[test]
+fn a_drift_that_mattered_too_little_to_be_told_is_told_once_when_it_matters_more() {
+    let world = World::new(2, &with_rule("expect: unticked, severity: info"));
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.set(14, "export", true);
+    let inside = world.inside(&clock);
+    inside.until("driftwise_drift_open", &[("severity", "info")], 1.0);
+    inside.stop();
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+    world.configure(&with_rule("expect: unticked, severity: critical"));
+    clock.advance(TimeDelta::minutes(5));
+    let inside = world.inside(&clock);
+    inside.until("driftwise_drift_open", &[("severity", "critical")], 1.0);
+    let told = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    assert!(told.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
+    clock.advance(TimeDelta::minutes(5));
+    inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 2.0);
+    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    inside.stop();
 }

@@ -83,6 +83,10 @@ impl Step<'_> {
                 delta.events.push(Event { at: self.now, session: Some(draft.session.key.id.clone()), what });
                 self.tell(News::Updated { before }, &mut incident, delta);
             }
+            // Nobody was told, because it mattered too little; now it matters enough.
+            Moved::Still if incident.told_at.is_none() && incident.severity >= self.plan.alerts.mail_from => {
+                self.tell(News::Opened, &mut incident, delta);
+            }
             Moved::Still => self.remind(&mut incident, delta),
         }
         incident

@@ -45,12 +45,17 @@ pub(super) fn zone(report: &mut Report, fields: &Fields<'_>) -> Option<Tz> {
     if let Ok(zone) = text.parse::<Tz>() {
         return Some(zone);
     }
+    let message = format!("there is no time zone {}", quote(text));
+    // The nearest of 600 names is not looked for again for each of 10,000 sessions.
+    if report.has_said(node.place, &message) {
+        return None;
+    }
     let known = || TZ_VARIANTS.iter().map(|zone| zone.name());
     let cities = || known().filter(|name| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text)));
     let help = match cities().next().or_else(|| nearest(text, known())) {
         Some(near) => format!("did you mean {near:?}? Zones have IANA names, such as Europe/London or UTC"),
         None => "zones have IANA names, such as Europe/London or UTC".to_owned(),
     };
-    report.problem_with(node.place, format!("there is no time zone {}", quote(text)), help);
+    report.problem_with(node.place, message, help);
     None
 }

@@ -79,6 +79,11 @@ impl Report {
         }
     }
 
+    /// Whether this problem is known already.
+    pub fn has_said(&self, place: Place, message: &str) -> bool {
+        self.said.contains(&(place, message.to_owned()))
+    }
+
     pub fn warning(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         let message = message.into();
         if self.said.insert((place, message.clone())) {

@@ -288,10 +288,10 @@ pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBu
     match certificates(&path) {
         Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(path),
         Ok(_) => {
-            let message = format!("{} holds no certificate in PEM form", path.display());
+            let message = format!("\"ca_file\": {} holds no certificate in PEM form", path.display());
             report.problem_with(place, message, "such a file has a line -----BEGIN CERTIFICATE-----");
         }
-        Err(error) => report.problem(place, format!("the certificate file {} cannot be read: {error}", path.display())),
+        Err(error) => report.problem(place, format!("\"ca_file\": {} cannot be read: {error}", path.display())),
     }
     None
 }

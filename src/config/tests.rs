@@ -7,7 +7,10 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use super::{Config, Environment, Problems};
 
 mod accepted;
+mod large;
+mod secrets;
 mod shipped;
+mod wrong;
 
 /// Stands in every fixture wherever a secret does, and may stand in no report.
 const CANARY: &str = "canary-7f3a";

@@ -65,7 +65,10 @@ pub(super) fn is_host(host: &str) -> bool {
             && !part.starts_with('-')
             && !part.ends_with('-')
     };
-    host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(part_ok)
+    let parts = host.strip_suffix('.').unwrap_or(host);
+    // No domain ends in a number: such a host is an IPv4 address or a slip.
+    let ends_in_number = parts.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    host.len() <= 253 && parts.split('.').all(part_ok) && (!ends_in_number || host.parse::<Ipv4Addr>().is_ok())
 }
 
 /// Whether what is sent to `host` stays on this machine.
@@ -88,9 +91,15 @@ mod tests {
         assert_eq!(WebAddress::parse("HTTP://[::1]:80").unwrap().host, "::1");
         let bad =
             ["erp.acme.example", "ftp://x", "https://", "https:///x", "https://u:p@x/", "https://x?y", "https://x#y"];
-        for bad in
-            bad.into_iter().chain(["https://x y", "https://x:0", "https://x:99999", "https://-x", "https://[::1"])
-        {
+        for bad in bad.into_iter().chain([
+            "https://x y",
+            "https://x:0",
+            "https://x:99999",
+            "https://-x",
+            "https://[::1",
+            "https://1.5",
+            "https://0",
+        ]) {
             assert!(WebAddress::parse(bad).is_err(), "{bad}");
         }
     }

@@ -134,3 +134,14 @@ fn the_example_shows_every_key() {
         }
     }
 }
+
+/// What is not built yet stands in `tests/fixtures/config/contract-whole.yaml` and is refused there, each at its line.
+#[test]
+fn the_example_of_the_contract_is_accepted() {
+    let config =
+        load(Path::new("tests/fixtures/contract/driftwise.yaml")).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((config.sources.len(), config.policies.len()), (2, 2));
+    assert_eq!(config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>(), 1);
+    let warnings = config.warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>();
+    assert_eq!(warnings, ["no session of the source grid is audited"]);
+}

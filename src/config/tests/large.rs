@@ -1,0 +1,60 @@
+//! As large as an integrator gets: 10,000 sessions, in one file and in a folder of many.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use super::super::Config;
+use super::{environment, now};
+
+/// A folder of 100 files with 100 sessions each, which share what is alike by anchors and merge keys.
+#[test]
+fn ten_thousand_sessions_in_a_folder_of_includes_are_all_there_and_each_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("sessions")).unwrap();
+    write(
+        "driftwise.yaml",
+        "include: [sessions/*.yaml, sessions/000.yaml]\nsources: { grid: { type: file, path: a.csv } }\n\
+         defaults: { session: { source: grid, owners: [ops@integrator.example] } }\n",
+    );
+    for file in 0..100 {
+        let mut text = String::from("sessions:\n");
+        for n in 0..100 {
+            let id = file * 100 + n;
+            let common = if n == 0 { "&common " } else { "" };
+            let merge = if n == 0 { "timezone: Europe/London, labels: { region: uk }" } else { "<<: *common" };
+            writeln!(text, "  - {common}{{ {merge}, id: {id}, name: shop-{id}, params: {{ notification_email: s{id}@acme.example }} }}").unwrap();
+        }
+        write(&format!("sessions/{file:03}.yaml"), &text);
+    }
+    let started = Instant::now();
+    let config = Config::load(&folder.path().join("driftwise.yaml"), &environment, now()).unwrap();
+    println!("10,000 sessions in 100 files: {:?}", started.elapsed());
+    assert_eq!((config.files.len(), config.warnings.len()), (101, 0));
+    let sessions = &config.plans.values().next().unwrap().sessions;
+    assert_eq!(sessions.len(), 10_000);
+    for (id, session) in sessions {
+        assert_eq!(session.name.as_deref(), Some(format!("shop-{id}").as_str()));
+        assert_eq!(session.params["notification_email"], format!("s{id}@acme.example"));
+        assert_eq!(session.labels["region"], "uk");
+        assert_eq!((session.zone().name(), session.owners.len()), ("Europe/London", 1));
+    }
+}
+
+/// One mistake in what all sessions share is one problem, and ten thousand mistakes are all told, each at its line.
+#[test]
+fn ten_thousand_problems_are_told_each_once() {
+    let mut text = String::from(
+        "sources: { grid: { type: file, path: a.csv } }\ndefaults: { session: { timezone: Mars } }\nsessions:\n",
+    );
+    for id in 0..10_000 {
+        writeln!(text, "  - {{ source: grid, id: {id}, owners: [nobody] }}").unwrap();
+    }
+    let started = Instant::now();
+    let path = std::path::Path::new("driftwise.yaml");
+    let problems = Config::read(path, text.as_bytes(), &environment, now()).unwrap_err();
+    println!("10,000 problems: {:?}", started.elapsed());
+    assert_eq!(problems.iter().count(), 10_001);
+    let lines = problems.iter().filter_map(|problem| problem.at.as_ref()).map(|at| at.line);
+    assert!(lines.eq(std::iter::once(2).chain(4..10_004)));
+}

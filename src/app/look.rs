@@ -102,7 +102,7 @@ fn judge_one(
 ) -> What {
     match look {
         Look::Missing => What::Missing,
-        Look::Ambiguous(reason) => {
+        Look::Doubled(reason) | Look::Uncertain(reason) => {
             let findings = unreadable(session, &reason);
             What::Judged { observation: None, findings, ambiguous: Some(reason) }
         }
@@ -118,7 +118,7 @@ fn judge_one(
 fn neighbours(plan: &SourcePlan, state: &SourceState, sighting: &Sighting) -> Neighbours {
     let seen = plan.sessions.values().filter_map(|session| match sighting.look(&session.key.id) {
         Look::Seen(observation) => Some((session, observation)),
-        Look::Missing | Look::Ambiguous(_) => None,
+        Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => None,
     });
     let seen = seen.collect::<Vec<_>>();
     let counts = count_values(seen.iter().map(|(session, observation)| (*session, &**observation)), &plan.mapping);

@@ -132,10 +132,9 @@ fn shown(
         Verdict::NotApplicable => (Some(expected(session, finding)), None, Some(String::from(NEVER_RETURNED))),
         Verdict::Compliant => {
             let mapping = config.plans.get(&session.key.source).map(|plan| &plan.mapping);
-            let own = mapping.map(|mapping| mapping.kind(&finding.setting));
-            let kind = finding.rule.expect.kind().or(own);
-            let found = kind.zip(observation).and_then(|(kind, seen)| {
-                match seen.reading(&finding.setting, kind, session.zone()) {
+            let found = mapping.zip(observation).and_then(|(mapping, seen)| {
+                let kind = finding.rule.expect.kind().unwrap_or_else(|| mapping.kind(&finding.setting));
+                match seen.reading(&finding.setting, mapping, kind, session.zone()) {
                     Reading::Value(value) => Some(value.to_string()),
                     Reading::Missing | Reading::Unreadable(_) => None,
                 }

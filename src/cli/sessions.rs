@@ -38,7 +38,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         let audited = if plan.sessions.contains_key(id) { "audited" } else { "not audited" };
         let (name, note) = match sighting.look(id) {
             Look::Seen(observation) => (observation.name().unwrap_or_default(), String::new()),
-            Look::Ambiguous(reason) => (String::new(), reason),
+            Look::Doubled(reason) | Look::Uncertain(reason) => (String::new(), reason),
             Look::Missing => (String::new(), String::new()),
         };
         rows.push(vec![id.to_string(), name, audited.to_owned(), note]);

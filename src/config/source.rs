@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
-use crate::domain::reading::{Kind, quote};
+use crate::domain::reading::{Cell, Kind, quote};
 use crate::domain::setting::SettingKey;
 use crate::secret::Secret;
 
@@ -341,7 +341,7 @@ fn mapping(report: &mut Report, fields: &Fields<'_>) -> Mapping {
         let mut read = HashMap::new();
         for meaning in meanings {
             if let Some(text) = fields::text(report, &meaning.value, &meaning.key) {
-                read.insert(meaning.key.trim().to_owned(), text.to_owned());
+                read.insert(meaning.key.trim().to_owned(), Cell::text(text));
             }
         }
         values.insert(SettingKey::new(&entry.key), read);

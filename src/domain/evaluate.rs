@@ -117,10 +117,18 @@ pub fn watched<'a>(session: &'a Session, seen: &'a Observation) -> impl Iterator
 
 /// Whether `rule`, which watches a pattern, is the one that answers for `setting`: no other rule covers it and it is not ignored.
 pub fn in_scope(session: &Session, rule: &Rule, setting: &SettingKey) -> bool {
-    let covered = |other: &Arc<Rule>| other.id != rule.id && !other.watches_each() && other.setting.matches(setting);
+    let covered = |other: &Arc<Rule>| {
+        other.id != rule.id && other.setting.matches(setting) && (!other.watches_each() || is_narrower(other, rule))
+    };
     rule.setting.matches(setting)
         && !rule.ignore.iter().any(|ignored| ignored.matches(setting))
         && !session.policy.rules.iter().any(covered)
+}
+
+/// Of two patterns that match the same setting, the one that says more of it answers for it.
+fn is_narrower(one: &Rule, other: &Rule) -> bool {
+    let said = |rule: &Rule| rule.setting.key().folded().chars().filter(|c| *c != '*').count();
+    said(one) > said(other)
 }
 
 fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
@@ -135,6 +143,7 @@ fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstanc
     let Some(cell) = seen.cell(setting) else {
         return missing(rule, around);
     };
+    let cell = around.mapping.mean(setting, cell);
     let surroundings = Surroundings { params: &session.params, zone: session.zone(), now: around.now };
     let kind = kind_for(rule, setting, around.mapping);
     match &rule.expect {
@@ -162,7 +171,7 @@ fn missing(rule: &Rule, around: Circumstances<'_>) -> Verdict {
 fn judge_group(session: &Session, rule: &Rule, count: usize, seen: &Observation, around: Circumstances<'_>) -> Verdict {
     let (mut ticked, mut unticked, mut unclear) = (0, Vec::new(), Vec::new());
     for (setting, cell) in seen.iter().filter(|(setting, _)| rule.setting.matches(setting)) {
-        match read(cell, Kind::Flag, session.zone()) {
+        match read(around.mapping.mean(setting, cell), Kind::Flag, session.zone()) {
             Reading::Value(Value::Flag(true)) => ticked += 1,
             Reading::Value(_) => unticked.push(setting.as_str()),
             Reading::Unreadable(reason) => unclear.push(format!("{setting}: {reason}")),
@@ -202,7 +211,7 @@ fn judge_pinned(
     let Some(pin) = around.pins.get(setting) else {
         return Verdict::Compliant;
     };
-    match read(&pin.cell, kind, session.zone()) {
+    match read(around.mapping.mean(setting, &pin.cell), kind, session.zone()) {
         Reading::Value(pinned) if pinned.same(&value) => Verdict::Compliant,
         Reading::Value(pinned) => Verdict::Drifted { expected: pinned.to_string(), found: value.to_string() },
         Reading::Unreadable(_) | Reading::Missing => {
@@ -255,12 +264,15 @@ fn watch(
     };
     for (setting, cell) in seen.iter().filter(|(setting, _)| in_scope(session, rule, setting)) {
         let kind = kind_for(rule, setting, around.mapping);
-        match judge_pinned(session, setting, cell, kind, around) {
+        match judge_pinned(session, setting, around.mapping.mean(setting, cell), kind, around) {
             Verdict::Compliant => {}
             verdict => push(setting, verdict),
         }
     }
-    for setting in around.pins.keys().filter(|s| seen.cell(s).is_none() && in_scope(session, rule, s)) {
+    let gone = |setting: &&SettingKey| {
+        seen.cell(setting).is_none() && in_scope(session, rule, setting) && !around.mapping.renames(setting)
+    };
+    for setting in around.pins.keys().filter(gone) {
         push(setting, Verdict::Unverifiable { reason: "the source does not return it any more".to_owned() });
     }
     if findings.len() == before {
@@ -278,7 +290,7 @@ pub fn count_values<'a>(
     for (session, observation) in seen {
         for rule in session.policy.rules.iter().filter(|rule| matches!(rule.expect, Expectation::Unique)) {
             let setting = rule.setting.key();
-            let reading = observation.reading(setting, kind_for(rule, setting, mapping), session.zone());
+            let reading = observation.reading(setting, mapping, kind_for(rule, setting, mapping), session.zone());
             if let Reading::Value(value) = reading {
                 *counts.entry(setting.clone()).or_default().entry(unique_key(&value)).or_default() += 1;
             }

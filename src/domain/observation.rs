@@ -36,7 +36,7 @@ pub struct Mapping {
     /// Setting to column, where their names differ.
     pub columns: Vec<(SettingKey, String)>,
     /// Setting to what the source's words mean.
-    pub values: HashMap<SettingKey, HashMap<String, String>>,
+    pub values: HashMap<SettingKey, HashMap<String, Cell>>,
     /// Setting to kind, where the catalogue does not know it or is wrong.
     pub kinds: HashMap<SettingKey, Kind>,
 }
@@ -56,9 +56,19 @@ impl Mapping {
         if taken { SettingKey::new(&format!("column:{column}")) } else { key }
     }
 
-    fn mean(&self, setting: &SettingKey, cell: &Cell) -> Cell {
+    /// What the source means by `cell`. Observations and pins keep what it said, so that to teach another meaning changes nothing
+    /// that was seen.
+    pub fn mean<'a>(&'a self, setting: &SettingKey, cell: &'a Cell) -> &'a Cell {
+        if self.values.is_empty() {
+            return cell;
+        }
         let meaning = self.values.get(setting).zip(cell.as_text()).and_then(|(values, text)| values.get(text));
-        meaning.map_or_else(|| cell.clone(), |text| Cell::text(text.as_str()))
+        meaning.unwrap_or(cell)
+    }
+
+    /// Whether `setting` is the name of a column that is mapped to another setting, and so no setting of its own any more.
+    pub fn renames(&self, setting: &SettingKey) -> bool {
+        self.columns.iter().any(|(mapped, column)| mapped != setting && SettingKey::new(column) == *setting)
     }
 }
 
@@ -85,7 +95,7 @@ impl Shape {
     }
 }
 
-/// All cells of one session at one look.
+/// All cells of one session at one look, as the source sent them.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// When the session was first seen like this.
@@ -99,8 +109,15 @@ impl Observation {
         self.shape.index.get(setting).map(|at| &self.cells[*at])
     }
 
-    pub fn reading(&self, setting: &SettingKey, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
-        self.cell(setting).map_or(Reading::Missing, |cell| read(cell, kind, zone))
+    /// What is made of a setting, read as `kind`.
+    pub fn reading<'a>(
+        &'a self,
+        setting: &SettingKey,
+        mapping: &'a Mapping,
+        kind: Kind,
+        zone: chrono_tz::Tz,
+    ) -> Reading<'a> {
+        self.cell(setting).map_or(Reading::Missing, |cell| read(mapping.mean(setting, cell), kind, zone))
     }
 
     /// The settings with their cells.
@@ -126,8 +143,10 @@ pub enum Look {
     Seen(Arc<Observation>),
     /// Others have a row, it has none.
     Missing,
-    /// It cannot be told which row is the session's; the reason says why.
-    Ambiguous(String),
+    /// Several rows claim to be the session.
+    Doubled(String),
+    /// It has no row, and there are rows of which nobody can tell whose they are.
+    Uncertain(String),
 }
 
 /// All sessions of one answer.
@@ -155,6 +174,8 @@ pub enum SightingError {
     Empty,
     #[error("its rows have no column {wanted}; the columns are {columns}")]
     NoIdColumn { wanted: String, columns: String },
+    #[error("its rows have the column {0} more than once, so nobody can tell which row is which session")]
+    RepeatedIdColumn(String),
 }
 
 impl Sighting {
@@ -174,7 +195,7 @@ impl Sighting {
         let mut plans: HashMap<usize, Plan> = HashMap::new();
         for row in answer.rows {
             let plan = plans.entry(address(&row.columns)).or_insert_with(|| Plan::new(&row.columns, mapping));
-            sighting.add(plan, row.cells, mapping, now);
+            sighting.add(plan, row.cells, now);
         }
         if plans.values().all(|plan| plan.id.is_none()) {
             return Err(no_id_column(&first, mapping));
@@ -186,7 +207,7 @@ impl Sighting {
         Ok(sighting)
     }
 
-    fn add(&mut self, plan: &Plan, cells: Vec<Cell>, mapping: &Mapping, now: DateTime<Utc>) {
+    fn add(&mut self, plan: &Plan, cells: Vec<Cell>, now: DateTime<Utc>) {
         let id = plan.id.and_then(|at| SessionId::parse(cells[at].as_text()?).ok());
         let Some(id) = id else {
             self.unidentified += 1;
@@ -198,8 +219,7 @@ impl Sighting {
                 known.insert(Rows::Several(count));
             }
             Entry::Vacant(place) => {
-                let observation =
-                    Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells, mapping) };
+                let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
                 place.insert(Rows::One(Arc::new(observation)));
             }
         }
@@ -209,8 +229,8 @@ impl Sighting {
     pub fn look(&self, id: &SessionId) -> Look {
         match self.sessions.get(id) {
             Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
-            Some(Rows::Several(count)) => Look::Ambiguous(format!("the source returned {count} rows for this session")),
-            None if self.unidentified > 0 => Look::Ambiguous(format!(
+            Some(Rows::Several(count)) => Look::Doubled(format!("the source returned {count} rows for this session")),
+            None if self.unidentified > 0 => Look::Uncertain(format!(
                 "the source returned no row with this ID, and {} whose ID cannot be read",
                 if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) }
             )),
@@ -266,6 +286,10 @@ fn natural(id: &SessionId) -> (bool, i128, SessionId) {
 
 fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {
     const SHOWN: usize = 20;
+    let id_column = SettingKey::new(&mapping.session_id_column);
+    if columns.iter().any(|column| SettingKey::new(column) == id_column) {
+        return SightingError::RepeatedIdColumn(mapping.session_id_column.clone());
+    }
     let mut shown = columns.iter().take(SHOWN).map(|c| reading::quote(c)).collect::<Vec<_>>().join(", ");
     if columns.len() > SHOWN {
         shown.push_str(", …");
@@ -282,8 +306,6 @@ struct Plan {
     shape: Arc<Shape>,
     /// For each setting, the place of its column, or none where several columns claim it.
     places: Vec<Option<usize>>,
-    /// Whether the source's words have meanings.
-    meanings: bool,
     /// Whether the settings are all columns but the ID, in their order.
     straight: bool,
     /// Keeps the columns, and so their address.
@@ -312,21 +334,20 @@ impl Plan {
         // An id that came twice identifies nothing.
         let id = if ids.len() == 1 { Some(ids[0]) } else { None };
         let straight = id.is_some() && places.len() + 1 == columns.len() && places.iter().all(Option::is_some);
-        let (shape, meanings) = (Arc::new(Shape::new(settings)), !mapping.values.is_empty());
-        Self { id, shape, places, meanings, straight, _columns: Arc::clone(columns) }
+        let shape = Arc::new(Shape::new(settings));
+        Self { id, shape, places, straight, _columns: Arc::clone(columns) }
     }
 
-    fn cells(&self, mut cells: Vec<Cell>, mapping: &Mapping) -> Vec<Cell> {
-        if let (Some(id), true, false) = (self.id, self.straight, self.meanings) {
+    fn cells(&self, mut cells: Vec<Cell>) -> Vec<Cell> {
+        if let (Some(id), true) = (self.id, self.straight) {
             cells.remove(id);
             return cells;
         }
-        let cell = |(setting, place): (&SettingKey, &Option<usize>)| match place {
+        let cell = |place: &Option<usize>| match place {
             None => Cell::Repeated,
-            Some(at) if self.meanings => mapping.mean(setting, &cells[*at]),
             // No two settings have one place.
             Some(at) => std::mem::replace(&mut cells[*at], Cell::Null),
         };
-        self.shape.settings.iter().zip(&self.places).map(cell).collect()
+        self.places.iter().map(cell).collect()
     }
 }

@@ -17,6 +17,7 @@ use super::incident::{End, Facts, Incident, Phase, Thing, Window};
 use super::observation::{Digest, Look, Observation, Sighting};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
+use super::schedule::Rhythm;
 use super::session::{Session, SessionId};
 use super::settled;
 use super::state::{Delta, SourceState};
@@ -77,7 +78,11 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, look: &SourceLook, due:
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     delta.record.looks += 1;
     delta.record.last_look = Some(now);
-    let step = Step { plan, state, now, look: delta.record.looks };
+    let partial = match due {
+        Due::Sessions(_) => partial_rhythms(plan, due),
+        Due::All | Due::Rhythms(_) => BTreeSet::new(),
+    };
+    let step = Step { plan, state, now, look: delta.record.looks, partial: &partial };
     match look {
         SourceLook::Unreachable(reason) => step.unreachable(reason, &mut delta),
         SourceLook::Answer(sighting) => step.answered(sighting, due, &mut delta),
@@ -112,6 +117,13 @@ struct Step<'a> {
     now: DateTime<Utc>,
     /// The number of this look, part of the ids of what it finds.
     look: u64,
+    /// Rhythms of which only some sessions are looked at.
+    partial: &'a BTreeSet<Rhythm>,
+}
+
+fn partial_rhythms(plan: &SourcePlan, due: &Due) -> BTreeSet<Rhythm> {
+    let left_out = plan.sessions.values().filter(|session| !due.includes(session));
+    left_out.map(|session| session.schedule.rhythm()).collect()
 }
 
 impl Step<'_> {
@@ -149,7 +161,8 @@ impl Step<'_> {
             while known.next_if(|(other, _)| *other < id).is_some() {}
             let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
             let seen = sighting.seen(id);
-            let quiet = before.zip(seen).is_some_and(|(before, seen)| {
+            let whole = !self.partial.contains(session.schedule.rhythm_ref());
+            let quiet = before.zip(seen).filter(|_| whole).is_some_and(|(before, seen)| {
                 settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
             });
             if !quiet {
@@ -174,13 +187,7 @@ impl Step<'_> {
             }
         }
         // A look at chosen sessions says nothing of the others that share their rhythm.
-        if matches!(due, Due::Sessions(_)) {
-            delta.rhythms.retain(|rhythm, _| self.all_due(rhythm, due));
-        }
-    }
-
-    fn all_due(&self, rhythm: &super::schedule::Rhythm, due: &Due) -> bool {
-        self.plan.sessions.values().filter(|s| s.schedule.rhythm() == *rhythm).all(|s| due.includes(s))
+        delta.rhythms.retain(|rhythm, _| !self.partial.contains(rhythm));
     }
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.
@@ -196,7 +203,7 @@ impl Step<'_> {
             }
             let name = match sighting.look(id) {
                 Look::Seen(observation) => observation.name(),
-                Look::Missing | Look::Ambiguous(_) => None,
+                Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => None,
             };
             let what = Happening::SessionFound { id: id.clone(), name: name.clone() };
             delta.events.push(Event { at: self.now, session: Some(id.clone()), what });

@@ -52,7 +52,8 @@ impl Judged {
 /// The last answer, if the same one again would change nothing but the times of looks at the sessions that are `due`.
 pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Digest> {
     let (digest, judged) = state.judged.answer.as_ref()?;
-    if state.unreachable.is_some() {
+    // A look at chosen sessions is noted with each of them.
+    if state.unreachable.is_some() || matches!(due, Due::Sessions(_)) {
         return None;
     }
     let mut known = state.sessions.iter();
@@ -66,7 +67,7 @@ pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Dige
 
 /// Whether nothing about a session counts looks or waits for a time.
 fn rests(session: &Session, before: &SessionState) -> bool {
-    before.record.presence == Presence::Seen
+    before.record.presence == Presence::Seen { at: None }
         && before.observation.is_some()
         && before.incidents.is_empty()
         && before.record.standing.iter().all(|standing| standing.verdict == Verdict::NotApplicable)

@@ -71,7 +71,11 @@ pub struct SessionRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "presence", rename_all = "lowercase")]
 pub enum Presence {
-    Seen,
+    /// `at`: the look that saw it, where that was not one at all sessions of its rhythm.
+    Seen {
+        #[serde(default)]
+        at: Option<DateTime<Utc>>,
+    },
     /// `seen`: the last look that saw it, if any ever did.
     Missing {
         seen: Option<DateTime<Utc>>,
@@ -98,7 +102,7 @@ impl SourceState {
     /// When the session was last seen, and so judged; `None` before that.
     pub fn last_verdict(&self, session: &SessionState) -> Option<DateTime<Utc>> {
         match &session.record.presence {
-            Presence::Seen => self.rhythms.get(&session.record.rhythm).copied(),
+            Presence::Seen { at } => self.rhythms.get(&session.record.rhythm).copied().max(*at),
             Presence::Missing { seen } | Presence::Ambiguous { seen, .. } => *seen,
         }
     }

@@ -96,7 +96,10 @@ fn verdict(known: &SessionState) -> Status {
     } else if known.observation.is_some() {
         Status::Compliant
     } else {
-        debug_assert!(known.record.presence != Presence::Seen, "a session that was seen has an observation");
+        debug_assert!(
+            !matches!(known.record.presence, Presence::Seen { .. }),
+            "a session that was seen has an observation"
+        );
         Status::Pending
     }
 }

@@ -66,7 +66,7 @@ impl Sheet<'_> {
     /// A setting, or a group, that a rule is about.
     fn ruled(&self, rule: &Rule) -> Setting {
         let setting = rule.setting.key();
-        let cell = self.observation.cell(setting);
+        let cell = self.observation.cell(setting).map(|cell| self.mapping.mean(setting, cell));
         let kind = rule.expect.kind().unwrap_or_else(|| self.mapping.kind(setting));
         let standing = self.standing(rule, setting);
         let found = match (cell, standing.map(|standing| &standing.verdict)) {
@@ -76,7 +76,7 @@ impl Sheet<'_> {
             (None, Some(_)) => "not returned".to_owned(),
         };
         let expected = match (&rule.expect, self.known.pins.get(setting)) {
-            (Expectation::Unchanged, Some(pin)) => self.found(&pin.cell, kind),
+            (Expectation::Unchanged, Some(pin)) => self.found(self.mapping.mean(setting, &pin.cell), kind),
             (expect, _) => expect.describe(&self.session.params).into_owned(),
         };
         shown(setting, found, Some(expected), Some(rule), verdict(standing))
@@ -85,6 +85,7 @@ impl Sheet<'_> {
     /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
     fn other(&self, setting: &SettingKey, cell: &Cell) -> Setting {
         let rules = &self.session.policy.rules;
+        let cell = self.mapping.mean(setting, cell);
         let group = rules.iter().find(|rule| !rule.watches_each() && rule.setting.matches(setting));
         if let Some(rule) = group {
             let said = match read(cell, Kind::Flag, self.session.zone()) {
@@ -101,7 +102,7 @@ impl Sheet<'_> {
         let Some((rule, pin)) = watching.zip(self.known.pins.get(setting)) else {
             return shown(setting, found, None, None, ("Not watched", None, Mood::Quiet));
         };
-        let expected = Some(self.found(&pin.cell, kind));
+        let expected = Some(self.found(self.mapping.mean(setting, &pin.cell), kind));
         shown(setting, found, expected, Some(rule), verdict(self.standing(rule, setting)))
     }
 
@@ -193,7 +194,7 @@ mod tests {
             Standing { rule: name("the-rule"), setting: key, severity: Severity::Critical, verdict, last_good: None };
         let record = SessionRecord {
             rhythm: session.schedule.rhythm(),
-            presence: Presence::Seen,
+            presence: Presence::Seen { at: None },
             standing: vec![standing].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
         };
         let known = SessionState {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::name::Name;
-use crate::domain::reading::Kind;
+use crate::domain::reading::{Cell, Kind};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
@@ -159,7 +159,7 @@ fn columns_values_and_kinds_become_the_mapping() {
     let mapping = &config.plans.values().next().unwrap().mapping;
     assert_eq!(mapping.session_id_column, "ID");
     assert_eq!(mapping.columns[0].1, "TT");
-    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], "Web Service");
+    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], Cell::text("Web Service"));
     assert_eq!(mapping.kind(&SettingKey::new("PAUSED")), Kind::Flag);
 }
 

@@ -228,7 +228,7 @@ fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
 fn mapped_columns_and_values_are_read_under_their_settings() {
     let mut world = World::new();
     world.plan.mapping.columns = vec![(SettingKey::new("transfer_type"), String::from("TransferTypeName"))];
-    let meanings = HashMap::from([(String::from("3"), String::from("Web Service"))]);
+    let meanings = HashMap::from([(String::from("3"), Cell::text("Web Service"))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("transfer_type"), meanings)]);
     world.rows = vec![(
         String::from("1"),
@@ -240,7 +240,10 @@ fn mapped_columns_and_values_are_read_under_their_settings() {
     let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
     let Look::Seen(seen) = sighting.look(&id("1")) else { panic!("one row") };
     let named = seen.iter().map(|(setting, cell)| (setting.to_string(), cell.clone())).collect::<BTreeMap<_, _>>();
-    assert_eq!(named["transfer_type"], Cell::text("Web Service"));
+    assert_eq!(named["transfer_type"], Cell::Number("3".into()), "kept as it came");
+    let mapping = &world.plan.mapping;
+    let reading = seen.reading(&SettingKey::new("transfer_type"), mapping, Kind::Choice, chrono_tz::UTC);
+    assert_eq!(reading, Reading::Value(Value::Choice("Web Service".into())));
     assert_eq!(named["column:transfer_type"], Cell::Number("9".into()), "nothing that came is dropped");
 }
 
@@ -250,7 +253,7 @@ fn rows_without_a_readable_id_make_missing_sessions_uncertain() {
     world.rows.push((String::from("  "), Vec::new()));
     let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
     let unknown: SessionId = id("77");
-    assert!(matches!(sighting.look(&unknown), Look::Ambiguous(_)));
+    assert!(matches!(sighting.look(&unknown), Look::Uncertain(_)));
     world.rows.pop();
     let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
     assert!(matches!(sighting.look(&unknown), Look::Missing));
@@ -262,4 +265,20 @@ fn an_answer_without_the_id_column_names_the_columns_that_came() {
     world.plan.mapping.session_id_column = String::from("es_id");
     let error = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap_err().to_string();
     assert!(error.contains("es_id") && error.contains("\"export\""), "{error}");
+}
+
+#[test]
+fn of_two_patterns_the_narrower_one_answers_for_a_setting() {
+    let (seen, mapping) = observe(&[("foo_1", Cell::text("new")), ("foo_skip", Cell::text("new"))]);
+    let mut narrow = rule("foo-same", "foo_*", Expectation::Unchanged, Severity::Critical);
+    Arc::make_mut(&mut narrow).ignore = vec![SettingPattern::parse("foo_skip")];
+    let session = session("1", vec![rule("others", "*", Expectation::Unchanged, Severity::Warning), narrow]);
+    let pin = |setting: &str| (SettingKey::new(setting), Pin { cell: Cell::text("old"), at: start() });
+    let pins = Pins::from([pin("foo_1"), pin("foo_skip")]);
+    let neighbours = Neighbours::default();
+    let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
+    let found = evaluate(&session, &seen, around);
+    let drifted = found.iter().filter(|f| f.verdict.label() == "drifted");
+    let drifted = drifted.map(|f| (f.rule.id.as_str(), f.setting.as_str())).collect::<Vec<_>>();
+    assert_eq!(drifted, [("foo-same", "foo_1")], "and what it ignores falls to no other");
 }

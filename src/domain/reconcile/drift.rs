@@ -30,13 +30,10 @@ impl Step<'_> {
             std::mem::take(&mut draft.incidents).into_iter().partition(|i| i.kind() == IncidentKind::Drift);
         draft.incidents = others;
         let mut known: Vec<Incident> = known;
-        for finding in findings {
-            if let Verdict::Drifted { expected, found } = &finding.verdict {
-                let incident =
-                    take(&mut known, finding).unwrap_or_else(|| self.first_seen(draft, finding, previous, seen));
-                let incident = self.wrong(draft, incident, finding, (expected, found), delta);
-                draft.incidents.push(incident);
-            }
+        for finding in findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Drifted { .. })) {
+            let incident = take(&mut known, finding).unwrap_or_else(|| self.first_seen(draft, finding, previous, seen));
+            let incident = self.wrong(draft, incident, finding, (previous, seen), delta);
+            draft.incidents.push(incident);
         }
         let mut over = Vec::new();
         for mut incident in known {
@@ -61,10 +58,15 @@ impl Step<'_> {
         draft: &Draft<'_>,
         mut incident: Incident,
         finding: &Finding,
-        (expected, found): (&str, &str),
+        (previous, seen): (Option<&Observation>, &Observation),
         delta: &mut Delta,
     ) -> Incident {
-        let moved = bad_look(&mut incident, found, self.plan.alerts.confirm_looks, self.now);
+        let Verdict::Drifted { expected, found } = &finding.verdict else { return incident };
+        let moved = match bad_look(&mut incident, found, self.plan.alerts.confirm_looks, self.now) {
+            // Read in another way than before, but the same: the configuration changed, not the setting.
+            Moved::Updated { .. } if !touched(finding, previous, seen) => Moved::Still,
+            moved => moved,
+        };
         incident.severity = finding.rule.severity;
         incident.facts = facts(draft, &finding.rule, finding, expected, found);
         match moved {
@@ -78,14 +80,10 @@ impl Step<'_> {
                     incident: incident.id,
                     thing: incident.thing.clone(),
                     before: before.clone(),
-                    found: found.to_owned(),
+                    found: found.clone(),
                 };
                 delta.events.push(Event { at: self.now, session: Some(draft.session.key.id.clone()), what });
                 self.tell(News::Updated { before }, &mut incident, delta);
-            }
-            // Nobody was told, because it mattered too little; now it matters enough.
-            Moved::Still if incident.told_at.is_none() && incident.severity >= self.plan.alerts.mail_from => {
-                self.tell(News::Opened, &mut incident, delta);
             }
             Moved::Still => self.remind(&mut incident, delta),
         }
@@ -119,6 +117,7 @@ impl Step<'_> {
             Some(Verdict::NotApplicable) => Stands::Dropped,
             Some(_) => Stands::Right(self.why_right(incident, rule, seen, session)),
             None if !rule.watches_each() || !in_scope(session, rule, setting) => Stands::Dropped,
+            None if self.plan.mapping.renames(setting) => Stands::Dropped,
             // Watched one by one, and not named: it is as it was pinned, if it is there at all.
             None if seen.cell(setting).is_none() => Stands::Unseen,
             None => Stands::Right(self.why_right(incident, rule, seen, session)),
@@ -132,7 +131,7 @@ impl Step<'_> {
             return End::Repaired;
         }
         let kind = rule.expect.kind().unwrap_or_else(|| self.plan.mapping.kind(setting));
-        match seen.reading(setting, kind, session.zone()) {
+        match seen.reading(setting, &self.plan.mapping, kind, session.zone()) {
             Reading::Value(value) if value.to_string() == incident.facts.found => End::BaselineChanged,
             _ => End::Repaired,
         }
@@ -153,14 +152,20 @@ fn last_good(
         return earlier.last_good;
     }
     let by_itself = matches!(finding.rule.expect, Expectation::Within(_) | Expectation::Unique);
-    let changed = changed_settings(previous?, seen);
-    let pattern = &finding.rule.setting;
-    let moved = if finding.rule.watches_each() {
+    let moved = previous.is_some() && touched(finding, previous, seen);
+    let by_itself = by_itself && previous.is_some();
+    if moved || by_itself { draft.last_verdict } else { None }
+}
+
+/// Whether what the source sent for the finding's settings is not what it sent when the session was last seen.
+fn touched(finding: &Finding, previous: Option<&Observation>, seen: &Observation) -> bool {
+    let Some(previous) = previous else { return true };
+    let changed = changed_settings(previous, seen);
+    if finding.rule.watches_each() {
         changed.contains(&finding.setting)
     } else {
-        changed.iter().any(|setting| pattern.matches(setting))
-    };
-    if moved || by_itself { draft.last_verdict } else { None }
+        changed.iter().any(|setting| finding.rule.setting.matches(setting))
+    }
 }
 
 /// Where a known drift stands after a look.

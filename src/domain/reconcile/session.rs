@@ -52,14 +52,19 @@ impl Step<'_> {
         let mut standing = before.map(|before| before.record.standing.clone()).unwrap_or_default();
         draft.name = draft.name.or_else(|| match &look {
             Look::Seen(seen) => seen.name(),
-            Look::Missing | Look::Ambiguous(_) => observation.as_ref().and_then(|seen| seen.name()),
+            Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => observation.as_ref().and_then(|seen| seen.name()),
         });
         let presence = match look {
             Look::Missing => {
                 self.missing(&mut draft, delta);
                 Presence::Missing { seen: draft.last_verdict }
             }
-            Look::Ambiguous(reason) => {
+            Look::Doubled(reason) => {
+                self.back_again(&mut draft, delta);
+                self.ambiguous(&mut draft, &reason, delta);
+                Presence::Ambiguous { seen: draft.last_verdict, reason }
+            }
+            Look::Uncertain(reason) => {
                 self.ambiguous(&mut draft, &reason, delta);
                 Presence::Ambiguous { seen: draft.last_verdict, reason }
             }
@@ -78,7 +83,8 @@ impl Step<'_> {
                     delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
                     observation = Some(seen);
                 }
-                Presence::Seen
+                let partial = self.partial.contains(session.schedule.rhythm_ref());
+                Presence::Seen { at: partial.then_some(self.now) }
             }
         };
         let record = SessionRecord { rhythm: session.schedule.rhythm(), presence, standing };
@@ -112,7 +118,12 @@ impl Step<'_> {
         let Some(before) = before else { return };
         for setting in changed_settings(before, seen) {
             let kind = self.plan.mapping.kind(&setting);
-            let said = |observation: &Observation| match observation.reading(&setting, kind, session.zone()) {
+            let said = |observation: &Observation| match observation.reading(
+                &setting,
+                &self.plan.mapping,
+                kind,
+                session.zone(),
+            ) {
                 Reading::Value(value) => Some(value.to_string()),
                 Reading::Missing => None,
                 Reading::Unreadable(reason) => Some(format!("({reason})")),
@@ -136,7 +147,9 @@ impl Step<'_> {
     ) -> Option<Arc<Pins>> {
         let mut more = BTreeMap::<SettingKey, Pin>::new();
         for (setting, cell) in watched(session, seen).filter(|(setting, _)| !pins.contains_key(*setting)) {
-            let Reading::Value(value) = read(cell, self.plan.mapping.kind(setting), session.zone()) else { continue };
+            let mapping = &self.plan.mapping;
+            let reading = read(mapping.mean(setting, cell), mapping.kind(setting), session.zone());
+            let Reading::Value(value) = reading else { continue };
             if before.is_some_and(|before| before.cell(setting).is_none()) {
                 let what = Happening::Pinned { setting: setting.clone(), value: value.to_string() };
                 delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });

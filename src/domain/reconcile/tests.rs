@@ -1,5 +1,6 @@
 //! Histories as tables: what happens, look by look, and who is told.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::{News, SourceLook};
+use crate::domain::setting::SettingKey;
 use crate::domain::status::{Status, status};
 use crate::domain::world::{World, address, id, name, rule, rules, session, start, told};
 
@@ -481,4 +483,73 @@ fn a_follow_up_refers_to_every_message_that_opened_what_it_tells_of() {
         assert!(both[0].references.contains(opening));
     }
     assert!(first[0].message_id == *both[0].in_reply_to.as_ref().unwrap());
+}
+
+#[test]
+fn teaching_what_a_value_means_alerts_nobody() {
+    let mut world = World::new();
+    world.set("1", "colour", &Cell::Number("1".into()));
+    world.tick("1", "customer_validation_1", false);
+    world.look();
+    let red = HashMap::from([(String::from("1"), Cell::text("red"))]);
+    world.plan.mapping.values = HashMap::from([(SettingKey::new("colour"), red)]);
+    world.state.plan_changed();
+    assert!(world.look().is_empty());
+    assert_eq!(status_of(&world, "1"), Status::Drifted, "what was open stays open");
+    world.set("1", "colour", &Cell::Number("2".into()));
+    let messages = world.look();
+    let facts = messages[0].items[0].facts().unwrap();
+    assert_eq!((facts.expected.as_str(), facts.found.as_str()), ("red", "2"));
+    let blue = HashMap::from([(String::from("1"), Cell::text("red")), (String::from("2"), Cell::text("blue"))]);
+    world.plan.mapping.values = HashMap::from([(SettingKey::new("colour"), blue)]);
+    world.state.plan_changed();
+    assert!(world.look().is_empty(), "the open drift is read in another way, and no update");
+    assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).last().unwrap().facts.found, "blue");
+}
+
+#[test]
+fn a_column_that_is_given_to_a_setting_is_not_missed_under_its_own_name() {
+    let mut world = World::new();
+    world.set("1", "TransferTypeName", &Cell::text("Web Service"));
+    world.look();
+    world.set("1", "TransferTypeName", &Cell::text("FTP"));
+    assert_eq!(told(&world.look()), [(MessageKind::Drift, OWNER)]);
+    world.plan.mapping.columns = vec![(SettingKey::new("transfer_type"), String::from("TransferTypeName"))];
+    world.state.plan_changed();
+    let messages = world.look();
+    assert_eq!(messages[0].items[0].news, News::Ended(End::NoLongerAudited));
+    assert_eq!(status_of(&world, "1"), Status::Compliant);
+}
+
+#[test]
+fn a_look_at_one_session_is_remembered_as_its_last_good_look() {
+    let mut world = World::new();
+    world.look();
+    world.now += TimeDelta::minutes(9);
+    let glance = |world: &mut World| {
+        let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+        let decision = world.decide(&SourceLook::Answer(sighting), &Due::Sessions([id("1")].into()));
+        world.state.apply(decision.delta);
+        decision.messages
+    };
+    assert!(glance(&mut world).is_empty());
+    let last_good = world.now;
+    world.now += TimeDelta::minutes(1);
+    world.tick("1", "export", true);
+    let messages = glance(&mut world);
+    assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, Some(last_good));
+    assert_eq!(world.state.last_verdict(&world.state.sessions[&id("1")]), Some(world.now));
+    world.look();
+    assert_eq!(world.state.last_verdict(&world.state.sessions[&id("1")]), Some(world.now));
+}
+
+#[test]
+fn a_missing_session_that_comes_back_twice_is_not_missing_any_more() {
+    let mut world = World::new();
+    world.look();
+    let row = world.rows.remove(0);
+    world.look();
+    world.rows.extend([row.clone(), row]);
+    assert_eq!(told(&world.look()), [(MessageKind::Recovered, OPS), (MessageKind::Recovered, OWNER)]);
+    assert_eq!(status_of(&world, "1"), Status::Unverifiable);
 }

@@ -109,10 +109,11 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
         let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
         Sighting::read(&answer, &mapping, at(0)).unwrap().look(&first)
     };
-    assert!(matches!(look(Mode::DuplicateRows).await, Look::Ambiguous(reason) if reason.contains("2 rows")));
+    assert!(matches!(look(Mode::DuplicateRows).await, Look::Doubled(reason) if reason.contains("2 rows")));
     assert!(matches!(look(Mode::MissingSession).await, Look::Missing));
     let Look::Seen(seen) = look(Mode::MissingColumn("export".to_owned())).await else { panic!() };
-    assert_eq!(seen.reading(&SettingKey::new("export"), Kind::Flag, chrono_tz::UTC), Reading::Missing);
+    assert_eq!(seen.reading(&SettingKey::new("export"), &mapping, Kind::Flag, chrono_tz::UTC), Reading::Missing);
     let Look::Seen(seen) = look(Mode::RepeatedKey("export".to_owned())).await else { panic!() };
-    assert!(matches!(seen.reading(&SettingKey::new("EXPORT"), Kind::Flag, chrono_tz::UTC), Reading::Unreadable(_)));
+    let twice = seen.reading(&SettingKey::new("EXPORT"), &mapping, Kind::Flag, chrono_tz::UTC);
+    assert!(matches!(twice, Reading::Unreadable(_)));
 }

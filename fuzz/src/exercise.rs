@@ -86,7 +86,9 @@ pub fn config(bytes: &[u8]) {
         }
     };
     assert_plain(&said);
-    assert!(bytes.contains(&b'$') || !said.contains(CANARY), "a secret is shown:\n{said}");
+    // One that stands in the file itself is hidden by its key, and the fuzzer takes keys apart; slips have a test of their own.
+    let written = bytes.contains(&b'$') || bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+    assert!(written || !said.contains(CANARY), "a secret is shown:\n{said}");
 }
 
 /// A pattern for the whole disk is not a fault of the reader, and takes as long as the disk is large.

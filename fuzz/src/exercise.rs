@@ -77,8 +77,8 @@ pub fn config(bytes: &[u8]) {
     let said = match Config::read(Path::new(NOWHERE), bytes, &environment, now()) {
         Ok(config) => {
             config.plans.values().for_each(judge_ordinary);
-            let warnings = config.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>();
-            format!("{config:?}\n{warnings}")
+            let warnings = config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
+            format!("{config:?}\n{}", warnings.join("\n"))
         }
         Err(problems) => {
             assert!(problems.iter().all(|problem| !problem.message.is_empty()));
@@ -86,7 +86,9 @@ pub fn config(bytes: &[u8]) {
         }
     };
     assert_plain(&said);
-    assert!(bytes.contains(&b'$') || !said.contains(CANARY), "a secret is shown:\n{said}");
+    // One that stands in the file itself is hidden by its key, and the fuzzer takes keys apart; slips have a test of their own.
+    let written = bytes.contains(&b'$') || bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+    assert!(written || !said.contains(CANARY), "a secret is shown:\n{said}");
 }
 
 /// A pattern for the whole disk is not a fault of the reader, and takes as long as the disk is large.
@@ -98,11 +100,11 @@ fn walks_the_disk(bytes: &[u8]) -> bool {
 /// The body of a policy: the lines below its name.
 pub fn policy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let body = text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let body = text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     let written = format!(
         "sources: {{ erp: {{ type: file, path: grid.csv }} }}\nsessions:\n  - {{ source: erp, id: 14, policy: fuzzed, \
          params: {{ p: v, notification_email: it@acme.example }} }}\n  - {{ source: erp, id: 15, policy: fuzzed, \
-         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ mail_from: info }}\npolicies:\n  fuzzed:\n{body}"
+         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ mail_from: info }}\npolicies:\n  fuzzed:\n{body}\n"
     );
     match Config::read(Path::new(NOWHERE), written.as_bytes(), &environment, now()) {
         Ok(config) => config.plans.values().for_each(judge_ordinary),

@@ -8,6 +8,8 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 
+use super::reading::is_invisible;
+
 /// A cron expression of five or six fields (seconds first) in a time zone. Cheap to clone.
 #[derive(Clone)]
 pub struct Schedule {
@@ -37,7 +39,7 @@ impl Schedule {
             return Err(ScheduleError::Fields(fields));
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(e.to_string()))?;
+        let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(plain(&e.to_string())))?;
         let rhythm = Rhythm(Arc::from(format!("{expression} {zone}")));
         let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, rhythm };
         schedule.next_after(now).ok_or(ScheduleError::Never)?;
@@ -85,6 +87,11 @@ impl Schedule {
     pub fn rhythm_ref(&self) -> &Rhythm {
         &self.rhythm
     }
+}
+
+/// croner quotes the expression as it is, with marks that a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if is_invisible(c) { '\u{FFFD}' } else { c }).collect()
 }
 
 impl fmt::Debug for Schedule {

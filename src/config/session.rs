@@ -70,7 +70,7 @@ impl<'a> Sessions<'a> {
         let own = Fields::new(report, node, KEYS)?;
         let fields = own.with_defaults(self.defaults);
         let key = self.key(report, &fields);
-        let params = fields.texts(report, "params");
+        let params = read_params(report, &fields);
         let policy = self.policy(report, &fields);
         let labels = fields.texts(report, "labels");
         let name = fields.text(report, "name").map(|name| name.trim().to_owned());
@@ -163,7 +163,7 @@ impl<'a> Sessions<'a> {
 
 /// `None` where those that are given cannot be read: that is said, and no more follows from it.
 fn owners(report: &mut Report, fields: &Fields<'_>, params: &Params) -> Option<Vec<Address>> {
-    let notified = params.get(NOTIFICATION_EMAIL).map(|text| Address::parse(text));
+    let notified = params.get(NOTIFICATION_EMAIL).and_then(|values| values.first()).map(|text| Address::parse(text));
     if let Some(Err(error)) = &notified {
         report.problem(param_place(fields, NOTIFICATION_EMAIL), format!("the param {NOTIFICATION_EMAIL}: {error}"));
     }
@@ -176,6 +176,27 @@ fn owners(report: &mut Report, fields: &Fields<'_>, params: &Params) -> Option<V
         Some(Err(_)) => None,
         None => Some(Vec::new()),
     }
+}
+
+/// Each param with its value, or with its list of values.
+fn read_params(report: &mut Report, fields: &Fields<'_>) -> Params {
+    let mut params = Params::new();
+    for entry in fields.map(report, "params").unwrap_or_default() {
+        let values = match entry.value.items() {
+            Some(items) if items.is_empty() => {
+                report.problem(entry.value.place, format!("the param {} is an empty list", quote(&entry.key)));
+                continue;
+            }
+            Some(items) => {
+                items.iter().filter_map(|item| fields::text(report, item, &entry.key)).map(str::to_owned).collect()
+            }
+            None => fields::text(report, &entry.value, &entry.key).map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        };
+        if !values.is_empty() {
+            params.insert(entry.key.clone(), values);
+        }
+    }
+    params
 }
 
 fn param_place(fields: &Fields<'_>, name: &str) -> Place {
@@ -196,27 +217,35 @@ fn check_params(
     for rule in &policy.rules {
         for operand in rule.expect.operands() {
             let Operand::Param { name, or_present } = operand else { continue };
-            let Some(text) = params.get(name) else {
+            let Some(values) = params.get(name) else {
                 if !or_present {
                     let message = format!("session {key} needs the param {name:?}: rule {} compares with it", rule.id);
                     report.problem_with(fields.place, message, format!("add params: {{ {name}: ... }}"));
                 }
                 continue;
             };
+            if values.len() != 1 && !matches!(rule.expect, Expectation::OneOf(_) | Expectation::NotOneOf(_)) {
+                let message =
+                    format!("the param {name} has {} values; rule {} compares with one", values.len(), rule.id);
+                report.problem(param_place(fields, name), message);
+                continue;
+            }
             let is_address = matches!(rule.expect, Expectation::Includes(_));
             let kind = rule.expect.kind().unwrap_or_else(|| mapping.kind(rule.setting.key()));
-            if is_address && name != NOTIFICATION_EMAIL {
-                if let Err(error) = Address::parse(text) {
-                    report.problem(param_place(fields, name), format!("the param {name}: {error}"));
+            for text in values {
+                if is_address && name != NOTIFICATION_EMAIL {
+                    if let Err(error) = Address::parse(text) {
+                        report.problem(param_place(fields, name), format!("the param {name}: {error}"));
+                    }
+                } else if kind != Kind::Addresses && !is_readable(text, kind) {
+                    let setting = rule.setting.key();
+                    let message = format!(
+                        "the param {name}: {} cannot be read as {}, which {setting} is",
+                        quote(text),
+                        kind_words(kind)
+                    );
+                    report.problem(param_place(fields, name), message);
                 }
-            } else if kind != Kind::Addresses && !is_readable(text, kind) {
-                let setting = rule.setting.key();
-                let message = format!(
-                    "the param {name}: {} cannot be read as {}, which {setting} is",
-                    quote(text),
-                    kind_words(kind)
-                );
-                report.problem(param_place(fields, name), message);
             }
         }
     }

@@ -25,10 +25,16 @@ pub enum Operand {
 }
 
 impl Operand {
+    /// The one value; the first where a param has several.
     pub fn resolve<'a>(&'a self, params: &'a Params) -> Option<&'a str> {
+        self.resolve_all(params).and_then(|values| values.first()).map(String::as_str)
+    }
+
+    /// All values; `None` where the session has no such param.
+    pub fn resolve_all<'a>(&'a self, params: &'a Params) -> Option<&'a [String]> {
         match self {
-            Self::Literal(text) => Some(text),
-            Self::Param { name, .. } => params.get(name).map(String::as_str),
+            Self::Literal(text) => Some(std::slice::from_ref(text)),
+            Self::Param { name, .. } => params.get(name).map(Vec::as_slice),
         }
     }
 }
@@ -115,8 +121,9 @@ impl Expectation {
     }
 
     fn meets(&self, value: &Value<'_>, cell: &Cell, kind: Kind, around: Surroundings<'_>) -> Result<bool, String> {
-        let equals = |operand: &Operand| match operand.resolve(around.params) {
-            Some(text) => equal(value, text, kind, around.zone),
+        // One of them, where the operand is a list.
+        let equals = |operand: &Operand| match operand.resolve_all(around.params) {
+            Some(texts) => any(texts, |text| equal(value, text, kind, around.zone)),
             None => Ok(present(value)),
         };
         Ok(match self {
@@ -148,7 +155,11 @@ impl Expectation {
     /// The demand in words, with the params filled in: `unticked`, `every 5 minutes`, `Web Service`.
     pub fn describe<'a>(&'a self, params: &'a Params) -> Cow<'a, str> {
         let one = |operand: &'a Operand| operand.resolve(params).unwrap_or("any value");
-        let list = |operands: &'a [Operand]| operands.iter().map(one).collect::<Vec<_>>().join(", ");
+        let all = |operand: &'a Operand| match operand.resolve_all(params) {
+            Some(texts) => texts.join(", "),
+            None => String::from("any value"),
+        };
+        let list = |operands: &'a [Operand]| operands.iter().map(all).collect::<Vec<_>>().join(", ");
         match self {
             Self::Ticked => "ticked".into(),
             Self::Unticked => "unticked".into(),
@@ -177,9 +188,9 @@ impl fmt::Display for Expectation {
     }
 }
 
-fn any(list: &[Operand], equals: impl Fn(&Operand) -> Result<bool, String>) -> Result<bool, String> {
-    for operand in list {
-        if equals(operand)? {
+fn any<T>(list: &[T], equals: impl Fn(&T) -> Result<bool, String>) -> Result<bool, String> {
+    for item in list {
+        if equals(item)? {
             return Ok(true);
         }
     }

@@ -101,8 +101,9 @@ impl fmt::Display for SessionKey {
     }
 }
 
-/// The parameters of a session that a policy may ask for, such as `notification_email`.
-pub type Params = BTreeMap<String, String>;
+/// The parameters of a session that a policy may ask for, such as `notification_email`: one value, or several for a rule that
+/// takes a list.
+pub type Params = BTreeMap<String, Vec<String>>;
 
 /// One OrderWise e-commerce session that is audited, with everything that the configuration says of it.
 #[derive(Debug, Clone)]

@@ -69,7 +69,7 @@ pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
         name: None,
         policy: Arc::new(Policy { name: name("test"), rules }),
         schedule: Schedule::parse("* * * * *", chrono_tz::UTC, start()).unwrap(),
-        params: BTreeMap::from([(String::from("notification_email"), String::from("owner@acme.example"))]),
+        params: BTreeMap::from([(String::from("notification_email"), vec![String::from("owner@acme.example")])]),
         owners: vec![address("owner@acme.example")],
         labels: BTreeMap::new(),
         contacts: contacts(),

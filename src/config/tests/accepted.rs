@@ -223,3 +223,18 @@ fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
     assert!(plan.sessions.values().all(|session| Arc::ptr_eq(&session.policy, &first.policy)));
     println!("{took:?}");
 }
+
+#[test]
+fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
+    let rule = |expect: &str| {
+        format!(
+            "{GRID}policies: {{ p: {{ rules: [{{ id: r, setting: user, expect: {expect} }}] }} }}\n\
+             sessions: [{{ source: grid, id: 1, policy: p, owners: [a@b.example], params: {{ users: [Ann, Bob] }} }}]\n"
+        )
+    };
+    let config = load_text(&rule("{ one_of: { param: users } }")).unwrap();
+    let session = config.plans.values().flat_map(|plan| plan.sessions.values()).next().unwrap();
+    assert_eq!(session.policy.rules[0].expect.describe(&session.params), "one of: Ann, Bob");
+    let problems = load_text(&rule("{ equals: { param: users } }")).unwrap_err().to_string();
+    assert!(problems.contains("the param users has 2 values; rule r compares with one"), "{problems}");
+}

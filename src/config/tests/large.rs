@@ -35,7 +35,7 @@ fn ten_thousand_sessions_in_a_folder_of_includes_are_all_there_and_each_its_own(
     assert_eq!(sessions.len(), 10_000);
     for (id, session) in sessions {
         assert_eq!(session.name.as_deref(), Some(format!("shop-{id}").as_str()));
-        assert_eq!(session.params["notification_email"], format!("s{id}@acme.example"));
+        assert_eq!(session.params["notification_email"], [format!("s{id}@acme.example")]);
         assert_eq!(session.labels["region"], "uk");
         assert_eq!((session.zone().name(), session.owners.len()), ("Europe/London", 1));
     }

@@ -3,12 +3,14 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# Dependencies first, built for a program that does nothing: this layer is built again only when they change.
+# Dependencies first, built for a program that does nothing: this layer is built again only when they change. The manifest
+# names the benches, so there must be such files.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+RUN mkdir src benches \
+ && touch benches/audit.rs benches/process.rs \
  && echo 'fn main() {}' > src/main.rs \
  && touch src/lib.rs \
- && cargo build --release --locked \
+ && cargo build --release --locked --bin driftwise \
  && rm -r src
 
 # What the program is made of: its source, and what is compiled into it.
@@ -19,7 +21,7 @@ COPY config/baselines config/baselines
 ARG DRIFTWISE_REVISION=unknown
 # Touched, because a copied file can be older than the empty program, and cargo goes by time.
 RUN touch src/main.rs src/lib.rs \
- && cargo build --release --locked \
+ && cargo build --release --locked --bin driftwise \
  && mkdir /data
 
 FROM debian:bookworm-slim

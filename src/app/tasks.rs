@@ -223,8 +223,9 @@ impl Timing {
         self.board.read(|present| {
             let Some(state) = present.states.get(&plan.name) else { return 0 };
             let missed = |(rhythm, schedule): &(&Rhythm, &&crate::domain::schedule::Schedule)| {
-                let last = state.rhythms.get(*rhythm);
-                last.and_then(|last| schedule.next_after(*last)).is_some_and(|due| due < now)
+                // A look that failed was made in time, too.
+                let last = state.rhythms.get(*rhythm).copied().max(state.record.last_look);
+                last.and_then(|last| schedule.next_after(last)).is_some_and(|due| due < now)
             };
             schedules.iter().filter(missed).count() as u64
         })

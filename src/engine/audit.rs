@@ -88,7 +88,6 @@ impl Auditor {
             SourceLook::Unreachable(reason) => Some(reason.clone()),
             SourceLook::Answer(_) | SourceLook::Unchanged(_) => None,
         };
-        self.metrics.audit(source, unreachable.is_none());
         let decided = self.decide(source, look, due.clone(), now).await;
         let recorded = match decided {
             Ok((decision, look)) => {
@@ -106,10 +105,12 @@ impl Auditor {
                 Outcome::NotRecorded { error }
             }
             (Ok(counts), Some(reason)) => {
+                self.metrics.audit(source, false);
                 tracing::warn!(%source, %reason, "the source could not be read");
                 Outcome::Unreachable { reason, messages: counts.messages() }
             }
             (Ok(counts), None) => {
+                self.metrics.audit(source, true);
                 tracing::debug!(%source, ?counts, "audited");
                 counts
             }

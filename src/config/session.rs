@@ -183,7 +183,7 @@ fn read_params(report: &mut Report, fields: &Fields<'_>) -> Params {
     let mut params = Params::new();
     for entry in fields.map(report, "params").unwrap_or_default() {
         let values = match entry.value.items() {
-            Some(items) if items.is_empty() => {
+            Some([]) => {
                 report.problem(entry.value.place, format!("the param {} is an empty list", quote(&entry.key)));
                 continue;
             }

@@ -235,6 +235,6 @@ fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
     let config = load_text(&rule("{ one_of: { param: users } }")).unwrap();
     let session = config.plans.values().flat_map(|plan| plan.sessions.values()).next().unwrap();
     assert_eq!(session.policy.rules[0].expect.describe(&session.params), "one of: Ann, Bob");
-    let problems = load_text(&rule("{ equals: { param: users } }")).unwrap_err().to_string();
+    let problems = load_text(&rule("{ equals: { param: users } }")).unwrap_err();
     assert!(problems.contains("the param users has 2 values; rule r compares with one"), "{problems}");
 }

@@ -72,11 +72,11 @@ fn answer(mut stream: TcpStream, world: &Shared) -> std::io::Result<()> {
         (world.sessions, world.drifted)
     };
     let body = if export { rows(sessions, drifted) } else { String::from("\"a-token-that-is-long-enough-to-be-one\"") };
-    write!(
-        stream,
+    let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
-    )?;
+    );
+    stream.write_all(answer.as_bytes())?;
     let now = Instant::now();
     let mut world = world.lock().unwrap();
     world.answers += usize::from(export);

@@ -37,7 +37,7 @@ impl LogLevel {
 }
 
 /// Libraries that speak of addresses and bodies, held to warnings unless `RUST_LOG` names them.
-const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,h2=warn,tokio_cron_scheduler=warn";
+const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,tokio_cron_scheduler=warn";
 
 /// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either.
 pub fn start(format: LogFormat, level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,19 +24,19 @@ pub enum Cell {
     Flag(bool),
     /// A number, digit for digit as it was sent: nothing is lost beyond 64 bits.
     #[serde(rename = "n")]
-    Number(Box<str>),
+    Number(Arc<str>),
     #[serde(rename = "t")]
-    Text(Box<str>),
+    Text(Arc<str>),
     /// An object or array, as JSON.
     #[serde(rename = "j")]
-    Nested(Box<str>),
+    Nested(Arc<str>),
     /// The column came more than once in the row, so none of its values can be trusted.
     #[serde(rename = "repeated")]
     Repeated,
 }
 
 impl Cell {
-    pub fn text(text: impl Into<Box<str>>) -> Self {
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
         Self::Text(text.into())
     }
 

@@ -2,8 +2,10 @@
 //!
 //! The answer is one array of flat objects. Every cell is first taken as the raw piece of JSON that it is, which keeps
 //! numbers digit for digit and equal keys apart, and walks nested values without recursion, so that depth costs no
-//! stack. Rows of the same shape share their columns: a key that repeats the one above it allocates nothing.
+//! stack. Rows of the same shape share their columns, and cells of the same text share it with the row above: what repeats
+//! allocates nothing.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -101,10 +103,13 @@ impl<'de> Visitor<'de> for Rows {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Row>, A::Error> {
         let mut rows: Vec<Row> = Vec::new();
         let mut shapes = Shapes::default();
-        while let Some(row) = seq.next_element_seed(OneRow { shapes: &mut shapes, at: rows.len() + 1 })? {
+        loop {
+            let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
+            let Some(row) = seq.next_element_seed(OneRow { shapes: &mut shapes, above, at: rows.len() + 1 })? else {
+                return Ok(rows);
+            };
             rows.push(row);
         }
-        Ok(rows)
     }
 }
 
@@ -141,6 +146,8 @@ impl Shapes {
 
 struct OneRow<'a> {
     shapes: &'a mut Shapes,
+    /// The cells of the row above: most columns say the same in every row, and then share one text.
+    above: &'a [Cell],
     /// Counted from one, for people.
     at: usize,
 }
@@ -177,7 +184,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                 Some(None) => {}
                 Some(Some(key)) => own.get_or_insert_with(|| self.shapes.above[..at].to_vec()).push(key),
             }
-            cells.push(map.next_value_seed(CellSeed)?);
+            cells.push(map.next_value_seed(CellSeed { above: self.above.get(at) })?);
         }
         cells.shrink_to_fit();
         let columns = self.shapes.settle(own, cells.len());
@@ -238,9 +245,23 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-struct CellSeed;
+/// Reads a cell; where its text is that of the cell above, both share it.
+struct CellSeed<'a> {
+    above: Option<&'a Cell>,
+}
 
-impl<'de> DeserializeSeed<'de> for CellSeed {
+impl CellSeed<'_> {
+    fn shared(&self, text: &str) -> Arc<str> {
+        match self.above {
+            Some(Cell::Text(above) | Cell::Number(above) | Cell::Nested(above)) if **above == *text => {
+                Arc::clone(above)
+            }
+            _ => text.into(),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
     type Value = Cell;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cell, D::Error> {
@@ -249,19 +270,19 @@ impl<'de> DeserializeSeed<'de> for CellSeed {
             Some(b'n') => Cell::Null,
             Some(b't') => Cell::Flag(true),
             Some(b'f') => Cell::Flag(false),
-            Some(b'"') => Cell::Text(unquote(raw).map_err(D::Error::custom)?),
-            Some(b'[' | b'{') => Cell::Nested(raw.into()),
-            _ => Cell::Number(raw.into()),
+            Some(b'"') => Cell::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)),
+            Some(b'[' | b'{') => Cell::Nested(self.shared(raw)),
+            _ => Cell::Number(self.shared(raw)),
         })
     }
 }
 
 /// The text of a JSON string that is known to be well-formed but for its `\u` escapes.
-fn unquote(raw: &str) -> Result<Box<str>, &'static str> {
+fn unquote(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let inner = &raw[1..raw.len() - 1];
     if !inner.as_bytes().contains(&b'\\') {
-        return Ok(inner.into());
+        return Ok(Cow::Borrowed(inner));
     }
     let text = serde_json::from_str::<String>(raw);
-    text.map(Into::into).map_err(|_| "its answer holds a text with a \\u escape that is no character")
+    text.map(Cow::Owned).map_err(|_| "its answer holds a text with a \\u escape that is no character")
 }

@@ -12,6 +12,7 @@ use crate::domain::evaluate::{Pin, Pins};
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, Shape};
+use crate::domain::reading::Cell;
 use crate::domain::schedule::Rhythm;
 use crate::domain::session::SessionId;
 use crate::domain::setting::SettingKey;
@@ -83,6 +84,13 @@ pub(super) fn observation(
     Ok(Observation { at: time(since), shape: Arc::clone(shape), cells })
 }
 
+/// Lets cells share their texts with those of the row above, where they say the same: most do.
+fn share(cells: &mut [Cell], above: &[Cell]) {
+    for (cell, above) in cells.iter_mut().zip(above).filter(|(cell, above)| cell == above) {
+        cell.clone_from(above);
+    }
+}
+
 pub(super) fn session_id(text: &str) -> Result<SessionId, Fault> {
     SessionId::parse(text).map_err(|error| Fault::unreadable(format!("the session ID {text:?}"), error))
 }
@@ -145,12 +153,16 @@ impl Loading {
                 ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
         let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
+        let mut above = Vec::new();
         for (source, id, record, pins, since, shape, cells) in rows {
             let what = || format!("session {source}/{id}");
             let pins = self.keys.pins(&pins, what)?;
             let observation = match (since, shape, &cells) {
                 (Some(since), Some(shape), Some(cells)) => {
-                    Some(Arc::new(observation(&shapes, (since, shape, cells), what)?))
+                    let mut observation = observation(&shapes, (since, shape, cells), what)?;
+                    share(&mut observation.cells, &above);
+                    above.clone_from(&observation.cells);
+                    Some(Arc::new(observation))
                 }
                 _ => None,
             };

@@ -131,7 +131,11 @@ impl Server {
     }
 
     async fn connect(&self) -> Result<TcpStream, SendError> {
-        TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| {
+        let connected = TcpStream::connect((self.host.as_str(), self.port)).await;
+        // A message and its end are two writes: without this the second waits until the first is acknowledged, which takes
+        // a server 40 ms that has nothing to say yet.
+        let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        connected.map_err(|error| {
             transient(Obstacle::Connect, format!("no connection to the mail server {}: {error}", self.address()))
         })
     }

@@ -1,7 +1,6 @@
 //! JSON bodies: nothing lost, and every other form named.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{Failure, failed};
 use crate::domain::reading::Cell;
@@ -128,40 +127,4 @@ proptest::proptest! {
         }
         proptest::prop_assert_eq!(rows.len(), read.len());
     }
-}
-
-/// Run by hand, in release: `cargo test --release --lib source::tests::json -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures"]
-fn six_megabytes_cost_little_more_than_typed_structs() {
-    #[derive(serde::Deserialize)]
-    #[expect(dead_code, reason = "only filled")]
-    struct Typed {
-        session_id: i64,
-        name: String,
-        export: bool,
-        schedule: String,
-        notification_email: String,
-        transfer_type: String,
-        import_orders_as: String,
-        use_delivery_method_system_tax_code: bool,
-        add_customer_contact: bool,
-        deposit_percentage: f64,
-        default_analysis_code: Option<String>,
-    }
-    let row = r#"{"session_id":14,"name":"acme-uk.myshopify.com","export":false,"schedule":"Every 5 minutes","notification_email":"integrations@acme.example","transfer_type":"Web Service","import_orders_as":"Shopify_Orders","use_delivery_method_system_tax_code":true,"add_customer_contact":true,"deposit_percentage":15.0,"default_analysis_code":null}"#;
-    let body = format!("[{}]", vec![row; 6_000_000 / row.len()].join(","));
-    let best = |work: &dyn Fn()| {
-        (0..20)
-            .map(|_| {
-                let started = Instant::now();
-                work();
-                started.elapsed()
-            })
-            .min()
-            .unwrap()
-    };
-    let typed = best(&|| drop(serde_json::from_slice::<Vec<Typed>>(body.as_bytes()).unwrap()));
-    let ours = best(&|| drop(read(body.as_bytes()).unwrap()));
-    println!("typed {typed:?}, ours {ours:?}");
 }

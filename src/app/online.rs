@@ -30,7 +30,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
     let mut asked = Vec::new();
     for plan in config.plans.values() {
         let outcome = sight(config, &plan.name, now).await?.map(|sighting| {
-            let ids = sighting.ids().into_iter().collect::<std::collections::BTreeSet<_>>();
+            let ids = sighting.ids().collect::<std::collections::BTreeSet<_>>();
             let missing =
                 plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
             let returned = ids.len();

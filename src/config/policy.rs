@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
             report.problem_with(entry.place, message, "give it rules, or extends: orderwise-shopify");
         }
         let name = Name::parse(&entry.key).ok()?;
-        Some(Arc::new(Policy { name, rules }))
+        Some(Arc::new(Policy::new(name, rules)))
     }
 
     fn base(&mut self, report: &mut Report, node: &'a Node) -> Option<Arc<Policy>> {

@@ -1,7 +1,6 @@
 //! From an answer to observations: which rows are which sessions, and which columns are which settings.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -152,7 +151,8 @@ pub enum Look {
 /// All sessions of one answer.
 #[derive(Debug, Default)]
 pub struct Sighting {
-    sessions: HashMap<SessionId, Rows>,
+    /// In the order of their ids, each once.
+    sessions: Vec<(SessionId, Rows)>,
     /// Rows whose session ID cannot be read.
     unidentified: usize,
     /// Every setting that any row has.
@@ -165,6 +165,22 @@ pub struct Sighting {
 enum Rows {
     One(Arc<Observation>),
     Several(usize),
+}
+
+impl Rows {
+    fn one(&self) -> Option<&Arc<Observation>> {
+        match self {
+            Self::One(observation) => Some(observation),
+            Self::Several(_) => None,
+        }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Several(count) => *count,
+        }
+    }
 }
 
 /// Why an answer cannot be divided into sessions.
@@ -189,7 +205,7 @@ impl Sighting {
         let Some(first) = answer.rows.first().map(|row| Arc::clone(&row.columns)) else {
             return Err(SightingError::Empty);
         };
-        let sessions = HashMap::with_capacity(answer.rows.len());
+        let sessions = Vec::with_capacity(answer.rows.len());
         let mut sighting = Self { sessions, ..Self::default() };
         // By the address of the columns, which lasts as long as they are held here.
         let mut plans: HashMap<usize, Plan> = HashMap::new();
@@ -204,6 +220,7 @@ impl Sighting {
         settings.sort();
         settings.dedup();
         sighting.settings = settings;
+        sighting.settle();
         Ok(sighting)
     }
 
@@ -213,21 +230,34 @@ impl Sighting {
             self.unidentified += 1;
             return;
         };
-        match self.sessions.entry(id) {
-            Entry::Occupied(mut known) => {
-                let count = if let Rows::Several(count) = known.get() { count + 1 } else { 2 };
-                known.insert(Rows::Several(count));
+        let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
+        self.sessions.push((id, Rows::One(Arc::new(observation))));
+    }
+
+    /// Puts the sessions in order, most of which they come in, and several rows of one into one entry.
+    fn settle(&mut self) {
+        self.sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.sessions.dedup_by(|(id, _), (first, rows)| {
+            let same = id == first;
+            if same {
+                *rows = Rows::Several(rows.count() + 1);
             }
-            Entry::Vacant(place) => {
-                let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
-                place.insert(Rows::One(Arc::new(observation)));
-            }
-        }
+            same
+        });
+    }
+
+    fn rows(&self, id: &SessionId) -> Option<&Rows> {
+        let at = self.sessions.binary_search_by(|(known, _)| known.cmp(id)).ok()?;
+        Some(&self.sessions[at].1)
     }
 
     /// What the answer says of one session.
     pub fn look(&self, id: &SessionId) -> Look {
-        match self.sessions.get(id) {
+        self.look_at(self.rows(id))
+    }
+
+    fn look_at(&self, rows: Option<&Rows>) -> Look {
+        match rows {
             Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
             Some(Rows::Several(count)) => Look::Doubled(format!("the source returned {count} rows for this session")),
             None if self.unidentified > 0 => Look::Uncertain(format!(
@@ -239,15 +269,8 @@ impl Sighting {
     }
 
     /// The ids of all rows, in order.
-    pub fn ids(&self) -> Vec<&SessionId> {
-        self.ids_besides(|_| false)
-    }
-
-    /// The ids of all rows but those that are `known`, in order.
-    pub fn ids_besides(&self, known: impl Fn(&SessionId) -> bool) -> Vec<&SessionId> {
-        let mut ids = self.sessions.keys().filter(|id| !known(id)).collect::<Vec<_>>();
-        ids.sort_by_cached_key(|id| natural(id));
-        ids
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &SessionId> {
+        self.sessions.iter().map(|(id, _)| id)
     }
 
     /// How many sessions have rows.
@@ -259,29 +282,61 @@ impl Sighting {
         self.sessions.is_empty()
     }
 
-    /// Whether the session has a row, or several.
-    pub fn has(&self, id: &SessionId) -> bool {
-        self.sessions.contains_key(id)
+    /// For many sessions in the order of their ids.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { sighting: self, ahead: &self.sessions }
     }
 
     /// What was seen of a session that can be told from the others.
     pub fn seen(&self, id: &SessionId) -> Option<&Arc<Observation>> {
-        match self.sessions.get(id)? {
-            Rows::One(observation) => Some(observation),
-            Rows::Several(_) => None,
-        }
+        self.rows(id)?.one()
+    }
+}
+
+/// Finds the rows of one session after the other, each a step on from the last, where a search would start anew.
+#[derive(Debug, Clone)]
+pub struct Walk<'a> {
+    sighting: &'a Sighting,
+    ahead: &'a [(SessionId, Rows)],
+}
+
+impl<'a> Walk<'a> {
+    /// Goes on to `id`, which is not before the last one.
+    pub fn to(&mut self, id: &SessionId) -> Stop<'a> {
+        let passed = self.ahead.iter().take_while(|(other, _)| other < id).count();
+        self.ahead = &self.ahead[passed..];
+        let rows = self.ahead.first().filter(|(other, _)| other == id).map(|(_, rows)| rows);
+        Stop { sighting: self.sighting, rows }
+    }
+}
+
+/// What an answer says of one session.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop<'a> {
+    sighting: &'a Sighting,
+    rows: Option<&'a Rows>,
+}
+
+impl<'a> Stop<'a> {
+    /// Whether the session has a row, or several.
+    pub fn has_rows(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// See [`Sighting::seen`].
+    pub fn seen(&self) -> Option<&'a Arc<Observation>> {
+        self.rows?.one()
+    }
+
+    /// See [`Sighting::look`].
+    pub fn look(&self) -> Look {
+        self.sighting.look_at(self.rows)
     }
 }
 
 /// Tells shared columns apart.
 fn address(columns: &Arc<[Box<str>]>) -> usize {
     Arc::as_ptr(columns).cast::<()>().addr()
-}
-
-/// Integers by size, before everything else.
-fn natural(id: &SessionId) -> (bool, i128, SessionId) {
-    let number = id.as_str().parse::<i128>().ok();
-    (number.is_none(), number.unwrap_or_default(), id.clone())
 }
 
 fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {

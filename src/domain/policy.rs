@@ -41,6 +41,26 @@ impl fmt::Display for Severity {
 pub struct Policy {
     pub name: Name,
     pub rules: Vec<Arc<Rule>>,
+    depends_on_time: bool,
+    depends_on_others: bool,
+}
+
+impl Policy {
+    pub fn new(name: Name, rules: Vec<Arc<Rule>>) -> Self {
+        let depends_on_time = rules.iter().any(|rule| matches!(rule.expect, Expectation::Within(_)));
+        let depends_on_others = rules.iter().any(|rule| matches!(rule.expect, Expectation::Unique));
+        Self { name, rules, depends_on_time, depends_on_others }
+    }
+
+    /// Whether a verdict can change while every value stays.
+    pub fn depends_on_time(&self) -> bool {
+        self.depends_on_time
+    }
+
+    /// Whether a verdict on one session can change by the values of another.
+    pub fn depends_on_others(&self) -> bool {
+        self.depends_on_others
+    }
 }
 
 /// One demand of a policy. Its id is stable; its words may be edited at any time.

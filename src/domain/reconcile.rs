@@ -155,18 +155,18 @@ impl Step<'_> {
         delta.new_settings = sighting.settings.iter().filter(fresh).cloned().collect();
         delta.answer = sighting.digest;
         let neighbours = self.neighbours(sighting);
-        // Both are in the order of their ids.
-        let mut known = self.state.sessions.iter().peekable();
+        // All three are in the order of their ids.
+        let (mut known, mut rows) = (self.state.sessions.iter().peekable(), sighting.walk());
         for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
             while known.next_if(|(other, _)| *other < id).is_some() {}
             let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
-            let seen = sighting.seen(id);
+            let found = rows.to(id);
             let whole = !self.partial.contains(session.schedule.rhythm_ref());
-            let quiet = before.zip(seen).filter(|_| whole).is_some_and(|(before, seen)| {
+            let quiet = before.zip(found.seen()).filter(|_| whole).is_some_and(|(before, seen)| {
                 settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
             });
             if !quiet {
-                self.session(session, before, sighting.look(id), &neighbours, delta);
+                self.session(session, before, found.look(), &neighbours, delta);
             }
         }
         self.looked_at(due, delta);
@@ -192,7 +192,8 @@ impl Step<'_> {
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.
     fn note_ids(&self, sighting: &Sighting, delta: &mut Delta) {
-        let audited = self.plan.sessions.keys().filter(|id| sighting.has(id)).count();
+        let mut rows = sighting.walk();
+        let audited = self.plan.sessions.keys().filter(|id| rows.to(id).has_rows()).count();
         delta.record.audited = audited as u64;
         delta.record.unaudited = (sighting.len() - audited) as u64;
         let first = self.state.record.last_success.is_none();
@@ -211,20 +212,18 @@ impl Step<'_> {
         }
     }
 
-    /// The ids that were never seen before, in order. Where all known ones are there again and no more, nothing is sorted or looked up twice.
+    /// The ids that were never seen before, in order.
     fn new_ids<'s>(&self, sighting: &'s Sighting) -> Vec<&'s SessionId> {
-        let known = &self.state.known_ids;
-        if known.iter().filter(|id| sighting.has(id)).count() == sighting.len() {
-            return Vec::new();
-        }
-        sighting.ids_besides(|id| known.contains(id))
+        let mut known = self.state.known_ids.iter().peekable();
+        let new = |id: &&SessionId| {
+            while known.next_if(|other| other < id).is_some() {}
+            known.next_if_eq(id).is_none()
+        };
+        sighting.ids().filter(new).collect()
     }
 
     fn neighbours(&self, sighting: &Sighting) -> Neighbours {
-        let unique = |session: &&Session| {
-            session.policy.rules.iter().any(|rule| matches!(rule.expect, super::expectation::Expectation::Unique))
-        };
-        let seen = (self.plan.sessions.values().filter(unique))
+        let seen = (self.plan.sessions.values().filter(|session| session.policy.depends_on_others()))
             .filter_map(|session| Some((session, &**sighting.seen(&session.key.id)?)));
         let counts = count_values(seen, &self.plan.mapping);
         let mut known = self.state.known_settings.clone();

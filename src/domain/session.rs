@@ -1,5 +1,6 @@
 //! A session that is audited: who it is, what is asked of it, when it is looked at and who is told.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use super::schedule::Schedule;
 
 /// The id of a session within its source, as OrderWise numbers it.
 ///
-/// Ids match as integers where both sides read as one: `14`, `"14"`, `014` and `14.0` are the same session.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Ids match as integers where both sides read as one: `14`, `"14"`, `014` and `14.0` are the same session. Whole numbers come
+/// first and in their order, as `OrderWise` lists them: 9 before 14 before `shop`.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(Arc<str>);
 
@@ -43,6 +45,24 @@ impl SessionId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What orders ids. A whole number has no leading zeros here, so the longer of two is the greater.
+    fn rank(&self) -> (bool, usize, &str) {
+        let whole = self.0.bytes().all(|b| b.is_ascii_digit());
+        (!whole, if whole { self.0.len() } else { 0 }, &self.0)
+    }
+}
+
+impl PartialOrd for SessionId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
     }
 }
 
@@ -157,6 +177,15 @@ mod tests {
         for bad in ["", "  ", "a\nb", &"9".repeat(129)] {
             assert!(SessionId::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn ids_are_in_the_order_of_their_numbers() {
+        let sorted = ["0", "2", "9", "14", "100", "9223372036854775808", "-3", "14.5", "shop-1", "shop-2"];
+        let mut ids = sorted.map(|text| SessionId::parse(text).unwrap());
+        ids.reverse();
+        ids.sort();
+        assert_eq!(ids.each_ref().map(SessionId::as_str), sorted);
     }
 
     #[test]

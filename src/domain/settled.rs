@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 
 use super::evaluate::Verdict;
-use super::expectation::Expectation;
 use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::schedule::Rhythm;
@@ -72,7 +71,7 @@ fn rests(session: &Session, before: &SessionState) -> bool {
         && before.incidents.is_empty()
         && before.record.standing.iter().all(|standing| standing.verdict == Verdict::NotApplicable)
         && before.record.rhythm == *session.schedule.rhythm_ref()
-        && !session.policy.rules.iter().any(|rule| matches!(rule.expect, Expectation::Within(_)))
+        && !session.policy.depends_on_time()
 }
 
 /// Whether one session, seen as `seen`, needs no judging. `new_settings`: whether the answer has a setting that none had before.
@@ -83,9 +82,8 @@ pub(super) fn quiet(
     seen: &Observation,
     new_settings: bool,
 ) -> bool {
-    let depends_on_others = session.policy.rules.iter().any(|rule| matches!(rule.expect, Expectation::Unique));
     rests(session, before)
-        && !depends_on_others
+        && !session.policy.depends_on_others()
         && (!new_settings || before.record.standing.is_empty())
         && state.judged.has(session.schedule.rhythm_ref())
         && before.observation.as_ref().is_some_and(|before| before.same(seen))

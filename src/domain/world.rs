@@ -67,7 +67,7 @@ pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
     Session {
         key: SessionKey { source: name("erp"), id: id(session_id) },
         name: None,
-        policy: Arc::new(Policy { name: name("test"), rules }),
+        policy: Arc::new(Policy::new(name("test"), rules)),
         schedule: Schedule::parse("* * * * *", chrono_tz::UTC, start()).unwrap(),
         params: BTreeMap::from([(String::from("notification_email"), vec![String::from("owner@acme.example")])]),
         owners: vec![address("owner@acme.example")],

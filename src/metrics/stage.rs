@@ -181,5 +181,5 @@ fn policy() -> Policy {
     let clear = rule("name-is-clear", "name", clear, Severity::Info);
     let rest = rule("other-options-unchanged", "*", Expectation::Unchanged, Severity::Warning);
     let rules = [export, schedule, tax, clear, address, rest].map(Arc::new).to_vec();
-    Policy { name: name("orderwise-shopify"), rules }
+    Policy::new(name("orderwise-shopify"), rules)
 }

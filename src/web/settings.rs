@@ -186,7 +186,7 @@ mod tests {
         let setting = SettingPattern::parse(setting);
         let key = setting.key().clone();
         let rule = Rule { id: Name::parse("the-rule").unwrap(), setting, expect, ..Rule::clone(&old) };
-        session.policy = Arc::new(Policy { name: session.policy.name.clone(), rules: vec![Arc::new(rule)] });
+        session.policy = Arc::new(Policy::new(session.policy.name.clone(), vec![Arc::new(rule)]));
         let shape = Shape::new(cells.iter().map(|(setting, _)| SettingKey::new(setting)).collect());
         let cells = cells.iter().map(|(_, cell)| cell.clone()).collect();
         let observation = Observation { at: morning(), shape: Arc::new(shape), cells };

@@ -101,14 +101,14 @@ impl World {
             reply_to: None,
             zone: chrono_tz::UTC,
         });
-        let policy = Arc::new(Policy {
-            name: name("test"),
-            rules: vec![
+        let policy = Arc::new(Policy::new(
+            name("test"),
+            vec![
                 Arc::new(rule("export-off", "export", Expectation::Unticked)),
                 Arc::new(rule("present", "needed", Expectation::Present)),
                 Arc::new(rule("unchanged", "other_*", Expectation::Unchanged)),
             ],
-        });
+        ));
         let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, start()).unwrap();
         let session = |number| Session {
             key: SessionKey { source: name(source), id: id(number) },

@@ -94,6 +94,26 @@ pub fn evaluate(session: &Session, seen: &Observation, around: Circumstances<'_>
     findings
 }
 
+/// One rule's verdict on one setting of `seen`: of a rule that watches each, on that setting alone.
+pub fn verdict_on(
+    session: &Session,
+    rule: &Rule,
+    setting: &SettingKey,
+    seen: &Observation,
+    around: Circumstances<'_>,
+) -> Verdict {
+    if !rule.watches_each() {
+        return judge(session, rule, seen, around);
+    }
+    match seen.cell(setting) {
+        Some(cell) => {
+            let kind = kind_for(rule, setting, around.mapping);
+            judge_pinned(session, setting, around.mapping.mean(setting, cell), kind, around)
+        }
+        None => missing(rule, around),
+    }
+}
+
 /// All findings where it cannot be told which values are the session's: every rule is unverifiable for the same reason.
 pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
     let finding = |rule: &Arc<Rule>| Finding {

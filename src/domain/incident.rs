@@ -10,6 +10,8 @@
 //! Drift and missing are confirmed by `confirm_looks` in a row and end after `resolve_looks`. Unverifiable and unreachable
 //! open at the first failed look and end at the first good one; only their mail waits. Looks that could not see move nothing.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use super::address::Address;
 use super::name::Name;
 use super::policy::Severity;
+use super::reading::Cell;
 use super::session::SessionId;
 use super::setting::SettingKey;
 
@@ -146,6 +149,8 @@ pub struct Facts {
     pub label: String,
     pub expected: String,
     pub found: String,
+    /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
+    pub sent: BTreeMap<SettingKey, Cell>,
     /// Why it cannot be seen: of unverifiable and unreachable.
     pub reason: String,
     /// Each setting that cannot be read, with the reason: of unverifiable.

@@ -7,7 +7,7 @@
 //! - An open incident leaves the state only by an end that is an event.
 //! - A session about which nothing changed adds nothing to the delta.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
@@ -18,7 +18,7 @@ use super::observation::{Digest, Look, Observation, Sighting};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::schedule::Rhythm;
-use super::session::{Session, SessionId};
+use super::session::SessionId;
 use super::settled;
 use super::state::{Delta, SourceState};
 
@@ -315,11 +315,6 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
 
 fn notify(what: News, incident: &Incident, delta: &mut Delta) {
     delta.notices.push(Notice { what, subject: About::Incident(Box::new(incident.clone())) });
-}
-
-/// The rules of a session by id, to see which are gone.
-fn rule_ids(session: &Session) -> HashSet<&super::name::Name> {
-    session.policy.rules.iter().map(|rule| &rule.id).collect()
 }
 
 /// Settings that two observations do not agree about.

@@ -1,43 +1,41 @@
 //! Drifts of one session: findings meet the incidents that are already known.
 
-use super::session::Draft;
+use std::collections::{BTreeMap, HashMap};
+
+use super::session::{Draft, Sight};
 use super::track::{Moved, bad_look, good_look};
-use super::{Step, changed_settings, opened, rule_ids};
+use super::{Step, opened};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
 use crate::domain::event::{Event, Happening};
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Thing, Window};
+use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
-use crate::domain::reading::Reading;
+use crate::domain::reading::Cell;
 use crate::domain::reconcile::News;
 use crate::domain::session::Session;
+use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
 
 impl Step<'_> {
     /// Opens, updates and ends the drifts of a session that was seen.
-    pub(super) fn drifts(
-        &self,
-        draft: &mut Draft<'_>,
-        findings: &[Finding],
-        previous: Option<&Observation>,
-        seen: &Observation,
-        delta: &mut Delta,
-    ) {
+    pub(super) fn drifts(&self, draft: &mut Draft<'_>, findings: &[Finding], sight: Sight<'_>, delta: &mut Delta) {
         let (known, others) =
             std::mem::take(&mut draft.incidents).into_iter().partition(|i| i.kind() == IncidentKind::Drift);
         draft.incidents = others;
-        let mut known: Vec<Incident> = known;
+        let mut known = Known::new(known);
         for finding in findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Drifted { .. })) {
-            let incident = take(&mut known, finding).unwrap_or_else(|| self.first_seen(draft, finding, previous, seen));
-            let incident = self.wrong(draft, incident, finding, (previous, seen), delta);
+            let incident = known.take(finding).unwrap_or_else(|| self.first_seen(draft, finding, sight));
+            let incident = self.wrong(draft, incident, finding, sight, delta);
             draft.incidents.push(incident);
         }
         let mut over = Vec::new();
-        for mut incident in known {
-            match self.standing_of(&incident, draft.session, findings, seen) {
+        let judged = if known.any_left() { index(findings) } else { Judged::new() };
+        for mut incident in known.left() {
+            match self.standing_of(&incident, draft.session, &judged, sight.seen) {
                 Stands::Unseen => draft.incidents.push(incident),
                 Stands::Dropped => over.push((incident, End::NoLongerAudited)),
                 Stands::Right(end) => {
@@ -58,17 +56,18 @@ impl Step<'_> {
         draft: &Draft<'_>,
         mut incident: Incident,
         finding: &Finding,
-        (previous, seen): (Option<&Observation>, &Observation),
+        sight: Sight<'_>,
         delta: &mut Delta,
     ) -> Incident {
         let Verdict::Drifted { expected, found } = &finding.verdict else { return incident };
+        let sent = sent(&finding.rule, &finding.setting, sight.seen);
         let moved = match bad_look(&mut incident, found, self.plan.alerts.confirm_looks, self.now) {
             // Read in another way than before, but the same: the configuration changed, not the setting.
-            Moved::Updated { .. } if !touched(finding, previous, seen) => Moved::Still,
+            Moved::Updated { .. } if incident.facts.sent == sent => Moved::Still,
             moved => moved,
         };
         incident.severity = finding.rule.severity;
-        incident.facts = facts(draft, &finding.rule, finding, expected, found);
+        incident.facts = Facts { sent, ..facts(draft, &finding.rule, finding, expected, found) };
         match moved {
             Moved::Waiting => {}
             Moved::Opened => {
@@ -83,88 +82,93 @@ impl Step<'_> {
                     found: found.clone(),
                 };
                 delta.events.push(Event { at: self.now, session: Some(draft.session.key.id.clone()), what });
-                self.tell(News::Updated { before }, &mut incident, delta);
+                // Who was not told of it yet hears of it as it is.
+                let news = if incident.told_at.is_some() { News::Updated { before } } else { News::Opened };
+                self.tell(news, &mut incident, delta);
             }
             Moved::Still => self.remind(&mut incident, delta),
         }
         incident
     }
 
-    fn first_seen(
-        &self,
-        draft: &Draft<'_>,
-        finding: &Finding,
-        previous: Option<&Observation>,
-        seen: &Observation,
-    ) -> Incident {
-        let last_good = last_good(draft, finding, previous, seen);
-        let window = Window { last_good, first_bad: self.now };
+    fn first_seen(&self, draft: &Draft<'_>, finding: &Finding, sight: Sight<'_>) -> Incident {
+        let window = Window { last_good: draft.last_right(finding, sight), first_bad: self.now };
         let (rule, setting) = (finding.rule.id.clone(), finding.setting.clone());
         let thing = Thing::Drift { session: draft.session.key.id.clone(), rule, setting };
         Incident::found(&self.plan.name, self.look, thing, finding.rule.severity, window, Facts::default())
     }
 
     /// Where a known drift stands that no finding calls drifted.
-    fn standing_of(&self, incident: &Incident, session: &Session, findings: &[Finding], seen: &Observation) -> Stands {
+    fn standing_of(&self, incident: &Incident, session: &Session, judged: &Judged<'_>, seen: &Observation) -> Stands {
         let Some((rule_id, setting)) = incident.thing.rule() else { return Stands::Unseen };
-        if !rule_ids(session).contains(rule_id) {
-            return Stands::Dropped;
-        }
         let Some(rule) = session.policy.rules.iter().find(|rule| rule.id == *rule_id) else { return Stands::Dropped };
-        let finding = findings.iter().find(|f| f.rule.id == *rule_id && f.setting == *setting);
-        match finding.map(|finding| &finding.verdict) {
+        match judged.get(&(rule_id, setting)) {
             Some(Verdict::Unverifiable { .. }) => Stands::Unseen,
             Some(Verdict::NotApplicable) => Stands::Dropped,
-            Some(_) => Stands::Right(self.why_right(incident, rule, seen, session)),
+            Some(_) => Stands::Right(why_right(incident, rule, seen)),
             None if !rule.watches_each() || !in_scope(session, rule, setting) => Stands::Dropped,
             None if self.plan.mapping.renames(setting) => Stands::Dropped,
             // Watched one by one, and not named: it is as it was pinned, if it is there at all.
             None if seen.cell(setting).is_none() => Stands::Unseen,
-            None => Stands::Right(self.why_right(incident, rule, seen, session)),
-        }
-    }
-
-    /// A value that is as it was found has not been repaired: something else changed.
-    fn why_right(&self, incident: &Incident, rule: &Rule, seen: &Observation, session: &Session) -> End {
-        let Some((_, setting)) = incident.thing.rule() else { return End::Repaired };
-        if matches!(rule.expect, Expectation::Unique) {
-            return End::Repaired;
-        }
-        let kind = rule.expect.kind().unwrap_or_else(|| self.plan.mapping.kind(setting));
-        match seen.reading(setting, &self.plan.mapping, kind, session.zone()) {
-            Reading::Value(value) if value.to_string() == incident.facts.found => End::BaselineChanged,
-            _ => End::Repaired,
+            None => Stands::Right(why_right(incident, rule, seen)),
         }
     }
 }
 
-/// The last look that found the rule kept. A value that was the same at the look before was not right then either:
-/// what changed is what is asked of it, so nobody knows since when it has been so.
-fn last_good(
-    draft: &Draft<'_>,
-    finding: &Finding,
-    previous: Option<&Observation>,
-    seen: &Observation,
-) -> Option<chrono::DateTime<chrono::Utc>> {
-    let standing = draft.before.into_iter().flat_map(|before| &before.record.standing);
-    let unclear = standing.filter(|s| matches!(s.verdict, Verdict::Unverifiable { .. }));
-    if let Some(earlier) = unclear.into_iter().find(|s| s.rule == finding.rule.id && s.setting == finding.setting) {
-        return earlier.last_good;
-    }
-    let by_itself = matches!(finding.rule.expect, Expectation::Within(_) | Expectation::Unique);
-    let moved = previous.is_some() && touched(finding, previous, seen);
-    let by_itself = by_itself && previous.is_some();
-    if moved || by_itself { draft.last_verdict } else { None }
+/// The drifts that were known before a look, to be taken out one by one.
+struct Known {
+    incidents: Vec<Option<Incident>>,
+    places: HashMap<(Name, SettingKey), usize>,
 }
 
-/// Whether what the source sent for the finding's settings is not what it sent when the session was last seen.
-fn touched(finding: &Finding, previous: Option<&Observation>, seen: &Observation) -> bool {
-    let Some(previous) = previous else { return true };
-    let changed = changed_settings(previous, seen);
-    if finding.rule.watches_each() {
-        changed.contains(&finding.setting)
-    } else {
-        changed.iter().any(|setting| finding.rule.setting.matches(setting))
+impl Known {
+    fn new(incidents: Vec<Incident>) -> Self {
+        let key = |incident: &Incident| incident.thing.rule().map(|(rule, setting)| (rule.clone(), setting.clone()));
+        let places = incidents.iter().enumerate().filter_map(|(at, incident)| Some((key(incident)?, at))).collect();
+        Self { incidents: incidents.into_iter().map(Some).collect(), places }
+    }
+
+    fn take(&mut self, finding: &Finding) -> Option<Incident> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let at = self.places.remove(&(finding.rule.id.clone(), finding.setting.clone()))?;
+        self.incidents[at].take()
+    }
+
+    fn any_left(&self) -> bool {
+        self.incidents.iter().any(Option::is_some)
+    }
+
+    /// Those that no finding took, in their order.
+    fn left(self) -> impl Iterator<Item = Incident> {
+        self.incidents.into_iter().flatten()
+    }
+}
+
+/// Verdicts by rule and setting.
+type Judged<'a> = HashMap<(&'a Name, &'a SettingKey), &'a Verdict>;
+
+fn index(findings: &[Finding]) -> Judged<'_> {
+    findings.iter().map(|finding| ((&finding.rule.id, &finding.setting), &finding.verdict)).collect()
+}
+
+/// What was sent as it was when it was wrong has not been repaired: what is asked of it changed. What another session holds can put
+/// a value right that must be unique.
+fn why_right(incident: &Incident, rule: &Rule, seen: &Observation) -> End {
+    let Some((_, setting)) = incident.thing.rule() else { return End::Repaired };
+    let unique = matches!(rule.expect, Expectation::Unique);
+    if !unique && sent(rule, setting, seen) == incident.facts.sent { End::BaselineChanged } else { End::Repaired }
+}
+
+/// What the source sent for a finding: one cell, or each of a group.
+fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<SettingKey, Cell> {
+    let cells = |(setting, cell): (&SettingKey, &Cell)| (setting.clone(), cell.clone());
+    match rule.setting {
+        SettingPattern::Many(_) if !rule.watches_each() => {
+            seen.iter().filter(|(setting, _)| rule.setting.matches(setting)).map(cells).collect()
+        }
+        _ => seen.cell(setting).map(|cell| (setting, cell)).into_iter().map(cells).collect(),
     }
 }
 
@@ -175,12 +179,6 @@ enum Stands {
     /// No rule asks for it any more.
     Dropped,
     Right(End),
-}
-
-fn take(known: &mut Vec<Incident>, finding: &Finding) -> Option<Incident> {
-    let key = Some((&finding.rule.id, &finding.setting));
-    let at = known.iter().position(|incident| incident.thing.rule() == key)?;
-    Some(known.remove(at))
 }
 
 fn facts(draft: &Draft<'_>, rule: &Rule, finding: &Finding, expected: &str, found: &str) -> Facts {
@@ -201,7 +199,7 @@ fn facts(draft: &Draft<'_>, rule: &Rule, finding: &Finding, expected: &str, foun
 }
 
 /// An alert about the notification address also goes to the address that should be there.
-fn expected_address(session: &Session, rule: &Rule, setting: &crate::domain::setting::SettingKey) -> Option<Address> {
+fn expected_address(session: &Session, rule: &Rule, setting: &SettingKey) -> Option<Address> {
     if setting.folded() != "notification_email" {
         return None;
     }

@@ -1,29 +1,68 @@
 //! One session at one look: where its presence, its drifts and its pins come together, and whether anything changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::{Step, changed_settings, end};
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, Pin, Pins, Verdict, evaluate, watched};
+use crate::domain::evaluate::{Circumstances, Finding, Neighbours, Pin, Pins, Verdict, evaluate, verdict_on, watched};
 use crate::domain::event::{Event, Happening};
+use crate::domain::expectation::Expectation;
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::name::Name;
 use crate::domain::observation::{Look, Observation};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
-use crate::domain::state::{Delta, Presence, SessionRecord, SessionState, Standing};
+use crate::domain::state::{Delta, Presence, SessionRecord, SessionState, SourceState, Standing};
 
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
     pub session: &'a Session,
-    pub before: Option<&'a SessionState>,
     /// The last look that saw the session, before this one.
-    pub last_verdict: Option<chrono::DateTime<chrono::Utc>>,
+    pub last_verdict: Option<DateTime<Utc>>,
     pub name: Option<String>,
     pub incidents: Vec<Incident>,
+    /// What was not compliance at that look.
+    standing: HashMap<(&'a Name, &'a SettingKey), &'a Standing>,
 }
 
-impl Draft<'_> {
+/// What a look saw of a session.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub seen: &'a Observation,
+    /// When the session was last seen, if it ever was.
+    pub previous: Option<&'a Observation>,
+    pub around: Circumstances<'a>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(session: &'a Session, before: Option<&'a SessionState>, state: &SourceState) -> Self {
+        let standing = before.into_iter().flat_map(|before| &before.record.standing);
+        Self {
+            session,
+            last_verdict: before.and_then(|before| state.last_verdict(before)),
+            name: session.name.clone(),
+            incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
+            standing: standing.map(|standing| ((&standing.rule, &standing.setting), standing)).collect(),
+        }
+    }
+
+    /// The last look that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
+    /// right then either, what changed is what is asked of it, and nobody knows since when it has been so.
+    pub fn last_right(&self, finding: &Finding, sight: Sight<'_>) -> Option<DateTime<Utc>> {
+        if let Some(earlier) = self.standing.get(&(&finding.rule.id, &finding.setting)) {
+            return earlier.last_good;
+        }
+        let (previous, at) = sight.previous.zip(self.last_verdict)?;
+        let around = Circumstances { now: at, ..sight.around };
+        let right =
+            || verdict_on(self.session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
+        // Who else had the value then is not known any more.
+        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+    }
+
     /// Takes the incident of `kind` out, to be put back or ended.
     pub fn take(&mut self, kind: IncidentKind) -> Option<Incident> {
         let at = self.incidents.iter().position(|incident| incident.kind() == kind)?;
@@ -40,13 +79,7 @@ impl Step<'_> {
         neighbours: &Neighbours,
         delta: &mut Delta,
     ) {
-        let mut draft = Draft {
-            session,
-            before,
-            last_verdict: before.and_then(|before| self.state.last_verdict(before)),
-            name: session.name.clone(),
-            incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
-        };
+        let mut draft = Draft::new(session, before, self.state);
         let mut observation = before.and_then(|before| before.observation.clone());
         let mut pins = before.map(|before| Arc::clone(&before.pins)).unwrap_or_default();
         let mut standing = before.map(|before| before.record.standing.clone()).unwrap_or_default();
@@ -71,10 +104,11 @@ impl Step<'_> {
             Look::Seen(seen) => {
                 let around = Circumstances { mapping: &self.plan.mapping, neighbours, pins: &pins, now: self.now };
                 let findings = evaluate(session, &seen, around);
+                let sight = Sight { seen: &seen, previous: observation.as_deref(), around };
                 self.back_again(&mut draft, delta);
-                self.drifts(&mut draft, &findings, observation.as_deref(), &seen, delta);
+                self.drifts(&mut draft, &findings, sight, delta);
                 self.unverifiable(&mut draft, &findings, delta);
-                standing = shortfalls(&draft, &findings);
+                standing = shortfalls(&draft, &findings, sight);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
                 if let Some(more) = self.new_pins(session, observation.as_deref(), &seen, &pins, delta) {
                     pins = more;
@@ -95,7 +129,9 @@ impl Step<'_> {
     /// Puts the session into the delta if it is not as it was; so too each of its incidents.
     fn keep_if_changed(session: &Session, before: Option<&SessionState>, next: SessionState, delta: &mut Delta) {
         let old = before.map(|before| before.incidents.as_slice()).unwrap_or_default();
-        let changed = next.incidents.iter().filter(|incident| !old.contains(incident)).cloned().collect::<Vec<_>>();
+        let known = old.iter().map(|incident| (incident.id, incident)).collect::<HashMap<_, _>>();
+        let new = |incident: &&Incident| known.get(&incident.id) != Some(incident);
+        let changed = next.incidents.iter().filter(new).cloned().collect::<Vec<_>>();
         let same = before.is_some_and(|before| {
             let same_seen = match (&before.observation, &next.observation) {
                 (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -175,18 +211,13 @@ impl Step<'_> {
 }
 
 /// What is not compliance, each with the last look that found it so.
-fn shortfalls(draft: &Draft<'_>, findings: &[Finding]) -> Vec<Standing> {
-    let known = draft.before.map(|before| before.record.standing.as_slice()).unwrap_or_default();
-    let stand = |finding: &Finding| {
-        let key = (&finding.rule.id, &finding.setting);
-        let earlier = known.iter().find(|s| (&s.rule, &s.setting) == key);
-        Standing {
-            rule: finding.rule.id.clone(),
-            setting: finding.setting.clone(),
-            severity: finding.rule.severity,
-            verdict: finding.verdict.clone(),
-            last_good: earlier.map_or(draft.last_verdict, |earlier| earlier.last_good),
-        }
+fn shortfalls(draft: &Draft<'_>, findings: &[Finding], sight: Sight<'_>) -> Vec<Standing> {
+    let stand = |finding: &Finding| Standing {
+        rule: finding.rule.id.clone(),
+        setting: finding.setting.clone(),
+        severity: finding.rule.severity,
+        verdict: finding.verdict.clone(),
+        last_good: draft.last_right(finding, sight),
     };
     findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

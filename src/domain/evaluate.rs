@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::expectation::{Compared, Expectation, Surroundings, present};
 use super::observation::{Mapping, Observation};
 use super::policy::Rule;
-use super::reading::{Cell, Kind, Reading, Value, read};
+use super::reading::{Cell, Kind, NOT_RETURNED, Reading, Value, addresses, read};
 use super::session::Session;
 use super::setting::{SettingKey, SettingPattern};
 
@@ -185,7 +185,7 @@ fn missing(rule: &Rule, around: Circumstances<'_>) -> Verdict {
     if rule.optional && !known {
         return Verdict::NotApplicable;
     }
-    Verdict::Unverifiable { reason: "the source did not return it".to_owned() }
+    Verdict::Unverifiable { reason: NOT_RETURNED.to_owned() }
 }
 
 fn judge_group(session: &Session, rule: &Rule, count: usize, seen: &Observation, around: Circumstances<'_>) -> Verdict {
@@ -226,7 +226,7 @@ fn judge_pinned(
     let value = match read(cell, kind, session.zone()) {
         Reading::Value(value) => value,
         Reading::Unreadable(reason) => return Verdict::Unverifiable { reason },
-        Reading::Missing => return Verdict::Unverifiable { reason: "the source did not return it".to_owned() },
+        Reading::Missing => return Verdict::Unverifiable { reason: NOT_RETURNED.to_owned() },
     };
     let Some(pin) = around.pins.get(setting) else {
         return Verdict::Compliant;
@@ -258,14 +258,15 @@ fn judge_unique(
             Verdict::Compliant
         }
         Reading::Unreadable(reason) => Verdict::Unverifiable { reason },
-        Reading::Missing => Verdict::Unverifiable { reason: "the source did not return it".to_owned() },
+        Reading::Missing => Verdict::Unverifiable { reason: NOT_RETURNED.to_owned() },
     }
 }
 
 /// Equal for values that are [`Value::same`].
 fn unique_key(value: &Value<'_>) -> String {
     match value {
-        Value::Choice(text) | Value::Addresses(text) => text.to_lowercase(),
+        Value::Choice(text) => text.to_lowercase(),
+        Value::Addresses(text) => addresses::folded(text).join(" "),
         other => other.to_string(),
     }
 }

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use regex::Regex;
 
 use super::address::Address;
-use super::reading::{Cell, Kind, Reading, Value, addresses, interval, read};
+use super::reading::{Cell, Kind, NOT_RETURNED, Reading, Value, addresses, interval, read};
 use super::session::Params;
 
 /// A value in a rule: written there, or filled from the session's params.
@@ -111,7 +111,7 @@ impl Expectation {
         let value = match read(cell, kind, around.zone) {
             Reading::Value(value) => value,
             Reading::Unreadable(reason) => return Compared::Unclear(reason),
-            Reading::Missing => return Compared::Unclear("the source did not return it".to_owned()),
+            Reading::Missing => return Compared::Unclear(NOT_RETURNED.to_owned()),
         };
         match self.meets(&value, cell, kind, around) {
             Ok(true) => Compared::Met,

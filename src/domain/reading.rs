@@ -125,6 +125,9 @@ impl fmt::Display for Value<'_> {
     }
 }
 
+/// Why a setting that is missing cannot be verified.
+pub const NOT_RETURNED: &str = "the source did not return it";
+
 /// What one look made of one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<'a> {

@@ -218,6 +218,26 @@ fn unique_values_are_counted_over_all_audited_sessions() {
 }
 
 #[test]
+fn values_that_say_the_same_are_one_value_to_a_rule_that_wants_it_unique() {
+    let cases = [
+        ("notification_email", "a@acme.example; b@acme.example", "B@acme.example,a@acme.example", "drifted"),
+        ("notification_email", "a@acme.example", "b@acme.example", "compliant"),
+        ("transfer_type", "Web Service", "WEB SERVICE", "drifted"),
+        ("name", "shop", "Shop", "compliant"),
+    ];
+    for (setting, one, other, expected) in cases {
+        let session = session("1", vec![rule("own", setting, Expectation::Unique, Severity::Warning)]);
+        let (seen, mapping) = observe(&[(setting, Cell::text(one))]);
+        let (neighbour, _) = observe(&[(setting, Cell::text(other))]);
+        let counts = count_values([(&session, &*seen), (&session, &*neighbour)].into_iter(), &mapping);
+        let neighbours = Neighbours { counts, known: HashSet::new() };
+        let pins = Pins::new();
+        let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
+        assert_eq!(evaluate(&session, &seen, around)[0].verdict.label(), expected, "{one} beside {other}");
+    }
+}
+
+#[test]
 fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
     let twice = [("export", Cell::Flag(false)), ("Export", Cell::Flag(false))];
     assert_eq!(findings(Expectation::Unticked, "export", &twice, &Pins::new())[0].verdict.label(), "unverifiable");

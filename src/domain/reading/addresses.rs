@@ -23,14 +23,16 @@ pub fn any_usable(text: &str) -> bool {
     split(text).any(|piece| Address::parse(piece).is_ok())
 }
 
+/// The same for lists that hold the same addresses, in any order and case.
+pub fn folded(text: &str) -> Vec<String> {
+    let mut pieces = split(text).map(str::to_lowercase).collect::<Vec<_>>();
+    pieces.sort();
+    pieces.dedup();
+    pieces
+}
+
 /// Whether both hold the same addresses, in any order and case.
 pub fn same(a: &str, b: &str) -> bool {
-    let folded = |text: &str| {
-        let mut pieces = split(text).map(str::to_lowercase).collect::<Vec<_>>();
-        pieces.sort();
-        pieces.dedup();
-        pieces
-    };
     folded(a) == folded(b)
 }
 

@@ -181,9 +181,13 @@ impl Step<'_> {
 
     /// Notes the rhythms of the sessions that were due.
     fn looked_at(&self, due: &Due, delta: &mut Delta) {
+        let mut last = None;
         for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
-            if !delta.rhythms.contains_key(session.schedule.rhythm_ref()) {
-                delta.rhythms.insert(session.schedule.rhythm(), self.now);
+            let rhythm = session.schedule.rhythm_ref();
+            // Most have the rhythm of the one before.
+            if last != Some(rhythm) {
+                delta.rhythms.insert(rhythm.clone(), self.now);
+                last = Some(rhythm);
             }
         }
         // A look at chosen sessions says nothing of the others that share their rhythm.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
@@ -18,9 +19,13 @@ use super::schedule::Schedule;
 ///
 /// Ids match as integers where both sides read as one: `14`, `"14"`, `014` and `14.0` are the same session. Whole numbers come
 /// first and in their order, as `OrderWise` lists them: 9 before 14 before `shop`.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SessionId(Arc<str>);
+pub struct SessionId {
+    /// The id as a number, so that most are compared without a look at their text; [`SessionId::NO_NUMBER`] for every other.
+    number: u64,
+    text: Arc<str>,
+}
 
 /// A text that cannot be a [`SessionId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,23 +39,45 @@ impl SessionId {
     pub fn parse(text: &str) -> Result<Self, SessionIdError> {
         let text = text.trim();
         // What nearly every id is, and reads as the integer that it is.
-        if (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') {
-            return Ok(Self(Arc::from(text)));
+        if (1..=18).contains(&text.len()) && is_whole(text) && !text.starts_with('0') {
+            return Ok(Self::of(Arc::from(text)));
         }
         if text.is_empty() || text.chars().count() > Self::MAX || text.chars().any(is_invisible) {
             return Err(SessionIdError);
         }
-        Ok(Self(as_integer(text).map_or_else(|| Arc::from(text), |n| Arc::from(n.to_string()))))
+        Ok(Self::of(as_integer(text).map_or_else(|| Arc::from(text), |n| Arc::from(n.to_string()))))
+    }
+
+    /// Stands for every id that is not a number below it.
+    const NO_NUMBER: u64 = u64::MAX;
+
+    fn of(text: Arc<str>) -> Self {
+        let number = if is_whole(&text) { text.parse().ok() } else { None };
+        Self { number: number.unwrap_or(Self::NO_NUMBER), text }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// What orders ids. A whole number has no leading zeros here, so the longer of two is the greater.
+    /// What orders ids that are no `u64`: greater whole numbers first, which have no leading zeros here, then texts.
     fn rank(&self) -> (bool, usize, &str) {
-        let whole = self.0.bytes().all(|b| b.is_ascii_digit());
-        (!whole, if whole { self.0.len() } else { 0 }, &self.0)
+        let whole = is_whole(&self.text);
+        (!whole, if whole { self.text.len() } else { 0 }, &self.text)
+    }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number && (self.number != Self::NO_NUMBER || self.text == other.text)
+    }
+}
+
+impl Eq for SessionId {}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
@@ -62,8 +89,15 @@ impl PartialOrd for SessionId {
 
 impl Ord for SessionId {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
+        match self.number.cmp(&other.number) {
+            Ordering::Equal if self.number == Self::NO_NUMBER => self.rank().cmp(&other.rank()),
+            order => order,
+        }
     }
+}
+
+fn is_whole(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn as_integer(text: &str) -> Option<i128> {
@@ -76,13 +110,13 @@ fn as_integer(text: &str) -> Option<i128> {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", &*self.text)
     }
 }
 
@@ -96,7 +130,7 @@ impl TryFrom<String> for SessionId {
 
 impl From<SessionId> for String {
     fn from(id: SessionId) -> Self {
-        id.0.as_ref().to_owned()
+        id.text.as_ref().to_owned()
     }
 }
 
@@ -181,11 +215,29 @@ mod tests {
 
     #[test]
     fn ids_are_in_the_order_of_their_numbers() {
-        let sorted = ["0", "2", "9", "14", "100", "9223372036854775808", "-3", "14.5", "shop-1", "shop-2"];
+        let sorted = [
+            "0",
+            "2",
+            "9",
+            "14",
+            "100",
+            "18446744073709551614",
+            "18446744073709551615",
+            "18446744073709551616",
+            "99999999999999999999",
+            "100000000000000000000",
+            "-3",
+            "14.5",
+            "shop-1",
+            "shop-2",
+        ];
         let mut ids = sorted.map(|text| SessionId::parse(text).unwrap());
         ids.reverse();
         ids.sort();
         assert_eq!(ids.each_ref().map(SessionId::as_str), sorted);
+        for (at, one) in ids.iter().enumerate() {
+            assert_eq!(ids.iter().position(|other| other == one), Some(at));
+        }
     }
 
     #[test]

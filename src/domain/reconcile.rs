@@ -7,6 +7,7 @@
 //! - An open incident leaves the state only by an end that is an event.
 //! - A session about which nothing changed adds nothing to the delta.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -109,6 +110,16 @@ pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>
     delta
 }
 
+/// What the other sessions of an answer tell.
+pub fn neighbours(plan: &SourcePlan, state: &SourceState, sighting: &Sighting) -> Neighbours {
+    let depending = plan.sessions.values().filter(|session| session.policy.depends_on_others());
+    let seen = depending.filter_map(|session| Some((session, &**sighting.seen(&session.key.id)?)));
+    let counts = count_values(seen, &plan.mapping);
+    let mut known = state.known_settings.clone();
+    known.extend(sighting.settings.iter().cloned());
+    Neighbours { counts, known }
+}
+
 /// One look at one source: what all parts of the decision read.
 #[derive(Clone, Copy)]
 struct Step<'a> {
@@ -154,7 +165,8 @@ impl Step<'_> {
         let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
         delta.new_settings = sighting.settings.iter().filter(fresh).cloned().collect();
         delta.answer = sighting.digest;
-        let neighbours = self.neighbours(sighting);
+        // Seldom needed: a session that rests asks nothing of the others.
+        let neighbours = LazyCell::new(|| neighbours(self.plan, self.state, sighting));
         // All three are in the order of their ids.
         let (mut known, mut rows) = (self.state.sessions.iter().peekable(), sighting.walk());
         for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
@@ -224,15 +236,6 @@ impl Step<'_> {
             known.next_if_eq(id).is_none()
         };
         sighting.ids().filter(new).collect()
-    }
-
-    fn neighbours(&self, sighting: &Sighting) -> Neighbours {
-        let seen = (self.plan.sessions.values().filter(|session| session.policy.depends_on_others()))
-            .filter_map(|session| Some((session, &**sighting.seen(&session.key.id)?)));
-        let counts = count_values(seen, &self.plan.mapping);
-        let mut known = self.state.known_settings.clone();
-        known.extend(sighting.settings.iter().cloned());
-        Neighbours { counts, known }
     }
 
     /// Opens what needs no confirmation.

@@ -1,5 +1,6 @@
 //! When a session is looked at: a cron expression in a zone, asked of croner each time so that it is right across clock changes.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -101,8 +102,21 @@ impl fmt::Debug for Schedule {
 }
 
 /// The identity of a schedule: its expression and zone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Rhythm(Arc<str>);
+
+impl PartialOrd for Rhythm {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rhythm {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Most are one and the same.
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
 
 impl Rhythm {
     pub fn from_stored(text: &str) -> Self {

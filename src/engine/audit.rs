@@ -21,7 +21,6 @@ use crate::domain::observation::{Digest, Sighting};
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::SourceLook;
 use crate::domain::settled::settled;
-use crate::domain::state::SourceState;
 use crate::metrics::{Metrics, Phase, StoreOperation, Suppressed};
 use crate::notify::{Channel, ComposeError};
 use crate::source::{Failure, FetchError, Fetched, Source};
@@ -122,12 +121,9 @@ impl Auditor {
         let now = self.clock.now();
         let names = self.board.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
-            let board = &self.board;
-            let decision = board.read(|present| {
-                decide_retired(&source, board.plans().get(&source), present.states.get(&source)?, &self.sender, now)
-                    .into()
-            });
-            let Some(decision): Option<Decision> = decision else { continue };
+            let (plan, state) = (self.board.plans().get(&source), self.board.state(&source));
+            let decision = decide_retired(&source, plan, &state, &self.sender, now);
+            drop(state);
             if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
                 let composed = compose(decision, &*self.channel)?;
                 self.record(&source, composed, now).await?;
@@ -141,7 +137,7 @@ impl Auditor {
             return SourceLook::Unreachable(format!("the source {source} is not configured"));
         };
         // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
-        let known = self.board.read(|present| settled(plan, present.states.get(source)?, due));
+        let known = settled(plan, &self.board.state(source), due);
         let started = Instant::now();
         let fetched = adapter.fetch_unless(now, known).await;
         let elapsed = started.elapsed();
@@ -187,10 +183,8 @@ impl Auditor {
         let started = Instant::now();
         let work = move || {
             let plan = board.plans().get(&source).ok_or(RecordError::Interrupted)?;
-            let nothing = SourceState::default();
-            let decision = board.read(|present| {
-                decide(plan, present.states.get(&source).unwrap_or(&nothing), &look, &due, &sender, now)
-            });
+            // Let go of when the decision is made: what comes of it is applied to the state in place.
+            let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
             Ok((compose(decision, &*channel)?, look))
         };
         let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;

@@ -52,7 +52,7 @@ pub fn write(board: &Board, out: &mut String) {
 fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
     let blank = SourceState::default();
     let line = |session: &'a Session| {
-        let state = present.states.get(&session.key.source);
+        let state = present.state(&session.key.source);
         Line {
             session,
             labels: format!("source=\"{}\",session=\"{}\"", session.key.source, escape(session.key.id.as_str())),
@@ -134,7 +134,7 @@ fn write_looks(lines: &[Line<'_>], present: &Present, out: &mut String) {
 
 fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     let looked_at = || {
-        let known = plans.keys().filter_map(|name| Some((name, present.states.get(name)?)));
+        let known = plans.keys().filter_map(|name| Some((name, present.state(name)?)));
         known.filter(|(_, state)| state.record.looks > 0)
     };
     let mut family = Family::new(out, "source_up", "Whether the last look could read the source.");

@@ -73,8 +73,9 @@ impl Stage {
     fn looked(self, source: &str, look: &SourceLook) -> Self {
         let source = name(source);
         let plan = &self.board.plans()[&source];
-        let state = self.board.read(|present| present.states.get(&source).cloned()).unwrap_or_default();
+        let state = self.board.state(&source);
         let decision = decide(plan, &state, look, &Due::All, &Sender::default(), self.now);
+        drop(state);
         self.board.apply(&source, decision.delta);
         self
     }

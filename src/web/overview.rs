@@ -14,6 +14,7 @@ use super::Web;
 use super::words::{self, Mood, When};
 use crate::domain::catalogue;
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 use crate::domain::route;
 use crate::domain::session::Session;
@@ -122,7 +123,7 @@ impl Entry<'_> {
 fn overview<'a>(plans: &'a Plans, present: &'a Present, asked: &Asked) -> Overview {
     let blank = SourceState::default();
     let entry = |session: &'a Session| {
-        let state = present.states.get(&session.key.source);
+        let state = present.state(&session.key.source);
         let known = state.and_then(|state| state.sessions.get(&session.key.id));
         Entry { session, state, known, shown: status(state.unwrap_or(&blank), session) }
     };
@@ -210,11 +211,11 @@ fn not_right(wrong: usize, of: &str) -> String {
 
 /// A sentence for each source that cannot be read.
 fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
-    let remark = |(name, state): (&crate::domain::name::Name, &SourceState)| {
+    let remark = |(name, state): (&Name, &Arc<SourceState>)| {
         let incident = state.unreachable.as_ref().filter(|incident| incident.is_open())?;
         let since = words::moment(incident.window.first_bad, plans.get(name)?.contacts.zone);
         let reason = words::cut(&incident.facts.reason, 300);
-        Some(format!("{name} could not be checked since {since}: {reason}. It is being checked again."))
+        Some(format!("{name} could not be checked since {since}: {reason}. Driftwise keeps trying."))
     };
     present.states.iter().filter_map(remark).collect()
 }

@@ -106,7 +106,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey) -> Option<(S
     let plan = plans.get(&key.source)?;
     let session = plan.sessions.get(&key.id)?;
     let blank = SourceState::default();
-    let state = present.states.get(&key.source).unwrap_or(&blank);
+    let state = present.state(&key.source).unwrap_or(&blank);
     let known = state.sessions.get(&key.id);
     let shown = status(state, session);
     let zone = session.zone();

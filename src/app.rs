@@ -88,7 +88,7 @@ impl App {
         let web = Web::new(
             Arc::clone(&self.board),
             Arc::clone(&self.metrics),
-            Arc::new(past::StoredHistory(Arc::clone(&self.store))),
+            Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
         )?;
         let stop = &self.shutdown;
         supervisor.start("pages", tasks::serve(self.listener, web::router(Arc::clone(&web)), stop.clone()));

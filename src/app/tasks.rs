@@ -20,9 +20,9 @@ use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
-use crate::metrics::{Late, Metrics, StoreOperation};
+use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::Store;
+use crate::store::{Operation, Store};
 use crate::web;
 
 /// Longest sleep: a clock that is set, or a machine that wakes up, is noticed within it.
@@ -212,7 +212,7 @@ pub(super) async fn keep_up(
         }
         let probed = store.ping_writer().await;
         if let Err(error) = &probed {
-            auditor.metrics.store_error(StoreOperation::Probe);
+            auditor.metrics.store_error(Operation::Probe);
             tracing::error!(%error, "the store does not take what is written");
         }
         auditor.board.write(|present| present.store_sound = probed.is_ok());
@@ -228,7 +228,7 @@ async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Dur
             Ok(0) => return,
             Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
             Err(error) => {
-                auditor.metrics.store_error(StoreOperation::Prune);
+                auditor.metrics.store_error(Operation::Prune);
                 tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
                 return;
             }

@@ -78,7 +78,7 @@ fn what_is_counted_is_seen() {
     metrics.message(MessageKind::Drift, true);
     metrics.attempt(Some(Obstacle::Deferred));
     metrics.suppressed(Suppressed::BelowSeverity, 2);
-    metrics.store_error(StoreOperation::Record);
+    metrics.store_error(Operation::Record);
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
     metrics.config_loaded(morning());
     metrics.config_refused();

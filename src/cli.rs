@@ -1,5 +1,6 @@
 //! The commands: what each is asked, what it prints, and its exit code.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -144,6 +145,13 @@ impl Shared {
         let path = Config::find(self.config.as_deref(), &environment)?;
         let now = crate::clock::Clock::now(&crate::clock::SystemClock);
         Config::load(&path, &environment, now)
+    }
+
+    /// Where the daemon listens. Without a configuration, where one listens that has not been told otherwise.
+    fn listen(&self) -> SocketAddr {
+        let environment = ProcessEnvironment;
+        let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();
+        Config::listen(&path, &environment)
     }
 }
 

@@ -156,6 +156,14 @@ fn healthcheck_asks_the_daemon() {
     daemon.first_look();
     let address = daemon.address.to_string();
     assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
+    // In the middle of an edit: a secret is not there yet, a key is misspelled, a bracket is still open.
+    let sources = "sources: { erp: { type: orderwise, password: { env: NOT_SET_YET } } }";
+    for edit in [format!("{sources}\nsesions: []"), format!("{sources}\nsessions: [")] {
+        let config = format!("server: {{ listen: \"{address}\" }}\n{edit}\n");
+        std::fs::write(world.path("driftwise.yaml"), &config).unwrap();
+        world.run(&["validate"]).expect(2);
+        assert_eq!(world.run(&["healthcheck"]).expect(0).out, "ready\n", "{config}");
+    }
     daemon.stop();
     let down = world.run(&["healthcheck", "--address", &address]).expect(4);
     assert!(down.err.contains("no daemon answers"), "{}", down.err);

@@ -17,7 +17,7 @@ pub const DRAIN: Duration = Duration::from_secs(8);
 /// Why the program ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    #[error("the task {task} ended, which it never should")]
+    #[error("the task {task} stopped unexpectedly")]
     Ended { task: &'static str },
     #[error("the task {task} failed: {reason}")]
     Failed { task: &'static str, reason: String },

@@ -11,14 +11,14 @@ use chrono::{DateTime, Utc};
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{SessionStatus, status};
+use crate::domain::status::{Ruling, SessionStatus, status};
 use crate::engine::board::{Board, Plans, Present};
 
 /// What one session that says the usual takes, in bytes: six series of about a hundred.
 const BYTES_A_SESSION: usize = 640;
 
-/// The verdicts that a finding may bear and that are counted.
-const COUNTED: [&str; 4] = ["drifted", "unverifiable", "waived", "not_applicable"];
+/// The rulings that are counted.
+const COUNTED: [Ruling; 3] = [Ruling::Drifted, Ruling::Unverifiable, Ruling::NotApplicable];
 
 /// One session with what is shown of it, worked out once for all families.
 struct Line<'a> {
@@ -84,7 +84,7 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
         for verdict in COUNTED {
             let findings = status.findings.iter().filter(|finding| finding.verdict == verdict).count();
             if findings > 0 {
-                family.series(format_args!("{labels},state=\"{verdict}\""), findings);
+                family.series(format_args!("{labels},state=\"{}\"", verdict.label()), findings);
             }
         }
     }

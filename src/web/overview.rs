@@ -20,7 +20,7 @@ use crate::domain::route;
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{SessionStatus, Shown, Status, status};
+use crate::domain::status::{Ruling, SessionStatus, Shown, Status, status};
 use crate::engine::board::{Plans, Present};
 
 /// Sessions on one page: more than most people have, and small enough for any browser.
@@ -104,7 +104,7 @@ impl Entry<'_> {
 
     /// Worst first, then as people count.
     fn rank(&self) -> impl Ord + use<'_> {
-        let severity = self.shown.findings.iter().filter(|f| f.verdict == "drifted").map(|f| f.severity).max();
+        let severity = self.shown.findings.iter().filter(|f| f.verdict == Ruling::Drifted).map(|f| f.severity).max();
         let key = &self.session.key;
         let number = key.id.as_str().parse::<i128>().unwrap_or(i128::MAX);
         (self.shown.status, Reverse(severity), &key.source, number, &key.id)
@@ -286,7 +286,7 @@ fn wrong(entry: &Entry<'_>) -> Vec<String> {
         _ => None,
     };
     let mut findings = entry.shown.findings.iter().collect::<Vec<_>>();
-    findings.sort_by_key(|finding| (finding.verdict != "drifted", Reverse::<Severity>(finding.severity)));
+    findings.sort_by_key(|finding| (finding.verdict != Ruling::Drifted, Reverse::<Severity>(finding.severity)));
     whole.into_iter().chain(findings.into_iter().filter_map(line)).collect()
 }
 
@@ -294,8 +294,8 @@ fn line(finding: &Shown) -> Option<String> {
     let label = catalogue::label(&SettingKey::new(&finding.setting));
     let cut = |text: &Option<String>| words::cut(text.as_deref().unwrap_or_default(), VALUE);
     match finding.verdict {
-        "drifted" => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
-        "unverifiable" => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
-        _ => None,
+        Ruling::Drifted => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
+        Ruling::Unverifiable => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
+        Ruling::NotApplicable | Ruling::Compliant => None,
     }
 }

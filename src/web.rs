@@ -4,7 +4,8 @@
 //! - A GET changes nothing: scanners of mail follow links.
 //! - Pages need no script and nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
 //!   with control and direction marks made visible.
-//! - Owners and other addresses of the configuration are not on the pages.
+//! - Nobody's mail address is on the pages: owners and fallbacks not at all, what a setting holds or should hold only as
+//!   `i…@acme.example`.
 
 use std::io;
 use std::sync::Arc;

@@ -32,6 +32,14 @@ pub(crate) fn name(text: &str) -> Name {
 /// What the source says of one session: id, name, export, schedule, tax code.
 pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
+/// Where trouble is sent to, as it should be.
+pub(crate) const NOTIFIED: &str = "integrations@acme.example";
+
+/// Where trouble is sent to, as a source says it: to somebody else where it also says `true` of the export.
+fn notified(export: &str) -> &str {
+    if export == "true" { "Jo <secret-stranger@elsewhere.example>; x" } else { NOTIFIED }
+}
+
 /// A configuration on its way to a board.
 pub(crate) struct Stage {
     board: Board,
@@ -51,13 +59,22 @@ impl Stage {
     }
 
     pub(crate) fn answers(self, source: &str, says: &[Says<'_>]) -> Self {
-        let columns: Arc<[Box<str>]> =
-            ["session_id", "name", "export", "schedule", "use_cvariant_system_tax_code", "Colour"]
-                .map(Box::from)
-                .into();
+        let columns: Arc<[Box<str>]> = [
+            "session_id",
+            "name",
+            "export",
+            "schedule",
+            "use_cvariant_system_tax_code",
+            "Colour",
+            "notification_email",
+        ]
+        .map(Box::from)
+        .into();
         let row = |(id, name, export, schedule, tax): &Says<'_>| Row {
             columns: Arc::clone(&columns),
-            cells: [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>"].map(Cell::text).to_vec(),
+            cells: [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)]
+                .map(Cell::text)
+                .to_vec(),
         };
         let answer = Answer { rows: says.iter().map(row).collect() };
         let look = SourceLook::Answer(
@@ -129,7 +146,7 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
             name: None,
             policy: Arc::clone(&policy),
             schedule: schedule.clone(),
-            params: Params::new(),
+            params: Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])]),
             owners: vec![Address::parse("secret-owner@acme.example").expect("an address")],
             labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
             contacts: Arc::clone(&contacts),
@@ -180,7 +197,10 @@ fn policy() -> Policy {
     let tax = rule("cvariant-tax-code", "use_cvariant_system_tax_code", Expectation::Ticked, Severity::Warning);
     let clear = Expectation::Equals(Operand::Param { name: "name".to_owned(), or_present: true });
     let clear = rule("name-is-clear", "name", clear, Severity::Info);
+    let notified = Operand::Param { name: "notification_email".to_owned(), or_present: true };
+    let notified =
+        rule("notification-email", "notification_email", Expectation::Includes(notified), Severity::Critical);
     let rest = rule("other-options-unchanged", "*", Expectation::Unchanged, Severity::Warning);
-    let rules = [export, schedule, tax, clear, address, rest].map(Arc::new).to_vec();
+    let rules = [export, schedule, notified, tax, clear, address, rest].map(Arc::new).to_vec();
     Policy { name: name("orderwise-shopify"), rules }
 }

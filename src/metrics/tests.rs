@@ -117,6 +117,15 @@ fn sessions_and_sources_are_written_from_the_board() {
 }
 
 #[test]
+fn no_address_is_in_a_series_whatever_drifts() {
+    let board = troubled().board();
+    let mut text = String::new();
+    exposition::write(&board, &mut text);
+    assert!(text.contains("rule=\"notification-email\",setting=\"notification_email\""), "{text}");
+    assert!(!text.contains('@') && !text.contains("secret-"), "{text}");
+}
+
+#[test]
 fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
     let board = Stage::new(&[("erp-x", &["1"])])
         .answers("erp-x", &[("1", "one", "yes", "5", "1")])

@@ -251,7 +251,7 @@ fn row(entry: &Entry<'_>, present: &Present) -> Row {
     let rhythm = (entry.session.key.source.clone(), entry.session.schedule.rhythm());
     Row {
         name: entry.name().map(|name| words::cut(&name, VALUE)),
-        link: format!("/sessions/{}", route::page(&key)),
+        link: words::link(&entry.session.key),
         key,
         status: words::status(entry.shown.status),
         mood: words::mood(entry.shown.status),

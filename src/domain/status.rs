@@ -1,9 +1,15 @@
 //! What people are shown of a session: derived from the state, decided nowhere else.
 
-use super::evaluate::Verdict;
+use std::collections::HashSet;
+
+use super::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
+use super::expectation::Expectation;
 use super::incident::{Incident, IncidentKind};
-use super::policy::Severity;
+use super::name::Name;
+use super::observation::Mapping;
+use super::policy::{Rule, Severity};
 use super::session::Session;
+use super::setting::SettingKey;
 use super::state::{Presence, SessionState, SourceState, Standing};
 
 /// The status of a session, worst first.
@@ -173,6 +179,42 @@ fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
         })
     });
     drifts.chain(others).collect()
+}
+
+/// How far the present rules have been held against what a session is like: what says nothing of a rule may be all well, or
+/// may never have been looked at.
+#[derive(Debug)]
+pub enum Checked {
+    /// The last look saw the session and judged it by the present rules: whatever is not noted is as it should be.
+    Now,
+    /// It was not seen since the present rules hold. What they find right in what was last seen.
+    WhenLastSeen(HashSet<(Name, SettingKey)>),
+}
+
+impl Checked {
+    /// Whether the rule found the setting right, as far as anybody could see it.
+    pub fn right(&self, rule: &Rule, setting: &SettingKey) -> bool {
+        match self {
+            Self::Now => true,
+            Self::WhenLastSeen(right) => right.contains(&(rule.id.clone(), setting.clone())),
+        }
+    }
+}
+
+/// See [`Checked`].
+pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known: &SessionState) -> Checked {
+    let seen = matches!(known.record.presence, Presence::Seen { .. });
+    let reachable = !state.unreachable.as_ref().is_some_and(Incident::is_open);
+    if seen && reachable && state.judged.has(session.schedule.rhythm_ref()) {
+        return Checked::Now;
+    }
+    let Some(observation) = known.observation.as_deref() else { return Checked::WhenLastSeen(HashSet::new()) };
+    let neighbours = Neighbours { known: state.known_settings.clone(), ..Neighbours::default() };
+    let around = Circumstances { mapping, neighbours: &neighbours, pins: &known.pins, now: observation.at };
+    let findings = evaluate(session, observation, around).into_iter();
+    // Whether a value is alone of its kind hangs on others, which were not all seen.
+    let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
+    Checked::WhenLastSeen(right.map(|finding| (finding.rule.id.clone(), finding.setting)).collect())
 }
 
 #[cfg(test)]

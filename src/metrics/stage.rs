@@ -18,6 +18,7 @@ use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
+use crate::domain::state::SourceState;
 use crate::engine::board::Board;
 
 /// One Monday morning: when the first look happens.
@@ -97,6 +98,21 @@ impl Stage {
         self
     }
 
+    /// Another start of the program, with one more rule for everybody: that a setting is ticked.
+    pub(crate) fn restarted(self, setting: &str) -> Self {
+        let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
+        let mut plans = self.board.plans().clone();
+        for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
+            Arc::make_mut(&mut session.policy).rules.push(Arc::clone(&rule));
+        }
+        let states = self.board.read(|present| present.states.clone()).into_iter().map(|(name, state)| {
+            let mut state = SourceState::clone(&state);
+            state.plan_changed();
+            (name, state)
+        });
+        Self { board: Board::new(Arc::new(plans), states.collect()), ..self }
+    }
+
     /// The board with schedules running, all due next at five past.
     pub(crate) fn board(self) -> Arc<Board> {
         let next = self.now + TimeDelta::minutes(5);
@@ -168,8 +184,8 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
     }
 }
 
-fn policy() -> Policy {
-    let rule = |id: &str, setting: &str, expect: Expectation, severity: Severity| Rule {
+fn rule(id: &str, setting: &str, expect: Expectation, severity: Severity) -> Rule {
+    Rule {
         id: name(id),
         setting: SettingPattern::parse(setting),
         expect,
@@ -179,7 +195,10 @@ fn policy() -> Policy {
         optional: false,
         stops_orders: false,
         ignore: Vec::new(),
-    };
+    }
+}
+
+fn policy() -> Policy {
     let export = Rule {
         why: "Driftwise reads this session; with Export ticked it also sends products and stock to the shop."
             .to_owned(),

@@ -141,6 +141,32 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
 }
 
 #[tokio::test]
+async fn a_rule_that_nobody_has_checked_is_never_shown_as_fulfilled() {
+    let says: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
+    let looked_once = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
+    let asks = |stage: Stage| async move {
+        let (_, html) = Served::new(stage.board()).await.text("/sessions/acme-erp/1").await;
+        let table = html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
+        (words(&table), table.matches("class=\"status good\"").count())
+    };
+    // After a start with another configuration: before the first look, and while the source cannot be read.
+    for stage in
+        [looked_once().restarted("brand_new"), looked_once().restarted("brand_new").unreachable("acme-erp", "x")]
+    {
+        let (table, good) = asks(stage).await;
+        assert!(table.contains("not returned\nticked one-more\nNot checked yet"), "{table}");
+        assert!(table.contains("unticked export-off\nAs it should be when last seen"), "{table}");
+        assert_eq!(good, 0, "a green light from an auditor that could not see: {table}");
+    }
+    // What was last seen is no drift before a look has found one.
+    let (table, good) = asks(looked_once().restarted("export")).await;
+    assert!(table.contains("ticked one-more\nNot checked yet") && good == 0, "{table}");
+    let (table, good) = asks(looked_once().restarted("brand_new").answers("acme-erp", &says)).await;
+    assert!(table.contains("ticked one-more\nCould not be checked the source did not return it"), "{table}");
+    assert!(good > 4 && !table.contains("last seen"), "{table}");
+}
+
+#[tokio::test]
 async fn sessions_that_cannot_be_seen_say_why() {
     let served = Served::new(troubled().board()).await;
     for (path, says) in [

@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::reading::is_invisible;
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{Ruling, SessionStatus, status};
@@ -186,9 +187,10 @@ impl<'a> Family<'a> {
     }
 }
 
-/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside.
+/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside, and settings may
+/// bear marks that nobody sees: the reader of Prometheus refuses a NUL, and the page of an alert is turned around by others.
 fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(['\\', '"', '\n']) {
+    if !text.contains(|c| matches!(c, '\\' | '"') || is_invisible(c)) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);
@@ -197,6 +199,7 @@ fn escape(text: &str) -> Cow<'_, str> {
             '\\' => escaped.push_str("\\\\"),
             '"' => escaped.push_str("\\\""),
             '\n' => escaped.push_str("\\n"),
+            c if is_invisible(c) => escaped.push('\u{FFFD}'),
             c => escaped.push(c),
         }
     }

@@ -45,13 +45,15 @@ fn notified(export: &str) -> &str {
 pub(crate) struct Stage {
     board: Board,
     now: DateTime<Utc>,
+    /// One more column, with the same value for all.
+    more: Option<(&'static str, &'static str)>,
 }
 
 impl Stage {
     /// Sources with their sessions, each looked at every five minutes in London.
     pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
         let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
-        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning() }
+        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning(), more: None }
     }
 
     pub(crate) fn minutes_later(mut self, minutes: i64) -> Self {
@@ -59,8 +61,12 @@ impl Stage {
         self
     }
 
+    pub(crate) fn with_column(self, column: &'static str, value: &'static str) -> Self {
+        Self { more: Some((column, value)), ..self }
+    }
+
     pub(crate) fn answers(self, source: &str, says: &[Says<'_>]) -> Self {
-        let columns: Arc<[Box<str>]> = [
+        let columns = [
             "session_id",
             "name",
             "export",
@@ -68,14 +74,12 @@ impl Stage {
             "use_cvariant_system_tax_code",
             "Colour",
             "notification_email",
-        ]
-        .map(Box::from)
-        .into();
-        let row = |(id, name, export, schedule, tax): &Says<'_>| Row {
-            columns: Arc::clone(&columns),
-            cells: [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)]
-                .map(Cell::text)
-                .to_vec(),
+        ];
+        let (more, value) = self.more.unzip();
+        let columns: Arc<[Box<str>]> = columns.into_iter().chain(more).map(Box::from).collect();
+        let row = |(id, name, export, schedule, tax): &Says<'_>| {
+            let cells = [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)];
+            Row { columns: Arc::clone(&columns), cells: cells.into_iter().chain(value).map(Cell::text).collect() }
         };
         let answer = Answer { rows: says.iter().map(row).collect() };
         let look = SourceLook::Answer(

@@ -161,7 +161,28 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     let metrics = metrics();
     metrics.config_loaded(morning());
     metrics.outbox(1, 0, 0, Some(morning()));
-    let text = scrape(&metrics, &troubled().board());
+    accepted(&scrape(&metrics, &troubled().board()));
+}
+
+#[test]
+fn a_setting_with_marks_that_nobody_sees_is_a_label_that_prometheus_reads() {
+    let odd = "o\0d\u{1b}d \u{202E}\"\\ line\nbreak\u{200B}";
+    let board = Stage::new(&[("acme-erp", &["1"])])
+        .with_column(odd, "unticked")
+        .restarted(odd)
+        .answers("acme-erp", &[("1", "one", "0", "5", "1")])
+        .board();
+    let text = scrape(&metrics(), &board);
+    let setting = "setting=\"o\u{FFFD}d\u{FFFD}d \u{FFFD}\\\"\\\\ line\\nbreak\u{FFFD}\"";
+    assert_eq!(
+        series(&text, "driftwise_drift_open{").iter().filter(|line| line.contains(setting)).count(),
+        1,
+        "{text}"
+    );
+    accepted(&text);
+}
+
+fn accepted(text: &str) {
     let Ok(mut promtool) = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

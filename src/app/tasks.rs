@@ -203,7 +203,7 @@ pub(super) async fn keep_up(
     let mut round = 0u32;
     loop {
         if round.is_multiple_of(ROUNDS_A_DAY) {
-            prune(&store, &auditor, clock.now(), retain).await;
+            prune(&store, &auditor, clock.now(), retain, &stop).await;
         }
         round = round.wrapping_add(1);
         tokio::select! {
@@ -219,19 +219,19 @@ pub(super) async fn keep_up(
     }
 }
 
-async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration) {
+async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration, stop: &CancellationToken) {
     /// Rows at a time: a small transaction that no audit has to wait for.
     const BATCH: usize = 500;
-    let before = now - TimeDelta::from_std(retain).unwrap_or(TimeDelta::days(730));
-    loop {
-        match store.prune(before, BATCH).await {
-            Ok(0) => return,
-            Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
-            Err(error) => {
-                auditor.metrics.store_error(Operation::Prune);
-                tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
-                return;
-            }
+    // A retention beyond the beginning of the calendar keeps everything.
+    let Some(before) = TimeDelta::from_std(retain).ok().and_then(|retain| now.checked_sub_signed(retain)) else {
+        return;
+    };
+    match store.prune(before, BATCH, || stop.is_cancelled()).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
+        Err(error) => {
+            auditor.metrics.store_error(Operation::Prune);
+            tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
         }
     }
 }

@@ -54,12 +54,14 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("clap", &["cli", "telemetry", "main"]),
     ("prometheus", &["metrics"]),
     ("tokio_cron_scheduler", &["scheduler"]),

@@ -32,7 +32,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const STAGGER: Duration = Duration::from_millis(20);
 
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<(), String> {
-    web::serve(listener, router, stop).await.map_err(|e| e.to_string())
+    web::serve(listener, router, stop).await;
+    Ok(())
 }
 
 /// The one worker of a source.

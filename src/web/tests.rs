@@ -57,7 +57,7 @@ struct Served {
     base: String,
     client: reqwest::Client,
     shutdown: CancellationToken,
-    serving: tokio::task::JoinHandle<io::Result<()>>,
+    serving: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
@@ -393,5 +393,5 @@ async fn a_server_that_is_asked_to_stop_stops() {
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
     served.shutdown.cancel();
     let stopped = tokio::time::timeout(Duration::from_secs(10), served.serving).await;
-    stopped.expect("it stops").unwrap().unwrap();
+    stopped.expect("it stops").unwrap();
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -32,6 +33,10 @@ pub mod online;
 mod past;
 mod tasks;
 
+/// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
+/// gives. Whoever waits for a lock on the file cannot be called back before that.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// The program, put together and not yet running.
 pub struct App {
     auditor: Arc<Auditor>,
@@ -40,7 +45,7 @@ pub struct App {
     metrics: Arc<Metrics>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    retain: std::time::Duration,
+    retain: Duration,
     listener: TcpListener,
     probes: Option<TcpListener>,
     shutdown: CancellationToken,
@@ -88,7 +93,7 @@ impl App {
         let web = Web::new(
             Arc::clone(&self.board),
             Arc::clone(&self.metrics),
-            Arc::new(past::StoredHistory(Arc::clone(&self.store))),
+            Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
         )?;
         let stop = &self.shutdown;
         supervisor.start("pages", tasks::serve(self.listener, web::router(Arc::clone(&web)), stop.clone()));
@@ -107,7 +112,11 @@ impl App {
         let store = Store::clone(&self.store);
         supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
         let outcome = supervisor.run().await;
-        store.close().await;
+        if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
+            tracing::warn!(
+                "the store did not close in time; what was recorded is in its log, and read again at the next start"
+            );
+        }
         outcome?;
         tracing::info!("driftwise has stopped");
         Ok(())
@@ -133,7 +142,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(self, retain: std::time::Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
+    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
         let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {

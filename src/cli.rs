@@ -1,5 +1,6 @@
 //! The commands: what each is asked, what it prints, and its exit code.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -145,6 +146,13 @@ impl Shared {
         let now = crate::clock::Clock::now(&crate::clock::SystemClock);
         Config::load(&path, &environment, now)
     }
+
+    /// Where the daemon listens. Without a configuration, where one listens that has not been told otherwise.
+    fn listen(&self) -> SocketAddr {
+        let environment = ProcessEnvironment;
+        let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();
+        Config::listen(&path, &environment)
+    }
 }
 
 /// Writes what a command was asked for. A reader that has gone away, as with `| head`, is no failure.
@@ -155,4 +163,9 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
         _ => Ok(()),
     }
+}
+
+/// A number of things: `1 session`, `2 sessions`.
+fn count(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -7,6 +7,7 @@
 //! Secrets never show in a message: `mask` decides what of a source line may be seen.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ mod environment;
 mod expect;
 mod fields;
 mod file;
+mod listening;
 mod mask;
 mod policy;
 mod problem;
@@ -95,6 +97,12 @@ impl Config {
             (_, Some(problems)) => Err(problems),
             (None, None) => Err(Problem::general("the configuration cannot be read", "check the file").into()),
         }
+    }
+
+    /// Where the daemon of the configuration at `path` listens, whatever else is wrong with it; the default where that cannot
+    /// be made out.
+    pub fn listen(path: &Path, environment: &dyn Environment) -> SocketAddr {
+        listening::listen(path, environment)
     }
 
     /// Where the configuration is: the path that was asked for, else `DRIFTWISE_CONFIG`, else `driftwise.yaml` here, else

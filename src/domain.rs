@@ -2,7 +2,8 @@
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
 //! source says (`observation`, `reading`), what it should say (`policy`, `expectation`), the comparison (`evaluate`), what
-//! becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), and who is told (`route`, `message`).
+//! becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`, `message`), and when to look
+//! (`schedule`, `agenda`, `owed`).
 
 pub mod address;
 pub mod agenda;
@@ -16,6 +17,7 @@ pub mod incident;
 pub mod message;
 pub mod name;
 pub mod observation;
+pub mod owed;
 pub mod plan;
 pub mod policy;
 pub mod reading;

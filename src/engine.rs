@@ -7,6 +7,7 @@ pub mod audit;
 pub mod board;
 pub mod deliver;
 pub mod inbox;
+mod journal;
 
 #[cfg(test)]
 mod tests;

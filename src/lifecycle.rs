@@ -12,12 +12,12 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long tasks may take to finish what they have in hand.
-pub const DRAIN: Duration = Duration::from_secs(8);
+pub const DRAIN: Duration = Duration::from_secs(7);
 
 /// Why the program ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    #[error("the task {task} ended, which it never should")]
+    #[error("the task {task} stopped unexpectedly")]
     Ended { task: &'static str },
     #[error("the task {task} failed: {reason}")]
     Failed { task: &'static str, reason: String },

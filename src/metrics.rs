@@ -14,6 +14,7 @@ use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 use crate::notify::Obstacle;
 use crate::source::Failure;
+use crate::store::Operation;
 
 mod catalogue;
 pub mod exposition;
@@ -22,7 +23,7 @@ pub mod label;
 pub(crate) mod stage;
 
 use catalogue::{Catalogue, count, time};
-pub use label::{Late, Phase, StoreOperation, Suppressed};
+pub use label::{Late, Phase, Suppressed};
 
 /// The media type of what [`Metrics::encode`] and [`exposition::write`] write.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -74,7 +75,7 @@ impl Metrics {
         for reason in Suppressed::ALL {
             count(&all.suppressed, &[reason.label()]);
         }
-        for operation in StoreOperation::ALL {
+        for operation in Operation::WHILE_RUNNING {
             count(&all.store_errors, &[operation.label()]);
         }
         all.delivery.with_label_values(&[self.channel]);
@@ -143,7 +144,7 @@ impl Metrics {
         count(&self.all.suppressed, &[reason.label()]).inc_by(notices);
     }
 
-    pub fn store_error(&self, operation: StoreOperation) {
+    pub fn store_error(&self, operation: Operation) {
         count(&self.all.store_errors, &[operation.label()]).inc();
     }
 

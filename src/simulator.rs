@@ -29,8 +29,11 @@ use session::Sessions;
 pub const USERNAME: &str = "driftwise-api";
 /// The password that goes with [`USERNAME`].
 pub const PASSWORD: &str = "simulated";
-/// The export definition that exists unless [`Simulator::with_export_definition`] says otherwise.
+/// The export definition that exists.
 pub const EXPORT_DEFINITION: u64 = 61;
+
+/// How long a token is good for.
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
 /// How many requests are remembered.
 const REMEMBERED: usize = 10_000;
@@ -45,8 +48,6 @@ pub struct Simulator {
 struct World {
     username: String,
     password: String,
-    export_definition: u64,
-    token_life: Duration,
     sessions: Sessions,
     fault: Option<Fault>,
     tokens: Vec<(String, Instant)>,
@@ -80,8 +81,6 @@ impl Simulator {
         let world = World {
             username: USERNAME.to_owned(),
             password: PASSWORD.to_owned(),
-            export_definition: EXPORT_DEFINITION,
-            token_life: Duration::from_hours(1),
             sessions: Sessions::new(sessions),
             fault: None,
             tokens: Vec::new(),
@@ -98,19 +97,6 @@ impl Simulator {
             username.clone_into(&mut world.username);
             password.clone_into(&mut world.password);
         }
-        self
-    }
-
-    #[must_use]
-    pub fn with_export_definition(self, id: u64) -> Self {
-        self.world().export_definition = id;
-        self
-    }
-
-    /// How long a token is good for; an hour by default.
-    #[must_use]
-    pub fn with_token_life(self, life: Duration) -> Self {
-        self.world().token_life = life;
         self
     }
 
@@ -191,8 +177,7 @@ impl World {
     }
 
     fn give_token(&mut self) -> String {
-        let life = self.token_life;
-        self.tokens.retain(|(_, since)| since.elapsed() < life);
+        self.tokens.retain(|(_, since)| since.elapsed() < TOKEN_LIFE);
         self.issued += 1;
         let token = format!("eyJhbGciOiJIUzI1NiJ9.simulated-{}.{}", std::process::id(), self.issued);
         self.tokens.push((token.clone(), Instant::now()));
@@ -200,6 +185,6 @@ impl World {
     }
 
     fn knows_token(&self, token: &str) -> bool {
-        self.tokens.iter().any(|(known, since)| known == token && since.elapsed() < self.token_life)
+        self.tokens.iter().any(|(known, since)| known == token && since.elapsed() < TOKEN_LIFE)
     }
 }

@@ -97,10 +97,6 @@ impl Store {
         }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     async fn open_owned(path: &Path) -> Result<Self, Fault> {
         let path = file::real(path)?;
         let lock = Lock::take(&path)?;

@@ -1,8 +1,17 @@
 //! Logs: to standard error, for people on a terminal and as JSON lines elsewhere.
+//!
+//! What comes from outside cannot break a line, colour it or turn it around: JSON escapes it, and for people the marks are
+//! made visible.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+use crate::domain::reading::is_invisible;
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -55,8 +64,18 @@ pub fn start(format: LogFormat, level: Option<LogLevel>, rust_log: Option<&str>,
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start, as in tests, leaves the first one in place.
     let _ = if human {
-        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+        let fields = debug_fn(harmless).delimited(" ");
+        builder.with_ansi(std::io::stderr().is_terminal()).fmt_fields(fields).try_init()
     } else {
         builder.json().flatten_event(true).try_init()
     };
+}
+
+/// Writes one field of a line for people.
+fn harmless(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(out, "{}=", field.name())?;
+    }
+    let shown = |c| if is_invisible(c) { '\u{FFFD}' } else { c };
+    format!("{value:?}").chars().map(shown).try_for_each(|c| out.write_char(c))
 }

@@ -4,9 +4,9 @@
 //! - A GET changes nothing: scanners of mail follow links.
 //! - Pages need no script and nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
 //!   with control and direction marks made visible.
-//! - Owners and other addresses of the configuration are not on the pages.
+//! - Nobody's mail address is on the pages: owners and fallbacks not at all, what a setting holds or should hold only as
+//!   `i…@acme.example`.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -27,11 +27,13 @@ use crate::metrics::Metrics;
 mod overview;
 mod page;
 mod probe;
+mod server;
 mod session;
 mod settings;
 mod words;
 
 use page::Pages;
+use server::Limits;
 
 /// Nothing that is asked here has a body to speak of, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -79,11 +81,8 @@ pub fn probes(web: Arc<Web>) -> Router {
 }
 
 /// Answers until `shutdown`, then finishes what it is answering.
-///
-/// # Errors
-/// Where the listener fails for good.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    server::serve(listener, router, shutdown, Limits::USUAL).await;
 }
 
 fn probe_routes() -> Router<Arc<Web>> {

@@ -1,22 +1,26 @@
 //! Asking what the configuration names, once, for a person: each source, and the mail server.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
-use super::adapters;
+use super::adapters::{self, Sources};
 use crate::config::Config;
 use crate::domain::name::Name;
 use crate::domain::observation::Sighting;
+use crate::domain::plan::SourcePlan;
 
 /// One look at `source`, read into sessions; the inner error says why it could not be read.
 pub async fn sight(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Sighting, String>> {
-    let adapters = adapters::sources(config)?;
+    Ok(look(config, &adapters::sources(config)?, source, now).await)
+}
+
+async fn look(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Sighting, String> {
     let (Some(adapter), Some(plan)) = (adapters.get(source), config.plans.get(source)) else {
-        return Ok(Err(String::from("it is not configured")));
+        return Err(String::from("it is not configured"));
     };
-    Ok(match adapter.fetch(now).await {
-        Ok(answer) => Sighting::read(&answer, &plan.mapping, now).map_err(|e| e.to_string()),
-        Err(e) => Err(e.reason),
-    })
+    let answer = adapter.fetch(now).await.map_err(|e| e.reason)?;
+    Sighting::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
 }
 
 /// What asking one thing came to: its name, and what it said or why it could not be asked.
@@ -27,18 +31,10 @@ pub struct Asked {
 
 /// Asks every source for its sessions and the mail server for a sign-in. Nothing is sent.
 pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<Asked>> {
+    let adapters = adapters::sources(config)?;
     let mut asked = Vec::new();
     for plan in config.plans.values() {
-        let outcome = sight(config, &plan.name, now).await?.map(|sighting| {
-            let ids = sighting.ids().collect::<std::collections::BTreeSet<_>>();
-            let missing =
-                plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
-            let returned = ids.len();
-            match missing.as_slice() {
-                [] => format!("returned {returned} sessions, all {} audited ones among them", plan.sessions.len()),
-                missing => format!("returned {returned} sessions, but not the audited {}", missing.join(", ")),
-            }
-        });
+        let outcome = look(config, &adapters, &plan.name, now).await.map(|sighting| returned(plan, &sighting));
         asked.push(Asked { what: format!("source {}", plan.name), outcome });
     }
     if let Some(email) = &config.email {
@@ -47,4 +43,17 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
         asked.push(Asked { what: String::from("mail"), outcome });
     }
     Ok(asked)
+}
+
+/// Which sessions came, and which of those that are audited did not.
+fn returned(plan: &SourcePlan, sighting: &Sighting) -> String {
+    let ids = sighting.ids().into_iter().collect::<BTreeSet<_>>();
+    let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
+    let returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
+    match (missing.as_slice(), plan.sessions.len()) {
+        ([], 0) => format!("{returned}, of which none is audited"),
+        ([], 1) => format!("{returned}, the audited one among them"),
+        ([], audited) => format!("{returned}, all {audited} audited ones among them"),
+        (missing, _) => format!("{returned}, but not the audited {}", missing.join(", ")),
+    }
 }

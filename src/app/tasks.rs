@@ -12,27 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::agenda::Agenda;
-use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
+use crate::domain::owed::{Came, Made, Owed};
 use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::policy::Severity;
 use crate::domain::schedule::Rhythm;
-use crate::domain::state::SourceState;
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
-use crate::metrics::{Late, Metrics, StoreOperation};
+use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::Store;
+use crate::store::{Operation, Store};
 use crate::web;
-
-/// A look that failed is repeated after this long, if its schedule does not come round sooner: a session that is looked at once
-/// a year must not wait for a year.
-const RETRY: TimeDelta = TimeDelta::minutes(5);
-
-/// An audit that could not be recorded is repeated after this long: until then nobody is told what it found.
-const STORE_RETRY: TimeDelta = TimeDelta::seconds(30);
 
 /// Longest sleep: a clock that is set, or a machine that wakes up, is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -41,7 +32,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const STAGGER: Duration = Duration::from_millis(20);
 
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<(), String> {
-    web::serve(listener, router, stop).await.map_err(|e| e.to_string())
+    web::serve(listener, router, stop).await;
+    Ok(())
 }
 
 /// The one worker of a source.
@@ -53,72 +45,35 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<(), String> {
-        let mut owed: BTreeSet<Rhythm> = BTreeSet::new();
-        let mut again: Option<DateTime<Utc>> = None;
+        let mut owed = Owed::default();
         loop {
-            let due = tokio::select! {
+            let mut due = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 due = self.inbox.take() => due,
-                () = until(again, &*clock) => std::mem::take(&mut owed),
+                () = until(owed.next(), &*clock) => self.inbox.begin(),
             };
+            let began = clock.now();
+            due.extend(owed.take(began));
+            if due.is_empty() {
+                // The clock was set back: what was planned is not due yet.
+                self.inbox.done();
+                continue;
+            }
             let outcome = self.auditor.run(&self.source, &Due::Rhythms(due.clone())).await;
             self.inbox.done();
-            let now = clock.now();
-            match outcome {
+            let came = match outcome {
                 Outcome::Stopped => return Ok(()),
-                Outcome::Unreachable { .. } => {
-                    owed.extend(due);
-                    again = Some(self.patience_ends(now).map_or(now + RETRY, |end| end.min(now + RETRY)));
-                }
-                Outcome::NotRecorded { .. } => {
-                    owed.extend(due);
-                    again = Some(now + STORE_RETRY);
-                }
-                Outcome::Looked { .. } => {
-                    owed = owed.difference(&due).cloned().collect();
-                    again = self.patience_ends(now);
-                    owed.extend(self.impatient());
-                }
-            }
+                Outcome::Unreachable { .. } => Came::Unreachable,
+                Outcome::NotRecorded { .. } => Came::NotRecorded,
+                Outcome::Looked { .. } => Came::Seen,
+            };
+            let made = Made { due: &due, began, ended: clock.now(), came };
+            let board = &self.auditor.board;
+            let Some(plan) = board.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
+            let state = board.state(&self.source);
+            owed.note(made, plan, &state);
         }
     }
-
-    /// When something that cannot be seen has lasted long enough to be told, and nobody has been told.
-    fn patience_ends(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let plan = self.plan()?;
-        let patience = TimeDelta::from_std(plan.alerts.unreachable_after).ok()?;
-        self.auditor.board.read(|present| {
-            let state = present.states.get(&self.source)?;
-            let ends = untold(state, plan.alerts.mail_from).map(|incident| incident.window.first_bad + patience);
-            ends.filter(|end| *end > now).min()
-        })
-    }
-
-    /// The rhythms of sessions of which somebody will have to be told that they could not be read.
-    fn impatient(&self) -> Vec<Rhythm> {
-        let Some(plan) = self.plan() else { return Vec::new() };
-        let mail_from = plan.alerts.mail_from;
-        self.auditor.board.read(|present| {
-            let incidents = present.states.get(&self.source).into_iter().flat_map(|state| untold(state, mail_from));
-            let sessions = incidents.filter_map(|incident| incident.thing.session());
-            sessions.filter_map(|id| plan.sessions.get(id)).map(|session| session.schedule.rhythm()).collect()
-        })
-    }
-
-    fn plan(&self) -> Option<&SourcePlan> {
-        self.auditor.board.plans().get(&self.source)
-    }
-}
-
-/// What cannot be seen, nobody has been told of, and somebody will have to be.
-fn untold(state: &SourceState, mail_from: Severity) -> impl Iterator<Item = &Incident> {
-    let waits = move |incident: &&Incident| {
-        matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
-            && incident.severity >= mail_from
-            && incident.is_open()
-            && incident.told_at.is_none()
-    };
-    state.incidents().filter(waits)
 }
 
 /// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time. Where the clock
@@ -185,12 +140,11 @@ impl Timing {
                 continue;
             }
             for call in due {
-                if call.late {
-                    self.metrics.late(&call.source, Late::Downtime, 1);
-                }
                 let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.rhythm]));
-                if waits {
-                    self.metrics.late(&call.source, Late::Busy, 1);
+                // One audit is late for one reason: what was slept through would have come late to a worker at leisure, too.
+                let reason = call.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
+                if let Some(reason) = reason {
+                    self.metrics.late(&call.source, reason, 1);
                 }
             }
             self.publish(&agenda);
@@ -250,7 +204,7 @@ pub(super) async fn keep_up(
     let mut round = 0u32;
     loop {
         if round.is_multiple_of(ROUNDS_A_DAY) {
-            prune(&store, &auditor, clock.now(), retain).await;
+            prune(&store, &auditor, clock.now(), retain, &stop).await;
         }
         round = round.wrapping_add(1);
         tokio::select! {
@@ -259,26 +213,26 @@ pub(super) async fn keep_up(
         }
         let probed = store.ping_writer().await;
         if let Err(error) = &probed {
-            auditor.metrics.store_error(StoreOperation::Probe);
+            auditor.metrics.store_error(Operation::Probe);
             tracing::error!(%error, "the store does not take what is written");
         }
         auditor.board.write(|present| present.store_sound = probed.is_ok());
     }
 }
 
-async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration) {
+async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration, stop: &CancellationToken) {
     /// Rows at a time: a small transaction that no audit has to wait for.
     const BATCH: usize = 500;
-    let before = now - TimeDelta::from_std(retain).unwrap_or(TimeDelta::days(730));
-    loop {
-        match store.prune(before, BATCH).await {
-            Ok(0) => return,
-            Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
-            Err(error) => {
-                auditor.metrics.store_error(StoreOperation::Prune);
-                tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
-                return;
-            }
+    // A retention beyond the beginning of the calendar keeps everything.
+    let Some(before) = TimeDelta::from_std(retain).ok().and_then(|retain| now.checked_sub_signed(retain)) else {
+        return;
+    };
+    match store.prune(before, BATCH, || stop.is_cancelled()).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
+        Err(error) => {
+            auditor.metrics.store_error(Operation::Prune);
+            tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `check`: one look at everything, or some, and every finding of it.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::verdicts::{self, FindingRow, Format, Row, SeverityArgument};
-use super::{Exit, Shared, UsageError, print};
+use super::{Exit, Shared, UsageError, count, print};
 use crate::app::look::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::domain::evaluate::{Finding, Verdict};
 use crate::domain::reading::Reading;
 use crate::domain::session::{Session, SessionKey};
-use crate::domain::status::{NEVER_RETURNED, Status};
+use crate::domain::status::{NEVER_RETURNED, Ruling, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -104,11 +105,10 @@ fn row(config: &Config, seen: &Seen) -> Row {
 }
 
 fn rank(findings: &[Finding]) -> Status {
-    let any = |label: &str| findings.iter().any(|finding| finding.verdict.label() == label);
-    match () {
-        () if any("drifted") => Status::Drifted,
-        () if any("unverifiable") => Status::Unverifiable,
-        () => Status::Compliant,
+    match findings.iter().map(|finding| Ruling::from(&finding.verdict)).min() {
+        Some(Ruling::Drifted) => Status::Drifted,
+        Some(Ruling::Unverifiable) => Status::Unverifiable,
+        Some(Ruling::NotApplicable | Ruling::Compliant) | None => Status::Compliant,
     }
 }
 
@@ -145,7 +145,7 @@ fn shown(
     FindingRow {
         rule: finding.rule.id.to_string(),
         setting: finding.setting.to_string(),
-        verdict: finding.verdict.label(),
+        verdict: Ruling::from(&finding.verdict),
         severity: finding.rule.severity.label(),
         expected,
         found,
@@ -158,25 +158,38 @@ fn expected(session: &Session, finding: &Finding) -> String {
     finding.rule.expect.describe(&session.params).into_owned()
 }
 
-/// How many rules could be checked and which could not: a green light says how much of the road it has seen.
+/// How many rules could be checked and which could not: a green light says how much of the road it has seen. What does not
+/// apply is not part of the road.
 fn coverage(seen: &[Seen]) -> String {
-    let (mut checked, mut total, mut unchecked) = (0usize, 0usize, Vec::new());
+    let (mut checked, mut total, mut apart, mut unchecked) = (0usize, 0usize, 0usize, Vec::new());
     for one in seen {
         let rules = one.session.policy.rules.len();
-        total += rules;
         match &one.what {
-            What::Unreachable(_) | What::Missing => unchecked.push(format!("{}: all {rules} rules", one.session.key)),
+            What::Unreachable(_) | What::Missing => {
+                total += rules;
+                unchecked.push(format!("{}: all {rules} rules", one.session.key));
+            }
             What::Judged { findings, .. } => {
-                let mut open = findings.iter().filter(|f| matches!(f.verdict, Verdict::Unverifiable { .. }));
-                let ids = open.by_ref().map(|finding| finding.rule.id.as_str()).collect::<BTreeSet<_>>();
-                checked += rules - ids.len();
-                if !ids.is_empty() {
-                    unchecked.push(format!("{}: {}", one.session.key, ids.into_iter().collect::<Vec<_>>().join(", ")));
+                let with = |ruling| {
+                    let findings = findings.iter().filter(move |finding| Ruling::from(&finding.verdict) == ruling);
+                    findings.map(|finding| finding.rule.id.as_str()).collect::<BTreeSet<_>>()
+                };
+                let open = with(Ruling::Unverifiable);
+                let out = &with(Ruling::NotApplicable) - &open;
+                total += rules - out.len();
+                checked += rules - out.len() - open.len();
+                apart += out.len();
+                if !open.is_empty() {
+                    unchecked.push(format!("{}: {}", one.session.key, open.into_iter().collect::<Vec<_>>().join(", ")));
                 }
             }
         }
     }
-    let mut text = format!("{checked} of {total} rules could be checked\n");
+    let mut text = format!("{checked} of {} could be checked", count(total, "rule"));
+    if apart > 0 {
+        let _ = write!(text, "; {apart} more {} not apply", if apart == 1 { "does" } else { "do" });
+    }
+    text.push('\n');
     if !unchecked.is_empty() {
         text.push_str("Not checked:\n");
         for line in unchecked {
@@ -193,8 +206,11 @@ fn coverage(seen: &[Seen]) -> String {
 fn told(notified: &Notified, exit: Exit) -> Exit {
     let Notified { messages, round, errors } = notified;
     eprintln!(
-        "{messages} messages recorded; {} sent, {} to be tried again, {} dead",
-        round.sent, round.retrying, round.dead
+        "{} recorded; {} sent, {} to be tried again, {} dead",
+        count(*messages, "message"),
+        round.sent,
+        round.retrying,
+        round.dead
     );
     for error in errors {
         eprintln!("driftwise: an audit could not be recorded: {error}");

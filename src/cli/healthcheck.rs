@@ -18,7 +18,7 @@ const LONGEST: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the daemon listens; without it, as the configuration says
+    /// Where the daemon listens; without it, as the configuration says, of which nothing else has to be right
     #[arg(long)]
     address: Option<SocketAddr>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
     let address = match arguments.address {
         Some(address) => address,
-        None => shared.load()?.server.listen,
+        None => shared.listen(),
     };
     let address = reachable(address);
     let answer = tokio::time::timeout(PATIENCE, ask(address)).await;

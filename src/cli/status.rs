@@ -8,7 +8,7 @@ use crate::app::stored_states;
 use crate::domain::policy::Severity;
 use crate::domain::session::Session;
 use crate::domain::state::SourceState;
-use crate::domain::status::status;
+use crate::domain::status::{Ruling, status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,7 +29,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     rows.sort_by_key(|row| row.rank);
     match arguments.format {
         Format::Json => print(&verdicts::json(&rows)?)?,
-        _ => print(&verdicts::text(&rows, |finding| finding.verdict != "not_applicable"))?,
+        _ => print(&verdicts::text(&rows, |finding| finding.verdict != Ruling::NotApplicable))?,
     }
     Ok(verdicts::exit(&rows, Severity::Info))
 }

@@ -38,4 +38,12 @@ mod tests {
         let text = table(&["ONE", "TWO"], &rows);
         assert_eq!(text, format!("ONE     TWO\na\u{FFFD}[31m  x\nbb      {}…\n", "y".repeat(299)));
     }
+
+    #[test]
+    fn no_cell_ends_a_line_or_turns_it_around() {
+        for mark in ['\0', '\n', '\r', '\t', '\u{85}', '\u{202E}', '\u{2066}', '\u{200B}', '\u{FEFF}'] {
+            let text = table(&["ONE"], &[vec![format!("a{mark}b")]]);
+            assert_eq!(text, "ONE\na\u{FFFD}b\n", "{mark:?}");
+        }
+    }
 }

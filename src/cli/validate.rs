@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Exit, Shared, print};
+use super::{Exit, Shared, count, print};
 use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
 
@@ -20,7 +20,6 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         print(&format!("warning: {warning}\n"))?;
     }
     let sessions = config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>();
-    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     print(&format!(
         "The configuration is valid: {}, {}.\n",
         count(config.plans.len(), "source"),

@@ -1,11 +1,11 @@
 //! What `check` and `status` have in common: the sessions as a table or as JSON, and the exit code that follows from them.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::Exit;
 use super::table::table;
+use super::{Exit, count};
 use crate::domain::policy::Severity;
-use crate::domain::status::{Shown, Status};
+use crate::domain::status::{Ruling, Shown, Status};
 
 /// How the verdicts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -55,13 +55,19 @@ pub(super) struct Row {
 pub(super) struct FindingRow {
     pub rule: String,
     pub setting: String,
-    pub verdict: &'static str,
+    #[serde(serialize_with = "ruling")]
+    pub verdict: Ruling,
     pub severity: &'static str,
     pub expected: Option<String>,
     pub found: Option<String>,
     pub reason: Option<String>,
     #[serde(skip)]
     pub weight: Severity,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn ruling<S: Serializer>(ruling: &Ruling, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(ruling.label())
 }
 
 impl From<Shown> for FindingRow {
@@ -99,7 +105,7 @@ pub(super) fn text(rows: &[Row], findings: impl Fn(&FindingRow) -> bool) -> Stri
         for finding in row.findings.iter().filter(|finding| findings(finding)) {
             let what = match (&finding.expected, &finding.found, &finding.reason) {
                 (_, _, Some(reason)) => reason.clone(),
-                (Some(expected), Some(found), None) if finding.verdict == "drifted" => {
+                (Some(expected), Some(found), None) if finding.verdict == Ruling::Drifted => {
                     format!("found {found}, expected {expected}")
                 }
                 (_, Some(found), None) => found.clone(),
@@ -109,7 +115,7 @@ pub(super) fn text(rows: &[Row], findings: impl Fn(&FindingRow) -> bool) -> Stri
             lines.push(vec![
                 rule,
                 finding.setting.clone(),
-                finding.verdict.to_owned(),
+                finding.verdict.label().to_owned(),
                 what,
                 finding.severity.to_owned(),
             ]);
@@ -125,21 +131,19 @@ pub(super) fn text(rows: &[Row], findings: impl Fn(&FindingRow) -> bool) -> Stri
 fn summary(rows: &[Row]) -> String {
     use Status::{Compliant, Drifted, Missing, Pending, Unreachable, Unverifiable};
     let counts = [Unreachable, Missing, Drifted, Unverifiable, Compliant, Pending].into_iter().filter_map(|status| {
-        let count = rows.iter().filter(|row| row.rank == status).count();
-        (count > 0).then(|| format!("{count} {}", status.label()))
+        let sessions = rows.iter().filter(|row| row.rank == status).count();
+        (sessions > 0).then(|| format!("{sessions} {}", status.label()))
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
-    let total = rows.len();
-    let noun = if total == 1 { "session" } else { "sessions" };
-    format!("{total} {noun}: {}\n", if counts.is_empty() { "none" } else { &counts })
+    format!("{}: {}\n", count(rows.len(), "session"), if counts.is_empty() { "none" } else { &counts })
 }
 
 /// Drift of `fail_on` or worse beats what could not be seen, which beats all well.
 pub(super) fn exit(rows: &[Row], fail_on: Severity) -> Exit {
-    let drifted = |finding: &FindingRow| finding.verdict == "drifted" && finding.weight >= fail_on;
+    let drifted = |finding: &FindingRow| finding.verdict == Ruling::Drifted && finding.weight >= fail_on;
     let unseen = |row: &Row| {
         matches!(row.rank, Status::Unreachable | Status::Missing | Status::Unverifiable | Status::Pending)
-            || row.findings.iter().any(|finding| finding.verdict == "unverifiable")
+            || row.findings.iter().any(|finding| finding.verdict == Ruling::Unverifiable)
     };
     if rows.iter().flat_map(|row| &row.findings).any(drifted) {
         Exit::Drift

@@ -83,6 +83,17 @@ pub(super) fn read(
     Some(Written { main, root, included, built_in, files })
 }
 
+/// The text of a file, if it can be used at all.
+pub(super) fn text(path: &Path) -> Option<String> {
+    contents(path).ok()
+}
+
+/// The file at `path`, which holds `text`, without what it includes.
+pub(super) fn alone(report: &mut Report, path: &Path, text: &str, environment: &dyn Environment) -> Option<Node> {
+    let main = report.add(path.to_owned(), "");
+    read_one(report, main, Ok(text.to_owned()), environment)
+}
+
 /// An included file without what belongs to the main one.
 fn part(report: &mut Report, mut node: Node) -> Option<Node> {
     if let Value::Map(entries) = &mut node.value {

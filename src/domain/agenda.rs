@@ -1,6 +1,7 @@
 //! When which sessions are due: for each source and rhythm the next time, advanced as time passes.
 //!
-//! Properties: a rhythm is never due twice for one time of its schedule; times that passed unnoticed (a machine asleep, a busy
+//! Properties: a rhythm is never due twice for one time of its schedule, also where the clock is corrected by a little around
+//! it; times that passed unnoticed (a machine asleep, a busy
 //! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
 //! same instant.
 
@@ -12,6 +13,9 @@ use super::schedule::{Rhythm, Schedule};
 
 /// Most that a source is shifted against its schedule; less where the schedule is quick.
 const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
+
+/// Least that a clock is set back, and not only corrected: what has fired within it is not planned again.
+const SET_BACK: TimeDelta = TimeDelta::seconds(10);
 
 /// How much later than planned is worth saying: a tick comes once a second.
 const NOTICEABLE: TimeDelta = TimeDelta::seconds(10);
@@ -31,6 +35,16 @@ struct Entry {
     schedule: Schedule,
     shift: TimeDelta,
     next: Option<DateTime<Utc>>,
+    /// The time of the schedule that it was last due for.
+    fired: Option<DateTime<Utc>>,
+}
+
+impl Entry {
+    /// Plans the next time from `now` on, or from the last one where the clock is only a little behind it.
+    fn plan(&mut self, now: DateTime<Utc>) {
+        let corrected = self.fired.filter(|fired| *fired > now && *fired - now < SET_BACK);
+        self.next = next(&self.schedule, self.shift, corrected.unwrap_or(now));
+    }
 }
 
 /// A rhythm of a source that is due.
@@ -54,7 +68,7 @@ impl Agenda {
                     let schedule = session.schedule.clone();
                     let shift = shift(&plan.name, schedule.gap_after(now));
                     let next = next(&schedule, shift, now);
-                    entries.push(Entry { source: plan.name.clone(), rhythm, schedule, shift, next });
+                    entries.push(Entry { source: plan.name.clone(), rhythm, schedule, shift, next, fired: None });
                 }
             }
         }
@@ -71,10 +85,11 @@ impl Agenda {
                 Some(at) if at <= now => {
                     let (source, rhythm) = (entry.source.clone(), entry.rhythm.clone());
                     due.push(Call { source, rhythm, late: now - at > NOTICEABLE });
-                    entry.next = next(&entry.schedule, entry.shift, now);
+                    entry.fired = Some(at);
+                    entry.plan(now);
                 }
                 // Planned by a clock that was ahead: planned anew, so that nothing waits for that time to come round again.
-                _ if set_back => entry.next = next(&entry.schedule, entry.shift, now),
+                _ if set_back => entry.plan(now),
                 _ => {}
             }
         }
@@ -162,6 +177,70 @@ mod tests {
             due += agenda.take_due(start() + TimeDelta::minutes(minute)).len();
         }
         assert!(due >= 11, "{due}");
+    }
+
+    #[test]
+    fn a_clock_that_is_corrected_around_a_time_fires_once_for_it() {
+        for (expression, step) in
+            [("*/5 * * * *", 100), ("*/5 * * * *", 9_000), ("* * * * * *", 400), ("* * * * * *", 3_500)]
+        {
+            let plan = plan("a", &[(expression, "UTC")]);
+            let mut agenda = Agenda::new(std::iter::once(&plan), start());
+            let at = agenda.upcoming().next().unwrap().2;
+            assert_eq!(agenda.take_due(at + TimeDelta::milliseconds(50)).len(), 1);
+            let back = at + TimeDelta::milliseconds(50 - step);
+            let mut due = 0;
+            for passed in (0..=step - 50).step_by(50) {
+                due += agenda.take_due(back + TimeDelta::milliseconds(passed)).len();
+            }
+            assert_eq!(due, 0, "{expression} {step}");
+            let next = agenda.upcoming().next().unwrap().2;
+            assert!(next > at);
+            assert_eq!(agenda.take_due(next).len(), 1, "{expression} {step}");
+        }
+    }
+
+    /// When calls come, in the zone, from a clock that ticks every second or, under load, every few.
+    fn calls(expression: &str, zone: &str, from: &str, hours: i64) -> Vec<DateTime<chrono_tz::Tz>> {
+        let plan = plan("erp", &[(expression, zone)]);
+        let mut agenda = Agenda::new(std::iter::once(&plan), utc(from));
+        let shift = agenda.entries[0].shift;
+        let mut calls = Vec::new();
+        let mut second = 0;
+        while second < hours * 3600 {
+            second += 1 + second % 3;
+            let now = utc(from) + TimeDelta::seconds(second);
+            for call in agenda.take_due(now) {
+                assert!(!call.late, "{expression} in {zone} at {now}");
+                calls.push((now - shift).with_timezone(&zone.parse().unwrap()));
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn ticking_over_both_clock_changes_calls_at_the_local_time_once_a_day() {
+        for (zone, from) in [
+            ("Europe/London", "2026-03-28T00:00:00Z"),
+            ("Europe/London", "2026-10-24T00:00:00Z"),
+            ("America/New_York", "2026-03-07T05:00:00Z"),
+            ("America/New_York", "2026-10-31T04:00:00Z"),
+        ] {
+            let daily = calls("0 9 * * *", zone, from, 70);
+            let local = daily.iter().map(|at| at.format("%H:%M").to_string()).collect::<Vec<_>>();
+            assert_eq!(local, ["09:00", "09:00", "09:00"], "{zone} from {from}");
+            let even = calls("*/5 * * * *", zone, from, 48);
+            assert_eq!(even.len(), 48 * 12, "{zone} from {from}");
+            let gap =
+                |pair: &[DateTime<chrono_tz::Tz>]| (pair[1] - pair[0] - TimeDelta::minutes(5)).num_seconds().abs();
+            assert!(even.windows(2).all(|pair| gap(pair) <= 3), "{zone} from {from}");
+        }
+        // 01:30 comes twice in autumn and is called once; 02:30 never comes in spring and is called right after.
+        let fall = calls("30 1 * * *", "America/New_York", "2026-10-31T04:00:00Z", 50);
+        assert_eq!(fall.len(), 2, "{fall:?}");
+        let spring = calls("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", 30);
+        let spring = spring.iter().map(|at| at.format("%d %H:%M %z").to_string()).collect::<Vec<_>>();
+        assert_eq!(spring, ["08 03:00 -0400"]);
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! What people are shown of a session: derived from the state, decided nowhere else.
 
-use super::evaluate::Verdict;
-use super::incident::IncidentKind;
-use super::policy::Severity;
+use std::collections::HashSet;
+
+use super::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
+use super::expectation::Expectation;
+use super::incident::{Incident, IncidentKind};
+use super::name::Name;
+use super::observation::Mapping;
+use super::policy::{Rule, Severity};
 use super::session::Session;
-use super::state::{Presence, SessionState, SourceState};
+use super::setting::SettingKey;
+use super::state::{Presence, SessionState, SourceState, Standing};
 
 /// The status of a session, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +37,44 @@ impl Status {
     }
 }
 
+/// What is said of a rule, without the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ruling {
+    Drifted,
+    Unverifiable,
+    NotApplicable,
+    Compliant,
+}
+
+impl Ruling {
+    /// As scripts and scrapes know it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Drifted => "drifted",
+            Self::Unverifiable => "unverifiable",
+            Self::NotApplicable => "not_applicable",
+            Self::Compliant => "compliant",
+        }
+    }
+}
+
+impl From<&Verdict> for Ruling {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Compliant => Self::Compliant,
+            Verdict::Drifted { .. } => Self::Drifted,
+            Verdict::Unverifiable { .. } => Self::Unverifiable,
+            Verdict::NotApplicable => Self::NotApplicable,
+        }
+    }
+}
+
 /// A finding as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     pub rule: String,
     pub setting: String,
-    pub verdict: &'static str,
+    pub verdict: Ruling,
     pub severity: Severity,
     pub expected: Option<String>,
     pub found: Option<String>,
@@ -104,21 +142,26 @@ fn verdict(known: &SessionState) -> Status {
     }
 }
 
-/// The open drifts, and of the last look whatever else is not compliance.
+/// The open drifts, and of the last look whatever else is not compliance. A rule that holds a setting to one thing is said once:
+/// where a drift is open and its setting cannot be read now, the drift is what is known.
 fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
+    let drifted = |standing: &Standing| {
+        let same = |incident: &Incident| incident.thing.rule() == Some((&standing.rule, &standing.setting));
+        known.open(IncidentKind::Drift).any(same)
+    };
     let drifts = known.open(IncidentKind::Drift).filter_map(|incident| {
         let (rule, setting) = incident.thing.rule()?;
         Some(Shown {
             rule: rule.to_string(),
             setting: setting.to_string(),
-            verdict: "drifted",
+            verdict: Ruling::Drifted,
             severity: incident.severity,
             expected: Some(incident.facts.expected.clone()),
             found: Some(incident.facts.found.clone()),
             reason: None,
         })
     });
-    let others = known.record.standing.iter().filter_map(|standing| {
+    let others = known.record.standing.iter().filter(|standing| !drifted(standing)).filter_map(|standing| {
         let reason = match &standing.verdict {
             Verdict::Compliant | Verdict::Drifted { .. } => return None,
             Verdict::Unverifiable { reason } => Some(reason.clone()),
@@ -128,7 +171,7 @@ fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
         Some(Shown {
             rule: standing.rule.to_string(),
             setting: standing.setting.to_string(),
-            verdict: standing.verdict.label(),
+            verdict: Ruling::from(&standing.verdict),
             severity: standing.severity,
             expected: rule.map(|rule| rule.expect.describe(&session.params).into_owned()),
             found: None,
@@ -136,4 +179,83 @@ fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
         })
     });
     drifts.chain(others).collect()
+}
+
+/// How far the present rules have been held against what a session is like: what says nothing of a rule may be all well, or
+/// may never have been looked at.
+#[derive(Debug)]
+pub enum Checked {
+    /// The last look saw the session and judged it by the present rules: whatever is not noted is as it should be.
+    Now,
+    /// It was not seen since the present rules hold. What they find right in what was last seen.
+    WhenLastSeen(HashSet<(Name, SettingKey)>),
+}
+
+impl Checked {
+    /// Whether the rule found the setting right, as far as anybody could see it.
+    pub fn right(&self, rule: &Rule, setting: &SettingKey) -> bool {
+        match self {
+            Self::Now => true,
+            Self::WhenLastSeen(right) => right.contains(&(rule.id.clone(), setting.clone())),
+        }
+    }
+}
+
+/// See [`Checked`].
+pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known: &SessionState) -> Checked {
+    let seen = matches!(known.record.presence, Presence::Seen { .. });
+    let reachable = !state.unreachable.as_ref().is_some_and(Incident::is_open);
+    if seen && reachable && state.judged.has(session.schedule.rhythm_ref()) {
+        return Checked::Now;
+    }
+    let Some(observation) = known.observation.as_deref() else { return Checked::WhenLastSeen(HashSet::new()) };
+    let neighbours = Neighbours { known: state.known_settings.clone(), ..Neighbours::default() };
+    let around = Circumstances { mapping, neighbours: &neighbours, pins: &known.pins, now: observation.at };
+    let findings = evaluate(session, observation, around).into_iter();
+    // Whether a value is alone of its kind hangs on others, which were not all seen.
+    let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
+    Checked::WhenLastSeen(right.map(|finding| (finding.rule.id.clone(), finding.setting)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::Cell;
+    use crate::domain::world::{World, id};
+
+    fn shown(world: &World) -> Vec<(String, Ruling)> {
+        let status = status(&world.state, &world.plan.sessions[&id("1")]);
+        status.findings.into_iter().map(|finding| (finding.rule, finding.verdict)).collect()
+    }
+
+    #[test]
+    fn a_drift_whose_setting_cannot_be_read_any_more_is_one_finding_and_stays_a_drift() {
+        let mut world = World::new();
+        world.tick("1", "export", true);
+        world.look();
+        let drifted = vec![(String::from("export-off"), Ruling::Drifted)];
+        assert_eq!(shown(&world), drifted);
+        world.set("1", "export", &Cell::text("perhaps"));
+        world.look();
+        assert!(world.state.incidents().any(|incident| incident.kind() == IncidentKind::Unverifiable));
+        assert_eq!(shown(&world), drifted);
+        // Another rule that cannot be read is a finding of its own.
+        world.set("1", "notification_email", &Cell::Repeated);
+        world.look();
+        let other = (String::from("notification-email"), Ruling::Unverifiable);
+        assert_eq!(shown(&world), [drifted, vec![other]].concat());
+    }
+
+    #[test]
+    fn the_label_of_a_ruling_is_the_label_of_its_verdict() {
+        let text = String::new;
+        for verdict in [
+            Verdict::Compliant,
+            Verdict::Drifted { expected: text(), found: text() },
+            Verdict::Unverifiable { reason: text() },
+            Verdict::NotApplicable,
+        ] {
+            assert_eq!(Ruling::from(&verdict).label(), verdict.label());
+        }
+    }
 }

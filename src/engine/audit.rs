@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
+use super::journal;
 use crate::clock::Clock;
 use crate::domain::decide::{Decision, Sender, decide, decide_retired};
 use crate::domain::message::Message;
@@ -21,11 +22,10 @@ use crate::domain::observation::{Digest, Sighting};
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::SourceLook;
 use crate::domain::settled::settled;
-use crate::domain::state::SourceState;
-use crate::metrics::{Metrics, Phase, StoreOperation, Suppressed};
+use crate::metrics::{Metrics, Phase, Suppressed};
 use crate::notify::{Channel, ComposeError};
 use crate::source::{Failure, FetchError, Fetched, Source};
-use crate::store::{Outgoing, Store, StoreError};
+use crate::store::{Operation, Outgoing, Store, StoreError};
 
 /// Audits sources.
 pub struct Auditor {
@@ -76,6 +76,16 @@ pub enum RecordError {
     Interrupted,
 }
 
+impl RecordError {
+    /// What it is counted as. Whatever stood in the way, an audit was not recorded and nobody hears of it until it is.
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Store(error) => error.operation,
+            Self::Compose(_) | Self::Interrupted => Operation::Record,
+        }
+    }
+}
+
 impl Auditor {
     /// One audit of `source`: a look at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
@@ -100,6 +110,8 @@ impl Auditor {
         };
         match (recorded, unreachable) {
             (Err(error), _) => {
+                self.board.write(|present| present.unrecorded.insert(source.clone()));
+                self.metrics.store_error(error.operation());
                 let error = describe(&error);
                 tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
                 Outcome::NotRecorded { error }
@@ -122,12 +134,9 @@ impl Auditor {
         let now = self.clock.now();
         let names = self.board.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
-            let board = &self.board;
-            let decision = board.read(|present| {
-                decide_retired(&source, board.plans().get(&source), present.states.get(&source)?, &self.sender, now)
-                    .into()
-            });
-            let Some(decision): Option<Decision> = decision else { continue };
+            let (plan, state) = (self.board.plans().get(&source), self.board.state(&source));
+            let decision = decide_retired(&source, plan, &state, &self.sender, now);
+            drop(state);
             if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
                 let composed = compose(decision, &*self.channel)?;
                 self.record(&source, composed, now).await?;
@@ -141,11 +150,13 @@ impl Auditor {
             return SourceLook::Unreachable(format!("the source {source} is not configured"));
         };
         // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
-        let known = self.board.read(|present| settled(plan, present.states.get(source)?, due));
+        let known = settled(plan, &self.board.state(source), due);
         let started = Instant::now();
         let fetched = adapter.fetch_unless(now, known).await;
         let elapsed = started.elapsed();
-        self.metrics.phase(Phase::Fetch, elapsed);
+        if fetched.as_ref().err().is_none_or(|e| e.asked) {
+            self.metrics.phase(Phase::Fetch, elapsed);
+        }
         let look = match fetched {
             Ok(fetched) => self.understand(source, fetched, known, now).await,
             Err(e) => Err(e),
@@ -187,10 +198,8 @@ impl Auditor {
         let started = Instant::now();
         let work = move || {
             let plan = board.plans().get(&source).ok_or(RecordError::Interrupted)?;
-            let nothing = SourceState::default();
-            let decision = board.read(|present| {
-                decide(plan, present.states.get(&source).unwrap_or(&nothing), &look, &due, &sender, now)
-            });
+            // Let go of when the decision is made: what comes of it is applied to the state in place.
+            let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
             Ok((compose(decision, &*channel)?, look))
         };
         let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;
@@ -203,11 +212,7 @@ impl Auditor {
         let started = Instant::now();
         let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());
-        if let Err(e) = recorded {
-            self.board.write(|present| present.unrecorded.insert(source.clone()));
-            self.metrics.store_error(StoreOperation::Record);
-            return Err(e.into());
-        }
+        recorded?;
         self.board.write(|present| present.unrecorded.remove(source));
         let events = &decision.delta.events;
         let opened = events.iter().filter_map(|event| event.what.opened()).collect::<Vec<_>>();
@@ -220,7 +225,7 @@ impl Auditor {
         }
         self.metrics.suppressed(Suppressed::BelowSeverity, decision.below_severity);
         for event in events {
-            tracing::info!(%source, session = event.session.as_ref().map(tracing::field::display), what = %event.what, "event");
+            journal::note(source, event);
         }
         let counts = Outcome::Looked { opened: opened.len(), ended: ended.len(), messages: outgoing.len() };
         self.board.apply(source, decision.delta);

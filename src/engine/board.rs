@@ -17,7 +17,8 @@ pub type Plans = BTreeMap<Name, SourcePlan>;
 /// What is known of all sources, with when they are next looked at.
 #[derive(Debug, Default)]
 pub struct Present {
-    pub states: BTreeMap<Name, SourceState>,
+    /// Shared, so that a long reckoning can hold one without holding up whoever wants to write.
+    pub states: BTreeMap<Name, Arc<SourceState>>,
     /// When the sessions of a rhythm of a source are due next.
     pub next_audits: HashMap<(Name, Rhythm), DateTime<Utc>>,
     /// The schedules are running.
@@ -29,6 +30,11 @@ pub struct Present {
 }
 
 impl Present {
+    /// What is known of a source, if anything is.
+    pub fn state(&self, source: &Name) -> Option<&SourceState> {
+        self.states.get(source).map(|state| &**state)
+    }
+
     /// Nothing that was tried last failed at the store. A probe that succeeds does not make up for an audit that is not
     /// recorded: on a full disk a few bytes may still find room.
     pub fn store_works(&self) -> bool {
@@ -45,12 +51,19 @@ pub struct Board {
 
 impl Board {
     pub fn new(plans: Arc<Plans>, states: BTreeMap<Name, SourceState>) -> Self {
+        let states = states.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         let present = Present { states, store_sound: true, ..Present::default() };
         Self { plans, present: RwLock::new(present) }
     }
 
     pub fn plans(&self) -> &Plans {
         &self.plans
+    }
+
+    /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Board::apply`], which would have to
+    /// copy it otherwise.
+    pub fn state(&self, source: &Name) -> Arc<SourceState> {
+        self.read(|present| present.states.get(source).map(Arc::clone)).unwrap_or_default()
     }
 
     /// Reads the present. Nothing else is written meanwhile, so do not wait for anything inside.
@@ -64,6 +77,6 @@ impl Board {
 
     /// Makes what was committed the present.
     pub(crate) fn apply(&self, source: &Name, delta: Delta) {
-        self.write(|present| present.states.entry(source.clone()).or_default().apply(delta));
+        self.write(|present| Arc::make_mut(present.states.entry(source.clone()).or_default()).apply(delta));
     }
 }

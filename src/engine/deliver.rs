@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
 use crate::domain::message::MessageKind;
-use crate::metrics::{Metrics, StoreOperation};
+use crate::metrics::Metrics;
 use crate::notify::{Channel, Letter, SendError};
-use crate::store::{Pending, Store, StoreError};
+use crate::store::{Operation, Pending, Store, StoreError};
 
 /// Sends at the same time: what Microsoft 365 allows as connections.
 const AT_ONCE: usize = 3;
@@ -218,7 +218,7 @@ impl Courier {
 
     fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         if outcome.is_err() {
-            self.metrics.store_error(StoreOperation::Outbox);
+            self.metrics.store_error(Operation::Deliver);
         }
         outcome
     }

@@ -2,8 +2,7 @@
 //! of a source never overlap, nothing starves and nothing piles up.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -12,33 +11,53 @@ use crate::domain::schedule::Rhythm;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    due: Mutex<BTreeSet<Rhythm>>,
-    busy: AtomicBool,
+    tray: Mutex<Tray>,
     bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Tray {
+    due: BTreeSet<Rhythm>,
+    /// The worker has taken something and is not done with it.
+    busy: bool,
 }
 
 impl Inbox {
     /// Puts in what is due. True where it has to wait for an audit that is under way.
     pub fn put(&self, rhythms: impl IntoIterator<Item = Rhythm>) -> bool {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner).extend(rhythms);
+        let mut tray = self.tray();
+        tray.due.extend(rhythms);
         self.bell.notify_one();
-        self.busy.load(Ordering::SeqCst)
+        tray.busy
     }
 
     /// Waits until something is due, and takes all of it. The worker is busy from here until [`Inbox::done`].
     pub async fn take(&self) -> BTreeSet<Rhythm> {
         loop {
-            let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
-            if !due.is_empty() {
-                self.busy.store(true, Ordering::SeqCst);
-                return due;
+            {
+                let mut tray = self.tray();
+                if !tray.due.is_empty() {
+                    tray.busy = true;
+                    return std::mem::take(&mut tray.due);
+                }
             }
             self.bell.notified().await;
         }
     }
 
+    /// The same without waiting, for work that nobody put in: takes whatever is due by now, which may be nothing.
+    pub fn begin(&self) -> BTreeSet<Rhythm> {
+        let mut tray = self.tray();
+        tray.busy = true;
+        std::mem::take(&mut tray.due)
+    }
+
     pub fn done(&self) {
-        self.busy.store(false, Ordering::SeqCst);
+        self.tray().busy = false;
+    }
+
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,5 +78,15 @@ mod tests {
         assert!(inbox.put([rhythm("a")]), "it has to wait");
         inbox.done();
         assert_eq!(inbox.take().await, BTreeSet::from([rhythm("a")]));
+    }
+
+    #[tokio::test]
+    async fn what_falls_due_while_the_worker_looks_of_its_own_accord_has_to_wait() {
+        let inbox = Inbox::default();
+        assert!(inbox.begin().is_empty());
+        assert!(inbox.put([rhythm("a")]), "it has to wait");
+        inbox.done();
+        assert!(!inbox.put([rhythm("b")]));
+        assert_eq!(inbox.begin(), BTreeSet::from([rhythm("a"), rhythm("b")]));
     }
 }

@@ -9,16 +9,17 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::reading::is_invisible;
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{SessionStatus, status};
+use crate::domain::status::{Ruling, SessionStatus, status};
 use crate::engine::board::{Board, Plans, Present};
 
 /// What one session that says the usual takes, in bytes: six series of about a hundred.
 const BYTES_A_SESSION: usize = 640;
 
-/// The verdicts that a finding may bear and that are counted.
-const COUNTED: [&str; 4] = ["drifted", "unverifiable", "waived", "not_applicable"];
+/// The rulings that are counted.
+const COUNTED: [Ruling; 3] = [Ruling::Drifted, Ruling::Unverifiable, Ruling::NotApplicable];
 
 /// One session with what is shown of it, worked out once for all families.
 struct Line<'a> {
@@ -52,7 +53,7 @@ pub fn write(board: &Board, out: &mut String) {
 fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
     let blank = SourceState::default();
     let line = |session: &'a Session| {
-        let state = present.states.get(&session.key.source);
+        let state = present.state(&session.key.source);
         Line {
             session,
             labels: format!("source=\"{}\",session=\"{}\"", session.key.source, escape(session.key.id.as_str())),
@@ -84,7 +85,7 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
         for verdict in COUNTED {
             let findings = status.findings.iter().filter(|finding| finding.verdict == verdict).count();
             if findings > 0 {
-                family.series(format_args!("{labels},state=\"{verdict}\""), findings);
+                family.series(format_args!("{labels},state=\"{}\"", verdict.label()), findings);
             }
         }
     }
@@ -134,7 +135,7 @@ fn write_looks(lines: &[Line<'_>], present: &Present, out: &mut String) {
 
 fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     let looked_at = || {
-        let known = plans.keys().filter_map(|name| Some((name, present.states.get(name)?)));
+        let known = plans.keys().filter_map(|name| Some((name, present.state(name)?)));
         known.filter(|(_, state)| state.record.looks > 0)
     };
     let mut family = Family::new(out, "source_up", "Whether the last look could read the source.");
@@ -186,9 +187,10 @@ impl<'a> Family<'a> {
     }
 }
 
-/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside.
+/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside, and settings may
+/// bear marks that nobody sees: the reader of Prometheus refuses a NUL, and the page of an alert is turned around by others.
 fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(['\\', '"', '\n']) {
+    if !text.contains(|c| matches!(c, '\\' | '"') || is_invisible(c)) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);
@@ -197,6 +199,7 @@ fn escape(text: &str) -> Cow<'_, str> {
             '\\' => escaped.push_str("\\\\"),
             '"' => escaped.push_str("\\\""),
             '\n' => escaped.push_str("\\n"),
+            c if is_invisible(c) => escaped.push('\u{FFFD}'),
             c => escaped.push(c),
         }
     }

@@ -63,28 +63,3 @@ impl Suppressed {
         }
     }
 }
-
-/// What the store was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StoreOperation {
-    Load,
-    Record,
-    Outbox,
-    Prune,
-    /// Whether it takes what is written, now and then.
-    Probe,
-}
-
-impl StoreOperation {
-    pub const ALL: [Self; 5] = [Self::Load, Self::Record, Self::Outbox, Self::Prune, Self::Probe];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Load => "load",
-            Self::Record => "record",
-            Self::Outbox => "outbox",
-            Self::Prune => "prune",
-            Self::Probe => "probe",
-        }
-    }
-}

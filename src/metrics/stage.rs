@@ -18,6 +18,7 @@ use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
+use crate::domain::state::SourceState;
 use crate::engine::board::Board;
 
 /// One Monday morning: when the first look happens.
@@ -32,17 +33,27 @@ pub(crate) fn name(text: &str) -> Name {
 /// What the source says of one session: id, name, export, schedule, tax code.
 pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
+/// Where trouble is sent to, as it should be.
+pub(crate) const NOTIFIED: &str = "integrations@acme.example";
+
+/// Where trouble is sent to, as a source says it: to somebody else where it also says `true` of the export.
+fn notified(export: &str) -> &str {
+    if export == "true" { "Jo <secret-stranger@elsewhere.example>; x" } else { NOTIFIED }
+}
+
 /// A configuration on its way to a board.
 pub(crate) struct Stage {
     board: Board,
     now: DateTime<Utc>,
+    /// One more column, with the same value for all.
+    more: Option<(&'static str, &'static str)>,
 }
 
 impl Stage {
     /// Sources with their sessions, each looked at every five minutes in London.
     pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
         let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
-        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning() }
+        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning(), more: None }
     }
 
     pub(crate) fn minutes_later(mut self, minutes: i64) -> Self {
@@ -50,14 +61,25 @@ impl Stage {
         self
     }
 
+    pub(crate) fn with_column(self, column: &'static str, value: &'static str) -> Self {
+        Self { more: Some((column, value)), ..self }
+    }
+
     pub(crate) fn answers(self, source: &str, says: &[Says<'_>]) -> Self {
-        let columns: Arc<[Box<str>]> =
-            ["session_id", "name", "export", "schedule", "use_cvariant_system_tax_code", "Colour"]
-                .map(Box::from)
-                .into();
-        let row = |(id, name, export, schedule, tax): &Says<'_>| Row {
-            columns: Arc::clone(&columns),
-            cells: [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>"].map(Cell::text).to_vec(),
+        let columns = [
+            "session_id",
+            "name",
+            "export",
+            "schedule",
+            "use_cvariant_system_tax_code",
+            "Colour",
+            "notification_email",
+        ];
+        let (more, value) = self.more.unzip();
+        let columns: Arc<[Box<str>]> = columns.into_iter().chain(more).map(Box::from).collect();
+        let row = |(id, name, export, schedule, tax): &Says<'_>| {
+            let cells = [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)];
+            Row { columns: Arc::clone(&columns), cells: cells.into_iter().chain(value).map(Cell::text).collect() }
         };
         let answer = Answer { rows: says.iter().map(row).collect() };
         let look = SourceLook::Answer(
@@ -73,10 +95,26 @@ impl Stage {
     fn looked(self, source: &str, look: &SourceLook) -> Self {
         let source = name(source);
         let plan = &self.board.plans()[&source];
-        let state = self.board.read(|present| present.states.get(&source).cloned()).unwrap_or_default();
+        let state = self.board.state(&source);
         let decision = decide(plan, &state, look, &Due::All, &Sender::default(), self.now);
+        drop(state);
         self.board.apply(&source, decision.delta);
         self
+    }
+
+    /// Another start of the program, with one more rule for everybody: that a setting is ticked.
+    pub(crate) fn restarted(self, setting: &str) -> Self {
+        let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
+        let mut plans = self.board.plans().clone();
+        for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
+            Arc::make_mut(&mut session.policy).rules.push(Arc::clone(&rule));
+        }
+        let states = self.board.read(|present| present.states.clone()).into_iter().map(|(name, state)| {
+            let mut state = SourceState::clone(&state);
+            state.plan_changed();
+            (name, state)
+        });
+        Self { board: Board::new(Arc::new(plans), states.collect()), ..self }
     }
 
     /// The board with schedules running, all due next at five past.
@@ -128,7 +166,7 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
             name: None,
             policy: Arc::clone(&policy),
             schedule: schedule.clone(),
-            params: Params::new(),
+            params: Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])]),
             owners: vec![Address::parse("secret-owner@acme.example").expect("an address")],
             labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
             contacts: Arc::clone(&contacts),
@@ -150,8 +188,8 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
     }
 }
 
-fn policy() -> Policy {
-    let rule = |id: &str, setting: &str, expect: Expectation, severity: Severity| Rule {
+fn rule(id: &str, setting: &str, expect: Expectation, severity: Severity) -> Rule {
+    Rule {
         id: name(id),
         setting: SettingPattern::parse(setting),
         expect,
@@ -161,7 +199,10 @@ fn policy() -> Policy {
         optional: false,
         stops_orders: false,
         ignore: Vec::new(),
-    };
+    }
+}
+
+fn policy() -> Policy {
     let export = Rule {
         why: "Driftwise reads this session; with Export ticked it also sends products and stock to the shop."
             .to_owned(),
@@ -179,7 +220,10 @@ fn policy() -> Policy {
     let tax = rule("cvariant-tax-code", "use_cvariant_system_tax_code", Expectation::Ticked, Severity::Warning);
     let clear = Expectation::Equals(Operand::Param { name: "name".to_owned(), or_present: true });
     let clear = rule("name-is-clear", "name", clear, Severity::Info);
+    let notified = Operand::Param { name: "notification_email".to_owned(), or_present: true };
+    let notified =
+        rule("notification-email", "notification_email", Expectation::Includes(notified), Severity::Critical);
     let rest = rule("other-options-unchanged", "*", Expectation::Unchanged, Severity::Warning);
-    let rules = [export, schedule, tax, clear, address, rest].map(Arc::new).to_vec();
+    let rules = [export, schedule, notified, tax, clear, address, rest].map(Arc::new).to_vec();
     Policy::new(name("orderwise-shopify"), rules)
 }

@@ -78,7 +78,7 @@ fn what_is_counted_is_seen() {
     metrics.message(MessageKind::Drift, true);
     metrics.attempt(Some(Obstacle::Deferred));
     metrics.suppressed(Suppressed::BelowSeverity, 2);
-    metrics.store_error(StoreOperation::Record);
+    metrics.store_error(Operation::Record);
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
     metrics.config_loaded(morning());
     metrics.config_refused();
@@ -117,6 +117,15 @@ fn sessions_and_sources_are_written_from_the_board() {
 }
 
 #[test]
+fn no_address_is_in_a_series_whatever_drifts() {
+    let board = troubled().board();
+    let mut text = String::new();
+    exposition::write(&board, &mut text);
+    assert!(text.contains("rule=\"notification-email\",setting=\"notification_email\""), "{text}");
+    assert!(!text.contains('@') && !text.contains("secret-"), "{text}");
+}
+
+#[test]
 fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
     let board = Stage::new(&[("erp-x", &["1"])])
         .answers("erp-x", &[("1", "one", "yes", "5", "1")])
@@ -152,7 +161,28 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     let metrics = metrics();
     metrics.config_loaded(morning());
     metrics.outbox(1, 0, 0, Some(morning()));
-    let text = scrape(&metrics, &troubled().board());
+    accepted(&scrape(&metrics, &troubled().board()));
+}
+
+#[test]
+fn a_setting_with_marks_that_nobody_sees_is_a_label_that_prometheus_reads() {
+    let odd = "o\0d\u{1b}d \u{202E}\"\\ line\nbreak\u{200B}";
+    let board = Stage::new(&[("acme-erp", &["1"])])
+        .with_column(odd, "unticked")
+        .restarted(odd)
+        .answers("acme-erp", &[("1", "one", "0", "5", "1")])
+        .board();
+    let text = scrape(&metrics(), &board);
+    let setting = "setting=\"o\u{FFFD}d\u{FFFD}d \u{FFFD}\\\"\\\\ line\\nbreak\u{FFFD}\"";
+    assert_eq!(
+        series(&text, "driftwise_drift_open{").iter().filter(|line| line.contains(setting)).count(),
+        1,
+        "{text}"
+    );
+    accepted(&text);
+}
+
+fn accepted(text: &str) {
     let Ok(mut promtool) = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

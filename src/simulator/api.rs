@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::fault::Mode;
-use super::{Request, RequestKind, Simulator, World, answer};
+use super::{EXPORT_DEFINITION, Request, RequestKind, Simulator, World, answer};
 
 /// Largest request that is read.
 const LARGEST: usize = 1 << 20;
@@ -99,7 +99,7 @@ impl World {
         if locked_out || !known || self.take_fault(|mode| *mode == Mode::TokenExpired).is_some() {
             return Decided::Status(StatusCode::UNAUTHORIZED);
         }
-        if id != Some(self.export_definition) {
+        if id != Some(EXPORT_DEFINITION) {
             return Decided::Status(StatusCode::NOT_FOUND);
         }
         let is_json =

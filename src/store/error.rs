@@ -48,8 +48,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 7] =
-        [Self::Open, Self::Load, Self::Record, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
+    /// What a program that runs asks for. Without the others there is none: a store that cannot be opened or loaded ends it.
+    pub const WHILE_RUNNING: [Self; 5] = [Self::Record, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
 
     /// As a metric label.
     pub fn label(self) -> &'static str {
@@ -57,7 +57,7 @@ impl Operation {
             Self::Open => "open",
             Self::Load => "load",
             Self::Record => "record",
-            Self::Deliver => "deliver",
+            Self::Deliver => "outbox",
             Self::Read => "read",
             Self::Prune => "prune",
             Self::Probe => "probe",
@@ -84,9 +84,13 @@ impl fmt::Display for Operation {
 pub enum Trouble {
     #[error("is in use by {by}")]
     Locked { by: String },
-    #[error("was written by a newer Driftwise (its form is {found}, this one knows {known}): use that version")]
+    #[error(
+        "was written by a newer Driftwise (schema version {found}; this build supports up to {known}): use that version"
+    )]
     Newer { found: i64, known: i64 },
-    #[error("was written by an older Driftwise (its form is {found}, this one needs {known}): start the daemon once")]
+    #[error(
+        "was written by an older Driftwise (schema version {found}; this build needs {known}): start the daemon once"
+    )]
     Older { found: i64, known: i64 },
     #[error("is a folder, and should be a file")]
     Folder,

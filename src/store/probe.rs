@@ -5,10 +5,12 @@ use super::error::{Fault, Operation, StoreError, Trouble};
 
 impl Store {
     /// A cheap probe that writes nothing: the file is still the one at its path, and it answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    #[cfg(test)]
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
         self.try_ping().await.map_err(self.error(Operation::Probe))
     }
 
+    #[cfg(test)]
     async fn try_ping(&self) -> Result<(), Fault> {
         if let Some(owned) = &self.owned {
             owned.expect_in_place()?;

@@ -16,22 +16,36 @@ const STATEMENTS: [&str; 4] = [
 
 impl Store {
     /// Removes events, ended incidents, finished messages and ended runs from before `before`: `batch` rows a transaction,
-    /// so that audits and deliveries get their turn in between. Returns how many rows went. May be stopped at any time.
-    pub async fn prune(&self, before: DateTime<Utc>, batch: usize) -> Result<u64, StoreError> {
-        self.try_prune(before, batch.max(1)).await.map_err(self.error(Operation::Prune))
+    /// so that audits and deliveries get their turn in between, until none is left or `stop` says so. Returns how many rows
+    /// went. May be broken off at any time.
+    pub async fn prune(
+        &self,
+        before: DateTime<Utc>,
+        batch: usize,
+        stop: impl Fn() -> bool + Send,
+    ) -> Result<u64, StoreError> {
+        self.try_prune(before, batch.max(1), stop).await.map_err(self.error(Operation::Prune))
     }
 
-    async fn try_prune(&self, before: DateTime<Utc>, batch: usize) -> Result<u64, Fault> {
+    async fn try_prune(
+        &self,
+        before: DateTime<Utc>,
+        batch: usize,
+        stop: impl Fn() -> bool + Send,
+    ) -> Result<u64, Fault> {
         const SHAPES: &str = "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
         let mut removed = 0;
         for sql in STATEMENTS {
             loop {
+                if stop() {
+                    return Ok(removed);
+                }
                 let mut transaction = self.writing().await?;
                 let query = sqlx::query(sql).bind(stamp(before)).bind(count(batch));
                 let rows = query.execute(&mut *transaction).await?.rows_affected();
                 transaction.commit().await?;
                 removed += rows;
-                if rows == 0 {
+                if rows < batch as u64 {
                     break;
                 }
             }

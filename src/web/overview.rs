@@ -14,12 +14,13 @@ use super::Web;
 use super::words::{self, Mood, When};
 use crate::domain::catalogue;
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 use crate::domain::route;
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{SessionStatus, Shown, Status, status};
+use crate::domain::status::{Ruling, SessionStatus, Shown, Status, status};
 use crate::engine::board::{Plans, Present};
 
 /// Sessions on one page: more than most people have, and small enough for any browser.
@@ -103,7 +104,7 @@ impl Entry<'_> {
 
     /// Worst first, then as people count.
     fn rank(&self) -> impl Ord + use<'_> {
-        let severity = self.shown.findings.iter().filter(|f| f.verdict == "drifted").map(|f| f.severity).max();
+        let severity = self.shown.findings.iter().filter(|f| f.verdict == Ruling::Drifted).map(|f| f.severity).max();
         let key = &self.session.key;
         let number = key.id.as_str().parse::<i128>().unwrap_or(i128::MAX);
         (self.shown.status, Reverse(severity), &key.source, number, &key.id)
@@ -122,7 +123,7 @@ impl Entry<'_> {
 fn overview<'a>(plans: &'a Plans, present: &'a Present, asked: &Asked) -> Overview {
     let blank = SourceState::default();
     let entry = |session: &'a Session| {
-        let state = present.states.get(&session.key.source);
+        let state = present.state(&session.key.source);
         let known = state.and_then(|state| state.sessions.get(&session.key.id));
         Entry { session, state, known, shown: status(state.unwrap_or(&blank), session) }
     };
@@ -210,11 +211,11 @@ fn not_right(wrong: usize, of: &str) -> String {
 
 /// A sentence for each source that cannot be read.
 fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
-    let remark = |(name, state): (&crate::domain::name::Name, &SourceState)| {
+    let remark = |(name, state): (&Name, &Arc<SourceState>)| {
         let incident = state.unreachable.as_ref().filter(|incident| incident.is_open())?;
         let since = words::moment(incident.window.first_bad, plans.get(name)?.contacts.zone);
         let reason = words::cut(&incident.facts.reason, 300);
-        Some(format!("{name} could not be checked since {since}: {reason}. It is being checked again."))
+        Some(format!("{name} could not be checked since {since}: {reason}. Driftwise keeps trying."))
     };
     present.states.iter().filter_map(remark).collect()
 }
@@ -250,7 +251,7 @@ fn row(entry: &Entry<'_>, present: &Present) -> Row {
     let rhythm = (entry.session.key.source.clone(), entry.session.schedule.rhythm());
     Row {
         name: entry.name().map(|name| words::cut(&name, VALUE)),
-        link: format!("/sessions/{}", route::page(&key)),
+        link: words::link(&entry.session.key),
         key,
         status: words::status(entry.shown.status),
         mood: words::mood(entry.shown.status),
@@ -285,7 +286,7 @@ fn wrong(entry: &Entry<'_>) -> Vec<String> {
         _ => None,
     };
     let mut findings = entry.shown.findings.iter().collect::<Vec<_>>();
-    findings.sort_by_key(|finding| (finding.verdict != "drifted", Reverse::<Severity>(finding.severity)));
+    findings.sort_by_key(|finding| (finding.verdict != Ruling::Drifted, Reverse::<Severity>(finding.severity)));
     whole.into_iter().chain(findings.into_iter().filter_map(line)).collect()
 }
 
@@ -293,8 +294,8 @@ fn line(finding: &Shown) -> Option<String> {
     let label = catalogue::label(&SettingKey::new(&finding.setting));
     let cut = |text: &Option<String>| words::cut(text.as_deref().unwrap_or_default(), VALUE);
     match finding.verdict {
-        "drifted" => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
-        "unverifiable" => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
-        _ => None,
+        Ruling::Drifted => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
+        Ruling::Unverifiable => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
+        Ruling::NotApplicable | Ruling::Compliant => None,
     }
 }

@@ -12,7 +12,7 @@ use minijinja::{Environment, Output, Value, context, escape_formatter};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Web;
+use super::{Web, words};
 use crate::domain::reading::is_invisible;
 
 const STYLE: &str = include_str!("templates/style.css");
@@ -78,16 +78,18 @@ fn policy() -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Escapes what is written into a page, with marks that hide or turn text made visible.
+/// Escapes what is written into a page, with marks that hide or turn text made visible and mail addresses made out only by
+/// their first letter: a page has no sign-in, and anything that is said of a setting may hold one.
 fn harmless(out: &mut Output<'_>, state: &mut minijinja::State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.as_str() {
-        Some(text) if !value.is_safe() && text.contains(is_invisible) => {
+        Some(text) if !value.is_safe() && text.contains(|c| c == '@' || is_invisible(c)) => {
             let shown = |c: char| match c {
                 '\n' | '\r' | '\t' => ' ',
                 c if is_invisible(c) => '\u{FFFD}',
                 c => c,
             };
-            escape_formatter(out, state, &Value::from(text.chars().map(shown).collect::<String>()))
+            let text = text.chars().map(shown).collect::<String>();
+            escape_formatter(out, state, &Value::from(words::masked(&text)))
         }
         _ => escape_formatter(out, state, value),
     }

@@ -18,7 +18,7 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
     let (scheduling, store_works) = web.board.read(|present| (present.scheduling, present.store_works()));
     let obstacles = [
-        (store_works, "store: the last attempt to write to it failed"),
+        (store_works, "store: what was last to be written to it is not recorded; the log says why"),
         (scheduling, "schedules: they are not running"),
     ];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();

@@ -106,7 +106,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey) -> Option<(S
     let plan = plans.get(&key.source)?;
     let session = plan.sessions.get(&key.id)?;
     let blank = SourceState::default();
-    let state = present.states.get(&key.source).unwrap_or(&blank);
+    let state = present.state(&key.source).unwrap_or(&blank);
     let known = state.sessions.get(&key.id);
     let shown = status(state, session);
     let zone = session.zone();
@@ -124,7 +124,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey) -> Option<(S
         reason: (shown.status == Status::Pending).then(|| not_yet(known).to_owned()),
         open: open.into_iter().map(|incident| trouble(incident, zone)).collect(),
         suspected: suspected.map(|incident| trouble(incident, zone)).collect(),
-        settings: known.map(|known| settings(session, &plan.mapping, known)).unwrap_or_default(),
+        settings: known.map(|known| settings(session, &plan.mapping, state, known)).unwrap_or_default(),
         facts: facts(plan, session, state, known, present),
         events: Vec::new(),
         history_failed: false,

@@ -11,7 +11,8 @@ use crate::domain::policy::Rule;
 use crate::domain::reading::{Cell, Kind, Reading, Value, read};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
-use crate::domain::state::{SessionState, Standing};
+use crate::domain::state::{SessionState, SourceState, Standing};
+use crate::domain::status::{Checked, checked};
 
 /// Longest value, in characters: a source may return anything.
 const VALUE: usize = 400;
@@ -33,9 +34,14 @@ pub(super) struct Setting {
 
 /// All settings that were returned and all that rules ask for: what is wrong first, then what is unclear. None before the
 /// session was ever seen.
-pub(super) fn settings(session: &Session, mapping: &Mapping, known: &SessionState) -> Vec<Setting> {
+pub(super) fn settings(
+    session: &Session,
+    mapping: &Mapping,
+    state: &SourceState,
+    known: &SessionState,
+) -> Vec<Setting> {
     let Some(observation) = known.observation.as_deref() else { return Vec::new() };
-    let sheet = Sheet { session, mapping, known, observation };
+    let sheet = Sheet { session, mapping, known, observation, checked: checked(session, mapping, state, known) };
     let mut settings = Vec::new();
     for rule in session.policy.rules.iter().filter(|rule| !rule.watches_each()) {
         settings.push(sheet.ruled(rule));
@@ -60,6 +66,7 @@ struct Sheet<'a> {
     mapping: &'a Mapping,
     known: &'a SessionState,
     observation: &'a Observation,
+    checked: Checked,
 }
 
 impl Sheet<'_> {
@@ -72,14 +79,14 @@ impl Sheet<'_> {
         let found = match (cell, standing.map(|standing| &standing.verdict)) {
             (Some(cell), _) => self.found(cell, kind),
             (None, Some(Verdict::Drifted { found, .. })) => cut(found, VALUE),
-            (None, None) => "all ticked".to_owned(),
-            (None, Some(_)) => "not returned".to_owned(),
+            (None, None) if self.checked.right(rule, setting) => "all ticked".to_owned(),
+            (None, _) => "not returned".to_owned(),
         };
         let expected = match (&rule.expect, self.known.pins.get(setting)) {
             (Expectation::Unchanged, Some(pin)) => self.found(self.mapping.mean(setting, &pin.cell), kind),
             (expect, _) => expect.describe(&self.session.params).into_owned(),
         };
-        shown(setting, found, Some(expected), Some(rule), verdict(standing))
+        shown(setting, found, Some(expected), Some(rule), self.verdict(rule, setting))
     }
 
     /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
@@ -89,7 +96,8 @@ impl Sheet<'_> {
         let group = rules.iter().find(|rule| !rule.watches_each() && rule.setting.matches(setting));
         if let Some(rule) = group {
             let said = match read(cell, Kind::Flag, self.session.zone()) {
-                Reading::Value(Value::Flag(true)) => GOOD,
+                Reading::Value(Value::Flag(true)) => self.good(),
+                Reading::Value(_) if self.standing(rule, rule.setting.key()).is_none() => UNCHECKED,
                 Reading::Value(_) => BAD,
                 Reading::Unreadable(reason) => unclear(reason),
                 Reading::Missing => unclear("the source did not return it".to_owned()),
@@ -103,11 +111,31 @@ impl Sheet<'_> {
             return shown(setting, found, None, None, ("Not watched", None, Mood::Quiet));
         };
         let expected = Some(self.found(self.mapping.mean(setting, &pin.cell), kind));
-        shown(setting, found, expected, Some(rule), verdict(self.standing(rule, setting)))
+        shown(setting, found, expected, Some(rule), self.verdict(rule, setting))
     }
 
     fn standing(&self, rule: &Rule, setting: &SettingKey) -> Option<&Standing> {
         self.known.record.standing.iter().find(|standing| standing.rule == rule.id && standing.setting == *setting)
+    }
+
+    fn verdict(&self, rule: &Rule, setting: &SettingKey) -> Said {
+        match self.standing(rule, setting).map(|standing| &standing.verdict) {
+            Some(Verdict::Drifted { .. }) => BAD,
+            Some(Verdict::Unverifiable { reason }) => unclear(reason.clone()),
+            Some(Verdict::NotApplicable) => {
+                ("Does not apply", Some("the source has never returned it".to_owned()), Mood::Quiet)
+            }
+            None | Some(Verdict::Compliant) if self.checked.right(rule, setting) => self.good(),
+            None | Some(Verdict::Compliant) => UNCHECKED,
+        }
+    }
+
+    /// Right: now, or when it was last seen.
+    fn good(&self) -> Said {
+        match self.checked {
+            Checked::Now => GOOD,
+            Checked::WhenLastSeen(_) => ("As it should be when last seen", None, Mood::Quiet),
+        }
     }
 
     /// The value as read, or as it came where it cannot be read.
@@ -129,21 +157,11 @@ impl Sheet<'_> {
 type Said = (&'static str, Option<String>, Mood);
 
 const GOOD: Said = ("As it should be", None, Mood::Good);
+const UNCHECKED: Said = ("Not checked yet", None, Mood::Quiet);
 const BAD: Said = ("Not as it should be", None, Mood::Bad);
 
 fn unclear(reason: String) -> Said {
     ("Could not be checked", Some(reason), Mood::Unclear)
-}
-
-fn verdict(standing: Option<&Standing>) -> Said {
-    match standing.map(|standing| &standing.verdict) {
-        None | Some(Verdict::Compliant) => GOOD,
-        Some(Verdict::Drifted { .. }) => BAD,
-        Some(Verdict::Unverifiable { reason }) => unclear(reason.clone()),
-        Some(Verdict::NotApplicable) => {
-            ("Does not apply", Some("the source has never returned it".to_owned()), Mood::Quiet)
-        }
-    }
 }
 
 fn shown(
@@ -204,7 +222,8 @@ mod tests {
             incidents: Vec::new(),
         };
         let told = |s: Setting| [s.label, s.found, s.expected.unwrap_or_default(), s.words.to_owned()];
-        settings(&session, &plan.mapping, &known).into_iter().map(told).collect()
+        let judged = board.state(&name("acme-erp"));
+        settings(&session, &plan.mapping, &judged, &known).into_iter().map(told).collect()
     }
 
     #[test]

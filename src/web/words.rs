@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::domain::catalogue;
 use crate::domain::event::Happening;
 use crate::domain::incident::{End, IncidentKind, Thing, Window};
+use crate::domain::route;
+use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
 use crate::domain::status::{SessionStatus, Status};
 
@@ -121,6 +123,34 @@ pub(super) fn cut(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// `text` with the mail addresses in it made out only by their first letter and their host: `i…@acme.example`.
+pub(super) fn masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut parts = text.split('@').peekable();
+    while let Some(part) = parts.next() {
+        // What could be the part before the @, whatever a mail server thinks of it.
+        let local = |c: char| !c.is_whitespace() && !"<>()[]{}:;,|“”‘’".contains(c);
+        let start = part.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(part.len(), |(at, _)| at);
+        let first = part[start..].char_indices().find(|(_, c)| !matches!(c, '"' | '\''));
+        match first.filter(|_| parts.peek().is_some()) {
+            Some((at, first)) => {
+                shown.push_str(&part[..start + at + first.len_utf8()]);
+                shown.push('…');
+            }
+            None => shown.push_str(part),
+        }
+        if parts.peek().is_some() {
+            shown.push('@');
+        }
+    }
+    shown
+}
+
+/// The page of a session, as a link. Nothing of its id is left for a browser to take for a step up or down.
+pub(super) fn link(key: &SessionKey) -> String {
+    format!("/sessions/{}/{}", key.source, route::page(key.id.as_str()).replace('/', "%2F"))
 }
 
 /// What happened to a session.

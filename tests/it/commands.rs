@@ -32,6 +32,12 @@ fn check_looks_at_all_or_some_and_the_exit_code_says_what_was_found() {
     let partly = world.run(&["check", "--fail-on", "critical"]).expect(1);
     assert!(partly.out.contains("29 of 30 rules could be checked"), "{}", partly.out);
     assert!(partly.out.contains("erp/15: schedule-every-5-minutes"), "{}", partly.out);
+    for session in [14, 15] {
+        world.simulator.add_session(session);
+        world.simulator.unset(session, "add_delivery_address");
+    }
+    let optional = world.run(&["check", "--session", "erp/14"]).expect(0);
+    assert!(optional.out.contains("14 of 14 rules could be checked; 1 more does not apply\n"), "{}", optional.out);
     for wrong in ["erp/99", "nobody/14", "14"] {
         let refused = world.run(&["check", "--session", wrong]).expect(2);
         assert!(refused.err.contains(wrong) && refused.out.is_empty(), "{}", refused.err);
@@ -64,7 +70,7 @@ fn check_with_notify_records_and_mails_once() {
     daemon.stop();
     world.simulator.fail(Mode::Html, None);
     let unreachable = world.run(&["check", "--notify"]).expect(3);
-    assert!(unreachable.err.contains("1 messages recorded; 1 sent"), "{}", unreachable.err);
+    assert!(unreachable.err.contains("1 message recorded; 1 sent"), "{}", unreachable.err);
     world.mail("unreachable", FALLBACK);
 }
 
@@ -75,7 +81,7 @@ fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
     assert_eq!(fine.out, "The configuration is valid: 1 source, 2 sessions.\n");
     assert!(world.simulator.requests().is_empty());
     let online = world.run(&["validate", "--online"]).expect(0);
-    assert!(online.out.contains("source erp: returned 1 sessions, but not the audited 15"), "{}", online.out);
+    assert!(online.out.contains("source erp: returned 1 session, but not the audited 15"), "{}", online.out);
     assert!(online.out.contains("mail: ready to take mail"), "{}", online.out);
     assert!(world.mails().is_empty());
     world.simulator.fail(Mode::Forbidden, None);
@@ -156,6 +162,14 @@ fn healthcheck_asks_the_daemon() {
     daemon.first_look();
     let address = daemon.address.to_string();
     assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
+    // In the middle of an edit: a secret is not there yet, a key is misspelled, a bracket is still open.
+    let sources = "sources: { erp: { type: orderwise, password: { env: NOT_SET_YET } } }";
+    for edit in [format!("{sources}\nsesions: []"), format!("{sources}\nsessions: [")] {
+        let config = format!("server: {{ listen: \"{address}\" }}\n{edit}\n");
+        std::fs::write(world.path("driftwise.yaml"), &config).unwrap();
+        world.run(&["validate"]).expect(2);
+        assert_eq!(world.run(&["healthcheck"]).expect(0).out, "ready\n", "{config}");
+    }
     daemon.stop();
     let down = world.run(&["healthcheck", "--address", &address]).expect(4);
     assert!(down.err.contains("no daemon answers"), "{}", down.err);

@@ -19,6 +19,7 @@ mod commands;
 mod config_edits;
 mod edges;
 mod failures;
+mod logs;
 mod messages;
 mod metrics;
 mod patience;

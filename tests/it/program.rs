@@ -79,6 +79,11 @@ pub struct Daemon {
 impl Daemon {
     /// `run` in `folder`, up to where it says which page it serves.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
+        Self::start_with(folder, more, "\"page\":\"http://")
+    }
+
+    /// The same; what stands before the address of its page in the log.
+    pub fn start_with(folder: &Path, more: &[&str], before: &str) -> Self {
         let mut command = driftwise(folder);
         command.arg("run").args(more);
         let (child, said) = spawn(&mut command);
@@ -88,7 +93,7 @@ impl Daemon {
                 panic!("the daemon ended with {status}: {}", daemon.said());
             }
             let said = daemon.said();
-            let page = said.split("\"page\":\"http://").nth(1)?.split('/').next()?;
+            let page = said.split(before).nth(1)?.split('/').next()?;
             page.parse().ok()
         });
         daemon

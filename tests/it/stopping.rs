@@ -1,7 +1,8 @@
 //! Being asked to stop while something hangs: the end comes within ten seconds, and it is a good one.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use driftwise::simulator::{Mode, RequestKind};
@@ -51,4 +52,27 @@ fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
     halves[0].write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
     daemon.look();
     stops_in_time(daemon);
+}
+
+#[test]
+fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    daemon.first_look();
+    let store = world.path("driftwise.db");
+    let mut other = Command::new("sqlite3").arg(store).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut hands = other.stdin.take().unwrap();
+    hands.write_all(b".timeout 10000\nBEGIN EXCLUSIVE;\nSELECT 'mine';\n").unwrap();
+    let mut said = [0; 4];
+    other.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"mine");
+    let parts = |phase| daemon.metric("driftwise_audit_duration_seconds_count", &[("phase", phase)]).unwrap();
+    eventually("audit that waits to be recorded", || (parts("evaluate") > parts("record")).then_some(()));
+    stops_in_time(daemon);
+    drop(hands);
+    other.wait().unwrap();
+    // Nothing is left behind that keeps the next one out.
+    let daemon = world.daemon();
+    daemon.look();
+    daemon.stop();
 }

@@ -31,7 +31,8 @@ pub(super) struct House {
     pub world: World,
     pub clock: ManualClock,
     pub post: Arc<PostOffice>,
-    reachable: bool,
+    /// Why the source cannot be read.
+    failure: Option<FetchError>,
 }
 
 /// The engine, as it is after a start.
@@ -49,13 +50,8 @@ impl House {
     /// A house whose store is a copy of what was made before.
     pub(super) fn with(store: Option<&[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let house = Self {
-            folder,
-            world: World::new(),
-            clock: ManualClock::new(start()),
-            post: Arc::default(),
-            reachable: true,
-        };
+        let house =
+            Self { folder, world: World::new(), clock: ManualClock::new(start()), post: Arc::default(), failure: None };
         if let Some(bytes) = store {
             std::fs::write(house.path(), bytes).unwrap();
         }
@@ -71,7 +67,12 @@ impl House {
     }
 
     pub(super) fn set_reachable(&mut self, reachable: bool) {
-        self.reachable = reachable;
+        let refused = || FetchError::new(Failure::Connect, "the connection was refused");
+        self.failure = (!reachable).then(refused);
+    }
+
+    pub(super) fn fail_with(&mut self, failure: FetchError) {
+        self.failure = Some(failure);
     }
 
     /// What the source answers from now on is fixed when the engine starts.
@@ -84,11 +85,7 @@ impl House {
         let states = store.load().await.unwrap();
         let plan = self.world.plan.clone();
         let metrics = Arc::new(Metrics::new(std::slice::from_ref(&plan.name), "email").unwrap());
-        let answer = if self.reachable {
-            Ok(self.world.answer())
-        } else {
-            Err(FetchError::new(Failure::Connect, "the connection was refused"))
-        };
+        let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
         let source: Arc<dyn Source> = Arc::new(Says(answer));
         let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let channel: Arc<dyn Channel> = Arc::clone(&self.post) as _;
@@ -264,6 +261,8 @@ struct Ledger {
     stalled: BTreeSet<String>,
     /// How many more points of a send are passed before one never ends: each letter has one before it is taken and one after.
     points: Option<usize>,
+    /// No message can be composed.
+    dumb: bool,
     /// A file that is moved away when the next letter is accepted.
     moved_at_next: Option<(PathBuf, PathBuf)>,
 }
@@ -293,6 +292,10 @@ impl PostOffice {
 
     pub(super) fn down(&self, error: Option<SendError>) {
         self.ledger().down = error;
+    }
+
+    pub(super) fn dumb(&self, dumb: bool) {
+        self.ledger().dumb = dumb;
     }
 
     pub(super) fn refuse(&self, to: &str, error: SendError) {
@@ -348,6 +351,9 @@ impl Channel for PostOffice {
     }
 
     fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError> {
+        if self.ledger().dumb {
+            return Err(ComposeError(String::from("it cannot be put into words")));
+        }
         let line = |item: &crate::domain::message::Item| Some(format!("{} {}\n", item.kind, item.incident()?.id));
         Ok(message.items.iter().filter_map(line).collect::<String>().into_bytes())
     }

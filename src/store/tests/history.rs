@@ -58,9 +58,12 @@ async fn retention_removes_what_is_over_and_nothing_that_is_current() {
     store.sent(done.id, at(20)).await.unwrap();
     let messages = store.messages(&MessageFilter::default(), 100).await.unwrap().len();
 
-    assert_eq!(store.prune(at(-1), 2).await.unwrap(), 0);
-    assert!(store.prune(at(60), 2).await.unwrap() > 6);
-    assert_eq!(store.prune(at(60), 2).await.unwrap(), 0);
+    assert_eq!(store.prune(at(-1), 2, || false).await.unwrap(), 0);
+    let batches = std::sync::atomic::AtomicU32::new(0);
+    let stops = || batches.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2;
+    assert_eq!(store.prune(at(60), 1, stops).await.unwrap(), 2, "asked to stop, it stops after the batch");
+    assert!(store.prune(at(60), 2, || false).await.unwrap() > 4);
+    assert_eq!(store.prune(at(60), 2, || false).await.unwrap(), 0);
     assert!(store.events(None, None, None, 9).await.unwrap().is_empty());
     assert_eq!(store.messages(&MessageFilter::default(), 100).await.unwrap().len(), messages - 1);
     assert_eq!(store.observations(&world.plan.sessions[&id(1)].key, 9).await.unwrap().len(), 1);

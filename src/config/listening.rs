@@ -1,0 +1,71 @@
+//! Where the daemon listens, for whoever only wants to ask it: a health check must not call a daemon ill because somebody is
+//! in the middle of an edit. So nothing else of the file has to be right, nor any of its secrets there.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::environment::Environment;
+use super::report::Report;
+use super::tree::Node;
+use super::{file, service};
+
+/// What `server.listen` says in the file at `path`, as far as it can be made out, else what holds without it.
+pub(super) fn listen(path: &Path, environment: &dyn Environment) -> SocketAddr {
+    // What is wrong is for `validate` to say.
+    let mut report = Report::default();
+    let Some(text) = file::text(path) else { return service::server(&mut report, None).listen };
+    match file::alone(&mut report, path, &text, environment) {
+        Some(root) => service::server(&mut report, server(&root)).listen,
+        None => glimpsed(&text).unwrap_or_else(|| service::server(&mut report, None).listen),
+    }
+}
+
+fn server(root: &Node) -> Option<&Node> {
+    root.entries()?.iter().find(|entry| entry.key == "server").map(|entry| &entry.value)
+}
+
+/// The first address after `listen:` in the section `server`, in a text that is not YAML at the moment.
+fn glimpsed(text: &str) -> Option<SocketAddr> {
+    let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
+    let mut section = lines.skip_while(|line| !line.starts_with("server:"));
+    let first = section.next()?;
+    let rest = section.take_while(|line| !line.starts_with(|c: char| c.is_alphanumeric()));
+    std::iter::once(first).chain(rest).find_map(|line| {
+        let (before, after) = line.split_once("listen:")?;
+        let own_word = before.is_empty() || before.ends_with([' ', '{', ',', ':']);
+        let value = after.trim_start().split([' ', ',', '}']).next()?.trim_matches(['"', '\'']);
+        value.parse().ok().filter(|_| own_word)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("driftwise.yaml");
+        std::fs::write(&path, text).unwrap();
+        listen(&path, &|name: &str| (name == "PORT").then(|| "9999".to_owned())).to_string()
+    }
+
+    #[test]
+    fn the_address_is_read_whatever_else_is_wrong() {
+        for (text, address) in [
+            ("server: { listen: 127.0.0.1:1 }", "127.0.0.1:1"),
+            ("server:\n  listen: \"127.0.0.1:${PORT}\"\nsources: { a: { password: { env: GONE } } }", "127.0.0.1:9999"),
+            ("sources: { a: \"${GONE}\" }\nserver: { listen: \"[::]:7\", polcy: x }\nnonsense: 1", "[::]:7"),
+            ("sources: {}", "127.0.0.1:9464"),
+            ("server: { listen: nowhere }", "127.0.0.1:9464"),
+            ("", "127.0.0.1:9464"),
+            // Not YAML at the moment.
+            ("sources: { a: [\nserver:\n  metrics_listen: 0.0.0.0:2\n  listen: 127.0.0.1:3 # here\n", "127.0.0.1:3"),
+            ("sources: { a: [\nserver: { metrics_listen: 0.0.0.0:2, public_url: x }\n", "127.0.0.1:9464"),
+            ("sources: { a: [\nserver: { listen: '127.0.0.1:4', metrics_listen: 0.0.0.0:2 }\n", "127.0.0.1:4"),
+            ("server:\n  # listen: 127.0.0.1:5\nother:\n  listen: 127.0.0.1:6\n  - [\n", "127.0.0.1:9464"),
+        ] {
+            assert_eq!(reads(text), address, "{text}");
+        }
+        assert_eq!(listen(Path::new("/nowhere/driftwise.yaml"), &|_: &str| None).to_string(), "127.0.0.1:9464");
+    }
+}

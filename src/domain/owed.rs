@@ -1,0 +1,276 @@
+//! When a source has to be looked at besides its schedules: looks that came to nothing are owed, and patience that ends with
+//! what cannot be seen has to be told.
+//!
+//! Properties:
+//! - Whatever was due and not seen stays owed until a look has seen it; one question serves a whole source, so the next look
+//!   takes all that is owed with it, whoever it is for.
+//! - Patience that ended while a look was under way, or of a rhythm that the look was not for, is looked at right after.
+//! - A look that began when patience had ended has had its chance to tell: it is not asked for again, so a look that follows
+//!   at once is always one that can come to something.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::incident::{Incident, IncidentKind};
+use super::plan::SourcePlan;
+use super::schedule::Rhythm;
+use super::state::SourceState;
+
+/// A look that failed is repeated after this long, if its schedule does not come round sooner: a session that is looked at once
+/// a year must not wait for a year.
+const RETRY: TimeDelta = TimeDelta::minutes(5);
+
+/// An audit that could not be recorded is repeated after this long: until then nobody is told what it found.
+const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
+
+/// What one look came to, as far as another one hangs on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    Seen,
+    Unreachable,
+    NotRecorded,
+}
+
+/// When a look was made, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    pub due: &'a BTreeSet<Rhythm>,
+    pub began: DateTime<Utc>,
+    pub ended: DateTime<Utc>,
+    pub came: Came,
+}
+
+/// See the module. One for each source.
+#[derive(Debug, Default)]
+pub struct Owed {
+    rhythms: BTreeSet<Rhythm>,
+    /// When what is owed is looked at, if nothing else is before.
+    retry: Option<DateTime<Utc>>,
+    /// When patience ends with sessions of a rhythm.
+    impatient: BTreeMap<Rhythm, DateTime<Utc>>,
+}
+
+impl Owed {
+    /// When the next look is to be made; `None` where the schedules are enough.
+    pub fn next(&self) -> Option<DateTime<Utc>> {
+        self.impatient.values().copied().chain(self.retry).min()
+    }
+
+    /// What a look that begins `now` is to be made for, besides what is due by its schedule.
+    pub fn take(&mut self, now: DateTime<Utc>) -> BTreeSet<Rhythm> {
+        let impatient = self.impatient.extract_if(.., |_, end| *end <= now).map(|(rhythm, _)| rhythm);
+        let rhythms = std::mem::take(&mut self.rhythms).into_iter().chain(impatient).collect();
+        self.retry = None;
+        rhythms
+    }
+
+    /// Notes a look. `state` is what is known of the source after it.
+    pub fn note(&mut self, look: Made<'_>, plan: &SourcePlan, state: &SourceState) {
+        let pace = match look.came {
+            Came::Seen => None,
+            Came::Unreachable => Some(RETRY),
+            Came::NotRecorded => Some(RECORD_RETRY),
+        };
+        if let Some(pace) = pace {
+            self.rhythms.extend(look.due.iter().cloned());
+            self.retry = Some(look.ended + pace);
+        }
+        self.impatient.clear();
+        for (incident, end) in untold(plan, state) {
+            let rhythm = match incident.thing.session() {
+                // The source: whatever is looked at tells.
+                None => None,
+                Some(id) => match plan.sessions.get(id) {
+                    Some(session) => Some(session.schedule.rhythm()),
+                    None => continue,
+                },
+            };
+            let over = end <= look.began;
+            match (rhythm, look.came) {
+                (None, _) if !over => self.retry = self.retry.map(|retry| retry.min(end.max(look.ended))),
+                (Some(rhythm), _) if !over => self.ends(rhythm, end.max(look.ended)),
+                (Some(rhythm), Came::Seen) if !look.due.contains(&rhythm) => self.ends(rhythm, look.ended),
+                (Some(rhythm), Came::Unreachable | Came::NotRecorded) => _ = self.rhythms.insert(rhythm),
+                _ => {}
+            }
+        }
+    }
+
+    fn ends(&mut self, rhythm: Rhythm, at: DateTime<Utc>) {
+        self.impatient.entry(rhythm).and_modify(|end| *end = at.min(*end)).or_insert(at);
+    }
+}
+
+/// What cannot be seen, nobody has been told of, and somebody will have to be, with when.
+fn untold<'a>(
+    plan: &'a SourcePlan,
+    state: &'a SourceState,
+) -> impl Iterator<Item = (&'a Incident, DateTime<Utc>)> + use<'a> {
+    // Patience beyond the end of the calendar never ends.
+    let patience = TimeDelta::from_std(plan.alerts.unreachable_after).ok();
+    let waits = |incident: &&Incident| {
+        matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+            && incident.severity >= plan.alerts.mail_from
+            && incident.is_open()
+            && incident.told_at.is_none()
+    };
+    let end = move |incident: &'a Incident| Some((incident, incident.window.first_bad.checked_add_signed(patience?)?));
+    state.incidents().filter(waits).filter_map(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::observation::Sighting;
+    use crate::domain::plan::Due;
+    use crate::domain::reading::Cell;
+    use crate::domain::reconcile::SourceLook;
+    use crate::domain::schedule::Schedule;
+    use crate::domain::world::{World, id, start};
+
+    /// Session 1 every minute, session 2 once a year.
+    struct Case {
+        world: World,
+        owed: Owed,
+        often: Rhythm,
+        seldom: Rhythm,
+    }
+
+    fn minutes(minutes: i64) -> DateTime<Utc> {
+        start() + TimeDelta::minutes(minutes)
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let mut world = World::new();
+            let yearly = Schedule::parse("0 0 1 1 *", chrono_tz::UTC, start()).unwrap();
+            let [often, seldom] = ["1", "2"].map(id);
+            world.plan.sessions.get_mut(&seldom).unwrap().schedule = yearly;
+            let rhythm = |id| world.plan.sessions[id].schedule.rhythm();
+            let (often, seldom) = (rhythm(&often), rhythm(&seldom));
+            Self { world, owed: Owed::default(), often, seldom }
+        }
+
+        /// A look at what is due by its schedule, and all that is owed: what it was made for.
+        fn look(&mut self, scheduled: &[&Rhythm], began: DateTime<Utc>, came: Came) -> BTreeSet<Rhythm> {
+            let mut due = self.owed.take(began);
+            due.extend(scheduled.iter().copied().cloned());
+            self.note(&due, began, began, came);
+            due
+        }
+
+        fn note(&mut self, due: &BTreeSet<Rhythm>, began: DateTime<Utc>, ended: DateTime<Utc>, came: Came) {
+            self.world.now = began;
+            let look = match came {
+                Came::Seen => {
+                    let sighting = Sighting::read(&self.world.answer(), &self.world.plan.mapping, began);
+                    Some(SourceLook::Answer(sighting.unwrap()))
+                }
+                Came::Unreachable => Some(SourceLook::Unreachable(String::from("refused"))),
+                Came::NotRecorded => None,
+            };
+            if let Some(look) = look {
+                let decision = self.world.decide(&look, &Due::Rhythms(due.clone()));
+                self.world.state.apply(decision.delta);
+            }
+            self.owed.note(Made { due, began, ended, came }, &self.world.plan, &self.world.state);
+        }
+
+        fn both(&self) -> BTreeSet<Rhythm> {
+            BTreeSet::from([self.often.clone(), self.seldom.clone()])
+        }
+    }
+
+    #[test]
+    fn a_look_that_failed_is_owed_to_every_rhythm_that_it_was_for() {
+        for (came, pace) in [(Came::Unreachable, TimeDelta::minutes(5)), (Came::NotRecorded, TimeDelta::seconds(30))] {
+            let mut case = Case::new();
+            let (often, seldom) = (case.often.clone(), case.seldom.clone());
+            case.look(&[&often, &seldom], minutes(0), came);
+            assert_eq!(case.owed.next(), Some(minutes(0) + pace));
+            // The schedule of the one comes round first; the other is seen with it, and not in a year.
+            let seen = case.look(&[&often], minutes(0) + TimeDelta::seconds(20), Came::Seen);
+            assert_eq!(seen, case.both());
+            assert_eq!(case.owed.next(), None);
+            assert!(case.owed.take(minutes(600)).is_empty(), "a debt is paid once");
+        }
+    }
+
+    #[test]
+    fn what_keeps_failing_stays_owed() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        case.world.plan.alerts.unreachable_after = std::time::Duration::MAX;
+        case.look(&[&seldom], minutes(0), Came::Unreachable);
+        for minute in 1..20 {
+            let due = case.look(&[&often], minutes(minute), Came::Unreachable);
+            assert_eq!(due, case.both());
+            assert_eq!(case.owed.next(), Some(minutes(minute + 5)));
+        }
+    }
+
+    #[test]
+    fn the_end_of_patience_with_a_source_is_not_waited_past() {
+        let mut case = Case::new();
+        let often = case.often.clone();
+        case.look(&[&often], minutes(0), Came::Unreachable);
+        case.look(&[&often], minutes(57), Came::Unreachable);
+        assert_eq!(case.owed.next(), Some(minutes(60)));
+        // A look that began before the end and was over after it could not tell; the next one can.
+        let due = BTreeSet::from([often]);
+        case.note(&due, minutes(59), minutes(61), Came::Unreachable);
+        assert_eq!(case.owed.next(), Some(minutes(61)));
+        case.look(&[], minutes(61), Came::Unreachable);
+        assert!(case.world.state.unreachable.as_ref().unwrap().told_at.is_some());
+        assert_eq!(case.owed.next(), Some(minutes(66)));
+    }
+
+    #[test]
+    fn the_end_of_patience_with_a_session_is_looked_at_whatever_its_schedule() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.look(&[&often, &seldom], minutes(0), Came::Seen);
+        assert_eq!(case.owed.next(), Some(minutes(60)));
+        assert_eq!(case.look(&[&often], minutes(59), Came::Seen), BTreeSet::from([often.clone()]), "not before");
+        // It ended while a look at the other was under way: right after, and not next year.
+        let due = BTreeSet::from([often.clone()]);
+        case.note(&due, minutes(59), minutes(62), Came::Seen);
+        assert_eq!(case.owed.next(), Some(minutes(62)));
+        case.note(&due, minutes(61), minutes(63), Came::Seen);
+        assert_eq!(case.owed.next(), Some(minutes(63)));
+        assert_eq!(case.look(&[], minutes(63), Came::Seen), BTreeSet::from([seldom]));
+        assert!(case.world.state.incidents().all(|incident| incident.told_at.is_some()));
+        assert_eq!(case.owed.next(), None);
+    }
+
+    #[test]
+    fn a_look_that_had_its_chance_and_told_nobody_is_not_asked_for_again_and_again() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.look(&[&often, &seldom], minutes(0), Came::Seen);
+        let due = case.both();
+        // As if it had been decided to tell nobody.
+        case.owed.note(
+            Made { due: &due, began: minutes(60), ended: minutes(60), came: Came::Seen },
+            &case.world.plan,
+            &case.world.state,
+        );
+        assert_eq!(case.owed.next(), None);
+    }
+
+    #[test]
+    fn patience_that_ended_while_the_store_took_nothing_waits_for_the_store() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.look(&[&often, &seldom], minutes(0), Came::Seen);
+        let due = case.look(&[&often], minutes(60), Came::NotRecorded);
+        assert_eq!(due, case.both());
+        assert_eq!(case.owed.next(), Some(minutes(60) + TimeDelta::seconds(30)));
+        assert_eq!(case.look(&[], minutes(61), Came::Seen), case.both());
+        assert!(case.world.state.incidents().all(|incident| incident.told_at.is_some()));
+    }
+}

@@ -1,0 +1,45 @@
+//! What an audit counts, and what it leaves uncounted.
+
+use super::house::House;
+use crate::engine::audit::Outcome;
+use crate::engine::board::Present;
+use crate::source::{Failure, FetchError};
+
+#[tokio::test]
+async fn a_look_that_never_asked_is_not_timed_as_one() {
+    let mut house = House::new();
+    let held_back = FetchError { asked: false, ..FetchError::new(Failure::Auth, "it waits after a refused sign-in") };
+    house.fail_with(held_back);
+    let running = house.start().await;
+    assert!(matches!(running.audit().await, Outcome::Unreachable { .. }));
+    let timed = "driftwise_audit_duration_seconds_count{phase=\"fetch\"}";
+    let requests = "driftwise_source_requests_total{outcome=\"auth\",source=\"erp\"}";
+    assert_eq!((running.metric(timed), running.metric(requests)), (0, 0));
+    drop(running);
+    house.fail_with(FetchError::new(Failure::Auth, "the sign-in was refused"));
+    let running = house.start().await;
+    running.audit().await;
+    assert_eq!((running.metric(timed), running.metric(requests)), (1, 1));
+}
+
+#[tokio::test]
+async fn an_audit_whose_mail_cannot_be_composed_is_not_recorded_and_readiness_says_so() {
+    let mut house = House::new();
+    house.live().await;
+    house.world.tick("1", "export", true);
+    let running = house.start().await;
+    house.post.dumb(true);
+    let works = || running.auditor.board.read(Present::store_works);
+    assert!(works());
+    assert!(matches!(running.audit().await, Outcome::NotRecorded { .. }));
+    assert!(!works(), "nobody hears of what is not recorded, so it is not ready");
+    let errors = "driftwise_store_errors_total{operation=\"record\"}";
+    assert_eq!(running.metric(errors), 1);
+    house.post.dumb(false);
+    assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, messages: 2, .. }));
+    assert!(works());
+    assert_eq!(running.metric(errors), 1);
+    running.courier.run_round().await.unwrap();
+    drop(running);
+    house.check("composed at last").await;
+}

@@ -1,0 +1,56 @@
+//! What the log says of an audit: enough to follow it, and no value that could be an address.
+
+use serde_json::{Value, json};
+
+use crate::program::Daemon;
+use crate::world::{OWNER, Setup, World};
+
+const STRANGER: &str = "j.doe@elsewhere.example";
+const ANOTHER: &str = "m.roe@elsewhere.example";
+
+/// The daemon's log of a notification address that is changed twice and put right; the session is what is told of last.
+fn log_of_an_address(level: &str) -> String {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "notification_email", STRANGER);
+    let daemon = Daemon::start(world.folder(), &["--log-level", level]);
+    world.mail("drift", OWNER);
+    world.simulator.set(14, "notification_email", ANOTHER);
+    world.mail("update", OWNER);
+    world.simulator.set(14, "notification_email", OWNER);
+    world.mail("resolved", OWNER);
+    daemon.stop()
+}
+
+#[test]
+fn a_drift_is_logged_with_all_that_names_it_and_its_values_only_for_debugging() {
+    let said = log_of_an_address("info");
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    for what in ["an incident opened", "an open incident changed", "an incident ended"] {
+        let line = lines.iter().find(|line| line["message"] == what).unwrap_or_else(|| panic!("{what}: {said}"));
+        let of = ["source", "session", "kind", "rule", "setting"].map(|field| line[field].clone());
+        assert_eq!(of, ["erp", "14", "drift", "notification-email", "notification_email"].map(|text| json!(text)));
+    }
+    let ended = lines.iter().find(|line| line["message"] == "an incident ended").unwrap();
+    assert_eq!(ended["reason"], "repaired");
+    for address in [STRANGER, ANOTHER, OWNER] {
+        assert!(!said.contains(address), "{address} in {said}");
+    }
+    let debug = log_of_an_address("debug");
+    for address in [STRANGER, ANOTHER] {
+        assert!(debug.contains(address), "{address} in {debug}");
+    }
+}
+
+#[test]
+fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "import_orders_as", "j.doe\n2026-11-23T09:00:00Z ERROR all is lost\u{202E}\u{1b}[31m\0");
+    let daemon = Daemon::start_with(world.folder(), &["--log-level", "debug", "--log-format", "human"], "page=http://");
+    world.mail("drift", OWNER);
+    let said = daemon.stop();
+    assert!(said.contains("all is lost"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("2026-11-23T09:00:00Z ERROR")), "{said}");
+    for mark in ['\u{202E}', '\u{1b}', '\0'] {
+        assert!(!said.contains(mark), "{mark:?} in {said}");
+    }
+}

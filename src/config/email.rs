@@ -160,7 +160,7 @@ fn sign_in(
             && !fields.has("oauth2")
         {
             let help = "a server that asks for a sign-in needs both, one that does not needs neither";
-            report.problem_with(entry.place, format!("{key:?} stands without {other:?}"), help);
+            report.problem_with(entry.place, format!("{key:?} is given without {other:?}"), help);
         }
     }
     let username = fields.text(report, "username").map(str::to_owned);

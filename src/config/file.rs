@@ -91,7 +91,7 @@ fn part(report: &mut Report, mut node: Node) -> Option<Node> {
             let only_in_main = MAIN.known.contains(&key) && !INCLUDED.known.contains(&key);
             if only_in_main {
                 let help = "an included file adds customers, sources, policies and sessions";
-                report.problem_with(entry.place, format!("{key:?} stands only in the main file"), help);
+                report.problem_with(entry.place, format!("{key:?} is only allowed in the main file"), help);
             }
             !only_in_main
         });

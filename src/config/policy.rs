@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
             let Some(rule) = self.rule(report, node) else { continue };
             if let Some((_, first)) = rules.iter().find(|(known, _)| known.id == rule.id) {
                 let message =
-                    format!("rule {:?} is given twice; the first stands at {}", rule.id, report.shown(*first));
+                    format!("rule {:?} is given twice; first defined at {}", rule.id, report.shown(*first));
                 report.problem(node.place, message);
                 continue;
             }
@@ -155,12 +155,12 @@ impl<'a> Reader<'a> {
             }
             (Expectation::AllTicked { .. } | Expectation::Unchanged, _) | (_, false) => {}
             (_, true) => {
-                let message = "a setting with * stands only with \"all_ticked\" or \"unchanged\"";
+                let message = "a setting with * is only allowed together with \"all_ticked\" or \"unchanged\"";
                 report.problem_with(place("setting"), message, "name one setting, or write a rule for each");
             }
         }
         if !rule.ignore.is_empty() && !rule.watches_each() {
-            let message = "\"ignore\" stands only with \"expect: unchanged\" over a setting with *";
+            let message = "\"ignore\" is only allowed together with \"expect: unchanged\" over a setting with *";
             report.problem(place("ignore"), message);
         }
         self.check_literals(report, place("expect"), rule);

@@ -129,7 +129,7 @@ fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> 
             if let Some(first) = found.get(entry.key.as_str()) {
                 let first = report.shown(first.place);
                 let message =
-                    format!("the {singular} {} is defined twice; the first stands at {first}", quote(&entry.key));
+                    format!("the {singular} {} is defined twice; first defined at {first}", quote(&entry.key));
                 report.problem(entry.place, message);
                 continue;
             }

@@ -116,7 +116,7 @@ impl<'a> Sessions<'a> {
         });
         let key = SessionKey { source: source?, id: id? };
         if let Some(first) = self.places.get(&key) {
-            let message = format!("session {key} is given twice; the first stands at {}", report.shown(*first));
+            let message = format!("session {key} is given twice; first defined at {}", report.shown(*first));
             report.problem(fields.place, message);
             return None;
         }

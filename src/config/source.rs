@@ -231,7 +231,7 @@ fn credential(report: &mut Report, fields: &Fields<'_>, environment: &dyn Enviro
     let with_pair = fields.has("username") || fields.has("password");
     if with_hash && with_pair {
         let place = fields.entry("credential_hash").map_or(fields.place, |entry| entry.place);
-        report.problem_with(place, "\"credential_hash\" stands beside username or password", HELP);
+        report.problem_with(place, "\"credential_hash\" cannot be combined with username or password", HELP);
         return None;
     }
     if with_hash {

@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: &Span) -> Step<Node> {
         let Some(size) = self.anchors.get(&id).map(Node::size) else {
-            return Err(self.stop(span, "this alias stands inside what it is a name for"));
+            return Err(self.stop(span, "this alias refers to itself"));
         };
         self.count(size, span)?;
         self.anchors.get(&id).cloned().ok_or_else(|| self.stop(span, "this alias has no anchor"))
@@ -235,7 +235,7 @@ impl<'a> Builder<'a> {
                 known.get(&key).copied()
             };
             if let Some(first) = first {
-                let message = format!("the key {key:?} is given twice; the first stands at line {}", first.line);
+                let message = format!("the key {key:?} is given twice; first given at line {}", first.line);
                 self.report.problem(place, message);
                 continue;
             }

@@ -221,7 +221,6 @@ fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
     assert_eq!(plan.sessions.len(), 10_000);
     let first = session(&config, "grid", "0");
     assert!(plan.sessions.values().all(|session| Arc::ptr_eq(&session.policy, &first.policy)));
-    println!("{took:?}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod environment;
 mod expect;
 mod fields;
 mod file;
+mod mapping;
 mod mask;
 mod policy;
 mod problem;

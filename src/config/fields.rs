@@ -48,6 +48,10 @@ impl<'a> Fields<'a> {
                 let message = format!("unknown key in {}", keys.of);
                 report.problem_with(entry.place, message, format!("known: {}", keys.known.join(", ")));
             } else if !keys.known.contains(&key) {
+                // Its name is like none that there is, so its value may be anything: a secret too.
+                if nearest(key, keys.known.iter().copied()).is_none() {
+                    report.hide(&entry.value);
+                }
                 let message = format!("{} has no key {}", keys.of, quote(key));
                 report.problem_with(entry.place, message, suggestion(key, keys.known.iter().copied()));
             }

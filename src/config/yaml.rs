@@ -186,6 +186,7 @@ impl<'a> Builder<'a> {
             }
             Err(message) => {
                 self.report.problem(place, message);
+                self.report.enough_said_at(place);
                 Value::Scalar(text.to_owned(), Form::Text)
             }
         };
@@ -252,9 +253,9 @@ impl<'a> Builder<'a> {
         secret
     }
 
-    fn whole(&mut self, start: &Span, end: &Span, value: Value) -> Node {
-        if let Value::Map(entries) = &value {
-            for entry in entries.iter().filter(|entry| entry.key == "<<") {
+    fn whole(&mut self, start: &Span, end: &Span, mut value: Value) -> Node {
+        if let Value::Map(entries) = &mut value {
+            for entry in entries.extract_if(.., |entry| entry.key == "<<") {
                 self.report.problem(entry.place, "\"<<\" takes a mapping or a list of mappings");
             }
         }
@@ -263,7 +264,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Adds what `<<` brings: what stands in the mapping itself wins, then what was merged first.
-/// A value that is no mapping is kept under its key, for the caller to refuse.
+/// A value that is no mapping is kept under its key, for `whole` to refuse.
 fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) {
     let mut known: HashSet<String> = HashSet::new();
     if !merged.is_empty() {

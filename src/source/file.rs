@@ -106,7 +106,9 @@ fn bounded(options: &Options, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError>
     if let Some(max_age) = max_age {
         check_age(metadata.modified().map_err(failed)?, *max_age, now)?;
     }
-    let mut body = Vec::new();
+    // As long as it is now, so that it need not move while it is read; it may have grown meanwhile.
+    let expected = metadata.len().min(*max_body).saturating_add(1);
+    let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(max_body.saturating_add(1)).read_to_end(&mut body).map_err(failed)?;
     if body.len() as u64 > *max_body {
         return Err(FetchError::new(Failure::TooLarge, format!("the file is larger than {}", size(*max_body))));

@@ -25,6 +25,7 @@ mod expect;
 mod fields;
 mod file;
 mod listening;
+mod mapping;
 mod mask;
 mod policy;
 mod problem;

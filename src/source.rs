@@ -9,6 +9,7 @@ use crate::domain::observation::{Answer, Digest};
 mod hold;
 pub mod http;
 pub mod json;
+mod room;
 
 pub mod file;
 pub mod orderwise;

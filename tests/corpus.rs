@@ -1,15 +1,19 @@
-//! The corpus of the fuzzers, run through the very functions that they run: no panic, no hang.
+//! The corpus of the fuzzers, run through the very functions that they run: no panic, no hang, no growth without bound.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 #[path = "../fuzz/src/exercise.rs"]
 mod exercise;
 
 /// For one file, in an unoptimised build on a busy machine. What takes longer than that grows faster than its input.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// What this process may ever take, in MiB: every file of the corpus is small, and so is what it becomes.
+const MOST: u64 = 256;
 
 fn files(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -19,15 +23,34 @@ fn files(target: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Each file on a thread of its own: one that hangs is left behind, and has failed.
 fn run(target: &str, exercise: fn(&[u8])) {
     for file in files(target) {
         let bytes = std::fs::read(&file).unwrap();
-        let started = Instant::now();
-        let survived = std::panic::catch_unwind(|| exercise(&bytes)).is_ok();
-        assert!(survived, "{} breaks it: see above", file.display());
-        let took = started.elapsed();
-        assert!(took < LONGEST, "{} took {took:?}", file.display());
+        let (done, outcome) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            exercise(&bytes);
+            let _ = done.send(());
+        });
+        match outcome.recv_timeout(LONGEST) {
+            Ok(()) => thread.join().unwrap(),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} breaks it: see above", file.display()),
+            Err(RecvTimeoutError::Timeout) => panic!("{} takes longer than {LONGEST:?}", file.display()),
+        }
     }
+    let most = largest_ever();
+    assert!(most.is_none_or(|most| most < MOST), "the corpus of {target} took {most:?} MiB");
+}
+
+/// The most memory that this process ever held, in MiB; nothing where the system does not say.
+fn largest_ever() -> Option<u64> {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        assert!(std::env::var_os("CI").is_none(), "/proc/self/status cannot be read");
+        eprintln!("SKIPPED: how much memory the corpus takes: only Linux says");
+        return None;
+    };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    Some(line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024)
 }
 
 #[test]

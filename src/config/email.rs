@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use super::environment::Environment;
 use super::fields::{self, Fields, Keys, described};
 use super::report::Report;
-use super::tree::Node;
+use super::tree::{Form, Node, Value};
 use super::url::{is_host, is_loopback};
 use super::{secret, source};
 
@@ -139,7 +139,8 @@ fn host(report: &mut Report, fields: &Fields<'_>) -> Option<String> {
     let node = fields.required(report, "host", "\"smtp\"")?;
     let host = fields::text(report, node, "host")?.trim();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    if is_host(host) || address.parse::<std::net::Ipv6Addr>().is_ok() {
+    let is_flag = matches!(node.value, Value::Scalar(_, Form::Flag(_)));
+    if !is_flag && is_host(host) || address.parse::<std::net::Ipv6Addr>().is_ok() {
         return Some(address.to_owned());
     }
     let message = format!("\"host\" must be the name or address of a mail server, not {}", described(node));
@@ -160,7 +161,7 @@ fn sign_in(
             && !fields.has("oauth2")
         {
             let help = "a server that asks for a sign-in needs both, one that does not needs neither";
-            report.problem_with(entry.place, format!("{key:?} stands without {other:?}"), help);
+            report.problem_with(entry.place, format!("{key:?} is given without {other:?}"), help);
         }
     }
     let username = fields.text(report, "username").map(str::to_owned);

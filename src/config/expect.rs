@@ -93,7 +93,7 @@ fn read_form(report: &mut Report, entry: &Entry) -> Option<Expectation> {
             None
         }
         word => {
-            let message = format!("\"expect\" knows no {}", quote(word));
+            let message = format!("unknown expectation {}", quote(word));
             report.problem_with(entry.place, message, suggestion(word, FORMS.into_iter().chain(WORDS)));
             None
         }

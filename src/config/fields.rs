@@ -10,7 +10,7 @@ use crate::domain::reading::quote;
 
 use super::report::{Report, nearest, suggestion};
 use super::tree::{Entry, Form, Node, Place, Value};
-use super::unit;
+use super::unit::{self, Unfit};
 
 /// A mapping of which only known keys are left. A key that it lacks is looked for in the defaults.
 #[derive(Clone, Copy)]
@@ -45,9 +45,13 @@ impl<'a> Fields<'a> {
                 report.problem(entry.place, format!("{key:?} is not available yet"));
             } else if !keys.known.contains(&key) && may_be_a_secret(report, entry, keys) {
                 report.hide_from(entry.place);
-                let message = format!("{} has a key here that it does not know", keys.of);
+                let message = format!("unknown key in {}", keys.of);
                 report.problem_with(entry.place, message, format!("known: {}", keys.known.join(", ")));
             } else if !keys.known.contains(&key) {
+                // Its name is like none that there is, so its value may be anything: a secret too.
+                if nearest(key, keys.known.iter().copied()).is_none() {
+                    report.hide(&entry.value);
+                }
                 let message = format!("{} has no key {}", keys.of, quote(key));
                 report.problem_with(entry.place, message, suggestion(key, keys.known.iter().copied()));
             }
@@ -149,12 +153,15 @@ impl<'a> Fields<'a> {
 
     pub fn size(&self, report: &mut Report, key: &str) -> Option<u64> {
         let node = self.node(report, key)?;
-        let size = node.scalar().and_then(unit::size).filter(|size| *size > 0);
-        if size.is_none() {
-            let message = format!("{key:?} must be a size such as 16MiB, not {}", described(node));
-            report.problem_with(node.place, message, "units: B, KiB, MiB, GiB");
-        }
-        size
+        let size = node.scalar().map_or(Err(Unfit::Form), unit::read_size);
+        let message = match size {
+            Ok(0) => format!("{key:?} must be larger than 0"),
+            Ok(size) => return Some(size),
+            Err(Unfit::TooLarge) => format!("{key:?} is larger than the 1024GiB allowed"),
+            Err(Unfit::Form) => format!("{key:?} must be a size such as 16MiB, not {}", described(node)),
+        };
+        report.problem_with(node.place, message, "units: B, KiB, MiB, GiB");
+        None
     }
 
     /// A path, relative to the file in which it is written.
@@ -255,12 +262,17 @@ pub(super) fn positive(report: &mut Report, node: &Node, key: &str) -> Option<Du
 }
 
 fn duration(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-    let duration = node.scalar().and_then(unit::duration);
-    if duration.is_none() {
-        let message = format!("{key:?} must be a duration such as 90s, 5m, 24h or 30d, not {}", described(node));
-        report.problem(node.place, message);
+    match node.scalar().map_or(Err(Unfit::Form), unit::read_duration) {
+        Ok(duration) => return Some(duration),
+        Err(Unfit::TooLarge) => {
+            report.problem(node.place, format!("{key:?} is longer than the ten years allowed"));
+        }
+        Err(Unfit::Form) => {
+            let message = format!("{key:?} must be a duration such as 90s, 5m, 24h or 30d, not {}", described(node));
+            report.problem(node.place, message);
+        }
     }
-    duration
+    None
 }
 
 pub(super) fn choice<T: Copy>(report: &mut Report, node: &Node, key: &str, words: &[(&'static str, T)]) -> Option<T> {

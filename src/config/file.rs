@@ -60,7 +60,7 @@ pub(super) fn read(
     environment: &dyn Environment,
 ) -> Option<Written> {
     let main = report.add(path.to_owned(), "");
-    let text = text.map_or_else(|| contents(path), decoded);
+    let text = text.map_or_else(|| contents(path, false), decoded);
     let root = read_one(report, main, text, environment)?;
     let fields = Fields::new(report, &root, MAIN)?;
     let mut files = vec![path.to_owned()];
@@ -73,7 +73,7 @@ pub(super) fn read(
             }
             let file = report.add(path.clone(), "");
             files.push(path.clone());
-            let Some(node) = read_one(report, file, contents(&path), environment) else { continue };
+            let Some(node) = read_one(report, file, contents(&path, true), environment) else { continue };
             included.extend(part(report, node));
         }
     }
@@ -102,7 +102,7 @@ fn part(report: &mut Report, mut node: Node) -> Option<Node> {
             let only_in_main = MAIN.known.contains(&key) && !INCLUDED.known.contains(&key);
             if only_in_main {
                 let help = "an included file adds customers, sources, policies and sessions";
-                report.problem_with(entry.place, format!("{key:?} stands only in the main file"), help);
+                report.problem_with(entry.place, format!("{key:?} is only allowed in the main file"), help);
             }
             !only_in_main
         });
@@ -183,7 +183,8 @@ fn read_one(report: &mut Report, file: usize, text: Contents, environment: &dyn 
     }
 }
 
-fn contents(path: &Path) -> Contents {
+/// The main file may be a pipe, such as a shell makes of `<(...)`; an included one may not, as to open it could wait for ever.
+fn contents(path: &Path, only_regular: bool) -> Contents {
     let unreadable = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ("there is no such file".to_owned(), "check the path"),
         std::io::ErrorKind::PermissionDenied => (
@@ -195,6 +196,9 @@ fn contents(path: &Path) -> Contents {
     let about = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if about.is_dir() {
         return Err(("this is a folder, not a file".to_owned(), "name the file in it"));
+    }
+    if only_regular && !about.is_file() {
+        return Err(("this is not a regular file".to_owned(), "include names files that can be read to their end"));
     }
     // What the system says of the length is nothing to go by: a device has none, and no end.
     let mut bytes = Vec::new();

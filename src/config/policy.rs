@@ -1,6 +1,6 @@
 //! Policies: each with everything it extends already in it. The built-in baseline is read by the same code as a user's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::catalogue;
@@ -35,7 +35,7 @@ pub(super) type Kinds = HashMap<SettingKey, Vec<Kind>>;
 
 /// Reads all policies. One that cannot be used is absent, and reported.
 pub(super) fn read_all(report: &mut Report, written: &Written<'_>, kinds: &Kinds) -> BTreeMap<Name, Arc<Policy>> {
-    let mut reading = Reader { written, kinds, done: HashMap::new(), open: Vec::new() };
+    let mut reading = Reader { written, kinds, done: HashMap::new(), open: Vec::new(), partial: HashSet::new() };
     for name in written.keys() {
         reading.policy(report, name);
     }
@@ -48,6 +48,8 @@ struct Reader<'a> {
     done: HashMap<&'a str, Option<Arc<Policy>>>,
     /// Those that are being read: meeting one again is a cycle.
     open: Vec<&'a str>,
+    /// Those of which not every rule could be read: what they lack may be among those.
+    partial: HashSet<Name>,
 }
 
 impl<'a> Reader<'a> {
@@ -67,6 +69,8 @@ impl<'a> Reader<'a> {
         let fields = Fields::new(report, &entry.value, KEYS)?.at(entry.place);
         let base = fields.node(report, "extends").map(|node| self.base(report, node));
         let own = self.rules(report, &fields);
+        let written = fields.entry("rules").and_then(|entry| entry.value.items()).unwrap_or_default().len();
+        let unsure = base.iter().flatten().any(|policy| self.partial.contains(&policy.name));
         // What stands in a base that cannot be used is unknown, so nothing is said of what refers to it.
         let mut rules = match base {
             Some(Some(policy)) => policy.rules.clone(),
@@ -79,13 +83,16 @@ impl<'a> Reader<'a> {
                 None => rules.push(Arc::clone(rule)),
             }
         }
-        leave_out(report, &fields, &own, &mut rules);
-        if rules.is_empty() && !fields.has("rules") {
+        let told = unsure || leave_out(report, &fields, &own, &mut rules);
+        if rules.is_empty() && !told && !fields.has("rules") {
             let message =
                 format!("the policy {:?} has no rules, so it would find nothing wrong with anything", entry.key);
             report.problem_with(entry.place, message, "give it rules, or extends: orderwise-shopify");
         }
         let name = Name::parse(&entry.key).ok()?;
+        if unsure || own.len() < written {
+            self.partial.insert(name.clone());
+        }
         Some(Arc::new(Policy::new(name, rules)))
     }
 
@@ -110,8 +117,7 @@ impl<'a> Reader<'a> {
         for node in items {
             let Some(rule) = self.rule(report, node) else { continue };
             if let Some((_, first)) = rules.iter().find(|(known, _)| known.id == rule.id) {
-                let message =
-                    format!("rule {:?} is given twice; the first stands at {}", rule.id, report.shown(*first));
+                let message = format!("rule {:?} is given twice; first defined at {}", rule.id, report.shown(*first));
                 report.problem(node.place, message);
                 continue;
             }
@@ -155,12 +161,12 @@ impl<'a> Reader<'a> {
             }
             (Expectation::AllTicked { .. } | Expectation::Unchanged, _) | (_, false) => {}
             (_, true) => {
-                let message = "a setting with * stands only with \"all_ticked\" or \"unchanged\"";
+                let message = "a setting with * is only allowed together with \"all_ticked\" or \"unchanged\"";
                 report.problem_with(place("setting"), message, "name one setting, or write a rule for each");
             }
         }
         if !rule.ignore.is_empty() && !rule.watches_each() {
-            let message = "\"ignore\" stands only with \"expect: unchanged\" over a setting with *";
+            let message = "\"ignore\" is only allowed together with \"expect: unchanged\" over a setting with *";
             report.problem(place("ignore"), message);
         }
         self.check_literals(report, place("expect"), rule);
@@ -224,8 +230,9 @@ fn ignored(report: &mut Report, fields: &Fields<'_>) -> Vec<SettingPattern> {
     items.iter().filter_map(|item| fields::text(report, item, "ignore")).map(SettingPattern::parse).collect()
 }
 
-/// Takes the rules of `without` out.
-fn leave_out(report: &mut Report, fields: &Fields<'_>, own: &[(Arc<Rule>, Place)], rules: &mut Vec<Arc<Rule>>) {
+/// Takes the rules of `without` out. True where something is wrong with them, and told.
+fn leave_out(report: &mut Report, fields: &Fields<'_>, own: &[(Arc<Rule>, Place)], rules: &mut Vec<Arc<Rule>>) -> bool {
+    let before = report.count();
     let mut gone = Vec::new();
     for node in fields.list(report, "without").unwrap_or_default() {
         let Some(id) = fields::text(report, node, "without") else { continue };
@@ -243,4 +250,5 @@ fn leave_out(report: &mut Report, fields: &Fields<'_>, own: &[(Arc<Rule>, Place)
         let place = fields.entry("without").map_or(fields.place, |entry| entry.place);
         report.problem(place, "\"without\" leaves no rule at all");
     }
+    report.count() > before
 }

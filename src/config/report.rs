@@ -17,6 +17,8 @@ pub(super) struct Report {
     warnings: Vec<Remark>,
     /// One mistake in a default is one problem, however many sessions use it.
     said: HashSet<(Place, String)>,
+    /// Where a value could not be had, whatever else is found wrong with what stands in its place.
+    enough: HashSet<Place>,
 }
 
 struct File {
@@ -73,8 +75,13 @@ impl Report {
         self.problem_with(Place { file, line: 0, column: 0 }, message, help);
     }
 
+    /// The value at `place` could not be had: no more is said of it.
+    pub fn enough_said_at(&mut self, place: Place) {
+        self.enough.insert(place);
+    }
+
     fn say(&mut self, place: Place, message: String, help: Option<String>) {
-        if self.said.insert((place, message.clone())) {
+        if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
             self.problems.push(Remark { place, message, help });
         }
     }
@@ -86,7 +93,7 @@ impl Report {
 
     pub fn warning(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         let message = message.into();
-        if self.said.insert((place, message.clone())) {
+        if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
             self.warnings.push(Remark { place, message, help: Some(help.into()) });
         }
     }

@@ -8,7 +8,6 @@ use chrono_tz::Tz;
 
 use crate::domain::address::Address;
 use crate::domain::name::Name;
-use crate::domain::observation::Mapping;
 use crate::domain::plan::{Alerts, SourcePlan};
 use crate::domain::reading::quote;
 use crate::domain::session::{Contacts, Session};
@@ -19,8 +18,8 @@ use super::fields::{Fields, Keys};
 use super::file::Written;
 use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
-use super::session::{self, Known, Sessions};
-use super::source::{self, SourceConfig};
+use super::session::{self, Fallbacks, Known, Sessions};
+use super::source;
 use super::tree::{Entry, Node, Place, Value};
 use super::{Config, alerts, email, service};
 
@@ -49,8 +48,8 @@ pub(super) fn resolve(
         let node = root_node(report, root, "alerts");
         alerts::read(report, node)
     };
-    let customers = named(report, written, "customers");
-    let customers = self::customers(report, &customers, defaults.customer);
+    let customers_written = named(report, written, "customers");
+    let customers = self::customers(report, &customers_written, defaults.customer);
     let written_sources = named(report, written, "sources");
     let sources = self::sources(report, &written_sources, &defaults, environment);
     let policies_written = policies_written(report, written);
@@ -58,7 +57,8 @@ pub(super) fn resolve(
     let default_zone = zone(report, &defaults.session);
     let known = known_sources(report, &written_sources, &sources, &customers, &fallback, default_zone);
     let policy_names = policies_written.keys().copied().collect();
-    let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names);
+    let fallbacks = Fallbacks::of(root, customers_written.values().map(|entry| &entry.value));
+    let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names, fallbacks);
     let sessions = self::sessions(report, written, &mut reader);
     let email = root_node(report, root, "email").and_then(|node| email::read(report, node, environment));
     let store = root_node(report, root, "store");
@@ -68,7 +68,7 @@ pub(super) fn resolve(
     nothing_configured(report, written, &written_sources);
     let plans = self::plans(&sources, reader.sources, sessions, &alerts);
     Config {
-        sources: sources.into_values().map(|(source, _)| source).collect(),
+        sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
         email,
         alerts,
@@ -129,7 +129,7 @@ fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> 
             if let Some(first) = found.get(entry.key.as_str()) {
                 let first = report.shown(first.place);
                 let message =
-                    format!("the {singular} {} is defined twice; the first stands at {first}", quote(&entry.key));
+                    format!("the {singular} {} is defined twice; first defined at {first}", quote(&entry.key));
                 report.problem(entry.place, message);
                 continue;
             }
@@ -147,7 +147,7 @@ fn customers<'a>(
     written.iter().map(|(name, entry)| (*name, customer::read(report, &entry.value, defaults))).collect()
 }
 
-type Sources<'a> = BTreeMap<&'a str, (SourceConfig, Mapping)>;
+type Sources<'a> = BTreeMap<&'a str, source::Read>;
 
 fn sources<'a>(
     report: &mut Report,
@@ -181,13 +181,13 @@ fn policies_written<'a>(report: &mut Report, written: &'a Written) -> policy::Wr
 
 fn kinds(sources: &Sources<'_>) -> Kinds {
     let mut kinds: Kinds = HashMap::new();
-    for (setting, kind) in sources.values().flat_map(|(_, mapping)| &mapping.kinds) {
+    for (setting, kind) in sources.values().flat_map(|source| &source.mapping.kinds) {
         kinds.entry(setting.clone()).or_default().push(*kind);
     }
     kinds
 }
 
-/// Joins sources and customers. A source that cannot be used stays known by name, so that its sessions are not blamed.
+/// Joins sources and customers. A source of which nothing can be said stays known by name, so that its sessions are not blamed.
 fn known_sources<'a>(
     report: &mut Report,
     written: &Named<'a>,
@@ -197,40 +197,38 @@ fn known_sources<'a>(
     default_zone: Option<Tz>,
 ) -> BTreeMap<&'a str, Option<Known>> {
     let mut known = BTreeMap::new();
-    for (name, entry) in written {
-        let Some((source, mapping)) = sources.get(name) else {
+    for name in written.keys() {
+        let Some(source) = sources.get(name) else {
             known.insert(*name, None);
             continue;
         };
-        let customer = customer_of(report, entry, source, customers);
+        let customer = customer_of(report, source, customers);
         let zone = customer.as_ref().and_then(|customer| customer.own_zone).or(default_zone);
         let zone = zone.or(customer.as_ref().and_then(|customer| customer.default_zone)).unwrap_or(Tz::UTC);
         let contacts = Contacts {
-            customer: source.customer.clone(),
+            customer: source.customer.as_ref().map(|(name, _)| name.clone()),
             fallback: customer.as_ref().and_then(|c| c.fallback.clone()).unwrap_or_else(|| fallback.to_vec()),
             contact: customer.as_ref().and_then(|customer| customer.contact.clone()),
             reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
             zone,
         };
-        known.insert(*name, Some(Known { mapping: mapping.clone(), contacts: Arc::new(contacts), customer }));
+        let mapping = source.mapping.clone();
+        known.insert(*name, Some(Known { mapping, contacts: Arc::new(contacts), customer }));
     }
     known
 }
 
 fn customer_of(
     report: &mut Report,
-    entry: &Entry,
-    source: &SourceConfig,
+    source: &source::Read,
     customers: &BTreeMap<&str, Option<Customer>>,
 ) -> Option<Customer> {
-    let name = source.customer.as_ref()?;
+    let (name, place) = source.customer.as_ref()?;
     if let Some(customer) = customers.get(name.as_str()) {
         return customer.clone();
     }
-    let own = entry.value.entries().and_then(|entries| entries.iter().find(|entry| entry.key == "customer"));
-    let place = own.map_or(entry.place, |entry| entry.value.place);
     let message = format!("there is no customer {}", quote(name.as_str()));
-    report.problem_with(place, message, suggestion(name.as_str(), customers.keys().copied()));
+    report.problem_with(*place, message, suggestion(name.as_str(), customers.keys().copied()));
     None
 }
 
@@ -302,7 +300,8 @@ fn plans<'a>(
     alerts: &Alerts,
 ) -> BTreeMap<Name, SourcePlan> {
     let mut plans = BTreeMap::new();
-    for (name, (source, _)) in sources {
+    for (name, source) in sources {
+        let Some(source) = &source.config else { continue };
         let Some(Some(Known { mapping, contacts, .. })) = known.remove(name) else { continue };
         let name = source.name.clone();
         let plan =

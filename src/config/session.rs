@@ -39,17 +39,43 @@ pub(super) struct Known {
     pub customer: Option<Customer>,
 }
 
+/// Who stands behind sessions, anywhere in the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fallbacks {
+    /// Somebody is named.
+    pub any: bool,
+    /// What is named cannot be read. That is said; that nobody would be told does not follow from it.
+    pub unread: bool,
+}
+
+impl Fallbacks {
+    pub fn of<'a>(root: &'a Node, customers: impl Iterator<Item = &'a Node>) -> Self {
+        let key = |node: &'a Node, key: &str| node.entries()?.iter().find(|entry| entry.key == key).map(|e| &e.value);
+        let alerts = key(root, "alerts");
+        let defaults = key(root, "defaults").and_then(|defaults| key(defaults, "customer"));
+        let mut found = Self::default();
+        for written in customers.chain(alerts).chain(defaults).filter_map(|node| key(node, "fallback")) {
+            let readable = |item: &Node| item.scalar().is_some_and(|text| Address::parse(text).is_ok());
+            let readable = written.items().is_some_and(|items| items.is_empty() || items.iter().any(readable));
+            found.any |= written.items().is_some_and(|items| !items.is_empty());
+            found.unread |= !readable;
+        }
+        found
+    }
+}
+
 /// Everything that sessions refer to, and what was met on the way.
 pub(super) struct Sessions<'a> {
     pub now: DateTime<Utc>,
     pub defaults: Fields<'a>,
-    /// Every source that is written, also one that cannot be used (`None`).
+    /// Every source that is written; `None` where nothing can be said of it.
     pub sources: BTreeMap<&'a str, Option<Known>>,
     pub policies: &'a BTreeMap<Name, Arc<Policy>>,
     /// Every policy that is written, also one that cannot be used.
     pub policy_names: Vec<&'a str>,
     /// Parsed once for each expression and zone; for one that is refused, why.
     schedules: HashMap<(String, Tz), Result<Schedule, String>>,
+    fallbacks: Fallbacks,
     places: HashMap<SessionKey, Place>,
 }
 
@@ -60,16 +86,20 @@ impl<'a> Sessions<'a> {
         sources: BTreeMap<&'a str, Option<Known>>,
         policies: &'a BTreeMap<Name, Arc<Policy>>,
         policy_names: Vec<&'a str>,
+        fallbacks: Fallbacks,
     ) -> Self {
         let (schedules, places) = (HashMap::new(), HashMap::new());
-        Self { now, defaults, sources, policies, policy_names, schedules, places }
+        Self { now, defaults, sources, policies, policy_names, schedules, fallbacks, places }
     }
 
-    /// Reads one session.
+    /// Reads one session. What is wrong is told in full, also where the session cannot be one for another reason.
     pub fn read(&mut self, report: &mut Report, node: &Node) -> Option<Session> {
         let own = Fields::new(report, node, KEYS)?;
         let fields = own.with_defaults(self.defaults);
-        let key = self.key(report, &fields);
+        let source = fields.required(report, "source", "a session").and_then(|node| self.source(report, node));
+        let id = id(report, &fields);
+        let key = source.clone().zip(id).map(|(source, id)| SessionKey { source, id });
+        let first = key.as_ref().is_some_and(|key| self.is_first(report, key, fields.place));
         let params = read_params(report, &fields);
         let policy = self.policy(report, &fields);
         let labels = fields.texts(report, "labels");
@@ -77,51 +107,36 @@ impl<'a> Sessions<'a> {
         let owners = owners(report, &fields, &params);
         let own_zone = zone(report, &own);
         let default_zone = zone(report, &self.defaults);
-        let key = key?;
-        let Some(source) = self.sources.get(key.source.as_str())?.as_ref() else {
-            // The source has a problem of its own; the rest is still worth a look.
-            self.schedule(report, &fields, own_zone.or(default_zone).unwrap_or(Tz::UTC));
-            return None;
-        };
-        let customer = source.customer.as_ref();
+        let source = source.and_then(|source| self.sources.get(source.as_str())?.as_ref());
+        let customer = source.and_then(|source| source.customer.as_ref());
         let zone = own_zone
             .or(customer.and_then(|customer| customer.own_zone))
             .or(default_zone)
             .or(customer.and_then(|customer| customer.default_zone));
-        let contacts = Arc::clone(&source.contacts);
+        let called = key.as_ref().map_or_else(|| "this session".to_owned(), |key| format!("session {key}"));
         if let Some(policy) = &policy {
-            check_params(report, &fields, &key, &params, policy, &source.mapping);
+            check_params(report, &fields, &called, &params, policy, source.map(|source| &source.mapping));
         }
-        if owners.as_ref().is_some_and(Vec::is_empty) && contacts.fallback.is_empty() {
-            let message = format!("nobody would be told about session {key}");
+        let fallback = source.map_or(self.fallbacks.any, |source| !source.contacts.fallback.is_empty());
+        if owners.as_ref().is_some_and(Vec::is_empty) && !fallback && !self.fallbacks.unread {
             let help = "give it params: { notification_email: ... } or owners, or its customer or alerts a fallback";
-            report.problem_with(node.place, message, help);
+            report.problem_with(node.place, format!("nobody would be told about {called}"), help);
         }
+        let contacts = source.map(|source| Arc::clone(&source.contacts));
         let schedule = self.schedule(report, &fields, zone.unwrap_or(Tz::UTC));
-        Some(Session { key, name, policy: policy?, schedule: schedule?, params, owners: owners?, labels, contacts })
+        let (key, policy, schedule) = (key.filter(|_| first)?, policy?, schedule?);
+        Some(Session { key, name, policy, schedule, params, owners: owners?, labels, contacts: contacts? })
     }
 
-    /// Source and id, once each.
-    fn key(&mut self, report: &mut Report, fields: &Fields<'_>) -> Option<SessionKey> {
-        let source = fields.required(report, "source", "a session");
-        let id = fields.required(report, "id", "a session");
-        let source = source.and_then(|node| self.source(report, node));
-        let id = id.and_then(|node| {
-            let text = fields::text(report, node, "id")?;
-            let id = SessionId::parse(text);
-            if let Err(error) = &id {
-                report.problem(node.place, format!("\"id\" cannot be {}: {error}", quote(text)));
-            }
-            id.ok()
-        });
-        let key = SessionKey { source: source?, id: id? };
-        if let Some(first) = self.places.get(&key) {
-            let message = format!("session {key} is given twice; the first stands at {}", report.shown(*first));
-            report.problem(fields.place, message);
-            return None;
-        }
-        self.places.insert(key.clone(), fields.place);
-        Some(key)
+    /// Whether this is the first session of this name.
+    fn is_first(&mut self, report: &mut Report, key: &SessionKey, place: Place) -> bool {
+        let Some(first) = self.places.get(key) else {
+            self.places.insert(key.clone(), place);
+            return true;
+        };
+        let message = format!("session {key} is given twice; first defined at {}", report.shown(*first));
+        report.problem(place, message);
+        false
     }
 
     fn source(&self, report: &mut Report, node: &Node) -> Option<Name> {
@@ -159,6 +174,16 @@ impl<'a> Sessions<'a> {
         }
         parsed.clone().ok()
     }
+}
+
+fn id(report: &mut Report, fields: &Fields<'_>) -> Option<SessionId> {
+    let node = fields.required(report, "id", "a session")?;
+    let text = fields::text(report, node, "id")?;
+    let id = SessionId::parse(text);
+    if let Err(error) = &id {
+        report.problem(node.place, format!("\"id\" cannot be {}: {error}", quote(text)));
+    }
+    id.ok()
 }
 
 /// `None` where those that are given cannot be read: that is said, and no more follows from it.
@@ -209,17 +234,17 @@ fn param_place(fields: &Fields<'_>, name: &str) -> Place {
 fn check_params(
     report: &mut Report,
     fields: &Fields<'_>,
-    key: &SessionKey,
+    called: &str,
     params: &Params,
     policy: &Policy,
-    mapping: &Mapping,
+    mapping: Option<&Mapping>,
 ) {
     for rule in &policy.rules {
         for operand in rule.expect.operands() {
             let Operand::Param { name, or_present } = operand else { continue };
             let Some(values) = params.get(name) else {
                 if !or_present {
-                    let message = format!("session {key} needs the param {name:?}: rule {} compares with it", rule.id);
+                    let message = format!("{called} needs the param {name:?}: rule {} compares with it", rule.id);
                     report.problem_with(fields.place, message, format!("add params: {{ {name}: ... }}"));
                 }
                 continue;
@@ -231,7 +256,8 @@ fn check_params(
                 continue;
             }
             let is_address = matches!(rule.expect, Expectation::Includes(_));
-            let kind = rule.expect.kind().unwrap_or_else(|| mapping.kind(rule.setting.key()));
+            // A source of which nothing is known may have a kind of its own for it: any text will do.
+            let kind = rule.expect.kind().or_else(|| Some(mapping?.kind(rule.setting.key()))).unwrap_or(Kind::Text);
             for text in values {
                 if is_address && name != NOTIFICATION_EMAIL {
                     if let Err(error) = Address::parse(text) {

@@ -1,6 +1,5 @@
-//! Sources: where sessions are read from, how to sign in there, and how columns become settings.
+//! Sources: where sessions are read from, and how to sign in there.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,16 +7,15 @@ use std::time::Duration;
 
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
-use crate::domain::reading::{Cell, Kind, quote};
-use crate::domain::setting::SettingKey;
+use crate::domain::reading::quote;
 use crate::secret::Secret;
 
 use super::environment::Environment;
 use super::fields::{self, Fields, Keys, described};
-use super::report::{Report, suggestion};
-use super::secret;
-use super::tree::{Entry, Form, Node, Value};
+use super::report::Report;
+use super::tree::{Entry, Form, Node, Place, Value};
 use super::url::{self, WebAddress, is_loopback};
+use super::{mapping, secret};
 
 /// A source as the configuration describes it.
 #[derive(Debug, Clone)]
@@ -122,48 +120,80 @@ enum Type {
     File,
 }
 
-/// Reads one source. The mapping comes back even where the rest cannot be used, so that rules can be checked against it.
+/// A source as far as it could be read: its sessions and the rules are checked against it even where it cannot be used.
+pub(super) struct Read {
+    /// `None`, and reported, where it cannot be used.
+    pub config: Option<SourceConfig>,
+    /// With where it is named.
+    pub customer: Option<(Name, Place)>,
+    pub mapping: Mapping,
+}
+
+/// Reads one source. `None`, and reported, where nothing can be said of it.
 pub(super) fn read(
     report: &mut Report,
     name: &Name,
     entry: &Entry,
     defaults: Fields<'_>,
     environment: &dyn Environment,
-) -> Option<(SourceConfig, Mapping)> {
+) -> Option<Read> {
     // What belongs to a type that is not built yet is not looked at: one problem says it all.
     let own = entry.value.entries().unwrap_or_default();
     let later = own.iter().find(|entry| entry.key == "type" && entry.value.scalar() == Some("http"));
     if let Some(entry) = later {
-        let message = "a source of type \"http\" is not available yet";
-        report.problem_with(entry.value.place, message, "available: orderwise, file");
+        not_yet(report, &entry.value);
         return None;
     }
     let fields = Fields::new(report, &entry.value, KEYS)?.at(entry.place).with_defaults(defaults);
-    let kind_node = fields.required(report, "type", "a source")?;
-    if kind_node.scalar() == Some("http") {
-        report.problem(kind_node.place, "a source of type \"http\" is not available yet");
+    let kind_node = fields.required(report, "type", "a source");
+    if let Some(node) = kind_node.filter(|node| node.scalar() == Some("http")) {
+        not_yet(report, node);
         return None;
     }
     let types = [("orderwise", Type::OrderWise), ("file", Type::File)];
-    let kind = fields::choice(report, kind_node, "type", &types)?;
-    refuse_keys_of_others(report, &fields, kind);
+    let kind = kind_node.and_then(|node| fields::choice(report, node, "type", &types));
+    if let Some(kind) = kind {
+        refuse_keys_of_others(report, &fields, kind);
+    }
     let customer = customer(report, &fields);
-    let mapping = mapping(report, &fields);
+    let mapping = mapping::read(report, &fields);
+    let limits = Limits::read(report, &fields);
     let adapter = match kind {
-        Type::OrderWise => Adapter::OrderWise(orderwise(report, &fields, environment)?),
-        Type::File => Adapter::File(file(report, &fields)?),
+        Some(Type::OrderWise) => orderwise(report, &fields, &limits, environment).map(Adapter::OrderWise),
+        Some(Type::File) => file(report, &fields, &limits).map(Adapter::File),
+        None => None,
     };
-    Some((SourceConfig { name: name.clone(), customer, adapter }, mapping))
+    let named = customer.as_ref().map(|(name, _)| name.clone());
+    let config = adapter.map(|adapter| SourceConfig { name: name.clone(), customer: named, adapter });
+    Some(Read { config, customer, mapping })
 }
 
-fn customer(report: &mut Report, fields: &Fields<'_>) -> Option<Name> {
+fn not_yet(report: &mut Report, node: &Node) {
+    let message = "a source of type \"http\" is not available yet";
+    report.problem_with(node.place, message, "available: orderwise, file");
+}
+
+/// What bounds one look, whatever the type.
+struct Limits {
+    timeout: Duration,
+    max_body: u64,
+}
+
+impl Limits {
+    fn read(report: &mut Report, fields: &Fields<'_>) -> Self {
+        let timeout = fields.duration(report, "timeout").unwrap_or(TIMEOUT);
+        Self { timeout, max_body: fields.size(report, "max_body").unwrap_or(MAX_BODY) }
+    }
+}
+
+fn customer(report: &mut Report, fields: &Fields<'_>) -> Option<(Name, Place)> {
     let node = fields.node(report, "customer")?;
     let text = fields::text(report, node, "customer")?;
     let name = Name::parse(text);
     if name.is_err() {
         report.problem(node.place, format!("there is no customer {}", quote(text)));
     }
-    name.ok()
+    Some((name.ok()?, node.place))
 }
 
 /// A key of another type is no slip of the pen but a misunderstanding, so it is said as such. Defaults are for all types.
@@ -180,7 +210,12 @@ fn refuse_keys_of_others(report: &mut Report, fields: &Fields<'_>, kind: Type) {
     }
 }
 
-fn orderwise(report: &mut Report, fields: &Fields<'_>, environment: &dyn Environment) -> Option<OrderWiseConfig> {
+fn orderwise(
+    report: &mut Report,
+    fields: &Fields<'_>,
+    limits: &Limits,
+    environment: &dyn Environment,
+) -> Option<OrderWiseConfig> {
     let allow_insecure = fields.flag(report, "allow_insecure").unwrap_or(false);
     let base_url = base_url(report, fields, allow_insecure);
     let credential = credential(report, fields, environment);
@@ -189,16 +224,14 @@ fn orderwise(report: &mut Report, fields: &Fields<'_>, environment: &dyn Environ
         if fields.has("export_definition") { fields.whole(report, "export_definition", 1..=u64::MAX) } else { None };
     let parameters = fields.map(report, "export_parameters").unwrap_or_default();
     let parameters = parameters.iter().filter_map(|entry| parameter(report, entry)).collect();
-    let timeout = fields.duration(report, "timeout").unwrap_or(TIMEOUT);
-    let max_body = fields.size(report, "max_body").unwrap_or(MAX_BODY);
     let ca_file = fields.node(report, "tls").and_then(|node| tls(report, node));
     Some(OrderWiseConfig {
         base_url: base_url?,
         credential: credential?,
         export_definition: export_definition?,
         parameters,
-        timeout,
-        max_body,
+        timeout: limits.timeout,
+        max_body: limits.max_body,
         ca_file,
     })
 }
@@ -231,7 +264,7 @@ fn credential(report: &mut Report, fields: &Fields<'_>, environment: &dyn Enviro
     let with_pair = fields.has("username") || fields.has("password");
     if with_hash && with_pair {
         let place = fields.entry("credential_hash").map_or(fields.place, |entry| entry.place);
-        report.problem_with(place, "\"credential_hash\" stands beside username or password", HELP);
+        report.problem_with(place, "\"credential_hash\" cannot be combined with username or password", HELP);
         return None;
     }
     if with_hash {
@@ -278,6 +311,7 @@ fn parameter(report: &mut Report, entry: &Entry) -> Option<(String, serde_json::
 
 fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
     let fields = Fields::new(report, node, TLS)?;
+    fields.required(report, "ca_file", TLS.of);
     ca_file(report, &fields)
 }
 
@@ -301,19 +335,22 @@ fn certificates(path: &Path) -> io::Result<String> {
     /// All authorities of a system together take a fourth of it.
     const LARGEST: u64 = 1 << 20;
     let mut bytes = Vec::new();
+    // Asked before opening: to open a pipe waits for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn file(report: &mut Report, fields: &Fields<'_>) -> Option<FileConfig> {
+fn file(report: &mut Report, fields: &Fields<'_>, limits: &Limits) -> Option<FileConfig> {
     let node = fields.required(report, "path", "a source of type file")?;
     let path = fields.path(report, "path");
     let max_age = fields.duration(report, "max_age");
-    let max_body = fields.size(report, "max_body").unwrap_or(MAX_BODY);
     let path = path?;
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
-        Some("csv" | "json") => Some(FileConfig { path, max_age, max_body }),
+        Some("csv" | "json") => Some(FileConfig { path, max_age, max_body: limits.max_body }),
         Some("xlsx") => {
             let message = "a source file of type .xlsx is not available yet";
             report.problem_with(node.place, message, "available: .csv, .json");
@@ -325,57 +362,4 @@ fn file(report: &mut Report, fields: &Fields<'_>) -> Option<FileConfig> {
             None
         }
     }
-}
-
-fn mapping(report: &mut Report, fields: &Fields<'_>) -> Mapping {
-    let session_id_column = fields.text(report, "session_id_column").unwrap_or("session_id").trim().to_owned();
-    let columns = columns(report, fields, &session_id_column);
-    let mut values = HashMap::new();
-    for entry in fields.map(report, "values").unwrap_or_default() {
-        let Some(meanings) = entry.value.entries() else {
-            let message = format!("the values of {} must be a mapping, not {}", quote(&entry.key), entry.value.sort());
-            let help = "for example values: { transfer_type: { \"3\": Web Service } }";
-            report.problem_with(entry.value.place, message, help);
-            continue;
-        };
-        let mut read = HashMap::new();
-        for meaning in meanings {
-            if let Some(text) = fields::text(report, &meaning.value, &meaning.key) {
-                read.insert(meaning.key.trim().to_owned(), Cell::text(text));
-            }
-        }
-        values.insert(SettingKey::new(&entry.key), read);
-    }
-    let mut kinds = HashMap::new();
-    for entry in fields.map(report, "kinds").unwrap_or_default() {
-        let Some(word) = fields::text(report, &entry.value, &entry.key) else { continue };
-        if let Some((_, kind)) = Kind::ALL.iter().find(|(name, _)| *name == word) {
-            kinds.insert(SettingKey::new(&entry.key), *kind);
-        } else {
-            let known = Kind::ALL.iter().map(|(name, _)| *name);
-            let message = format!("{} is no kind of setting", quote(word));
-            report.problem_with(entry.value.place, message, suggestion(word, known));
-        }
-    }
-    Mapping { session_id_column, columns, values, kinds }
-}
-
-/// Setting to column. A column can be only one setting, or one of the two would silently never be read.
-fn columns(report: &mut Report, fields: &Fields<'_>, id_column: &str) -> Vec<(SettingKey, String)> {
-    let mut columns = Vec::new();
-    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
-    for entry in fields.map(report, "columns").unwrap_or_default() {
-        let Some(column) = fields::text(report, &entry.value, &entry.key) else { continue };
-        let column = column.trim();
-        if let Some(other) = taken.insert(column.to_lowercase(), &entry.key) {
-            let message = format!("the column {} is already the setting {}", quote(column), quote(other));
-            report.problem(entry.value.place, message);
-        }
-        if column.eq_ignore_ascii_case(id_column) {
-            let message = format!("the column {} is the one that holds the session ID", quote(column));
-            report.problem(entry.value.place, message);
-        }
-        columns.push((SettingKey::new(&entry.key), column.to_owned()));
-    }
-    columns
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use super::{Config, Environment, Problems};
 
 mod accepted;
+mod files;
 mod large;
 mod secrets;
 mod shipped;

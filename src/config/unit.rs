@@ -2,8 +2,22 @@
 
 use std::time::Duration;
 
+/// Why a text is no duration or size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It is not written like one.
+    Form,
+    /// It is one, past what is allowed.
+    TooLarge,
+}
+
 /// A whole number with one of the units s, m, h and d. `None` for anything else, and for more than ten years.
 pub fn duration(text: &str) -> Option<Duration> {
+    read_duration(text).ok()
+}
+
+/// As [`duration`], with what is wrong.
+pub(super) fn read_duration(text: &str) -> Result<Duration, Unfit> {
     /// Longer than anything that is kept or waited for, and far from any overflow.
     const LONGEST: u64 = 3660 * 86_400;
     let (number, unit) = split(text)?;
@@ -12,13 +26,19 @@ pub fn duration(text: &str) -> Option<Duration> {
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
-        _ => return None,
+        _ => return Err(Unfit::Form),
     };
-    number.checked_mul(seconds).filter(|seconds| *seconds <= LONGEST).map(Duration::from_secs)
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds <= LONGEST);
+    seconds.map(Duration::from_secs).ok_or(Unfit::TooLarge)
 }
 
 /// A whole number with one of the units B, KiB, MiB and GiB, in bytes. `None` for anything else, and for more than 1 TiB.
 pub fn size(text: &str) -> Option<u64> {
+    read_size(text).ok()
+}
+
+/// As [`size`], with what is wrong.
+pub(super) fn read_size(text: &str) -> Result<u64, Unfit> {
     const LARGEST: u64 = 1 << 40;
     let (number, unit) = split(text)?;
     let bytes = match unit {
@@ -26,15 +46,15 @@ pub fn size(text: &str) -> Option<u64> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return None,
+        _ => return Err(Unfit::Form),
     };
-    number.checked_mul(bytes).filter(|bytes| *bytes <= LARGEST)
+    number.checked_mul(bytes).filter(|bytes| *bytes <= LARGEST).ok_or(Unfit::TooLarge)
 }
 
-fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit())?;
-    let number = text[..end].parse().ok()?;
-    Some((number, text[end..].trim_start()))
+fn split(text: &str) -> Result<(u64, &str), Unfit> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).filter(|end| *end > 0).ok_or(Unfit::Form)?;
+    // More digits than a number of 64 bits has are too large in any unit.
+    Ok((text[..end].parse().unwrap_or(u64::MAX), text[end..].trim_start()))
 }
 
 #[cfg(test)]
@@ -50,6 +70,11 @@ mod tests {
         for bad in ["", "5", "m", "-5m", "1.5h", "5min", "1h30m", "5M", "99999999999999999999s", "4000d"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
+        assert_eq!(read_duration("3660d"), Ok(Duration::from_hours(3660 * 24)));
+        for long in ["3661d", "99999999999999999999s", "18446744073709551615h"] {
+            assert_eq!(read_duration(long), Err(Unfit::TooLarge), "{long}");
+        }
+        assert_eq!(read_duration("99999999999999999999"), Err(Unfit::Form));
     }
 
     #[test]
@@ -60,5 +85,6 @@ mod tests {
         for bad in ["", "16", "16MB", "16M", "-1B", "2000GiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }
+        assert_eq!((read_size("1024GiB"), read_size("1025GiB")), (Ok(1 << 40), Err(Unfit::TooLarge)));
     }
 }

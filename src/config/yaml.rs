@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: &Span) -> Step<Node> {
         let Some(size) = self.anchors.get(&id).map(Node::size) else {
-            return Err(self.stop(span, "this alias stands inside what it is a name for"));
+            return Err(self.stop(span, "this alias refers to itself"));
         };
         self.count(size, span)?;
         self.anchors.get(&id).cloned().ok_or_else(|| self.stop(span, "this alias has no anchor"))
@@ -186,6 +186,7 @@ impl<'a> Builder<'a> {
             }
             Err(message) => {
                 self.report.problem(place, message);
+                self.report.enough_said_at(place);
                 Value::Scalar(text.to_owned(), Form::Text)
             }
         };
@@ -235,7 +236,7 @@ impl<'a> Builder<'a> {
                 known.get(&key).copied()
             };
             if let Some(first) = first {
-                let message = format!("the key {key:?} is given twice; the first stands at line {}", first.line);
+                let message = format!("the key {key:?} is given twice; first given at line {}", first.line);
                 self.report.problem(place, message);
                 continue;
             }
@@ -252,9 +253,9 @@ impl<'a> Builder<'a> {
         secret
     }
 
-    fn whole(&mut self, start: &Span, end: &Span, value: Value) -> Node {
-        if let Value::Map(entries) = &value {
-            for entry in entries.iter().filter(|entry| entry.key == "<<") {
+    fn whole(&mut self, start: &Span, end: &Span, mut value: Value) -> Node {
+        if let Value::Map(entries) = &mut value {
+            for entry in entries.extract_if(.., |entry| entry.key == "<<") {
                 self.report.problem(entry.place, "\"<<\" takes a mapping or a list of mappings");
             }
         }
@@ -263,7 +264,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Adds what `<<` brings: what stands in the mapping itself wins, then what was merged first.
-/// A value that is no mapping is kept under its key, for the caller to refuse.
+/// A value that is no mapping is kept under its key, for `whole` to refuse.
 fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) {
     let mut known: HashSet<String> = HashSet::new();
     if !merged.is_empty() {

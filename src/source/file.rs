@@ -63,8 +63,9 @@ impl FileSource {
 impl FileSource {
     async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let (options, form) = (self.options.clone(), self.form);
-        let read =
-            tokio::task::spawn_blocking(move || Fetched::of(&bounded(&options, now)?, known, |body| read(body, form)));
+        let read = tokio::task::spawn_blocking(move || {
+            Fetched::of(&bounded(&options, now)?, known, |body| read(body, form, options.max_body))
+        });
         read.await.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
     }
 }
@@ -79,16 +80,17 @@ impl Source for FileSource {
     }
 }
 
-fn read(body: &[u8], form: Form) -> Result<Answer, FetchError> {
+fn read(body: &[u8], form: Form, max_body: u64) -> Result<Answer, FetchError> {
+    let text = grid::decode(body)?;
     match form {
-        Form::Csv => csv(body),
-        Form::Json => json::read(grid::decode(body)?.as_bytes()),
+        Form::Csv => grid::read(&text, max_body),
+        Form::Json => json::read_within(text.as_bytes(), max_body),
     }
 }
 
-/// Reads a grid in the form of CSV, as spreadsheets write it.
+/// Reads a grid in the form of CSV, as spreadsheets write it, that may not be longer than it is.
 pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
-    grid::read(&grid::decode(body)?)
+    read(body, Form::Csv, body.len() as u64)
 }
 
 /// The bytes of the file, unless it is no file, too old or too large.
@@ -104,7 +106,9 @@ fn bounded(options: &Options, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError>
     if let Some(max_age) = max_age {
         check_age(metadata.modified().map_err(failed)?, *max_age, now)?;
     }
-    let mut body = Vec::new();
+    // As long as it is now, so that it need not move while it is read; it may have grown meanwhile.
+    let expected = metadata.len().min(*max_body).saturating_add(1);
+    let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(max_body.saturating_add(1)).read_to_end(&mut body).map_err(failed)?;
     if body.len() as u64 > *max_body {
         return Err(FetchError::new(Failure::TooLarge, format!("the file is larger than {}", size(*max_body))));

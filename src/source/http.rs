@@ -108,9 +108,20 @@ pub async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchEr
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
+        if body.len() + chunk.len() > body.capacity() {
+            body.reserve_exact(more_room(body.len(), chunk.len(), limit));
+        }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// How much a body that has `len` bytes may be about to grow. What is reserved and not written costs nothing, and a body that
+/// moves into a larger place is there twice: so it moves once, unless it is very large.
+fn more_room(len: usize, chunk: usize, limit: u64) -> usize {
+    const AT_ONCE: usize = 64 << 20;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    chunk.max(AT_ONCE.max(len).min(limit.saturating_sub(len)))
 }
 
 /// The beginning of a body that explains a failure, as far as it came soon.

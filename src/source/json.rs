@@ -3,7 +3,7 @@
 //! The answer is one array of flat objects. Every cell is first taken as the raw piece of JSON that it is, which keeps
 //! numbers digit for digit and equal keys apart, and walks nested values without recursion, so that depth costs no
 //! stack. Rows of the same shape share their columns, and cells of the same text share it with the row above: what repeats
-//! allocates nothing.
+//! allocates nothing. How much there may be of it all is counted (`room`) before it is taken.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,6 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::room::Room;
 use super::{Failure, FetchError};
 use crate::domain::observation::{Answer, Row};
 use crate::domain::reading::{Cell, quote};
@@ -21,12 +22,20 @@ use crate::domain::reading::{Cell, quote};
 /// Said wherever a source answers without a single session.
 pub(super) const NO_SESSIONS: &str = "it returned no sessions";
 
-/// Reads the body of an answer.
+/// What an error says within the reader where `room` knows better.
+const NO_ROOM: &str = "there is no room for it";
+
+/// Reads the body of an answer that may not be longer than it is.
 pub fn read(body: &[u8]) -> Result<Answer, FetchError> {
+    read_within(body, body.len() as u64)
+}
+
+/// Reads the body of an answer that may have `max_body` bytes: what it becomes is bounded by that.
+pub fn read_within(body: &[u8], max_body: u64) -> Result<Answer, FetchError> {
     let text = text(body)?;
     match text.bytes().next() {
         None => Err(empty()),
-        Some(b'[') => rows(text),
+        Some(b'[') => rows(text, Room::new(max_body)),
         Some(_) if text == "null" => Err(empty()),
         Some(_) => Err(malformed(format!("it answered with {}", not_an_array(text)))),
     }
@@ -48,13 +57,13 @@ fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-fn rows(text: &str) -> Result<Answer, FetchError> {
+fn rows(text: &str, mut room: Room) -> Result<Answer, FetchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let rows = deserializer.deserialize_seq(Rows).and_then(|rows| deserializer.end().map(|()| rows));
-    match rows {
+    let rows = deserializer.deserialize_seq(Rows { room: &mut room });
+    match rows.and_then(|rows| deserializer.end().map(|()| rows)) {
         Ok(rows) if rows.is_empty() => Err(empty()),
         Ok(rows) => Ok(Answer { rows }),
-        Err(error) => Err(malformed(broken(&error))),
+        Err(error) => Err(room.overrun().unwrap_or_else(|| malformed(broken(&error)))),
     }
 }
 
@@ -91,9 +100,11 @@ pub(super) fn is_web_page(text: &str) -> bool {
     text.starts_with('<')
 }
 
-struct Rows;
+struct Rows<'a> {
+    room: &'a mut Room,
+}
 
-impl<'de> Visitor<'de> for Rows {
+impl<'de> Visitor<'de> for Rows<'_> {
     type Value = Vec<Row>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,9 +116,8 @@ impl<'de> Visitor<'de> for Rows {
         let mut shapes = Shapes::default();
         loop {
             let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
-            let Some(row) = seq.next_element_seed(OneRow { shapes: &mut shapes, above, at: rows.len() + 1 })? else {
-                return Ok(rows);
-            };
+            let seed = OneRow { shapes: &mut shapes, above, at: rows.len() + 1, room: &mut *self.room };
+            let Some(row) = seq.next_element_seed(seed)? else { return Ok(rows) };
             rows.push(row);
         }
     }
@@ -128,19 +138,44 @@ impl Default for Shapes {
 
 impl Shapes {
     /// The columns of a row that differs from the one above: `own` from where it differs, else a shorter row.
-    fn settle(&mut self, own: Option<Vec<Box<str>>>, len: usize) -> Arc<[Box<str>]> {
+    fn settle(&mut self, own: Option<Names>, len: usize, room: &mut Room) -> Option<Arc<[Box<str>]>> {
         if own.is_none() && len == self.above.len() {
-            return Arc::clone(&self.above);
+            return Some(Arc::clone(&self.above));
         }
-        let columns = own.unwrap_or_else(|| self.above[..len].to_vec());
-        let known = self.known.get(columns.as_slice()).cloned();
-        let columns = known.unwrap_or_else(|| {
+        let Names { columns, taken } = match own {
+            Some(names) => names,
+            None => Names::of(&self.above[..len], room)?,
+        };
+        let columns = if let Some(known) = self.known.get(columns.as_slice()) {
+            room.give_back(taken);
+            Arc::clone(known)
+        } else {
             let columns: Arc<[Box<str>]> = Arc::from(columns);
             self.known.insert(Arc::clone(&columns));
             columns
-        });
+        };
         self.above = Arc::clone(&columns);
-        columns
+        Some(columns)
+    }
+}
+
+/// The columns of a row that differs from the one above, and what room they take.
+struct Names {
+    columns: Vec<Box<str>>,
+    taken: u64,
+}
+
+impl Names {
+    /// None where there is no room for them.
+    fn of(columns: &[Box<str>], room: &mut Room) -> Option<Self> {
+        let taken = room.names(columns.iter().map(AsRef::as_ref))?;
+        Some(Self { columns: columns.to_vec(), taken })
+    }
+
+    fn push(&mut self, column: Box<str>, room: &mut Room) -> Option<()> {
+        self.taken += room.names([column.as_ref()])?;
+        self.columns.push(column);
+        Some(())
     }
 }
 
@@ -150,6 +185,7 @@ struct OneRow<'a> {
     above: &'a [Cell],
     /// Counted from one, for people.
     at: usize,
+    room: &'a mut Room,
 }
 
 impl OneRow<'_> {
@@ -174,20 +210,31 @@ impl<'de> Visitor<'de> for OneRow<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
-        let mut cells = Vec::with_capacity(self.shapes.above.len());
-        let mut own: Option<Vec<Box<str>>> = None;
+        let Self { shapes, above, room, .. } = self;
+        let full = || A::Error::custom(NO_ROOM);
+        if !room.row() {
+            return Err(full());
+        }
+        let mut cells = Vec::with_capacity(shapes.above.len());
+        let mut own: Option<Names> = None;
         loop {
             let at = cells.len();
-            let above = if own.is_none() { self.shapes.above.get(at).map(AsRef::as_ref) } else { None };
-            match map.next_key_seed(KeySeed { above })? {
+            let expected = if own.is_none() { shapes.above.get(at).map(AsRef::as_ref) } else { None };
+            match map.next_key_seed(KeySeed { above: expected })? {
                 None => break,
                 Some(None) => {}
-                Some(Some(key)) => own.get_or_insert_with(|| self.shapes.above[..at].to_vec()).push(key),
+                Some(Some(key)) => {
+                    let names = match &mut own {
+                        Some(names) => names,
+                        None => own.insert(Names::of(&shapes.above[..at], room).ok_or_else(full)?),
+                    };
+                    names.push(key, room).ok_or_else(full)?;
+                }
             }
-            cells.push(map.next_value_seed(CellSeed { above: self.above.get(at) })?);
+            cells.push(map.next_value_seed(CellSeed { above: above.get(at), room })?);
         }
         cells.shrink_to_fit();
-        let columns = self.shapes.settle(own, cells.len());
+        let columns = shapes.settle(own, cells.len(), room).ok_or_else(full)?;
         Ok(Row { columns, cells })
     }
 
@@ -248,16 +295,23 @@ impl Visitor<'_> for KeySeed<'_> {
 /// Reads a cell; where its text is that of the cell above, both share it.
 struct CellSeed<'a> {
     above: Option<&'a Cell>,
+    room: &'a mut Room,
 }
 
 impl CellSeed<'_> {
-    fn shared(&self, text: &str) -> Arc<str> {
-        match self.above {
-            Some(Cell::Text(above) | Cell::Number(above) | Cell::Nested(above)) if **above == *text => {
-                Arc::clone(above)
-            }
-            _ => text.into(),
+    fn shared<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+        if let Some(above) = self.above.and_then(|above| same_text(above, text)) {
+            return Ok(above);
         }
+        if self.room.text(text) { Ok(text.into()) } else { Err(E::custom(NO_ROOM)) }
+    }
+}
+
+/// The text of `above`, where it is `text`.
+pub(super) fn same_text(above: &Cell, text: &str) -> Option<Arc<str>> {
+    match above {
+        Cell::Text(above) | Cell::Number(above) | Cell::Nested(above) if **above == *text => Some(Arc::clone(above)),
+        _ => None,
     }
 }
 
@@ -266,13 +320,16 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cell, D::Error> {
         let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        if !self.room.value() {
+            return Err(D::Error::custom(NO_ROOM));
+        }
         Ok(match raw.as_bytes().first() {
             Some(b'n') => Cell::Null,
             Some(b't') => Cell::Flag(true),
             Some(b'f') => Cell::Flag(false),
-            Some(b'"') => Cell::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)),
-            Some(b'[' | b'{') => Cell::Nested(self.shared(raw)),
-            _ => Cell::Number(self.shared(raw)),
+            Some(b'"') => Cell::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)?),
+            Some(b'[' | b'{') => Cell::Nested(self.shared(raw)?),
+            _ => Cell::Number(self.shared(raw)?),
         })
     }
 }

@@ -188,7 +188,9 @@ impl OrderWise {
         }
         let body = http::body(response, self.max_body).await?;
         // Some milliseconds of work for a large answer: not on a thread that others wait for.
-        let read = tokio::task::spawn_blocking(move || (Fetched::of(&body, known, json::read), body)).await;
+        let max_body = self.max_body;
+        let read = move || (Fetched::of(&body, known, |body| json::read_within(body, max_body)), body);
+        let read = tokio::task::spawn_blocking(read).await;
         let (fetched, body) = read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))?;
         fetched.map_err(|mut error| {
             if token.is_echoed(&body) {

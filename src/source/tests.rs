@@ -144,7 +144,7 @@ fn export(answer: impl Into<Vec<u8>>) -> impl Fn(&str) -> Vec<u8> {
 
 #[track_caller]
 fn failed(outcome: Result<Answer, FetchError>, failure: Failure, words: &str) -> FetchError {
-    let error = outcome.unwrap_err();
+    let error = outcome.map(|answer| format!("{} rows", answer.rows.len())).unwrap_err();
     assert_eq!(error.failure, failure, "{error}");
     assert!(error.reason.contains(words), "{words:?} is not in {:?}", error.reason);
     error

@@ -221,7 +221,6 @@ fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
     assert_eq!(plan.sessions.len(), 10_000);
     let first = session(&config, "grid", "0");
     assert!(plan.sessions.values().all(|session| Arc::ptr_eq(&session.policy, &first.policy)));
-    println!("{took:?}");
 }
 
 #[test]
@@ -237,4 +236,62 @@ fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
     assert_eq!(session.policy.rules[0].expect.describe(&session.params), "one of: Ann, Bob");
     let problems = load_text(&rule("{ equals: { param: users } }")).unwrap_err();
     assert!(problems.contains("the param users has 2 values; rule r compares with one"), "{problems}");
+}
+
+#[test]
+fn what_is_not_encrypted_is_legal_where_it_is_allowed_by_name() {
+    let audited = "sessions: [{ source: erp, id: 1, owners: [a@b.example] }]\n";
+    let text = |allow: &str| {
+        format!(
+            "sources: {{ erp: {{ type: orderwise, base_url: \"http://erp.acme.example\", credential_hash: eA==, export_definition: 1{allow} }} }}\n\
+             email: {{ from: a@b.example, smtp: {{ host: h.example, tls: none{allow} }} }}\n{audited}"
+        )
+    };
+    let config = load_text(&text(", allow_insecure: true")).unwrap();
+    let Adapter::OrderWise(erp) = &config.sources[0].adapter else { panic!("{config:?}") };
+    assert_eq!(erp.base_url, "http://erp.acme.example");
+    let Delivery::Smtp(smtp) = &config.require_email().unwrap().delivery else { panic!("{config:?}") };
+    assert!((smtp.tls, smtp.allow_insecure) == (Tls::None, true));
+    for allow in ["", ", allow_insecure: false"] {
+        let report = load_text(&text(allow)).unwrap_err();
+        assert!(report.contains("\"base_url\" is not encrypted") && report.ends_with("2 problems"), "{report}");
+        assert!(report.contains("\"tls: none\" would send mails, and the password"), "{report}");
+    }
+}
+
+/// What is checked when a configuration is read, and what is built of it, know nothing of each other.
+#[test]
+fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
+    let urls = [
+        "https://erp.acme.example/OWAPI",
+        "HTTPS://ERP.Acme.Example:8443/OWAPI/",
+        "https://erp.acme.example.",
+        "https://10.0.0.1",
+        "https://[2001:db8::1]:8443/OWAPI",
+        "https://erp_1/a%20b",
+        "https://xn--bcher-kva.example",
+        "https://h//OWAPI/./../x",
+        "https://bücher.example",
+        "https://1.2.3.256",
+        "https://0x7f.1",
+        "https://h:00443",
+        "https://h:",
+        "https://h/%",
+        "https://h/ü",
+        "https://h/\u{200B}",
+        "https://a-.example",
+        "https://*.example",
+    ];
+    let mut accepted = 0;
+    for url in urls {
+        let text = format!(
+            "sources: {{ erp: {{ type: orderwise, base_url: \"{url}\", credential_hash: eA==, export_definition: 1 }} }}\n\
+             sessions: [{{ source: erp, id: 1, owners: [a@b.example] }}]\n"
+        );
+        let Ok(config) = load_text(&text) else { continue };
+        let Adapter::OrderWise(erp) = &config.sources[0].adapter else { panic!("{config:?}") };
+        assert!(crate::source::http::base_url(&erp.base_url).is_ok(), "{url}");
+        accepted += 1;
+    }
+    assert!(accepted > 8, "{accepted}");
 }

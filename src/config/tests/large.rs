@@ -1,7 +1,6 @@
 //! As large as an integrator gets: 10,000 sessions, in one file and in a folder of many.
 
 use std::fmt::Write as _;
-use std::time::Instant;
 
 use super::super::Config;
 use super::{environment, now};
@@ -27,9 +26,7 @@ fn ten_thousand_sessions_in_a_folder_of_includes_are_all_there_and_each_its_own(
         }
         write(&format!("sessions/{file:03}.yaml"), &text);
     }
-    let started = Instant::now();
     let config = Config::load(&folder.path().join("driftwise.yaml"), &environment, now()).unwrap();
-    println!("10,000 sessions in 100 files: {:?}", started.elapsed());
     assert_eq!((config.files.len(), config.warnings.len()), (101, 0));
     let sessions = &config.plans.values().next().unwrap().sessions;
     assert_eq!(sessions.len(), 10_000);
@@ -50,10 +47,8 @@ fn ten_thousand_problems_are_told_each_once() {
     for id in 0..10_000 {
         writeln!(text, "  - {{ source: grid, id: {id}, owners: [nobody] }}").unwrap();
     }
-    let started = Instant::now();
     let path = std::path::Path::new("driftwise.yaml");
     let problems = Config::read(path, text.as_bytes(), &environment, now()).unwrap_err();
-    println!("10,000 problems: {:?}", started.elapsed());
     assert_eq!(problems.iter().count(), 10_001);
     let lines = problems.iter().filter_map(|problem| problem.at.as_ref()).map(|at| at.line);
     assert!(lines.eq(std::iter::once(2).chain(4..10_004)));

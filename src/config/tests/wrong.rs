@@ -366,3 +366,60 @@ fn a_key_that_stands_twice_is_refused() {
         }
     }
 }
+
+#[test]
+fn an_address_of_the_pages_is_refused_with_what_is_wrong() {
+    let cases = [
+        ("https://drift wise.example", "spaces or backslashes"),
+        ("https://driftwise.example\\\\pages", "spaces or backslashes"),
+        ("https://-driftwise.example", "no valid host name or port"),
+        ("https://driftwise.example:0", "no valid host name or port"),
+        ("https://driftwise.example:65536", "no valid host name or port"),
+        ("driftwise.example", "must begin with https:// or http://"),
+        ("https://driftwise.example/?page=1", "a query (?) or a fragment (#)"),
+    ];
+    for (url, words) in cases {
+        let problems = read(&format!("server: {{ public_url: \"{url}\" }}\n{GRID}{AUDITED}")).unwrap_err();
+        let [(1, 23, told)] = problems.as_slice() else { panic!("{url}: {problems:?}") };
+        assert!(told.starts_with("\"public_url\"") && told.contains(words), "{url}: {told}");
+    }
+}
+
+/// A slip in the name of a secret, and what stands there is still in no report: neither as a value nor in a line that is no YAML.
+#[test]
+fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
+    let mappings = [
+        ("sources:\n  a:\n    type: orderwise\n    ", "password"),
+        ("sources:\n  a:\n    type: orderwise\n    ", "credential_hash"),
+        ("email:\n  from: a@b.example\n  smtp:\n    host: h.example\n    ", "password"),
+    ];
+    let mut tried = 0;
+    for (before, key) in mappings {
+        for name in
+            slips(key).iter().flat_map(|once| std::iter::once(once.clone()).chain(slips(once).into_iter().step_by(7)))
+        {
+            for after in ["", "\n    [", " \"", "\n     : x"] {
+                let text = format!("{before}{name}: {CANARY}{after}\n{AUDITED}");
+                let config = Config::read(Path::new("driftwise.yaml"), text.as_bytes(), &environment, now());
+                let told = config.unwrap_err().to_string();
+                assert!(!told.contains(CANARY), "{name}:\n{told}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 3000, "{tried}");
+}
+
+/// A letter left out, doubled, swapped with the next, or another.
+fn slips(word: &str) -> Vec<String> {
+    let mut slips = Vec::new();
+    for at in 0..word.len() {
+        let (before, after) = word.split_at(at);
+        let (letter, rest) = after.split_at(1);
+        slips.extend([format!("{before}{rest}"), format!("{before}{letter}{after}"), format!("{before}x{rest}")]);
+        if let Some(next) = rest.get(..1) {
+            slips.push(format!("{before}{next}{letter}{}", &rest[1..]));
+        }
+    }
+    slips
+}

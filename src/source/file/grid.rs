@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use crate::domain::observation::{Answer, Row};
 use crate::domain::reading::Cell;
+use crate::source::room::Room;
 use crate::source::{Failure, FetchError, json};
+
+/// Most fields of a line: five times as many as any table has columns that was heard of.
+const MOST_FIELDS: usize = 250_000;
 
 fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
@@ -35,8 +39,8 @@ fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     })
 }
 
-/// Rows below one header.
-pub fn read(text: &str) -> Result<Answer, FetchError> {
+/// Rows below one header, of a file that may have `max_body` bytes.
+pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
     if text.trim().is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
     }
@@ -47,18 +51,62 @@ pub fn read(text: &str) -> Result<Answer, FetchError> {
     if text.bytes().filter(|byte| *byte == b'"').fold(false, |open, _| !open) {
         return Err(malformed("the file is cut off: a quote is never closed"));
     }
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(text)).from_reader(text.as_bytes());
+    let delimiter = delimiter(text);
+    let mut room = Room::new(max_body);
+    rows(text, delimiter, &mut room).map_err(|error| room.overrun().unwrap_or(error))
+}
+
+fn rows(text: &str, delimiter: u8, room: &mut Room) -> Result<Answer, FetchError> {
+    let no_room = || malformed("there is no room for it");
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    // The reader takes a whole line before it is asked how many fields that has.
+    if most_fields(text, delimiter) > MOST_FIELDS {
+        return Err(FetchError::new(Failure::TooLarge, "it has a line of more than 250,000 fields"));
+    }
     let header = reader.headers().map_err(|error| broken(&error))?;
+    room.names(header).ok_or_else(no_room)?;
     let columns: Arc<[Box<str>]> = header.iter().map(Box::from).collect();
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| broken(&error))?;
-        rows.push(Row { columns: Arc::clone(&columns), cells: record.iter().map(Cell::text).collect() });
+    let mut rows: Vec<Row> = Vec::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| broken(&error))? {
+        let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
+        let cells = cells(&record, above, room).filter(|_| room.row()).ok_or_else(no_room)?;
+        rows.push(Row { columns: Arc::clone(&columns), cells });
     }
     if rows.is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
     }
     Ok(Answer { rows })
+}
+
+/// The cells of a line; one that says the same as the one above shares its text. None where there is no room for them.
+fn cells(record: &csv::StringRecord, above: &[Cell], room: &mut Room) -> Option<Vec<Cell>> {
+    let mut cells = Vec::with_capacity(record.len());
+    for (at, text) in record.iter().enumerate() {
+        let shared = above.get(at).and_then(|above| json::same_text(above, text));
+        if !room.value() || shared.is_none() && !room.text(text) {
+            return None;
+        }
+        cells.push(shared.map_or_else(|| Cell::text(text), Cell::Text));
+    }
+    Some(cells)
+}
+
+/// The fields of the line that has most.
+fn most_fields(text: &str, delimiter: u8) -> usize {
+    let (mut quoted, mut fields, mut most) = (false, 0, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' | b'\r' if !quoted => fields = 0,
+            byte if byte == delimiter && !quoted => {
+                fields += 1;
+                most = most.max(fields + 1);
+            }
+            _ => {}
+        }
+    }
+    most
 }
 
 /// The separator that the header holds most of, outside quotes: Excel's depends on the country.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::domain::reading::Cell;
-use crate::source::file::{FileSource, Options};
+use crate::source::file::{FileSource, Options, csv};
 
 struct Folder(tempfile::TempDir);
 
@@ -114,6 +114,28 @@ async fn a_file_is_read_up_to_its_limit() {
             failed(outcome, Failure::TooLarge, "larger than 4 KiB");
         }
     }
+}
+
+#[test]
+fn a_grid_of_a_hundred_thousand_sessions_is_read_and_one_that_would_fill_the_memory_is_not() {
+    let header = format!("session_id,name{}\n", (0..23).map(|n| format!(",setting_{n}")).collect::<Vec<_>>().concat());
+    let cells = ",True".repeat(23);
+    let body = (0..100_000).fold(header, |body, id| body + &format!("{id},shop-{id}.example{cells}\n"));
+    assert!(body.len() < 16 << 20);
+    assert_eq!(csv(body.as_bytes()).unwrap().rows.len(), 100_000);
+    let wide = format!("{}\n{}\n", vec!["name"; 50_000].join(","), vec!["x"; 50_000].join(","));
+    assert_eq!(csv(wide.as_bytes()).unwrap().rows[0].cells.len(), 50_000);
+    let ones = format!("id\n{}", "1\n".repeat(250_001));
+    failed(csv(ones.as_bytes()), Failure::TooLarge, "more than 250,000 rows");
+    let commas = format!("id\n{}\n", ",".repeat(250_000));
+    failed(csv(commas.as_bytes()), Failure::TooLarge, "a line of more than 250,000 fields");
+    let quoted = format!("id\n{}x\n", "\"\n\",".repeat(250_000));
+    failed(csv(quoted.as_bytes()), Failure::TooLarge, "a line of more than 250,000 fields");
+    let columns = vec!["c"; 100].join(",");
+    let digits = (0..15_000)
+        .map(|row| format!("{}\n", (0..100).map(|n| format!("{}", (row + n) % 10)).collect::<Vec<_>>().join(",")));
+    let digits = format!("{columns}\n{}", digits.collect::<String>());
+    failed(csv(digits.as_bytes()), Failure::TooLarge, "its values take more than");
 }
 
 #[tokio::test]

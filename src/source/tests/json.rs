@@ -104,6 +104,37 @@ fn fifty_thousand_columns_are_read() {
     assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
 }
 
+#[test]
+fn a_hundred_thousand_sessions_are_read_and_a_list_of_nothing_ends_at_its_limit() {
+    let cells = (0..23).map(|n| format!(",\"setting_{n}\":\"Yes\"")).collect::<Vec<_>>().concat();
+    let row = |id| format!("{{\"session_id\":{id},\"name\":\"shop-{id}.example\"{cells}}}");
+    let body = (0..100_000).map(row).collect::<Vec<_>>().join(",");
+    assert_eq!(read(format!("[{body}]").as_bytes()).unwrap().rows.len(), 100_000);
+    let empty = |rows: usize| format!("[{}{{}}]", "{},".repeat(rows - 1));
+    assert_eq!(read(empty(250_000).as_bytes()).unwrap().rows.len(), 250_000);
+    failed(read(empty(250_001).as_bytes()), Failure::TooLarge, "more than 250,000 rows");
+}
+
+#[test]
+fn what_becomes_far_larger_than_it_was_is_refused_before_it_fills_the_memory() {
+    let many = |piece: fn(u32) -> String| (0..1_500_000).map(piece).collect::<Vec<_>>().join(",");
+    let values = format!("[{{{}}}]", many(|n| format!("\"\":{}", n % 10)));
+    let shapes = format!(
+        "[{}]",
+        (0..1200).map(|n| format!("{{{}\"{n}\":0}}", "\"\":0,".repeat(1000))).collect::<Vec<_>>().join(",")
+    );
+    for body in [values, shapes] {
+        failed(read(body.as_bytes()), Failure::TooLarge, "its values take more than");
+    }
+}
+
+#[test]
+fn names_of_columns_that_come_again_take_no_more_room() {
+    let row = |last: &str| format!("{{{}\"{last}\":0}}", "\"a name that is not short\":0,".repeat(1000));
+    let body = (0..2000).map(|n| row(if n % 2 == 0 { "x" } else { "y" })).collect::<Vec<_>>().join(",");
+    assert_eq!(read(format!("[{body}]").as_bytes()).unwrap().rows.len(), 2000);
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64)) {

@@ -1,0 +1,314 @@
+//! What the compiled program takes of memory, whatever a source answers: it stays under the largest answer and a constant.
+//!
+//! The system counts the most that a process ever had, so what is alike is asked of one daemon, and the rest of another.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The largest answer that may be read: the default.
+const MAX_BODY: u64 = 16 << 20;
+
+/// What looks may take beyond it: the rows of one, and what the system keeps back of the others.
+const BEYOND: u64 = 64 << 20;
+
+/// The same where a single row is of more values than anybody has: those may take as much as the answer and 64 MiB.
+const BEYOND_VALUES: u64 = 96 << 20;
+
+/// Longest that one answer may take on a loaded machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What the stand-in does with a request, after it has read it.
+type Reply = fn(&mut TcpStream, token: bool) -> std::io::Result<()>;
+
+/// What is answered, what comes of it by the label of the metric, and words of the reason.
+const CASES: [(&str, Reply, &str); 7] = [
+    ("a gzip bomb", bomb, "too_large"),
+    ("a gzip bomb for a token", bomb_for_token, "too_large"),
+    ("a gzip bomb that says what failed", bomb_of_an_error, "server_error"),
+    ("rows of nothing", rows_of_nothing, "too_large"),
+    ("chunks without end", chunks, "too_large"),
+    ("a text without end", text, "too_large"),
+    ("values of nothing", values_of_nothing, "too_large"),
+];
+
+fn head(stream: &mut TcpStream, status: &str, more: &str) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{more}\r\n")
+}
+
+fn whole(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    head(stream, "200 OK", &format!("Content-Length: {}\r\n", body.len()))?;
+    stream.write_all(body)
+}
+
+fn token(stream: &mut TcpStream) -> std::io::Result<()> {
+    whole(stream, b"\"token\"")
+}
+
+fn well(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { token(stream) } else { whole(stream, br#"[{"session_id":14}]"#) }
+}
+
+fn bomb(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { token(stream) } else { unpacking(stream, "200 OK") }
+}
+
+fn bomb_for_token(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { unpacking(stream, "200 OK") } else { head(stream, "401 Unauthorized", "Content-Length: 0\r\n") }
+}
+
+fn bomb_of_an_error(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { token(stream) } else { unpacking(stream, "500 Internal Server Error") }
+}
+
+/// Blocks of gzip that become 1 GiB of spaces: the client is gone long before.
+fn unpacking(stream: &mut TcpStream, status: &str) -> std::io::Result<()> {
+    head(stream, status, "Content-Encoding: gzip\r\n")?;
+    let (first, block) = gzip();
+    stream.write_all(&first)?;
+    (0..1024).try_for_each(|_| stream.write_all(&block))
+}
+
+/// The head of a gzip file, and a block of it that becomes 1 MiB of spaces and ends where a byte does.
+fn gzip() -> (Vec<u8>, Vec<u8>) {
+    let first = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF];
+    let mut bits: Vec<u8> = Vec::new();
+    // Not the last block, with the fixed codes; a literal space; then 258 times what came before it, again and again.
+    bits.extend([0, 1, 0]);
+    bits.extend([0, 1, 0, 1, 0, 0, 0, 0]);
+    for _ in 0..(1 << 20) / 258 {
+        bits.extend([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
+    }
+    // The end of the block; an empty block without compression begins at the next byte, and so does what follows it.
+    bits.extend([0; 7]);
+    bits.extend([0, 0, 0]);
+    let mut block =
+        bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |all, bit| all << 1 | bit)).collect::<Vec<u8>>();
+    block.extend([0, 0, 0xFF, 0xFF]);
+    (first, block)
+}
+
+fn rows_of_nothing(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { token(stream) } else { repeated(stream, b"[{}", b",{}", b"]") }
+}
+
+fn values_of_nothing(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token { token(stream) } else { repeated(stream, br#"[{"":0"#, br#","":1,"":2"#, b"}]") }
+}
+
+/// A body of exactly as many bytes as may be: `again` as often as it fits, and spaces.
+fn repeated(stream: &mut TcpStream, first: &[u8], again: &[u8], last: &[u8]) -> std::io::Result<()> {
+    let size = usize::try_from(MAX_BODY).unwrap();
+    let mut body = first.to_vec();
+    while body.len() + again.len() + last.len() <= size {
+        body.extend_from_slice(again);
+    }
+    body.extend_from_slice(last);
+    body.resize(size, b' ');
+    whole(stream, &body)
+}
+
+fn chunks(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token {
+        return token(stream);
+    }
+    head(stream, "200 OK", "Transfer-Encoding: chunked\r\n")?;
+    let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 1 << 16], b"\r\n"].concat();
+    loop {
+        stream.write_all(&chunk)?;
+    }
+}
+
+fn text(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
+    if is_token {
+        return token(stream);
+    }
+    head(stream, "200 OK", "")?;
+    stream.write_all(b"[{\"session_id\":\"")?;
+    loop {
+        stream.write_all(&vec![b'x'; 1 << 16])?;
+    }
+}
+
+/// Answers every request with what is in turn.
+struct Server {
+    address: SocketAddr,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let turn = Arc::new(AtomicUsize::new(usize::MAX));
+        let now = Arc::clone(&turn);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let reply = CASES.get(now.load(Ordering::SeqCst)).map_or(well as Reply, |case| case.1);
+                // Whoever has read enough closes the connection, and that is as it should be.
+                let _ = answer(stream, reply);
+            }
+        });
+        Self { address, turn }
+    }
+}
+
+fn answer(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    // The few bytes of a body come with the head, and lie in the same buffer.
+    lines.map_while(Result::ok).find(String::is_empty);
+    reply(&mut stream, request.contains("gettoken"))?;
+    stream.shutdown(Shutdown::Write)?;
+    Ok(())
+}
+
+/// The daemon; killed when it is dropped.
+struct Daemon {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    page: SocketAddr,
+}
+
+impl Daemon {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
+        command.arg("run").current_dir(folder).env_remove("DRIFTWISE_CONFIG").env_remove("RUST_LOG");
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (reader, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in reader.lines().map_while(Result::ok) {
+                let mut heard = heard.lock().unwrap();
+                heard.push_str(&line);
+                heard.push('\n');
+            }
+        });
+        let mut daemon = Self { child, said, page: ([127, 0, 0, 1], 0).into() };
+        daemon.page = daemon.eventually("page", |daemon| {
+            let said = daemon.said.lock().unwrap();
+            said.split("\"page\":\"http://").nth(1)?.split('/').next()?.parse().ok()
+        });
+        daemon
+    }
+
+    /// Asks again and again until there is an answer.
+    fn eventually<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(answer) = ask(self) {
+                return answer;
+            }
+            let said = || self.said.lock().unwrap().clone();
+            assert!(started.elapsed() < DEADLINE, "within {DEADLINE:?} there was no {what}: {}", said());
+            std::thread::sleep(Duration::from_millis(40));
+        }
+    }
+
+    /// How many requests had this outcome.
+    fn requests(&self, source: &str, outcome: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.page).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (outcome, source) = (format!("outcome=\"{outcome}\""), format!("source=\"{source}\""));
+        let it = |line: &&str| line.starts_with("driftwise_source_requests_total{") && line.contains(&outcome);
+        let series =
+            answer.lines().filter(it).find(|line| line.contains(&source)).unwrap_or_else(|| panic!("{answer}"));
+        series.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    /// Waits until one more request has had this outcome.
+    fn one_more(&self, what: &str, source: &str, outcome: &str) {
+        let before = self.requests(source, outcome);
+        self.eventually(what, |daemon| (daemon.requests(source, outcome) > before).then_some(()));
+    }
+
+    /// The most memory that it ever held, in bytes.
+    fn largest_ever(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with a daemon that has seen what is good, and what it had taken by then.
+struct House {
+    server: Server,
+    folder: tempfile::TempDir,
+    daemon: Daemon,
+    before: u64,
+}
+
+impl House {
+    fn new() -> Self {
+        let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+        let config = format!(
+            "sources:\n  erp: {{ type: orderwise, base_url: \"http://{}/OWAPI\", username: u, password: p, export_definition: 61 }}\n  \
+             grid: {{ type: file, path: grid.csv }}\n\
+             defaults: {{ session: {{ schedule: \"* * * * * *\", owners: [it@acme.example] }} }}\n\
+             sessions: [{{ source: erp, id: 14 }}, {{ source: grid, id: 14 }}]\n\
+             email: {{ from: a@b.example, spool: mail }}\nserver: {{ listen: \"127.0.0.1:0\" }}\n",
+            server.address
+        );
+        std::fs::write(folder.path().join("driftwise.yaml"), config).unwrap();
+        std::fs::write(folder.path().join("grid.csv"), "session_id\n14\n").unwrap();
+        let daemon = Daemon::start(folder.path());
+        daemon.one_more("good answer", "erp", "ok");
+        daemon.one_more("good file", "grid", "ok");
+        Self { before: daemon.largest_ever(), server, folder, daemon }
+    }
+
+    fn ask(&self, turn: usize, beyond: u64) {
+        let (what, _, outcome) = CASES[turn];
+        self.server.turn.store(turn, Ordering::SeqCst);
+        self.daemon.one_more(what, "erp", outcome);
+        self.check(what, beyond);
+    }
+
+    fn read(&self, what: &str, file: &str) {
+        std::fs::write(self.folder.path().join("grid.csv"), file).unwrap();
+        self.daemon.one_more(what, "grid", "too_large");
+        self.check(what, BEYOND);
+    }
+
+    fn check(&self, what: &str, beyond: u64) {
+        let grown = self.daemon.largest_ever() - self.before;
+        assert!(grown < MAX_BODY + beyond, "after {what} it had grown by {} MiB", grown >> 20);
+        println!("after {what} it had grown by {} MiB", grown >> 20);
+    }
+}
+
+#[test]
+fn no_answer_makes_the_program_larger_than_the_largest_answer_and_a_constant() {
+    if !cfg!(target_os = "linux") {
+        assert!(std::env::var_os("CI").is_none(), "only Linux says how much memory a process ever had");
+        eprintln!("SKIPPED: no answer makes the program larger: only Linux says how much memory a process ever had");
+        return;
+    }
+    let values = CASES.len() - 1;
+    let house = House::new();
+    (0..values).for_each(|turn| house.ask(turn, BEYOND));
+    House::new().ask(values, BEYOND_VALUES);
+    let house = House::new();
+    let size = usize::try_from(MAX_BODY).unwrap();
+    for (what, piece) in [("lines of nothing", "1\n"), ("fields of nothing", ",")] {
+        let mut file = format!("session_id\n{}", piece.repeat(size / piece.len()));
+        file.truncate(size);
+        house.read(what, &file);
+    }
+}

@@ -87,6 +87,57 @@ fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
 }
 
 #[test]
+fn a_line_of_the_list_says_what_became_of_it() {
+    let source = crate::domain::name::Name::parse("acme-erp").unwrap();
+    let brief = |message: &Message| lead::brief(&message.items[0], &source);
+    let who = "acme-uk.myshopify.com";
+    assert_eq!(brief(&message(MessageKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
+    for (end, said) in [
+        (End::Repaired, "as it should be again"),
+        (End::BaselineChanged, "not reported any more"),
+        (End::NoLongerAudited, "not checked any more"),
+    ] {
+        assert_eq!(brief(&with_end(end)), format!("{who}: Transfer Type: {said}"));
+    }
+    let mut gone = message(MessageKind::Missing);
+    assert_eq!(brief(&gone), format!("{who}: disappeared"));
+    let About::Incident(incident) = &mut gone.items[0].about else { unreachable!() };
+    incident.window.last_good = None;
+    assert_eq!(brief(&gone), format!("{who}: not found"));
+    gone.items[0].news = News::Ended(End::VisibleAgain);
+    assert_eq!(brief(&gone), format!("{who}: back again"));
+    gone.items[0].news = News::Ended(End::NoLongerAudited);
+    assert_eq!(brief(&gone), format!("{who}: not checked any more"));
+    assert_eq!(brief(&message(MessageKind::Recovered)), "acme-erp: being checked again");
+    assert_eq!(brief(&message(MessageKind::Unreachable)), "acme-erp: could not be checked");
+}
+
+#[test]
+fn an_address_that_should_be_there_is_asked_for_in_a_sentence() {
+    let message = with(MessageKind::Drift, |facts| {
+        facts.expected = "an address list that includes it@acme.example".to_owned();
+        facts.found = "x@y.example".to_owned();
+    });
+    let text = text(&message);
+    let sentence = "it is “x@y.example” and should be an address list that includes it@acme.example.";
+    assert!(text.contains(sentence), "{text}");
+    assert!(text.contains("Should be: an address list that includes it@acme.example\n"), "{text}");
+}
+
+#[test]
+fn every_explanation_ends_with_one_stop() {
+    for (why, said) in [
+        ("it matters", "It matters."),
+        ("It matters (much)", "It matters (much)."),
+        ("It matters. (Much.)", "It matters. (Much.)"),
+        ("Does it?", "Does it?"),
+    ] {
+        let text = text(&with(MessageKind::Drift, |facts| facts.why = why.to_owned()));
+        assert!(text.contains(&format!("What this does: {said}\n")), "{text}");
+    }
+}
+
+#[test]
 fn a_session_without_a_name_is_called_by_its_number() {
     let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
     let gone = "The session acme-erp/14 has disappeared: OrderWise does not return it any more.";

@@ -2,7 +2,8 @@
 
 pub mod email;
 pub mod render;
-pub mod sample;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use futures_util::future::BoxFuture;
 

@@ -15,9 +15,7 @@ mod server;
 use std::time::Duration;
 
 use driftwise::domain::address::{Address, Mailbox};
-use driftwise::domain::message::MessageKind;
 use driftwise::notify::email::{Delivery, Email, Options, SmtpOptions, Tls};
-use driftwise::notify::sample::sample;
 use driftwise::notify::{Channel as _, Letter, Obstacle, SendError};
 use driftwise::secret::Secret;
 use script::Step::{Close, Expect, Hang, Say, Take};
@@ -46,7 +44,7 @@ fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
 
 fn letter(email: &Email, to: &str) -> Letter {
     let at = "2026-11-23T09:10:00Z".parse().unwrap();
-    let message = sample(MessageKind::Drift, Address::parse(to).unwrap(), at).unwrap();
+    let message = email.test(Address::parse(to).unwrap(), at, chrono_tz::UTC).unwrap();
     let raw = email.compose(&message).unwrap();
     Letter { message_id: message.message_id, to: message.to, raw }
 }

@@ -132,8 +132,8 @@ impl Email {
     }
 
     /// The message of `mail test`: it tells of nothing.
-    pub fn trial(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
-        let name = format!("driftwise trial\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
+        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
         Ok(Message {
             message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
             kind: MessageKind::Test,

@@ -17,7 +17,7 @@ fn at() -> DateTime<Utc> {
 }
 
 fn message(kind: MessageKind) -> Message {
-    sample(kind, Address::parse("it@acme.example").unwrap(), at()).unwrap()
+    sample(kind, &Address::parse("it@acme.example").unwrap(), at())
 }
 
 /// The message with the facts of its first thing changed.

@@ -39,7 +39,7 @@ pub(super) async fn probe(folder: &Path) -> Result<(), SendError> {
 async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), SendError> {
     let failed = |obstacle, why: String| {
         let reason = format!("the mail folder {} cannot be written to: {why}", folder.display());
-        SendError { obstacle, permanent: false, reason }
+        SendError { obstacle, permanent: false, reply: None, reason }
     };
     match timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done.map_err(|error| failed(Obstacle::Deferred, error.to_string())),

@@ -275,6 +275,18 @@ fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
 }
 
 #[test]
+fn without_a_template_the_words_are_the_same() {
+    let mut messages = MessageKind::ALL.map(message).to_vec();
+    messages.extend([many(400, |facts| facts.found = "a<b>&'c' \"d\"".to_owned()), with_end(End::BaselineChanged)]);
+    for message in messages {
+        let (laid_out, bare) = (render(&message).unwrap(), unadorned(&message));
+        assert_eq!(words(&laid_out.text), words(&bare.text), "{}", message.kind);
+        assert_eq!(words(&bare.text), words(&without_markup(&format!("<body>{}", bare.html))), "{}", message.kind);
+        assert_eq!(bare.subject, laid_out.subject);
+    }
+}
+
+#[test]
 fn the_same_message_is_the_same_words() {
     for kind in MessageKind::ALL {
         assert_eq!(render(&message(kind)).unwrap(), render(&message(kind)).unwrap());

@@ -15,7 +15,7 @@ const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
 function fault(address, stage) {
   const chosen = /^(\d{3})-([a-z]+)@/.exec(address);
   if (!chosen || chosen[2] !== stage) return null;
-  return Object.assign(new Error(`no ${stage} for you`), { responseCode: Number(chosen[1]) });
+  return Object.assign(new Error(`<${address}>: no ${stage} for you`), { responseCode: Number(chosen[1]) });
 }
 
 const server = new SMTPServer({

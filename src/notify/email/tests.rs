@@ -272,6 +272,22 @@ async fn a_folder_takes_one_file_a_message_and_a_repeat_replaces_it() {
 }
 
 #[tokio::test]
+async fn what_a_kill_left_half_written_is_finished_by_the_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let email = email(Delivery::Spool(folder.path().to_owned()));
+    let letter = letter(&message(MessageKind::Drift));
+    email.send(&letter).await.unwrap();
+    let [whole] = &files(folder.path())[..] else { panic!("one file") };
+    // As it lies there after a kill in the middle of the write, longer than what follows.
+    std::fs::remove_file(folder.path().join(whole)).unwrap();
+    let half = [letter.raw.as_slice(), b"left over"].concat();
+    std::fs::write(folder.path().join(format!(".{whole}.part")), half).unwrap();
+    email.send(&letter).await.unwrap();
+    assert_eq!(files(folder.path()), std::slice::from_ref(whole));
+    assert_eq!(std::fs::read(folder.path().join(whole)).unwrap(), letter.raw);
+}
+
+#[tokio::test]
 async fn an_id_from_outside_stays_inside_the_folder() {
     let base = tempfile::tempdir().unwrap();
     let folder = base.path().join("mail");

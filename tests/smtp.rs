@@ -11,11 +11,13 @@ mod certificate;
 mod script;
 #[path = "smtp/server.rs"]
 mod server;
+#[path = "smtp/stages.rs"]
+mod stages;
 
 use std::time::Duration;
 
 use driftwise::domain::address::{Address, Mailbox};
-use driftwise::notify::email::{Delivery, Email, Options, SmtpOptions, Tls};
+use driftwise::notify::email::{BuildError, Delivery, Email, Options, SmtpOptions, Tls};
 use driftwise::notify::{Channel as _, Letter, Obstacle, SendError};
 use driftwise::secret::Secret;
 use script::Step::{Close, Expect, Hang, Say, Take};
@@ -31,6 +33,11 @@ fn email(options: SmtpOptions) -> Email {
 fn email_from(from: &str, options: SmtpOptions) -> Email {
     let from = Mailbox::parse(from).unwrap();
     Email::new(Options { from, delivery: Delivery::Smtp(options) }).unwrap()
+}
+
+fn build(options: SmtpOptions) -> Result<Email, BuildError> {
+    let from = Mailbox::parse("driftwise@integrator.example").unwrap();
+    Email::new(Options { from, delivery: Delivery::Smtp(options) })
 }
 
 /// To `port` of this machine by name, so that the name in the certificate is checked.

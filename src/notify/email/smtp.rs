@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::commands::{Auth, Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
@@ -21,6 +21,9 @@ use crate::secret::Secret;
 
 /// How long a server that has answered everything may take to say goodbye; nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How often a server may ask while somebody signs in: AUTH LOGIN asks for a name and a password.
+const MOST_CHALLENGES: usize = 3;
 
 /// A mail server, and how to talk to it.
 pub(super) struct Server {
@@ -212,7 +215,23 @@ impl Server {
             let reason = format!("the mail server {} offers neither AUTH PLAIN nor AUTH LOGIN", self.address());
             return Err(transient(Obstacle::Auth, reason));
         };
-        connection.auth(&[mechanism], credentials).await.map(drop).map_err(self.failed(Stage::SignIn, echoes))
+        let failed = self.failed(Stage::SignIn, echoes);
+        // lettre's own way says QUIT after a refusal and waits for the answer, so that a server which then falls silent would
+        // look as if it had not refused.
+        let auth = Auth::new(mechanism, credentials.clone(), None).map_err(&failed)?;
+        let mut reply = connection.command(auth).await.map_err(&failed)?;
+        for _ in 0..MOST_CHALLENGES {
+            if !reply.has_code(334) {
+                return Ok(());
+            }
+            let answer = Auth::new_from_response(mechanism, credentials.clone(), &reply).map_err(&failed)?;
+            reply = connection.command(answer).await.map_err(&failed)?;
+        }
+        if reply.has_code(334) {
+            let reason = format!("the mail server {} asks for the sign-in again and again", self.address());
+            return Err(transient(Obstacle::Auth, reason));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 
 pub mod email;
 pub mod render;
-pub mod sample;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use futures_util::future::BoxFuture;
 
@@ -41,7 +42,10 @@ pub struct SendError {
     pub obstacle: Obstacle,
     /// No use trying again: only a 5xx to RCPT or DATA.
     pub permanent: bool,
-    /// In words, without secrets and with outside text quoted and cut.
+    /// The code of a server's reply, if there was one.
+    pub reply: Option<u16>,
+    /// In words, without secrets and with outside text quoted and cut. Servers like to repeat the recipient: this is for the
+    /// store and whoever asks it, and not for a log.
     pub reason: String,
 }
 

@@ -50,12 +50,7 @@ const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,t
 
 /// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either.
 pub fn start(format: LogFormat, level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) {
-    let directives = match (level, rust_log) {
-        (Some(level), _) => format!("{},{QUIET}", level.label()),
-        (None, Some(given)) if !given.trim().is_empty() => given.to_owned(),
-        _ => format!("{},{QUIET}", default.label()),
-    };
-    let filter = EnvFilter::builder().parse_lossy(directives);
+    let filter = filter(level, rust_log, default);
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Human => true,
@@ -78,4 +73,38 @@ fn harmless(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     }
     let shown = |c| if is_invisible(c) { '\u{FFFD}' } else { c };
     format!("{value:?}").chars().map(shown).try_for_each(|c| out.write_char(c))
+}
+
+fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) -> EnvFilter {
+    let wanted = match (level, rust_log) {
+        (Some(level), _) => level.label(),
+        (None, Some(given)) if !given.trim().is_empty() => given,
+        _ => default.label(),
+    };
+    // What comes later counts, so that whoever names a library hears it, and `trace` alone names none.
+    EnvFilter::builder().parse_lossy(format!("{QUIET},{wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_named() {
+        let said = |level, rust_log| filter(level, rust_log, LogLevel::Info).to_string();
+        for (level, rust_log, ours) in [
+            (None, None, "info"),
+            (None, Some(" "), "info"),
+            (None, Some("trace"), "trace"),
+            (Some(LogLevel::Debug), Some("trace"), "debug"),
+        ] {
+            let said = said(level, rust_log);
+            let said = said.split(',').collect::<Vec<_>>();
+            for directive in QUIET.split(',').chain([ours]) {
+                assert!(said.contains(&directive), "{directive}: {said:?}");
+            }
+        }
+        let named = said(None, Some("warn,hyper=trace"));
+        assert!(named.contains("hyper=trace") && !named.contains("hyper=warn"), "{named}");
+    }
 }

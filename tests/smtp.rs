@@ -11,13 +11,13 @@ mod certificate;
 mod script;
 #[path = "smtp/server.rs"]
 mod server;
+#[path = "smtp/stages.rs"]
+mod stages;
 
 use std::time::Duration;
 
 use driftwise::domain::address::{Address, Mailbox};
-use driftwise::domain::message::MessageKind;
-use driftwise::notify::email::{Delivery, Email, Options, SmtpOptions, Tls};
-use driftwise::notify::sample::sample;
+use driftwise::notify::email::{BuildError, Delivery, Email, Options, SmtpOptions, Tls};
 use driftwise::notify::{Channel as _, Letter, Obstacle, SendError};
 use driftwise::secret::Secret;
 use script::Step::{Close, Expect, Hang, Say, Take};
@@ -35,6 +35,11 @@ fn email_from(from: &str, options: SmtpOptions) -> Email {
     Email::new(Options { from, delivery: Delivery::Smtp(options) }).unwrap()
 }
 
+fn build(options: SmtpOptions) -> Result<Email, BuildError> {
+    let from = Mailbox::parse("driftwise@integrator.example").unwrap();
+    Email::new(Options { from, delivery: Delivery::Smtp(options) })
+}
+
 /// To `port` of this machine by name, so that the name in the certificate is checked.
 fn to_port(port: u16, tls: Tls) -> SmtpOptions {
     SmtpOptions { tls, ca_file: Some(certificate::ca_file()), ..SmtpOptions::new("localhost", port) }
@@ -46,7 +51,7 @@ fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
 
 fn letter(email: &Email, to: &str) -> Letter {
     let at = "2026-11-23T09:10:00Z".parse().unwrap();
-    let message = sample(MessageKind::Drift, Address::parse(to).unwrap(), at).unwrap();
+    let message = email.test(Address::parse(to).unwrap(), at, chrono_tz::UTC).unwrap();
     let raw = email.compose(&message).unwrap();
     Letter { message_id: message.message_id, to: message.to, raw }
 }
@@ -112,7 +117,7 @@ async fn the_reason_names_server_stage_and_reply() {
     let server = Server::start(json!({ "mode": "starttls" }));
     let error = send(to_port(server.port, Tls::StartTls), "550-rcpt@acme.example").await.unwrap_err();
     let expected = format!(
-        "the mail server localhost:{} refused at the recipient (RCPT TO): 550 \"no rcpt for you\"",
+        "the mail server localhost:{} refused at the recipient (RCPT TO): 550 \"<550-rcpt@acme.example>: no rcpt for you\"",
         server.port
     );
     assert_eq!(error.reason, expected);

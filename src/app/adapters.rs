@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -13,9 +12,6 @@ use crate::notify::email::{self, Email};
 use crate::source::Source;
 use crate::source::file::{self, FileSource};
 use crate::source::orderwise::{self, OrderWise};
-
-/// A whole send may take this long.
-const SEND_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Adapters by source.
 pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
@@ -70,7 +66,7 @@ pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
             username: smtp.username.clone(),
             password: smtp.password.clone(),
             ca_file: smtp.ca_file.clone(),
-            timeout: SEND_TIMEOUT,
+            timeout: email::SmtpOptions::TIMEOUT,
         }),
     };
     Email::new(email::Options { from: config.from.clone(), delivery }).context("mail cannot be set up")

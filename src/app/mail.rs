@@ -11,7 +11,7 @@ use crate::notify::{Channel as _, Letter};
 /// Sends a test message to `to`. Answers its Message-ID.
 pub async fn send_test(config: &Config, to: &Address, now: DateTime<Utc>) -> anyhow::Result<String> {
     let channel = adapters::email(config.require_email()?)?;
-    let message = channel.trial(to.clone(), now, chrono_tz::UTC)?;
+    let message = channel.test(to.clone(), now, chrono_tz::UTC)?;
     let raw = channel.compose(&message)?;
     let letter = Letter { message_id: message.message_id.clone(), to: to.clone(), raw };
     channel.send(&letter).await.with_context(|| format!("the test message to {to} was not accepted"))?;

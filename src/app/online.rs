@@ -47,7 +47,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
 
 /// Which sessions came, and which of those that are audited did not.
 fn returned(plan: &SourcePlan, sighting: &Sighting) -> String {
-    let ids = sighting.ids().into_iter().collect::<BTreeSet<_>>();
+    let ids = sighting.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
     let returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
     match (missing.as_slice(), plan.sessions.len()) {

@@ -85,7 +85,7 @@ pub(super) fn read(
 
 /// The text of a file, if it can be used at all.
 pub(super) fn text(path: &Path) -> Option<String> {
-    contents(path).ok()
+    contents(path, true).ok()
 }
 
 /// The file at `path`, which holds `text`, without what it includes.

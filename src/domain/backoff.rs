@@ -14,8 +14,9 @@ pub struct Backoff {
 /// Between attempts to send a message.
 pub const DELIVERY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
 
-/// After a message was first recorded, this long it is tried; then it is dead.
-pub const DELIVERY_ENDS_AFTER: Duration = Duration::from_hours(72);
+/// So long a message is tried after it was recorded; then it is dead. What counts is time in which somebody was there to try:
+/// not that of a machine asleep, a program that did not run, or a clock that was set forward.
+pub const DELIVERY_ENDS_AFTER: TimeDelta = TimeDelta::hours(72);
 
 /// No message is ever put off for longer than this: the longest wait with all its jitter. What is due later than that was put
 /// off, or recorded, by a clock that has been set back since.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::incident::{Incident, Told};
+use super::incident::{Incident, IncidentKind, Told};
 use super::message::Message;
 use super::name::Name;
 use super::plan::{Due, SourcePlan};
@@ -18,7 +18,7 @@ use super::state::{Delta, SourceState};
 pub struct Decision {
     pub delta: Delta,
     pub messages: Vec<Message>,
-    /// Notices that nobody gets because they matter less than `mail_from`.
+    /// What nobody is told because it matters less than `mail_from`.
     pub below_severity: u64,
 }
 
@@ -63,8 +63,17 @@ fn finish(plan: Option<&SourcePlan>, source: &Name, mut delta: Delta, sender: &S
         public_url: sender.public_url.as_deref(),
     };
     let routed = route(plan, &delta.notices, mark);
+    let below_severity = routed.below_severity + plan.map_or(0, |plan| never_noticed(plan, &delta));
     remember(&mut delta, &routed.told, now);
-    Decision { delta, messages: routed.messages, below_severity: routed.below_severity }
+    Decision { delta, messages: routed.messages, below_severity }
+}
+
+/// What cannot be read waits for patience, and without enough severity there is no notice at its end that could be counted.
+/// So each is counted once, when it opens.
+fn never_noticed(plan: &SourcePlan, delta: &Delta) -> u64 {
+    let opened = delta.events.iter().filter_map(|event| event.what.opened());
+    let unseen = |kind: IncidentKind| matches!(kind, IncidentKind::Unverifiable | IncidentKind::Unreachable);
+    opened.filter(|(kind, severity)| unseen(*kind) && *severity < plan.alerts.mail_from).count() as u64
 }
 
 /// Notes in every copy of an incident that somebody was told of it.

@@ -170,7 +170,7 @@ impl Expectation {
             Self::Every(every) => interval::every(every.as_secs()).into(),
             Self::AtMost(most) => format!("at most {} apart", interval::span(most.as_secs())).into(),
             Self::Includes(operand) => match operand.resolve(params) {
-                Some(address) => format!("includes {address}").into(),
+                Some(address) => format!("an address list that includes {address}").into(),
                 None => "a usable address".into(),
             },
             Self::Present => "any value".into(),

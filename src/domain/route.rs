@@ -128,14 +128,8 @@ fn recipients(plan: Option<&SourcePlan>, notice: &Notice) -> Vec<Address> {
                     to.extend(incident.facts.expected_address.clone());
                     let urgent = matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing)
                         && incident.severity == Severity::Critical;
-                    // Whoever was told that it began is told that it is over, also where its severity was lowered since.
-                    let began = |to: &Address| incident.told.iter().any(|told| told.to == *to);
-                    let over = matches!(notice.what, News::Ended(_));
-                    let fallback = session.contacts.fallback.iter();
                     if urgent || to.is_empty() {
-                        to.extend(fallback.cloned());
-                    } else if over {
-                        to.extend(fallback.filter(|to| began(to)).cloned());
+                        to.extend(session.contacts.fallback.iter().cloned());
                     }
                 }
                 (None, Some(plan)) if incident.kind() == IncidentKind::Unreachable => {
@@ -144,6 +138,10 @@ fn recipients(plan: Option<&SourcePlan>, notice: &Notice) -> Vec<Address> {
                 _ => to.extend(incident.told.iter().map(|told| told.to.clone())),
             }
         }
+    }
+    // Whoever was told that it began is told that it is over, whoever would be told today.
+    if let (About::Incident(incident), News::Ended(_)) = (&notice.subject, &notice.what) {
+        to.extend(incident.told.iter().map(|told| told.to.clone()));
     }
     to.sort();
     to.dedup();
@@ -227,3 +225,6 @@ fn told(message: &Message) -> Vec<(Uuid, Told)> {
         Told { to: message.to.clone(), message_id: message.message_id.clone(), subject: message.subject.clone() };
     message.items.iter().filter_map(Item::incident).map(|incident| (incident.id, entry.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,10 @@
 //! Properties: mail to one recipient leaves in the order recorded, because the store offers only the head of each line; a
 //! message is recorded as sent after it was accepted, so whatever dies in between, it is sent again under the same Message-ID;
 //! a message that fails waits for itself and for nobody else; what is refused for good, or for three days, is dead and said so.
+//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server replied, which
+//! often repeats one, is in the store.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,14 +16,19 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::domain::address::Address;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
 use crate::domain::message::MessageKind;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Letter, SendError};
+use crate::notify::{Channel, Letter, Obstacle, SendError};
 use crate::store::{Operation, Pending, Store, StoreError};
 
 /// Sends at the same time: what Microsoft 365 allows as connections.
 const AT_ONCE: usize = 3;
+
+/// How many of them may wait for recipients whose last attempt timed out: each may take a minute, in which the others are
+/// served by the one that is left.
+const MOST_SILENT: usize = AT_ONCE - 1;
 
 /// Carries messages from the outbox to a channel.
 pub struct Courier {
@@ -37,7 +44,12 @@ pub struct Courier {
     /// Attempts whose outcome the store would not take. They are recorded before anything else is sent, so that a full
     /// disk does not send the same mail again every few seconds.
     unrecorded: Mutex<VecDeque<Attempted>>,
+    /// Recipients whose last attempt timed out.
+    silent: Mutex<BTreeSet<Address>>,
 }
+
+/// Messages that are being sent, by their id, and whether their recipient was silent before.
+type UnderWay = BTreeMap<i64, bool>;
 
 /// An attempt that was made, and what came of it.
 #[derive(Debug, Clone)]
@@ -89,7 +101,17 @@ impl Courier {
         recorded: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
-        Self { store, channel, metrics, clock, pace, recorded, stop, unrecorded: Mutex::default() }
+        Self {
+            store,
+            channel,
+            metrics,
+            clock,
+            pace,
+            recorded,
+            stop,
+            unrecorded: Mutex::default(),
+            silent: Mutex::default(),
+        }
     }
 
     /// Waits until messages were recorded since the last round took notice.
@@ -103,25 +125,18 @@ impl Courier {
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
         self.catch_up(&mut round).await?;
-        let mut under_way = FuturesUnordered::new();
-        let mut ids = BTreeSet::new();
+        let mut sends = FuturesUnordered::new();
+        let mut under_way = UnderWay::new();
         let mut failed = None;
         loop {
             let now = self.clock.now();
-            let halted = self.stop.is_cancelled() || failed.is_some();
-            let room = if halted { 0 } else { self.pace.room(now).min(AT_ONCE - under_way.len()) };
-            // Those under way are still due as far as the store knows.
-            let due = if room == 0 { Ok(Vec::new()) } else { self.noted(self.store.due(now, room + ids.len()).await) };
-            let due = due.unwrap_or_else(|error| {
-                failed = Some(error);
-                Vec::new()
-            });
-            for message in due.into_iter().filter(|message| !ids.contains(&message.id)).take(room).collect::<Vec<_>>() {
-                ids.insert(message.id);
-                self.pace.sending(now);
-                under_way.push(self.attempt(message));
+            if !self.stop.is_cancelled() && failed.is_none() {
+                match self.choose(now, &mut under_way).await {
+                    Ok(chosen) => sends.extend(chosen.into_iter().map(|message| self.attempt(message))),
+                    Err(error) => failed = Some(error),
+                }
             }
-            if under_way.is_empty() {
+            if sends.is_empty() {
                 match failed {
                     Some(error) => return Err(error),
                     None => (round.next, round.paced) = self.next(now).await?,
@@ -132,8 +147,8 @@ impl Courier {
                 failed = Some(error);
             }
             tokio::select! {
-                Some(attempted) = under_way.next() => {
-                    ids.remove(&attempted.id);
+                Some(attempted) = sends.next() => {
+                    under_way.remove(&attempted.id);
                     match self.settle(&attempted).await {
                         Ok(fate) => round.count(&fate),
                         Err(error) => {
@@ -147,6 +162,38 @@ impl Courier {
         }
         self.count().await?;
         Ok(round)
+    }
+
+    /// What is to be sent now, added to what is under way.
+    async fn choose(&self, now: DateTime<Utc>, under_way: &mut UnderWay) -> Result<Vec<Pending>, StoreError> {
+        let mut chosen = Vec::new();
+        loop {
+            let room = self.pace.room(now).min(AT_ONCE - under_way.len());
+            let mut room_for_silent = MOST_SILENT.saturating_sub(under_way.values().filter(|silent| **silent).count());
+            if room == 0 {
+                return Ok(chosen);
+            }
+            let silent = self.silent().clone();
+            let nobody = BTreeSet::new();
+            let besides = if room_for_silent == 0 { &silent } else { &nobody };
+            // Those under way are still due as far as the store knows.
+            let due = self.noted(self.store.due_besides(now, room + under_way.len(), besides).await)?;
+            let before = chosen.len();
+            for message in due {
+                let was_silent = silent.contains(&message.to);
+                let fits = chosen.len() - before < room && !(was_silent && room_for_silent == 0);
+                if !fits || under_way.contains_key(&message.id) {
+                    continue;
+                }
+                room_for_silent -= usize::from(was_silent);
+                under_way.insert(message.id, was_silent);
+                self.pace.sending(now);
+                chosen.push(message);
+            }
+            if chosen.len() == before {
+                return Ok(chosen);
+            }
+        }
     }
 
     /// Records what could not be recorded before.
@@ -179,6 +226,7 @@ impl Courier {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let letter = Letter { message_id, to, raw };
         let outcome = self.channel.send(&letter).await;
+        self.note_silence(&letter.to, &outcome);
         self.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
         Attempted { id, letter, kind, attempts, recorded_at, at: self.clock.now(), outcome }
     }
@@ -195,10 +243,11 @@ impl Courier {
                 tracing::info!(message_id, %kind, "mail accepted");
                 Fate::Sent
             }
-            Err(e) if e.permanent || gives_up(*recorded_at, at) => {
+            Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
                 self.metrics.message(*kind, false);
-                tracing::error!(message_id, %kind, reason = %e, "mail is dead and will not be tried again");
+                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, "mail is dead and will not be tried again");
+                tracing::debug!(message_id, reason = %e, "why mail is dead");
                 Fate::Dead
             }
             Err(e) => {
@@ -210,6 +259,18 @@ impl Courier {
             }
         };
         Ok(fate)
+    }
+
+    fn note_silence(&self, to: &Address, outcome: &Result<(), SendError>) {
+        if outcome.as_ref().is_err_and(|error| error.obstacle == Obstacle::Timeout) {
+            self.silent().insert(to.clone());
+        } else {
+            self.silent().remove(to);
+        }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, BTreeSet<Address>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unrecorded(&self) -> MutexGuard<'_, VecDeque<Attempted>> {
@@ -229,18 +290,22 @@ impl Courier {
     }
 }
 
-/// A refused sign-in concerns every mail, so it is loud.
+/// A sign-in that failed concerns every mail, so it is loud.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     let again = again.format("%H:%M:%S UTC").to_string();
-    if error.obstacle == crate::notify::Obstacle::Auth {
-        tracing::error!(message_id, reason = %error, again, "the mail server refused the sign-in; no mail leaves until that is mended");
+    let (obstacle, reply) = (error.obstacle.label(), error.reply);
+    if error.obstacle == Obstacle::Auth {
+        tracing::error!(
+            message_id,
+            obstacle,
+            reply,
+            again,
+            "the sign-in to the mail server failed; no mail leaves until this is fixed"
+        );
     } else {
-        tracing::warn!(message_id, reason = %error, again, "mail could not be sent; it is tried again");
+        tracing::warn!(message_id, obstacle, reply, again, "mail could not be sent; it is tried again");
     }
-}
-
-fn gives_up(recorded_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    (now - recorded_at).to_std().is_ok_and(|age| age >= DELIVERY_ENDS_AFTER)
+    tracing::debug!(message_id, reason = %error, "why mail could not be sent");
 }
 
 /// The Message-ID as a seed for jitter: repeatable, and different for each message.

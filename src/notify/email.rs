@@ -81,8 +81,6 @@ pub enum Tls {
 /// Why mail cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    #[error("the sender {0} cannot be used as a mail address")]
-    Sender(Address),
     #[error("a user name for the mail server needs a password, and a password needs a user name")]
     HalfCredential,
     #[error("the password for the mail server {host} would be sent without TLS: use starttls or implicit")]
@@ -110,7 +108,7 @@ impl Email {
     /// Reads the CA file; does not connect.
     pub fn new(options: Options) -> Result<Self, BuildError> {
         let Options { from, delivery } = options;
-        let sender = compose::mail_address(&from.address).ok_or_else(|| BuildError::Sender(from.address.clone()))?;
+        let sender = compose::mail_address(&from.address);
         let way = match delivery {
             Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, sender)?)),
             Delivery::Spool(folder) => Way::Spool(folder),
@@ -132,8 +130,8 @@ impl Email {
     }
 
     /// The message of `mail test`: it tells of nothing.
-    pub fn trial(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
-        let name = format!("driftwise trial\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
+        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
         Ok(Message {
             message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
             kind: MessageKind::Test,
@@ -161,7 +159,7 @@ impl Channel for Email {
     }
 
     fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError> {
-        compose::compose(&self.from, message)
+        Ok(compose::compose(&self.from, message))
     }
 
     fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment};
+use minijinja::{AutoEscape, Environment, HtmlEscape};
 
 use crate::domain::message::Message;
 
@@ -51,13 +51,20 @@ fn fault(error: &minijinja::Error) -> RenderError {
 /// Longest subject, in characters; routing keeps to less, with room for `Re: `.
 const SUBJECT: usize = 200;
 
-/// Puts `message` into words.
+/// Puts `message` into words, laid out by the templates.
 pub fn render(message: &Message) -> Result<Rendered, RenderError> {
     let templates = TEMPLATES.as_ref().map_err(Clone::clone)?;
     let page = Value::from(Serde(page::page(message)));
     let fill =
         |name| templates.get_template(name).and_then(|template| template.render(page.clone())).map_err(|e| fault(&e));
     Ok(Rendered { subject: words::plain(&message.subject, SUBJECT), text: fill(TEXT)?, html: fill(HTML)? })
+}
+
+/// The same words without a template: for when those fail.
+pub fn unadorned(message: &Message) -> Rendered {
+    let text = page::page(message).lines().join("\n");
+    let html = format!("<pre>{}</pre>", HtmlEscape(&text));
+    Rendered { subject: words::plain(&message.subject, SUBJECT), text, html }
 }
 
 #[cfg(test)]

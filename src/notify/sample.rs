@@ -1,175 +1,168 @@
-//! An example of each kind of message, for `mail preview` and for tests: invented, and the same for the same arguments.
+//! A message of each kind, as the program itself makes it: a small world is looked at until somebody is told. Invented, and
+//! the same for the same arguments.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 
-use crate::domain::address::Address;
-use crate::domain::incident::{End, Facts, Incident, Phase, Thing, Unread, Window};
-use crate::domain::message::{Item, Message, MessageKind};
-use crate::domain::name::Name;
-use crate::domain::policy::Severity;
-use crate::domain::reconcile::{About, News};
-use crate::domain::session::SessionId;
-use crate::domain::setting::SettingKey;
+use super::email::{Delivery, Email, Options};
+use crate::domain::address::{Address, Mailbox};
+use crate::domain::decide::{Sender, decide};
+use crate::domain::expectation::{Expectation, Operand};
+use crate::domain::message::{Message, MessageKind};
+use crate::domain::observation::Sighting;
+use crate::domain::plan::Due;
+use crate::domain::policy::{Policy, Rule, Severity};
+use crate::domain::reading::Cell;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::schedule::Schedule;
+use crate::domain::session::{Contacts, Session, SessionKey};
+use crate::domain::world::{World, id, name, rule, session};
 
-/// A message of `kind` to `to`, recorded at `at`. `None` cannot happen: every name in it is a good one.
-pub fn sample(kind: MessageKind, to: Address, at: DateTime<Utc>) -> Option<Message> {
-    let item = match kind {
-        MessageKind::Test => None,
-        MessageKind::Found => Some(found()?),
-        MessageKind::Drift => Some(item(kind, drift(at)?, News::Opened)),
-        MessageKind::Update => Some(item(kind, drift(at)?, News::Updated { before: "File Import".to_owned() })),
-        MessageKind::Reminder => Some(item(kind, older(drift(at)?, TimeDelta::hours(24)), News::StillOpen)),
-        MessageKind::Resolved => {
-            let fixed = ended(older(drift(at)?, TimeDelta::minutes(40)), at, End::Repaired);
-            Some(item(kind, fixed, News::Ended(End::Repaired)))
+const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;
+
+/// A message of `kind` to `to`, recorded at `at`.
+pub(crate) fn sample(kind: MessageKind, to: &Address, at: DateTime<Utc>) -> Message {
+    let mut shop = Shop { world: world(to), to: to.clone() };
+    let before = |minutes| at - TimeDelta::minutes(minutes);
+    let message = match kind {
+        MessageKind::Test => {
+            let from = Mailbox::parse("driftwise@driftwise.example").unwrap();
+            let email = Email::new(Options { from, delivery: Delivery::Spool(PathBuf::new()) }).unwrap();
+            Some(email.test(to.clone(), at, ZONE).unwrap())
         }
-        MessageKind::Missing => Some(item(kind, missing(at)?, News::Opened)),
-        MessageKind::Unverifiable => Some(item(kind, unverifiable(at)?, News::Opened)),
-        MessageKind::Unreachable => Some(item(kind, unreachable(at), News::Opened)),
+        MessageKind::Drift => {
+            shop.look(before(5));
+            shop.transfer("FTP").look(at)
+        }
+        MessageKind::Update => {
+            shop.look(before(30));
+            shop.transfer("File Import").look(before(25));
+            shop.transfer("FTP").look(at)
+        }
+        MessageKind::Reminder => {
+            let opened = before(24 * 60);
+            shop.look(opened - TimeDelta::minutes(5));
+            shop.transfer("FTP").look(opened);
+            shop.look(at)
+        }
+        MessageKind::Resolved => {
+            shop.look(before(45));
+            shop.transfer("FTP").look(before(40));
+            shop.transfer("Web Service").look(at)
+        }
+        MessageKind::Missing => {
+            shop.look(before(5));
+            shop.world.rows.retain(|(id, _)| id != "14");
+            shop.look(at)
+        }
+        MessageKind::Unverifiable => {
+            shop.look(before(65));
+            shop.world.unset("14", "export");
+            shop.world.set("14", "schedule", &Cell::text("often"));
+            shop.look(before(60));
+            shop.look(at)
+        }
+        MessageKind::Unreachable => {
+            shop.look(before(65));
+            shop.fail(before(60));
+            shop.fail(at)
+        }
         MessageKind::Recovered => {
-            let back = ended(older(unreachable(at), TimeDelta::minutes(25)), at, End::VisibleAgain);
-            Some(item(kind, back, News::Ended(End::VisibleAgain)))
+            shop.look(before(90));
+            shop.fail(before(85));
+            shop.fail(before(25));
+            shop.look(at)
+        }
+        MessageKind::Found => {
+            shop.look(before(5));
+            shop.world.rows.push(("20".to_owned(), row("acme-de.myshopify.com")));
+            shop.look(at)
         }
     };
-    let follow_up =
-        matches!(kind, MessageKind::Update | MessageKind::Resolved | MessageKind::Recovered | MessageKind::Reminder);
-    let opening = "<opening@driftwise.example>".to_owned();
-    let references = item.iter().filter_map(Item::incident).map(|i| format!("<incident-{}@driftwise.example>", i.id));
-    let references = references.chain(follow_up.then(|| opening.clone())).collect();
-    Some(Message {
-        message_id: format!("<sample-{kind}-{}@driftwise.example>", at.timestamp()),
-        kind,
-        to,
-        source: Name::parse("acme-erp").ok()?,
-        at,
-        zone: chrono_tz::Europe::London,
-        subject: subject(kind),
-        items: item.into_iter().collect(),
-        references,
-        in_reply_to: follow_up.then_some(opening),
+    let message = message.unwrap_or_else(|| panic!("nobody is told of {kind}"));
+    assert_eq!(message.kind, kind);
+    message
+}
+
+struct Shop {
+    world: World,
+    to: Address,
+}
+
+impl Shop {
+    fn transfer(&mut self, found: &str) -> &mut Self {
+        self.world.set("14", "transfer_type", &Cell::text(found));
+        self
+    }
+
+    fn look(&mut self, now: DateTime<Utc>) -> Option<Message> {
+        let sighting = Sighting::read(&self.world.answer(), &self.world.plan.mapping, now).unwrap();
+        self.step(&SourceLook::Answer(sighting), now)
+    }
+
+    fn fail(&mut self, now: DateTime<Utc>) -> Option<Message> {
+        self.step(&SourceLook::Unreachable("OrderWise refused the sign-in (401)".to_owned()), now)
+    }
+
+    fn step(&mut self, look: &SourceLook, now: DateTime<Utc>) -> Option<Message> {
+        let sender =
+            Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://driftwise.example".to_owned()) };
+        let World { plan, state, .. } = &mut self.world;
+        let decision = decide(plan, state, look, &Due::All, &sender, now);
+        state.apply(decision.delta);
+        decision.messages.into_iter().find(|message| message.to == self.to)
+    }
+}
+
+/// Two sessions of `acme-erp`, both as they should be, of which `to` is told.
+fn world(to: &Address) -> World {
+    let mut world = World::new();
+    let contacts = Arc::new(Contacts {
+        customer: None,
+        fallback: vec![to.clone()],
         contact: Some("Integrator support, +44 20 7946 0000".to_owned()),
         reply_to: Address::parse("support@integrator.example").ok(),
-    })
-}
-
-fn subject(kind: MessageKind) -> String {
-    let drift = "acme-uk.myshopify.com: Transfer Type is not as it should be";
-    match kind {
-        MessageKind::Drift => drift.to_owned(),
-        MessageKind::Update | MessageKind::Resolved | MessageKind::Reminder => format!("Re: {drift}"),
-        MessageKind::Missing => "acme-uk.myshopify.com: the session has disappeared".to_owned(),
-        MessageKind::Unverifiable => "acme-uk.myshopify.com: settings could not be checked".to_owned(),
-        MessageKind::Unreachable => "acme-erp could not be checked".to_owned(),
-        MessageKind::Recovered => "Re: acme-erp could not be checked".to_owned(),
-        MessageKind::Found => "acme-de.myshopify.com: a session that nobody checks has appeared in acme-erp".to_owned(),
-        MessageKind::Test => "Test message of Driftwise".to_owned(),
-    }
-}
-
-fn item(kind: MessageKind, incident: Incident, news: News) -> Item {
-    let link = incident.thing.session().map(|id| format!("https://driftwise.example/sessions/acme-erp/{id}"));
-    Item {
-        kind,
-        severity: incident.severity,
-        news,
-        about: About::Incident(Box::new(incident)),
-        zone: chrono_tz::Europe::London,
-        link,
-    }
-}
-
-fn found() -> Option<Item> {
-    let id = SessionId::parse("20").ok()?;
-    let about = About::Stranger { id, name: Some("acme-de.myshopify.com".to_owned()) };
-    let zone = chrono_tz::Europe::London;
-    Some(Item { kind: MessageKind::Found, severity: Severity::Info, news: News::Found, about, zone, link: None })
-}
-
-fn begun(thing: Thing, severity: Severity, window: Window, facts: Facts) -> Incident {
-    let name = format!("driftwise sample {}", thing.kind().label());
-    Incident {
-        id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
-        thing,
-        severity,
-        phase: Phase::Open { since: window.first_bad, good: 0 },
-        window,
-        facts,
-        told: Vec::new(),
-        told_at: None,
-    }
-}
-
-/// Five minutes between the last good look and the first bad one.
-fn window(first_bad: DateTime<Utc>) -> Window {
-    Window { last_good: Some(first_bad - TimeDelta::minutes(5)), first_bad }
-}
-
-fn older(mut incident: Incident, by: TimeDelta) -> Incident {
-    incident.window.first_bad -= by;
-    incident.window.last_good = incident.window.last_good.map(|good| good - by);
-    incident
-}
-
-fn ended(mut incident: Incident, at: DateTime<Utc>, end: End) -> Incident {
-    incident.phase = Phase::Ended { at, end };
-    incident
-}
-
-fn session() -> Option<SessionId> {
-    SessionId::parse("14").ok()
-}
-
-const NAME: &str = "acme-uk.myshopify.com";
-
-fn drift(at: DateTime<Utc>) -> Option<Incident> {
-    let thing = Thing::Drift {
-        session: session()?,
-        rule: Name::parse("transfer-type-web-service").ok()?,
-        setting: SettingKey::new("transfer_type"),
+        zone: ZONE,
+    });
+    let audited = |number: &str| Session {
+        key: SessionKey { source: name("acme-erp"), id: id(number) },
+        policy: Arc::new(Policy::new(name("orderwise-shopify"), rules())),
+        schedule: Schedule::parse("*/5 * * * *", ZONE, world.now).unwrap(),
+        owners: vec![to.clone()],
+        contacts: Arc::clone(&contacts),
+        ..session(number, Vec::new())
     };
-    let facts = Facts {
-        name: Some(NAME.to_owned()),
-        label: "Transfer Type".to_owned(),
-        expected: "Web Service".to_owned(),
-        found: "FTP".to_owned(),
-        why: "With any other type no orders arrive from the shop.".to_owned(),
-        fix: "E-Commerce > E-Commerce Sessions > the session > Import Setup, then Save".to_owned(),
-        stops_orders: true,
-        ..Facts::default()
-    };
-    Some(begun(thing, Severity::Critical, window(at), facts))
+    world.plan.sessions = BTreeMap::from(["14", "15"].map(|number| (id(number), audited(number))));
+    world.plan.name = name("acme-erp");
+    world.plan.contacts = contacts;
+    world.plan.alerts.remind_every = Some(Duration::from_hours(24));
+    world.rows = vec![("14".to_owned(), row("acme-uk.myshopify.com")), ("15".to_owned(), row("acme-fr.myshopify.com"))];
+    world
 }
 
-fn missing(at: DateTime<Utc>) -> Option<Incident> {
-    let facts = Facts { name: Some(NAME.to_owned()), ..Facts::default() };
-    Some(begun(Thing::Missing { session: session()? }, Severity::Critical, window(at), facts))
+fn rules() -> Vec<Arc<Rule>> {
+    let web_service = Expectation::Equals(Operand::Literal("Web Service".to_owned()));
+    let mut transfer = rule("transfer-type-web-service", "transfer_type", web_service, Severity::Critical);
+    let words = Arc::make_mut(&mut transfer);
+    words.why = "With any other type no orders arrive from the shop.".to_owned();
+    words.stops_orders = true;
+    vec![
+        rule("export-off", "export", Expectation::Unticked, Severity::Critical),
+        rule("schedule-every-5-minutes", "schedule", Expectation::Every(Duration::from_mins(5)), Severity::Critical),
+        transfer,
+    ]
 }
 
-fn unverifiable(at: DateTime<Utc>) -> Option<Incident> {
-    let unread = |rule, setting, label: &str, reason: &str| {
-        let (rule, setting) = (Name::parse(rule).ok()?, SettingKey::new(setting));
-        Some(Unread { rule, setting, label: label.to_owned(), reason: reason.to_owned() })
-    };
-    let unread = vec![
-        unread("export-off", "export", "Export", "the source did not return it")?,
-        unread(
-            "schedule-every-5-minutes",
-            "schedule",
-            "Schedule",
-            "the source returned \"often\", which is not an interval such as 5 or Every 5 minutes",
-        )?,
+fn row(shop: &str) -> Vec<(String, Cell)> {
+    let cells = [
+        ("name", Cell::text(shop)),
+        ("export", Cell::Flag(false)),
+        ("schedule", Cell::text("Every 5 minutes")),
+        ("transfer_type", Cell::text("Web Service")),
     ];
-    let facts = Facts { name: Some(NAME.to_owned()), unread, ..Facts::default() };
-    Some(begun(
-        Thing::Unverifiable { session: session()? },
-        Severity::Critical,
-        window(at - TimeDelta::hours(1)),
-        facts,
-    ))
-}
-
-fn unreachable(at: DateTime<Utc>) -> Incident {
-    let facts = Facts { reason: "OrderWise refused the sign-in (401)".to_owned(), ..Facts::default() };
-    begun(Thing::Unreachable, Severity::Critical, window(at - TimeDelta::hours(1)), facts)
+    cells.map(|(column, cell)| (column.to_owned(), cell)).into()
 }

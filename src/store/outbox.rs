@@ -6,9 +6,13 @@
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
 //! - What has been due longest goes first, so that many mailboxes in trouble starve nobody.
 //! - A message that is due later than any wait lasts was recorded or put off by a clock that has been set back: it is due.
+//! - For how long a message has been tried is not told by the clock, which may be set, and stands still for nobody while the
+//!   machine sleeps. Between two failed attempts no more counts than the longest wait between them; `delivery` adds that up.
 //! - Nothing is due of a file that is no longer at its path: what became of it could not be recorded.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
 
@@ -64,18 +68,35 @@ type PendingRow = (i64, String, String, String, Vec<u8>, i64, i64);
 impl Store {
     /// The messages whose turn it is, at most one a recipient, longest due first.
     pub async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        self.try_due(now, limit).await.map_err(self.error(Operation::Deliver))
+        self.due_besides(now, limit, &BTreeSet::new()).await
     }
 
-    async fn try_due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, Fault> {
+    /// The same, without those to some recipients.
+    pub async fn due_besides(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+        besides: &BTreeSet<Address>,
+    ) -> Result<Vec<Pending>, StoreError> {
+        self.try_due(now, limit, besides).await.map_err(self.error(Operation::Deliver))
+    }
+
+    async fn try_due(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+        besides: &BTreeSet<Address>,
+    ) -> Result<Vec<Pending>, Fault> {
         const SQL: &str = "SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM outbox
             WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
-              AND (next_attempt_at <= ?1 OR next_attempt_at > ?3) ORDER BY next_attempt_at, id LIMIT ?2";
+              AND (next_attempt_at <= ?1 OR next_attempt_at > ?3)
+              AND recipient_folded NOT IN (SELECT value FROM json_each(?4)) ORDER BY next_attempt_at, id LIMIT ?2";
         if let Some(owned) = &self.owned {
             owned.expect_in_place()?;
         }
         let longest = stamp(now + DELIVERY_LONGEST_WAIT);
-        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit)).bind(longest);
+        let besides = doc(&besides.iter().map(folded).collect::<Vec<_>>())?;
+        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit)).bind(longest).bind(besides);
         let rows: Vec<PendingRow> = query.fetch_all(&self.readers).await?;
         let pending = |(id, message_id, kind, to, raw, attempts, recorded_at): PendingRow| {
             let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
@@ -98,7 +119,7 @@ impl Store {
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now))).await
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)), None).await
     }
 
     /// An attempt failed; the message is due again at `next_attempt_at`.
@@ -111,8 +132,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3,
             attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at)).bind(error.to_owned()))
-            .await
+        let update = sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at)).bind(error.to_owned());
+        self.outcome(update, Some(now)).await
     }
 
     /// An attempt failed for good; the message is not tried again.
@@ -120,17 +141,40 @@ impl Store {
         const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = ?3
             WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned())).await
+        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned()), Some(now)).await
     }
 
-    async fn outcome(&self, update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>) -> Result<(), StoreError> {
+    /// Records an outcome; `failed_at` is when somebody tried in vain.
+    async fn outcome(
+        &self,
+        update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>,
+        failed_at: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        const WATCHED: &str = "UPDATE delivery SET watched = ?1, at = ?2";
         let write = async {
             let mut transaction = self.writing().await?;
+            if let Some(at) = failed_at {
+                let watched = watched(&mut transaction, at).await?;
+                sqlx::query(WATCHED).bind(watched).bind(stamp(at)).execute(&mut *transaction).await?;
+            }
             update.execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(())
         };
         write.await.map_err(self.error(Operation::Deliver))
+    }
+
+    /// For how long a message has been tried, as of a failed attempt at `now` that is not recorded yet.
+    pub async fn tried_for(&self, id: i64, now: DateTime<Utc>) -> Result<TimeDelta, StoreError> {
+        self.try_tried_for(id, now).await.map_err(self.error(Operation::Deliver))
+    }
+
+    async fn try_tried_for(&self, id: i64, now: DateTime<Utc>) -> Result<TimeDelta, Fault> {
+        const SQL: &str = "SELECT watched_from FROM outbox WHERE id = ?1";
+        let mut reader = self.readers.acquire().await?;
+        let from: Option<i64> = sqlx::query_scalar(SQL).bind(id).fetch_optional(&mut *reader).await?;
+        let watched = watched(&mut reader, now).await?;
+        Ok(from.map_or(TimeDelta::zero(), |from| TimeDelta::nanoseconds(watched - from)))
     }
 
     pub async fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
@@ -184,22 +228,40 @@ impl Store {
 /// Adds messages to the outbox; one that is there already is left as it is.
 pub(super) async fn add(to: &mut SqliteConnection, messages: &[Outgoing]) -> Result<(), Fault> {
     const SQL: &str = "INSERT INTO outbox (message_id, kind, recipient, recipient_folded, subject, sessions, raw,
-        recorded_at, state, next_attempt_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8)
+        recorded_at, state, next_attempt_at, watched_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8, ?9)
         ON CONFLICT (message_id) DO NOTHING";
+    let Some(first) = messages.first() else { return Ok(()) };
+    let watched_from = watched(to, first.recorded_at).await?;
     for message in messages {
         sqlx::query(SQL)
             .bind(&message.message_id)
             .bind(message.kind.label())
             .bind(message.to.as_str())
-            .bind(message.to.as_str().to_ascii_lowercase())
+            .bind(folded(&message.to))
             .bind(&message.subject)
             .bind(doc(&message.sessions)?)
             .bind(&message.raw)
             .bind(stamp(message.recorded_at))
+            .bind(watched_from)
             .execute(&mut *to)
             .await?;
     }
     Ok(())
+}
+
+/// How long somebody has been there to deliver, up to `now`, in nanoseconds. Since the last failed attempt, no more than the
+/// longest wait counts, and nothing from before there was anything to send. What was recorded later than now was recorded by a
+/// clock that has been set back since.
+async fn watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Result<i64, Fault> {
+    const SQL: &str = "SELECT watched + max(0, min(?2, ?1 - max(at, coalesce(
+        (SELECT min(iif(recorded_at > ?1, at, recorded_at)) FROM outbox WHERE finished_at IS NULL), ?1)))) FROM delivery";
+    let longest = DELIVERY_LONGEST_WAIT.num_nanoseconds().unwrap_or(i64::MAX);
+    Ok(sqlx::query_scalar(SQL).bind(stamp(now)).bind(longest).fetch_one(connection).await?)
+}
+
+/// What the order of delivery goes by.
+fn folded(to: &Address) -> String {
+    to.as_str().to_ascii_lowercase()
 }
 
 pub(super) fn kind_of(id: i64, label: &str) -> Result<MessageKind, Fault> {

@@ -7,6 +7,7 @@ use driftwise::simulator::Mode;
 use serde_json::{Value, json};
 
 use crate::program::{ask, driftwise, eventually, run};
+use crate::server::Server;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 fn two() -> Setup {
@@ -279,4 +280,32 @@ fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
     world.simulator.heal();
     let human = world.run(&["check", "--log-format", "human", "--log-level", "trace"]).expect(1);
     assert!(!human.err.starts_with('{'), "{}", human.err);
+}
+
+#[test]
+fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_log() {
+    let server = Server::start(json!({ "mode": "none" }));
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
+    let owners = ["550-rcpt@acme.example", "450-rcpt@acme.example"];
+    let sessions = vec![format!("{{ id: 14, owners: [{}] }}", owners.join(", "))];
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
+    world.simulator.set(14, "notification_email", "stranger@evil.example");
+    let daemon = world.daemon();
+    daemon.until("driftwise_messages_total", &[("outcome", "dead")], 1.0);
+    daemon.until("driftwise_message_attempts_total", &[("outcome", "deferred")], 1.0);
+    daemon.until("driftwise_messages_total", &[("outcome", "sent")], 2.0);
+    let said = daemon.stop();
+    let of_mail = said.lines().filter(|line| line.contains("\"message_id\"")).collect::<Vec<_>>();
+    for (words, code) in [("mail is dead", 550), ("tried again", 450)] {
+        let told = |line: &&&str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
+        assert!(of_mail.iter().any(|line| told(&line)), "{words}: {said}");
+    }
+    for address in owners.into_iter().chain([OWNER, FALLBACK, "stranger@evil.example"]) {
+        assert!(of_mail.iter().all(|line| !line.contains(address)), "{address}: {of_mail:#?}");
+    }
+    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
+    for to in owners {
+        let message = list["messages"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
+        assert!(message["last_error"].as_str().unwrap().contains(&format!("<{to}>: no rcpt for you")), "{message}");
+    }
 }

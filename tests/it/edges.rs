@@ -8,7 +8,8 @@ use driftwise::clock::ManualClock;
 use driftwise::simulator::{Mode, Simulator};
 use serde_json::json;
 
-use crate::program::run;
+use crate::program::{driftwise, eventually, run, spawn};
+use crate::server::Server;
 use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 #[test]
@@ -111,17 +112,24 @@ fn a_customers_own_fallback_contact_and_zone_are_used() {
     let more = "customers:\n  acme: { fallback: [it@acme.example], contact: \"Support, +44 20 7946 0000\", \
                 reply_to: support@integrator.example, timezone: America/New_York }\n";
     let source = String::from("timeout: 5s, customer: acme");
-    let world = World::new(1, &Setup { source, more: more.to_owned(), ..Setup::default() });
-    world.simulator.set(14, "export", true);
-    let daemon = world.daemon();
-    let mail = world.mail("drift", "it@acme.example");
-    mail.says("Support, +44 20 7946 0000");
-    mail.says("EST");
-    assert_eq!(mail.header("Reply-To"), "support@integrator.example");
-    world.simulator.fail(Mode::Html, None);
-    assert_eq!(world.mail("unreachable", "it@acme.example").header("Reply-To"), "support@integrator.example");
-    assert!(world.mails().iter().all(|mail| mail.to() != FALLBACK), "{:?}", world.told());
-    assert_eq!(daemon.metric("driftwise_session_info", &[("customer", "acme")]), Some(1.0));
+    for (now, said) in
+        [("2026-11-23T14:00:00Z", "Mon 23 Nov 2026 09:00 EST"), ("2026-07-23T14:00:00Z", "Thu 23 Jul 2026 10:00 EDT")]
+    {
+        let world = World::new(1, &Setup { source: source.clone(), more: more.to_owned(), ..Setup::default() });
+        world.simulator.set(14, "export", true);
+        let clock = ManualClock::new(moment(now));
+        let inside = world.inside(&clock);
+        let mail = world.mail("drift", "it@acme.example");
+        mail.says("Support, +44 20 7946 0000");
+        mail.says(said);
+        assert_eq!(mail.header("Reply-To"), "support@integrator.example");
+        world.simulator.fail(Mode::Html, None);
+        clock.advance(TimeDelta::seconds(5));
+        assert_eq!(world.mail("unreachable", "it@acme.example").header("Reply-To"), "support@integrator.example");
+        assert!(world.mails().iter().all(|mail| mail.to() != FALLBACK), "{:?}", world.told());
+        assert_eq!(inside.metric("driftwise_session_info", &[("customer", "acme")]), Some(1.0));
+        inside.stop();
+    }
 }
 
 #[test]
@@ -170,6 +178,30 @@ fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
     assert!(notify.err.contains("1 message recorded; 0 sent, 1 to be tried again"), "{}", notify.err);
     let online = world.run(&["validate", "--online"]).expect(3);
     assert!(online.out.contains("mail: FAILED"), "{}", online.out);
+}
+
+#[test]
+fn check_with_notify_keeps_the_pace_that_the_mail_service_allows() {
+    let server = Server::start(json!({ "mode": "none" }));
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 3 }}", server.port);
+    let owners = (0..12).map(|n| format!("person{n}@acme.example")).collect::<Vec<_>>().join(", ");
+    let sessions = vec![format!("{{ id: 14, owners: [{owners}] }}")];
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let (mut child, _) = spawn(driftwise(world.folder()).args(["check", "--notify"]));
+    let sent = || {
+        let list = world.run(&["mail", "list", "--format", "json"]);
+        let list = list.code.filter(|code| *code == 0).map(|_| list.json())?;
+        let messages = list["messages"].as_array().unwrap().clone();
+        let sent = messages.iter().filter(|message| message["state"] == "sent").count();
+        (sent >= 3).then_some((sent, messages))
+    };
+    let (sent, messages) = eventually("three messages", sent);
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the next minute");
+    let tried = messages.iter().filter(|message| message["attempts"] != 0).count();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((messages.len(), sent, tried), (12, 3, 3));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_drift_is_logged_with_all_that_names_it_and_its_values_only_for_debugging() 
 fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "import_orders_as", "j.doe\n2026-11-23T09:00:00Z ERROR all is lost\u{202E}\u{1b}[31m\0");
-    let daemon = Daemon::start_with(world.folder(), &["--log-level", "debug", "--log-format", "human"], "page=http://");
+    let daemon = Daemon::start(world.folder(), &["--log-level", "debug", "--log-format", "human"]);
     world.mail("drift", OWNER);
     let said = daemon.stop();
     assert!(said.contains("all is lost"), "{said}");

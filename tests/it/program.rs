@@ -79,22 +79,20 @@ pub struct Daemon {
 impl Daemon {
     /// `run` in `folder`, up to where it says which page it serves.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
-        Self::start_with(folder, more, "\"page\":\"http://")
+        Self::begin(driftwise(folder).arg("run").args(more))
     }
 
-    /// The same; what stands before the address of its page in the log.
-    pub fn start_with(folder: &Path, more: &[&str], before: &str) -> Self {
-        let mut command = driftwise(folder);
-        command.arg("run").args(more);
-        let (child, said) = spawn(&mut command);
+    /// The same of a command that was made ready.
+    pub fn begin(command: &mut Command) -> Self {
+        let (child, said) = spawn(command);
         let mut daemon = Self { child, said, address: ([127, 0, 0, 1], 0).into() };
         daemon.address = eventually("daemon", || {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon ended with {status}: {}", daemon.said());
             }
             let said = daemon.said();
-            let page = said.split(before).nth(1)?.split('/').next()?;
-            page.parse().ok()
+            let running = said.split("driftwise is running").nth(1)?;
+            running.split("http://").nth(1)?.split('/').next()?.parse().ok()
         });
         daemon
     }

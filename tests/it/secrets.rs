@@ -1,11 +1,13 @@
 //! Promise 6: no secret appears in a log, a page, a metric, a mail, an error or the store.
 
+use std::process::Command;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use driftwise::simulator::{Mode, USERNAME};
 use serde_json::json;
 
-use crate::program::{driftwise, run};
+use crate::program::{Daemon, driftwise, run};
 use crate::server::Server;
 use crate::world::{OWNER, Setup, World};
 
@@ -30,54 +32,165 @@ fn clean(place: &str, bytes: impl AsRef<[u8]>) {
     }
 }
 
-#[test]
-fn no_secret_is_seen_anywhere_at_the_loudest() {
-    let server = Server::start(json!({ "mode": "none", "user": "driftwise", "pass": MAIL_CANARY }));
-    let email = format!(
-        "smtp: {{ host: 127.0.0.1, port: {}, tls: none, username: driftwise, password: {MAIL_CANARY} }}",
-        server.port
-    );
-    let setup = Setup { password: CANARY.to_owned(), email, ..Setup::default() };
-    let world = World::new(1, &setup);
-    world.simulator.set(14, "import_orders_as", "j.doe");
-    let commands: [&[&str]; 7] = [
-        &["check", "--notify"],
-        &["check", "--format", "json"],
-        &["validate", "--online"],
-        &["sessions", "--source", "erp"],
-        &["status", "--format", "json"],
-        &["mail", "test", "--to", OWNER],
-        &["mail", "list", "--format", "json"],
-    ];
-    for fault in [None, Some(Mode::Unauthorized), Some(Mode::ServerError)] {
-        match &fault {
-            Some(mode) => world.simulator.fail(mode.clone(), None),
-            None => world.simulator.heal(),
-        }
-        for command in commands {
-            let done = world.run(&[command, &["--log-level", "trace"]].concat());
-            clean(&format!("{command:?}"), done.out + &done.err);
-            let loudest = driftwise(world.folder()).args(command).env("RUST_LOG", "trace").output().unwrap();
-            clean(&format!("{command:?} with RUST_LOG=trace"), [loudest.stdout, loudest.stderr].concat());
-        }
+/// How loud a program may be made, and in which form.
+const LOUDEST: [(&[&str], Option<&str>); 3] = [
+    (&["--log-level", "trace"], None),
+    (&[], Some("trace")),
+    (&["--log-format", "human"], Some("trace,hyper=trace,reqwest=trace,lettre=trace,sqlx=trace,rustls=trace")),
+];
+
+/// The ways to give a secret: what stands in the configuration in the place of the stand-in's sign-in, and of the password for
+/// mail.
+fn ways() -> [(&'static str, String, String); 4] {
+    let hash = BASE64_STANDARD.encode(format!("{USERNAME}:{CANARY}"));
+    [
+        ("inline", format!("username: {USERNAME}, password: \"{CANARY}\""), MAIL_CANARY.to_owned()),
+        ("env", format!("username: {USERNAME}, password: {{ env: ERP_SECRET }}"), "{ env: MAIL_SECRET }".to_owned()),
+        ("file", "credential_hash: { file: secrets/erp-hash }".to_owned(), "{ file: secrets/mail-secret }".to_owned()),
+        ("hash", format!("credential_hash: \"{hash}\""), "\"${MAIL_SECRET}\"".to_owned()),
+    ]
+}
+
+/// A world whose secrets are given in one of the [`ways`], and whose mail goes to `server`.
+fn world(server: &Server, owners: &str, source: &str, mail: &str) -> World {
+    let email =
+        format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, username: driftwise, password: {mail} }}", server.port);
+    let sessions = vec![format!("{{ id: 14, owners: [{owners}] }}")];
+    let world = World::new(1, &Setup { sessions, password: CANARY.to_owned(), email, ..Setup::default() });
+    let path = world.path("driftwise.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let inline = format!("username: {USERNAME}, password: \"{CANARY}\"");
+    assert!(text.contains(&inline), "{text}");
+    std::fs::write(path, text.replace(&inline, source)).unwrap();
+    let hash = BASE64_STANDARD.encode(format!("{USERNAME}:{CANARY}"));
+    std::fs::create_dir(world.path("secrets")).unwrap();
+    for (name, secret) in [("erp-hash", hash.as_str()), ("mail-secret", MAIL_CANARY)] {
+        std::fs::write(world.path("secrets").join(name), format!("{secret}\n")).unwrap();
     }
-    world.simulator.heal();
-    world.simulator.set(14, "export", true);
-    let daemon = crate::program::Daemon::start(world.folder(), &["--log-level", "trace"]);
-    daemon.until("driftwise_messages_total", &[("outcome", "sent")], 1.0);
-    world.simulator.set_password("another");
-    world.simulator.revoke_tokens();
-    daemon.until("driftwise_source_requests_total", &[("outcome", "auth")], 1.0);
-    for page in ["/", "/sessions/erp/14", "/metrics", "/readyz", "/nothing"] {
-        clean(page, daemon.get(page).1);
+    world
+}
+
+fn loud(world: &World, command: &[&str], (arguments, rust_log): (&[&str], Option<&str>)) -> Command {
+    let mut loud = driftwise(world.folder());
+    loud.args(command).args(arguments).env("ERP_SECRET", CANARY).env("MAIL_SECRET", MAIL_CANARY);
+    if let Some(rust_log) = rust_log {
+        loud.env("RUST_LOG", rust_log);
     }
-    clean("log of the daemon", daemon.stop());
-    clean("mail", server.taken().raw);
+    loud
+}
+
+/// Every file that the program wrote.
+fn clean_files(world: &World) {
     for entry in std::fs::read_dir(world.folder()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() && !path.ends_with("driftwise.yaml") {
             clean(&path.display().to_string(), std::fs::read(&path).unwrap());
         }
+    }
+}
+
+const COMMANDS: [&[&str]; 14] = [
+    &["check", "--notify"],
+    &["check"],
+    &["check", "--format", "json"],
+    &["check", "--session", "erp/14"],
+    &["validate"],
+    &["validate", "--online"],
+    &["sessions", "--source", "erp"],
+    &["status"],
+    &["status", "--format", "json"],
+    &["mail", "test", "--to", OWNER],
+    &["mail", "list"],
+    &["mail", "list", "--format", "json"],
+    &["healthcheck", "--address", "127.0.0.1:9"],
+    &["mail", "preview", "drift"],
+];
+
+#[test]
+fn no_command_shows_a_secret_at_the_loudest() {
+    let server = Server::start(json!({ "mode": "none", "user": "driftwise", "pass": MAIL_CANARY }));
+    for (at, (way, source, mail)) in ways().into_iter().enumerate() {
+        let world = world(&server, OWNER, &source, &mail);
+        world.simulator.set(14, "import_orders_as", "j.doe");
+        for fault in [None, Some(Mode::Unauthorized), Some(Mode::ServerError)] {
+            match &fault {
+                Some(mode) => world.simulator.fail(mode.clone(), None),
+                None => world.simulator.heal(),
+            }
+            for (number, command) in COMMANDS.into_iter().enumerate() {
+                // Each command in each form, and not each of them with each way.
+                let loudest = LOUDEST[(number + at) % LOUDEST.len()];
+                let done = loud(&world, command, loudest).output().unwrap();
+                assert_ne!(done.status.code(), Some(101), "{command:?} panicked");
+                clean(&format!("{command:?} {loudest:?} {way}"), [done.stdout, done.stderr].concat());
+            }
+        }
+        clean_files(&world);
+    }
+}
+
+#[test]
+fn a_daemon_shows_no_secret_at_the_loudest() {
+    for ((way, source, mail), loudest) in ways().into_iter().zip(LOUDEST.into_iter().cycle()) {
+        let server = Server::start(json!({ "mode": "none", "user": "driftwise", "pass": MAIL_CANARY }));
+        let world = world(&server, OWNER, &source, &mail);
+        world.simulator.set(14, "import_orders_as", "j.doe");
+        let daemon = Daemon::begin(&mut loud(&world, &["run"], loudest));
+        daemon.until("driftwise_messages_total", &[("outcome", "sent")], 1.0);
+        let address = daemon.address.to_string();
+        let healthy = loud(&world, &["healthcheck", "--address", &address], loudest).output().unwrap();
+        clean("healthcheck", [healthy.stdout, healthy.stderr].concat());
+        world.simulator.set_password("another");
+        world.simulator.revoke_tokens();
+        daemon.until("driftwise_source_requests_total", &[("outcome", "auth")], 1.0);
+        for page in ["/", "/sessions/erp/14", "/metrics", "/readyz", "/healthz", "/nothing"] {
+            clean(page, daemon.get(page).1);
+        }
+        let said = daemon.stop();
+        assert!(said.contains("TRACE") || said.contains("DEBUG"), "it is loud: {way}");
+        clean(&format!("log of the daemon {loudest:?} {way}"), said);
+        clean("mail", server.taken().raw);
+        clean_files(&world);
+    }
+}
+
+#[test]
+fn a_mail_server_that_repeats_the_password_is_not_quoted() {
+    let forms = [
+        MAIL_CANARY.to_owned(),
+        BASE64_STANDARD.encode(MAIL_CANARY),
+        BASE64_STANDARD.encode(format!("\0driftwise\0{MAIL_CANARY}")),
+    ];
+    let owners = format!("550-rcpt@acme.example, 450-rcpt@acme.example, 552-data@acme.example, {OWNER}");
+    let (_, source, mail) = &ways()[0];
+    for (signs_in, adds) in
+        [true, false].into_iter().flat_map(|signs_in| forms.iter().map(move |form| (signs_in, form)))
+    {
+        let pass = if signs_in { MAIL_CANARY } else { "another" };
+        let server = Server::start(json!({ "mode": "none", "user": "driftwise", "pass": pass, "adds": adds }));
+        let world = world(&server, &owners, source, mail);
+        world.simulator.set(14, "import_orders_as", "j.doe");
+        let daemon = Daemon::begin(&mut loud(&world, &["run"], LOUDEST[1]));
+        let outcomes: &[(&str, f64)] =
+            if signs_in { &[("rejected", 2.0), ("deferred", 1.0), ("accepted", 1.0)] } else { &[("auth", 4.0)] };
+        for (outcome, least) in outcomes {
+            daemon.until("driftwise_message_attempts_total", &[("outcome", outcome)], *least);
+        }
+        for command in
+            [&["mail", "list"][..], &["mail", "list", "--format", "json"], &["status"], &["validate", "--online"]]
+        {
+            let done = world.run(command);
+            clean(&format!("{command:?}"), done.out + &done.err);
+        }
+        let list = world.run(&["mail", "list", "--format", "json"]).expect(0).out;
+        assert!(list.contains("words that hold the password"), "{list}");
+        for page in ["/", "/sessions/erp/14", "/metrics"] {
+            clean(page, daemon.get(page).1);
+        }
+        clean("log", daemon.stop());
+        let test = world.run(&["mail", "test", "--to", "550-rcpt@acme.example"]).expect(4);
+        clean("mail test", test.out + &test.err);
+        clean_files(&world);
     }
 }
 

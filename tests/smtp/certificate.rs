@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 pub struct Authority {
     folder: TempDir,
     /// Of `localhost`, in PEM.
     pub cert: String,
+    /// The same, and its time is over.
+    pub expired: String,
     pub key: String,
 }
 
@@ -23,10 +25,13 @@ pub fn authority() -> &'static Authority {
         let ca = params.self_signed(&ca_key).unwrap();
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let leaf = || CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut over = leaf();
+        (over.not_before, over.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+        let [cert, expired] = [leaf(), over].map(|params| params.signed_by(&key, &issuer).unwrap().pem());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
-        Authority { folder, cert: leaf.pem(), key: key.serialize_pem() }
+        Authority { folder, cert, expired, key: key.serialize_pem() }
     })
 }
 

@@ -1,8 +1,15 @@
-//! A mail server that follows a script, once, over a plain connection.
+//! A mail server that follows a script, once, in the clear or inside TLS.
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::certificate::authority;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
@@ -11,6 +18,8 @@ pub enum Step {
     Expect(&'static str),
     /// The message, up to the final dot.
     Take,
+    /// What comes from now on is inside TLS.
+    Protect,
     /// Break the connection.
     Close,
     /// Say nothing until the other side hangs up.
@@ -37,16 +46,29 @@ impl Script {
     }
 }
 
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+type Stream = BufReader<Box<dyn Wire>>;
+
 async fn follow(stream: TcpStream, steps: &[Step]) {
-    let mut stream = BufReader::new(stream);
+    let mut stream: Stream = BufReader::new(Box::new(stream));
     for step in steps {
         match step {
-            Step::Say(words) => stream.get_mut().write_all(words.as_bytes()).await.unwrap(),
+            Step::Say(words) => {
+                stream.write_all(words.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
             Step::Expect(start) => {
                 let line = line(&mut stream).await;
                 assert!(line.starts_with(start), "{line:?} is not {start:?}");
             }
             Step::Take => while line(&mut stream).await != ".\r\n" {},
+            Step::Protect => {
+                let protected = acceptor().accept(stream.into_inner()).await.unwrap();
+                stream = BufReader::new(Box::new(protected));
+            }
             Step::Close => return,
             Step::Hang => break,
         }
@@ -56,13 +78,45 @@ async fn follow(stream: TcpStream, steps: &[Step]) {
     let _ = stream.read_to_end(&mut rest).await;
 }
 
-async fn line(stream: &mut BufReader<TcpStream>) -> String {
+async fn line(stream: &mut Stream) -> String {
     let mut line = String::new();
     assert!(stream.read_line(&mut line).await.unwrap() > 0, "the client hung up");
     line
 }
 
+fn acceptor() -> TlsAcceptor {
+    let authority = authority();
+    let chain = vec![CertificateDer::from_pem_slice(authority.cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(authority.key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()))
+}
+
 /// A port at which nobody listens.
 pub async fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// A port that answers no call at all: its one place in the queue is taken, so the kernel drops whoever calls next.
+pub struct BlackHole {
+    pub port: u16,
+    _listener: TcpListener,
+    _callers: Vec<JoinHandle<std::io::Result<TcpStream>>>,
+}
+
+impl BlackHole {
+    #[expect(clippy::disallowed_methods, reason = "the far side of a test has no supervisor")]
+    pub async fn open() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        // The first is let in; the others make sure of it that the queue is full.
+        let first = TcpStream::connect(address).await;
+        let mut callers = vec![tokio::spawn(std::future::ready(first))];
+        callers.extend((0..4).map(|_| tokio::spawn(TcpStream::connect(address))));
+        tokio::task::yield_now().await;
+        Self { port: address.port(), _listener: listener, _callers: callers }
+    }
 }

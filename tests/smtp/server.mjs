@@ -1,6 +1,7 @@
 // A real mail server (npm `smtp-server`) with faults at every stage, driven by tests/smtp.rs.
 //
-// Options come as JSON in the first argument: mode (starttls, implicit, none), key, cert, user, pass, auth (methods), greeting.
+// Options come as JSON in the first argument: mode (starttls, implicit, none), key, cert, user, pass, auth (methods), greeting,
+// refusal (the code of a refused sign-in), adds (words that it puts into every refusal).
 // Faults are chosen by the address: CODE-STAGE@..., such as 450-rcpt@acme.example or 552-data@acme.example; the sender's for
 // `mail`. Every line on standard output is JSON: first {"port"}, then one for each message taken. It ends when its standard
 // input does, so that no server outlives the tests.
@@ -10,12 +11,13 @@ const options = JSON.parse(process.argv[2]);
 // The package is installed beside the build, not beside this file.
 const { SMTPServer } = createRequire(options.modules)('smtp-server');
 
+const added = options.adds ? ` ${options.adds}` : '';
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
 
 function fault(address, stage) {
   const chosen = /^(\d{3})-([a-z]+)@/.exec(address);
   if (!chosen || chosen[2] !== stage) return null;
-  return Object.assign(new Error(`no ${stage} for you`), { responseCode: Number(chosen[1]) });
+  return Object.assign(new Error(`<${address}>: no ${stage} for you${added}`), { responseCode: Number(chosen[1]) });
 }
 
 const server = new SMTPServer({
@@ -33,7 +35,7 @@ const server = new SMTPServer({
   },
   onAuth(auth, session, done) {
     if (auth.username === options.user && auth.password === options.pass) return done(null, { user: auth.username });
-    done(Object.assign(new Error(`5.7.8 no entry with ${auth.password}`), { responseCode: 535 }));
+    done(Object.assign(new Error(`5.7.8 no entry with ${added || auth.password}`), { responseCode: options.refusal ?? 535 }));
   },
   onMailFrom: (address, session, done) => done(fault(address.address, 'mail')),
   onRcptTo: (address, session, done) => done(fault(address.address, 'rcpt')),

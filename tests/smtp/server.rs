@@ -35,11 +35,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// `options` are those of `tests/smtp/server.mjs`.
+    /// `options` are those of `tests/smtp/server.mjs`, and `expired` for a certificate whose time is over.
     pub fn start(mut options: Value) -> Self {
         let authority = authority();
         options["key"] = authority.key.clone().into();
-        options["cert"] = authority.cert.clone().into();
+        let cert = if options["expired"] == true { &authority.expired } else { &authority.cert };
+        options["cert"] = cert.clone().into();
         options["modules"] = format!("{}/", installed().display()).into();
         let mut child = Command::new("node")
             .arg(sources().join("server.mjs"))

@@ -108,7 +108,7 @@ fn every_expectation_can_be_written() {
         ("{ matches: \"^a$\" }", "text that matches ^a$"),
         ("{ every: 5m }", "every 5 minutes"),
         ("{ at_most: 2h }", "at most 2 hours apart"),
-        ("{ includes: it@acme.example }", "includes it@acme.example"),
+        ("{ includes: it@acme.example }", "an address list that includes it@acme.example"),
         ("{ within: 2h }", "not older than 2 hours"),
         ("{ unique: source }", "a value that no other session of the source has"),
     ];

@@ -94,12 +94,20 @@ fn several(items: &[Item], source: &Name) -> String {
         MessageKind::Resolved if all_repaired(&of_kind) => format!("{settings} {verb} as they should be again"),
         MessageKind::Resolved => format!("{settings} {verb} not reported any more"),
         MessageKind::Recovered => "being checked again".to_owned(),
+        MessageKind::Reminder if count == 1 => "1 thing is still not as it should be".to_owned(),
         MessageKind::Reminder => format!("{count} things are still not as they should be"),
         MessageKind::Found | MessageKind::Test => "sessions that nobody checks have appeared".to_owned(),
     };
     let what = if count == 1 { what.replace("as they should", "as it should") } else { what };
-    let prefix = if kind == MessageKind::Reminder { "Reminder: " } else { "" };
-    format!("{prefix}{where_}: {what}")
+    match (kind, items.iter().filter(|item| item.kind == MessageKind::Found).count()) {
+        (MessageKind::Reminder, 0) => format!("Reminder: {where_}: {what}"),
+        // What is new must not hide behind what is known.
+        (MessageKind::Reminder, 1) => format!("A session that nobody checks has appeared; reminder: {where_}: {what}"),
+        (MessageKind::Reminder, n) => {
+            format!("{n} sessions that nobody checks have appeared; reminder: {where_}: {what}")
+        }
+        _ => format!("{where_}: {what}"),
+    }
 }
 
 /// Whether every one of `items` was put right.

@@ -268,7 +268,7 @@ struct Ledger {
 }
 
 pub(super) fn refusal(obstacle: Obstacle, permanent: bool) -> SendError {
-    SendError { obstacle, permanent, reason: format!("{obstacle:?}") }
+    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}") }
 }
 
 impl PostOffice {

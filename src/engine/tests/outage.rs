@@ -1,6 +1,7 @@
 //! Mail that is down, refused, stalled or held to a pace, and a store that fails under a delivery.
 
 use chrono::TimeDelta;
+use futures_util::FutureExt as _;
 
 use super::house::{House, in_order, refusal};
 use crate::domain::world::start;
@@ -90,6 +91,48 @@ async fn a_mailbox_that_stalls_delays_nobody_else() {
     let (round, ()) = tokio::join!(running.courier.run_round(), others_are_served);
     assert_eq!(round.unwrap().sent, 20);
     in_order(&running.rows().await, &house.post.accepted(), "stalled");
+}
+
+#[tokio::test]
+async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
+    let house = House::new();
+    let running = house.start().await;
+    let silent = ["stuck1@acme.example", "stuck2@acme.example", "stuck3@acme.example"];
+    for (number, to) in silent.into_iter().enumerate() {
+        house.post.stall(to);
+        house.post.refuse(to, refusal(Obstacle::Timeout, false));
+        running.post(number, to).await;
+    }
+    let give_up = async {
+        loop {
+            house.post.go_on.notify_one();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        round = running.courier.run_round() => assert_eq!(round.unwrap().retrying, 3),
+        () = give_up => {}
+    }
+    // Nobody is released by what was left over.
+    let _ = house.post.go_on.notified().now_or_never();
+    house.clock.advance(TimeDelta::minutes(1));
+    for number in 10..20 {
+        running.post(number, PEOPLE[number % 2]).await;
+    }
+    let others_are_served = async {
+        while house.post.accepted().len() < 10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let hang_guard = tokio::time::sleep(std::time::Duration::from_mins(1));
+    tokio::select! {
+        round = running.courier.run_round() => panic!("nobody released those that stall: {round:?}"),
+        () = others_are_served => {}
+        () = hang_guard => panic!("the silent mailboxes hold every connection"),
+    }
+    let again = silent.into_iter().filter(|to| house.post.attempts(to) == 2).count();
+    assert_eq!(again, 2, "they use the connections that are left to them");
+    in_order(&running.rows().await.split_off(3), &house.post.accepted(), "beside the silent");
 }
 
 #[tokio::test]

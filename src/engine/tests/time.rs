@@ -6,6 +6,7 @@ use super::house::{House, refusal};
 use crate::domain::world::start;
 use crate::engine::audit::Outcome;
 use crate::notify::Obstacle;
+use crate::store::MessageState;
 
 fn looked(outcome: &Outcome) -> (usize, usize, usize) {
     match outcome {
@@ -95,4 +96,80 @@ async fn after_days_asleep_mail_that_waits_is_tried_and_arrives() {
     house.clock.advance(TimeDelta::hours(60));
     house.post.down(None);
     assert_eq!(running.courier.run_round().await.unwrap().sent, 1);
+}
+
+#[tokio::test]
+async fn time_in_which_nobody_could_try_is_not_held_against_a_message() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.post(0, "anna@acme.example").await;
+    house.clock.advance(TimeDelta::days(4));
+    assert_eq!(running.courier.run_round().await.unwrap().dead, 0, "its first attempt was not its last");
+    house.clock.advance(TimeDelta::days(4));
+    assert_eq!(running.courier.run_round().await.unwrap().dead, 0, "nor was the second");
+    drop(running);
+    // Nobody was running, either.
+    house.clock.advance(TimeDelta::days(4));
+    let running = house.start().await;
+    running.deliver_until(&house.clock, start() + TimeDelta::days(14)).await;
+    assert_eq!(running.states().await, [0, 1, 0, 0]);
+    house.post.down(None);
+    running.deliver_until(&house.clock, start() + TimeDelta::days(14) + TimeDelta::minutes(20)).await;
+    assert_eq!(running.states().await, [0, 0, 1, 0]);
+    assert_eq!(house.post.of("anna@acme.example"), ["number 0"]);
+}
+
+#[tokio::test]
+async fn what_was_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.post(0, "anna@acme.example").await;
+    // The machine is awake by day: what it tries in one day is little more than twelve hours.
+    for day in 0..5 {
+        running.deliver_until(&house.clock, start() + TimeDelta::days(day) + TimeDelta::hours(12)).await;
+        assert_eq!(running.states().await, [0, 1, 0, 0], "day {day}");
+        house.clock.set(start() + TimeDelta::days(day + 1));
+    }
+    running.deliver_until(&house.clock, start() + TimeDelta::days(5) + TimeDelta::hours(12)).await;
+    assert_eq!(running.states().await, [0, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_message_in_vain_is_no_longer_tried_than_that_one() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.post(0, "anna@acme.example").await;
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(10)).await;
+    running.post(1, "anna@acme.example").await;
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(73)).await;
+    assert_eq!(running.states().await, [0, 1, 0, 1]);
+    running.deliver_until(&house.clock, start() + TimeDelta::minutes(81 * 60 + 59)).await;
+    assert_eq!(running.states().await, [0, 1, 0, 1]);
+    running.deliver_until(&house.clock, start() + TimeDelta::minutes(82 * 60 + 20)).await;
+    assert_eq!(running.states().await, [0, 0, 0, 2]);
+    // Days without mail count for nothing either.
+    running.deliver_until(&house.clock, start() + TimeDelta::days(30)).await;
+    running.post(2, "anna@acme.example").await;
+    running.deliver_until(&house.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(71 * 60 + 59)).await;
+    assert_eq!(running.rows().await[2].state, MessageState::Retrying);
+    running.deliver_until(&house.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(72 * 60 + 20)).await;
+    assert_eq!(running.rows().await[2].state, MessageState::Dead);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_keep_a_message_alive_for_ever() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    house.clock.advance(TimeDelta::days(400));
+    running.post(0, "anna@acme.example").await;
+    running.courier.run_round().await.unwrap();
+    house.clock.set(start());
+    running.deliver_until(&house.clock, start() + TimeDelta::minutes(71 * 60)).await;
+    assert_eq!(running.states().await, [0, 1, 0, 0]);
+    running.deliver_until(&house.clock, start() + TimeDelta::hours(74)).await;
+    assert_eq!(running.states().await, [0, 0, 0, 1]);
 }

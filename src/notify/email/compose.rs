@@ -3,15 +3,14 @@
 //! Whatever comes from outside reaches a header only through lettre's encoder, after control marks are gone: it can neither
 //! end a header nor begin one. Bodies are quoted-printable or base64, so no line is longer than SMTP allows.
 
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue, Headers};
-use lettre::message::{Mailbox as LettreMailbox, MultiPart, SinglePart};
+use lettre::message::header::{self, ContentTransferEncoding, ContentType, HeaderName, HeaderValue, Headers};
+use lettre::message::{Mailbox as LettreMailbox, Mailboxes, MultiPart, SinglePart};
 use uuid::Uuid;
 
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::message::{Item, Message, MessageKind};
 use crate::domain::reading::is_invisible;
-use crate::notify::ComposeError;
-use crate::notify::render::render;
+use crate::notify::render::{Rendered, render, unadorned};
 
 /// Most `X-Driftwise-Session` headers; the body tells of the others.
 const MOST_SESSIONS: usize = 100;
@@ -24,38 +23,48 @@ const SESSION: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Session"
 const SOURCE: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Source");
 const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
-pub(super) fn compose(from: &Mailbox, message: &Message) -> Result<Vec<u8>, ComposeError> {
-    let rendered = render(message).map_err(|e| ComposeError(e.to_string()))?;
+/// There is nothing that is routed and cannot be composed: one message that failed here would keep its whole audit from being
+/// recorded, again and again. Where the layout fails, which is a fault of ours, the words go out without it.
+pub(super) fn compose(from: &Mailbox, message: &Message) -> Vec<u8> {
+    let rendered = render(message).unwrap_or_else(|error| {
+        tracing::error!(message_id = message.message_id, %error, "a mail goes out without its layout");
+        unadorned(message)
+    });
+    assemble(from, message, rendered)
+}
+
+fn assemble(from: &Mailbox, message: &Message, rendered: Rendered) -> Vec<u8> {
     let id = one_line(&message.message_id);
-    let mut builder = lettre::Message::builder()
-        .from(mailbox(&from.address, from.name.as_deref())?)
-        .to(mailbox(&message.to, None)?)
-        .subject(undecoded(&one_line(&rendered.subject)))
-        .date(message.at.into())
-        .message_id(Some(id.clone()))
-        .raw_header(HeaderValue::new(MESSAGE_ID, id.clone()))
-        .raw_header(HeaderValue::new(AUTOMATIC, "auto-generated".to_owned()))
-        .raw_header(HeaderValue::new(KIND, message.kind.label().to_owned()));
+    let mut headers = Headers::new();
+    headers.set(header::From::from(Mailboxes::from(mailbox(&from.address, from.name.as_deref()))));
+    headers.set(header::To::from(Mailboxes::from(mailbox(&message.to, None))));
+    headers.set(header::Subject::from(undecoded(&one_line(&rendered.subject))));
+    headers.set(header::Date::new(message.at.into()));
+    headers.set(header::MessageId::from(id.clone()));
+    headers.insert_raw(HeaderValue::new(MESSAGE_ID, id.clone()));
+    headers.insert_raw(HeaderValue::new(AUTOMATIC, "auto-generated".to_owned()));
+    headers.insert_raw(HeaderValue::new(KIND, message.kind.label().to_owned()));
     if let Some(reply_to) = &message.reply_to {
-        builder = builder.reply_to(mailbox(reply_to, None)?);
+        headers.set(header::ReplyTo::from(Mailboxes::from(mailbox(reply_to, None))));
     }
     if !message.references.is_empty() {
         let references = message.references.iter().map(|id| one_line(id)).collect::<Vec<_>>();
-        builder = builder.references(references.join(" "));
+        headers.set(header::References::from(references.join(" ")));
     }
     if let Some(first) = &message.in_reply_to {
-        builder = builder.in_reply_to(one_line(first));
+        headers.set(header::InReplyTo::from(one_line(first)));
     }
+    headers.set(header::MIME_VERSION_1_0);
     // Derived from the id, so that a repeat is the same bytes; with `=_`, which neither encoding of the parts can hold.
     let boundary = format!("=_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).simple());
     let parts = MultiPart::alternative()
         .boundary(boundary)
         .singlepart(part(ContentType::TEXT_PLAIN, rendered.text))
         .singlepart(part(ContentType::TEXT_HTML, rendered.html));
-    let composed = builder.multipart(parts).map_err(|e| ComposeError(e.to_string()))?;
     let mut raw = repeated_headers(message).into_bytes();
-    raw.extend(composed.formatted());
-    Ok(raw)
+    raw.extend(headers.to_string().into_bytes());
+    raw.extend(parts.formatted());
+    raw
 }
 
 /// The headers that come once for each thing; lettre keeps one of a name only.
@@ -110,14 +119,45 @@ fn undecoded(text: &str) -> String {
     text.replace("=?", "= ?")
 }
 
-fn mailbox(address: &Address, name: Option<&str>) -> Result<LettreMailbox, ComposeError> {
-    let email = mail_address(address).ok_or_else(|| ComposeError(format!("{address} cannot be used as an address")))?;
+fn mailbox(address: &Address, name: Option<&str>) -> LettreMailbox {
     let name = name.map(one_line).filter(|name| !name.is_empty());
-    Ok(LettreMailbox::new(name, email))
+    LettreMailbox::new(name, mail_address(address))
 }
 
-/// The address in lettre's form. [`Address`] allows a subset of what lettre does.
-pub(super) fn mail_address(address: &Address) -> Option<lettre::Address> {
-    let (user, domain) = address.as_str().rsplit_once('@')?;
-    lettre::Address::new(user, domain).ok()
+/// The address in lettre's form. [`Address`] allows a subset of what lettre does, as a test holds.
+pub(super) fn mail_address(address: &Address) -> lettre::Address {
+    let (user, domain) = address.as_str().rsplit_once('@').unwrap_or((address.as_str(), "localhost"));
+    lettre::Address::new_dangerous(user, domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::notify::sample::sample;
+
+    #[test]
+    fn without_a_layout_a_message_is_still_whole() {
+        let at = "2026-11-23T09:10:00Z".parse().unwrap();
+        for kind in MessageKind::ALL {
+            let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
+            let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+            let bare = unadorned(&message);
+            let raw = assemble(&from, &message, bare.clone());
+            let parsed = mail_parser::MessageParser::default().parse(&raw).unwrap();
+            assert_eq!(parsed.subject(), Some(message.subject.as_str()));
+            assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), bare.text.trim_end());
+            assert!(parsed.body_html(0).unwrap().contains("<pre>"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_of_ours_is_one_for_lettre(text in "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-zA-Z0-9.-]{1,190}") {
+            if let Ok(address) = Address::parse(&text) {
+                prop_assert_eq!(mail_address(&address), text.trim().parse::<lettre::Address>().unwrap());
+            }
+        }
+    }
 }

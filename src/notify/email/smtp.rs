@@ -4,11 +4,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::commands::{Auth, Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
@@ -16,13 +14,16 @@ use tokio::time::timeout;
 
 use super::compose::mail_address;
 use super::line_stream::LineStream;
-use super::refusal::{Stage, cause, classify, shown, transient};
+use super::refusal::{Echoes, Stage, cause, classify, shown, transient};
 use super::{BuildError, SmtpOptions, Tls};
 use crate::notify::{Letter, Obstacle, SendError};
 use crate::secret::Secret;
 
 /// How long a server that has answered everything may take to say goodbye; nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How often a server may ask while somebody signs in: AUTH LOGIN asks for a name and a password.
+const MOST_CHALLENGES: usize = 3;
 
 /// A mail server, and how to talk to it.
 pub(super) struct Server {
@@ -63,15 +64,17 @@ impl Server {
     }
 
     pub async fn probe(&self) -> Result<(), SendError> {
-        let connection = self.bounded(self.open()).await?;
+        let account = self.revealed()?;
+        let connection = self.bounded(self.open(&account)).await?;
         farewell(connection).await;
         Ok(())
     }
 
     pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
+        let account = self.revealed()?;
         let conversation = async {
-            let mut connection = self.open().await?;
-            let outcome = self.hand_over(&mut connection, letter).await;
+            let mut connection = self.open(&account).await?;
+            let outcome = self.hand_over(&mut connection, letter, &account.echoes).await;
             Ok((outcome, connection))
         };
         let (outcome, connection) = self.bounded(conversation).await?;
@@ -92,40 +95,57 @@ impl Server {
         shown(&format!("{}:{}", self.host, self.port))
     }
 
-    fn failed(&self, stage: Stage) -> impl Fn(lettre::transport::smtp::Error) -> SendError {
+    fn failed(&self, stage: Stage, echoes: &Echoes) -> impl Fn(lettre::transport::smtp::Error) -> SendError {
         let server = self.address();
-        move |error| classify(&server, stage, &error)
+        move |error| classify(&server, stage, &error, echoes)
     }
 
-    async fn hand_over(&self, connection: &mut AsyncSmtpConnection, letter: &Letter) -> Result<(), SendError> {
-        let to = mail_address(&letter.to)
-            .ok_or_else(|| transient(Obstacle::Deferred, format!("{} cannot be used as a mail address", letter.to)))?;
+    async fn hand_over(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        letter: &Letter,
+        echoes: &Echoes,
+    ) -> Result<(), SendError> {
         let from = Mail::new(Some(self.sender.clone()), Vec::new());
-        connection.command(from).await.map_err(self.failed(Stage::Sender))?;
-        connection.command(Rcpt::new(to, Vec::new())).await.map_err(self.failed(Stage::Recipient))?;
-        connection.command(Data).await.map_err(self.failed(Stage::Data))?;
+        connection.command(from).await.map_err(self.failed(Stage::Sender, echoes))?;
+        let to = Rcpt::new(mail_address(&letter.to), Vec::new());
+        connection.command(to).await.map_err(self.failed(Stage::Recipient, echoes))?;
+        connection.command(Data).await.map_err(self.failed(Stage::Data, echoes))?;
         // lettre ends the message with a line break of its own.
         let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
-        connection.message(raw).await.map(drop).map_err(self.failed(Stage::Data))
+        connection.message(raw).await.map(drop).map_err(self.failed(Stage::Data, echoes))
+    }
+
+    /// The one place where the password is revealed. It is read anew, so that a rotated file is picked up; and before
+    /// anything is said, because a server that has seen it once may repeat it in any reply.
+    fn revealed(&self) -> Result<Revealed, SendError> {
+        let Some((username, password)) = &self.account else { return Ok(Revealed::default()) };
+        let password = password.value().map_err(|error| {
+            transient(Obstacle::Auth, format!("the password for the mail server cannot be had: {}", cause(&error)))
+        })?;
+        let revealed = password.expose_secret();
+        let credentials = Some(Credentials::new(username.clone(), revealed.to_owned()));
+        Ok(Revealed { credentials, echoes: Echoes::of(username, revealed) })
     }
 
     /// Connects, protects the connection and signs in.
-    async fn open(&self) -> Result<AsyncSmtpConnection, SendError> {
+    async fn open(&self, account: &Revealed) -> Result<AsyncSmtpConnection, SendError> {
+        let echoes = &account.echoes;
         let (mut connection, in_the_clear) = match &self.protection {
-            Protection::StartTls(parameters) => (self.upgrade(parameters).await?, false),
-            Protection::Implicit(parameters) => (self.connect_protected(parameters).await?, false),
+            Protection::StartTls(parameters) => (self.upgrade(parameters, echoes).await?, false),
+            Protection::Implicit(parameters) => (self.connect_protected(parameters, echoes).await?, false),
             Protection::None => {
                 let stream = self.connect().await?;
                 let far = stream.peer_addr().map_or(true, |peer| !peer.ip().is_loopback());
-                (self.greet(stream).await?, far)
+                (self.greet(stream, echoes).await?, far)
             }
         };
-        if let Some((username, password)) = &self.account {
+        if let Some(credentials) = &account.credentials {
             if in_the_clear && !self.allow_insecure {
                 let reason = format!("{} is not this machine: no password is sent to it without TLS", self.address());
                 return Err(transient(Obstacle::Tls, reason));
             }
-            self.sign_in(&mut connection, username, password).await?;
+            self.sign_in(&mut connection, credentials, echoes).await?;
         }
         Ok(connection)
     }
@@ -140,27 +160,31 @@ impl Server {
         })
     }
 
-    async fn greet(&self, stream: TcpStream) -> Result<AsyncSmtpConnection, SendError> {
+    async fn greet(&self, stream: TcpStream, echoes: &Echoes) -> Result<AsyncSmtpConnection, SendError> {
         AsyncSmtpConnection::connect_with_transport(Box::new(LineStream::new(stream)), &self.hello)
             .await
-            .map_err(self.failed(Stage::Greeting))
+            .map_err(self.failed(Stage::Greeting, echoes))
     }
 
-    async fn upgrade(&self, parameters: &TlsParameters) -> Result<AsyncSmtpConnection, SendError> {
-        let mut connection = self.greet(self.connect().await?).await?;
+    async fn upgrade(&self, parameters: &TlsParameters, echoes: &Echoes) -> Result<AsyncSmtpConnection, SendError> {
+        let mut connection = self.greet(self.connect().await?, echoes).await?;
         if !connection.can_starttls() {
             farewell(connection).await;
             let reason = format!("the mail server {} does not offer STARTTLS; nothing was sent", self.address());
             return Err(transient(Obstacle::Tls, reason));
         }
-        connection.starttls(parameters.clone(), &self.hello).await.map_err(self.failed(Stage::Tls))?;
+        connection.starttls(parameters.clone(), &self.hello).await.map_err(self.failed(Stage::Tls, echoes))?;
         if connection.is_encrypted() {
             return Ok(connection);
         }
         Err(transient(Obstacle::Tls, format!("the connection to {} was not encrypted", self.address())))
     }
 
-    async fn connect_protected(&self, parameters: &TlsParameters) -> Result<AsyncSmtpConnection, SendError> {
+    async fn connect_protected(
+        &self,
+        parameters: &TlsParameters,
+        echoes: &Echoes,
+    ) -> Result<AsyncSmtpConnection, SendError> {
         let server = (self.host.as_str(), self.port);
         let connected =
             AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, Some(parameters.clone()), None).await;
@@ -175,41 +199,47 @@ impl Server {
                 (true, false) => {
                     transient(Obstacle::Connect, format!("no connection to the mail server {address}: {words}"))
                 }
-                (false, _) => classify(&address, Stage::Greeting, &error),
+                (false, _) => classify(&address, Stage::Greeting, &error, echoes),
             }
         })
     }
 
-    /// The one place where the password is revealed. It is read anew, so that a rotated file is picked up.
     async fn sign_in(
         &self,
         connection: &mut AsyncSmtpConnection,
-        username: &str,
-        password: &Secret,
+        credentials: &Credentials,
+        echoes: &Echoes,
     ) -> Result<(), SendError> {
         let offered = connection.server_info().get_auth_mechanism(&[Mechanism::Plain, Mechanism::Login]);
         let Some(mechanism) = offered else {
             let reason = format!("the mail server {} offers neither AUTH PLAIN nor AUTH LOGIN", self.address());
             return Err(transient(Obstacle::Auth, reason));
         };
-        let password = password.value().map_err(|error| {
-            transient(Obstacle::Auth, format!("the password for the mail server cannot be had: {}", cause(&error)))
-        })?;
-        let revealed = password.expose_secret();
-        let credentials = Credentials::new(username.to_owned(), revealed.to_owned());
-        connection.auth(&[mechanism], &credentials).await.map(drop).map_err(|error| {
-            // Some servers repeat what they were sent; a reply that was cut could still hold a part of it.
-            let plain = BASE64_STANDARD.encode(format!("\0{username}\0{revealed}"));
-            let echoes = [revealed, &BASE64_STANDARD.encode(revealed), &plain];
-            let reply = cause(&error);
-            let mut refused = classify(&self.address(), Stage::SignIn, &error);
-            if echoes.iter().any(|secret| reply.contains(*secret)) {
-                let code = error.status().map(|code| format!(" with {code}")).unwrap_or_default();
-                refused.reason = format!("the mail server {} refused the sign-in{code}", self.address());
+        let failed = self.failed(Stage::SignIn, echoes);
+        // lettre's own way says QUIT after a refusal and waits for the answer, so that a server which then falls silent would
+        // look as if it had not refused.
+        let auth = Auth::new(mechanism, credentials.clone(), None).map_err(&failed)?;
+        let mut reply = connection.command(auth).await.map_err(&failed)?;
+        for _ in 0..MOST_CHALLENGES {
+            if !reply.has_code(334) {
+                return Ok(());
             }
-            refused
-        })
+            let answer = Auth::new_from_response(mechanism, credentials.clone(), &reply).map_err(&failed)?;
+            reply = connection.command(answer).await.map_err(&failed)?;
+        }
+        if reply.has_code(334) {
+            let reason = format!("the mail server {} asks for the sign-in again and again", self.address());
+            return Err(transient(Obstacle::Auth, reason));
+        }
+        Ok(())
     }
+}
+
+/// The sign-in for one conversation, and what must not be told of its replies.
+#[derive(Default)]
+struct Revealed {
+    credentials: Option<Credentials>,
+    echoes: Echoes,
 }
 
 async fn farewell(mut connection: AsyncSmtpConnection) {

@@ -1,7 +1,8 @@
 //! A folder that takes one `.eml` file a message.
 //!
 //! A file is complete when it appears: it is written under a name that begins with a dot, flushed, and then renamed. Its
-//! name comes from the message's date and id, so that a repeat replaces the same file.
+//! name comes from the message's date and id, so that a repeat replaces the same file. So does the name under which it is
+//! written: what a kill left half written is written anew by the repeat that follows.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -39,7 +40,7 @@ pub(super) async fn probe(folder: &Path) -> Result<(), SendError> {
 async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), SendError> {
     let failed = |obstacle, why: String| {
         let reason = format!("the mail folder {} cannot be written to: {why}", folder.display());
-        SendError { obstacle, permanent: false, reason }
+        SendError { obstacle, permanent: false, reply: None, reason }
     };
     match timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done.map_err(|error| failed(Obstacle::Deferred, error.to_string())),
@@ -50,7 +51,7 @@ async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + '
 
 fn write(folder: &Path, name: &str, raw: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let unfinished = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let unfinished = folder.join(format!(".{name}.part"));
     let written = flushed(&unfinished, raw).and_then(|()| fs::rename(&unfinished, folder.join(name)));
     if written.is_err() {
         // It was never seen by anybody; that it cannot be removed either adds nothing.

@@ -28,7 +28,7 @@ fn spool() -> Email {
 }
 
 fn message(kind: MessageKind) -> Message {
-    sample(kind, to(), at()).unwrap()
+    sample(kind, &to(), at())
 }
 
 fn raw(message: &Message) -> Vec<u8> {
@@ -69,7 +69,8 @@ fn a_mail_has_the_headers_of_the_contract() {
     assert_eq!(parsed.message_id(), Some(id));
     assert_eq!(headers(&parsed, "X-Driftwise-Message-ID"), [message.message_id.as_str()]);
     assert_eq!(parsed.references().as_text_list().unwrap().len(), message.references.len());
-    assert_eq!(parsed.in_reply_to().as_text(), Some("opening@driftwise.example"));
+    let opening = message.in_reply_to.as_deref().unwrap().trim_matches(['<', '>']);
+    assert_eq!(parsed.in_reply_to().as_text(), Some(opening));
     assert_eq!(headers(&parsed, "Auto-Submitted"), ["auto-generated"]);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["update"]);
     assert_eq!(headers(&parsed, "X-Driftwise-Session"), ["acme-erp/14"]);
@@ -199,10 +200,10 @@ fn the_largest_message_stays_under_200_kilobytes() {
 }
 
 #[test]
-fn a_trial_tells_of_nothing_and_says_so() {
-    let trial = spool().trial(to(), at(), chrono_tz::UTC).unwrap();
-    assert!(trial.message_id.ends_with("@integrator.example>"));
-    let raw = raw(&trial);
+fn a_test_message_tells_of_nothing_and_says_so() {
+    let test = spool().test(to(), at(), chrono_tz::UTC).unwrap();
+    assert!(test.message_id.ends_with("@integrator.example>"));
+    let raw = raw(&test);
     let parsed = parse(&raw);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["test"]);
     assert!(parsed.body_text(0).unwrap().starts_with("This is a test message of Driftwise."));
@@ -266,8 +267,24 @@ async fn a_folder_takes_one_file_a_message_and_a_repeat_replaces_it() {
     email.send(&letter(&message(MessageKind::Resolved))).await.unwrap();
     let names = files(&folder);
     assert_eq!(names.len(), 2, "{names:?}");
-    assert_eq!(names[0], format!("20261123T091000Z-sample-drift-{}@driftwise.example.eml", at().timestamp()));
-    assert_eq!(std::fs::read(folder.join(&names[0])).unwrap(), first.raw);
+    let name = format!("20261123T091000Z-{}.eml", first.message_id.trim_matches(['<', '>']));
+    assert_eq!(std::fs::read(folder.join(name)).unwrap(), first.raw);
+}
+
+#[tokio::test]
+async fn what_a_kill_left_half_written_is_finished_by_the_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let email = email(Delivery::Spool(folder.path().to_owned()));
+    let letter = letter(&message(MessageKind::Drift));
+    email.send(&letter).await.unwrap();
+    let [whole] = &files(folder.path())[..] else { panic!("one file") };
+    // As it lies there after a kill in the middle of the write, longer than what follows.
+    std::fs::remove_file(folder.path().join(whole)).unwrap();
+    let half = [letter.raw.as_slice(), b"left over"].concat();
+    std::fs::write(folder.path().join(format!(".{whole}.part")), half).unwrap();
+    email.send(&letter).await.unwrap();
+    assert_eq!(files(folder.path()), std::slice::from_ref(whole));
+    assert_eq!(std::fs::read(folder.path().join(whole)).unwrap(), letter.raw);
 }
 
 #[tokio::test]

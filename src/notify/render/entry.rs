@@ -65,7 +65,9 @@ fn prose(label: &'static str, text: &str) -> Option<Row> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();
-    let stop = if text.ends_with(['.', '!', '?', ')']) && !text.ends_with("days)") { "" } else { "." };
+    // A sentence that ends in brackets still wants its stop; one that stands in brackets has it inside.
+    let ended = text.trim_end_matches(')').ends_with(['.', '!', '?', '…']);
+    let stop = if ended { "" } else { "." };
     Some(Row { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
 }
 

@@ -90,14 +90,14 @@ fn drift(facts: &Facts, news: &News, who: &str) -> String {
             format!("In {who}, “{label}” is {found} and should be {expected}.")
         }
         News::Opened | News::Found => {
-            format!("In {who}, “{label}” is not as it should be: it is “{found}” and should be: {expected}.")
+            format!("In {who}, “{label}” is not as it should be: it is “{found}” and should be {expected}.")
         }
         News::Updated { before } => format!(
-            "Changed again, and still not as it should be: “{label}” of {who} was “{}” and is “{found}” now. It should be: {expected}.",
+            "Changed again, and still not as it should be: “{label}” of {who} was “{}” and is “{found}” now. It should be {expected}.",
             short(before)
         ),
         News::StillOpen => {
-            format!("Still not as it should be: “{label}” of {who} is “{found}” and should be: {expected}.")
+            format!("Still not as it should be: “{label}” of {who} is “{found}” and should be {expected}.")
         }
         News::Ended(End::BaselineChanged) => {
             format!("Not reported any more: “{label}” of {who}. The value did not change; what is expected of it did.")
@@ -160,15 +160,21 @@ fn recovered(items: &[&Item], place: &str, source: &Name) -> String {
 pub(super) fn brief(item: &Item, source: &Name) -> String {
     let who = who(item, source);
     let Some(incident) = item.incident() else { return format!("{who}: nobody checks it") };
+    let label = plain(&incident.facts.label, SHORT);
     match (incident.kind(), &item.news) {
-        (IncidentKind::Drift, News::Ended(_)) => {
-            format!("{}: {who}: not reported any more", plain(&incident.facts.label, SHORT))
+        (IncidentKind::Drift, News::Ended(End::BaselineChanged)) => format!("{who}: {label}: not reported any more"),
+        (IncidentKind::Drift, News::Ended(End::NoLongerAudited)) => format!("{who}: {label}: not checked any more"),
+        (IncidentKind::Drift, News::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
+            format!("{who}: {label}: as it should be again")
         }
         (IncidentKind::Drift, _) => {
             let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
-            format!("{who}: {}: {found}, should be: {expected}", plain(&incident.facts.label, SHORT))
+            format!("{who}: {label}: {found}, should be {expected}")
         }
+        (_, News::Ended(End::NoLongerAudited)) => format!("{who}: not checked any more"),
         (IncidentKind::Missing, News::Ended(_)) => format!("{who}: back again"),
+        (IncidentKind::Missing, News::StillOpen) => format!("{who}: still missing"),
+        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => format!("{who}: not found"),
         (IncidentKind::Missing, _) => format!("{who}: disappeared"),
         (_, News::Ended(_)) => format!("{who}: being checked again"),
         (_, _) => format!("{who}: could not be checked"),

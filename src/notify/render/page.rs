@@ -50,6 +50,30 @@ struct Rest {
     lines: Vec<String>,
 }
 
+impl Page {
+    /// All its words, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.lead.clone();
+        for group in &self.groups {
+            lines.extend([String::new(), group.name.clone()]);
+            for entry in &group.entries {
+                lines.push(entry.heading.clone());
+                let row = |row: &super::entry::Row| format!("  {}: {}", row.label, row.values.join("; "));
+                lines.extend(entry.rows.iter().map(row));
+            }
+            lines.extend(group.link.iter().map(|link| format!("More about it: {link}")));
+        }
+        if let Some(rest) = &self.rest {
+            lines.extend([String::new(), rest.heading.clone()]);
+            lines.extend(rest.lines.iter().map(|line| format!("- {line}")));
+        }
+        lines.push(String::new());
+        lines.extend(self.notes.iter().cloned());
+        lines.extend(["-- ".to_owned(), self.foot.clone()]);
+        lines
+    }
+}
+
 pub(super) fn page(message: &Message) -> Page {
     let (full, rest) = message.items.split_at(in_full(message));
     Page {

@@ -17,7 +17,7 @@ fn at() -> DateTime<Utc> {
 }
 
 fn message(kind: MessageKind) -> Message {
-    sample(kind, Address::parse("it@acme.example").unwrap(), at()).unwrap()
+    sample(kind, &Address::parse("it@acme.example").unwrap(), at())
 }
 
 /// The message with the facts of its first thing changed.
@@ -84,6 +84,57 @@ fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
     let text = text(&many(60, |_| ()));
     insta::assert_snapshot!("text-many", text.lines().take(34).collect::<Vec<_>>().join("\n"));
     assert!(text.contains("And 10 more:"), "{text}");
+}
+
+#[test]
+fn a_line_of_the_list_says_what_became_of_it() {
+    let source = crate::domain::name::Name::parse("acme-erp").unwrap();
+    let brief = |message: &Message| lead::brief(&message.items[0], &source);
+    let who = "acme-uk.myshopify.com";
+    assert_eq!(brief(&message(MessageKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
+    for (end, said) in [
+        (End::Repaired, "as it should be again"),
+        (End::BaselineChanged, "not reported any more"),
+        (End::NoLongerAudited, "not checked any more"),
+    ] {
+        assert_eq!(brief(&with_end(end)), format!("{who}: Transfer Type: {said}"));
+    }
+    let mut gone = message(MessageKind::Missing);
+    assert_eq!(brief(&gone), format!("{who}: disappeared"));
+    let About::Incident(incident) = &mut gone.items[0].about else { unreachable!() };
+    incident.window.last_good = None;
+    assert_eq!(brief(&gone), format!("{who}: not found"));
+    gone.items[0].news = News::Ended(End::VisibleAgain);
+    assert_eq!(brief(&gone), format!("{who}: back again"));
+    gone.items[0].news = News::Ended(End::NoLongerAudited);
+    assert_eq!(brief(&gone), format!("{who}: not checked any more"));
+    assert_eq!(brief(&message(MessageKind::Recovered)), "acme-erp: being checked again");
+    assert_eq!(brief(&message(MessageKind::Unreachable)), "acme-erp: could not be checked");
+}
+
+#[test]
+fn an_address_that_should_be_there_is_asked_for_in_a_sentence() {
+    let message = with(MessageKind::Drift, |facts| {
+        facts.expected = "an address list that includes it@acme.example".to_owned();
+        facts.found = "x@y.example".to_owned();
+    });
+    let text = text(&message);
+    let sentence = "it is “x@y.example” and should be an address list that includes it@acme.example.";
+    assert!(text.contains(sentence), "{text}");
+    assert!(text.contains("Should be: an address list that includes it@acme.example\n"), "{text}");
+}
+
+#[test]
+fn every_explanation_ends_with_one_stop() {
+    for (why, said) in [
+        ("it matters", "It matters."),
+        ("It matters (much)", "It matters (much)."),
+        ("It matters. (Much.)", "It matters. (Much.)"),
+        ("Does it?", "Does it?"),
+    ] {
+        let text = text(&with(MessageKind::Drift, |facts| facts.why = why.to_owned()));
+        assert!(text.contains(&format!("What this does: {said}\n")), "{text}");
+    }
 }
 
 #[test]
@@ -221,6 +272,18 @@ fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
     assert!(first(MessageKind::Recovered).starts_with("Being checked again: "));
     assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
     assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
+}
+
+#[test]
+fn without_a_template_the_words_are_the_same() {
+    let mut messages = MessageKind::ALL.map(message).to_vec();
+    messages.extend([many(400, |facts| facts.found = "a<b>&'c' \"d\"".to_owned()), with_end(End::BaselineChanged)]);
+    for message in messages {
+        let (laid_out, bare) = (render(&message).unwrap(), unadorned(&message));
+        assert_eq!(words(&laid_out.text), words(&bare.text), "{}", message.kind);
+        assert_eq!(words(&bare.text), words(&without_markup(&format!("<body>{}", bare.html))), "{}", message.kind);
+        assert_eq!(bare.subject, laid_out.subject);
+    }
 }
 
 #[test]

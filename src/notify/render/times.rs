@@ -105,6 +105,70 @@ mod tests {
     }
 
     #[test]
+    fn windows_over_both_clock_changes_tell_the_two_readings_of_an_hour_apart() {
+        let (london, york) = (chrono_tz::Europe::London, chrono_tz::America::New_York);
+        let cases = [
+            // The clocks go forward: an hour is left out.
+            (
+                london,
+                "2026-03-29T00:55:00Z",
+                "2026-03-29T01:00:00Z",
+                "between Sun 29 Mar 2026 00:55 GMT and Sun 29 Mar 2026 02:00 BST",
+            ),
+            (london, "2026-03-29T01:00:00Z", "2026-03-29T01:05:00Z", "between Sun 29 Mar 2026 02:00 and 02:05 BST"),
+            (
+                york,
+                "2026-03-08T06:55:00Z",
+                "2026-03-08T07:00:00Z",
+                "between Sun 8 Mar 2026 01:55 EST and Sun 8 Mar 2026 03:00 EDT",
+            ),
+            (york, "2026-03-08T07:00:00Z", "2026-03-08T07:05:00Z", "between Sun 8 Mar 2026 03:00 and 03:05 EDT"),
+            // They go back: an hour comes twice, with other letters.
+            (london, "2026-10-25T00:30:00Z", "2026-10-25T00:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 BST"),
+            (london, "2026-10-25T01:30:00Z", "2026-10-25T01:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 GMT"),
+            (
+                london,
+                "2026-10-25T00:30:00Z",
+                "2026-10-25T01:30:00Z",
+                "between Sun 25 Oct 2026 01:30 BST and Sun 25 Oct 2026 01:30 GMT",
+            ),
+            (york, "2026-11-01T05:30:00Z", "2026-11-01T05:35:00Z", "between Sun 1 Nov 2026 01:30 and 01:35 EDT"),
+            (york, "2026-11-01T06:30:00Z", "2026-11-01T06:35:00Z", "between Sun 1 Nov 2026 01:30 and 01:35 EST"),
+            (
+                york,
+                "2026-11-01T05:58:00Z",
+                "2026-11-01T06:03:00Z",
+                "between Sun 1 Nov 2026 01:58 EDT and Sun 1 Nov 2026 01:03 EST",
+            ),
+        ];
+        for (zone, start, end, expected) in cases {
+            assert_eq!(between(utc(start), utc(end), zone), expected);
+        }
+    }
+
+    #[test]
+    fn until_when_orders_can_be_recovered_is_168_hours_whatever_the_clocks_do() {
+        let (london, york) = (chrono_tz::Europe::London, chrono_tz::America::New_York);
+        let cases = [
+            (london, "2026-03-26T10:00:00Z", "Thu 2 Apr 2026 11:00 BST"),
+            (london, "2026-10-22T09:00:00Z", "Thu 29 Oct 2026 09:00 GMT"),
+            (london, "2026-10-18T00:30:00Z", "Sun 25 Oct 2026 01:30 BST"),
+            (london, "2026-10-18T01:30:00Z", "Sun 25 Oct 2026 01:30 GMT"),
+            (york, "2026-03-05T15:00:00Z", "Thu 12 Mar 2026 11:00 EDT"),
+            (york, "2026-10-29T14:00:00Z", "Thu 5 Nov 2026 09:00 EST"),
+            (york, "2026-10-25T05:30:00Z", "Sun 1 Nov 2026 01:30 EDT"),
+            (york, "2026-10-25T06:30:00Z", "Sun 1 Nov 2026 01:30 EST"),
+        ];
+        for (zone, good, expected) in cases {
+            let window = Window { last_good: Some(utc(good)), first_bad: utc(good) + TimeDelta::minutes(5) };
+            let told = recoverable(window, window.first_bad, zone);
+            assert!(told.contains(&format!("before {expected} and all orders")), "{told}");
+            let passed = recoverable(window, utc(good) + LOOKS_BACK, zone);
+            assert!(passed.contains(&format!("until {expected}, which has passed")), "{passed}");
+        }
+    }
+
+    #[test]
     fn a_zone_without_letters_shows_its_offset() {
         assert_eq!(at(utc("2026-11-23T09:05:00Z"), chrono_tz::Asia::Dubai), "Mon 23 Nov 2026 13:05 UTC+04:00");
     }

@@ -61,6 +61,28 @@ async fn a_newer_form_and_a_strangers_database_are_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_of_the_first_form_is_brought_to_the_present_one_and_its_mail_leaves() {
+    let place = Place::new();
+    tamper(&place.path(), include_str!("../../../migrations/0001_initial.sql")).await;
+    tamper(
+        &place.path(),
+        "PRAGMA user_version = 1; PRAGMA application_id = 1148344179;
+         INSERT INTO outbox (message_id, kind, recipient, recipient_folded, subject, sessions, raw, recorded_at, state,
+         next_attempt_at) VALUES ('<0@x>', 'drift', 'a@x.example', 'a@x.example', 's', '[]', 'raw', 0, 'pending', 0)",
+    )
+    .await;
+    assert_eq!(Store::read(&place.path()).await.unwrap_err().label(), "older");
+    let store = place.open().await;
+    let waiting = store.due(at(0), 9).await.unwrap();
+    assert_eq!((waiting.len(), waiting[0].raw.as_slice()), (1, b"raw".as_slice()));
+    let tried = store.tried_for(waiting[0].id, at(0)).await.unwrap();
+    assert!(tried <= crate::domain::backoff::DELIVERY_LONGEST_WAIT, "what it was tried before nobody counted: {tried}");
+    store.sent(waiting[0].id, at(0)).await.unwrap();
+    store.close().await;
+    Store::read(&place.path()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_not_a_database_is_called_so() {
     let place = Place::new();
     fs::write(place.path(), "not a database, whatever its name says. ".repeat(200)).unwrap();

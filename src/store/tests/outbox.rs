@@ -1,6 +1,7 @@
 //! Order, retries and outcomes of messages.
 
 use super::world::{Place, at, outgoing, start};
+use crate::domain::world::address;
 use crate::store::{MessageFilter, MessageState, OutboxCounts, Store};
 
 async fn filled(place: &Place, to: &[&str]) -> Store {
@@ -58,6 +59,37 @@ async fn a_dead_message_holds_nothing_back() {
     assert_eq!(ids(&next), ["1"]);
     store.sent(next[0].0, at(2)).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn only_time_in_which_somebody_tried_counts() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example", "b@x.example"]).await;
+    let [a, b] = [due(&store, 0).await[0].0, due(&store, 0).await[1].0];
+    let tried = async |id: i64, minutes: i64| store.tried_for(id, at(minutes)).await.unwrap().num_minutes();
+    assert_eq!([tried(a, 0).await, tried(a, 15).await, tried(a, 9000).await], [0, 15, 20]);
+    store.failed(a, at(15), at(16), "451 later").await.unwrap();
+    assert_eq!([tried(a, 16).await, tried(a, 30).await, tried(a, 9000).await], [16, 30, 35]);
+    store.failed(b, at(9000), at(9001), "451 later").await.unwrap();
+    assert_eq!([tried(a, 9000).await, tried(b, 9001).await], [35, 36], "whoever is tried, somebody was there");
+    store.failed(a, at(10), at(11), "451 later").await.unwrap();
+    assert_eq!(tried(a, 12).await, 37, "a clock that was set back goes on from there");
+    store.dead(a, at(12), "550 no").await.unwrap();
+    store.dead(b, at(13), "550 no").await.unwrap();
+    let late = crate::store::Outgoing { recorded_at: at(8000), ..outgoing(7, "c@x.example") };
+    store.post(&[late]).await.unwrap();
+    let c = due(&store, 8000).await[0].0;
+    assert_eq!([tried(c, 8000).await, tried(c, 8010).await], [0, 10], "nothing from before there was anything to send");
+    assert_eq!(tried(99, 8010).await, 0);
+}
+
+#[tokio::test]
+async fn some_recipients_can_be_left_out() {
+    let place = Place::new();
+    let store = filled(&place, &["A@x.example", "b@x.example", "c@x.example"]).await;
+    let besides = [address("a@X.example"), address("c@x.example")].into();
+    let due = store.due_besides(start(), 1, &besides).await.unwrap();
+    assert_eq!(due.iter().map(|pending| pending.to.as_str()).collect::<Vec<_>>(), ["b@x.example"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! Who is told of an end, what is counted instead of told, and what a subject may not hide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::incident::IncidentKind;
+use crate::domain::message::MessageKind;
+use crate::domain::observation::Sighting;
+use crate::domain::plan::Due;
+use crate::domain::policy::Severity;
+use crate::domain::reading::Cell;
+use crate::domain::reconcile::SourceLook;
+use crate::domain::session::Contacts;
+use crate::domain::world::{World, address, id, told};
+
+const OWNER: &str = "owner@acme.example";
+const OPS: &str = "ops@integrator.example";
+const NEW: &str = "new@acme.example";
+
+fn contacts(world: &World, fallback: &str) -> Arc<Contacts> {
+    Arc::new(Contacts { fallback: vec![address(fallback)], ..(*world.plan.contacts).clone() })
+}
+
+#[test]
+fn a_former_owner_who_was_told_that_it_began_is_told_that_it_is_over() {
+    let mut world = World::new();
+    world.look();
+    world.tick("1", "customer_validation_1", false);
+    let opened = world.look();
+    assert_eq!(told(&opened), [(MessageKind::Drift, OWNER)]);
+    world.plan.sessions.get_mut(&id("1")).unwrap().owners = vec![address(NEW)];
+    world.state.plan_changed();
+    world.tick("1", "customer_validation_1", true);
+    let over = world.look();
+    assert_eq!(told(&over), [(MessageKind::Resolved, NEW), (MessageKind::Resolved, OWNER)]);
+    assert_eq!(over[0].in_reply_to, None, "who never heard of it gets no answer to a mail of somebody else");
+    assert_eq!(over[1].in_reply_to.as_ref(), Some(&opened[0].message_id));
+}
+
+#[test]
+fn a_former_fallback_is_told_that_a_source_can_be_read_again() {
+    let mut world = World::new();
+    world.plan.alerts.unreachable_after = Duration::ZERO;
+    world.look();
+    let opened = world.fail();
+    assert_eq!(told(&opened), [(MessageKind::Unreachable, OPS)]);
+    world.plan.contacts = contacts(&world, NEW);
+    let over = world.look();
+    assert_eq!(told(&over), [(MessageKind::Recovered, NEW), (MessageKind::Recovered, OPS)]);
+    assert_eq!(over[1].in_reply_to.as_ref(), Some(&opened[0].message_id));
+}
+
+#[test]
+fn a_former_fallback_is_told_that_a_critical_drift_is_over_also_where_it_matters_less_now() {
+    let mut world = World::new();
+    world.tick("1", "export", true);
+    assert_eq!(told(&world.look()), [(MessageKind::Drift, OPS), (MessageKind::Drift, OWNER)]);
+    let contacts = contacts(&world, NEW);
+    let session = world.plan.sessions.get_mut(&id("1")).unwrap();
+    session.contacts = contacts;
+    let mut rules = session.policy.rules.clone();
+    Arc::make_mut(&mut rules[0]).severity = Severity::Warning;
+    Arc::make_mut(&mut session.policy).rules = rules;
+    world.state.plan_changed();
+    assert!(world.look().is_empty());
+    world.tick("1", "export", false);
+    assert_eq!(told(&world.look()), [(MessageKind::Resolved, OPS), (MessageKind::Resolved, OWNER)]);
+}
+
+#[test]
+fn what_cannot_be_read_and_matters_too_little_is_counted_once_for_each_opening() {
+    let mut world = World::new();
+    world.plan.alerts.mail_from = Severity::Critical;
+    world.plan.alerts.unreachable_after = Duration::ZERO;
+    world.look();
+    let counted = |world: &mut World| {
+        let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+        let decision = world.decide(&SourceLook::Answer(sighting), &Due::All);
+        assert!(decision.messages.is_empty(), "{:?}", decision.messages);
+        world.state.apply(decision.delta);
+        decision.below_severity
+    };
+    for _ in 0..2 {
+        world.set("1", "customer_validation_1", &Cell::text("perhaps"));
+        assert_eq!([counted(&mut world), counted(&mut world)], [1, 0]);
+        assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Unverifiable).count(), 1);
+        world.tick("1", "customer_validation_1", true);
+        assert_eq!(counted(&mut world), 0);
+    }
+    world.plan.alerts.mail_from = Severity::Warning;
+    world.set("1", "customer_validation_1", &Cell::text("perhaps"));
+    assert_eq!(told(&world.look()), [(MessageKind::Unverifiable, OWNER)]);
+}
+
+/// The fallback is reminded of a critical drift, while so many sessions appear that nobody audits.
+fn reminded_while_appear(strangers: usize) -> String {
+    let mut world = World::new();
+    world.plan.alerts.remind_every = Some(Duration::from_mins(2));
+    world.tick("1", "export", true);
+    world.look();
+    assert!(world.look().is_empty());
+    let rows = (0..strangers).map(|n| (format!("9{n}"), vec![(String::from("name"), Cell::text("cloned"))]));
+    world.rows.extend(rows);
+    let messages = world.look();
+    assert_eq!(told(&messages), [(MessageKind::Reminder, OPS), (MessageKind::Reminder, OWNER)]);
+    messages[0].subject.clone()
+}
+
+#[test]
+fn a_reminder_does_not_hide_a_session_that_nobody_checks() {
+    assert!(reminded_while_appear(0).starts_with("Re: "));
+    let one = "A session that nobody checks has appeared; reminder: shop 1: 1 thing is still not as it should be";
+    assert_eq!(reminded_while_appear(1), one);
+    let two = "2 sessions that nobody checks have appeared; reminder: shop 1: 1 thing is still not as it should be";
+    assert_eq!(reminded_while_appear(2), two);
+}

@@ -1,0 +1,226 @@
+//! Every stage of the conversation at which a server refuses for now or for good, breaks off, or falls silent: what stood in
+//! the way, and whether it is any use trying again.
+
+use std::time::Duration;
+
+use driftwise::notify::email::{SmtpOptions, Tls};
+use driftwise::notify::{Obstacle, SendError};
+use driftwise::secret::Secret;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::script::Step::{Close, Expect, Hang, Protect, Say, Take};
+use crate::script::{BlackHole, Script, Step};
+use crate::server::Server;
+use crate::{LONG, PASSWORD, SHORT, refused, send, signed_in, to_port};
+
+/// What is said up to a stage, and how it goes on there.
+struct Stage {
+    name: &'static str,
+    tls: Tls,
+    account: bool,
+    /// The client says goodbye after a refusal, and waits for an answer.
+    quits: bool,
+    before: Vec<Step>,
+}
+
+impl Stage {
+    fn new(name: &'static str, tls: Tls, before: &[&[Step]]) -> Self {
+        Self { name, tls, account: false, quits: false, before: before.concat() }
+    }
+
+    fn signing_in(self) -> Self {
+        Self { account: true, ..self }
+    }
+
+    fn quitting(self) -> Self {
+        Self { quits: true, ..self }
+    }
+
+    async fn ends(&self, end: Step) -> SendError {
+        let farewell: &[Step] = if self.quits && matches!(end, Say(_)) { &[Expect("QUIT"), Close] } else { &[] };
+        let server = Script::start([self.before.as_slice(), &[end], farewell].concat()).await;
+        let timeout = if matches!(end, Hang) { SHORT } else { LONG };
+        let options = SmtpOptions { timeout, ..to_port(server.port, self.tls) };
+        let options = if self.account { signed_in(options, Secret::given(PASSWORD)) } else { options };
+        let error = send(options, "it@acme.example").await.expect_err(self.name);
+        server.finish().await;
+        error
+    }
+
+    /// Asserts obstacle, permanence and the code of the reply for each way in which the stage can end.
+    async fn comes_to(&self, ends: &[(Step, Obstacle, bool)]) {
+        let errors = join_all(ends.iter().map(|(end, ..)| self.ends(*end))).await;
+        for ((end, obstacle, permanent), error) in ends.iter().zip(errors) {
+            let case = format!("{}, {end:?}: {error}", self.name);
+            assert_eq!((error.obstacle, error.permanent), (*obstacle, *permanent), "{case}");
+            let code =
+                if let Say(words) = end { words.get(..3).and_then(|code| code.parse::<u16>().ok()) } else { None };
+            assert_eq!(error.reply, code.filter(|code| *code >= 400), "{case}");
+        }
+    }
+}
+
+const GREETED: &[Step] = &[Say("220 hello\r\n"), Expect("EHLO ")];
+const PLAIN: &[Step] = &[Say("250-tiny\r\n250 AUTH PLAIN\r\n"), Expect("AUTH PLAIN")];
+const LOGIN: &[Step] = &[Say("250-tiny\r\n250 AUTH LOGIN\r\n"), Expect("AUTH LOGIN")];
+const LOGIN_NAMED: &[Step] = &[Say("334 VXNlcm5hbWU6\r\n"), Expect("ZHJpZnR3aXNl")];
+const LOGIN_TOLD: &[Step] = &[Say("334 UGFzc3dvcmQ6\r\n"), Expect("Y29ycmVjdCBob3JzZQ==")];
+const STARTTLS: &[Step] = &[Say("250-tiny\r\n250 STARTTLS\r\n"), Expect("STARTTLS")];
+const PROTECTED: &[Step] = &[Say("220 go\r\n"), Protect, Expect("EHLO ")];
+const PLAINLY: &[Step] = &[Say("250 tiny\r\n"), Expect("MAIL FROM:<driftwise@integrator.example>")];
+const TO: &[Step] = &[Say("250 ok\r\n"), Expect("RCPT TO:<it@acme.example>")];
+const DATA: &[Step] = &[Say("250 ok\r\n"), Expect("DATA")];
+const WHOLE: &[Step] = &[Say("354 go on\r\n"), Take];
+
+#[tokio::test]
+async fn before_anything_is_asked_of_it_a_server_can_only_be_tried_again() {
+    let begin = [
+        Stage::new("greeting", Tls::None, &[]),
+        Stage::new("EHLO", Tls::None, &[GREETED]).quitting(),
+        Stage::new("greeting inside TLS", Tls::Implicit, &[&[Protect]]),
+        Stage::new("EHLO inside TLS", Tls::Implicit, &[&[Protect], GREETED]).quitting(),
+    ];
+    let ends = [
+        (Say("421 later\r\n"), Obstacle::Deferred, false),
+        (Say("454 later\r\n"), Obstacle::Deferred, false),
+        (Say("554 no\r\n"), Obstacle::Deferred, false),
+        (Close, Obstacle::Connect, false),
+        (Hang, Obstacle::Timeout, false),
+    ];
+    join_all(begin.iter().map(|stage| stage.comes_to(&ends))).await;
+}
+
+#[tokio::test]
+async fn tls_that_cannot_be_had_is_a_tls_obstacle_wherever_it_fails() {
+    let asked = Stage::new("STARTTLS", Tls::StartTls, &[GREETED, STARTTLS]).quitting();
+    let asked_ends = [
+        (Say("454 no TLS just now\r\n"), Obstacle::Tls, false),
+        (Say("554 no TLS\r\n"), Obstacle::Tls, false),
+        (Close, Obstacle::Tls, false),
+        (Hang, Obstacle::Timeout, false),
+    ];
+    let handshakes = [
+        Stage::new("handshake after STARTTLS", Tls::StartTls, &[GREETED, STARTTLS, &[Say("220 go\r\n")]]),
+        Stage::new("handshake", Tls::Implicit, &[]),
+    ];
+    let handshake_ends = [
+        (Say("HTTP/1.1 400 Bad Request\r\n\r\n"), Obstacle::Tls, false),
+        (Close, Obstacle::Tls, false),
+        (Hang, Obstacle::Timeout, false),
+    ];
+    // The EHLO after the handshake belongs to it.
+    let protected = Stage::new("EHLO after STARTTLS", Tls::StartTls, &[GREETED, STARTTLS, PROTECTED]).quitting();
+    let protected_ends = [
+        (Say("421 later\r\n"), Obstacle::Tls, false),
+        (Say("554 no\r\n"), Obstacle::Tls, false),
+        (Close, Obstacle::Tls, false),
+        (Hang, Obstacle::Timeout, false),
+    ];
+    tokio::join!(
+        asked.comes_to(&asked_ends),
+        join_all(handshakes.iter().map(|stage| stage.comes_to(&handshake_ends))),
+        protected.comes_to(&protected_ends),
+    );
+}
+
+#[tokio::test]
+async fn only_a_sign_in_that_is_refused_for_good_is_called_a_wrong_password() {
+    let mut stages = Vec::new();
+    for (tls, begin) in [
+        (Tls::None, vec![GREETED]),
+        (Tls::StartTls, vec![GREETED, STARTTLS, PROTECTED]),
+        (Tls::Implicit, vec![&[Protect][..], GREETED]),
+    ] {
+        let ways: [(_, &[&[Step]]); 4] = [
+            ("AUTH PLAIN", &[PLAIN]),
+            ("AUTH LOGIN", &[LOGIN]),
+            ("AUTH LOGIN, user name", &[LOGIN, LOGIN_NAMED]),
+            ("AUTH LOGIN, password", &[LOGIN, LOGIN_NAMED, LOGIN_TOLD]),
+        ];
+        stages.extend(ways.map(|(name, way)| Stage::new(name, tls, &[begin.as_slice(), way].concat()).signing_in()));
+    }
+    let ends = [
+        (Say("421 closing\r\n"), Obstacle::Deferred, false),
+        (Say("454 4.7.0 temporary authentication failure\r\n"), Obstacle::Deferred, false),
+        (Say("534 use another way\r\n"), Obstacle::Auth, false),
+        (Say("535 no\r\n"), Obstacle::Auth, false),
+        (Close, Obstacle::Connect, false),
+        (Hang, Obstacle::Timeout, false),
+    ];
+    join_all(stages.iter().map(|stage| stage.comes_to(&ends))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_stops_asking_is_no_sign_in() {
+    let asked = Stage::new("AUTH LOGIN", Tls::None, &[GREETED, LOGIN, LOGIN_NAMED, LOGIN_NAMED, LOGIN_NAMED]);
+    asked.signing_in().comes_to(&[(Say("334 VXNlcm5hbWU6\r\n"), Obstacle::Auth, false)]).await;
+}
+
+#[tokio::test]
+async fn a_real_server_that_cannot_ask_its_directory_is_tried_again() {
+    for method in ["PLAIN", "LOGIN"] {
+        let refusal =
+            |code| json!({ "mode": "starttls", "user": "driftwise", "pass": "x", "auth": [method], "refusal": code });
+        let expected = [(454, Obstacle::Deferred), (535, Obstacle::Auth)];
+        for (code, obstacle) in expected {
+            let server = Server::start(refusal(code));
+            let options = signed_in(to_port(server.port, Tls::StartTls), Secret::given(PASSWORD));
+            assert_eq!(refused(options, "it@acme.example").await, (obstacle, false), "{method} {code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_sender_recipient_and_message_only_the_last_two_can_be_refused_for_good() {
+    let for_now = |obstacle, permanent| {
+        [
+            (Say("421 later\r\n"), Obstacle::Deferred, false),
+            (Say("452 later\r\n"), Obstacle::Deferred, false),
+            (Say("550 no\r\n"), obstacle, permanent),
+            (Close, Obstacle::Connect, false),
+            (Hang, Obstacle::Timeout, false),
+        ]
+    };
+    Stage::new("MAIL", Tls::None, &[GREETED, PLAINLY]).comes_to(&for_now(Obstacle::Deferred, false)).await;
+    let last = [
+        Stage::new("RCPT", Tls::None, &[GREETED, PLAINLY, TO]),
+        Stage::new("DATA", Tls::None, &[GREETED, PLAINLY, TO, DATA]),
+        Stage::new("the message", Tls::None, &[GREETED, PLAINLY, TO, DATA, WHOLE]),
+        Stage::new("the message inside TLS", Tls::StartTls, &[GREETED, STARTTLS, PROTECTED, PLAINLY, TO, DATA, WHOLE]),
+    ];
+    let ends = for_now(Obstacle::Rejected, true);
+    join_all(last.iter().map(|stage| stage.comes_to(&ends))).await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_time_is_over_is_refused() {
+    for (mode, tls) in [("starttls", Tls::StartTls), ("implicit", Tls::Implicit)] {
+        let server = Server::start(json!({ "mode": mode, "expired": true }));
+        assert_eq!(refused(to_port(server.port, tls), "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_answers_no_call_times_out() {
+    let hole = BlackHole::open().await;
+    let calls = [Tls::StartTls, Tls::Implicit, Tls::None].map(|tls| {
+        let options = SmtpOptions { timeout: Duration::from_secs(1), ..to_port(hole.port, tls) };
+        refused(options, "it@acme.example")
+    });
+    assert_eq!(join_all(calls).await, [(Obstacle::Timeout, false); 3]);
+}
+
+#[tokio::test]
+async fn another_machine_gets_the_password_without_tls_only_where_that_is_allowed() {
+    // Reaches this machine without being known as it.
+    let elsewhere = |port| SmtpOptions { host: "0.0.0.0".to_owned(), ..to_port(port, Tls::None) };
+    for method in ["PLAIN", "LOGIN"] {
+        let server = Server::start(json!({ "mode": "none", "auth": [method], "user": "driftwise", "pass": PASSWORD }));
+        let options = || signed_in(elsewhere(server.port), Secret::given(PASSWORD));
+        assert!(crate::build(options()).is_err_and(|error| error.to_string().contains("without TLS")), "{method}");
+        send(SmtpOptions { allow_insecure: true, ..options() }, "it@acme.example").await.unwrap();
+        let taken = server.taken();
+        assert_eq!((taken.user.as_deref(), taken.secure), (Some("driftwise"), false), "{method}");
+    }
+}

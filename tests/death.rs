@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 
+#[path = "death/begin.rs"]
+mod begin;
 #[path = "death/house.rs"]
 mod house;
 #[path = "death/kill.rs"]

@@ -189,7 +189,11 @@ impl From<serde_json::Error> for Fault {
 
 /// The primary result code of SQLite is the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
 fn from_code(code: Option<&str>) -> Trouble {
-    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+    /// `SQLITE_IOERR_SHMSIZE`: there is no room for the file beside a database that is being opened.
+    const NO_ROOM: u32 = 4874;
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    match code.map(|code| code & 0xff) {
+        _ if code == Some(NO_ROOM) => Trouble::Full,
         Some(3 | 23) => Trouble::Forbidden,
         Some(5 | 6) => Trouble::Busy,
         Some(8) => Trouble::ReadOnly,

@@ -54,6 +54,36 @@ pub struct House {
     /// Where the store is, apart from all else.
     pub store: PathBuf,
     pub port: u16,
+    delivery: String,
+}
+
+/// The numbers of `SplitMix64`: the same moments for the same seed.
+pub struct Dice(u64);
+
+impl Dice {
+    /// The seed is printed, and can be given.
+    pub fn new() -> Self {
+        let seed = number("DRIFTWISE_DEATH_SEED", u64::from(std::process::id()));
+        println!("DRIFTWISE_DEATH_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    /// A moment before `end`.
+    pub fn before(&mut self, end: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(end.as_micros()).unwrap().max(1)))
+    }
+}
+
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
 impl House {
@@ -63,9 +93,17 @@ impl House {
         fs::create_dir(folder.path().join("store")).unwrap();
         let store = folder.path().join("store/driftwise.db");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let house = Self { folder, store, port };
+        let house = Self { folder, store, port, delivery: delivery.to_owned() };
+        house.configure(1..=SESSIONS);
+        house.write([false; SESSIONS]);
+        house
+    }
+
+    /// Writes a configuration that audits these sessions.
+    pub fn configure(&self, audited: impl Iterator<Item = usize>) {
+        let (delivery, port) = (&self.delivery, self.port);
         let mut sessions = String::new();
-        for id in 1..=SESSIONS {
+        for id in audited {
             writeln!(sessions, "  - {{ id: {id}, source: grid, schedule: \"* * * * * *\", owners: [owner{id}@acme.example], params: {{ notification_email: it@acme.example, import_orders_as: Shopify }} }}").unwrap();
         }
         let config = format!(
@@ -74,9 +112,7 @@ impl House {
              alerts: {{ fallback: [ops@integrator.example], remind_every: 0 }}\n\
              store: {{ url: \"sqlite://store/driftwise.db\" }}\nserver: {{ listen: \"127.0.0.1:{port}\" }}\n"
         );
-        fs::write(house.folder.path().join("driftwise.yaml"), config).unwrap();
-        house.write([false; SESSIONS]);
-        house
+        fs::write(self.folder.path().join("driftwise.yaml"), config).unwrap();
     }
 
     pub fn with_spool() -> Self {
@@ -208,11 +244,17 @@ impl Daemon {
         });
     }
 
-    /// How many errors of the store it counted, of all operations.
-    pub fn store_errors(&self) -> u64 {
+    /// How many errors of the store it counted while it was recording audits.
+    pub fn errors_of_recording(&self) -> u64 {
         let text = self.get("/metrics").unwrap().1;
-        let counts = text.lines().filter_map(|line| line.strip_prefix("driftwise_store_errors_total{"));
-        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        let series = "driftwise_store_errors_total{operation=\"record\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(series)).unwrap();
+        count.parse().unwrap()
+    }
+
+    /// It has looked, and recorded that.
+    pub fn has_looked(&self) -> bool {
+        self.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
     }
 }
 

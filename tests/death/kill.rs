@@ -7,33 +7,14 @@ use driftwise::domain::event::Happening;
 use driftwise::domain::message::MessageKind;
 use driftwise::store::MessageState;
 
-use super::house::{House, Known, SESSIONS, until};
+use super::house::{Dice, House, Known, SESSIONS, number, until};
 use super::sink::{Sink, Taken};
-
-/// The numbers of `SplitMix64`: the same moments for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
 
 #[test]
 fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under_two_ids() {
     let deaths = number("DRIFTWISE_DEATHS", 25);
-    let seed = number("DRIFTWISE_DEATH_SEED", u64::from(std::process::id()));
-    println!("{deaths} deaths, DRIFTWISE_DEATH_SEED={seed}");
     let begun = Instant::now();
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new();
     let sink = Sink::start();
     let house =
         House::new(&format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 100000 }}", sink.port));
@@ -45,7 +26,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
         house.write(drifts);
         let mut daemon = house.start();
         // From before it has opened the store to after it has mailed, most of all while it does.
-        std::thread::sleep(Duration::from_micros(dice.below(u64::try_from(quick.as_micros()).unwrap() * 2)));
+        std::thread::sleep(dice.before(quick * 2));
         daemon.kill();
         let now = house.known().unwrap();
         nothing_went(&before, &now, death);
@@ -70,13 +51,10 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
 }
 
 /// Lets the daemon look once, and returns how long that took from its start.
-fn first_look(house: &House) -> Duration {
+pub fn first_look(house: &House) -> Duration {
     let begun = Instant::now();
     let mut daemon = house.start();
-    until("the first look", || {
-        let ready = daemon.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status"));
-        ready.then_some(())
-    });
+    until("the first look", || daemon.has_looked().then_some(()));
     let took = begun.elapsed();
     daemon.kill();
     took

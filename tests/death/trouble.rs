@@ -2,6 +2,7 @@
 //! that was not recorded, and goes on by itself when the trouble is over.
 
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -24,12 +25,8 @@ fn sql(store: &Path, statement: &str) {
 fn started(house: &House, wrapper: &[&str]) -> Daemon {
     let daemon = house.start_under(wrapper);
     daemon.expect_ready(200);
-    until("the first look", || looked(&daemon).then_some(()));
+    until("the first look", || daemon.has_looked().then_some(()));
     daemon
-}
-
-fn looked(daemon: &Daemon) -> bool {
-    daemon.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
 }
 
 /// While the store takes nothing: in clear words, counted, not ready, and nobody is told of the drift.
@@ -38,7 +35,7 @@ fn suffers(house: &House, daemon: &Daemon, words: &str) {
     house.write(DRIFT);
     daemon.expect_said(words);
     daemon.expect_ready(503);
-    until("three errors counted", || (daemon.store_errors() >= 2).then_some(()));
+    until("two errors of recording", || (daemon.errors_of_recording() >= 2).then_some(()));
     assert_eq!(house.spooled(), before, "mail about what is not recorded");
     assert!(daemon.get("/readyz").unwrap().1.contains("store: "));
     assert_eq!(daemon.get("/healthz").unwrap().0, 200);
@@ -100,6 +97,50 @@ fn a_full_disk_is_called_so_and_when_there_is_room_everything_goes_on() {
 }
 
 #[test]
+fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_clear_words() {
+    // Before there is a store, and with one that was there before.
+    for first in [true, false] {
+        let house = House::with_spool();
+        let Some(mount) = Mount::small(&house) else {
+            return skipped("this user may not mount a small disk");
+        };
+        if !first {
+            started(&house, &[]).kill();
+            sql(&house.store, "PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+        let filler = mount.0.join("filler");
+        fs::write(&filler, vec![0_u8; 1 << 22]).unwrap_err();
+        let (code, said) = house.start().ended();
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains("the disk is full") && said.contains("driftwise.db"), "{said}");
+        fs::remove_file(filler).unwrap();
+        started(&house, &[]).kill();
+    }
+}
+
+/// Puts `bytes` over the file from its second page on, in place: the same file, for whoever has it open.
+fn overwrite(store: &Path, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(store).unwrap();
+    let page = u64::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    file.seek(SeekFrom::Start(page)).unwrap();
+    file.write_all(&bytes[usize::try_from(page).unwrap()..]).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+fn a_store_that_is_damaged_while_in_use_is_called_so_until_it_is_whole_again() {
+    let house = House::with_spool();
+    let daemon = started(&house, &[]);
+    // Everything in the one file, so that it is read again.
+    sql(&house.store, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let whole = fs::read(&house.store).unwrap();
+    overwrite(&house.store, &[&whole[..100], &vec![0xA5; whole.len() - 100]].concat());
+    suffers(&house, &daemon, "is damaged");
+    overwrite(&house.store, &whole);
+    recovers(&house, &daemon);
+}
+
+#[test]
 fn a_limit_on_file_sizes_is_called_a_trouble_of_the_disk_and_does_not_kill() {
     let house = House::with_spool();
     // What a shell ignores, its child ignores: the signal would end the daemon.
@@ -118,7 +159,7 @@ fn a_store_that_another_program_holds_is_busy_until_it_lets_go() {
     let daemon = started(&house, &[]);
     let mut other = Command::new("sqlite3").arg(&house.store).stdin(Stdio::piped()).spawn().unwrap();
     let mut hands = other.stdin.take().unwrap();
-    std::io::Write::write_all(&mut hands, b".timeout 10000\nBEGIN EXCLUSIVE;\n").unwrap();
+    hands.write_all(b".timeout 10000\nBEGIN EXCLUSIVE;\n").unwrap();
     suffers(&house, &daemon, "was busy for too long");
     drop(hands);
     other.wait().unwrap();

@@ -29,6 +29,18 @@ fn a_second_daemon_on_the_same_store_says_who_has_it() {
 }
 
 #[test]
+fn who_has_the_store_is_said_before_anything_of_the_port() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    std::fs::write(world.path("driftwise.yaml"), text.replace("127.0.0.1:0", &daemon.address.to_string())).unwrap();
+    let second = world.run(&["run"]).expect(4);
+    assert!(second.err.contains(&format!("process {}", daemon.pid())), "{}", second.err);
+    assert!(!second.err.contains("listen"), "{}", second.err);
+    daemon.stop();
+}
+
+#[test]
 fn a_store_that_is_none_is_refused_and_left_alone() {
     let world = World::new(1, &Setup::default());
     let letter = "Dear diary, this is not a database. ".repeat(200);

@@ -3,9 +3,13 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use driftwise::simulator::Mode;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::certificate;
 use crate::program::{ask, eventually, get, metric};
 use crate::world::{Setup, World};
 
@@ -155,6 +159,56 @@ fn each_way_of_not_being_read_has_its_outcome() {
     assert_eq!(daemon.metric("driftwise_incidents_opened_total", &[("kind", "unreachable")]), Some(1.0));
     world.simulator.heal();
     daemon.until("driftwise_source_up", &[], 1.0);
+}
+
+/// What makes the program hold back before it asks again is met by a daemon of its own.
+#[test]
+fn each_way_of_not_being_reached_has_its_outcome() {
+    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let cases = [
+        (Some(Mode::Stall), None, "timeout"),
+        (Some(Mode::RateLimited(Some(String::from("1")))), None, "rate_limited"),
+        (Some(Mode::Unauthorized), None, "auth"),
+        (None, Some(closed), "connect"),
+        (None, Some(certified_by_nobody()), "tls"),
+    ];
+    for (fault, elsewhere, outcome) in cases {
+        let world = World::new(1, &Setup { source: String::from("timeout: 1s"), ..Setup::default() });
+        if let Some(fault) = fault {
+            world.simulator.fail(fault, None);
+        }
+        if let Some(elsewhere) = elsewhere {
+            let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+            let text = text.replace(&format!("http://{}", world.api), &elsewhere);
+            std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+        }
+        let daemon = world.daemon();
+        daemon.until("driftwise_source_requests_total", &[("source", "erp"), ("outcome", outcome)], 1.0);
+        daemon.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
+        let of = |outcome| daemon.metric("driftwise_source_requests_total", &[("outcome", outcome)]).unwrap();
+        let others = OUTCOMES.into_iter().filter(|other| *other != outcome).map(of).sum::<f64>();
+        assert!(others < 0.5, "{outcome}: {}", daemon.get("/metrics").1);
+        assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0), "{outcome}");
+    }
+}
+
+/// A server whose certificate no machine trusts; it lives as long as the tests.
+fn certified_by_nobody() -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authority = certificate::authority();
+    let chain = CertificateDer::pem_slice_iter(authority.cert.as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(authority.key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut server = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let _ = server.complete_io(&mut stream);
+        }
+    });
+    format!("https://localhost:{port}")
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Where time must move: the same program inside the test, under a clock that is set by hand.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use driftwise::clock::ManualClock;
 use driftwise::simulator::Mode;
 
+use crate::program::eventually;
 use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 const UNREACHABLE: (&str, &[(&str, &str)]) = ("driftwise_audits_total", &[("outcome", "unreachable")]);
+
 #[test]
 fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restart() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
@@ -28,6 +32,32 @@ fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restar
     clock.advance(TimeDelta::minutes(20));
     world.mail("recovered", FALLBACK);
     second.stop();
+}
+
+#[test]
+fn patience_with_one_session_ends_beside_an_older_one_of_which_nobody_was_told_either() {
+    let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
+    let alerts = String::from("unreachable_after: 1h");
+    let world = World::new(2, &Setup { sessions: sessions.to_vec(), alerts, ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.set(14, "export", "perhaps");
+    let inside = world.inside(&clock);
+    let opened = |least| inside.until("driftwise_incidents_opened_total", &[("kind", "unverifiable")], least);
+    opened(1.0);
+    world.simulator.set(15, "export", "perhaps");
+    clock.advance(TimeDelta::minutes(30));
+    opened(2.0);
+    world.untold("unverifiable");
+    // Looked at once a year, it is told when its hour is over.
+    clock.set(moment("2026-11-23T10:00:01Z"));
+    let older = world.mail("unverifiable", OWNER);
+    assert_eq!(older.all("X-Driftwise-Session"), ["erp/14"]);
+    clock.set(moment("2026-11-23T10:30:01Z"));
+    eventually("mail about the other", || (world.mails().len() == 2).then_some(()));
+    let mails = world.mails();
+    let told = mails.iter().flat_map(|mail| mail.all("X-Driftwise-Session")).collect::<BTreeSet<_>>();
+    assert_eq!(told, BTreeSet::from(["erp/14", "erp/15"]));
+    inside.stop();
 }
 
 #[test]

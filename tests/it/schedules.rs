@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use driftwise::clock::ManualClock;
 use driftwise::simulator::{Mode, RequestKind};
 
 use crate::program::eventually;
-use crate::world::{OWNER, Setup, World};
+use crate::world::{Inside, OWNER, Setup, World, moment};
 
 #[test]
 fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
@@ -51,4 +53,49 @@ fn looks_at_a_slow_source_never_overlap_and_are_counted_as_late() {
     world.simulator.fail(Mode::Stall, None);
     eventually("look that hangs", || (world.simulator.count(RequestKind::Token) > 0).then_some(()));
     daemon.stop();
+}
+
+/// When a session is looked at next.
+fn next_look(inside: &Inside<'_>, session: &str) -> DateTime<Utc> {
+    let at = inside.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap();
+    DateTime::UNIX_EPOCH + TimeDelta::from_std(Duration::from_secs_f64(at)).unwrap()
+}
+
+#[test]
+fn a_machine_that_slept_for_hours_looks_once_and_says_that_it_was_late() {
+    let sessions = vec![String::from("{ id: 14, schedule: \"*/5 * * * *\" }")];
+    let world = World::new(1, &Setup { sessions, ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    let inside = world.inside(&clock);
+    let audits = |least| inside.until("driftwise_audits_total", &[("outcome", "ok")], least);
+    let late = |reason| inside.metric("driftwise_audits_late_total", &[("reason", reason)]);
+    audits(1.0);
+    assert_eq!(late("downtime"), Some(0.0));
+    clock.advance(TimeDelta::hours(9));
+    audits(2.0);
+    assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
+    // What comes in time is not late, and nothing is made up for.
+    clock.set(next_look(&inside, "14"));
+    audits(3.0);
+    assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
+    assert_eq!(world.simulator.count(RequestKind::Export), 3);
+    inside.stop();
+}
+
+#[test]
+fn a_look_that_failed_is_made_up_for_as_soon_as_the_source_is_seen_again_whatever_the_schedule() {
+    let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
+    let world = World::new(2, &Setup { sessions: sessions.to_vec(), ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.fail(Mode::ServerError, None);
+    let inside = world.inside(&clock);
+    inside.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
+    world.simulator.heal();
+    // The schedule of the one comes before the five minutes after which a failed look is repeated.
+    clock.set(next_look(&inside, "15").min(moment("2026-11-23T09:04:59Z")));
+    clock.advance(TimeDelta::minutes(1));
+    for session in ["14", "15"] {
+        inside.until("driftwise_session_last_verdict_timestamp_seconds", &[("session", session)], 1.0);
+    }
+    inside.stop();
 }

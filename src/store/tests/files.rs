@@ -210,6 +210,43 @@ async fn a_full_disk_is_called_so_and_recording_goes_on_when_there_is_room() {
     assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
 }
 
+#[tokio::test]
+async fn a_store_that_becomes_read_only_while_in_use_is_called_so_and_recording_goes_on_afterwards() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 3);
+    world.audit(&store, at(0)).await;
+    let before = shown(&world.state);
+    let writer = &store.owned.as_ref().unwrap().writer;
+    // SQLite answers this as it does a disk that was mounted anew to be read only.
+    sqlx::raw_sql("PRAGMA query_only = ON").execute(writer).await.unwrap();
+    world.ticked.insert(1);
+    let (delta, messages) = world.next(at(5));
+    let error = store.record(&name("acme"), &delta, &messages, at(5)).await.unwrap_err();
+    assert_eq!((&error.trouble, error.operation.label()), (&Trouble::ReadOnly, "record"));
+    assert!(store.ping_writer().await.is_err(), "the probe sees it, too");
+    assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), before);
+    sqlx::raw_sql("PRAGMA query_only = OFF").execute(writer).await.unwrap();
+    world.audit(&store, at(5)).await;
+    store.ping_writer().await.unwrap();
+    assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
+}
+
+/// Whether this process may write whatever it likes.
+fn superuser(place: &Path) -> bool {
+    fs::OpenOptions::new().append(true).open(place).is_ok()
+}
+
+/// Runs one test of this program again as a user without rights.
+fn as_nobody(test: &str) {
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut again = std::process::Command::new("setpriv");
+    again.args(nobody).arg(std::env::current_exe().unwrap()).args(["--exact", test]);
+    let output = again.output().expect("as the superuser, this test needs setpriv");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_folder_or_file_that_may_not_be_written_is_called_so() {
@@ -218,8 +255,8 @@ async fn a_folder_or_file_that_may_not_be_written_is_called_so() {
     place.open().await.close().await;
     let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     allow(&place.path(), 0o444);
-    if fs::OpenOptions::new().append(true).open(place.path()).is_ok() {
-        return; // The superuser may write everything.
+    if superuser(&place.path()) {
+        return as_nobody("store::tests::files::a_folder_or_file_that_may_not_be_written_is_called_so");
     }
     assert_eq!(refused(&place.path()).await.trouble, Trouble::ReadOnly);
     allow(&place.path(), 0o644);

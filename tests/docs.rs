@@ -31,7 +31,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown file at the top, and under `docs` and `deploy`.
+/// Every Markdown file at the top, and under `docs` and `deploy`; and the comments of every YAML file under `config`.
 fn documents() -> Vec<Document> {
     let mut folders = vec![root().join("docs"), root().join("deploy")];
     let mut paths = markdown(root());
@@ -40,12 +40,35 @@ fn documents() -> Vec<Document> {
         folders.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
     }
     let document = |path: PathBuf| Document { text: fs::read_to_string(&path).unwrap(), path };
-    paths.into_iter().map(document).collect()
+    let mut documents = paths.into_iter().map(document).collect::<Vec<_>>();
+    let configurations = files(&root().join("config")).into_iter().filter(|path| has_extension(path, "yaml"));
+    let before = documents.len();
+    documents.extend(configurations.map(|path| Document { text: comments(&fs::read_to_string(&path).unwrap()), path }));
+    assert!(documents.len() >= before + 3, "the configurations under config/ were not found");
+    documents
+}
+
+/// Every file under `folder`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (folders, mut found): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    found.extend(folders.iter().flat_map(|folder| files(folder)));
+    found
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == wanted)
+}
+
+/// What follows a `#`, line by line.
+fn comments(yaml: &str) -> String {
+    let comment = |line: &str| line.split_once("# ").map_or_else(String::new, |(_, comment)| format!("{comment}\n"));
+    yaml.lines().map(comment).collect()
 }
 
 fn markdown(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+    entries.filter(|path| has_extension(path, "md")).collect()
 }
 
 impl Document {
@@ -146,6 +169,13 @@ fn every_command_and_option_that_a_document_names_exists() {
 }
 
 #[test]
+fn the_comments_of_a_configuration_are_read_like_any_document() {
+    let text = comments("# Check it with `driftwise validate`.\na: b # as `driftwise policy show` says\nc: \"#d\"\n");
+    let document = Document { path: root().join("config/any.yaml"), text };
+    assert_eq!(document.calls(), [(0, "validate".to_owned()), (0, "policy show".to_owned())]);
+}
+
+#[test]
 fn every_configuration_in_a_document_is_valid() {
     let secrets = Regex::new(r"file: /run/secrets/\w+").unwrap();
     let (mut wrong, mut read) = (Vec::new(), 0);
@@ -221,10 +251,6 @@ fn every_file_and_function_that_a_document_names_exists() {
 
 /// The text of every Rust file under `folder`.
 fn rust(folder: &Path) -> Vec<String> {
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
-    let here = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    let mut texts = here.map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>();
-    texts.extend(folders.iter().flat_map(|folder| rust(folder)));
-    texts
+    let rust = files(folder).into_iter().filter(|path| has_extension(path, "rs"));
+    rust.map(|path| fs::read_to_string(path).unwrap()).collect()
 }

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 use super::http::size;
 use super::{Failure, FetchError, Fetched, Source, json};
@@ -23,6 +25,9 @@ pub struct Options {
     /// In bytes.
     pub max_body: u64,
 }
+
+/// How long a file may take unless something else is said: a share whose server is gone never answers.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A file that is neither CSV nor JSON by its name.
 #[derive(Debug, thiserror::Error)]
@@ -43,31 +48,59 @@ enum Form {
 pub struct FileSource {
     options: Options,
     form: Form,
+    timeout: Duration,
+    /// Held by whoever reads. A read that never ends is left behind, and no other one is begun beside it.
+    reading: Arc<Semaphore>,
 }
 
 impl FileSource {
     pub fn new(options: Options) -> Result<Self, UnknownForm> {
         let extension = options.path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let form = match extension.as_deref() {
-            Some("csv" | "txt" | "tsv") => Form::Csv,
+            Some("csv") => Form::Csv,
             Some("json") => Form::Json,
             other => {
                 let hint = if other == Some("xlsx") { "; .xlsx is not available yet" } else { "" };
                 return Err(UnknownForm { path: options.path, hint });
             }
         };
-        Ok(Self { options, form })
+        Ok(Self { options, form, timeout: TIMEOUT, reading: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// Over the whole of a look.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
+        let (options, form) = (self.options.clone(), self.form);
+        let read = move || {
+            let body = bounded(&options, now)?;
+            Fetched::of(&body, known, |body| read(body, form, options.max_body))
+        };
+        in_time(self.timeout, &self.reading, read).await
     }
 }
 
-impl FileSource {
-    async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
-        let (options, form) = (self.options.clone(), self.form);
+/// What `read` comes to, on a thread that may wait, unless it takes longer than `timeout`.
+async fn in_time<T: Send + 'static>(
+    timeout: Duration,
+    reading: &Arc<Semaphore>,
+    read: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    let outcome = async {
+        let turn = Arc::clone(reading).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
-            Fetched::of(&bounded(&options, now)?, known, |body| read(body, form, options.max_body))
+            let _turn = turn;
+            read()
         });
         read.await.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
-    }
+    };
+    tokio::time::timeout(timeout, outcome).await.unwrap_or_else(|_| {
+        let reason = format!("the file could not be read within {}", words(timeout));
+        Err(FetchError::new(Failure::Timeout, reason))
+    })
 }
 
 impl Source for FileSource {
@@ -143,5 +176,28 @@ fn unreadable(path: &Path, error: &io::Error) -> FetchError {
             FetchError::new(Failure::Forbidden, format!("the file {path} may not be read"))
         }
         _ => FetchError::new(Failure::Refused, format!("the file {path} cannot be read ({error})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a share does whose server is gone: whoever reads waits until the test lets go.
+    #[tokio::test]
+    async fn a_file_that_is_never_read_to_its_end_is_given_up_and_not_asked_twice_at_once() {
+        let reading = Arc::new(Semaphore::new(1));
+        let (let_go, gone) = std::sync::mpsc::channel::<()>();
+        let stuck = move || {
+            let _ = gone.recv();
+            Ok(())
+        };
+        let soon = Duration::from_millis(20);
+        let error = in_time(soon, &reading, stuck).await.unwrap_err();
+        assert_eq!((error.failure, error.reason.as_str()), (Failure::Timeout, "the file could not be read within 0s"));
+        let error = in_time(soon, &reading, || -> Result<(), _> { panic!("read beside the first") }).await.unwrap_err();
+        assert_eq!(error.failure, Failure::Timeout);
+        drop(let_go);
+        in_time(Duration::from_mins(1), &reading, || Ok(())).await.unwrap();
     }
 }

@@ -106,18 +106,23 @@ async fn raw_at(address: &str, reply: impl Fn(&str) -> Vec<u8> + Send + Sync + '
 
 /// One request and its answer.
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: impl Fn(&str) -> Vec<u8>) -> Option<String> {
+    let request = request(&mut stream).await?;
+    let answer = reply(request.lines().next().unwrap());
+    // The client may be gone, as it should be after a body over its limit.
+    let _ = stream.write_all(&answer).await;
+    let _ = stream.shutdown().await;
+    Some(request)
+}
+
+/// A request, up to the end of its body.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut request = Vec::new();
     while !is_whole(&request) {
         if stream.read_buf(&mut request).await.ok()? == 0 {
             return None;
         }
     }
-    let request = String::from_utf8(request).unwrap();
-    let answer = reply(request.lines().next().unwrap());
-    // The client may be gone, as it should be after a body over its limit.
-    let _ = stream.write_all(&answer).await;
-    let _ = stream.shutdown().await;
-    Some(request)
+    Some(String::from_utf8(request).unwrap())
 }
 
 fn is_whole(request: &[u8]) -> bool {

@@ -221,6 +221,8 @@ fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
     assert_eq!(plan.sessions.len(), 10_000);
     let first = session(&config, "grid", "0");
     assert!(plan.sessions.values().all(|session| Arc::ptr_eq(&session.policy, &first.policy)));
+    let expression = |session: &Session| session.schedule.expression().as_ptr();
+    assert!(plan.sessions.values().all(|session| expression(session) == expression(first)), "a schedule is read once");
 }
 
 #[test]

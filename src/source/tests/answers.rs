@@ -117,3 +117,41 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
     let twice = seen.reading(&SettingKey::new("EXPORT"), &mapping, Kind::Flag, chrono_tz::UTC);
     assert!(matches!(twice, Reading::Unreadable(_)));
 }
+
+/// The column that says which row is which session: without it nothing else can be believed.
+#[test]
+fn a_column_of_ids_that_is_renamed_or_comes_twice_is_told_by_its_name() {
+    let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
+    let cases = [
+        (r#"[{"session_id":14,"name":"a","session_id":15}]"#, "have the column session_id more than once"),
+        (r#"[{"session_id":14,"name":"a","Session_ID":14}]"#, "have the column session_id more than once"),
+        (r#"[{"id":14,"name":"a"}]"#, "have no column session_id; the columns are \"id\", \"name\""),
+        (r"[{}]", "have no column session_id; the columns are none"),
+    ];
+    for (body, words) in cases {
+        let answer = super::super::json::read(body.as_bytes()).unwrap();
+        let error = Sighting::read(&answer, &mapping, at(0)).unwrap_err().to_string();
+        assert!(error.contains(words), "{body}: {error}");
+    }
+}
+
+#[test]
+fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
+    let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
+    let (twenty, forty) = ("12345678901234567890", "1234567890123456789012345678901234567890");
+    let forms = [
+        (twenty, format!("{twenty}.0")),
+        (twenty, format!("\"{twenty}\"")),
+        (twenty, format!("\" 0{twenty}.00 \"")),
+        (forty, forty.to_owned()),
+        (forty, format!("\"{forty}\"")),
+    ];
+    for (configured, sent) in forms {
+        let answer = super::super::json::read(format!("[{{\"session_id\":{sent}}}]").as_bytes()).unwrap();
+        let sighting = Sighting::read(&answer, &mapping, at(0)).unwrap();
+        let id = SessionId::parse(configured).unwrap();
+        assert!(matches!(sighting.look(&id), Look::Seen(_)), "{sent}: {:?}", sighting.ids());
+        let other = SessionId::parse(&configured.replace("890", "891")).unwrap();
+        assert!(matches!(sighting.look(&other), Look::Missing), "{sent}");
+    }
+}

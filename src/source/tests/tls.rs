@@ -28,12 +28,14 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    fn certificate(&self, name: &str, expired: bool) -> TlsAcceptor {
+    fn certificate(&self, name: &str) -> TlsAcceptor {
+        self.certificate_of(name, 2020, 2999)
+    }
+
+    /// Valid from the first of January of one year to that of another.
+    fn certificate_of(&self, name: &str, from: i32, to: i32) -> TlsAcceptor {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        if expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -67,18 +69,20 @@ async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, Fe
 async fn a_ca_of_ones_own_is_trusted_where_it_is_named() {
     let authority = Authority::new();
     let file = authority.file();
-    assert_eq!(ask(authority.certificate("localhost", false), Some(&file)).await.unwrap().rows.len(), 1);
-    let unknown = ask(authority.certificate("localhost", false), None).await;
+    assert_eq!(ask(authority.certificate("localhost"), Some(&file)).await.unwrap().rows.len(), 1);
+    let unknown = ask(authority.certificate("localhost"), None).await;
     failed(unknown, Failure::Tls, "the certificate is not trusted: who issued it is not known here");
 }
 
 #[tokio::test]
-async fn an_expired_certificate_and_one_for_another_host_are_told_apart() {
+async fn an_expired_certificate_one_of_the_future_and_one_for_another_host_are_told_apart() {
     let authority = Authority::new();
     let file = authority.file();
-    let expired = ask(authority.certificate("localhost", true), Some(&file)).await;
+    let expired = ask(authority.certificate_of("localhost", 2020, 2021), Some(&file)).await;
     failed(expired, Failure::Tls, "the certificate is not trusted: it has expired");
-    let other = ask(authority.certificate("erp.acme.example", false), Some(&file)).await;
+    let early = ask(authority.certificate_of("localhost", 2998, 2999), Some(&file)).await;
+    failed(early, Failure::Tls, "the certificate is not trusted: it is not valid yet");
+    let other = ask(authority.certificate("erp.acme.example"), Some(&file)).await;
     failed(other, Failure::Tls, "the certificate is not trusted: it is for another host name");
 }
 

@@ -114,8 +114,10 @@ impl Store {
         schema::migrate(&mut *writer.acquire().await?).await?;
         let files = [path.clone(), file::log(&path), file::lock(&path)];
         let files = files.into_iter().map(Identity::of).collect::<Result<_, _>>()?;
-        // One reader stays connected: were the writer's the last connection, its end would take the log away.
+        // One reader stays connected: were the writer's the last connection, its end would take the log away. SQLite counts it
+        // only once it has read something.
         let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
+        schema::expect_present(&mut *readers.acquire().await?).await?;
         Ok(Self { path, owned: Some(Owned { writer, files, _lock: Arc::new(lock) }), readers })
     }
 

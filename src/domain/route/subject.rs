@@ -99,14 +99,13 @@ fn several(items: &[Item], source: &Name) -> String {
         MessageKind::Found | MessageKind::Test => "sessions that nobody checks have appeared".to_owned(),
     };
     let what = if count == 1 { what.replace("as they should", "as it should") } else { what };
-    match (kind, items.iter().filter(|item| item.kind == MessageKind::Found).count()) {
-        (MessageKind::Reminder, 0) => format!("Reminder: {where_}: {what}"),
-        // What is new must not hide behind what is known.
-        (MessageKind::Reminder, 1) => format!("A session that nobody checks has appeared; reminder: {where_}: {what}"),
-        (MessageKind::Reminder, n) => {
-            format!("{n} sessions that nobody checks have appeared; reminder: {where_}: {what}")
-        }
-        _ => format!("{where_}: {what}"),
+    let known = matches!(kind, MessageKind::Resolved | MessageKind::Recovered | MessageKind::Reminder);
+    let reminder = if kind == MessageKind::Reminder { "Reminder: " } else { "" };
+    // What is new must not hide behind what is known.
+    match items.iter().filter(|item| item.kind == MessageKind::Found).count() {
+        1 if known => format!("A session that nobody checks has appeared. {reminder}{where_}: {what}"),
+        2.. if known => format!("Sessions that nobody checks have appeared. {reminder}{where_}: {what}"),
+        _ => format!("{reminder}{where_}: {what}"),
     }
 }
 

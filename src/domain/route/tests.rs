@@ -107,10 +107,20 @@ fn reminded_while_appear(strangers: usize) -> String {
 }
 
 #[test]
-fn a_reminder_does_not_hide_a_session_that_nobody_checks() {
+fn what_is_known_does_not_hide_a_session_that_nobody_checks() {
     assert!(reminded_while_appear(0).starts_with("Re: "));
-    let one = "A session that nobody checks has appeared; reminder: shop 1: 1 thing is still not as it should be";
+    let one = "A session that nobody checks has appeared. Reminder: shop 1: 1 thing is still not as it should be";
     assert_eq!(reminded_while_appear(1), one);
-    let two = "2 sessions that nobody checks have appeared; reminder: shop 1: 1 thing is still not as it should be";
+    let two = "Sessions that nobody checks have appeared. Reminder: shop 1: 1 thing is still not as it should be";
     assert_eq!(reminded_while_appear(2), two);
+    let mut world = World::new();
+    world.tick("1", "export", true);
+    world.look();
+    world.tick("1", "export", false);
+    world.rows.push((String::from("9"), Vec::new()));
+    let messages = world.look();
+    assert_eq!(told(&messages), [(MessageKind::Resolved, OPS), (MessageKind::Resolved, OWNER)]);
+    let both = "A session that nobody checks has appeared. shop 1: 1 setting is as it should be again";
+    assert_eq!(messages[0].subject, both);
+    assert!(messages[1].subject.starts_with("Re: "));
 }

@@ -150,7 +150,7 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
         let answer = super::super::json::read(format!("[{{\"session_id\":{sent}}}]").as_bytes()).unwrap();
         let sighting = Sighting::read(&answer, &mapping, at(0)).unwrap();
         let id = SessionId::parse(configured).unwrap();
-        assert!(matches!(sighting.look(&id), Look::Seen(_)), "{sent}: {:?}", sighting.ids());
+        assert!(matches!(sighting.look(&id), Look::Seen(_)), "{sent}: {:?}", sighting.ids().collect::<Vec<_>>());
         let other = SessionId::parse(&configured.replace("890", "891")).unwrap();
         assert!(matches!(sighting.look(&other), Look::Missing), "{sent}");
     }

@@ -63,11 +63,13 @@ impl Room {
     }
 
     fn take(&mut self, bytes: u64) -> bool {
-        match self.left.checked_sub(bytes) {
-            Some(left) => self.left = left,
-            None => self.full = Some(Full::Values),
+        let left = self.left.checked_sub(bytes);
+        if left.is_none() {
+            self.full = Some(Full::Values);
         }
-        self.full.is_none()
+        // What is full stays full.
+        self.left = left.unwrap_or_default();
+        left.is_some()
     }
 
     /// What was taken is free again.

@@ -8,7 +8,7 @@ use crate::domain::reading::Cell;
 use crate::source::room::Room;
 use crate::source::{Failure, FetchError, json};
 
-/// Most fields of a line: five times as many as any table has columns that was heard of.
+/// Most fields of a line. The reader of CSV keeps a whole line with the ends of all its fields before it can be asked for any.
 const MOST_FIELDS: usize = 250_000;
 
 fn malformed(reason: impl Into<String>) -> FetchError {
@@ -59,7 +59,6 @@ pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
 fn rows(text: &str, delimiter: u8, room: &mut Room) -> Result<Answer, FetchError> {
     let no_room = || malformed("there is no room for it");
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
-    // The reader takes a whole line before it is asked how many fields that has.
     if most_fields(text, delimiter) > MOST_FIELDS {
         return Err(FetchError::new(Failure::TooLarge, "it has a line of more than 250,000 fields"));
     }

@@ -19,7 +19,7 @@ use super::observation::{Digest, Look, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::schedule::Rhythm;
-use super::session::SessionId;
+use super::session::{Session, SessionId};
 use super::settled;
 use super::sighting::Sighting;
 use super::state::{Delta, SourceState};
@@ -170,7 +170,9 @@ impl Step<'_> {
         let neighbours = LazyCell::new(|| neighbours(self.plan, self.state, sighting));
         // All three are in the order of their ids.
         let (mut known, mut rows) = (self.state.sessions.iter().peekable(), sighting.walk());
+        let mut rhythm = None;
         for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
+            self.looked_at(session, &mut rhythm, delta);
             while known.next_if(|(other, _)| *other < id).is_some() {}
             let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
             let found = rows.to(id);
@@ -182,29 +184,28 @@ impl Step<'_> {
                 self.session(session, before, found.look(), &neighbours, delta);
             }
         }
-        self.looked_at(due, delta);
     }
 
     /// The last answer again, by which nothing changes but the times.
     fn unchanged(&self, digest: Digest, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
         delta.answer = Some(digest);
-        self.looked_at(due, delta);
+        let mut rhythm = None;
+        for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
+            self.looked_at(session, &mut rhythm, delta);
+        }
     }
 
-    /// Notes the rhythms of the sessions that were due.
-    fn looked_at(&self, due: &Due, delta: &mut Delta) {
-        let mut last = None;
-        for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
-            let rhythm = session.schedule.rhythm_ref();
-            // Most have the rhythm of the one before.
-            if last != Some(rhythm) {
+    /// Notes the rhythm of a session that was due. `last`: of the one before, which most share. A look at chosen sessions says
+    /// nothing of the others that have their rhythm.
+    fn looked_at<'s>(&self, session: &'s Session, last: &mut Option<&'s Rhythm>, delta: &mut Delta) {
+        let rhythm = session.schedule.rhythm_ref();
+        if *last != Some(rhythm) {
+            *last = Some(rhythm);
+            if !self.partial.contains(rhythm) {
                 delta.rhythms.insert(rhythm.clone(), self.now);
-                last = Some(rhythm);
             }
         }
-        // A look at chosen sessions says nothing of the others that share their rhythm.
-        delta.rhythms.retain(|rhythm, _| !self.partial.contains(rhythm));
     }
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.

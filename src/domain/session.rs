@@ -38,14 +38,18 @@ impl SessionId {
 
     pub fn parse(text: &str) -> Result<Self, SessionIdError> {
         let text = text.trim();
-        // What nearly every id is, and reads as the integer that it is.
-        if (1..=18).contains(&text.len()) && is_whole(text) && !text.starts_with('0') {
+        if is_plain(text) {
             return Ok(Self::of(Arc::from(text)));
         }
         if text.is_empty() || text.chars().count() > Self::MAX || text.chars().any(is_invisible) {
             return Err(SessionIdError);
         }
-        Ok(Self::of(as_integer(text).map_or_else(|| Arc::from(text), |n| Arc::from(n.to_string()))))
+        Ok(Self::of(as_integer(text).map_or_else(|| Arc::from(text), Arc::from)))
+    }
+
+    /// The id that `text` is as it stands, which nearly all are: then both share it.
+    pub fn shared(text: &Arc<str>) -> Option<Self> {
+        is_plain(text).then(|| Self::of(Arc::clone(text)))
     }
 
     /// Stands for every id that is not a number below it.
@@ -96,16 +100,24 @@ impl Ord for SessionId {
     }
 }
 
+/// What nearly every id is: a number that reads as it is written.
+fn is_plain(text: &str) -> bool {
+    (1..=18).contains(&text.len()) && is_whole(text) && !text.starts_with('0')
+}
+
 fn is_whole(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn as_integer(text: &str) -> Option<i128> {
+/// The integer that a text reads as, of any length, without leading zeros.
+fn as_integer(text: &str) -> Option<String> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if fraction.is_empty() || fraction.bytes().any(|b| b != b'0') || whole.starts_with('+') {
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    if digits.is_empty() || !is_whole(digits) || fraction.is_empty() || fraction.bytes().any(|b| b != b'0') {
         return None;
     }
-    whole.parse().ok()
+    let digits = digits.trim_start_matches('0');
+    Some(if digits.is_empty() { "0".to_owned() } else { format!("{sign}{digits}") })
 }
 
 impl fmt::Display for SessionId {
@@ -205,6 +217,9 @@ mod tests {
         for same in ["14", " 14 ", "14.0", "14.00", "014"] {
             assert_eq!(id(same), id("14"), "{same}");
         }
+        let long = "9".repeat(40);
+        assert_eq!(id(&format!("0{long}.0")), id(&long));
+        assert_eq!((id("-0"), id("-014")), (id("0"), id("-14")));
         for other in ["14.5", "14a", "1.4e1", "+14", "fourteen"] {
             assert_ne!(id(other), id("14"), "{other}");
         }

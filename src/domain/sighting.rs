@@ -87,7 +87,7 @@ impl Sighting {
     }
 
     fn add(&mut self, plan: &Plan, cells: Vec<Cell>, now: DateTime<Utc>) {
-        let id = plan.id.and_then(|at| SessionId::parse(cells[at].as_text()?).ok());
+        let id = plan.id.and_then(|at| identify(&cells[at]));
         let Some(id) = id else {
             self.unidentified += 1;
             return;
@@ -194,6 +194,14 @@ impl<'a> Stop<'a> {
     pub fn look(&self) -> Look {
         self.sighting.look_at(self.rows)
     }
+}
+
+fn identify(cell: &Cell) -> Option<SessionId> {
+    match cell {
+        Cell::Number(text) | Cell::Text(text) => SessionId::shared(text),
+        _ => None,
+    }
+    .or_else(|| SessionId::parse(cell.as_text()?).ok())
 }
 
 /// Tells shared columns apart.

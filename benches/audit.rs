@@ -93,17 +93,30 @@ fn body(sessions: usize, last: usize, drifted: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A source whose answer is set by hand, read as the sources of the program read theirs.
-struct Fixed(Mutex<Arc<Vec<u8>>>);
+/// A source whose answer is set by hand, read as the sources of the program read theirs. Notes when it was asked, which is when the
+/// first byte is there.
+#[derive(Default)]
+struct Fixed {
+    body: Mutex<Arc<Vec<u8>>>,
+    asked: Mutex<Option<Instant>>,
+}
+
+impl Fixed {
+    fn answer(&self) -> Arc<Vec<u8>> {
+        let body = Arc::clone(&self.body.lock().unwrap());
+        *self.asked.lock().unwrap() = Some(Instant::now());
+        body
+    }
+}
 
 impl Source for Fixed {
     fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        let body = Arc::clone(&self.0.lock().unwrap());
+        let body = self.answer();
         Box::pin(async move { json::read(&body) })
     }
 
     fn fetch_unless(&self, _: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
-        let body = Arc::clone(&self.0.lock().unwrap());
+        let body = self.answer();
         Box::pin(
             async move { tokio::task::spawn_blocking(move || Fetched::of(&body, known, json::read)).await.unwrap() },
         )
@@ -138,7 +151,7 @@ impl Stage {
         let config = Config::load(&path, &ProcessEnvironment, clock.now()).unwrap_or_else(|e| panic!("{e}"));
         let channel = Arc::new(adapters::email(config.require_email().unwrap()).unwrap());
         let name = Name::parse("erp").unwrap();
-        let source = Arc::new(Fixed(Mutex::default()));
+        let source = Arc::new(Fixed::default());
         let auditor = Auditor {
             sources: BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]),
             store: Arc::new(Store::open(&config.store.path).await.unwrap()),
@@ -153,12 +166,12 @@ impl Stage {
         Self { auditor, source, clock, name, _folder: folder }
     }
 
+    /// One audit, from the first byte of its answer to its commit.
     async fn audit(&self, body: &Arc<Vec<u8>>) -> Duration {
-        *self.source.0.lock().unwrap() = Arc::clone(body);
+        *self.source.body.lock().unwrap() = Arc::clone(body);
         self.clock.advance(TimeDelta::minutes(5));
-        let begun = Instant::now();
         let outcome = self.auditor.run(&self.name, &Due::All).await;
-        let took = begun.elapsed();
+        let took = self.source.asked.lock().unwrap().unwrap().elapsed();
         assert!(matches!(outcome, Outcome::Looked { .. }), "{outcome:?}");
         took
     }
@@ -214,7 +227,7 @@ fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     });
     let nothing = SourceState::default();
     least.put("  decide, first look", time(|| decide(plan, &nothing, &look, &Due::All, &sender, now)));
-    least.put("  forget the answer", time(|| drop(look)));
+    least.put("  free the answer", time(|| drop(look)));
 }
 
 async fn estate(sessions: usize, rounds: usize) {

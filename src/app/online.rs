@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::adapters::{self, Sources};
 use crate::config::Config;
 use crate::domain::name::Name;
-use crate::domain::observation::Sighting;
 use crate::domain::plan::SourcePlan;
+use crate::domain::sighting::Sighting;
 
 /// One look at `source`, read into sessions; the inner error says why it could not be read.
 pub async fn sight(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Sighting, String>> {

@@ -122,11 +122,11 @@ fn untold<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::observation::Sighting;
     use crate::domain::plan::Due;
     use crate::domain::reading::Cell;
     use crate::domain::reconcile::SourceLook;
     use crate::domain::schedule::Schedule;
+    use crate::domain::sighting::Sighting;
     use crate::domain::world::{World, id, start};
 
     /// Session 1 every minute, session 2 once a year.

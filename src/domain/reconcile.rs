@@ -15,12 +15,13 @@ use chrono::{DateTime, Utc};
 use super::evaluate::{Neighbours, count_values};
 use super::event::{Event, Happening};
 use super::incident::{End, Facts, Incident, Phase, Thing, Window};
-use super::observation::{Digest, Look, Observation, Sighting};
+use super::observation::{Digest, Look, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::schedule::Rhythm;
 use super::session::SessionId;
 use super::settled;
+use super::sighting::Sighting;
 use super::state::{Delta, SourceState};
 
 mod drift;

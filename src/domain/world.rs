@@ -11,7 +11,7 @@ use super::decide::{Decision, Sender, decide};
 use super::expectation::{Expectation, Operand};
 use super::message::{Message, MessageKind};
 use super::name::Name;
-use super::observation::{Answer, Mapping, Row, Sighting};
+use super::observation::{Answer, Mapping, Row};
 use super::plan::{Alerts, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
 use super::reading::Cell;
@@ -19,6 +19,7 @@ use super::reconcile::SourceLook;
 use super::schedule::Schedule;
 use super::session::{Contacts, Session, SessionId, SessionKey};
 use super::setting::SettingPattern;
+use super::sighting::Sighting;
 use super::state::SourceState;
 
 pub(crate) fn name(text: &str) -> Name {

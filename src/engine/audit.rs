@@ -18,10 +18,11 @@ use crate::clock::Clock;
 use crate::domain::decide::{Decision, Sender, decide, decide_retired};
 use crate::domain::message::Message;
 use crate::domain::name::Name;
-use crate::domain::observation::{Digest, Sighting};
+use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::SourceLook;
 use crate::domain::settled::settled;
+use crate::domain::sighting::Sighting;
 use crate::metrics::{Metrics, Phase, Suppressed};
 use crate::notify::{Channel, ComposeError};
 use crate::source::{Failure, FetchError, Fetched, Source};
@@ -90,25 +91,22 @@ impl Auditor {
     /// One audit of `source`: a look at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let now = self.clock.now();
-        let look = tokio::select! {
-            look = self.look(source, due, now) => look,
+        // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
+        let known = self.board.plans().get(source).and_then(|plan| settled(plan, &self.board.state(source), due));
+        let attempt = tokio::select! {
+            attempt = self.fetch(source, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
-        let unreachable = match &look {
-            SourceLook::Unreachable(reason) => Some(reason.clone()),
-            SourceLook::Answer(_) | SourceLook::Unchanged(_) => None,
-        };
-        let decided = self.decide(source, look, due.clone(), now).await;
-        let recorded = match decided {
-            Ok((decision, look)) => {
-                let recorded = self.record(source, decision, now).await;
+        let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
+        let (recorded, failed) = match judged {
+            Ok(Judged { composed, look, failed }) => {
                 // A large answer takes its time to be freed, and nobody need wait for that.
                 drop(tokio::task::spawn_blocking(move || drop(look)));
-                recorded
+                (self.record(source, composed, now).await, failed)
             }
-            Err(e) => Err(e),
+            Err(e) => (Err(e), None),
         };
-        match (recorded, unreachable) {
+        match (recorded, failed) {
             (Err(error), _) => {
                 self.board.write(|present| present.unrecorded.insert(source.clone()));
                 self.metrics.store_error(error.operation());
@@ -145,66 +143,42 @@ impl Auditor {
         Ok(())
     }
 
-    async fn look(&self, source: &Name, due: &Due, now: DateTime<Utc>) -> SourceLook {
-        let Some((adapter, plan)) = self.sources.get(source).zip(self.board.plans().get(source)) else {
-            return SourceLook::Unreachable(format!("the source {source} is not configured"));
+    async fn fetch(&self, source: &Name, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
+        let Some(adapter) = self.sources.get(source) else {
+            let error = FetchError::new(Failure::Refused, format!("the source {source} is not configured"));
+            return Attempt { fetched: Err(FetchError { asked: false, ..error }), took: Duration::ZERO };
         };
-        // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
-        let known = settled(plan, &self.board.state(source), due);
         let started = Instant::now();
         let fetched = adapter.fetch_unless(now, known).await;
-        let elapsed = started.elapsed();
+        let took = started.elapsed();
         if fetched.as_ref().err().is_none_or(|e| e.asked) {
-            self.metrics.phase(Phase::Fetch, elapsed);
+            self.metrics.phase(Phase::Fetch, took);
         }
-        let look = match fetched {
-            Ok(fetched) => self.understand(source, fetched, known, now).await,
-            Err(e) => Err(e),
-        };
-        self.count_request(source, look.as_ref().err(), elapsed);
-        look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason))
+        Attempt { fetched, took }
     }
 
-    /// Divides an answer into sessions, on a thread that may take its time.
-    async fn understand(
-        &self,
-        source: &Name,
-        fetched: Fetched,
-        known: Option<Digest>,
-        now: DateTime<Utc>,
-    ) -> Result<SourceLook, FetchError> {
-        let (board, source) = (Arc::clone(&self.board), source.clone());
-        let work = move || board.plans().get(&source).map(|plan| understand(fetched, known, plan, now));
-        let look = tokio::task::spawn_blocking(work).await.ok().flatten();
-        look.unwrap_or_else(|| Err(FetchError::new(Failure::Malformed, "its answer could not be read")))
-    }
-
-    fn count_request(&self, source: &Name, error: Option<&FetchError>, elapsed: Duration) {
-        if error.is_none_or(|e| e.asked) {
-            self.metrics.request(source, error.map(|e| e.failure), elapsed);
-        }
-    }
-
-    /// Decides and composes on a thread that may take its time.
-    async fn decide(
-        &self,
-        source: &Name,
-        look: SourceLook,
-        due: Due,
-        now: DateTime<Utc>,
-    ) -> Result<(Composed, SourceLook), RecordError> {
+    /// Divides an answer into sessions, decides and composes, all on one thread that may take its time.
+    async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
         let (board, channel, sender) = (Arc::clone(&self.board), Arc::clone(&self.channel), self.sender.clone());
-        let source = source.clone();
-        let started = Instant::now();
+        let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
         let work = move || {
+            let Occasion { known, due, now } = occasion;
             let plan = board.plans().get(&source).ok_or(RecordError::Interrupted)?;
-            // Let go of when the decision is made: what comes of it is applied to the state in place.
+            let look = attempt.fetched.and_then(|fetched| understand(fetched, known, plan, now));
+            let error = look.as_ref().err();
+            if error.is_none_or(|e| e.asked) {
+                metrics.request(&source, error.map(|e| e.failure), attempt.took);
+            }
+            let failed = error.map(|e| e.reason.clone());
+            let look = look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason));
+            let started = Instant::now();
+            // The state is let go of when the decision is made: what comes of it is applied to it in place.
             let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
-            Ok((compose(decision, &*channel)?, look))
+            let composed = compose(decision, &*channel);
+            metrics.phase(Phase::Evaluate, started.elapsed());
+            Ok(Judged { composed: composed?, look, failed })
         };
-        let composed = tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?;
-        self.metrics.phase(Phase::Evaluate, started.elapsed());
-        composed
+        tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
 
     async fn record(&self, source: &Name, composed: Composed, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
@@ -234,6 +208,27 @@ impl Auditor {
         }
         Ok(counts)
     }
+}
+
+/// One attempt to read a source.
+struct Attempt {
+    fetched: Result<Fetched, FetchError>,
+    took: Duration,
+}
+
+/// What an attempt is judged by.
+struct Occasion {
+    /// The answer that need not be read again.
+    known: Option<Digest>,
+    due: Due,
+    now: DateTime<Utc>,
+}
+
+/// What is to be recorded, the look that it came from, and why that could not see.
+struct Judged {
+    composed: Composed,
+    look: SourceLook,
+    failed: Option<String>,
 }
 
 /// What was fetched, divided into sessions unless it is `known`.

@@ -10,7 +10,7 @@ use crate::domain::address::Address;
 use crate::domain::decide::{Sender, decide};
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Mapping, Row, Sighting};
+use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::Cell;
@@ -18,6 +18,7 @@ use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
+use crate::domain::sighting::Sighting;
 use crate::domain::state::SourceState;
 use crate::engine::board::Board;
 

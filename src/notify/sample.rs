@@ -13,13 +13,13 @@ use crate::domain::address::{Address, Mailbox};
 use crate::domain::decide::{Sender, decide};
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::message::{Message, MessageKind};
-use crate::domain::observation::Sighting;
 use crate::domain::plan::Due;
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionKey};
+use crate::domain::sighting::Sighting;
 use crate::domain::world::{World, id, name, rule, session};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;

@@ -41,7 +41,8 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
     let drifts = eventually("drift mails", || Some(mails()).filter(|mails| mails.len() == 2));
     let expected = [("drift", "integrations@acme.example"), ("drift", "it@acme.example")];
     assert_eq!(mailbox::told(&drifts), expected.map(|(kind, to)| (kind.to_owned(), to.to_owned())));
-    assert!(daemon.said().contains("drift of export from export-off opened"));
+    let opened = |line: &&str| line.contains("an incident opened") && line.contains("export-off");
+    assert_eq!(daemon.said().lines().filter(opened).count(), 1);
     let (status, page) = daemon.get("/");
     assert!(
         status == 200 && page.contains("acme-outlet.myshopify.com") && page.contains("Not as it should be"),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::observation::{Answer, Look, Row, Sighting};
+use crate::domain::observation::{Answer, Look, Row};
 use crate::domain::policy::Severity;
 use crate::domain::reading::Cell;
+use crate::domain::sighting::Sighting;
 
 use super::super::{BASELINE, Config, Delivery};
 use super::{load, load_text, now};

@@ -9,9 +9,10 @@ use regex::Regex;
 
 use super::*;
 use crate::domain::expectation::Operand;
-use crate::domain::observation::{Look, Sighting};
+use crate::domain::observation::Look;
 use crate::domain::policy::Severity;
 use crate::domain::session::SessionId;
+use crate::domain::sighting::Sighting;
 use crate::domain::world::{World, id, rule, session, start};
 
 fn observe(cells: &[(&str, Cell)]) -> (Arc<Observation>, Mapping) {

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::domain::event::Happening;
 use crate::domain::incident::{IncidentKind, Thing};
 use crate::domain::message::MessageKind;
-use crate::domain::observation::Sighting;
 use crate::domain::plan::Due;
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::SourceLook;
+use crate::domain::sighting::Sighting;
 use crate::domain::state::Delta;
 use crate::domain::world::World;
 

@@ -11,12 +11,12 @@ use crate::domain::event::Happening;
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{End, IncidentKind};
 use crate::domain::message::MessageKind;
-use crate::domain::observation::Sighting;
 use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::{News, SourceLook};
 use crate::domain::setting::SettingKey;
+use crate::domain::sighting::Sighting;
 use crate::domain::status::{Status, status};
 use crate::domain::world::{World, address, id, name, rule, rules, session, start, told};
 

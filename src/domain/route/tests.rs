@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::domain::incident::IncidentKind;
 use crate::domain::message::MessageKind;
-use crate::domain::observation::Sighting;
 use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::SourceLook;
 use crate::domain::session::Contacts;
+use crate::domain::sighting::Sighting;
 use crate::domain::world::{World, address, id, told};
 
 const OWNER: &str = "owner@acme.example";

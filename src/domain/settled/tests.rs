@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use super::settled;
 use crate::domain::decide::Decision;
 use crate::domain::expectation::Expectation;
-use crate::domain::observation::{Answer, Digest, Sighting};
+use crate::domain::observation::{Answer, Digest};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Rule, Severity};
 use crate::domain::reading::Cell;
 use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
+use crate::domain::sighting::Sighting;
 use crate::domain::world::{World, id, rule, rules, session, start};
 
 /// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that nobody returns at first.

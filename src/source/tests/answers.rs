@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::observation::{Look, Mapping, Sighting};
+use crate::domain::observation::{Look, Mapping};
 use crate::domain::reading::{Kind, Reading};
 use crate::domain::session::SessionId;
 use crate::domain::setting::SettingKey;
+use crate::domain::sighting::Sighting;
 use crate::simulator::{FIRST_SESSION, Mode, RequestKind};
 
 #[tokio::test]

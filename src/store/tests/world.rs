@@ -13,7 +13,7 @@ use crate::domain::decide::{Sender, decide, decide_retired};
 use crate::domain::expectation::Expectation;
 use crate::domain::message::{Message, MessageKind};
 use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Mapping, Row, Sighting};
+use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::Cell;
@@ -21,6 +21,7 @@ use crate::domain::reconcile::SourceLook;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
+use crate::domain::sighting::Sighting;
 use crate::domain::state::{Delta, SourceState};
 use crate::store::{Outgoing, Store};
 

@@ -1,0 +1,270 @@
+//! From an answer to observations: which rows are which sessions, and which columns are which settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::observation::{Answer, Digest, Look, Mapping, Observation, Shape};
+use super::reading::{Cell, quote};
+use super::session::SessionId;
+use super::setting::SettingKey;
+
+/// All sessions of one answer.
+#[derive(Debug, Default)]
+pub struct Sighting {
+    /// In the order of their ids, each once.
+    sessions: Vec<(SessionId, Rows)>,
+    /// Rows whose session ID cannot be read.
+    unidentified: usize,
+    /// Every setting that any row has.
+    pub settings: Vec<SettingKey>,
+    /// Of the answer, where the source gave one.
+    pub digest: Option<Digest>,
+}
+
+#[derive(Debug)]
+enum Rows {
+    One(Arc<Observation>),
+    Several(usize),
+}
+
+impl Rows {
+    fn one(&self) -> Option<&Arc<Observation>> {
+        match self {
+            Self::One(observation) => Some(observation),
+            Self::Several(_) => None,
+        }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Several(count) => *count,
+        }
+    }
+}
+
+/// Why an answer cannot be divided into sessions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SightingError {
+    #[error("it returned no sessions")]
+    Empty,
+    #[error("its rows have no column {wanted}; the columns are {columns}")]
+    NoIdColumn { wanted: String, columns: String },
+    #[error("its rows have the column {0} more than once, so nobody can tell which row is which session")]
+    RepeatedIdColumn(String),
+}
+
+impl Sighting {
+    /// Reads an answer that is still needed afterwards.
+    pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+        Self::take(answer.clone(), mapping, now)
+    }
+
+    /// Reads an answer: finds each row's session and names its cells by setting.
+    pub fn take(answer: Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+        let Some(first) = answer.rows.first().map(|row| Arc::clone(&row.columns)) else {
+            return Err(SightingError::Empty);
+        };
+        let sessions = Vec::with_capacity(answer.rows.len());
+        let mut sighting = Self { sessions, ..Self::default() };
+        // By the address of the columns, which lasts as long as they are held here.
+        let mut plans: HashMap<usize, Plan> = HashMap::new();
+        for row in answer.rows {
+            let plan = plans.entry(address(&row.columns)).or_insert_with(|| Plan::new(&row.columns, mapping));
+            sighting.add(plan, row.cells, now);
+        }
+        if plans.values().all(|plan| plan.id.is_none()) {
+            return Err(no_id_column(&first, mapping));
+        }
+        let mut settings = plans.into_values().flat_map(|plan| plan.shape.settings().to_vec()).collect::<Vec<_>>();
+        settings.sort();
+        settings.dedup();
+        sighting.settings = settings;
+        sighting.settle();
+        Ok(sighting)
+    }
+
+    fn add(&mut self, plan: &Plan, cells: Vec<Cell>, now: DateTime<Utc>) {
+        let id = plan.id.and_then(|at| SessionId::parse(cells[at].as_text()?).ok());
+        let Some(id) = id else {
+            self.unidentified += 1;
+            return;
+        };
+        let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
+        self.sessions.push((id, Rows::One(Arc::new(observation))));
+    }
+
+    /// Puts the sessions in order, most of which they come in, and several rows of one into one entry.
+    fn settle(&mut self) {
+        self.sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.sessions.dedup_by(|(id, _), (first, rows)| {
+            let same = id == first;
+            if same {
+                *rows = Rows::Several(rows.count() + 1);
+            }
+            same
+        });
+    }
+
+    fn rows(&self, id: &SessionId) -> Option<&Rows> {
+        let at = self.sessions.binary_search_by(|(known, _)| known.cmp(id)).ok()?;
+        Some(&self.sessions[at].1)
+    }
+
+    /// What the answer says of one session.
+    pub fn look(&self, id: &SessionId) -> Look {
+        self.look_at(self.rows(id))
+    }
+
+    fn look_at(&self, rows: Option<&Rows>) -> Look {
+        match rows {
+            Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
+            Some(Rows::Several(count)) => Look::Doubled(format!("the source returned {count} rows for this session")),
+            None if self.unidentified > 0 => Look::Uncertain(format!(
+                "the source returned no row with this ID, and {} whose ID cannot be read",
+                if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) }
+            )),
+            None => Look::Missing,
+        }
+    }
+
+    /// The ids of all rows, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &SessionId> {
+        self.sessions.iter().map(|(id, _)| id)
+    }
+
+    /// How many sessions have rows.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// For many sessions in the order of their ids.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { sighting: self, ahead: &self.sessions }
+    }
+
+    /// What was seen of a session that can be told from the others.
+    pub fn seen(&self, id: &SessionId) -> Option<&Arc<Observation>> {
+        self.rows(id)?.one()
+    }
+}
+
+/// Finds the rows of one session after the other, each a step on from the last, where a search would start anew.
+#[derive(Debug, Clone)]
+pub struct Walk<'a> {
+    sighting: &'a Sighting,
+    ahead: &'a [(SessionId, Rows)],
+}
+
+impl<'a> Walk<'a> {
+    /// Goes on to `id`, which is not before the last one.
+    pub fn to(&mut self, id: &SessionId) -> Stop<'a> {
+        let passed = self.ahead.iter().take_while(|(other, _)| other < id).count();
+        self.ahead = &self.ahead[passed..];
+        let rows = self.ahead.first().filter(|(other, _)| other == id).map(|(_, rows)| rows);
+        Stop { sighting: self.sighting, rows }
+    }
+}
+
+/// What an answer says of one session.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop<'a> {
+    sighting: &'a Sighting,
+    rows: Option<&'a Rows>,
+}
+
+impl<'a> Stop<'a> {
+    /// Whether the session has a row, or several.
+    pub fn has_rows(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// See [`Sighting::seen`].
+    pub fn seen(&self) -> Option<&'a Arc<Observation>> {
+        self.rows?.one()
+    }
+
+    /// See [`Sighting::look`].
+    pub fn look(&self) -> Look {
+        self.sighting.look_at(self.rows)
+    }
+}
+
+/// Tells shared columns apart.
+fn address(columns: &Arc<[Box<str>]>) -> usize {
+    Arc::as_ptr(columns).cast::<()>().addr()
+}
+
+fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {
+    const SHOWN: usize = 20;
+    let id_column = SettingKey::new(&mapping.session_id_column);
+    if columns.iter().any(|column| SettingKey::new(column) == id_column) {
+        return SightingError::RepeatedIdColumn(mapping.session_id_column.clone());
+    }
+    let mut shown = columns.iter().take(SHOWN).map(|c| quote(c)).collect::<Vec<_>>().join(", ");
+    if columns.len() > SHOWN {
+        shown.push_str(", …");
+    }
+    if shown.is_empty() {
+        shown.push_str("none");
+    }
+    SightingError::NoIdColumn { wanted: mapping.session_id_column.clone(), columns: shown }
+}
+
+/// How the rows of one shape are read, worked out once.
+struct Plan {
+    id: Option<usize>,
+    shape: Arc<Shape>,
+    /// For each setting, the place of its column, or none where several columns claim it.
+    places: Vec<Option<usize>>,
+    /// Whether the settings are all columns but the ID, in their order.
+    straight: bool,
+    /// Keeps the columns, and so their address.
+    _columns: Arc<[Box<str>]>,
+}
+
+impl Plan {
+    fn new(columns: &Arc<[Box<str>]>, mapping: &Mapping) -> Self {
+        let id_column = SettingKey::new(&mapping.session_id_column);
+        let is_id = |column: &str| SettingKey::new(column) == id_column;
+        let ids = columns.iter().enumerate().filter(|(_, c)| is_id(c)).map(|(at, _)| at).collect::<Vec<_>>();
+        let mut settings: Vec<SettingKey> = Vec::new();
+        let mut places: Vec<Option<usize>> = Vec::new();
+        let mut seen: HashMap<SettingKey, usize> = HashMap::new();
+        for (at, column) in columns.iter().enumerate().filter(|(_, c)| !is_id(c)) {
+            let setting = mapping.setting(column);
+            match seen.get(&setting) {
+                Some(known) => places[*known] = None,
+                None => {
+                    seen.insert(setting.clone(), settings.len());
+                    settings.push(setting);
+                    places.push(Some(at));
+                }
+            }
+        }
+        // An id that came twice identifies nothing.
+        let id = if ids.len() == 1 { Some(ids[0]) } else { None };
+        let straight = id.is_some() && places.len() + 1 == columns.len() && places.iter().all(Option::is_some);
+        let shape = Arc::new(Shape::new(settings));
+        Self { id, shape, places, straight, _columns: Arc::clone(columns) }
+    }
+
+    fn cells(&self, mut cells: Vec<Cell>) -> Vec<Cell> {
+        if let (Some(id), true) = (self.id, self.straight) {
+            cells.remove(id);
+            return cells;
+        }
+        let cell = |place: &Option<usize>| match place {
+            None => Cell::Repeated,
+            // No two settings have one place.
+            Some(at) => std::mem::replace(&mut cells[*at], Cell::Null),
+        };
+        self.places.iter().map(cell).collect()
+    }
+}

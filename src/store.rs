@@ -15,6 +15,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -67,6 +68,9 @@ struct Owned {
     writer: SqlitePool,
     /// The database, its write-ahead log and its lock, as they were opened.
     files: Arc<[Identity]>,
+    /// Something was read that is damaged. The writer keeps what it has read, so it is replaced before it is used again: it
+    /// would go on failing when the file has long been put right.
+    doubted: Arc<AtomicBool>,
     _lock: Arc<Lock>,
 }
 
@@ -107,8 +111,16 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
-        let writer =
-            pool(1).min_connections(1).after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }));
+        let doubted = Arc::new(AtomicBool::new(false));
+        let (doubt, file) = (Arc::clone(&doubted), path.clone());
+        let keep = move || {
+            let anew = doubt.load(Ordering::SeqCst) && file::begins_as_ours(&file, schema::APPLICATION_ID);
+            !(anew && doubt.swap(false, Ordering::SeqCst))
+        };
+        let writer = pool(1)
+            .min_connections(1)
+            .after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }))
+            .before_acquire(move |_, _| Box::pin(std::future::ready(Ok(keep()))));
         let writer = writer.connect_with(writing).await?;
         file::expect_writable(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
@@ -118,7 +130,7 @@ impl Store {
         // only once it has read something.
         let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
         schema::expect_present(&mut *readers.acquire().await?).await?;
-        Ok(Self { path, owned: Some(Owned { writer, files, _lock: Arc::new(lock) }), readers })
+        Ok(Self { path, owned: Some(Owned { writer, files, doubted, _lock: Arc::new(lock) }), readers })
     }
 
     async fn open_read(path: &Path) -> Result<Self, Fault> {
@@ -147,7 +159,12 @@ impl Store {
     }
 
     fn error(&self, operation: Operation) -> impl FnOnce(Fault) -> StoreError {
-        move |fault| StoreError::new(operation, &self.path, fault)
+        move |fault| {
+            if let Some(owned) = self.owned.as_ref().filter(|_| fault.is_damage()) {
+                owned.doubted.store(true, Ordering::SeqCst);
+            }
+            StoreError::new(operation, &self.path, fault)
+        }
     }
 }
 

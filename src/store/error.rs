@@ -156,6 +156,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What was read is not what was written.
+    pub(super) fn is_damage(&self) -> bool {
+        self.trouble == Trouble::Corrupt
+    }
+}
+
 impl From<Trouble> for Fault {
     fn from(trouble: Trouble) -> Self {
         Self { trouble, cause: None }

@@ -44,14 +44,29 @@ fn numbers(_: &Metadata) -> (u64, u64) {
 /// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
 /// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
 pub(super) fn expect_not_foreign(path: &Path, ours: u32) -> Result<(), Fault> {
-    let mut header = [0; 100];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return Ok(()); // There is none, or SQLite says what is wrong with it.
+    match header(path) {
+        Some(header) if header.changes_of_form > 0 && header.application != ours => Err(Trouble::Foreign.into()),
+        _ => Ok(()), // There is none, or SQLite says what is wrong with it.
     }
+}
+
+/// Whether the file begins as ours do: opening one that does not, SQLite would take it for an empty database and write to it.
+pub(super) fn begins_as_ours(path: &Path, ours: u32) -> bool {
+    header(path).is_some_and(|header| header.application == ours)
+}
+
+/// What the beginning of a database says of it.
+struct Header {
+    changes_of_form: u32,
+    application: u32,
+}
+
+fn header(path: &Path) -> Option<Header> {
+    let mut header = [0; 100];
+    File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (changes_of_form, application) = (number(40), number(68));
-    if changes_of_form > 0 && application != ours { Err(Trouble::Foreign.into()) } else { Ok(()) }
+    let is_one = header.starts_with(b"SQLite format 3\0");
+    is_one.then(|| Header { changes_of_form: number(40), application: number(68) })
 }
 
 /// SQLite opens a file that it may not write as a read-only one, without a word.

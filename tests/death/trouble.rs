@@ -2,7 +2,7 @@
 //! that was not recorded, and goes on by itself when the trouble is over.
 
 use std::fs;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -118,23 +118,39 @@ fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_clear_words() {
     }
 }
 
-/// Puts `bytes` over the file from its second page on, in place: the same file, for whoever has it open.
+/// Puts `bytes` over the file, in place: the same file, for whoever has it open.
 fn overwrite(store: &Path, bytes: &[u8]) {
     let mut file = fs::OpenOptions::new().write(true).open(store).unwrap();
-    let page = u64::from(u16::from_be_bytes([bytes[16], bytes[17]]));
-    file.seek(SeekFrom::Start(page)).unwrap();
-    file.write_all(&bytes[usize::try_from(page).unwrap()..]).unwrap();
+    file.write_all(bytes).unwrap();
     file.sync_all().unwrap();
 }
 
 #[test]
 fn a_store_that_is_damaged_while_in_use_is_called_so_until_it_is_whole_again() {
+    // All but the header, or all of it.
+    for left in [100, 0] {
+        damaged(left);
+    }
+}
+
+fn damaged(left: usize) {
     let house = House::with_spool();
     let daemon = started(&house, &[]);
-    // Everything in the one file, so that it is read again.
-    sql(&house.store, "PRAGMA wal_checkpoint(TRUNCATE)");
+    // While it stands still, and is not just writing: everything in the one file, and its log begun anew, so that it has to
+    // read again what it has at hand.
+    let signal = |name: &str| assert!(run("kill", &[name, &daemon.id()]));
+    until("a moment at which it does not write", || {
+        signal("-STOP");
+        let folded = Command::new("sqlite3").arg(&house.store).arg("PRAGMA wal_checkpoint(TRUNCATE)").output().unwrap();
+        let at_rest = folded.stdout.starts_with(b"0|");
+        if !at_rest {
+            signal("-CONT");
+        }
+        at_rest.then_some(())
+    });
     let whole = fs::read(&house.store).unwrap();
-    overwrite(&house.store, &[&whole[..100], &vec![0xA5; whole.len() - 100]].concat());
+    overwrite(&house.store, &[&whole[..left], &vec![if left == 0 { 0 } else { 0xA5 }; whole.len() - left]].concat());
+    signal("-CONT");
     suffers(&house, &daemon, "is damaged");
     overwrite(&house.store, &whole);
     recovers(&house, &daemon);

@@ -1,5 +1,7 @@
 //! What an audit counts, and what it leaves uncounted.
 
+use std::sync::Arc;
+
 use super::house::House;
 use crate::engine::audit::Outcome;
 use crate::engine::board::Present;
@@ -42,4 +44,17 @@ async fn an_audit_whose_mail_cannot_be_composed_is_not_recorded_and_readiness_sa
     running.courier.run_round().await.unwrap();
     drop(running);
     house.check("composed at last").await;
+}
+
+#[tokio::test]
+async fn a_state_is_changed_where_it_lies_and_never_copied() {
+    let mut house = House::new();
+    house.live().await;
+    house.world.tick("1", "export", true);
+    let running = house.start().await;
+    let place = || Arc::as_ptr(&running.auditor.board.state(&house.world.plan.name));
+    let before = place();
+    assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, .. }));
+    assert!(matches!(running.audit().await, Outcome::Looked { opened: 0, .. }));
+    assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every look");
 }

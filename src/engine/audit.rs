@@ -100,9 +100,10 @@ impl Auditor {
         let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
             Ok(Judged { composed, look, failed }) => {
+                let recorded = self.record(source, composed, now).await;
                 // A large answer takes its time to be freed, and nobody need wait for that.
                 drop(tokio::task::spawn_blocking(move || drop(look)));
-                (self.record(source, composed, now).await, failed)
+                (recorded, failed)
             }
             Err(e) => (Err(e), None),
         };

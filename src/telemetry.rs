@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::visible;
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -71,8 +71,7 @@ fn harmless(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     if field.name() != "message" {
         write!(out, "{}=", field.name())?;
     }
-    let shown = |c| if is_invisible(c) { '\u{FFFD}' } else { c };
-    format!("{value:?}").chars().map(shown).try_for_each(|c| out.write_char(c))
+    format!("{value:?}").chars().map(visible).try_for_each(|c| out.write_char(c))
 }
 
 fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) -> EnvFilter {

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::adapters;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, count_values, evaluate, unreadable};
+use crate::domain::evaluate::{Circumstances, Finding, Neighbours, evaluate, unreadable};
 use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Look, Observation};
 use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::reconcile::neighbours;
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::sighting::Sighting;
 use crate::domain::state::SourceState;
@@ -114,18 +115,6 @@ fn judge_one(
             What::Judged { observation: Some(observation), findings, ambiguous: None }
         }
     }
-}
-
-fn neighbours(plan: &SourcePlan, state: &SourceState, sighting: &Sighting) -> Neighbours {
-    let seen = plan.sessions.values().filter_map(|session| match sighting.look(&session.key.id) {
-        Look::Seen(observation) => Some((session, observation)),
-        Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => None,
-    });
-    let seen = seen.collect::<Vec<_>>();
-    let counts = count_values(seen.iter().map(|(session, observation)| (*session, &**observation)), &plan.mapping);
-    let mut known = state.known_settings.clone();
-    known.extend(sighting.settings.iter().cloned());
-    Neighbours { counts, known }
 }
 
 /// What recording and mailing came to.

@@ -1,6 +1,6 @@
 //! Tables for a terminal: columns as wide as their widest cell, one space between, outside text made harmless.
 
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::visible;
 
 /// Longest cell, in characters; what is longer is cut.
 const WIDEST: usize = 300;
@@ -8,7 +8,7 @@ const WIDEST: usize = 300;
 /// Lines of `rows` under `head`, without trailing spaces.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let clean = |cell: &str| {
-        let shown = cell.chars().map(|c| if is_invisible(c) { '\u{FFFD}' } else { c }).collect::<String>();
+        let shown = cell.chars().map(visible).collect::<String>();
         if shown.chars().count() <= WIDEST {
             return shown;
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::report::seen;
+use crate::domain::reading::visible;
 
 /// One thing that is wrong, or that is worth a second look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Problem {
 impl Location {
     /// The name of the file, as a terminal can take it.
     fn shown(&self) -> String {
-        self.file.to_string_lossy().chars().map(seen).collect()
+        self.file.to_string_lossy().chars().map(visible).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::visible;
 
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
@@ -172,18 +172,13 @@ impl Report {
             source_line.push_str(HIDDEN);
         }
         let source_line: String =
-            source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { seen(c) }).collect();
+            source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { visible(c) }).collect();
         let column = column.min(source_line.chars().count() + 1);
         let at = Some(Location { file: path.clone(), line, column, source_line });
         // A path or a name in a message may hold marks that a terminal would obey.
-        let plain = |text: String| text.chars().map(seen).collect();
+        let plain = |text: String| text.chars().map(visible).collect();
         Problem { at, message: plain(remark.message), help: remark.help.map(plain) }
     }
-}
-
-/// What is shown of a character: marks that cannot be seen show as such.
-pub(super) fn seen(c: char) -> char {
-    if is_invisible(c) { '\u{FFFD}' } else { c }
 }
 
 fn opens_a_secret(line: &str) -> bool {

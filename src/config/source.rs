@@ -66,6 +66,8 @@ pub struct FileConfig {
     pub path: PathBuf,
     /// An older file is unreachable; `None`: any age will do.
     pub max_age: Option<Duration>,
+    /// Over the whole reading: a share on a network can be slow, or gone.
+    pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
 }
@@ -97,14 +99,13 @@ pub(super) const KEYS: Keys = Keys {
 
 pub(super) const TLS: Keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
 
-const ONLY_ORDERWISE: [&str; 9] = [
+const ONLY_ORDERWISE: [&str; 8] = [
     "base_url",
     "username",
     "password",
     "credential_hash",
     "export_definition",
     "export_parameters",
-    "timeout",
     "tls",
     "allow_insecure",
 ];
@@ -350,7 +351,7 @@ fn file(report: &mut Report, fields: &Fields<'_>, limits: &Limits) -> Option<Fil
     let path = path?;
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
-        Some("csv" | "json") => Some(FileConfig { path, max_age, max_body: limits.max_body }),
+        Some("csv" | "json") => Some(FileConfig { path, max_age, timeout: limits.timeout, max_body: limits.max_body }),
         Some("xlsx") => {
             let message = "a source file of type .xlsx is not available yet";
             report.problem_with(node.place, message, "available: .csv, .json");

@@ -180,16 +180,21 @@ pub fn quote(text: &str) -> String {
             quoted.push('…');
             break;
         }
-        quoted.push(if is_invisible(c) { '\u{FFFD}' } else { c });
+        quoted.push(visible(c));
     }
     quoted.push('"');
     quoted
 }
 
-/// Control characters and marks that change the direction or hide text: never shown as they are.
+/// What is shown in the place of a character: itself, or the mark of what cannot be shown.
+pub fn visible(c: char) -> char {
+    if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Control characters, line separators, and marks that change the direction or hide text: never shown as they are.
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{061C}')
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{061C}')
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 
-use super::reading::is_invisible;
+use super::reading::visible;
 
 /// A cron expression of five or six fields (seconds first) in a time zone. Cheap to clone.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Schedule {
 
 /// croner quotes the expression as it is, with marks that a terminal would obey.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if is_invisible(c) { '\u{FFFD}' } else { c }).collect()
+    text.chars().map(visible).collect()
 }
 
 impl fmt::Debug for Schedule {

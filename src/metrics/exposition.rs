@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use crate::domain::incident::{Incident, IncidentKind};
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{Ruling, SessionStatus, status};
@@ -199,8 +199,7 @@ fn escape(text: &str) -> Cow<'_, str> {
             '\\' => escaped.push_str("\\\\"),
             '"' => escaped.push_str("\\\""),
             '\n' => escaped.push_str("\\n"),
-            c if is_invisible(c) => escaped.push('\u{FFFD}'),
-            c => escaped.push(c),
+            c => escaped.push(visible(c)),
         }
     }
     Cow::Owned(escaped)

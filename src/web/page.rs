@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{Web, words};
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::{is_invisible, visible};
 
 const STYLE: &str = include_str!("templates/style.css");
 
@@ -85,8 +85,7 @@ fn harmless(out: &mut Output<'_>, state: &mut minijinja::State<'_, '_>, value: &
         Some(text) if !value.is_safe() && text.contains(|c| c == '@' || is_invisible(c)) => {
             let shown = |c: char| match c {
                 '\n' | '\r' | '\t' => ' ',
-                c if is_invisible(c) => '\u{FFFD}',
-                c => c,
+                c => visible(c),
             };
             let text = text.chars().map(shown).collect::<String>();
             escape_formatter(out, state, &Value::from(words::masked(&text)))

@@ -88,7 +88,7 @@ const MAPPINGS: [Mapping; 15] = [
         of: "a source",
         before: "sources:\n  grid:\n    type: file\n",
         indent: "    ",
-        keys: &[("path", "a.csv"), ("max_age", "24h"), ("max_body", "16MiB")],
+        keys: &[("path", "a.csv"), ("max_age", "24h"), ("timeout", "60s"), ("max_body", "16MiB")],
         after: AUDITED,
     },
     Mapping {

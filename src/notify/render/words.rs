@@ -1,6 +1,6 @@
 //! Outside text in a mail: on one line, without marks that hide or reorder it, and of a readable length.
 
-use crate::domain::reading::is_invisible;
+use crate::domain::reading::visible;
 
 /// Longest value, name or label that is shown, in characters.
 pub(super) const VALUE: usize = 300;
@@ -19,8 +19,7 @@ pub(super) fn plain(text: &str, most: usize) -> String {
         }
         shown.push(match c {
             '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
-            c if is_invisible(c) => '\u{FFFD}',
-            c => c,
+            c => visible(c),
         });
     }
     shown

@@ -71,6 +71,7 @@ struct Owned {
     /// Something was read that is damaged. The writer keeps what it has read, so it is replaced before it is used again: it
     /// would go on failing when the file has long been put right.
     doubted: Arc<AtomicBool>,
+    _beginning: Arc<file::Beginning>,
     _lock: Arc<Lock>,
 }
 
@@ -111,10 +112,11 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
-        let doubted = Arc::new(AtomicBool::new(false));
-        let (doubt, file) = (Arc::clone(&doubted), path.clone());
+        file::expect_writable(&path)?;
+        let (doubted, beginning) = (Arc::new(AtomicBool::new(false)), Arc::new(file::Beginning::default()));
+        let (doubt, begins) = (Arc::clone(&doubted), Arc::clone(&beginning));
         let keep = move || {
-            let anew = doubt.load(Ordering::SeqCst) && file::begins_as_ours(&file, schema::APPLICATION_ID);
+            let anew = doubt.load(Ordering::SeqCst) && begins.is_ours(schema::APPLICATION_ID);
             !(anew && doubt.swap(false, Ordering::SeqCst))
         };
         let writer = pool(1)
@@ -122,7 +124,7 @@ impl Store {
             .after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }))
             .before_acquire(move |_, _| Box::pin(std::future::ready(Ok(keep()))));
         let writer = writer.connect_with(writing).await?;
-        file::expect_writable(&path)?;
+        beginning.hold(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
         let files = [path.clone(), file::log(&path), file::lock(&path)];
         let files = files.into_iter().map(Identity::of).collect::<Result<_, _>>()?;
@@ -130,7 +132,11 @@ impl Store {
         // only once it has read something.
         let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
         schema::expect_present(&mut *readers.acquire().await?).await?;
-        Ok(Self { path, owned: Some(Owned { writer, files, doubted, _lock: Arc::new(lock) }), readers })
+        Ok(Self {
+            path,
+            owned: Some(Owned { writer, files, doubted, _beginning: beginning, _lock: Arc::new(lock) }),
+            readers,
+        })
     }
 
     async fn open_read(path: &Path) -> Result<Self, Fault> {

@@ -154,6 +154,29 @@ fn damaged(left: usize) {
     suffers(&house, &daemon, "is damaged");
     overwrite(&house.store, &whole);
     recovers(&house, &daemon);
+    expect_unmoved_by_a_visitor(&house);
+}
+
+/// Another program that opens the store to look into it is not the last one that has it open, and so leaves the log.
+fn expect_unmoved_by_a_visitor(house: &House) {
+    let log = house.store.with_extension("db-wal");
+    assert!(log.exists(), "{}", log.display());
+    sql(&house.store, "SELECT count(*) FROM sqlite_schema");
+    assert!(log.exists(), "a visitor took the log away");
+}
+
+#[test]
+fn a_visitor_takes_nothing_from_a_store_however_often_it_was_opened() {
+    let house = House::with_spool();
+    for _ in 0..2 {
+        let mut daemon = started(&house, &[]);
+        expect_unmoved_by_a_visitor(&house);
+        daemon.kill();
+    }
+    let mut daemon = started(&house, &[]);
+    expect_unmoved_by_a_visitor(&house);
+    house.write(DRIFT);
+    recovers(&house, &daemon);
 }
 
 #[test]

@@ -250,14 +250,18 @@ impl Step<'_> {
 
     /// Tells of what cannot be seen, once it has lasted longer than anybody should have to wait.
     fn tell_when_patience_ends(&self, incident: &mut Incident, delta: &mut Delta) {
-        let lasted = (self.now - incident.window.first_bad).to_std().unwrap_or_default();
-        if incident.told_at.is_none() {
-            let mailed = incident.severity >= self.plan.alerts.mail_from;
-            if mailed && lasted >= self.plan.alerts.unreachable_after {
-                self.tell(News::Opened, incident, delta);
-            }
-        } else {
+        if incident.told_at.is_some() {
             self.remind(incident, delta);
+            return;
+        }
+        // By a clock that was ahead when it began, and was set back since, it would last from then on only.
+        let Window { last_good, first_bad } = incident.window;
+        let first_bad = first_bad.min(self.now);
+        incident.window = Window { last_good: last_good.map(|at| at.min(first_bad)), first_bad };
+        let lasted = (self.now - first_bad).to_std().unwrap_or_default();
+        let mailed = incident.severity >= self.plan.alerts.mail_from;
+        if mailed && lasted >= self.plan.alerts.unreachable_after {
+            self.tell(News::Opened, incident, delta);
         }
     }
 
@@ -266,11 +270,14 @@ impl Step<'_> {
         if incident.severity < self.plan.alerts.mail_from {
             return;
         }
-        if incident.told_at.is_none() {
+        let Some(told_at) = incident.told_at else {
             self.tell(News::Opened, incident, delta);
             return;
-        }
-        let Some((every, told_at)) = self.plan.alerts.remind_every.zip(incident.told_at) else { return };
+        };
+        let Some(every) = self.plan.alerts.remind_every else { return };
+        // As above: nobody waits for the time by a clock that was ahead.
+        let told_at = told_at.min(self.now);
+        incident.told_at = Some(told_at);
         if (self.now - told_at).to_std().is_ok_and(|since| since >= every) {
             self.tell(News::StillOpen, incident, delta);
         }

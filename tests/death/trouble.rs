@@ -173,7 +173,7 @@ fn a_visitor_takes_nothing_from_a_store_however_often_it_was_opened() {
         expect_unmoved_by_a_visitor(&house);
         daemon.kill();
     }
-    let mut daemon = started(&house, &[]);
+    let daemon = started(&house, &[]);
     expect_unmoved_by_a_visitor(&house);
     house.write(DRIFT);
     recovers(&house, &daemon);

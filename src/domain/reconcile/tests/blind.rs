@@ -180,3 +180,23 @@ fn a_setting_that_comes_for_the_first_time_and_is_wrong_was_never_seen_right() {
     let messages = world.look();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }
+
+#[test]
+fn a_clock_that_is_set_back_makes_nobody_wait_longer_for_the_end_of_patience_or_a_reminder() {
+    let mut world = World::new();
+    world.look();
+    world.now += TimeDelta::days(1);
+    assert!(world.fail().is_empty());
+    world.now -= TimeDelta::days(1);
+    for minute in 0..60 {
+        assert!(world.fail().is_empty(), "minute {minute}");
+    }
+    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+
+    world.plan.alerts.remind_every = Some(Duration::from_hours(2));
+    world.now -= TimeDelta::days(1);
+    for minute in 0..120 {
+        assert!(world.fail().is_empty(), "minute {minute}");
+    }
+    assert_eq!(told(&world.fail()), [(MessageKind::Reminder, OPS)]);
+}

@@ -3,8 +3,8 @@
 //! Properties: mail to one recipient leaves in the order recorded, because the store offers only the head of each line; a
 //! message is recorded as sent after it was accepted, so whatever dies in between, it is sent again under the same Message-ID;
 //! a message that fails waits for itself and for nobody else; what is refused for good, or for three days, is dead and said so.
-//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server replied, which
-//! often repeats one, is in the store.
+//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server
+//! replied, which often repeats one, is in the store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -268,8 +268,8 @@ impl Courier {
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
                 self.metrics.message(*kind, false);
-                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, "mail is dead and will not be tried again");
-                tracing::debug!(message_id, reason = %e, "why mail is dead");
+                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, reason = e.for_log(), "mail is dead and will not be tried again");
+                whole_reason(message_id, e);
                 Fate::Dead
             }
             Err(e) => {
@@ -315,19 +315,27 @@ impl Courier {
 /// A sign-in that failed concerns every mail, so it is loud.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     let again = again.format("%H:%M:%S UTC").to_string();
-    let (obstacle, reply) = (error.obstacle.label(), error.reply);
+    let (obstacle, reply, reason) = (error.obstacle.label(), error.reply, error.for_log());
     if error.obstacle == Obstacle::Auth {
         tracing::error!(
             message_id,
             obstacle,
             reply,
+            reason,
             again,
             "the sign-in to the mail server failed; no mail leaves until this is fixed"
         );
     } else {
-        tracing::warn!(message_id, obstacle, reply, again, "mail could not be sent; it is tried again");
+        tracing::warn!(message_id, obstacle, reply, reason, again, "mail could not be sent; it is tried again");
     }
-    tracing::debug!(message_id, reason = %error, "why mail could not be sent");
+    whole_reason(message_id, error);
+}
+
+/// With what a server said.
+fn whole_reason(message_id: &str, error: &SendError) {
+    if !error.own_words {
+        tracing::debug!(message_id, reason = %error, "why mail could not be sent");
+    }
 }
 
 /// The Message-ID as a seed for jitter: repeatable, and different for each message.

@@ -269,7 +269,7 @@ struct Ledger {
 }
 
 pub(super) fn refusal(obstacle: Obstacle, permanent: bool) -> SendError {
-    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}") }
+    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}"), own_words: true }
 }
 
 impl PostOffice {

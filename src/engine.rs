@@ -8,6 +8,8 @@ pub mod board;
 pub mod deliver;
 pub mod inbox;
 mod journal;
+pub mod pace;
+pub mod wait;
 
 #[cfg(test)]
 mod tests;

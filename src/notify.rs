@@ -44,9 +44,17 @@ pub struct SendError {
     pub permanent: bool,
     /// The code of a server's reply, if there was one.
     pub reply: Option<u16>,
-    /// In words, without secrets and with outside text quoted and cut. Servers like to repeat the recipient: this is for the
-    /// store and whoever asks it, and not for a log.
+    /// In words, without secrets and with outside text quoted and cut. This is for the store and whoever asks it.
     pub reason: String,
+    /// Nothing in the reason was said by a server, which likes to repeat the recipient.
+    pub own_words: bool,
+}
+
+impl SendError {
+    /// The reason, where a log may hold it.
+    pub fn for_log(&self) -> Option<&str> {
+        self.own_words.then_some(&self.reason)
+    }
 }
 
 /// What stood in the way, for metrics.

@@ -20,13 +20,11 @@ use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
+use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
 use crate::store::{Operation, Store};
 use crate::web;
-
-/// Longest sleep: a clock that is set, or a machine that wakes up, is noticed within it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// At start-up sources begin one after another, this far apart.
 const STAGGER: Duration = Duration::from_millis(20);
@@ -73,22 +71,6 @@ impl Worker {
             let state = board.state(&self.source);
             owed.note(made, plan, &state);
         }
-    }
-}
-
-/// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time. Where the clock
-/// was set back it returns at once: `at` was reckoned by a clock that was ahead, and is to be reckoned anew.
-async fn until(at: Option<DateTime<Utc>>, clock: &dyn Clock) {
-    let Some(at) = at else { return std::future::pending().await };
-    let mut before = clock.now();
-    loop {
-        let now = clock.now();
-        let left = (at - now).to_std().unwrap_or_default();
-        if left.is_zero() || now < before {
-            return;
-        }
-        before = now;
-        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
 

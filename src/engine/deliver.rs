@@ -3,8 +3,8 @@
 //! Properties: mail to one recipient leaves in the order recorded, because the store offers only the head of each line; a
 //! message is recorded as sent after it was accepted, so whatever dies in between, it is sent again under the same Message-ID;
 //! a message that fails waits for itself and for nobody else; what is refused for good, or for three days, is dead and said so.
-//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server replied, which
-//! often repeats one, is in the store.
+//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server
+//! replied, which often repeats one, is in the store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
+use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::address::Address;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
@@ -119,7 +121,7 @@ impl Courier {
         self.recorded.notified().await;
     }
 
-    /// Attempts everything that is due, and what is recorded meanwhile, until nothing is. A send that stalls holds up its own
+    /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up its own
     /// recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way is
     /// finished and nothing more is sent.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
@@ -146,6 +148,12 @@ impl Courier {
             if let Err(error) = self.count().await {
                 failed = Some(error);
             }
+            let more =
+                if self.stop.is_cancelled() || failed.is_some() { Ok(None) } else { self.more(now, &under_way).await };
+            let more = more.unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            });
             tokio::select! {
                 Some(attempted) = sends.next() => {
                     under_way.remove(&attempted.id);
@@ -158,6 +166,7 @@ impl Courier {
                     }
                 }
                 () = self.rung() => {}
+                () = until(more, &*self.clock) => {}
             }
         }
         self.count().await?;
@@ -194,6 +203,19 @@ impl Courier {
                 return Ok(chosen);
             }
         }
+    }
+
+    /// When more can be begun beside what is under way: none where that has to end first, as it has for what is due by now and
+    /// was not chosen.
+    async fn more(&self, now: DateTime<Utc>, under_way: &UnderWay) -> Result<Option<DateTime<Utc>>, StoreError> {
+        if under_way.len() >= AT_ONCE {
+            return Ok(None);
+        }
+        if self.pace.room(now) == 0 {
+            return Ok(Some(self.pace.free_at(now)));
+        }
+        let next = self.noted(self.store.next_due_after(now).await)?;
+        Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
     /// Records what could not be recorded before.
@@ -246,8 +268,8 @@ impl Courier {
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
                 self.metrics.message(*kind, false);
-                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, "mail is dead and will not be tried again");
-                tracing::debug!(message_id, reason = %e, "why mail is dead");
+                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, reason = e.for_log(), "mail is dead and will not be tried again");
+                whole_reason(message_id, e);
                 Fate::Dead
             }
             Err(e) => {
@@ -293,83 +315,30 @@ impl Courier {
 /// A sign-in that failed concerns every mail, so it is loud.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     let again = again.format("%H:%M:%S UTC").to_string();
-    let (obstacle, reply) = (error.obstacle.label(), error.reply);
+    let (obstacle, reply, reason) = (error.obstacle.label(), error.reply, error.for_log());
     if error.obstacle == Obstacle::Auth {
         tracing::error!(
             message_id,
             obstacle,
             reply,
+            reason,
             again,
             "the sign-in to the mail server failed; no mail leaves until this is fixed"
         );
     } else {
-        tracing::warn!(message_id, obstacle, reply, again, "mail could not be sent; it is tried again");
+        tracing::warn!(message_id, obstacle, reply, reason, again, "mail could not be sent; it is tried again");
     }
-    tracing::debug!(message_id, reason = %error, "why mail could not be sent");
+    whole_reason(message_id, error);
+}
+
+/// With what a server said.
+fn whole_reason(message_id: &str, error: &SendError) {
+    if !error.own_words {
+        tracing::debug!(message_id, reason = %error, "why mail could not be sent");
+    }
 }
 
 /// The Message-ID as a seed for jitter: repeatable, and different for each message.
 fn seed(message_id: &str) -> u64 {
     message_id.bytes().fold(7, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
-}
-
-/// At most so many sends a minute, as mail services demand.
-#[derive(Debug)]
-pub struct Pace {
-    per_minute: usize,
-    sends: Mutex<VecDeque<DateTime<Utc>>>,
-}
-
-impl Pace {
-    /// `per_minute` of 0 means without limit.
-    pub fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute as usize, sends: Mutex::default() }
-    }
-
-    /// How many may be sent now.
-    fn room(&self, now: DateTime<Utc>) -> usize {
-        if self.per_minute == 0 {
-            return usize::MAX;
-        }
-        let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
-        // What lies ahead was noted by a clock that has been set back since.
-        sends.retain(|at| *at <= now && now - *at < TimeDelta::minutes(1));
-        self.per_minute.saturating_sub(sends.len())
-    }
-
-    fn free_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
-        sends.front().map_or(now, |first| *first + TimeDelta::minutes(1))
-    }
-
-    fn sending(&self, now: DateTime<Utc>) {
-        if self.per_minute > 0 {
-            self.sends.lock().unwrap_or_else(PoisonError::into_inner).push_back(now);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::world::start;
-
-    #[test]
-    fn no_more_leaves_in_a_minute_than_the_service_allows() {
-        let pace = Pace::new(3);
-        for _ in 0..3 {
-            assert!(pace.room(start()) > 0);
-            pace.sending(start());
-        }
-        assert_eq!(pace.room(start() + TimeDelta::seconds(59)), 0);
-        assert_eq!(pace.free_at(start()), start() + TimeDelta::minutes(1));
-        assert_eq!(pace.room(start() + TimeDelta::seconds(60)), 3);
-    }
-
-    #[test]
-    fn a_clock_set_back_does_not_hold_mail_up() {
-        let pace = Pace::new(1);
-        pace.sending(start());
-        assert_eq!(pace.room(start() - TimeDelta::hours(1)), 1);
-    }
 }

@@ -114,6 +114,15 @@ impl Store {
         next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
     }
 
+    /// The same of what is due later than `now`.
+    pub async fn next_due_after(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+        const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
+            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
+              AND next_attempt_at > ?1";
+        let next = sqlx::query_scalar::<_, Option<i64>>(SQL).bind(stamp(now)).fetch_one(&self.readers).await;
+        next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
+    }
+
     /// A server has accepted the message.
     pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,

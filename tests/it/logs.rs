@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::Daemon;
+use crate::program::{Daemon, eventually_or};
 use crate::world::{OWNER, Setup, World};
 
 const STRANGER: &str = "j.doe@elsewhere.example";
@@ -53,4 +53,24 @@ fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
     for mark in ['\u{202E}', '\u{1b}', '\0'] {
         assert!(!said.contains(mark), "{mark:?} in {said}");
     }
+}
+
+#[test]
+fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
+    let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
+    let world = World::new(1, &Setup { email, ..Setup::default() });
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let daemon = world.daemon();
+    daemon.until("driftwise_message_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
+    let failed = eventually_or(
+        || daemon.said(),
+        || {
+            let said = daemon.said();
+            said.lines().map(str::to_owned).find(|line| line.contains("mail could not be sent"))
+        },
+    );
+    let line = serde_json::from_str::<Value>(&failed).unwrap();
+    assert_eq!((&line["level"], &line["obstacle"]), (&json!("WARN"), &json!("connect")));
+    assert!(line["reason"].as_str().unwrap().contains("no connection to the mail server 127.0.0.1:9"), "{line}");
+    daemon.stop();
 }

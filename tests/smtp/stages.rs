@@ -202,6 +202,22 @@ async fn a_certificate_whose_time_is_over_is_refused() {
 }
 
 #[tokio::test]
+async fn only_a_reason_that_holds_nothing_a_server_said_may_stand_in_a_log() {
+    let greeting = Stage::new("greeting", Tls::None, &[]);
+    let recipient = Stage::new("RCPT TO", Tls::None, &[GREETED, PLAINLY, TO]);
+    for said in
+        [greeting.ends(Say("who is it@acme.example?\r\n")), recipient.ends(Say("450 it@acme.example later\r\n"))]
+    {
+        let error = said.await;
+        assert_eq!(error.for_log(), None, "{error}");
+    }
+    let error = greeting.ends(Close).await;
+    assert_eq!(error.for_log(), Some(error.reason.as_str()));
+    let error = Stage::new("no STARTTLS", Tls::StartTls, &[GREETED]).ends(Say("250 tiny\r\n")).await;
+    assert!(error.for_log().is_some_and(|reason| reason.contains("does not offer STARTTLS")), "{error}");
+}
+
+#[tokio::test]
 async fn a_port_that_answers_no_call_times_out() {
     let hole = BlackHole::open().await;
     let calls = [Tls::StartTls, Tls::Implicit, Tls::None].map(|tls| {

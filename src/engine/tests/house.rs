@@ -19,7 +19,8 @@ use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
-use crate::engine::deliver::{Courier, Pace, Round};
+use crate::engine::deliver::{Courier, Round};
+use crate::engine::pace::Pace;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, ComposeError, Letter, Obstacle, SendError};
 use crate::source::{Failure, FetchError, Source};
@@ -268,7 +269,7 @@ struct Ledger {
 }
 
 pub(super) fn refusal(obstacle: Obstacle, permanent: bool) -> SendError {
-    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}") }
+    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}"), own_words: true }
 }
 
 impl PostOffice {

@@ -1,9 +1,11 @@
 //! Mail that is down, refused, stalled or held to a pace, and a store that fails under a delivery.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 
-use super::house::{House, in_order, refusal};
+use super::house::{House, Running, in_order, refusal};
 use crate::domain::world::start;
 use crate::notify::Obstacle;
 use crate::store::MessageState;
@@ -91,6 +93,58 @@ async fn a_mailbox_that_stalls_delays_nobody_else() {
     let (round, ()) = tokio::join!(running.courier.run_round(), others_are_served);
     assert_eq!(round.unwrap().sent, 20);
     in_order(&running.rows().await, &house.post.accepted(), "stalled");
+}
+
+/// Lets seconds pass until so many attempts were made at `to`: far more slowly than the store works.
+async fn until_attempted(times: usize, to: &str, house: &House, running: &Running) {
+    for _ in 0..100 {
+        if house.post.attempts(to) == times {
+            return;
+        }
+        house.clock.advance(TimeDelta::seconds(1));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+        for _ in 0..3 {
+            running.states().await;
+        }
+    }
+    panic!("{} attempts at {to}, not {times}", house.post.attempts(to));
+}
+
+#[tokio::test]
+async fn a_retry_that_falls_due_is_made_beside_a_mailbox_that_stalls() {
+    let house = House::new();
+    let running = house.start().await;
+    house.post.stall(PEOPLE[0]);
+    house.post.refuse(PEOPLE[1], refusal(Obstacle::Deferred, false));
+    running.post(0, PEOPLE[0]).await;
+    running.post(1, PEOPLE[1]).await;
+    let time_passes = async {
+        while running.states().await != [1, 1, 0, 0] {}
+        until_attempted(2, PEOPLE[1], &house, &running).await;
+        house.post.go_on.notify_one();
+    };
+    let (round, ()) = tokio::join!(running.courier.run_round(), time_passes);
+    let round = round.unwrap();
+    assert_eq!((round.sent, round.retrying), (1, 2));
+}
+
+#[tokio::test]
+async fn what_the_pace_held_back_leaves_beside_a_mailbox_that_stalls() {
+    let house = House::new();
+    let running = house.start_paced(2).await;
+    house.post.stall(PEOPLE[0]);
+    for (number, to) in PEOPLE.into_iter().enumerate() {
+        running.post(number, to).await;
+    }
+    let time_passes = async {
+        while running.states().await != [2, 0, 1, 0] {}
+        until_attempted(1, PEOPLE[2], &house, &running).await;
+        house.post.go_on.notify_one();
+    };
+    let (round, ()) = tokio::join!(running.courier.run_round(), time_passes);
+    assert_eq!(round.unwrap().sent, 3);
 }
 
 #[tokio::test]

@@ -38,6 +38,9 @@ impl Stage {
 /// Longest piece of a server's reply that is told, in characters.
 const REPLY: usize = 200;
 
+/// What lettre says of a server that closes the connection instead of replying.
+const BROKEN_OFF: &str = "incomplete response";
+
 /// What a server could repeat of the sign-in, in each form in which it may have been sent.
 #[derive(Default)]
 pub(super) struct Echoes(Vec<SecretString>);
@@ -95,12 +98,14 @@ pub(super) fn classify(server: &str, stage: Stage, error: &Error, echoes: &Echoe
         (_, None) if error.is_timeout() => (Obstacle::Timeout, false),
         (_, None) => (Obstacle::Connect, false),
     };
-    SendError { obstacle, permanent, reply, reason }
+    // What is not understood of a reply is part of the error.
+    let own_words = reply.is_none() && (!error.is_response() || said == BROKEN_OFF);
+    SendError { obstacle, permanent, reply, reason, own_words }
 }
 
-/// A failure that is worth another attempt.
+/// A failure that is worth another attempt, in words that are not a server's.
 pub(super) fn transient(obstacle: Obstacle, reason: String) -> SendError {
-    SendError { obstacle, permanent: false, reply: None, reason }
+    SendError { obstacle, permanent: false, reply: None, reason, own_words: true }
 }
 
 /// The words of the error and of what caused it, without those that only repeat.

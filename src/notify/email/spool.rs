@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::refusal::transient;
 use crate::notify::{Letter, Obstacle, SendError};
 
 /// Longest part of a Message-ID in a file name, in bytes; file systems stop at 255.
@@ -40,7 +41,7 @@ pub(super) async fn probe(folder: &Path) -> Result<(), SendError> {
 async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), SendError> {
     let failed = |obstacle, why: String| {
         let reason = format!("the mail folder {} cannot be written to: {why}", folder.display());
-        SendError { obstacle, permanent: false, reply: None, reason }
+        transient(obstacle, reason)
     };
     match timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done.map_err(|error| failed(Obstacle::Deferred, error.to_string())),

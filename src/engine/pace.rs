@@ -1,0 +1,67 @@
+//! How many messages leave in a minute.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// At most so many sends a minute, as mail services demand.
+#[derive(Debug)]
+pub struct Pace {
+    per_minute: usize,
+    sends: Mutex<VecDeque<DateTime<Utc>>>,
+}
+
+impl Pace {
+    /// `per_minute` of 0 means without limit.
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute: per_minute as usize, sends: Mutex::default() }
+    }
+
+    /// How many may be sent now.
+    pub(super) fn room(&self, now: DateTime<Utc>) -> usize {
+        if self.per_minute == 0 {
+            return usize::MAX;
+        }
+        let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
+        // What lies ahead was noted by a clock that has been set back since.
+        sends.retain(|at| *at <= now && now - *at < TimeDelta::minutes(1));
+        self.per_minute.saturating_sub(sends.len())
+    }
+
+    pub(super) fn free_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
+        sends.front().map_or(now, |first| *first + TimeDelta::minutes(1))
+    }
+
+    pub(super) fn sending(&self, now: DateTime<Utc>) {
+        if self.per_minute > 0 {
+            self.sends.lock().unwrap_or_else(PoisonError::into_inner).push_back(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::world::start;
+
+    #[test]
+    fn no_more_leaves_in_a_minute_than_the_service_allows() {
+        let pace = Pace::new(3);
+        for _ in 0..3 {
+            assert!(pace.room(start()) > 0);
+            pace.sending(start());
+        }
+        assert_eq!(pace.room(start() + TimeDelta::seconds(59)), 0);
+        assert_eq!(pace.free_at(start()), start() + TimeDelta::minutes(1));
+        assert_eq!(pace.room(start() + TimeDelta::seconds(60)), 3);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_hold_mail_up() {
+        let pace = Pace::new(1);
+        pace.sending(start());
+        assert_eq!(pace.room(start() - TimeDelta::hours(1)), 1);
+    }
+}

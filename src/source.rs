@@ -1,5 +1,7 @@
 //! The port to what is audited: one attempt to read all sessions of a source, and why it failed.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
@@ -53,7 +55,7 @@ impl Fetched {
 #[error("{reason}")]
 pub struct FetchError {
     pub failure: Failure,
-    /// In words for people, without secrets and with outside text quoted and cut.
+    /// In words for people, without secrets and with outside text cut and between double quotes, which nothing else bears.
     pub reason: String,
     /// False where the source was not asked at all, because it failed a moment ago.
     pub asked: bool,
@@ -62,6 +64,18 @@ pub struct FetchError {
 impl FetchError {
     pub fn new(failure: Failure, reason: impl Into<String>) -> Self {
         Self { failure, reason: reason.into(), asked: true }
+    }
+
+    /// The reason without what came from outside: a server may repeat addresses or what it was sent.
+    pub fn for_log(&self) -> Cow<'_, str> {
+        match self.reason.split_once('"') {
+            None => Cow::Borrowed(&self.reason),
+            // Outside text may hold quotes of its own: whatever is between the first and the last is left out.
+            Some((before, rest)) => {
+                let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+                Cow::Owned(format!("{before}…{after}"))
+            }
+        }
     }
 }
 

@@ -115,10 +115,14 @@ impl Auditor {
                 tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
                 Outcome::NotRecorded { error }
             }
-            (Ok(counts), Some(reason)) => {
+            (Ok(counts), Some(error)) => {
                 self.metrics.audit(source, false);
-                tracing::warn!(%source, %reason, "the source could not be read");
-                Outcome::Unreachable { reason, messages: counts.messages() }
+                let (failure, reason) = (error.failure.label(), error.for_log());
+                tracing::warn!(%source, failure, %reason, "the source could not be read");
+                if reason != error.reason {
+                    tracing::debug!(%source, reason = error.reason, "why the source could not be read");
+                }
+                Outcome::Unreachable { reason: error.reason, messages: counts.messages() }
             }
             (Ok(counts), None) => {
                 self.metrics.audit(source, true);
@@ -170,7 +174,7 @@ impl Auditor {
             if error.is_none_or(|e| e.asked) {
                 metrics.request(&source, error.map(|e| e.failure), attempt.took);
             }
-            let failed = error.map(|e| e.reason.clone());
+            let failed = error.cloned();
             let look = look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason));
             let started = Instant::now();
             // The state is let go of when the decision is made: what comes of it is applied to it in place.
@@ -234,7 +238,7 @@ struct Occasion {
 struct Judged {
     composed: Composed,
     look: SourceLook,
-    failed: Option<String>,
+    failed: Option<FetchError>,
 }
 
 /// What was fetched, divided into sessions unless it is `known`.

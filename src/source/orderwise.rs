@@ -204,7 +204,7 @@ impl OrderWise {
         let mut failed = refused(&response, now);
         let reason = &mut failed.error.reason;
         match response.status().as_u16() {
-            403 => reason.push_str(": the group of the API user lacks the right \"API Export Definitions\""),
+            403 => reason.push_str(": the group of the API user lacks the right API Export Definitions"),
             404 => {
                 *reason = format!("{}: base_url or export_definition is wrong", not_found(&self.export_url));
             }

@@ -74,3 +74,28 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
     assert!(line["reason"].as_str().unwrap().contains("no connection to the mail server 127.0.0.1:9"), "{line}");
     daemon.stop();
 }
+
+#[test]
+fn why_a_source_cannot_be_read_is_logged_without_what_it_said() {
+    let world = World::new(1, &Setup::default());
+    std::fs::write(world.path("grid.json"), r#"{"error":"user j.doe@acme.example lacks rights"}"#).unwrap();
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let text = text.replace("defaults:\n", "  zz: { type: file, path: grid.json }\ndefaults:\n");
+    let text = text.replace("  - { id: 14 }", "  - { id: 14 }\n  - { source: zz, id: 7 }");
+    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    let log = |level: &str| {
+        let daemon = Daemon::start(world.folder(), &["--log-level", level]);
+        daemon.until("driftwise_audits_total", &[("source", "zz"), ("outcome", "unreachable")], 1.0);
+        let page = daemon.get("/").1 + &daemon.get("/sessions/zz/7").1;
+        assert!(page.contains("j…@acme.example lacks rights") && !page.contains("j.doe@"), "{page}");
+        daemon.stop()
+    };
+    let said = log("info");
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    let line = lines.iter().find(|line| line["message"] == "the source could not be read").unwrap();
+    let of = ["level", "source", "failure", "reason"].map(|field| line[field].as_str().unwrap());
+    let reason = "it answered with a single object instead of a list of sessions: …";
+    assert_eq!(of, ["WARN", "zz", "malformed", reason]);
+    assert!(!line.to_string().contains('@') && !said.contains("j.doe"), "{said}");
+    assert!(log("debug").contains("j.doe@acme.example lacks rights"));
+}

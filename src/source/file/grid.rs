@@ -35,7 +35,7 @@ pub fn decode(body: &[u8]) -> Result<Cow<'_, str>, FetchError> {
 fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
         let line = text[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        malformed(format!("the file is not UTF-8 text (line {line}); save it as \"CSV UTF-8\""))
+        malformed(format!("the file is not UTF-8 text (line {line}); save it as CSV UTF-8"))
     })
 }
 

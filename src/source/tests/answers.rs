@@ -28,7 +28,7 @@ async fn every_failure_has_its_label_and_says_what_it_was() {
     let cases = [
         (Mode::Unauthorized, Failure::Auth, "the sign-in was refused (401)"),
         (Mode::TokenExpired, Failure::Auth, "refused a new token (401)"),
-        (Mode::Forbidden, Failure::Forbidden, "lacks the right \"API Export Definitions\""),
+        (Mode::Forbidden, Failure::Forbidden, "lacks the right API Export Definitions"),
         (Mode::NotFound, Failure::NotFound, "/OWAPI/system/export-definition/61 (404)"),
         (Mode::RateLimited(None), Failure::RateLimited, "429 Too Many Requests"),
         (Mode::ServerError, Failure::ServerError, "500 Internal Server Error: \"Invalid column name"),
@@ -154,5 +154,18 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
         assert!(matches!(sighting.look(&id), Look::Seen(_)), "{sent}: {:?}", sighting.ids().collect::<Vec<_>>());
         let other = SessionId::parse(&configured.replace("890", "891")).unwrap();
         assert!(matches!(sighting.look(&other), Look::Missing), "{sent}");
+    }
+}
+
+#[test]
+fn what_a_source_said_is_left_out_of_a_reason_for_the_log() {
+    let cases = [
+        ("the connection was refused", "the connection was refused"),
+        ("it answered 500: \"no \"j.doe\" here\"; it is not asked again", "it answered 500: …; it is not asked again"),
+        ("the columns are \"a\", \"b\"", "the columns are …"),
+        ("never closed \"j.doe", "never closed …"),
+    ];
+    for (reason, logged) in cases {
+        assert_eq!(FetchError::new(Failure::Refused, reason).for_log(), logged);
     }
 }

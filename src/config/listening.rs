@@ -26,15 +26,17 @@ fn server(root: &Node) -> Option<&Node> {
 
 /// The first address after `listen:` in the section `server`, in a text that is not YAML at the moment.
 fn glimpsed(text: &str) -> Option<SocketAddr> {
+    const KEY: &str = "listen:";
     let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
     let mut section = lines.skip_while(|line| !line.starts_with("server:"));
     let first = section.next()?;
     let rest = section.take_while(|line| !line.starts_with(|c: char| c.is_alphanumeric()));
     std::iter::once(first).chain(rest).find_map(|line| {
-        let (before, after) = line.split_once("listen:")?;
-        let own_word = before.is_empty() || before.ends_with([' ', '{', ',', ':']);
-        let value = after.trim_start().split([' ', ',', '}']).next()?.trim_matches(['"', '\'']);
-        value.parse().ok().filter(|_| own_word)
+        // Other keys end in the same word.
+        let own_word = |at: &usize| *at == 0 || line[..*at].ends_with([' ', '{', ',', ':']);
+        let at = line.match_indices(KEY).map(|(at, _)| at).find(own_word)?;
+        let after = line[at + KEY.len()..].trim_start();
+        after.split([' ', ',', '}']).next()?.trim_matches(['"', '\'']).parse().ok()
     })
 }
 
@@ -62,6 +64,7 @@ mod tests {
             ("sources: { a: [\nserver:\n  metrics_listen: 0.0.0.0:2\n  listen: 127.0.0.1:3 # here\n", "127.0.0.1:3"),
             ("sources: { a: [\nserver: { metrics_listen: 0.0.0.0:2, public_url: x }\n", "127.0.0.1:9464"),
             ("sources: { a: [\nserver: { listen: '127.0.0.1:4', metrics_listen: 0.0.0.0:2 }\n", "127.0.0.1:4"),
+            ("sources: { a: [\nserver: { metrics_listen: 127.0.0.1:9999, listen: 127.0.0.1:7777 }\n", "127.0.0.1:7777"),
             ("server:\n  # listen: 127.0.0.1:5\nother:\n  listen: 127.0.0.1:6\n  - [\n", "127.0.0.1:9464"),
         ] {
             assert_eq!(reads(text), address, "{text}");

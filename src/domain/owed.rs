@@ -5,12 +5,14 @@
 //! - Whatever was due and not seen stays owed until a look has seen it; one question serves a whole source, so the next look
 //!   takes all that is owed with it, whoever it is for.
 //! - Patience that ended while a look was under way, or of a rhythm that the look was not for, is looked at right after.
-//! - A look that began when patience had ended has had its chance to tell: it is not asked for again, so a look that follows
-//!   at once is always one that can come to something.
+//! - A look that began when patience had ended has had its chance to tell: it is not asked for again, whatever else is looked at
+//!   then, so a look that follows at once is always one that can come to something. A session that has gone missing meanwhile
+//!   is one of which it may tell nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use super::incident::{Incident, IncidentKind};
 use super::plan::SourcePlan;
@@ -49,6 +51,8 @@ pub struct Owed {
     retry: Option<DateTime<Utc>>,
     /// When patience ends with sessions of a rhythm.
     impatient: BTreeMap<Rhythm, DateTime<Utc>>,
+    /// Incidents of sessions that were looked at after patience had ended, and still are untold.
+    had_chance: BTreeSet<Uuid>,
 }
 
 impl Owed {
@@ -77,6 +81,7 @@ impl Owed {
             self.retry = Some(look.ended + pace);
         }
         self.impatient.clear();
+        let had_chance = std::mem::take(&mut self.had_chance);
         for (incident, end) in untold(plan, state) {
             let rhythm = match incident.thing.session() {
                 // The source: whatever is looked at tells.
@@ -87,12 +92,17 @@ impl Owed {
                 },
             };
             let over = end <= look.began;
+            let seen = look.came == Came::Seen && rhythm.as_ref().is_some_and(|rhythm| look.due.contains(rhythm));
+            if over && (seen || had_chance.contains(&incident.id)) {
+                self.had_chance.insert(incident.id);
+                continue;
+            }
             match (rhythm, look.came) {
                 (None, _) if !over => self.retry = self.retry.map(|retry| retry.min(end.max(look.ended))),
                 (Some(rhythm), _) if !over => self.ends(rhythm, end.max(look.ended)),
-                (Some(rhythm), Came::Seen) if !look.due.contains(&rhythm) => self.ends(rhythm, look.ended),
+                (Some(rhythm), Came::Seen) => self.ends(rhythm, look.ended),
                 (Some(rhythm), Came::Unreachable | Came::NotRecorded) => _ = self.rhythms.insert(rhythm),
-                _ => {}
+                (None, _) => {}
             }
         }
     }
@@ -259,6 +269,33 @@ mod tests {
             &case.world.state,
         );
         assert_eq!(case.owed.next(), None);
+    }
+
+    #[test]
+    fn a_session_that_went_missing_before_patience_ended_is_looked_at_once_and_not_beside_every_other() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.look(&[&often, &seldom], minutes(0), Came::Seen);
+        let rows = case.world.rows.clone();
+        case.world.rows.retain(|(session, _)| session != "2");
+        case.look(&[&often, &seldom], minutes(30), Came::Seen);
+        let untold = |case: &Case| case.world.state.incidents().filter(|incident| incident.told_at.is_none()).count();
+        assert_eq!(untold(&case), 1, "of the missing session people were told");
+        assert_eq!(case.owed.next(), Some(minutes(60)));
+        assert_eq!(case.look(&[&often], minutes(60), Came::Seen), case.both());
+        assert_eq!(case.owed.next(), None);
+        for minute in 61..70 {
+            // A look that failed is owed, and not to those that had their chance.
+            let (made, next) = if minute == 65 { (Came::Unreachable, Some(minutes(70))) } else { (Came::Seen, None) };
+            assert_eq!(case.look(&[&often], minutes(minute), made), BTreeSet::from([often.clone()]));
+            assert_eq!(case.owed.next(), next);
+        }
+        // It is back, and as unreadable as before: the look that sees it tells.
+        case.world.rows = rows;
+        case.look(&[&seldom], minutes(70), Came::Seen);
+        assert_eq!(untold(&case), 0);
+        assert!(case.owed.had_chance.is_empty());
     }
 
     #[test]

@@ -17,6 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod progress;
+
+use progress::Progress;
+
 /// What a server allows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -24,6 +28,8 @@ pub(super) struct Limits {
     pub connections: usize,
     /// For a request to be said, and for the next one on the same connection to begin.
     pub header: Duration,
+    /// For some of an answer to be taken, however long the whole takes.
+    pub progress: Duration,
     /// For a connection; who has more to ask makes another.
     pub life: Duration,
     /// For an answer that is being read when the connection is to end.
@@ -35,6 +41,7 @@ impl Limits {
     pub const USUAL: Self = Self {
         connections: 256,
         header: Duration::from_secs(15),
+        progress: Duration::from_secs(20),
         life: Duration::from_mins(5),
         grace: Duration::from_secs(30),
     };
@@ -89,7 +96,8 @@ async fn answer(
 ) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.header);
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let stream = TokioIo::new(Progress::new(stream, limits.progress));
+    let mut connection = pin!(server.serve_connection(stream, TowerToHyperService::new(router)));
     // How a connection ends is the business of whoever made it.
     tokio::select! {
         _ = &mut connection => return,
@@ -135,6 +143,7 @@ mod tests {
     const QUICK: Limits = Limits {
         connections: 8,
         header: Duration::from_millis(100),
+        progress: Duration::from_mins(5),
         life: Duration::from_mins(5),
         grace: Duration::from_millis(100),
     };
@@ -189,6 +198,16 @@ mod tests {
         let served = Served::new(limits).await;
         let mut unread = served.connect().await;
         unread.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut next = served.connect().await;
+        next.write_all(ASK).await.unwrap();
+        answered(&mut next).await;
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_nothing_of_an_answer_loses_the_connection_long_before_its_life_is_over() {
+        let served = Served::new(Limits { connections: 1, progress: Duration::from_millis(100), ..QUICK }).await;
+        let mut unread = served.connect().await;
+        unread.write_all(&b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(8)).await.unwrap();
         let mut next = served.connect().await;
         next.write_all(ASK).await.unwrap();
         answered(&mut next).await;

@@ -39,7 +39,7 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
 #[test]
 fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_once() {
     let mut dice = Dice::new();
-    for _ in 0..deaths() / 3 {
+    for _ in 0..(deaths() / 3).max(1) {
         let house = House::with_spool();
         house.write([true; SESSIONS]);
         let quick = first_look(&house);

@@ -187,12 +187,7 @@ impl Auditor {
     }
 
     async fn record(&self, source: &Name, composed: Composed, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
-        let Composed { decision, mut outgoing } = composed;
-        // The look may have taken its time: what waits from here on is the mail.
-        let recorded_at = self.clock.now();
-        for message in &mut outgoing {
-            message.recorded_at = recorded_at;
-        }
+        let Composed { decision, outgoing } = composed;
         let started = Instant::now();
         let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());

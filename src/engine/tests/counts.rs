@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::BoxFuture;
-
 use super::house::House;
-use crate::clock::ManualClock;
-use crate::domain::observation::Answer;
 use crate::engine::audit::Outcome;
 use crate::engine::board::Present;
-use crate::source::{Failure, FetchError, Source};
+use crate::source::{Failure, FetchError};
 
 #[tokio::test]
 async fn a_look_that_never_asked_is_not_timed_as_one() {
@@ -62,29 +57,4 @@ async fn a_state_is_changed_where_it_lies_and_never_copied() {
     assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, .. }));
     assert!(matches!(running.audit().await, Outcome::Looked { opened: 0, .. }));
     assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every look");
-}
-
-/// A source that takes 40 seconds to answer.
-struct Slow(ManualClock, Answer);
-
-impl Source for Slow {
-    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        self.0.advance(TimeDelta::seconds(40));
-        Box::pin(async { Ok(self.1.clone()) })
-    }
-}
-
-#[tokio::test]
-async fn a_mail_waits_from_when_it_is_recorded_not_from_when_the_source_was_asked() {
-    let mut house = House::new();
-    house.live().await;
-    house.world.tick("1", "export", true);
-    let mut running = house.start().await;
-    let asked = running.courier.now();
-    let slow: Arc<dyn Source> = Arc::new(Slow(house.clock.clone(), house.world.answer()));
-    running.auditor.sources.insert(house.world.plan.name.clone(), slow);
-    assert!(matches!(running.audit().await, Outcome::Looked { messages: 2, .. }));
-    for row in running.rows().await {
-        assert_eq!(row.recorded_at - asked, TimeDelta::seconds(40));
-    }
 }

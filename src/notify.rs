@@ -16,7 +16,7 @@ pub trait Channel: Send + Sync {
     fn label(&self) -> &'static str;
 
     /// The message as it will be sent, byte for byte: pure, so that a repeat is the same message.
-    fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError>;
+    fn compose(&self, message: &Message) -> Vec<u8>;
 
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>>;
@@ -29,11 +29,6 @@ pub struct Letter {
     pub to: Address,
     pub raw: Vec<u8>,
 }
-
-/// Why a message could not be put into its form.
-#[derive(Debug, thiserror::Error)]
-#[error("the message cannot be composed: {0}")]
-pub struct ComposeError(pub String);
 
 /// Why an attempt to send failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

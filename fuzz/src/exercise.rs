@@ -215,7 +215,7 @@ fn look_three_times(plan: &SourcePlan, answer: &Answer) {
             assert!(!page.subject.contains(char::is_control), "{:?}", page.subject);
             assert_plain(&page.text.replace('\r', ""));
             assert!(!page.html.to_lowercase().contains("<script"));
-            assert_mail(&email().compose(message).unwrap());
+            assert_mail(&email().compose(message));
         }
         state.apply(decision.delta);
     }

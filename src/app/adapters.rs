@@ -42,11 +42,12 @@ fn source_adapter(adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
             max_body: options.max_body,
             ca_file: options.ca_file.clone(),
         })?),
-        Adapter::File(options) => {
-            let (path, max_age, max_body) = (options.path.clone(), options.max_age, options.max_body);
-            let source = FileSource::new(file::Options { path, max_age, max_body })?;
-            Arc::new(source.with_timeout(options.timeout))
-        }
+        Adapter::File(options) => Arc::new(FileSource::new(file::Options {
+            path: options.path.clone(),
+            max_age: options.max_age,
+            timeout: options.timeout,
+            max_body: options.max_body,
+        })?),
     })
 }
 

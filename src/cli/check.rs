@@ -12,10 +12,11 @@ use crate::app::look::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::domain::evaluate::Ruling;
 use crate::domain::evaluate::{Finding, Verdict};
 use crate::domain::reading::Reading;
 use crate::domain::session::{Session, SessionKey};
-use crate::domain::status::{NEVER_RETURNED, Ruling, Status};
+use crate::domain::status::{NEVER_RETURNED, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -105,7 +106,7 @@ fn row(config: &Config, seen: &Seen) -> Row {
 }
 
 fn rank(findings: &[Finding]) -> Status {
-    match findings.iter().map(|finding| Ruling::from(&finding.verdict)).min() {
+    match findings.iter().map(|finding| finding.verdict.ruling()).min() {
         Some(Ruling::Drifted) => Status::Drifted,
         Some(Ruling::Unverifiable) => Status::Unverifiable,
         Some(Ruling::NotApplicable | Ruling::Compliant) | None => Status::Compliant,
@@ -145,7 +146,7 @@ fn shown(
     FindingRow {
         rule: finding.rule.id.to_string(),
         setting: finding.setting.to_string(),
-        verdict: Ruling::from(&finding.verdict),
+        verdict: finding.verdict.ruling(),
         severity: finding.rule.severity.label(),
         expected,
         found,
@@ -163,7 +164,7 @@ fn expected(session: &Session, finding: &Finding) -> String {
 fn coverage(seen: &[Seen]) -> String {
     let (mut checked, mut total, mut apart, mut unchecked) = (0usize, 0usize, 0usize, Vec::new());
     for one in seen {
-        let rules = one.session.policy.rules.len();
+        let rules = one.session.policy.rules().len();
         match &one.what {
             What::Unreachable(_) | What::Missing => {
                 total += rules;
@@ -171,7 +172,7 @@ fn coverage(seen: &[Seen]) -> String {
             }
             What::Judged { findings, .. } => {
                 let with = |ruling| {
-                    let findings = findings.iter().filter(move |finding| Ruling::from(&finding.verdict) == ruling);
+                    let findings = findings.iter().filter(move |finding| finding.verdict.ruling() == ruling);
                     findings.map(|finding| finding.rule.id.as_str()).collect::<BTreeSet<_>>()
                 };
                 let open = with(Ruling::Unverifiable);

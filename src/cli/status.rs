@@ -5,10 +5,11 @@ use clap::Args;
 use super::verdicts::{self, FindingRow, Format, Row};
 use super::{Exit, Shared, UsageError, print};
 use crate::app::stored_states;
+use crate::domain::evaluate::Ruling;
 use crate::domain::policy::Severity;
 use crate::domain::session::Session;
 use crate::domain::state::SourceState;
-use crate::domain::status::{Ruling, status};
+use crate::domain::status::status;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -4,8 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::table::table;
 use super::{Exit, count};
+use crate::domain::evaluate::Ruling;
 use crate::domain::policy::Severity;
-use crate::domain::status::{Ruling, Shown, Status};
+use crate::domain::status::{Shown, Status};
 
 /// How the verdicts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

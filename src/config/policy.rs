@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         let unsure = base.iter().flatten().any(|policy| self.partial.contains(&policy.name));
         // What stands in a base that cannot be used is unknown, so nothing is said of what refers to it.
         let mut rules = match base {
-            Some(Some(policy)) => policy.rules.clone(),
+            Some(Some(policy)) => policy.rules().to_vec(),
             Some(None) => return None,
             None => Vec::new(),
         };

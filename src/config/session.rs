@@ -239,7 +239,7 @@ fn check_params(
     policy: &Policy,
     mapping: Option<&Mapping>,
 ) {
-    for rule in &policy.rules {
+    for rule in policy.rules() {
         for operand in rule.expect.operands() {
             let Operand::Param { name, or_present } = operand else { continue };
             let Some(values) = params.get(name) else {
@@ -281,7 +281,7 @@ fn check_params(
 /// A param that no rule asks for is a slip more often than not.
 fn warn_of_unused(report: &mut Report, fields: &Fields<'_>, params: &Params, policy: &Policy) {
     let asked = || {
-        let operands = policy.rules.iter().flat_map(|rule| rule.expect.operands());
+        let operands = policy.rules().iter().flat_map(|rule| rule.expect.operands());
         operands.filter_map(|operand| match operand {
             Operand::Param { name, .. } => Some(name.as_str()),
             Operand::Literal(_) => None,

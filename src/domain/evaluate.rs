@@ -52,12 +52,33 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn label(&self) -> &'static str {
+    pub fn ruling(&self) -> Ruling {
         match self {
-            Self::Compliant => "compliant",
-            Self::Drifted { .. } => "drifted",
-            Self::Unverifiable { .. } => "unverifiable",
+            Self::Compliant => Ruling::Compliant,
+            Self::Drifted { .. } => Ruling::Drifted,
+            Self::Unverifiable { .. } => Ruling::Unverifiable,
+            Self::NotApplicable => Ruling::NotApplicable,
+        }
+    }
+}
+
+/// A verdict without the values, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ruling {
+    Drifted,
+    Unverifiable,
+    NotApplicable,
+    Compliant,
+}
+
+impl Ruling {
+    /// As scripts and scrapes know it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Drifted => "drifted",
+            Self::Unverifiable => "unverifiable",
             Self::NotApplicable => "not_applicable",
+            Self::Compliant => "compliant",
         }
     }
 }
@@ -82,8 +103,8 @@ pub struct Circumstances<'a> {
 
 /// All findings of the session's policy on `seen`, in the policy's order.
 pub fn evaluate(session: &Session, seen: &Observation, around: Circumstances<'_>) -> Vec<Finding> {
-    let mut findings = Vec::with_capacity(session.policy.rules.len());
-    for rule in &session.policy.rules {
+    let mut findings = Vec::with_capacity(session.policy.rules().len());
+    for rule in session.policy.rules() {
         if rule.watches_each() {
             watch(session, rule, seen, around, &mut findings);
         } else {
@@ -121,13 +142,13 @@ pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
         setting: rule.setting.key().clone(),
         verdict: Verdict::Unverifiable { reason: reason.to_owned() },
     };
-    session.policy.rules.iter().map(finding).collect()
+    session.policy.rules().iter().map(finding).collect()
 }
 
 /// The settings of `seen` that the session's `unchanged` rules watch.
 pub fn watched<'a>(session: &'a Session, seen: &'a Observation) -> impl Iterator<Item = (&'a SettingKey, &'a Cell)> {
     seen.iter().filter(|(setting, _)| {
-        session.policy.rules.iter().any(|rule| match (&rule.expect, &rule.setting) {
+        session.policy.rules().iter().any(|rule| match (&rule.expect, &rule.setting) {
             (Expectation::Unchanged, SettingPattern::One(key)) => key == *setting,
             (Expectation::Unchanged, SettingPattern::Many(_)) => in_scope(session, rule, setting),
             _ => false,
@@ -142,7 +163,7 @@ pub fn in_scope(session: &Session, rule: &Rule, setting: &SettingKey) -> bool {
     };
     rule.setting.matches(setting)
         && !rule.ignore.iter().any(|ignored| ignored.matches(setting))
-        && !session.policy.rules.iter().any(covered)
+        && !session.policy.rules().iter().any(covered)
 }
 
 /// Of two patterns that match the same setting, the one that says more of it answers for it.
@@ -309,7 +330,7 @@ pub fn count_values<'a>(
 ) -> HashMap<SettingKey, HashMap<String, usize>> {
     let mut counts: HashMap<SettingKey, HashMap<String, usize>> = HashMap::new();
     for (session, observation) in seen {
-        for rule in session.policy.rules.iter().filter(|rule| matches!(rule.expect, Expectation::Unique)) {
+        for rule in session.policy.rules().iter().filter(|rule| matches!(rule.expect, Expectation::Unique)) {
             let setting = rule.setting.key();
             let reading = observation.reading(setting, mapping, kind_for(rule, setting, mapping), session.zone());
             if let Reading::Value(value) = reading {

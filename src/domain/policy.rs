@@ -40,7 +40,7 @@ impl fmt::Display for Severity {
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub name: Name,
-    pub rules: Vec<Arc<Rule>>,
+    rules: Vec<Arc<Rule>>,
     depends_on_time: bool,
     depends_on_others: bool,
 }
@@ -50,6 +50,11 @@ impl Policy {
         let depends_on_time = rules.iter().any(|rule| matches!(rule.expect, Expectation::Within(_)));
         let depends_on_others = rules.iter().any(|rule| matches!(rule.expect, Expectation::Unique));
         Self { name, rules, depends_on_time, depends_on_others }
+    }
+
+    /// In the order in which they are judged and shown.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     /// Whether a verdict can change while every value stays.

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use super::evaluate::{Neighbours, count_values};
 use super::event::{Event, Happening};
 use super::incident::{End, Facts, Incident, Phase, Thing, Window};
-use super::observation::{Digest, Look, Observation};
+use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::schedule::Rhythm;
@@ -220,10 +220,7 @@ impl Step<'_> {
             if first || self.plan.sessions.contains_key(id) {
                 continue;
             }
-            let name = match sighting.look(id) {
-                Look::Seen(observation) => observation.name(),
-                Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => None,
-            };
+            let name = sighting.seen(id).and_then(|observation| observation.name());
             let what = Happening::SessionFound { id: id.clone(), name: name.clone() };
             delta.events.push(Event { at: self.now, session: Some(id.clone()), what });
             delta.notices.push(Notice { what: News::Found, subject: About::Stranger { id: id.clone(), name } });

@@ -97,21 +97,22 @@ fn item(plan: Option<&SourcePlan>, notice: &Notice, mark: Postmark<'_>) -> Item 
     let zone = known.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC);
     let link = mark.public_url.and_then(|url| {
         let base = url.trim_end_matches('/');
-        known.map(|session| format!("{base}/sessions/{}", page(&session.key.to_string())))
+        known.map(|session| format!("{base}/sessions/{}/{}", session.key.source, encoded(session.key.id.as_str())))
     });
     Item { kind: kind(notice), severity, news: notice.what.clone(), about: notice.subject.clone(), zone, link }
 }
 
-/// The session's name as part of an address: everything but the plainest characters is percent-encoded.
-pub fn page(key: &str) -> String {
+/// A text as one piece of an address: everything but the plainest characters is percent-encoded, so that nothing of it is taken
+/// for a step up or down.
+pub fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
-    key.bytes().fold(String::new(), |mut page, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            page.push(char::from(byte));
+    text.bytes().fold(String::new(), |mut piece, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            piece.push(char::from(byte));
         } else {
-            let _ = write!(page, "%{byte:02X}");
+            let _ = write!(piece, "%{byte:02X}");
         }
-        page
+        piece
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
+use super::evaluate::{Circumstances, Neighbours, Ruling, Verdict, evaluate};
 use super::expectation::Expectation;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
@@ -33,38 +33,6 @@ impl Status {
             Self::Unverifiable => "unverifiable",
             Self::Compliant => "compliant",
             Self::Pending => "pending",
-        }
-    }
-}
-
-/// What is said of a rule, without the values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ruling {
-    Drifted,
-    Unverifiable,
-    NotApplicable,
-    Compliant,
-}
-
-impl Ruling {
-    /// As scripts and scrapes know it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Drifted => "drifted",
-            Self::Unverifiable => "unverifiable",
-            Self::NotApplicable => "not_applicable",
-            Self::Compliant => "compliant",
-        }
-    }
-}
-
-impl From<&Verdict> for Ruling {
-    fn from(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Compliant => Self::Compliant,
-            Verdict::Drifted { .. } => Self::Drifted,
-            Verdict::Unverifiable { .. } => Self::Unverifiable,
-            Verdict::NotApplicable => Self::NotApplicable,
         }
     }
 }
@@ -167,11 +135,11 @@ fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
             Verdict::Unverifiable { reason } => Some(reason.clone()),
             Verdict::NotApplicable => Some(String::from(NEVER_RETURNED)),
         };
-        let rule = session.policy.rules.iter().find(|rule| rule.id == standing.rule);
+        let rule = session.policy.rules().iter().find(|rule| rule.id == standing.rule);
         Some(Shown {
             rule: standing.rule.to_string(),
             setting: standing.setting.to_string(),
-            verdict: Ruling::from(&standing.verdict),
+            verdict: standing.verdict.ruling(),
             severity: standing.severity,
             expected: rule.map(|rule| rule.expect.describe(&session.params).into_owned()),
             found: None,
@@ -244,18 +212,5 @@ mod tests {
         world.look();
         let other = (String::from("notification-email"), Ruling::Unverifiable);
         assert_eq!(shown(&world), [drifted, vec![other]].concat());
-    }
-
-    #[test]
-    fn the_label_of_a_ruling_is_the_label_of_its_verdict() {
-        let text = String::new;
-        for verdict in [
-            Verdict::Compliant,
-            Verdict::Drifted { expected: text(), found: text() },
-            Verdict::Unverifiable { reason: text() },
-            Verdict::NotApplicable,
-        ] {
-            assert_eq!(Ruling::from(&verdict).label(), verdict.label());
-        }
     }
 }

@@ -24,7 +24,7 @@ use crate::domain::reconcile::SourceLook;
 use crate::domain::settled::settled;
 use crate::domain::sighting::Sighting;
 use crate::metrics::{Metrics, Phase, Suppressed};
-use crate::notify::{Channel, ComposeError};
+use crate::notify::Channel;
 use crate::source::{Failure, FetchError, Fetched, Source};
 use crate::store::{Operation, Outgoing, Store, StoreError};
 
@@ -70,8 +70,6 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error(transparent)]
-    Compose(#[from] ComposeError),
-    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the decision was interrupted")]
     Interrupted,
@@ -82,7 +80,7 @@ impl RecordError {
     fn operation(&self) -> Operation {
         match self {
             Self::Store(error) => error.operation,
-            Self::Compose(_) | Self::Interrupted => Operation::Record,
+            Self::Interrupted => Operation::Record,
         }
     }
 }
@@ -141,7 +139,7 @@ impl Auditor {
             let decision = decide_retired(&source, plan, &state, &self.sender, now);
             drop(state);
             if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
-                let composed = compose(decision, &*self.channel)?;
+                let composed = compose(decision, &*self.channel);
                 self.record(&source, composed, now).await?;
             }
         }
@@ -181,7 +179,7 @@ impl Auditor {
             let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
             let composed = compose(decision, &*channel);
             metrics.phase(Phase::Evaluate, started.elapsed());
-            Ok(Judged { composed: composed?, look, failed })
+            Ok(Judged { composed, look, failed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
@@ -260,21 +258,21 @@ struct Composed {
     outgoing: Vec<Outgoing>,
 }
 
-fn compose(decision: Decision, channel: &dyn Channel) -> Result<Composed, RecordError> {
-    let outgoing = decision.messages.iter().map(|message| outgoing(message, channel)).collect::<Result<_, _>>()?;
-    Ok(Composed { decision, outgoing })
+fn compose(decision: Decision, channel: &dyn Channel) -> Composed {
+    let outgoing = decision.messages.iter().map(|message| outgoing(message, channel)).collect();
+    Composed { decision, outgoing }
 }
 
-fn outgoing(message: &Message, channel: &dyn Channel) -> Result<Outgoing, ComposeError> {
-    Ok(Outgoing {
+fn outgoing(message: &Message, channel: &dyn Channel) -> Outgoing {
+    Outgoing {
         message_id: message.message_id.clone(),
         kind: message.kind,
         to: message.to.clone(),
         subject: message.subject.clone(),
         sessions: message.sessions().into_iter().map(|id| format!("{}/{id}", message.source)).collect(),
-        raw: channel.compose(message)?,
+        raw: channel.compose(message),
         recorded_at: message.at,
-    })
+    }
 }
 
 /// An error with its causes, on one line.

@@ -214,7 +214,7 @@ impl Courier {
         if self.pace.room(now) == 0 {
             return Ok(Some(self.pace.free_at(now)));
         }
-        let next = self.noted(self.store.next_due_after(now).await)?;
+        let next = self.noted(self.store.next_due(Some(now)).await)?;
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
@@ -231,7 +231,7 @@ impl Courier {
     /// set back meanwhile. Also whether something is due and only paced.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.pace.room(now) == 0).then(|| self.pace.free_at(now));
-        let next = self.noted(self.store.next_due().await)?;
+        let next = self.noted(self.store.next_due(None).await)?;
         let paced = free.is_some() && next.is_some_and(|next| next <= now);
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
         Ok((next, paced))

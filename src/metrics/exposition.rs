@@ -8,11 +8,12 @@ use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::evaluate::Ruling;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{Ruling, SessionStatus, status};
+use crate::domain::status::{SessionStatus, status};
 use crate::engine::board::{Board, Plans, Present};
 
 /// What one session that says the usual takes, in bytes: six series of about a hundred.

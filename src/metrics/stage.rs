@@ -108,7 +108,8 @@ impl Stage {
         let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
         let mut plans = self.board.plans().clone();
         for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
-            Arc::make_mut(&mut session.policy).rules.push(Arc::clone(&rule));
+            let rules = [session.policy.rules(), &[Arc::clone(&rule)]].concat();
+            session.policy = Arc::new(Policy::new(session.policy.name.clone(), rules));
         }
         let states = self.board.read(|present| present.states.clone()).into_iter().map(|(name, state)| {
             let mut state = SourceState::clone(&state);

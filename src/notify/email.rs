@@ -12,10 +12,10 @@ use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Channel, ComposeError, Letter, SendError};
+use super::{Channel, Letter, SendError};
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::message::{Message, MessageKind};
-use crate::domain::name::Name;
+use crate::domain::name::{Name, NameError};
 use crate::secret::Secret;
 
 mod compose;
@@ -130,13 +130,13 @@ impl Email {
     }
 
     /// The message of `mail test`: it tells of nothing.
-    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, ComposeError> {
+    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, NameError> {
         let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
         Ok(Message {
             message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
             kind: MessageKind::Test,
             to,
-            source: Name::parse("driftwise").map_err(|e| ComposeError(e.to_string()))?,
+            source: Name::parse("driftwise")?,
             at,
             zone,
             subject: "Test message of Driftwise".to_owned(),
@@ -158,8 +158,8 @@ impl Channel for Email {
         "email"
     }
 
-    fn compose(&self, message: &Message) -> Result<Vec<u8>, ComposeError> {
-        Ok(compose::compose(&self.from, message))
+    fn compose(&self, message: &Message) -> Vec<u8> {
+        compose::compose(&self.from, message)
     }
 
     fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {

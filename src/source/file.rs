@@ -22,12 +22,11 @@ pub struct Options {
     pub path: PathBuf,
     /// An older file is not read: an old export must not pass for ever.
     pub max_age: Option<Duration>,
+    /// Over the whole of a look: a share whose server is gone never answers.
+    pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
 }
-
-/// How long a file may take unless something else is said: a share whose server is gone never answers.
-const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A file that is neither CSV nor JSON by its name.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +47,6 @@ enum Form {
 pub struct FileSource {
     options: Options,
     form: Form,
-    timeout: Duration,
     /// Held by whoever reads. A read that never ends is left behind, and no other one is begun beside it.
     reading: Arc<Semaphore>,
 }
@@ -64,13 +62,7 @@ impl FileSource {
                 return Err(UnknownForm { path: options.path, hint });
             }
         };
-        Ok(Self { options, form, timeout: TIMEOUT, reading: Arc::new(Semaphore::new(1)) })
-    }
-
-    /// Over the whole of a look.
-    #[must_use]
-    pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Ok(Self { options, form, reading: Arc::new(Semaphore::new(1)) })
     }
 
     async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
@@ -79,7 +71,7 @@ impl FileSource {
             let body = bounded(&options, now)?;
             Fetched::of(&body, known, |body| read(body, form, options.max_body))
         };
-        in_time(self.timeout, &self.reading, read).await
+        in_time(self.options.timeout, &self.reading, read).await
     }
 }
 
@@ -128,7 +120,7 @@ pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
 
 /// The bytes of the file, unless it is no file, too old or too large.
 fn bounded(options: &Options, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError> {
-    let Options { path, max_age, max_body } = options;
+    let Options { path, max_age, max_body, .. } = options;
     let failed = |error: io::Error| unreadable(path, &error);
     // Asked before opening: to open a pipe waits for its other end.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {

@@ -153,16 +153,15 @@ impl Loading {
                 ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
         let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
-        let mut above = Vec::new();
+        let mut above: Option<Arc<Observation>> = None;
         for (source, id, record, pins, since, shape, cells) in rows {
             let what = || format!("session {source}/{id}");
             let pins = self.keys.pins(&pins, what)?;
             let observation = match (since, shape, &cells) {
                 (Some(since), Some(shape), Some(cells)) => {
                     let mut observation = observation(&shapes, (since, shape, cells), what)?;
-                    share(&mut observation.cells, &above);
-                    above.clone_from(&observation.cells);
-                    Some(Arc::new(observation))
+                    share(&mut observation.cells, above.as_ref().map_or(&[], |above| &above.cells));
+                    above.insert(Arc::new(observation)).clone().into()
                 }
                 _ => None,
             };

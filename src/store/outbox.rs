@@ -107,19 +107,12 @@ impl Store {
     }
 
     /// When the next message is due, which may be in the past; `None` where nothing waits.
-    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
-            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)";
-        let next: Result<Option<i64>, sqlx::Error> = sqlx::query_scalar(SQL).fetch_one(&self.readers).await;
-        next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
-    }
-
-    /// The same of what is due later than `now`.
-    pub async fn next_due_after(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+    pub async fn next_due(&self, after: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>, StoreError> {
         const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
             WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
               AND next_attempt_at > ?1";
-        let next = sqlx::query_scalar::<_, Option<i64>>(SQL).bind(stamp(now)).fetch_one(&self.readers).await;
+        let query = sqlx::query_scalar::<_, Option<i64>>(SQL).bind(after.map_or(i64::MIN, stamp));
+        let next = query.fetch_one(&self.readers).await;
         next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
     }
 

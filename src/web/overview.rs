@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Web;
 use super::words::{self, Mood, When};
 use crate::domain::catalogue;
+use crate::domain::evaluate::Ruling;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
@@ -20,7 +21,7 @@ use crate::domain::route;
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{Ruling, SessionStatus, Shown, Status, status};
+use crate::domain::status::{SessionStatus, Shown, Status, status};
 use crate::engine::board::{Plans, Present};
 
 /// Sessions on one page: more than most people have, and small enough for any browser.
@@ -140,7 +141,7 @@ fn overview<'a>(plans: &'a Plans, present: &'a Present, asked: &Asked) -> Overvi
     let page = asked.page.parse::<usize>().unwrap_or(1).clamp(1, pages);
     let start = (page - 1) * ON_A_PAGE;
     let rows = entries.iter().skip(start).take(ON_A_PAGE).map(|entry| row(entry, present)).collect::<Vec<_>>();
-    let link = |page: usize| format!("/?page={page}&q={}", route::page(&search).replace('/', "%2F"));
+    let link = |page: usize| format!("/?page={page}&q={}", route::encoded(&search));
     Overview {
         headline,
         mood,

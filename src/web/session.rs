@@ -149,7 +149,7 @@ fn facts(
     let zone = session.zone();
     let never = || "not yet".to_owned();
     let moment = |at: Option<DateTime<Utc>>| at.map_or_else(never, |at| words::moment(at, zone));
-    let rules = session.policy.rules.len();
+    let rules = session.policy.rules().len();
     let mut facts = vec![
         ("Source", plan.name.to_string()),
         ("Policy", format!("{}, {rules} rule{}", session.policy.name, if rules == 1 { "" } else { "s" })),

@@ -43,12 +43,12 @@ pub(super) fn settings(
     let Some(observation) = known.observation.as_deref() else { return Vec::new() };
     let sheet = Sheet { session, mapping, known, observation, checked: checked(session, mapping, state, known) };
     let mut settings = Vec::new();
-    for rule in session.policy.rules.iter().filter(|rule| !rule.watches_each()) {
+    for rule in session.policy.rules().iter().filter(|rule| !rule.watches_each()) {
         settings.push(sheet.ruled(rule));
     }
     for (setting, cell) in observation.iter() {
         let ruled = |rule: &Rule| matches!(&rule.setting, SettingPattern::One(key) if key == setting);
-        if !session.policy.rules.iter().any(|rule| ruled(rule)) {
+        if !session.policy.rules().iter().any(|rule| ruled(rule)) {
             settings.push(sheet.other(setting, cell));
         }
     }
@@ -91,7 +91,7 @@ impl Sheet<'_> {
 
     /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
     fn other(&self, setting: &SettingKey, cell: &Cell) -> Setting {
-        let rules = &self.session.policy.rules;
+        let rules = &self.session.policy.rules();
         let cell = self.mapping.mean(setting, cell);
         let group = rules.iter().find(|rule| !rule.watches_each() && rule.setting.matches(setting));
         if let Some(rule) = group {
@@ -200,7 +200,7 @@ mod tests {
         let board = troubled().board();
         let plan = &board.plans()[&name("acme-erp")];
         let mut session = plan.sessions.values().next().unwrap().clone();
-        let old = Arc::clone(&session.policy.rules[0]);
+        let old = Arc::clone(&session.policy.rules()[0]);
         let setting = SettingPattern::parse(setting);
         let key = setting.key().clone();
         let rule = Rule { id: Name::parse("the-rule").unwrap(), setting, expect, ..Rule::clone(&old) };

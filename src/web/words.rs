@@ -148,9 +148,9 @@ pub(super) fn masked(text: &str) -> String {
     shown
 }
 
-/// The page of a session, as a link. Nothing of its id is left for a browser to take for a step up or down.
+/// The page of a session, as a link.
 pub(super) fn link(key: &SessionKey) -> String {
-    format!("/sessions/{}/{}", key.source, route::page(key.id.as_str()).replace('/', "%2F"))
+    format!("/sessions/{}/{}", key.source, route::encoded(key.id.as_str()))
 }
 
 /// What happened to a session.

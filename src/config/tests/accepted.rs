@@ -85,7 +85,7 @@ fn a_policy_replaces_in_place_adds_at_the_end_and_leaves_out() {
          sessions: [{{ source: grid, id: 1, policy: plus, owners: [a@b.example] }}]\n"
     ))
     .unwrap();
-    let rules = &session(&config, "grid", "1").policy.rules;
+    let rules = &session(&config, "grid", "1").policy.rules();
     assert_eq!(rules.len(), 15);
     assert_eq!((rules[0].id.as_str(), rules[0].expect.to_string()), ("export-off", "ticked".to_owned()));
     assert_eq!(rules[14].expect.to_string(), "none of: Email, FTP");
@@ -119,7 +119,7 @@ fn every_expectation_can_be_written() {
         );
         let config = load_text(&text).unwrap_or_else(|report| panic!("{written}: {report}"));
         let session = session(&config, "grid", "1");
-        assert_eq!(session.policy.rules[0].expect.describe(&session.params), described, "{written}");
+        assert_eq!(session.policy.rules()[0].expect.describe(&session.params), described, "{written}");
     }
 }
 
@@ -235,7 +235,7 @@ fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
     };
     let config = load_text(&rule("{ one_of: { param: users } }")).unwrap();
     let session = config.plans.values().flat_map(|plan| plan.sessions.values()).next().unwrap();
-    assert_eq!(session.policy.rules[0].expect.describe(&session.params), "one of: Ann, Bob");
+    assert_eq!(session.policy.rules()[0].expect.describe(&session.params), "one of: Ann, Bob");
     let problems = load_text(&rule("{ equals: { param: users } }")).unwrap_err();
     assert!(problems.contains("the param users has 2 values; rule r compares with one"), "{problems}");
 }

@@ -37,7 +37,7 @@ fn findings(expect: Expectation, setting: &str, cells: &[(&str, Cell)], pins: &P
 fn verdict(expect: Expectation, setting: &str, cell: Cell) -> &'static str {
     let found = findings(expect, setting, &[(setting, cell)], &Pins::new());
     assert_eq!(found.len(), 1);
-    found[0].verdict.label()
+    found[0].verdict.ruling().label()
 }
 
 fn text(value: &str) -> Operand {
@@ -163,7 +163,7 @@ fn all_ticked_over_a_group_never_passes_on_too_little() {
         let names = (0..values.len()).map(name).collect::<Vec<_>>();
         let cells = names.iter().zip(values).map(|(n, v)| (n.as_str(), Cell::text(*v))).collect::<Vec<_>>();
         let found = findings(all.clone(), "customer_validation_*", &cells, &Pins::new());
-        assert_eq!(found[0].verdict.label(), expected, "{values:?}");
+        assert_eq!(found[0].verdict.ruling().label(), expected, "{values:?}");
         assert_eq!(found[0].setting.as_str(), "customer_validation_*");
     }
 }
@@ -178,10 +178,13 @@ fn unchanged_gives_one_finding_for_each_setting_that_differs() {
     ]);
     let cells = [("a", Cell::text("1 ")), ("b", Cell::text("5")), ("fresh", Cell::text("9"))];
     let found = findings(Expectation::Unchanged, "*", &cells, &pins);
-    let said = found.iter().map(|f| (f.setting.as_str(), f.verdict.label())).collect::<Vec<_>>();
+    let said = found.iter().map(|f| (f.setting.as_str(), f.verdict.ruling().label())).collect::<Vec<_>>();
     assert_eq!(said, [("b", "drifted"), ("gone", "unverifiable")]);
     let quiet = findings(Expectation::Unchanged, "*", &cells[..1], &Pins::new());
-    assert_eq!(quiet.iter().map(|f| (f.setting.as_str(), f.verdict.label())).collect::<Vec<_>>(), [("*", "compliant")]);
+    assert_eq!(
+        quiet.iter().map(|f| (f.setting.as_str(), f.verdict.ruling().label())).collect::<Vec<_>>(),
+        [("*", "compliant")]
+    );
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn unchanged_watches_only_what_no_other_rule_covers_and_nobody_ignores() {
     let neighbours = Neighbours::default();
     let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
     let drifted = evaluate(&session, &seen, around);
-    let drifted = drifted.iter().filter(|f| f.verdict.label() == "drifted").map(|f| f.setting.as_str());
+    let drifted = drifted.iter().filter(|f| f.verdict.ruling().label() == "drifted").map(|f| f.setting.as_str());
     assert_eq!(drifted.collect::<Vec<_>>(), ["x"]);
 }
 
@@ -214,7 +217,7 @@ fn unique_values_are_counted_over_all_audited_sessions() {
         let neighbours = Neighbours { counts, known: HashSet::new() };
         let pins = Pins::new();
         let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
-        assert_eq!(evaluate(&session, &seen, around)[0].verdict.label(), expected);
+        assert_eq!(evaluate(&session, &seen, around)[0].verdict.ruling().label(), expected);
     }
 }
 
@@ -234,15 +237,21 @@ fn values_that_say_the_same_are_one_value_to_a_rule_that_wants_it_unique() {
         let neighbours = Neighbours { counts, known: HashSet::new() };
         let pins = Pins::new();
         let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
-        assert_eq!(evaluate(&session, &seen, around)[0].verdict.label(), expected, "{one} beside {other}");
+        assert_eq!(evaluate(&session, &seen, around)[0].verdict.ruling().label(), expected, "{one} beside {other}");
     }
 }
 
 #[test]
 fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
     let twice = [("export", Cell::Flag(false)), ("Export", Cell::Flag(false))];
-    assert_eq!(findings(Expectation::Unticked, "export", &twice, &Pins::new())[0].verdict.label(), "unverifiable");
-    assert_eq!(findings(Expectation::Unticked, "export", &[], &Pins::new())[0].verdict.label(), "unverifiable");
+    assert_eq!(
+        findings(Expectation::Unticked, "export", &twice, &Pins::new())[0].verdict.ruling().label(),
+        "unverifiable"
+    );
+    assert_eq!(
+        findings(Expectation::Unticked, "export", &[], &Pins::new())[0].verdict.ruling().label(),
+        "unverifiable"
+    );
 }
 
 #[test]
@@ -299,7 +308,7 @@ fn of_two_patterns_the_narrower_one_answers_for_a_setting() {
     let neighbours = Neighbours::default();
     let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
     let found = evaluate(&session, &seen, around);
-    let drifted = found.iter().filter(|f| f.verdict.label() == "drifted");
+    let drifted = found.iter().filter(|f| f.verdict.ruling().label() == "drifted");
     let drifted = drifted.map(|f| (f.rule.id.as_str(), f.setting.as_str())).collect::<Vec<_>>();
     assert_eq!(drifted, [("foo-same", "foo_1")], "and what it ignores falls to no other");
 }

@@ -33,9 +33,9 @@ impl Step<'_> {
             draft.incidents.push(incident);
         }
         let mut over = Vec::new();
-        let judged = if known.any_left() { index(findings) } else { Judged::new() };
+        let verdicts = if known.any_left() { index(findings) } else { Verdicts::new() };
         for mut incident in known.left() {
-            match self.standing_of(&incident, draft.session, &judged, sight.seen) {
+            match self.standing_of(&incident, draft.session, &verdicts, sight.seen) {
                 Stands::Unseen => draft.incidents.push(incident),
                 Stands::Dropped => over.push((incident, End::NoLongerAudited)),
                 Stands::Right(end) => {
@@ -99,10 +99,16 @@ impl Step<'_> {
     }
 
     /// Where a known drift stands that no finding calls drifted.
-    fn standing_of(&self, incident: &Incident, session: &Session, judged: &Judged<'_>, seen: &Observation) -> Stands {
+    fn standing_of(
+        &self,
+        incident: &Incident,
+        session: &Session,
+        verdicts: &Verdicts<'_>,
+        seen: &Observation,
+    ) -> Stands {
         let Some((rule_id, setting)) = incident.thing.rule() else { return Stands::Unseen };
-        let Some(rule) = session.policy.rules.iter().find(|rule| rule.id == *rule_id) else { return Stands::Dropped };
-        match judged.get(&(rule_id, setting)) {
+        let Some(rule) = session.policy.rules().iter().find(|rule| rule.id == *rule_id) else { return Stands::Dropped };
+        match verdicts.get(&(rule_id, setting)) {
             Some(Verdict::Unverifiable { .. }) => Stands::Unseen,
             Some(Verdict::NotApplicable) => Stands::Dropped,
             Some(_) => Stands::Right(why_right(incident, rule, seen)),
@@ -147,9 +153,9 @@ impl Known {
 }
 
 /// Verdicts by rule and setting.
-type Judged<'a> = HashMap<(&'a Name, &'a SettingKey), &'a Verdict>;
+type Verdicts<'a> = HashMap<(&'a Name, &'a SettingKey), &'a Verdict>;
 
-fn index(findings: &[Finding]) -> Judged<'_> {
+fn index(findings: &[Finding]) -> Verdicts<'_> {
     findings.iter().map(|finding| ((&finding.rule.id, &finding.setting), &finding.verdict)).collect()
 }
 

@@ -25,25 +25,25 @@ async fn a_look_that_never_asked_is_not_timed_as_one() {
 }
 
 #[tokio::test]
-async fn an_audit_whose_mail_cannot_be_composed_is_not_recorded_and_readiness_says_so() {
+async fn an_audit_that_breaks_down_is_not_recorded_and_readiness_says_so() {
     let mut house = House::new();
     house.live().await;
     house.world.tick("1", "export", true);
     let running = house.start().await;
-    house.post.dumb(true);
+    house.post.break_down(true);
     let works = || running.auditor.board.read(Present::store_works);
     assert!(works());
     assert!(matches!(running.audit().await, Outcome::NotRecorded { .. }));
     assert!(!works(), "nobody hears of what is not recorded, so it is not ready");
     let errors = "driftwise_store_errors_total{operation=\"record\"}";
     assert_eq!(running.metric(errors), 1);
-    house.post.dumb(false);
+    house.post.break_down(false);
     assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, messages: 2, .. }));
     assert!(works());
     assert_eq!(running.metric(errors), 1);
     running.courier.run_round().await.unwrap();
     drop(running);
-    house.check("composed at last").await;
+    house.check("whole at last").await;
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn message(kind: MessageKind) -> Message {
 }
 
 fn raw(message: &Message) -> Vec<u8> {
-    spool().compose(message).unwrap()
+    spool().compose(message)
 }
 
 fn parse(raw: &[u8]) -> mail_parser::Message<'_> {

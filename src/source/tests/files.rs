@@ -23,7 +23,7 @@ impl Folder {
 }
 
 fn options(path: PathBuf) -> Options {
-    Options { path, max_age: None, max_body: 4096 }
+    Options { path, max_age: None, timeout: Duration::from_mins(1), max_body: 4096 }
 }
 
 async fn fetch(options: Options, now: DateTime<Utc>) -> Result<Answer, FetchError> {

@@ -1,9 +1,9 @@
 //! The pure middle: values and `now` in, values out. No clock, no I/O, no logging; everything that decides is here.
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
-//! source says (`observation`, `sighting`, `reading`), what it should say (`policy`, `expectation`), the comparison (`evaluate`), what
-//! becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`, `message`), and when to look
-//! (`schedule`, `agenda`, `owed`).
+//! source says (`observation`, `sighting`, `reading`), what it should say (`policy`, `expectation`), the comparison
+//! (`evaluate`), what becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`,
+//! `message`), and when to look (`schedule`, `agenda`, `owed`).
 
 pub mod address;
 pub mod agenda;

@@ -57,9 +57,11 @@ impl Schedule {
 
     /// The first time after `at`; `None` where there is none any more.
     ///
-    /// When clocks go back an hour comes twice, and croner passes over the second one, or asked within it answers with the
-    /// first: an even schedule would be silent for an hour. So it is also asked as if the clocks had not changed; its answer counts if it is sooner and its local time is
-    /// one of the schedule's. A time of day that has passed once does not come again.
+    /// When clocks go back, an hour comes twice. croner passes over the second one, or asked within it answers with the first: an
+    /// even schedule would be silent for an hour.
+    ///
+    /// So it is also asked as if the clocks had not changed. That answer counts if it is sooner and its local time is one of the
+    /// schedule's. A time of day that has passed once does not come again.
     pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = at.with_timezone(&self.zone);
         let next = self.cron.find_next_occurrence(&local, false).ok().map(|next| next.with_timezone(&Utc));

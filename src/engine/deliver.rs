@@ -121,9 +121,9 @@ impl Courier {
         self.recorded.notified().await;
     }
 
-    /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up its own
-    /// recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way is
-    /// finished and nothing more is sent.
+    /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up
+    /// its own recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way
+    /// is finished and nothing more is sent.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
         self.catch_up(&mut round).await?;
@@ -268,7 +268,8 @@ impl Courier {
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
                 self.metrics.message(*kind, false);
-                tracing::error!(message_id, %kind, obstacle = e.obstacle.label(), reply = e.reply, reason = e.for_log(), "mail is dead and will not be tried again");
+                let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
+                tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead and will not be tried again");
                 whole_reason(message_id, e);
                 Fate::Dead
             }

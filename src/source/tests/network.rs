@@ -36,15 +36,20 @@ async fn a_body_at_the_limit_is_read_and_one_byte_more_is_not() {
     };
     for (len, fits) in [(4096, true), (4097, false)] {
         for answer in [ok(&body(len)), chunked(&body(len))] {
-            let server = raw(export(answer)).await;
-            let source = OrderWise::new(Options { max_body: 4096, ..options(&server.url()) }).unwrap();
-            let outcome = source.fetch(at(0)).await;
-            if fits {
-                assert_eq!(outcome.unwrap().rows.len(), 1);
-            } else {
-                failed(outcome, Failure::TooLarge, "larger than 4 KiB");
-            }
+            at_the_limit(answer, fits).await;
         }
+    }
+}
+
+/// A source that takes 4 KiB takes the answer, or says that it is larger.
+async fn at_the_limit(answer: Vec<u8>, fits: bool) {
+    let server = raw(export(answer)).await;
+    let source = OrderWise::new(Options { max_body: 4096, ..options(&server.url()) }).unwrap();
+    let outcome = source.fetch(at(0)).await;
+    if fits {
+        assert_eq!(outcome.unwrap().rows.len(), 1);
+    } else {
+        failed(outcome, Failure::TooLarge, "larger than 4 KiB");
     }
 }
 
@@ -123,14 +128,7 @@ async fn what_is_packed_is_counted_unpacked() {
     for (len, fits) in [(4096, true), (4097, false)] {
         let packed = gzip(&body(len));
         let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
-        let server = raw(export([head.as_bytes(), &packed].concat())).await;
-        let source = OrderWise::new(Options { max_body: 4096, ..options(&server.url()) }).unwrap();
-        let outcome = source.fetch(at(0)).await;
-        if fits {
-            assert_eq!(outcome.unwrap().rows.len(), 1);
-        } else {
-            failed(outcome, Failure::TooLarge, "larger than 4 KiB");
-        }
+        at_the_limit([head.as_bytes(), &packed].concat(), fits).await;
     }
 }
 

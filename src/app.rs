@@ -25,7 +25,7 @@ use crate::lifecycle::Supervisor;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::store::Store;
-use crate::web::{self, Web};
+use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
 pub mod look;
@@ -49,6 +49,7 @@ pub struct App {
     retain: Duration,
     listener: TcpListener,
     probes: Option<TcpListener>,
+    hosts: Hosts,
     shutdown: CancellationToken,
 }
 
@@ -66,6 +67,7 @@ impl App {
             None => None,
         };
         let states = store.load().await?;
+        let hosts = Hosts::of(config.server.listen, config.server.public_url.as_deref());
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
@@ -74,7 +76,7 @@ impl App {
         let retain = config.store.retain;
         let board = Arc::new(Board::new(Arc::new(config.plans), states));
         let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
-        Ok(parts.assemble(retain, listener, probes))
+        Ok(parts.assemble(retain, listener, probes, hosts))
     }
 
     /// Where the pages are served: of use where the configuration asked for any free port.
@@ -97,7 +99,8 @@ impl App {
             Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
         )?;
         let stop = &self.shutdown;
-        supervisor.start("pages", tasks::serve(self.listener, web::router(Arc::clone(&web)), stop.clone()));
+        let pages = web::router(Arc::clone(&web), self.hosts);
+        supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
         if let Some(probes) = self.probes {
             supervisor.start("metrics", tasks::serve(probes, web::probes(web), stop.clone()));
         }
@@ -143,7 +146,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
+    fn assemble(
+        self,
+        retain: Duration,
+        listener: TcpListener,
+        probes: Option<TcpListener>,
+        hosts: Hosts,
+    ) -> App {
         let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {
@@ -166,7 +175,7 @@ impl Parts {
             recorded,
             shutdown.clone(),
         ));
-        App { auditor, courier, board, metrics, store, clock, retain, listener, probes, shutdown }
+        App { auditor, courier, board, metrics, store, clock, retain, listener, probes, hosts, shutdown }
     }
 }
 

@@ -215,7 +215,7 @@ impl Daemon {
     fn requests(&self, source: &str, outcome: &str) -> u64 {
         let mut stream = TcpStream::connect(self.page).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (outcome, source) = (format!("outcome=\"{outcome}\""), format!("source=\"{source}\""));

@@ -17,6 +17,8 @@ mod world;
 
 mod commands;
 mod config_edits;
+mod crowds;
+mod deaf_logs;
 mod edges;
 mod failures;
 mod logs;

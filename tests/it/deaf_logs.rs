@@ -106,13 +106,42 @@ fn a_log_that_works_drops_nothing_and_says_so() {
     assert!(!daemon.stop().contains("log lines were lost"));
 }
 
-/// A daemon whose log nobody reads, at a level at which its queue is full soon.
+/// A world with a second source of which much can be logged: sessions with one long value, which no rule looks at.
+fn noisy() -> World {
+    let sessions = (1..=SESSIONS).map(|id| format!("{{ source: noisy, id: {id}, policy: quiet }}"));
+    let sessions = std::iter::once(String::from("{ id: 14 }")).chain(sessions).collect();
+    let more = "policies: { quiet: { rules: [{ id: export-off, setting: export, expect: unticked }] } }\n".to_owned();
+    let world = World::new(1, &Setup { sessions, more, ..Setup::default() });
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let text = text.replace("defaults:\n", "  noisy: { type: file, path: grid.json }\ndefaults:\n");
+    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    say(&world, "a");
+    world
+}
+
+const SESSIONS: usize = 40;
+
+/// Each session of the second source gets another value.
+fn say(world: &World, letter: &str) {
+    let noise = letter.repeat(64 << 10);
+    let row = |id: usize| serde_json::json!({ "session_id": id, "export": false, "noise": noise });
+    let rows = serde_json::Value::from((1..=SESSIONS).map(row).collect::<Vec<_>>());
+    // Never seen half-written.
+    std::fs::write(world.path("next.json"), rows.to_string()).unwrap();
+    std::fs::rename(world.path("next.json"), world.path("grid.json")).unwrap();
+}
+
+/// A daemon whose log nobody reads, with so much to say that its queue is full.
 fn unread(world: &World) -> (Deaf, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let deaf = Deaf::start(world, "trace,hyper=trace,sqlx=trace,reqwest=trace", writer);
+    let deaf = Deaf::start(world, "trace", writer);
+    deaf.until("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")], 1.0);
+    let mut letters = ["b", "c"].iter().cycle();
     eventually("lines that are dropped", || {
-        // Each request is told of in many lines.
-        (0..200).filter_map(|_| program::get(deaf.address, "/healthz")).last()?;
+        let audits = || deaf.metric("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")]);
+        let before = audits()?;
+        say(world, letters.next().unwrap());
+        eventually("poll of the noisy source", || audits().filter(|audits| *audits >= before + 2.0));
         deaf.metric(DROPPED, &[]).filter(|lines| *lines > 0.0)
     });
     (deaf, reader)
@@ -120,7 +149,7 @@ fn unread(world: &World) -> (Deaf, PipeReader) {
 
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
-    let world = World::new(1, &Setup::default());
+    let world = noisy();
     let (deaf, reader) = unread(&world);
     deaf.works(&world);
     deaf.stop();
@@ -129,7 +158,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
 
 #[test]
 fn lines_that_were_lost_are_counted_in_the_log_when_it_is_read_again() {
-    let world = World::new(1, &Setup::default());
+    let world = noisy();
     let (deaf, reader) = unread(&world);
     let mut lines = BufReader::new(reader).lines().map(|line| line.unwrap());
     let notice = lines.find(|line| line.contains("log lines were lost")).unwrap();
@@ -149,7 +178,7 @@ fn a_daemon_that_fails_while_nobody_reads_its_log_ends_all_the_same() {
     // The pipe is full before the daemon begins.
     let filler = writer.try_clone().unwrap();
     let mut command = Command::new("dd");
-    let mut fill = command.args(["if=/dev/zero", "bs=4096", "oflag=nonblock"]).stdout(filler).spawn().unwrap();
+    let mut fill = command.args(["if=/dev/zero", "bs=4096", "oflag=nonblock"]).stdout(filler).stderr(Stdio::null()).spawn().unwrap();
     drop(command);
     fill.wait().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,6 +4,7 @@
 //! touches all of it alike. The store is a real file; a commit waits for the disk.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "figures for people")]
 #![expect(clippy::panic, reason = "as above")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 #![expect(clippy::disallowed_methods, reason = "outside the program")]

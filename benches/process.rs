@@ -2,6 +2,7 @@
 //! for OrderWise and for a mail server that note when they sent and accepted what.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "figures for people")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::fmt::Write as _;

@@ -146,13 +146,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(
-        self,
-        retain: Duration,
-        listener: TcpListener,
-        probes: Option<TcpListener>,
-        hosts: Hosts,
-    ) -> App {
+    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>, hosts: Hosts) -> App {
         let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {

@@ -3,6 +3,7 @@
 //! The system counts the most that a process ever had, so what is alike is asked of one daemon, and the rest of another.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
+#![expect(clippy::print_stdout, reason = "how the test went, for people")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

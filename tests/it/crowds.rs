@@ -32,9 +32,12 @@ fn three_hundred_connections_that_say_nothing_hide_neither_probes_nor_pages() {
             stream
         });
         let held = held.collect::<Vec<_>>();
+        let began = Instant::now();
         for path in ["/readyz", "/healthz", "/metrics"] {
             assert_eq!(get(address, path).unwrap().0, 200, "{path}");
         }
+        // Sooner than one that is held is cut: nothing was waited for.
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         drop(held);
     }
     assert_eq!(get(daemon.address, "/").unwrap().0, 200);
@@ -71,7 +74,8 @@ fn a_website_cannot_read_the_pages_through_a_visitors_browser() {
     daemon.first_look();
     let port = daemon.address.port();
     let status = |target: &str, version: &str, headers: &str| {
-        let answer = said(daemon.address, &format!("GET {target} HTTP/{version}\r\n{headers}Connection: close\r\n\r\n"));
+        let answer =
+            said(daemon.address, &format!("GET {target} HTTP/{version}\r\n{headers}Connection: close\r\n\r\n"));
         answer.split_whitespace().nth(1).unwrap().parse::<u16>().unwrap()
     };
     for (target, version, headers, wanted) in [

@@ -178,7 +178,12 @@ fn a_daemon_that_fails_while_nobody_reads_its_log_ends_all_the_same() {
     // The pipe is full before the daemon begins.
     let filler = writer.try_clone().unwrap();
     let mut command = Command::new("dd");
-    let mut fill = command.args(["if=/dev/zero", "bs=4096", "oflag=nonblock"]).stdout(filler).stderr(Stdio::null()).spawn().unwrap();
+    let mut fill = command
+        .args(["if=/dev/zero", "bs=4096", "oflag=nonblock"])
+        .stdout(filler)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     drop(command);
     fill.wait().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -222,25 +227,41 @@ fn each(out: impl Fn() -> Stdio, err: impl Fn() -> Stdio, meets: impl Fn(&[&str]
 
 #[test]
 fn a_command_whose_reader_is_gone_ends_quietly_with_the_code_of_its_result() {
-    each(|| closed().into(), Stdio::piped, |arguments, code, done| {
-        let done = done.expect(code);
-        assert!(!done.err.contains("panicked") && !done.err.contains("standard output"), "{arguments:?}: {}", done.err);
-    });
+    each(
+        || closed().into(),
+        Stdio::piped,
+        |arguments, code, done| {
+            let done = done.expect(code);
+            assert!(
+                !done.err.contains("panicked") && !done.err.contains("standard output"),
+                "{arguments:?}: {}",
+                done.err
+            );
+        },
+    );
     each(|| closed().into(), || closed().into(), |_, code, done| drop(done.expect(code)));
     each(Stdio::piped, || full().into(), |_, code, done| drop(done.expect(code)));
 }
 
 #[test]
 fn a_command_whose_output_does_not_fit_on_the_disk_fails_and_says_so() {
-    each(|| full().into(), Stdio::piped, |arguments, code, done| {
-        let done = done.expect(if done_prints(arguments) { 4 } else { code });
-        let said = done.err.contains("cannot write to standard output: No space left on device");
-        assert_eq!(said, done_prints(arguments), "{arguments:?}: {}", done.err);
-    });
+    each(
+        || full().into(),
+        Stdio::piped,
+        |arguments, code, done| {
+            let done = done.expect(if done_prints(arguments) { 4 } else { code });
+            let said = done.err.contains("cannot write to standard output: No space left on device");
+            assert_eq!(said, done_prints(arguments), "{arguments:?}: {}", done.err);
+        },
+    );
     // Nobody can be told.
-    each(|| full().into(), || full().into(), |arguments, code, done| {
-        done.expect(if done_prints(arguments) { 4 } else { code });
-    });
+    each(
+        || full().into(),
+        || full().into(),
+        |arguments, code, done| {
+            done.expect(if done_prints(arguments) { 4 } else { code });
+        },
+    );
 }
 
 /// Whether a command of [`COMMANDS`] writes to standard output.

@@ -121,9 +121,7 @@ impl Drop for Place {
 /// Who an address stands for: of IPv6 the network of 64 bits, of which anybody who has one address has them all.
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(six) if !six.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(six) if !six.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX))),
         other => other,
     }
 }

@@ -1,21 +1,20 @@
 //! The loops of the running program. They only wait; the work is a cycle of the engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::agenda::Agenda;
+use crate::domain::agenda::{Agenda, missed};
 use crate::domain::name::Name;
 use crate::domain::owed::{Came, Made, Owed};
-use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::schedule::Rhythm;
+use crate::domain::plan::Due;
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
@@ -106,16 +105,23 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        let mut agenda = Agenda::new(self.board.plans().values(), self.clock.now());
-        let (sender, mut ticks) = mpsc::channel(1);
-        let ticker = Ticker::start(sender).await.map_err(|e| e.to_string())?;
+        let started = self.clock.now();
+        let mut agenda = Agenda::new(self.board.plans().values(), started);
+        let mut ticker = Ticker::start().await.map_err(|e| e.to_string())?;
         self.publish(&agenda);
-        self.board.write(|present| present.scheduling = true);
-        self.begin(&stop).await;
+        self.ticked();
+        self.count_missed(started);
+        let mut beginning = pin!(self.begin());
+        let mut begun = false;
         loop {
+            // Thousands of sources take a while to begin, in which time goes on.
             tokio::select! {
                 () = stop.cancelled() => break,
-                tick = ticks.recv() => tick.ok_or("the scheduler ended")?,
+                () = &mut beginning, if !begun => {
+                    begun = true;
+                    continue;
+                }
+                () = ticker.tick() => self.ticked(),
             }
             let due = agenda.take_due(self.clock.now());
             if due.is_empty() {
@@ -134,37 +140,25 @@ impl Timing {
         ticker.stop().await.map_err(|e| e.to_string())
     }
 
-    /// The first audit of everything, source after source.
-    async fn begin(&self, stop: &CancellationToken) {
-        for (name, inbox) in &self.inboxes {
-            let Some(plan) = self.board.plans().get(name) else { continue };
-            let rhythms = plan.sessions.values().map(|session| session.schedule.rhythm()).collect::<BTreeSet<_>>();
-            let missed = self.missed(plan);
-            if missed > 0 {
-                self.metrics.late(name, Late::Downtime, missed);
-            }
-            inbox.put(rhythms);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(STAGGER) => {}
-            }
+    fn ticked(&self) {
+        self.board.write(|present| present.ticked = Some(Instant::now()));
+    }
+
+    /// Counts what was due while the process did not run, before the first audit makes it look as if it had run.
+    fn count_missed(&self, started: DateTime<Utc>) {
+        for plan in self.board.plans().values() {
+            let missed = self.board.read(|present| present.state(&plan.name).map(|state| missed(plan, state, started)));
+            self.metrics.late(&plan.name, Late::Downtime, missed.unwrap_or_default());
         }
     }
 
-    /// How many rhythms of a source were due while nobody was running.
-    fn missed(&self, plan: &SourcePlan) -> u64 {
-        let now = self.clock.now();
-        let schedules: BTreeMap<Rhythm, _> =
-            plan.sessions.values().map(|s| (s.schedule.rhythm(), &s.schedule)).collect();
-        self.board.read(|present| {
-            let Some(state) = present.states.get(&plan.name) else { return 0 };
-            let missed = |(rhythm, schedule): &(&Rhythm, &&crate::domain::schedule::Schedule)| {
-                // A look that failed was made in time, too.
-                let last = state.rhythms.get(*rhythm).copied().max(state.record.last_look);
-                last.and_then(|last| schedule.next_after(last)).is_some_and(|due| due < now)
-            };
-            schedules.iter().filter(missed).count() as u64
-        })
+    /// The first audit of everything, source after source.
+    async fn begin(&self) {
+        for (name, inbox) in &self.inboxes {
+            let Some(plan) = self.board.plans().get(name) else { continue };
+            inbox.put(plan.sessions.values().map(|session| session.schedule.rhythm()));
+            tokio::time::sleep(STAGGER).await;
+        }
     }
 
     fn publish(&self, agenda: &Agenda) {

@@ -5,11 +5,14 @@
 //! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
 //! same instant.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::name::Name;
 use super::plan::SourcePlan;
 use super::schedule::{Rhythm, Schedule};
+use super::state::SourceState;
 
 /// Most that a source is shifted against its schedule; less where the schedule is quick.
 const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
@@ -100,6 +103,19 @@ impl Agenda {
     pub fn upcoming(&self) -> impl Iterator<Item = (&Name, &Rhythm, DateTime<Utc>)> {
         self.entries.iter().filter_map(|entry| Some((&entry.source, &entry.rhythm, entry.next?)))
     }
+}
+
+/// How many rhythms of a source were due while the process did not run: since it last polled the source, and before it
+/// started at `now`. A rhythm that no poll has been made for yet was not due, and one whose last poll failed was polled.
+pub fn missed(plan: &SourcePlan, state: &SourceState, now: DateTime<Utc>) -> u64 {
+    let schedules = plan.sessions.values().map(|session| (session.schedule.rhythm(), &session.schedule));
+    let missed = |(rhythm, schedule): &(Rhythm, &Schedule)| {
+        let polled = state.rhythms.get(rhythm).copied().max(state.record.last_look);
+        let known = polled.filter(|_| state.rhythms.contains_key(rhythm));
+        let shift = shift(&plan.name, schedule.gap_after(now));
+        known.and_then(|polled| next(schedule, shift, polled)).is_some_and(|due| due < now)
+    };
+    schedules.collect::<BTreeMap<_, _>>().into_iter().filter(missed).count() as u64
 }
 
 fn next(schedule: &Schedule, shift: TimeDelta, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

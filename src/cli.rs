@@ -48,7 +48,7 @@ struct Shared {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon: schedules, audits, mails, metrics, pages
-    Run,
+    Run(run::Arguments),
     /// Look once and print every finding; writes nothing
     Check(check::Arguments),
     /// Read the configuration as `run` would and print every problem
@@ -87,7 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
     // The one TLS provider; a second installation, as in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let quiet =
-        if matches!(cli.command, Command::Run | Command::Simulate(_)) { LogLevel::Info } else { LogLevel::Warn };
+        if matches!(cli.command, Command::Run(_) | Command::Simulate(_)) { LogLevel::Info } else { LogLevel::Warn };
     let environment = ProcessEnvironment;
     let rust_log = environment.variable("RUST_LOG");
     telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), quiet);
@@ -106,7 +106,7 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let shared = cli.shared;
     match cli.command {
-        Command::Run => run::run(&shared).await,
+        Command::Run(arguments) => run::run(&shared, &arguments).await,
         Command::Check(arguments) => check::run(&shared, arguments).await,
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,

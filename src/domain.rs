@@ -22,6 +22,7 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod reconcile;
+pub mod retention;
 pub mod route;
 pub mod schedule;
 pub mod session;

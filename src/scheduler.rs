@@ -77,7 +77,9 @@ impl Ticker {
     /// Replaces the job by one whose next run is reckoned from the time that it is now.
     async fn register_again(&mut self) {
         if !std::mem::replace(&mut self.overdue, true) {
-            tracing::warn!("scheduler tick overdue: the clock was set back, or the process was stopped; registered again");
+            tracing::warn!(
+                "scheduler tick overdue: the clock was set back, or the process was stopped; registered again"
+            );
         }
         if let Some(job) = self.job.take() {
             // A job that the crate has already dropped cannot be removed, and need not be.

@@ -15,6 +15,7 @@ use crate::domain::agenda::{Agenda, missed};
 use crate::domain::name::Name;
 use crate::domain::owed::{Came, Made, Owed};
 use crate::domain::plan::Due;
+use crate::domain::retention::RetentionClock;
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
@@ -22,8 +23,11 @@ use crate::engine::inbox::Inbox;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::{Operation, Store};
+use crate::store::{Operation, Store, StoreError};
 use crate::web;
+
+/// A lead of the clock that is worth a line in the log: downtime of a few days is nothing unusual.
+const NOTICEABLE_LEAD: TimeDelta = TimeDelta::days(7);
 
 /// At start-up sources begin one after another, this far apart.
 const STAGGER: Duration = Duration::from_millis(20);
@@ -52,7 +56,10 @@ impl Worker {
             let began = clock.now();
             due.extend(owed.take(began));
             if due.is_empty() {
-                // The clock was set back: what was planned is not due yet.
+                // The clock was set back. What waits would wait for as long as it was ahead; a poll reckons it anew.
+                due = owed.take_all();
+            }
+            if due.is_empty() {
                 self.inbox.done();
                 continue;
             }
@@ -168,47 +175,101 @@ impl Timing {
 }
 
 /// Forgets what is older than the retention, and sees whether the store still works.
-pub(super) async fn keep_up(
-    store: Arc<Store>,
-    auditor: Arc<Auditor>,
-    clock: Arc<dyn Clock>,
-    retain: Duration,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    const CHECK: Duration = Duration::from_secs(15);
-    const ROUNDS_A_DAY: u32 = 24 * 60 * 60 / 15;
-    let mut round = 0u32;
-    loop {
-        if round.is_multiple_of(ROUNDS_A_DAY) {
-            prune(&store, &auditor, clock.now(), retain, &stop).await;
+pub(super) struct Upkeep {
+    pub store: Arc<Store>,
+    pub auditor: Arc<Auditor>,
+    pub clock: Arc<dyn Clock>,
+    pub retain: Duration,
+    /// Retention believes the clock as it is at the start.
+    pub trust_clock: bool,
+}
+
+impl Upkeep {
+    pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
+        const CHECK: Duration = Duration::from_secs(15);
+        const ROUNDS_A_DAY: u32 = 24 * 60 * 60 / 15;
+        const ROUNDS_A_NOTE: u32 = 5 * 60 / 15;
+        let mut time = None;
+        let mut checked = Instant::now();
+        let mut prune_due = true;
+        for round in 1.. {
+            let elapsed = checked.elapsed();
+            checked = Instant::now();
+            self.advance(&mut time, elapsed).await;
+            if let (true, Some(time)) = (prune_due, &time) {
+                self.prune(time.at(), &stop).await;
+                prune_due = false;
+                self.note(time).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(CHECK) => {}
+            }
+            self.probe().await;
+            prune_due |= round % ROUNDS_A_DAY == 0;
+            if let (0, Some(time)) = (round % ROUNDS_A_NOTE, &time) {
+                self.note(time).await;
+            }
         }
-        round = round.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(CHECK) => {}
-        }
-        let probed = store.ping_writer().await;
+        Ok(())
+    }
+
+    async fn probe(&self) {
+        let probed = self.store.ping_writer().await;
         if let Err(error) = &probed {
-            auditor.metrics.store_error(Operation::Probe);
+            self.auditor.metrics.store_error(Operation::Probe);
             tracing::error!(%error, "the store does not take what is written");
         }
-        auditor.board.write(|present| present.store_sound = probed.is_ok());
+        self.auditor.board.write(|present| present.store_sound = probed.is_ok());
+    }
+
+    /// Advances the time that retention goes by; reads it first where it is not known yet.
+    async fn advance(&self, time: &mut Option<RetentionClock>, elapsed: Duration) {
+        let now = self.clock.now();
+        let before = time.as_ref().map_or(TimeDelta::zero(), RetentionClock::lead);
+        match time {
+            Some(time) => time.advance(elapsed, now),
+            None => match self.store.retention_seen().await {
+                Ok(seen) => *time = Some(RetentionClock::new(seen, now, self.trust_clock)),
+                Err(error) => self.failed(&error),
+            },
+        }
+        let lead = time.as_ref().map_or(TimeDelta::zero(), RetentionClock::lead);
+        if lead - before > NOTICEABLE_LEAD {
+            tracing::warn!(
+                days = lead.num_days(),
+                "the clock is ahead of the last time recorded in the store; retention waits for a day of running before it \
+                 goes by it (run --trust-clock does not wait)"
+            );
+        }
+    }
+
+    /// Records how far time has come, so that the next start knows.
+    async fn note(&self, time: &RetentionClock) {
+        if let Err(error) = self.store.note_retention_seen(time.at()).await {
+            self.failed(&error);
+        }
+    }
+
+    async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) {
+        /// Rows at a time: a small transaction that no audit has to wait for.
+        const BATCH: usize = 500;
+        // A retention beyond the beginning of the calendar keeps everything.
+        let Some(before) = TimeDelta::from_std(self.retain).ok().and_then(|retain| now.checked_sub_signed(retain))
+        else {
+            return;
+        };
+        match self.store.prune(before, BATCH, || stop.is_cancelled()).await {
+            Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.auditor.metrics.store_error(Operation::Prune);
+        tracing::warn!(%error, "retention failed; old history stays until it works again");
     }
 }
 
-async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration, stop: &CancellationToken) {
-    /// Rows at a time: a small transaction that no audit has to wait for.
-    const BATCH: usize = 500;
-    // A retention beyond the beginning of the calendar keeps everything.
-    let Some(before) = TimeDelta::from_std(retain).ok().and_then(|retain| now.checked_sub_signed(retain)) else {
-        return;
-    };
-    match store.prune(before, BATCH, || stop.is_cancelled()).await {
-        Ok(0) => {}
-        Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
-        Err(error) => {
-            auditor.metrics.store_error(Operation::Prune);
-            tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

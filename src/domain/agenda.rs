@@ -134,17 +134,19 @@ fn shift(source: &Name, gap: TimeDelta) -> TimeDelta {
 }
 
 #[cfg(test)]
+mod jumps;
+#[cfg(test)]
 mod tests {
     use chrono::TimeZone as _;
 
     use super::*;
     use crate::domain::world::{World, id, name, start};
 
-    fn utc(text: &str) -> DateTime<Utc> {
+    pub(super) fn utc(text: &str) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
     }
 
-    fn plan(source: &str, expressions: &[(&str, &str)]) -> SourcePlan {
+    pub(super) fn plan(source: &str, expressions: &[(&str, &str)]) -> SourcePlan {
         let mut plan = World::new().plan;
         plan.name = name(source);
         let template = plan.sessions.remove(&id("1")).unwrap();

@@ -173,9 +173,8 @@ impl Auditor {
                 metrics.request(&source, error.map(|e| e.failure), attempt.took);
             }
             let failed = error.cloned();
-            let look = look.unwrap_or_else(|e| match e.held {
-                true => SourceLook::Held(e.reason),
-                false => SourceLook::Unreachable(e.reason),
+            let look = look.unwrap_or_else(|e| {
+                if e.held { SourceLook::Held(e.reason) } else { SourceLook::Unreachable(e.reason) }
             });
             let started = Instant::now();
             // The state is let go of when the decision is made: what comes of it is applied to it in place.

@@ -47,6 +47,7 @@ pub struct App {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     retain: Duration,
+    trust_clock: bool,
     listener: TcpListener,
     probes: Option<TcpListener>,
     hosts: Hosts,
@@ -77,6 +78,12 @@ impl App {
         let board = Arc::new(Board::new(Arc::new(config.plans), states));
         let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
         Ok(parts.assemble(retain, listener, probes, hosts))
+    }
+
+    /// Whether retention believes the clock as it is at the start, however far it is ahead of the store.
+    #[must_use]
+    pub fn trust_clock(self, trust_clock: bool) -> Self {
+        Self { trust_clock, ..self }
     }
 
     /// Where the pages are served: of use where the configuration asked for any free port.
@@ -114,7 +121,9 @@ impl App {
             tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
         let store = Store::clone(&self.store);
-        supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
+        let Self { auditor, clock, retain, trust_clock, .. } = self;
+        let upkeep = tasks::Upkeep { store: self.store, auditor, clock, retain, trust_clock };
+        supervisor.start("upkeep", upkeep.run(stop.clone()));
         let outcome = supervisor.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!(
@@ -169,7 +178,20 @@ impl Parts {
             recorded,
             shutdown.clone(),
         ));
-        App { auditor, courier, board, metrics, store, clock, retain, listener, probes, hosts, shutdown }
+        App {
+            auditor,
+            courier,
+            board,
+            metrics,
+            store,
+            clock,
+            retain,
+            trust_clock: false,
+            listener,
+            probes,
+            hosts,
+            shutdown,
+        }
     }
 }
 

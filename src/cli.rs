@@ -53,7 +53,7 @@ struct Shared {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon: schedules, audits, mails, metrics, pages
-    Run,
+    Run(run::Arguments),
     /// Look once and print every finding; writes nothing
     Check(check::Arguments),
     /// Read the configuration as `run` would and print every problem
@@ -104,7 +104,7 @@ fn run(cli: Cli) -> Exit {
     // The one TLS provider; a second installation, as in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (level, patience) = match cli.command {
-        Command::Run | Command::Simulate(_) => (LogLevel::Info, Some(LAST_LINES)),
+        Command::Run(_) | Command::Simulate(_) => (LogLevel::Info, Some(LAST_LINES)),
         _ => (LogLevel::Warn, None),
     };
     let environment = ProcessEnvironment;
@@ -129,7 +129,7 @@ fn run(cli: Cli) -> Exit {
 async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let shared = cli.shared;
     match cli.command {
-        Command::Run => run::run(&shared).await,
+        Command::Run(arguments) => run::run(&shared, &arguments).await,
         Command::Check(arguments) => check::run(&shared, arguments).await,
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,

@@ -59,11 +59,13 @@ pub struct FetchError {
     pub reason: String,
     /// False where the source was not asked at all, because it failed a moment ago.
     pub asked: bool,
+    /// It repeats an earlier failure during the wait that follows it: this was not another poll.
+    pub held: bool,
 }
 
 impl FetchError {
     pub fn new(failure: Failure, reason: impl Into<String>) -> Self {
-        Self { failure, reason: reason.into(), asked: true }
+        Self { failure, reason: reason.into(), asked: true, held: false }
     }
 
     /// The reason without what came from outside: a server may repeat addresses or what it was sent.

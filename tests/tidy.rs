@@ -69,7 +69,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("saphyr_parser", &["config"]),
     ("csv", &["source"]),
     ("croner", &["domain"]),
-    ("tracing", &["engine", "lifecycle", "notify", "app", "cli", "web", "telemetry"]),
+    ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry"]),
     ("anyhow", &["app", "cli"]),
     ("rustls", &["source", "cli"]),
     ("secrecy", &["secret", "source", "notify"]),

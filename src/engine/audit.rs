@@ -173,7 +173,9 @@ impl Auditor {
                 metrics.request(&source, error.map(|e| e.failure), attempt.took);
             }
             let failed = error.cloned();
-            let look = look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason));
+            let look = look.unwrap_or_else(|e| {
+                if e.held { SourceLook::Held(e.reason) } else { SourceLook::Unreachable(e.reason) }
+            });
             let started = Instant::now();
             // The state is let go of when the decision is made: what comes of it is applied to it in place.
             let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);

@@ -60,6 +60,7 @@ impl Hold {
             failure: held.error.failure,
             reason: format!("{}; it is not asked again before {until}", held.error.reason),
             asked: false,
+            held: true,
         })
     }
 
@@ -151,7 +152,7 @@ mod tests {
         let mut hold = Hold::default();
         hold.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
         let told = hold.answer(at(4), || 1).unwrap();
-        assert_eq!((told.failure, told.asked), (Failure::Auth, false));
+        assert_eq!((told.failure, told.asked, told.held), (Failure::Auth, false, true));
         assert_eq!(told.reason, "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
         assert_eq!(hold.answer(at(4), || 2), None, "a changed credential is tried at once");
         assert_eq!(hold.answer(at(-1), || 1), None, "a clock set back does not prolong the wait");

@@ -1,7 +1,7 @@
 //! The pages and probes through real HTTP.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -302,9 +302,16 @@ async fn readiness_says_what_is_missing() {
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("store") && !text.contains("schedules"), "{text}");
-    board.write(|present| present.scheduling = false);
+    board.write(|present| present.ticked = None);
     let (_, text) = served.text("/readyz").await;
-    assert!(text.contains("store") && text.contains("schedules"), "{text}");
+    assert!(text.contains("store") && text.contains("schedules: they are not running"), "{text}");
+    let ticked = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
+    board.write(|present| (present.store_sound, present.ticked) = (true, ticked(11)));
+    let (status, text) = served.text("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
+    board.write(|present| present.ticked = ticked(5));
+    assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 

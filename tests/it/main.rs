@@ -15,6 +15,7 @@ mod mailbox;
 mod program;
 mod world;
 
+mod clock;
 mod commands;
 mod config_edits;
 mod crowds;

@@ -137,6 +137,23 @@ async fn what_follows_the_yes_to_a_message_takes_nothing_back() {
 }
 
 #[tokio::test]
+async fn a_message_whose_yes_was_lost_is_sent_again_as_it_was() {
+    let mut taken = Vec::new();
+    for end in [Close, Say("250 taken\r\n")] {
+        let server = Script::start([GREETED, PLAINLY, TO, DATA, WHOLE, &[end]].concat()).await;
+        let result = send(to_port(server.port, Tls::None), "it@acme.example").await;
+        taken.push(server.finish().await);
+        match end {
+            Close => {
+                assert_eq!(result.map_err(|error| (error.obstacle, error.permanent)), Err((Obstacle::Connect, false)))
+            }
+            _ => result.unwrap(),
+        }
+    }
+    assert!(taken[0].contains("\r\nMessage-ID: <") && taken[0] == taken[1], "{taken:?}");
+}
+
+#[tokio::test]
 async fn text_in_another_encoding_changes_neither_a_yes_nor_a_no() {
     let steps = [
         Raw(b"220 Willkommen bei M\xfcller\r\n"),

@@ -39,7 +39,7 @@ const MOST_FLOOD: usize = 32 << 20;
 
 pub struct Script {
     pub port: u16,
-    task: JoinHandle<()>,
+    task: JoinHandle<String>,
 }
 
 impl Script {
@@ -47,13 +47,17 @@ impl Script {
     pub async fn start(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(async move { follow(listener.accept().await.unwrap().0, &steps).await });
+        let task = tokio::spawn(async move {
+            let mut taken = String::new();
+            follow(listener.accept().await.unwrap().0, &steps, &mut taken).await;
+            taken
+        });
         Self { port, task }
     }
 
-    /// Fails if the client did not say what the script expects.
-    pub async fn finish(self) {
-        self.task.await.unwrap();
+    /// The message that it took, if any. Fails if the client did not say what the script expects.
+    pub async fn finish(self) -> String {
+        self.task.await.unwrap()
     }
 }
 
@@ -63,7 +67,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 type Stream = BufReader<Box<dyn Wire>>;
 
-async fn follow(stream: TcpStream, steps: &[Step]) {
+async fn follow(stream: TcpStream, steps: &[Step], taken: &mut String) {
     stream.set_nodelay(true).unwrap();
     let mut stream: Stream = BufReader::new(Box::new(stream));
     for step in steps {
@@ -94,7 +98,12 @@ async fn follow(stream: TcpStream, steps: &[Step]) {
                 let line = line(&mut stream).await;
                 assert!(line.starts_with(start), "{line:?} is not {start:?}");
             }
-            Step::Take => while line(&mut stream).await != ".\r\n" {},
+            Step::Take => loop {
+                match line(&mut stream).await {
+                    end if end == ".\r\n" => break,
+                    line => taken.push_str(&line),
+                }
+            },
             Step::Protect => {
                 let protected = acceptor().accept(stream.into_inner()).await.unwrap();
                 stream = BufReader::new(Box::new(protected));

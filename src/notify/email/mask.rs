@@ -39,8 +39,8 @@ fn without_local_part(before: &str) -> &str {
     let start = match local.strip_suffix('"') {
         Some(quoted) => quoted.rfind('"'),
         None => {
-            let delimiters = local.char_indices().filter(|(_, c)| c.is_whitespace() || DELIMITERS.contains(*c));
-            delimiters.last().map(|(at, c)| at + c.len_utf8())
+            let mut delimiters = local.char_indices().filter(|(_, c)| c.is_whitespace() || DELIMITERS.contains(*c));
+            delimiters.next_back().map(|(at, c)| at + c.len_utf8())
         }
     };
     local.get(..start.unwrap_or(0)).unwrap_or_default()

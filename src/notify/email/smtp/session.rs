@@ -264,7 +264,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_message_ends_early(lines in prop::collection::vec("[.a]{0,4}", 0..12)) {
-            let raw = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
+            let raw = lines.iter().flat_map(|line| [line.as_str(), "\r\n"]).collect::<String>();
             let written = String::from_utf8(transparent(raw.as_bytes())).unwrap();
             prop_assert!(written.split_inclusive("\r\n").all(|line| line != ".\r\n"));
             let taken = written.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line));

@@ -145,7 +145,7 @@ async fn a_message_whose_yes_was_lost_is_sent_again_as_it_was() {
         taken.push(server.finish().await);
         match end {
             Close => {
-                assert_eq!(result.map_err(|error| (error.obstacle, error.permanent)), Err((Obstacle::Connect, false)))
+                assert_eq!(result.map_err(|error| (error.obstacle, error.permanent)), Err((Obstacle::Connect, false)));
             }
             _ => result.unwrap(),
         }

@@ -109,7 +109,10 @@ async fn follow(stream: TcpStream, steps: &[Step], taken: &mut String) {
                 stream = BufReader::new(Box::new(protected));
             }
             Step::Close => return,
-            Step::Hang => return listen(&mut stream).await,
+            Step::Hang => {
+                listen(&mut stream).await;
+                return;
+            }
         }
     }
     // The server has no more to say. What the client still has to say is taken, until it hangs up: an early close could lose

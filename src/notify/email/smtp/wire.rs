@@ -182,3 +182,44 @@ impl Wire {
         self.room.get(self.start..self.end).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A server that says `bytes` whatever it is told.
+    fn server(bytes: Vec<u8>) -> Wire {
+        Wire::new(tokio::io::join(Cursor::new(bytes), tokio::io::sink()))
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_after_so_many_bytes_however_they_are_divided() {
+        for reply in ["250 ok\r\n".to_owned(), format!("250 {}\r\n", "x".repeat(8000)), "250-x\r\n250 x\r\n".to_owned()]
+        {
+            let mut wire = server(reply.repeat(2 * MOST_RECEIVED / reply.len()).into_bytes());
+            let mut read = 0;
+            let trouble = loop {
+                match wire.reply().await {
+                    Ok(_) => read += reply.len(),
+                    Err(trouble) => break trouble,
+                }
+            };
+            assert!(matches!(trouble, Trouble::Flooded), "{trouble:?}");
+            assert!(read <= MOST_RECEIVED && read + reply.len() + ROOM > MOST_RECEIVED, "{read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_while_something_is_unread() {
+        let mut wire = server(b"220 hello\r\n250 ok\r\n".to_vec());
+        wire.reply().await.unwrap();
+        assert!(!wire.is_in_step());
+        let trouble = wire.command("MAIL FROM:<a@b.example>").await.unwrap_err();
+        assert!(matches!(&trouble, Trouble::Unasked(Some(reply)) if reply.code == 250), "{trouble:?}");
+        let mut wire = server(b"220 hello\r\n".to_vec());
+        wire.reply().await.unwrap();
+        assert!(matches!(wire.command("EHLO x").await, Err(Trouble::Closed)));
+    }
+}

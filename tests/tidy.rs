@@ -54,10 +54,13 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 21] = [
     ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
+    ("hostname", &["notify"]),
+    ("tokio_rustls", &["notify"]),
+    ("rustls_platform_verifier", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),
     ("hyper", &["web"]),
@@ -71,7 +74,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("croner", &["domain"]),
     ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry"]),
     ("anyhow", &["app", "cli"]),
-    ("rustls", &["source", "cli"]),
+    ("rustls", &["source", "notify", "cli"]),
     ("secrecy", &["secret", "source", "notify"]),
 ];
 

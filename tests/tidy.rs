@@ -60,7 +60,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("lettre", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),
-    ("hyper", &["web"]),
+    ("hyper", &["web", "source"]),
     ("hyper_util", &["web"]),
     ("clap", &["cli", "telemetry", "main"]),
     ("prometheus", &["metrics"]),

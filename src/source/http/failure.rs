@@ -27,14 +27,38 @@ pub fn of(error: &reqwest::Error) -> FetchError {
     if error.is_connect() {
         return FetchError::new(Failure::Connect, connect(io));
     }
-    if links.iter().any(|link| link.to_string().starts_with("invalid HTTP")) {
-        return FetchError::new(Failure::Malformed, "what it answered is not HTTP");
+    let carried = links.iter().find_map(|link| link.downcast_ref::<hyper::Error>());
+    if let Some(error) = carried.filter(|error| error.is_parse()) {
+        return FetchError::new(Failure::Malformed, head(error));
     }
-    if error.is_decode() && !lost(io) && io.is_some() {
-        return FetchError::new(Failure::Malformed, "its answer cannot be unpacked (gzip)");
+    let in_body = error.is_decode() || error.is_body();
+    match io.filter(|_| in_body) {
+        // The transfer of HTTP and what it carries are read in turn: only one of them names the other as its cause.
+        Some(kind) if carried.is_some() && !lost(Some(kind)) => {
+            FetchError::new(Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
+        }
+        Some(ErrorKind::UnexpectedEof) if carried.is_none() => {
+            FetchError::new(Failure::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off")
+        }
+        Some(kind) if carried.is_none() && !lost(Some(kind)) => {
+            FetchError::new(Failure::Malformed, "its answer cannot be unpacked (gzip)")
+        }
+        _ => {
+            let when = if in_body { "in the middle of its answer" } else { "before it answered" };
+            FetchError::new(Failure::Connect, format!("the connection was closed {when}"))
+        }
     }
-    let when = if error.is_decode() || error.is_body() { "in the middle of its answer" } else { "before it answered" };
-    FetchError::new(Failure::Connect, format!("the connection was closed {when}"))
+}
+
+/// What is wrong with the beginning of an answer: status and headers.
+fn head(error: &hyper::Error) -> &'static str {
+    if error.is_parse_too_large() {
+        "the headers of its answer are too large"
+    } else if error.to_string().starts_with("invalid HTTP") {
+        "what it answered is not HTTP"
+    } else {
+        "the headers of its answer are not formed as HTTP wants them"
+    }
 }
 
 /// What a failure to connect is called, by the operating system's word for it.

@@ -51,10 +51,22 @@ impl Rows {
 pub enum SightingError {
     #[error("it returned no sessions")]
     Empty,
-    #[error("its rows have no column {wanted}; the columns are {columns}")]
+    #[error("its rows have no column {wanted}; the columns are: {columns}")]
     NoIdColumn { wanted: String, columns: String },
     #[error("its rows have the column {0} more than once, so nobody can tell which row is which session")]
     RepeatedIdColumn(String),
+}
+
+impl SightingError {
+    /// Our words, and the names of columns that came from outside.
+    pub fn parts(&self) -> (String, Option<&str>) {
+        match self {
+            Self::NoIdColumn { wanted, columns } => {
+                (format!("its rows have no column {wanted}; the columns are"), Some(columns))
+            }
+            other => (other.to_string(), None),
+        }
+    }
 }
 
 impl Sighting {

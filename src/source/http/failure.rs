@@ -8,14 +8,14 @@ use std::io::{self, ErrorKind};
 
 use rustls::CertificateError;
 
-use crate::domain::reading::quote;
-use crate::source::{Failure, FetchError};
+use crate::secret::Redactor;
+use crate::source::{Failure, FetchError, Quoted};
 
 /// What an error of the client means.
-pub fn of(error: &reqwest::Error) -> FetchError {
+pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     let links = links(error);
     if let Some(error) = links.iter().find_map(|link| link.downcast_ref::<rustls::Error>()) {
-        return tls(error);
+        return tls(error, redactor);
     }
     if error.is_timeout() {
         return FetchError::new(Failure::Timeout, "no connection could be made in time");
@@ -85,32 +85,35 @@ fn lost(io: Option<ErrorKind>) -> bool {
     )
 }
 
-fn tls(error: &rustls::Error) -> FetchError {
-    let reason = match error {
+fn tls(error: &rustls::Error, redactor: &Redactor) -> FetchError {
+    // A certificate can say whatever its owner wrote into it.
+    let unknown = |error: &dyn std::fmt::Display| Some(Quoted::of(&error.to_string(), redactor));
+    let (reason, quoted) = match error {
         rustls::Error::InvalidCertificate(problem) => {
-            format!("the certificate is not trusted: {}", certificate(problem))
+            let why = certificate(problem);
+            let quoted = if why.is_none() { unknown(problem) } else { None };
+            (format!("the certificate is not trusted{}", why.map(|why| format!(": {why}")).unwrap_or_default()), quoted)
         }
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port".to_owned(),
-        rustls::Error::AlertReceived(alert) => format!("it refused the TLS connection ({alert:?})"),
-        rustls::Error::PeerIncompatible(_) => "it speaks no TLS version or cipher that is safe".to_owned(),
-        other => format!("the TLS connection failed: {}", quote(&other.to_string())),
+        rustls::Error::InvalidMessage(_) => ("it does not speak TLS on this port".to_owned(), None),
+        rustls::Error::AlertReceived(alert) => (format!("it refused the TLS connection ({alert:?})"), None),
+        rustls::Error::PeerIncompatible(_) => ("it speaks no TLS version or cipher that is safe".to_owned(), None),
+        other => ("the TLS connection failed".to_owned(), unknown(other)),
     };
-    FetchError::new(Failure::Tls, reason)
+    FetchError::new(Failure::Tls, reason).quoting(quoted)
 }
 
-fn certificate(problem: &CertificateError) -> String {
-    match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
+/// What is wrong with a certificate; none where only the library has words for it.
+fn certificate(problem: &CertificateError) -> Option<&'static str> {
+    Some(match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host name".to_owned()
+            "it is for another host name"
         }
-        CertificateError::UnknownIssuer => {
-            "who issued it is not known here (tls.ca_file names a CA of your own)".to_owned()
-        }
-        CertificateError::Revoked => "it has been revoked".to_owned(),
-        other => quote(&other.to_string()),
-    }
+        CertificateError::UnknownIssuer => "who issued it is not known here (tls.ca_file names a CA of your own)",
+        CertificateError::Revoked => "it has been revoked",
+        _ => return None,
+    })
 }
 
 /// Every error of a chain, with those that I/O errors carry inside.

@@ -18,8 +18,10 @@ static SCHEME: LazyLock<Regex> =
 #[expect(clippy::expect_used, reason = "as above")]
 static FIELD: LazyLock<Regex> = LazyLock::new(|| {
     let name = r"[\w-]*(?:token|passw(?:or)?d|pwd|secret|api[_-]?key|credential|authorization)[\w-]*";
-    let value = r#""(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"'<>(){}\[\]]+"#;
-    Regex::new(&format!(r#"(?i)({name}["']?\s*[:=]\s*)({value})"#)).expect("valid")
+    // As they stand, within a text of JSON, or percent-encoded.
+    let (mark, equals) = (r#"(?:\\*["']|%22)"#, "(?:[:=]|%3[AD])");
+    let value = r#"\\+["'][^"'\\]*(?:\\+["'])?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"'<>(){}\[\]]+"#;
+    Regex::new(&format!(r"(?i)({name}{mark}?\s*{equals}\s*)({value})")).expect("valid")
 });
 
 /// Removes tokens by their form, credentials after the name of a scheme, and values after the name of a secret.
@@ -59,6 +61,8 @@ mod tests {
             ("Authorization: Bearer abcdefghijklmnop", "Authorization: [redacted] [redacted]"),
             (r#"{"access_token":"abc\"def","expires":3}"#, r#"{"access_token":"[redacted]","expires":3}"#),
             (r#"{"token": "cut off"#, r#"{"token": "[redacted]""#),
+            (r#"{"sent":"{\"token\":\"abc\",\"x\":1}"}"#, r#"{"sent":"{\"token\":[redacted],\"x\":1}"}"#),
+            ("%22token%22%3A%22abc%22", "%22token%22%3A[redacted]"),
             ("?x=1&api_key=abc&y=2", "?x=1&api_key=[redacted]&y=2"),
             ("client_secret = 'abc'", "client_secret = [redacted]"),
             ("Password: hunter2!", "Password: [redacted]"),

@@ -17,12 +17,14 @@ mod world;
 
 mod commands;
 mod config_edits;
+mod echoes;
 mod edges;
 mod failures;
 mod logs;
 mod messages;
 mod metrics;
 mod patience;
+mod proxies;
 mod quick_start;
 mod restarts;
 mod schedules;

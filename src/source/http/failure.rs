@@ -23,6 +23,9 @@ pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     if error.is_dns() {
         return FetchError::new(Failure::Connect, "its host name cannot be found");
     }
+    if let Some(reason) = links.iter().find_map(|link| tunnel(&link.to_string())) {
+        return FetchError::new(Failure::Connect, reason);
+    }
     let io = links.iter().rev().find_map(|link| link.downcast_ref::<io::Error>()).map(io::Error::kind);
     if error.is_connect() {
         return FetchError::new(Failure::Connect, connect(io));
@@ -59,6 +62,15 @@ fn head(error: &hyper::Error) -> &'static str {
     } else {
         "the headers of its answer are not formed as HTTP wants them"
     }
+}
+
+/// What a proxy answered that should have connected to the source. The client gives it no type, only a text.
+fn tunnel(text: &str) -> Option<&'static str> {
+    Some(match text.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => "the proxy wants a sign-in, or refused the one that it was sent (407)",
+        "failed to create underlying connection" => "the proxy cannot be reached",
+        _ => "the proxy did not connect to it",
+    })
 }
 
 /// What a failure to connect is called, by the operating system's word for it.

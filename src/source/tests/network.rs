@@ -1,6 +1,7 @@
 //! Connections that fail, and bodies at the edge.
 
 use super::*;
+use crate::source::http::Proxy;
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_says_why() {
@@ -245,4 +246,25 @@ fn a_base_url_that_cannot_be_used_is_refused() {
         let error = OrderWise::new(options(bad)).err().unwrap_or_else(|| panic!("{bad}"));
         assert!(!error.to_string().contains("canary"));
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_connect_is_named_as_the_one_that_failed() {
+    let through = |url: String| Options {
+        proxy: Some(Proxy { url: Secret::given(url), except: None }),
+        ..options("https://erp.acme.invalid/OWAPI")
+    };
+    let cases = [
+        ("407 Proxy Authentication Required", "the proxy wants a sign-in"),
+        ("502 Bad Gateway", "the proxy did not connect to it"),
+    ];
+    for (status, words) in cases {
+        let server = raw(move |_| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()).await;
+        let options = through(format!("http://{}", server.address));
+        failed(OrderWise::new(options).unwrap().fetch(at(0)).await, Failure::Connect, words);
+        assert!(server.seen.lock().unwrap()[0].starts_with("CONNECT erp.acme.invalid:443 HTTP/1.1\r\n"));
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let options = through(format!("http://{closed}"));
+    failed(OrderWise::new(options).unwrap().fetch(at(0)).await, Failure::Connect, "the proxy cannot be reached");
 }

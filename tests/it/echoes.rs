@@ -185,7 +185,7 @@ fn needles() -> Vec<String> {
     for before in ["", "a", "ab"] {
         let encoded = BASE64_STANDARD.encode(format!("{before}{WORD}"));
         // The characters that the word alone decides.
-        let alone = &encoded[before.len().div_ceil(1) * 8 / 6 + usize::from(!before.is_empty())..];
+        let alone = &encoded[(before.len() * 8).div_ceil(6)..];
         needles.push(alone.trim_end_matches('=')[..6].to_lowercase());
     }
     needles.retain(|needle| needle.len() >= 6);

@@ -91,6 +91,7 @@ impl FetchError {
     }
 
     /// With what the source said for itself, where it said anything.
+    #[must_use]
     pub fn quoting(self, quoted: Option<Quoted>) -> Self {
         Self { quoted, ..self }
     }

@@ -44,7 +44,7 @@ fn undone(view: &View) -> Option<View> {
             _ => None,
         };
         changed |= escape.is_some();
-        let (meant, len) = escape.unwrap_or_else(|| (Meant::Byte(*byte), 1));
+        let (meant, len) = escape.unwrap_or((Meant::Byte(*byte), 1));
         let from = view.from[at].start..view.from[at + len - 1].end;
         match meant {
             Meant::Byte(byte) => next.push(byte, &from),

@@ -34,13 +34,13 @@ const SPELLINGS: [Spell; 14] = [
     |text| percent(text, true),
     |text| percent(text, true).replace('%', "%25"),
     |text| percent(text, false).replace("%20", "+"),
-    |text| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
-    |text| text.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+    |text| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat(),
+    |text| text.chars().map(|c| format!("&#{};", u32::from(c))).collect::<Vec<_>>().concat(),
     |text| BASE64_STANDARD.encode(text),
     |text| BASE64_URL_SAFE.encode(format!("Basic {text}")),
     |text| BASE64_STANDARD.encode(format!("ab{text}")),
     |text| percent(&BASE64_STANDARD.encode(text), false),
-    |text| text.bytes().map(|b| format!("{b:02x}")).collect(),
+    |text| text.bytes().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat(),
 ];
 
 /// Where a source repeats something.
@@ -150,6 +150,7 @@ fn converse(mut stream: TcpStream, cases: &[(Place, String)]) {
 
 /// The configuration: a source and a session for each case, half of them with a hash.
 fn configure(folder: &Path, api: SocketAddr, cases: usize) {
+    use std::fmt::Write as _;
     let hash = BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}"));
     let mut text = String::from("sources:\n");
     for number in 0..cases {
@@ -158,13 +159,12 @@ fn configure(folder: &Path, api: SocketAddr, cases: usize) {
             _ => "credential_hash: { file: hash }".to_owned(),
         };
         let base_url = format!("http://{api}/{number}/OWAPI");
-        text += &format!(
-            "  s{number}: {{ type: orderwise, base_url: \"{base_url}\", {sign_in}, export_definition: 61 }}\n"
-        );
+        let rest = format!("{sign_in}, export_definition: 61");
+        writeln!(text, "  s{number}: {{ type: orderwise, base_url: \"{base_url}\", {rest} }}").unwrap();
     }
     text += "sessions:\n";
     for number in 0..cases {
-        text += &format!("  - {{ source: s{number}, id: 14 }}\n");
+        writeln!(text, "  - {{ source: s{number}, id: 14 }}").unwrap();
     }
     text += "defaults: { session: { owners: [ops@integrator.example], schedule: \"0 0 1 1 *\", \
              params: { notification_email: ops@integrator.example, import_orders_as: Shopify_Orders } } }\n\

@@ -27,7 +27,7 @@ fn percent(text: &str, wanted: impl Fn(u8) -> bool, upper: bool) -> String {
 fn spellings(text: &str) -> Vec<String> {
     let reserved = |byte: u8| !byte.is_ascii_alphanumeric();
     let json = serde_json::to_string(text).unwrap();
-    let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+    let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
     let mut all = vec![
         text.to_owned(),
         text.to_lowercase(),
@@ -41,9 +41,9 @@ fn spellings(text: &str) -> Vec<String> {
         serde_json::to_string(&json).unwrap(),
         units.to_uppercase().replace("\\U", "\\u"),
         units,
-        text.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+        text.chars().map(|c| format!("&#{};", u32::from(c))).collect::<Vec<_>>().concat(),
         text.replace('"', "&quot;").replace('&', "&amp;"),
-        text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        text.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat(),
     ];
     for before in ["", "x", "xy", "xyz"] {
         for after in ["", "."] {

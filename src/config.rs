@@ -29,6 +29,7 @@ mod mapping;
 mod mask;
 mod policy;
 mod problem;
+mod proxy;
 mod report;
 mod resolve;
 mod scalar;

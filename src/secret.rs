@@ -1,11 +1,18 @@
-//! Secrets: values that have no text form of their own and are revealed only where a credential is built.
+//! Secrets: values that have no text form of their own and are revealed only where a credential is built; and their removal
+//! from text that comes from outside (`redactor`).
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+
+mod redactor;
+mod spelling;
+mod unknown;
+
+pub use redactor::{Known, REDACTED, Redactor};
 
 /// Largest secret file; a key in PEM has a few thousand bytes.
 const LARGEST: u64 = 64 << 10;
@@ -58,6 +65,13 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// What `check` says of the value, for a form that it must have.
+    pub fn checked<T>(&self, check: impl FnOnce(&str) -> T) -> Result<T, SecretError> {
+        Ok(check(self.value()?.expose_secret()))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,8 +83,6 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]

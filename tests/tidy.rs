@@ -63,7 +63,7 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("rustls_platform_verifier", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),
-    ("hyper", &["web"]),
+    ("hyper", &["web", "source"]),
     ("hyper_util", &["web"]),
     ("clap", &["cli", "telemetry"]),
     ("prometheus", &["metrics"]),

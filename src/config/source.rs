@@ -12,6 +12,7 @@ use crate::secret::Secret;
 
 use super::environment::Environment;
 use super::fields::{self, Fields, Keys, described};
+use super::proxy::{self, ProxyConfig};
 use super::report::Report;
 use super::tree::{Entry, Form, Node, Place, Value};
 use super::url::{self, WebAddress, is_loopback};
@@ -47,6 +48,8 @@ pub struct OrderWiseConfig {
     pub max_body: u64,
     /// PEM certificates to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
+    /// None: asked straight, whatever the environment says.
+    pub proxy: Option<ProxyConfig>,
 }
 
 /// How to sign in.
@@ -92,6 +95,7 @@ pub(super) const KEYS: Keys = Keys {
         "timeout",
         "max_body",
         "tls",
+        "proxy",
         "allow_insecure",
     ],
     later: &["url", "rows", "auth"],
@@ -99,7 +103,7 @@ pub(super) const KEYS: Keys = Keys {
 
 pub(super) const TLS: Keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
 
-const ONLY_ORDERWISE: [&str; 8] = [
+const ONLY_ORDERWISE: [&str; 9] = [
     "base_url",
     "username",
     "password",
@@ -107,6 +111,7 @@ const ONLY_ORDERWISE: [&str; 8] = [
     "export_definition",
     "export_parameters",
     "tls",
+    "proxy",
     "allow_insecure",
 ];
 const ONLY_FILE: [&str; 2] = ["path", "max_age"];
@@ -140,6 +145,11 @@ pub(super) fn read(
 ) -> Option<Read> {
     // What belongs to a type that is not built yet is not looked at: one problem says it all.
     let own = entry.value.entries().unwrap_or_default();
+    for entry in
+        own.iter().filter(|entry| entry.key == "proxy" && entry.value.scalar().is_some_and(url::may_hold_a_sign_in))
+    {
+        report.hide(&entry.value);
+    }
     let later = own.iter().find(|entry| entry.key == "type" && entry.value.scalar() == Some("http"));
     if let Some(entry) = later {
         not_yet(report, &entry.value);
@@ -226,6 +236,8 @@ fn orderwise(
     let parameters = fields.map(report, "export_parameters").unwrap_or_default();
     let parameters = parameters.iter().filter_map(|entry| parameter(report, entry)).collect();
     let ca_file = fields.node(report, "tls").and_then(|node| tls(report, node));
+    let encrypted = base_url.as_ref().is_none_or(|url| url.to_ascii_lowercase().starts_with("https://"));
+    let proxy = proxy::read(report, fields, encrypted, environment);
     Some(OrderWiseConfig {
         base_url: base_url?,
         credential: credential?,
@@ -234,6 +246,7 @@ fn orderwise(
         timeout: limits.timeout,
         max_body: limits.max_body,
         ca_file,
+        proxy,
     })
 }
 

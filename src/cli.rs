@@ -94,7 +94,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(dispatch(cli));
-            // A look that was given up may still hold a thread; nothing waits for it.
+            // A poll that was given up may still hold a thread; nothing waits for it.
             runtime.shutdown_background();
             outcome
         }

@@ -1,7 +1,7 @@
 //! The only file that names the cron crate: one job, once a second, that sends a tick.
 //!
 //! tokio-cron-scheduler lets runs of a job overlap, freezes a zone's offset when a job is made and loses jobs that are added
-//! at the same time. So it has one job in UTC that never waits; due times come from `domain::agenda`, which asks croner anew
+//! at the same time. So it has one job in UTC that never waits; due times come from `domain::timetable`, which asks croner anew
 //! each time. A tick that nobody has taken yet is not sent twice.
 
 use tokio::sync::mpsc;

@@ -11,7 +11,7 @@ use crate::domain::observation::{Answer, Digest};
 mod hold;
 pub mod http;
 pub mod json;
-mod room;
+mod limits;
 
 pub mod file;
 pub mod orderwise;

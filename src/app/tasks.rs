@@ -11,15 +11,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::agenda::Agenda;
 use crate::domain::name::Name;
-use crate::domain::owed::{Came, Made, Owed};
 use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::schedule::Rhythm;
+use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
+use crate::domain::schedule::ScheduleKey;
+use crate::domain::timetable::Timetable;
 use crate::engine::audit::{Auditor, Outcome};
-use crate::engine::board::Board;
-use crate::engine::deliver::Courier;
+use crate::engine::dispatcher::Dispatcher;
 use crate::engine::inbox::Inbox;
+use crate::engine::published::Published;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
@@ -43,45 +43,45 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<(), String> {
-        let mut owed = Owed::default();
+        let mut retries = Retries::default();
         loop {
             let mut due = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 due = self.inbox.take() => due,
-                () = until(owed.next(), &*clock) => self.inbox.begin(),
+                () = until(retries.next(), &*clock) => self.inbox.begin(),
             };
             let began = clock.now();
-            due.extend(owed.take(began));
+            due.extend(retries.take(began));
             if due.is_empty() {
                 // The clock was set back: what was planned is not due yet.
                 self.inbox.done();
                 continue;
             }
-            let outcome = self.auditor.run(&self.source, &Due::Rhythms(due.clone())).await;
+            let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
             self.inbox.done();
             let came = match outcome {
                 Outcome::Stopped => return Ok(()),
-                Outcome::Unreachable { .. } => Came::Unreachable,
-                Outcome::NotRecorded { .. } => Came::NotRecorded,
-                Outcome::Looked { .. } => Came::Seen,
+                Outcome::Unreachable { .. } => PollEnd::Unreachable,
+                Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
+                Outcome::Polled { .. } => PollEnd::Seen,
             };
-            let made = Made { due: &due, began, ended: clock.now(), came };
-            let board = &self.auditor.board;
-            let Some(plan) = board.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
-            let state = board.state(&self.source);
-            owed.note(made, plan, &state);
+            let made = FinishedPoll { due: &due, began, ended: clock.now(), came };
+            let published = &self.auditor.published;
+            let Some(plan) = published.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
+            let state = published.state(&self.source);
+            retries.note(made, plan, &state);
         }
     }
 }
 
 /// Delivers whenever something was recorded or falls due.
 pub(super) async fn deliver(
-    courier: Arc<Courier>,
+    dispatcher: Arc<Dispatcher>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<(), String> {
     loop {
-        let next = match courier.run_round().await {
+        let next = match dispatcher.run_round().await {
             Ok(round) => round.next,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read or written; it is tried again");
@@ -90,7 +90,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = courier.rung() => {}
+            () = dispatcher.rung() => {}
             () = until(next, &*clock) => {}
         }
     }
@@ -98,7 +98,7 @@ pub(super) async fn deliver(
 
 /// Turns ticks into sessions that are due.
 pub(super) struct Timing {
-    pub board: Arc<Board>,
+    pub published: Arc<Published>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub inboxes: BTreeMap<Name, Arc<Inbox>>,
@@ -106,30 +106,30 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        let mut agenda = Agenda::new(self.board.plans().values(), self.clock.now());
+        let mut timetable = Timetable::new(self.published.plans().values(), self.clock.now());
         let (sender, mut ticks) = mpsc::channel(1);
         let ticker = Ticker::start(sender).await.map_err(|e| e.to_string())?;
-        self.publish(&agenda);
-        self.board.write(|present| present.scheduling = true);
+        self.publish(&timetable);
+        self.published.write(|present| present.scheduling = true);
         self.begin(&stop).await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 tick = ticks.recv() => tick.ok_or("the scheduler ended")?,
             }
-            let due = agenda.take_due(self.clock.now());
+            let due = timetable.take_due(self.clock.now());
             if due.is_empty() {
                 continue;
             }
             for call in due {
-                let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.rhythm]));
+                let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.schedule_key]));
                 // One audit is late for one reason: what was slept through would have come late to a worker at leisure, too.
                 let reason = call.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
                 if let Some(reason) = reason {
                     self.metrics.late(&call.source, reason, 1);
                 }
             }
-            self.publish(&agenda);
+            self.publish(&timetable);
         }
         ticker.stop().await.map_err(|e| e.to_string())
     }
@@ -137,13 +137,13 @@ impl Timing {
     /// The first audit of everything, source after source.
     async fn begin(&self, stop: &CancellationToken) {
         for (name, inbox) in &self.inboxes {
-            let Some(plan) = self.board.plans().get(name) else { continue };
-            let rhythms = plan.sessions.values().map(|session| session.schedule.rhythm()).collect::<BTreeSet<_>>();
+            let Some(plan) = self.published.plans().get(name) else { continue };
+            let schedules = plan.sessions.values().map(|session| session.schedule.key()).collect::<BTreeSet<_>>();
             let missed = self.missed(plan);
             if missed > 0 {
                 self.metrics.late(name, Late::Downtime, missed);
             }
-            inbox.put(rhythms);
+            inbox.put(schedules);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(STAGGER) => {}
@@ -151,25 +151,26 @@ impl Timing {
         }
     }
 
-    /// How many rhythms of a source were due while nobody was running.
+    /// How many schedules of a source were due while nobody was running.
     fn missed(&self, plan: &SourcePlan) -> u64 {
         let now = self.clock.now();
-        let schedules: BTreeMap<Rhythm, _> =
-            plan.sessions.values().map(|s| (s.schedule.rhythm(), &s.schedule)).collect();
-        self.board.read(|present| {
+        let schedules: BTreeMap<ScheduleKey, _> =
+            plan.sessions.values().map(|s| (s.schedule.key(), &s.schedule)).collect();
+        self.published.read(|present| {
             let Some(state) = present.states.get(&plan.name) else { return 0 };
-            let missed = |(rhythm, schedule): &(&Rhythm, &&crate::domain::schedule::Schedule)| {
-                // A look that failed was made in time, too.
-                let last = state.rhythms.get(*rhythm).copied().max(state.record.last_look);
+            let missed = |(schedule_key, schedule): &(&ScheduleKey, &&crate::domain::schedule::Schedule)| {
+                // A poll that failed was made in time, too.
+                let last = state.schedules.get(*schedule_key).copied().max(state.record.last_poll);
                 last.and_then(|last| schedule.next_after(last)).is_some_and(|due| due < now)
             };
             schedules.iter().filter(missed).count() as u64
         })
     }
 
-    fn publish(&self, agenda: &Agenda) {
-        let upcoming = agenda.upcoming().map(|(name, rhythm, at)| ((name.clone(), rhythm.clone()), at)).collect();
-        self.board.write(|present| present.next_audits = upcoming);
+    fn publish(&self, timetable: &Timetable) {
+        let upcoming =
+            timetable.upcoming().map(|(name, schedule_key, at)| ((name.clone(), schedule_key.clone()), at)).collect();
+        self.published.write(|present| present.next_audits = upcoming);
     }
 }
 
@@ -198,7 +199,7 @@ pub(super) async fn keep_up(
             auditor.metrics.store_error(Operation::Probe);
             tracing::error!(%error, "the store does not take what is written");
         }
-        auditor.board.write(|present| present.store_sound = probed.is_ok());
+        auditor.published.write(|present| present.store_sound = probed.is_ok());
     }
 }
 

@@ -14,9 +14,9 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// The store takes what is written and the schedules run. The configuration was accepted, or there would be no board.
+/// The store takes what is written and the schedules run. The configuration was accepted, or there would be no published.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
-    let (scheduling, store_works) = web.board.read(|present| (present.scheduling, present.store_works()));
+    let (scheduling, store_works) = web.published.read(|present| (present.scheduling, present.store_works()));
     let obstacles = [
         (store_works, "store: what was last to be written to it is not recorded; the log says why"),
         (scheduling, "schedules: they are not running"),
@@ -34,6 +34,6 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
         tracing::error!(error = %error, "the metrics cannot be written");
         return (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response();
     }
-    exposition::write(&web.board, &mut text);
+    exposition::write(&web.published, &mut text);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }

@@ -16,7 +16,7 @@ use super::compose::mail_address;
 use super::line_stream::LineStream;
 use super::refusal::{Echoes, Stage, cause, classify, shown, transient};
 use super::{BuildError, SmtpOptions, Tls};
-use crate::notify::{Letter, Obstacle, SendError};
+use crate::notify::{Obstacle, Outbound, SendError};
 use crate::secret::Secret;
 
 /// How long a server that has answered everything may take to say goodbye; nothing depends on it.
@@ -70,11 +70,11 @@ impl Server {
         Ok(())
     }
 
-    pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
+    pub async fn send(&self, outbound: &Outbound) -> Result<(), SendError> {
         let account = self.revealed()?;
         let conversation = async {
             let mut connection = self.open(&account).await?;
-            let outcome = self.hand_over(&mut connection, letter, &account.echoes).await;
+            let outcome = self.hand_over(&mut connection, outbound, &account.echoes).await;
             Ok((outcome, connection))
         };
         let (outcome, connection) = self.bounded(conversation).await?;
@@ -103,16 +103,16 @@ impl Server {
     async fn hand_over(
         &self,
         connection: &mut AsyncSmtpConnection,
-        letter: &Letter,
+        outbound: &Outbound,
         echoes: &Echoes,
     ) -> Result<(), SendError> {
         let from = Mail::new(Some(self.sender.clone()), Vec::new());
         connection.command(from).await.map_err(self.failed(Stage::Sender, echoes))?;
-        let to = Rcpt::new(mail_address(&letter.to), Vec::new());
+        let to = Rcpt::new(mail_address(&outbound.to), Vec::new());
         connection.command(to).await.map_err(self.failed(Stage::Recipient, echoes))?;
         connection.command(Data).await.map_err(self.failed(Stage::Data, echoes))?;
         // lettre ends the message with a line break of its own.
-        let raw = letter.raw.strip_suffix(b"\r\n").unwrap_or(&letter.raw);
+        let raw = outbound.raw.strip_suffix(b"\r\n").unwrap_or(&outbound.raw);
         connection.message(raw).await.map(drop).map_err(self.failed(Stage::Data, echoes))
     }
 

@@ -18,17 +18,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use driftwise::app::adapters;
 use driftwise::clock::{Clock, ManualClock};
 use driftwise::config::{Config, ProcessEnvironment};
-use driftwise::domain::decide::{Sender, decide};
 use driftwise::domain::name::Name;
 use driftwise::domain::observation::{Answer, Digest};
 use driftwise::domain::plan::Due;
-use driftwise::domain::reconcile::PollOutcome;
+use driftwise::domain::reconcile::{PollOutcome, reconcile};
 use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
+use driftwise::engine::alerting::Alerting;
 use driftwise::engine::audit::{Auditor, Outcome};
 use driftwise::engine::published::Published;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
+use driftwise::notify::Channel;
 use driftwise::secret::{Known, Redactor};
 use driftwise::source::{FetchError, Fetched, Source, json};
 use driftwise::store::Store;
@@ -139,6 +140,7 @@ impl Source for Fixed {
 
 struct Stage {
     auditor: Auditor,
+    alerting: Arc<Alerting>,
     source: Arc<Fixed>,
     clock: ManualClock,
     name: Name,
@@ -163,21 +165,25 @@ impl Stage {
         std::fs::write(&path, config).unwrap();
         let clock = ManualClock::new(Utc::now());
         let config = Config::load(&path, &ProcessEnvironment, clock.now()).unwrap_or_else(|e| panic!("{e}"));
-        let channel = Arc::new(adapters::email(config.require_email().unwrap()).unwrap());
+        let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, config.require_email().unwrap()).unwrap());
         let name = Name::parse("erp").unwrap();
         let source = Arc::new(Fixed { redactor: Arc::new(redactor()), ..Fixed::default() });
+        let store = Arc::new(Store::open(&config.store.path).await.unwrap());
+        let metrics = Arc::new(Metrics::new(std::slice::from_ref(&name), "email").unwrap());
+        let published = Arc::new(Published::new(Arc::new(config.plans), BTreeMap::new()));
+        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&metrics));
+        let alerting = Alerting::load(shared.0, shared.1, channel, shared.2, Arc::new(Notify::new())).await.unwrap();
+        let alerting = Arc::new(alerting);
         let auditor = Auditor {
             sources: BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]),
-            store: Arc::new(Store::open(&config.store.path).await.unwrap()),
-            metrics: Arc::new(Metrics::new(std::slice::from_ref(&name), "email").unwrap()),
+            store,
+            metrics,
             clock: Arc::new(clock.clone()),
-            sender: adapters::sender(&config),
-            recorded: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
-            channel,
-            published: Arc::new(Published::new(Arc::new(config.plans), BTreeMap::new())),
+            alerting: Arc::clone(&alerting),
+            published,
         };
-        Self { auditor, source, clock, name, _folder: folder }
+        Self { auditor, alerting, source, clock, name, _folder: folder }
     }
 
     /// One audit, from the first byte of its answer to its commit.
@@ -232,16 +238,15 @@ fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     let begun = Instant::now();
     let poll = PollOutcome::Snapshot(Snapshot::take(answer, &plan.mapping, now).unwrap());
     least.put("  find the sessions", begun.elapsed());
-    let sender = Sender::default();
     published.read(|present| {
         let known = &present.states[name];
         let begun = Instant::now();
-        let decision = decide(plan, known, &poll, &Due::All, &sender, now);
-        least.put("  decide, nothing changed", begun.elapsed());
-        assert!(decision.delta.sessions.is_empty());
+        let delta = reconcile(plan, known, &poll, &Due::All, now);
+        least.put("  reconcile, nothing changed", begun.elapsed());
+        assert!(delta.sessions.is_empty());
     });
     let nothing = SourceState::default();
-    least.put("  decide, first poll", time(|| decide(plan, &nothing, &poll, &Due::All, &sender, now)));
+    least.put("  reconcile, first poll", time(|| reconcile(plan, &nothing, &poll, &Due::All, now)));
     least.put("  free the answer", time(|| drop(poll)));
 }
 
@@ -274,6 +279,11 @@ async fn estate(sessions: usize, rounds: usize) {
         });
     }
     least.put("audit, up to 1,000 drift at once", stage.audit(&drifted).await);
+    least.put("  and their notifications", {
+        let begun = Instant::now();
+        assert!(stage.alerting.run(stage.clock.now()).await.notifications() > 0);
+        begun.elapsed()
+    });
     for (name, took) in &least.0 {
         println!("{name:34} {:10.3} ms", milliseconds(*took));
     }

@@ -76,27 +76,80 @@ CREATE TABLE events (
 CREATE INDEX events_of_session ON events (source, session, at);
 CREATE INDEX events_by_time ON events (at);
 
--- Ids are never used twice: people name messages by them.
+-- What is notified once and does not last; gone when nobody is owed it.
+CREATE TABLE announcements (
+    id TEXT PRIMARY KEY,
+    source TEXT NOT NULL REFERENCES sources (name),
+    at INTEGER NOT NULL,
+    doc TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Who was told of which incident over which channel; goes with the incident.
+CREATE TABLE notification_log (
+    incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+    channel TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    -- In lower case: addresses are compared without regard to it.
+    recipient_folded TEXT NOT NULL,
+    ended INTEGER NOT NULL CHECK (ended IN (0, 1)),
+    doc TEXT NOT NULL,
+    PRIMARY KEY (incident, channel, recipient_folded)
+) WITHOUT ROWID;
+CREATE INDEX notification_log_owed ON notification_log (incident) WHERE ended = 0;
+
+-- What was held back and why, once for an incident and reason.
+CREATE TABLE suppressions (
+    incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (incident, reason)
+) WITHOUT ROWID;
+
+-- Ids are never used twice: people name notifications by them.
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- The stable id, made of what is told and to whom.
+    notification TEXT NOT NULL UNIQUE,
     message_id TEXT NOT NULL UNIQUE,
+    channel TEXT NOT NULL,
     kind TEXT NOT NULL,
     recipient TEXT NOT NULL,
     -- In lower case: what the order of delivery goes by.
     recipient_folded TEXT NOT NULL,
     subject TEXT NOT NULL,
     sessions TEXT NOT NULL,
+    -- The incidents told of, where all of it follows up what was told before: then a later one can replace it.
+    follows_up TEXT,
+    -- Why it went to whom, what was held back, and what replaced it.
+    reason TEXT NOT NULL,
+    superseded_by TEXT,
     recorded_at INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead', 'superseded')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER NOT NULL,
     attempted_at INTEGER,
     last_error TEXT,
     finished_at INTEGER,
+    -- What `delivery.watched` was when it was recorded.
+    watched_from INTEGER NOT NULL DEFAULT 0,
     -- Last, so that what comes before is read without it.
     raw BLOB NOT NULL,
-    CHECK ((finished_at IS NULL) = (state IN ('pending', 'retrying')))
+    CHECK ((finished_at IS NULL) = (state IN ('pending', 'retrying'))),
+    CHECK ((superseded_by IS NULL) = (state <> 'superseded') OR state = 'sent')
 );
-CREATE INDEX outbox_waiting ON outbox (recipient_folded, id) WHERE finished_at IS NULL;
+CREATE INDEX outbox_waiting ON outbox (channel, recipient_folded, id) WHERE finished_at IS NULL;
 CREATE INDEX outbox_finished ON outbox (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX outbox_state ON outbox (state);
+
+-- How long somebody was there to deliver, in nanoseconds, up to `at`; see src/store/outbox.rs.
+CREATE TABLE delivery (
+    watched INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+INSERT INTO delivery (watched, at) VALUES (0, 0);
+
+-- Up to when retention has seen the clock advance, in nanoseconds; NULL before it first has. See src/domain/retention.rs.
+CREATE TABLE retention (
+    seen INTEGER
+);
+INSERT INTO retention (seen) VALUES (NULL);

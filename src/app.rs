@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::decide::Sender;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
+use crate::engine::alerting::Alerting;
 use crate::engine::audit::Auditor;
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::inbox::Inbox;
@@ -28,7 +28,7 @@ use crate::store::Store;
 use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
-pub mod mail;
+pub mod notifications;
 pub mod online;
 mod past;
 pub mod poll;
@@ -41,6 +41,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// The program, put together and not yet running.
 pub struct App {
     auditor: Arc<Auditor>,
+    alerting: Arc<Alerting>,
     dispatcher: Arc<Dispatcher>,
     published: Arc<Published>,
     metrics: Arc<Metrics>,
@@ -58,7 +59,7 @@ impl App {
     /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `shutdown` ends it.
     pub async fn build(config: Config, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let email = config.require_email()?;
-        let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
+        let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
         let sources = adapters::sources(&config)?;
         // First the store: a second process is told who has it, not that a port is taken.
         let store = Arc::new(Store::open(&config.store.path).await?);
@@ -72,12 +73,11 @@ impl App {
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
-        let sender = adapters::sender(&config);
         let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
         let retain = config.store.retain;
         let published = Arc::new(Published::new(Arc::new(config.plans), states));
-        let parts = Parts { published, sources, store, channel, metrics, clock, sender, rate_limiter, shutdown };
-        Ok(parts.assemble(retain, listener, probes, hosts))
+        let parts = Parts { published, sources, store, channel, metrics, clock, rate_limiter, shutdown };
+        parts.assemble(retain, listener, probes, hosts).await
     }
 
     /// Whether retention believes the clock as it is at the start, however far it is ahead of the store.
@@ -116,6 +116,7 @@ impl App {
                 tasks::Worker { source: name.clone(), inbox: Arc::clone(inbox), auditor: Arc::clone(&self.auditor) };
             supervisor.start("audits", worker.run(Arc::clone(&self.clock), stop.clone()));
         }
+        supervisor.start("alerting", tasks::alert(self.alerting, Arc::clone(&self.clock), stop.clone()));
         supervisor.start("delivery", tasks::deliver(self.dispatcher, Arc::clone(&self.clock), stop.clone()));
         let timing =
             tasks::Timing { published: self.published, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
@@ -149,24 +150,30 @@ struct Parts {
     channel: Arc<dyn Channel>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    sender: Sender,
     rate_limiter: RateLimiter,
     shutdown: CancellationToken,
 }
 
 impl Parts {
-    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>, hosts: Hosts) -> App {
-        let Self { published, sources, store, channel, metrics, clock, sender, rate_limiter, shutdown } = self;
+    async fn assemble(
+        self,
+        retain: Duration,
+        listener: TcpListener,
+        probes: Option<TcpListener>,
+        hosts: Hosts,
+    ) -> anyhow::Result<App> {
+        let Self { published, sources, store, channel, metrics, clock, rate_limiter, shutdown } = self;
         let recorded = Arc::new(Notify::new());
+        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
+        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?;
+        let alerting = Arc::new(alerting);
         let auditor = Arc::new(Auditor {
             published: Arc::clone(&published),
             sources,
             store: Arc::clone(&store),
-            channel: Arc::clone(&channel),
+            alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
-            sender,
-            recorded: Arc::clone(&recorded),
             stop: shutdown.clone(),
         });
         let dispatcher = Arc::new(Dispatcher::new(
@@ -178,8 +185,9 @@ impl Parts {
             recorded,
             shutdown.clone(),
         ));
-        App {
+        Ok(App {
             auditor,
+            alerting,
             dispatcher,
             published,
             metrics,
@@ -191,7 +199,7 @@ impl Parts {
             probes,
             hosts,
             shutdown,
-        }
+        })
     }
 }
 

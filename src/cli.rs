@@ -13,7 +13,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
 mod healthcheck;
-mod mail;
+mod notifications;
 mod output;
 mod run;
 mod sessions;
@@ -62,9 +62,9 @@ enum Command {
     Sessions(sessions::Arguments),
     /// What the store knows of every session now
     Status(status::Arguments),
-    /// The alert channel
+    /// What was and will be sent, and the channels
     #[command(subcommand)]
-    Mail(mail::Mail),
+    Notifications(notifications::Notifications),
     /// Serve a stand-in OrderWise API for trials and tests
     Simulate(simulate::Arguments),
     /// Ask the running daemon whether it is ready
@@ -134,7 +134,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,
         Command::Status(arguments) => status::run(&shared, arguments).await,
-        Command::Mail(mail) => mail::run(&shared, mail).await,
+        Command::Notifications(command) => notifications::run(&shared, command).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,
         Command::Unbuilt(command) => Ok(unbuilt::run(&command)),

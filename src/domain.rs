@@ -2,14 +2,15 @@
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
 //! source says (`observation`, `snapshot`, `reading`), what it should say (`policy`, `expectation`), the comparison
-//! (`evaluate`), what becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`,
-//! `message`), when to look (`schedule`,
-//! `timetable`, `owed`), and up to when history may be forgotten (`retention`).
+//! (`evaluate`), what becomes of it over time (`incident`, `announcement`, `state`, `reconcile`, `settled`, `status`), who is
+//! notified of it (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), and up to when history may
+//! be forgotten (`retention`).
 
 pub mod address;
+pub mod alerting;
+pub mod announcement;
 pub mod backoff;
 pub mod catalogue;
-pub mod decide;
 pub mod evaluate;
 pub mod event;
 pub mod expectation;
@@ -23,7 +24,6 @@ pub mod reading;
 pub mod reconcile;
 pub mod retention;
 pub mod retry;
-pub mod route;
 pub mod schedule;
 pub mod session;
 pub mod setting;

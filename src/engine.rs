@@ -1,8 +1,9 @@
-//! What drives an audit and a delivery: each a cycle that a loop calls, and a test too.
+//! What drives an audit, alerting and a delivery: each a cycle that a loop calls, and a test too.
 //!
-//! Properties: state, events and messages of one audit are committed together or not at all; a message is recorded as sent
-//! after it was accepted, never before; audits of a source never overlap. The loops in `lifecycle`-run tasks only wait.
+//! Properties: state and events of one audit are committed together or not at all, and so are the notification log and the outbox;
+//! a notification is recorded as sent after it was accepted, never before; audits of a source never overlap. The loops in `lifecycle`-run tasks only wait.
 
+pub mod alerting;
 pub mod audit;
 pub mod dispatcher;
 pub mod inbox;

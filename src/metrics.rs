@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use prometheus::{GaugeVec, Registry, TextEncoder};
 
+use crate::domain::alerting::SuppressionReason;
 use crate::domain::incident::IncidentKind;
 use crate::domain::name::Name;
 use crate::domain::notification::NotificationKind;
@@ -24,7 +25,7 @@ pub mod label;
 pub(crate) mod stage;
 
 use catalogue::{Catalogue, count, time};
-pub use label::{Late, Phase, Suppressed};
+pub use label::{Late, Phase};
 
 /// The media type of what [`Metrics::encode`] and [`exposition::write`] write.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -63,8 +64,8 @@ impl Metrics {
             }
         }
         for kind in NotificationKind::ALL {
-            for outcome in [message_outcome(true), message_outcome(false)] {
-                count(&all.messages, &[self.channel, kind.label(), outcome]);
+            for outcome in [notification_outcome(true), notification_outcome(false)] {
+                count(&all.notifications, &[self.channel, kind.label(), outcome]);
             }
         }
         for outcome in std::iter::once(None).chain(Obstacle::ALL.map(Some)) {
@@ -73,7 +74,7 @@ impl Metrics {
         for phase in Phase::ALL {
             all.audit_duration.with_label_values(&[phase.label()]);
         }
-        for reason in Suppressed::ALL {
+        for reason in SuppressionReason::ALL {
             count(&all.suppressed, &[reason.label()]);
         }
         for operation in Operation::WHILE_RUNNING {
@@ -126,23 +127,24 @@ impl Metrics {
         count(&self.all.incidents_resolved, &[kind.label(), severity.label()]).inc();
     }
 
-    /// A message that was accepted, or given up.
-    pub fn message(&self, kind: NotificationKind, sent: bool) {
-        count(&self.all.messages, &[self.channel, kind.label(), message_outcome(sent)]).inc();
+    /// A notification that was accepted, or given up.
+    pub fn notification(&self, kind: NotificationKind, sent: bool) {
+        count(&self.all.notifications, &[self.channel, kind.label(), notification_outcome(sent)]).inc();
     }
 
-    /// One attempt to send a message; `None` is acceptance.
+    /// One attempt to send a notification; `None` is acceptance.
     pub fn attempt(&self, outcome: Option<Obstacle>) {
         count(&self.all.attempts, &[self.channel, attempt_outcome(outcome)]).inc();
     }
 
-    /// From when a message was recorded to when it was accepted.
+    /// From when a notification was recorded to when it was accepted.
     pub fn delivered_after(&self, elapsed: Duration) {
         time(&self.all.delivery, &[self.channel], elapsed);
     }
 
-    pub fn suppressed(&self, reason: Suppressed, notices: u64) {
-        count(&self.all.suppressed, &[reason.label()]).inc_by(notices);
+    /// An incident was held back for a reason for the first time.
+    pub fn suppressed(&self, reason: SuppressionReason) {
+        count(&self.all.suppressed, &[reason.label()]).inc();
     }
 
     pub fn store_error(&self, operation: Operation) {
@@ -200,7 +202,7 @@ fn attempt_outcome(outcome: Option<Obstacle>) -> &'static str {
     outcome.map_or("accepted", Obstacle::label)
 }
 
-fn message_outcome(sent: bool) -> &'static str {
+fn notification_outcome(sent: bool) -> &'static str {
     if sent { "sent" } else { "dead" }
 }
 

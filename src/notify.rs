@@ -1,4 +1,4 @@
-//! The port to people: a message put into a channel's form, and one attempt to send it.
+//! The port to people: a notification put into a channel's form, and one attempt to send it.
 
 pub mod email;
 pub mod render;
@@ -15,11 +15,20 @@ pub trait Channel: Send + Sync {
     /// The metric label, such as `email`.
     fn label(&self) -> &'static str;
 
-    /// The message as it will be sent, byte for byte: pure, so that a repeat is the same message.
-    fn compose(&self, message: &Notification) -> Vec<u8>;
+    /// The notification as it will be sent, byte for byte: pure, so that a repeat is the same message.
+    fn compose(&self, notification: &Notification) -> Composed;
 
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
+}
+
+/// A notification in the form of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// With angle brackets.
+    pub message_id: String,
+    pub subject: String,
+    pub raw: Vec<u8>,
 }
 
 /// A composed message on its way to one recipient.

@@ -1,8 +1,9 @@
 //! What Driftwise remembers, in one SQLite file: the state of every source, what happened, and the mail that is to go out.
 //!
 //! Properties:
-//! - An audit is one transaction: state, events and outbox rows are there together or not at all, and survive a power cut
-//!   once [`Store::record`] has returned (WAL with `synchronous = FULL`).
+//! - An audit is one transaction: state and events are there together or not at all, and survive a power cut once
+//!   [`Store::record`] has returned (WAL with `synchronous = FULL`). Alerting is another: the notification log and the outbox
+//!   rows, see [`Store::notify`].
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
 //!   first poll at 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`lock`); others may read it meanwhile with [`Store::read`].
@@ -28,6 +29,7 @@ mod history;
 mod load;
 mod lock;
 mod notifications;
+mod notify;
 mod outbox;
 mod probe;
 mod record;
@@ -111,7 +113,8 @@ impl Store {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
+        // Of an outdated one the schema says what it is.
+        file::expect_not_foreign(&path, &[schema::APPLICATION_ID, schema::OUTDATED_ID])?;
         file::expect_writable(&path)?;
         let (doubted, beginning) = (Arc::new(AtomicBool::new(false)), Arc::new(file::Beginning::default()));
         let (doubt, begins) = (Arc::clone(&doubted), Arc::clone(&beginning));

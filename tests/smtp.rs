@@ -34,12 +34,12 @@ fn email(options: SmtpOptions) -> Email {
 
 fn email_from(from: &str, options: SmtpOptions) -> Email {
     let from = Mailbox::parse(from).unwrap();
-    Email::new(Options { from, delivery: Delivery::Smtp(options) }).unwrap()
+    Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None }).unwrap()
 }
 
 fn build(options: SmtpOptions) -> Result<Email, BuildError> {
     let from = Mailbox::parse("driftwise@integrator.example").unwrap();
-    Email::new(Options { from, delivery: Delivery::Smtp(options) })
+    Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None })
 }
 
 /// To `port` of this machine by name, so that the name in the certificate is checked.
@@ -54,8 +54,8 @@ fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
 fn outbound(email: &Email, to: &str) -> Outbound {
     let at = "2026-11-23T09:10:00Z".parse().unwrap();
     let message = email.test(Address::parse(to).unwrap(), at, chrono_tz::UTC).unwrap();
-    let raw = email.compose(&message);
-    Outbound { message_id: message.message_id, to: message.to, raw }
+    let composed = email.compose(&message);
+    Outbound { message_id: composed.message_id, to: message.to, raw: composed.raw }
 }
 
 async fn send(options: SmtpOptions, to: &str) -> Result<(), SendError> {

@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use driftwise::config::{self, Config};
 use driftwise::domain::address::{Address, Mailbox};
-use driftwise::domain::decide::{Sender, decide};
+use driftwise::domain::alerting::{WorkingSet, evaluate};
 use driftwise::domain::name::Name;
 use driftwise::domain::observation::Answer;
 use driftwise::domain::plan::{Due, SourcePlan};
 use driftwise::domain::reading::{Kind, RawValue, read};
-use driftwise::domain::reconcile::PollOutcome;
+use driftwise::domain::reconcile::{PollOutcome, reconcile};
 use driftwise::domain::schedule::Schedule;
 use driftwise::domain::session::{SessionId, SessionKey};
 use driftwise::domain::setting::{SettingKey, SettingPattern};
@@ -206,7 +206,8 @@ fn judge_ordinary(plan: &SourcePlan) {
 /// A poll, another that sees what is ordinary, a third like the first; then the source is gone. Every mail is composed.
 fn poll_three_times(plan: &SourcePlan, answer: &Answer) {
     let mut state = SourceState::default();
-    let sender = Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://d.example".to_owned()) };
+    let (mut known, channel) = (WorkingSet::default(), Name::parse("email").unwrap());
+    let plans = [(plan.name.clone(), plan.clone())].into();
     for (hours, answer) in (0..).zip([Some(answer), Some(ordinary()), Some(answer), None]) {
         let at = now() + TimeDelta::hours(30 * hours);
         let poll = match answer.map(|answer| Snapshot::read(answer, &plan.mapping, at)) {
@@ -217,15 +218,18 @@ fn poll_three_times(plan: &SourcePlan, answer: &Answer) {
             }
             None => PollOutcome::Unreachable("it does not answer".to_owned()),
         };
-        let decision = decide(plan, &state, &poll, &Due::All, &sender, at);
-        for message in &decision.messages {
-            let page = render(message).unwrap();
+        let delta = reconcile(plan, &state, &poll, &Due::All, at);
+        known.note(&delta);
+        state.apply(delta);
+        let evaluation = evaluate(&plans, &channel, &mut known, at);
+        for notification in &evaluation.notifications {
+            let page = render(notification, Some("https://d.example")).unwrap();
             assert!(!page.subject.contains(char::is_control), "{:?}", page.subject);
             assert_plain(&page.text.replace('\r', ""));
             assert!(!page.html.to_lowercase().contains("<script"));
-            assert_mail(&email().compose(message));
+            assert_mail(&email().compose(notification).raw);
         }
-        state.apply(decision.delta);
+        known.apply(&evaluation);
     }
 }
 
@@ -246,7 +250,12 @@ fn email() -> &'static Email {
     static EMAIL: OnceLock<Email> = OnceLock::new();
     EMAIL.get_or_init(|| {
         let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
-        Email::new(Options { from, delivery: Delivery::Spool("/nowhere-at-all".into()) }).unwrap()
+        Email::new(Options {
+            from,
+            delivery: Delivery::Spool("/nowhere-at-all".into()),
+            public_url: Some("https://d.example".to_owned()),
+        })
+        .unwrap()
     })
 }
 

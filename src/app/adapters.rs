@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
-use crate::domain::decide::Sender;
 use crate::domain::name::Name;
 use crate::notify::email::{self, Email};
 use crate::source::file::{self, FileSource};
@@ -56,8 +55,8 @@ fn source_adapter(adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
 }
 
 /// The mail channel.
-pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
-    let delivery = match &config.delivery {
+pub fn email(config: &Config, email: &EmailConfig) -> anyhow::Result<Email> {
+    let delivery = match &email.delivery {
         Delivery::Spool(folder) => email::Delivery::Spool(folder.clone()),
         Delivery::Smtp(smtp) => email::Delivery::Smtp(email::SmtpOptions {
             host: smtp.host.clone(),
@@ -74,7 +73,8 @@ pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
             timeout: email::SmtpOptions::TIMEOUT,
         }),
     };
-    Email::new(email::Options { from: config.from.clone(), delivery }).context("mail cannot be set up")
+    let public_url = config.server.public_url.clone();
+    Email::new(email::Options { from: email.from.clone(), delivery, public_url }).context("mail cannot be set up")
 }
 
 /// How many messages may leave in a minute; 0 for any number.
@@ -83,11 +83,4 @@ pub fn rate_limiter(config: &EmailConfig) -> u32 {
         Delivery::Spool(_) => 0,
         Delivery::Smtp(smtp) => smtp.max_per_minute,
     }
-}
-
-/// How messages are marked.
-pub fn sender(config: &Config) -> Sender {
-    let from = config.email.as_ref().map(|email| email.from.address.as_str());
-    let domain = from.and_then(|from| from.rsplit_once('@')).map_or("localhost", |(_, domain)| domain);
-    Sender { domain: domain.to_owned(), public_url: config.server.public_url.clone() }
 }

@@ -38,7 +38,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
         asked.push(Asked { what: format!("source {}", plan.name), outcome });
     }
     if let Some(email) = &config.email {
-        let outcome = adapters::email(email)?.probe().await;
+        let outcome = adapters::email(config, email)?.probe().await;
         let outcome = outcome.map(|()| String::from("ready to take mail")).map_err(|e| e.reason);
         asked.push(Asked { what: String::from("mail"), outcome });
     }

@@ -20,6 +20,7 @@ use crate::domain::reconcile::neighbours;
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
+use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::published::Published;
@@ -118,11 +119,11 @@ fn judge_one(
     }
 }
 
-/// What recording and mailing came to.
+/// What recording and notifying came to.
 pub struct Notified {
-    pub messages: usize,
+    pub notifications: usize,
     pub round: Round,
-    /// Audits that could not be recorded.
+    /// What could not be recorded.
     pub errors: Vec<String>,
 }
 
@@ -142,36 +143,39 @@ pub async fn notify(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Notified> {
     let email = config.require_email()?;
-    let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
+    let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
     let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
-    let sender = adapters::sender(&config);
     let store = Arc::new(Store::open(&config.store.path).await?);
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
     let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let fixed = |(name, answer)| (name, Arc::new(Fetched(answer)) as Arc<dyn Source>);
+    let published = Arc::new(Published::new(Arc::new(config.plans), states));
+    let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
+    let alerting = Arc::new(Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?);
     let auditor = Auditor {
-        published: Arc::new(Published::new(Arc::new(config.plans), states)),
+        published,
         sources: answers.into_iter().map(fixed).collect(),
         store: Arc::clone(&store),
-        channel: Arc::clone(&channel),
+        alerting: Arc::clone(&alerting),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
-        sender,
-        recorded: Arc::clone(&recorded),
         stop: stop.clone(),
     };
     if wanted.is_none() {
         auditor.retire().await.context("ending what is not audited any more")?;
     }
-    let mut notified = Notified { messages: 0, round: Round::default(), errors: Vec::new() };
+    let mut notified = Notified { notifications: 0, round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
-        notified.messages += outcome.messages();
         if let Outcome::NotRecorded { error } = outcome {
             notified.errors.push(error);
         }
+    }
+    match alerting.run(clock.now()).await {
+        alerting::Outcome::Recorded { notifications, .. } => notified.notifications = notifications,
+        alerting::Outcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
     let dispatcher =
         Dispatcher::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), rate_limiter, recorded, stop);

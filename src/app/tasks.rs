@@ -16,6 +16,7 @@ use crate::domain::plan::Due;
 use crate::domain::retention::RetentionClock;
 use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
 use crate::domain::timetable::{Timetable, missed};
+use crate::engine::alerting::Alerting;
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::inbox::Inbox;
@@ -53,12 +54,7 @@ impl Worker {
                 due = self.inbox.take() => due,
                 () = until(retries.next(), &*clock) => self.inbox.begin(),
             };
-            let began = clock.now();
-            due.extend(retries.take(began));
-            if due.is_empty() {
-                // The clock was set back. What waits would wait for as long as it was ahead; a poll reckons it anew.
-                due = retries.take_all();
-            }
+            due.extend(retries.take());
             if due.is_empty() {
                 self.inbox.done();
                 continue;
@@ -71,11 +67,28 @@ impl Worker {
                 Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
                 Outcome::Polled { .. } => PollEnd::Seen,
             };
-            let made = FinishedPoll { due: &due, began, ended: clock.now(), came };
+            let made = FinishedPoll { due: &due, ended: clock.now(), came };
             let published = &self.auditor.published;
             let Some(plan) = published.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
             let state = published.state(&self.source);
             retries.note(made, plan, &state);
+        }
+    }
+}
+
+/// Alerts whenever an audit changed an incident, and when a grace period or the time to a reminder ends.
+pub(super) async fn alert(
+    alerting: Arc<Alerting>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    loop {
+        // At start too: whatever a process that died left owed.
+        let outcome = alerting.run(clock.now()).await;
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = alerting.changed() => {}
+            () = until(outcome.next(), &*clock) => {}
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The least severity of drift that makes the exit code 1
     #[arg(long, value_enum, default_value = "info")]
     fail_on: SeverityArgument,
-    /// Record what was found and mail it, as one audit of the daemon would
+    /// Record what was found and notify, as one audit of the daemon would
     #[arg(long)]
     notify: bool,
 }
@@ -204,16 +204,16 @@ fn coverage(seen: &[Seen]) -> String {
 
 /// Says what was mailed, on standard error, so that what was asked for can still be piped.
 fn told(notified: &Notified, exit: Exit) -> Exit {
-    let Notified { messages, round, errors } = notified;
+    let Notified { notifications, round, errors } = notified;
     say(&format!(
         "{} recorded; {} sent, {} to be tried again, {} dead",
-        count(*messages, "message"),
+        count(*notifications, "notification"),
         round.sent,
         round.retrying,
         round.dead
     ));
     for error in errors {
-        say(&format!("driftwise: an audit could not be recorded: {error}"));
+        say(&format!("driftwise: failed to record: {error}"));
     }
     if errors.is_empty() { exit } else { Exit::Failure }
 }

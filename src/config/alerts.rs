@@ -34,6 +34,7 @@ pub(super) fn read(report: &mut Report, node: Option<&Node>) -> (Alerts, Vec<Add
         remind_every: Some(REMIND_EVERY),
         min_severity: Severity::Warning,
         unreachable_after: UNREACHABLE_AFTER,
+        blind_after: Alerts::BLIND_AFTER,
     };
     let Some(fields) = node.and_then(|node| Fields::new(report, node, KEYS)) else {
         return (alerts, Vec::new());

@@ -25,7 +25,7 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
     }
 }
 
-/// Whether `name` can be the name of a variable: outbound, digits and underscores, not starting with a digit.
+/// Whether `name` can be the name of a variable: letters, digits and underscores, not starting with a digit.
 pub(super) fn is_variable_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !name.is_empty() && name.bytes().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())

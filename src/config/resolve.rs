@@ -208,6 +208,7 @@ fn known_sources<'a>(
         let contacts = Contacts {
             customer: source.customer.as_ref().map(|(name, _)| name.clone()),
             fallback: customer.as_ref().and_then(|c| c.fallback.clone()).unwrap_or_else(|| fallback.to_vec()),
+            operators: Vec::new(),
             contact: customer.as_ref().and_then(|customer| customer.contact.clone()),
             reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
             zone,

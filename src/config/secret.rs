@@ -47,7 +47,7 @@ fn variable(report: &mut Report, node: &Node, key: &str, name: &str, environment
         // Not quoted: it may be the secret itself, put in the wrong place.
         report.hide(node);
         let message = format!("{key:?}: what follows \"env\" is not the name of an environment variable");
-        report.problem_with(node.place, message, "a name has outbound, digits and underscores only");
+        report.problem_with(node.place, message, "a name has letters, digits and underscores only");
         return None;
     }
     let value = environment.variable(name);

@@ -20,7 +20,7 @@ impl Address {
     pub const MAX: usize = 254;
 
     /// Accepts what mail servers deliver in practice: one `@`, a dotted or plain local part of printable ASCII
-    /// without specials, and a host of outbound, digits, dots and hyphens. Stray spaces around it are dropped.
+    /// without specials, and a host of letters, digits, dots and hyphens. Stray spaces around it are dropped.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         let fail = || AddressError(text.chars().take(80).collect());

@@ -8,7 +8,9 @@
 //!                       (none)
 //! ```
 //! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable
-//! open at the first failed poll and end at the first good one; only their mail waits. Polls that could not see move nothing.
+//! open at the first failed poll and end at the first good one. Polls that could not see move nothing.
+//!
+//! An incident says what is wrong, since when and how bad. Who is notified of it, and when, is `alerting`'s concern.
 
 use std::collections::BTreeMap;
 
@@ -114,7 +116,7 @@ pub enum End {
     NoLongerAudited,
     /// What could not be seen can be seen again.
     VisibleAgain,
-    /// It was right again before it was confirmed; nobody was told.
+    /// It was right again before it was confirmed.
     Unconfirmed,
 }
 
@@ -149,6 +151,8 @@ pub struct Facts {
     pub label: String,
     pub expected: String,
     pub found: String,
+    /// What was found before it last changed while open.
+    pub before: Option<String>,
     /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
     pub sent: BTreeMap<SettingKey, RawValue>,
     /// Why it cannot be seen: of unverifiable and unreachable.
@@ -158,7 +162,7 @@ pub struct Facts {
     pub why: String,
     pub fix: String,
     pub stops_orders: bool,
-    /// For an alert about the notification address: the address that should be there, told as well.
+    /// For an alert about the notification address: the address that should be there, which is notified as well.
     pub expected_address: Option<Address>,
 }
 
@@ -171,51 +175,42 @@ pub struct Unread {
     pub reason: String,
 }
 
-/// So many failed polls end a grace period, besides its time: a process that is stopped within one exchange finds the time
-/// over after a single one.
-pub const ENOUGH_POLLS: u32 = 2;
-
-/// The message that told somebody of an incident first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    pub to: Address,
-    pub message_id: String,
-    pub subject: String,
-}
-
 /// Something that is wrong until it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Stable over restarts and edits; a version 5 UUID of the source, the thing and the poll that found it.
     pub id: Uuid,
+    pub source: Name,
     pub key: IncidentKey,
     pub severity: Severity,
     pub phase: Phase,
     pub window: Window,
     pub facts: Facts,
-    /// Polls that have failed for it until people were told, up to [`ENOUGH_POLLS`]: of unverifiable and unreachable.
-    #[serde(default)]
+    /// How often the found value changed while it was open.
+    pub revision: u32,
+    /// Failed polls since it began, of what cannot be read; counted no further than [`Incident::POLLS_COUNTED`], so that an
+    /// outage does not write every incident at every poll.
     pub failed_polls: u32,
-    /// Who was told first by which message.
-    pub told: Vec<Told>,
-    /// When anybody was last told of it.
-    pub told_at: Option<DateTime<Utc>>,
 }
 
 impl Incident {
-    /// A new incident, found by the `look`th look at `source`.
+    /// So many failed polls, and not one alone, let a grace period end: a process that was frozen within one exchange must
+    /// not report an outage.
+    pub const POLLS_COUNTED: u32 = 2;
+
+    /// A new incident, found by the `poll`th poll of `source`.
     pub fn found(source: &Name, poll: u64, key: IncidentKey, severity: Severity, window: Window, facts: Facts) -> Self {
         let name = format!("driftwise incident\n{source}\n{poll}\n{}", key_name(&key));
         Self {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            source: source.clone(),
             key,
             severity,
             phase: Phase::Suspected { bad: 0 },
             window,
             facts,
+            revision: 0,
             failed_polls: 0,
-            told: Vec::new(),
-            told_at: None,
         }
     }
 
@@ -233,7 +228,7 @@ impl Incident {
 
     /// Counts one failed poll. No more than is needed is counted, so that what stays as it is writes nothing.
     pub fn poll_failed(&mut self) {
-        self.failed_polls = self.failed_polls.saturating_add(1).min(ENOUGH_POLLS);
+        self.failed_polls = self.failed_polls.saturating_add(1).min(Self::POLLS_COUNTED);
     }
 
     /// Since when it is open.

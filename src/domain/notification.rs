@@ -1,19 +1,21 @@
-//! What one audit has to tell one recipient: facts, fixed when they are recorded.
+//! What one recipient is told over one channel, and why: values, which a channel puts into words.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::address::Address;
-use super::incident::{Facts, Incident, IncidentKind};
+use super::announcement::Announcement;
+use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
-use super::reconcile::{About, News};
-use super::session::SessionId;
+use super::session::{SessionId, SessionKey};
 
-/// What kind of message it is; the first that applies, in this order.
+/// What kind of notification it is; the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NotificationKind {
@@ -26,8 +28,8 @@ pub enum NotificationKind {
     /// The end of missing, unreachable or unverifiable.
     Recovered,
     Reminder,
-    /// A session that nobody audits has appeared.
-    Found,
+    /// A session that is not audited has appeared.
+    Unaudited,
     Test,
 }
 
@@ -41,7 +43,7 @@ impl NotificationKind {
         Self::Resolved,
         Self::Recovered,
         Self::Reminder,
-        Self::Found,
+        Self::Unaudited,
         Self::Test,
     ];
 
@@ -55,7 +57,7 @@ impl NotificationKind {
             Self::Resolved => "resolved",
             Self::Recovered => "recovered",
             Self::Reminder => "reminder",
-            Self::Found => "found",
+            Self::Unaudited => "unaudited",
             Self::Test => "test",
         }
     }
@@ -71,24 +73,115 @@ impl fmt::Display for NotificationKind {
     }
 }
 
-/// One thing that a message tells of.
+/// As what somebody is notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Owner,
+    /// The notification address that a rule expects.
+    ExpectedAddress,
+    Fallback,
+    Operator,
+}
+
+impl Role {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::ExpectedAddress => "expected notification address",
+            Self::Fallback => "fallback",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// What is new about an incident for one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Opened,
+    /// It is open and others were notified of it before; this recipient was not.
+    Handover,
+    /// The found value is another one than the recipient was told.
+    Updated,
+    Ended(End),
+    /// Nothing; it is still open. The number of the reminder, from 1.
+    StillOpen(u32),
+}
+
+impl Change {
+    /// What makes the id of a notification, beside the incident: the same change of it has the same token.
+    pub fn token(self, incident: &Incident) -> String {
+        match self {
+            Self::Opened | Self::Handover => String::from("opened"),
+            Self::Updated => format!("updated:{}", incident.revision),
+            Self::Ended(_) => String::from("ended"),
+            Self::StillOpen(number) => format!("reminder:{number}"),
+        }
+    }
+
+    /// Whether the recipient has been told of the incident before.
+    pub fn is_follow_up(self) -> bool {
+        matches!(self, Self::Updated | Self::Ended(_) | Self::StillOpen(_))
+    }
+}
+
+/// One thing that a notification tells of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    pub kind: NotificationKind,
-    pub severity: Severity,
-    pub news: News,
     pub about: About,
     /// The zone in which the reader thinks of it.
     pub zone: Tz,
-    /// The address of the session's page, if there is a public one.
-    pub link: Option<String>,
+    pub role: Role,
+}
+
+/// See [`Item`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Incident {
+        incident: Arc<Incident>,
+        change: Change,
+        /// The recipient hears of it only because sessions of theirs could not be checked for long: these.
+        blind: Option<Vec<BlindSession>>,
+    },
+    Unaudited(Announcement),
+}
+
+/// A session that could not be checked, for its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlindSession {
+    pub key: SessionKey,
+    /// As the configuration calls it.
+    pub name: Option<String>,
 }
 
 impl Item {
+    /// The id of what it tells of.
+    pub fn id(&self) -> Uuid {
+        match &self.about {
+            About::Incident { incident, .. } => incident.id,
+            About::Unaudited(announcement) => announcement.id,
+        }
+    }
+
+    /// See [`Change::token`].
+    pub fn token(&self) -> String {
+        match &self.about {
+            About::Incident { incident, change, .. } => change.token(incident),
+            About::Unaudited(_) => String::from("found"),
+        }
+    }
+
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
-            About::Incident(incident) => Some(incident),
-            About::Unaudited { .. } => None,
+            About::Incident { incident, .. } => Some(incident),
+            About::Unaudited(_) => None,
+        }
+    }
+
+    pub fn change(&self) -> Option<Change> {
+        match &self.about {
+            About::Incident { change, .. } => Some(*change),
+            About::Unaudited(_) => None,
         }
     }
 
@@ -96,50 +189,177 @@ impl Item {
         self.incident().map(|incident| &incident.facts)
     }
 
+    pub fn source(&self) -> &Name {
+        match &self.about {
+            About::Incident { incident, .. } => &incident.source,
+            About::Unaudited(announcement) => &announcement.source,
+        }
+    }
+
+    /// `None` for what concerns a whole source.
     pub fn session(&self) -> Option<&SessionId> {
         match &self.about {
-            About::Incident(incident) => incident.key.session(),
-            About::Unaudited { id, .. } => Some(id),
+            About::Incident { incident, .. } => incident.key.session(),
+            About::Unaudited(announcement) => Some(&announcement.session),
         }
+    }
+
+    pub fn severity(&self) -> Severity {
+        self.incident().map_or(Severity::Info, |incident| incident.severity)
+    }
+
+    pub fn kind(&self) -> NotificationKind {
+        let About::Incident { incident, change, .. } = &self.about else { return NotificationKind::Unaudited };
+        match (change, incident.kind()) {
+            (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,
+            (Change::Opened | Change::Handover, IncidentKind::Missing) => NotificationKind::Missing,
+            (Change::Opened | Change::Handover, IncidentKind::Unverifiable) => NotificationKind::Unverifiable,
+            (Change::Opened | Change::Handover, IncidentKind::Unreachable) => NotificationKind::Unreachable,
+            (Change::Updated, _) => NotificationKind::Update,
+            (Change::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
+            (Change::Ended(_), _) => NotificationKind::Recovered,
+            (Change::StillOpen(_), _) => NotificationKind::Reminder,
+        }
+    }
+
+    /// Whether it tells of something that is wrong now.
+    pub fn is_wrong(&self) -> bool {
+        self.change().is_some_and(|change| !matches!(change, Change::Ended(_)))
     }
 
     /// Whether it tells of a source as a whole.
     pub fn of_source(&self) -> bool {
         self.incident().is_some_and(|incident| incident.kind() == IncidentKind::Unreachable)
     }
+
+    /// The most important first: by severity, then by what it does to orders, then by kind and place.
+    pub fn rank(&self) -> impl Ord + use<'_> {
+        let stops = self.facts().is_some_and(|facts| facts.stops_orders);
+        let severity = std::cmp::Reverse((self.severity(), stops));
+        (severity, self.kind(), self.source(), self.session(), self.id())
+    }
 }
 
-/// One message to one recipient, before it is put into a channel's form.
+/// The notification that told a recipient of an incident first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opening {
+    pub notification: Uuid,
+    pub subject: String,
+}
+
+/// What one recipient is told, before a channel puts it into its form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// With angle brackets, as in the header.
-    pub message_id: String,
-    pub kind: NotificationKind,
+    /// A version 5 UUID of channel, recipient and what it tells; see [`Notification::id_of`].
+    pub id: Uuid,
+    pub channel: Name,
     pub to: Address,
-    pub source: Name,
+    pub kind: NotificationKind,
     /// When it was recorded: the mail's `Date`.
     pub at: DateTime<Utc>,
     pub zone: Tz,
-    pub subject: String,
-    /// Most severe first.
+    /// What is new, most important first.
     pub items: Vec<Item>,
-    /// With angle brackets, in order.
-    pub references: Vec<String>,
-    pub in_reply_to: Option<String>,
+    /// Everything else that is wrong with the sessions told of, most important first.
+    pub still: Vec<Arc<Incident>>,
+    /// The notifications that told this recipient of the items first, each once.
+    pub openings: Vec<Opening>,
+    /// The customer that the items concern, where it is one.
+    pub customer: Option<Name>,
     /// Whom to ask, in words.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
+    pub reason: Reason,
 }
 
 impl Notification {
+    /// The id of a notification: of whom it is for and what it tells, and not of the time, so that deriving it twice gives
+    /// the same one.
+    pub fn id_of(channel: &Name, to: &Address, items: &[Item]) -> Uuid {
+        let mut told = items.iter().map(|item| format!("{} {}", item.id(), item.token())).collect::<Vec<_>>();
+        told.sort();
+        let to = to.as_str().to_lowercase();
+        let name = format!("driftwise notification\n{channel}\n{to}\n{}", told.join("\n"));
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+    }
+
     /// The sessions told of, each once, in order: for the headers and the outbox.
-    pub fn sessions(&self) -> Vec<&SessionId> {
-        let mut sessions = Vec::new();
-        for id in self.items.iter().filter_map(Item::session) {
-            if !sessions.contains(&id) {
-                sessions.push(id);
-            }
+    pub fn sessions(&self) -> Vec<SessionKey> {
+        let mut seen = std::collections::HashSet::new();
+        let key = |item: &Item| Some(SessionKey { source: item.source().clone(), id: item.session()?.clone() });
+        self.items.iter().filter_map(key).filter(|key| seen.insert((key.source.clone(), key.id.clone()))).collect()
+    }
+
+    /// The incidents told of.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.items.iter().filter_map(Item::incident)
+    }
+
+    /// Whether all of it follows up what the recipient was told before: then a later one about the same can replace it.
+    pub fn is_follow_up(&self) -> bool {
+        !self.items.is_empty() && self.items.iter().all(|item| item.change().is_some_and(Change::is_follow_up))
+    }
+
+    /// Everything that is wrong now as far as it tells, new and known, most important first.
+    pub fn wrong(&self) -> Vec<&Incident> {
+        let new = self.items.iter().filter(|item| item.is_wrong()).filter_map(Item::incident);
+        let mut wrong = new.chain(self.still.iter().map(|incident| &**incident)).collect::<Vec<_>>();
+        wrong.sort_by_key(|incident| {
+            (std::cmp::Reverse((incident.severity, incident.facts.stops_orders)), incident.kind(), incident.id)
+        });
+        wrong
+    }
+}
+
+/// Why a notification went to its recipient, and what was held back meanwhile: stored with it, for `notifications show`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub because: Vec<Because>,
+    pub held: Vec<Held>,
+    /// So many more of either are not listed.
+    #[serde(default)]
+    pub more: usize,
+}
+
+/// Why one item is in a notification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Because {
+    /// Incident or announcement.
+    pub id: Uuid,
+    /// `drift of export from export-off in erp/14`.
+    pub what: String,
+    /// See [`Change::token`].
+    pub change: String,
+    pub role: Role,
+    /// Only because it lasts longer than `blind_after`.
+    #[serde(default)]
+    pub blind: bool,
+}
+
+/// What was not told with a notification, and by which stage it was held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub id: Uuid,
+    pub what: String,
+    pub stage: Stage,
+}
+
+/// A stage of alerting that can hold something back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Inhibition,
+    Severity,
+    GracePeriod,
+}
+
+impl Stage {
+    /// In words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Inhibition => "inhibition: the source cannot be read",
+            Self::Severity => "severity: below min_severity",
+            Self::GracePeriod => "grace period: it has not lasted long enough",
         }
-        sessions
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration asks of one source: which sessions, read how, and when people are told.
+//! What the configuration asks of one source: which sessions, read how, and when people are notified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct SourcePlan {
     pub alerts: Alerts,
 }
 
-/// When people are told.
+/// When people are notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
     /// Polls in a row before a drift or a missing session is mailed; at least 1.
@@ -32,8 +32,15 @@ pub struct Alerts {
     pub remind_every: Option<Duration>,
     /// What is less is not mailed.
     pub min_severity: Severity,
-    /// Patience with what cannot be read, source or setting.
+    /// Grace period of what cannot be read, source or setting; at 0 the first failed poll is notified.
     pub unreachable_after: Duration,
+    /// Owners and fallback hear of a session that could not be checked for so long.
+    pub blind_after: Duration,
+}
+
+impl Alerts {
+    /// The default of `blind_after`.
+    pub const BLIND_AFTER: Duration = Duration::from_hours(24);
 }
 
 /// Which sessions of a source an audit looks at.

@@ -95,7 +95,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Whether both say the same: text by outbound, choices and addresses without regard to case, addresses in any order.
+    /// Whether both say the same: text by letters, choices and addresses without regard to case, addresses in any order.
     pub fn same(&self, other: &Value<'_>) -> bool {
         match (self, other) {
             (Value::Choice(a), Value::Choice(b)) => same_ignoring_case(a, b),

@@ -1,9 +1,8 @@
-//! State and look to new state and events: when an incident opens, is updated and ends, and what people are told.
+//! State and poll to new state and events: when an incident opens, is updated and ends. Who is notified is not decided here.
 //!
 //! Properties, held by tables and by generated histories:
 //! - A poll that could not see opens and resolves no drift and no missing session.
-//! - One opening is told once, over restarts too: what was told is part of the state.
-//! - The same looks from the same state give the same events; `now` is a parameter and ids come from what happened.
+//! - The same polls from the same state give the same events; `now` is a parameter and ids come from what happened.
 //! - An open incident leaves the state only by an end that is an event.
 //! - A session about which nothing changed adds nothing to the delta.
 
@@ -12,9 +11,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use super::announcement::Announcement;
 use super::evaluate::{Neighbours, count_values};
 use super::event::{Event, EventKind};
-use super::incident::{ENOUGH_POLLS, End, Facts, Incident, IncidentKey, Phase, Window};
+use super::incident::{End, Facts, Incident, IncidentKey, Phase, Window};
 use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
@@ -44,37 +44,6 @@ pub enum PollOutcome {
     Unreachable(String),
     /// The source was not polled, because it failed a moment ago; the reason of that failure.
     Held(String),
-}
-
-/// Something that people are to be told, with the incident as it is after the poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    pub what: News,
-    pub subject: About,
-}
-
-/// What is new about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
-    Opened,
-    /// What was found before.
-    Updated {
-        before: String,
-    },
-    Ended(End),
-    StillOpen,
-    Found,
-}
-
-/// What a notice is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum About {
-    Incident(Box<Incident>),
-    /// A session that nobody audits.
-    Unaudited {
-        id: SessionId,
-        name: Option<String>,
-    },
 }
 
 /// Advances `state` by one poll at the sessions that are `due`.
@@ -159,7 +128,7 @@ impl Step<'_> {
             incident.poll_failed();
         }
         self.open_at_once(&mut incident, delta);
-        self.tell_when_patience_ends(&mut incident, delta);
+        self.begin_by_now(&mut incident);
         delta.unreachable = Some(incident);
     }
 
@@ -229,7 +198,8 @@ impl Step<'_> {
             let name = snapshot.seen(id).and_then(|observation| observation.name());
             let what = EventKind::SessionFound { id: id.clone(), name: name.clone() };
             delta.events.push(Event { at: self.now, session: Some(id.clone()), what });
-            delta.notices.push(Notice { what: News::Found, subject: About::Unaudited { id: id.clone(), name } });
+            let found = Announcement::unaudited(&self.plan.name, self.poll, id.clone(), name, self.now);
+            delta.announcements.push(found);
         }
     }
 
@@ -251,50 +221,12 @@ impl Step<'_> {
         }
     }
 
-    /// Tells of what cannot be seen, once it has lasted longer than anybody should have to wait, and more than one poll has met it.
-    fn tell_when_patience_ends(&self, incident: &mut Incident, delta: &mut Delta) {
-        if incident.told_at.is_some() {
-            self.remind(incident, delta);
-            return;
-        }
-        // By a clock that was ahead when it began, and was set back since, it would last from then on only.
+    /// Begins it no later than now: by a clock that was ahead when it began, and was set back since, it would last from then on
+    /// only.
+    fn begin_by_now(&self, incident: &mut Incident) {
         let Window { last_good, first_bad } = incident.window;
         let first_bad = first_bad.min(self.now);
         incident.window = Window { last_good: last_good.map(|at| at.min(first_bad)), first_bad };
-        let lasted = (self.now - first_bad).to_std().unwrap_or_default();
-        let mailed = incident.severity >= self.plan.alerts.min_severity;
-        let grace = self.plan.alerts.unreachable_after;
-        // Who wants no grace period is told by the first poll.
-        let met = grace.is_zero() || incident.failed_polls >= ENOUGH_POLLS;
-        if mailed && met && lasted >= grace {
-            self.tell(News::Opened, incident, delta);
-        }
-    }
-
-    /// Reminds of what people were told and is still so; tells what has come to matter enough since it opened.
-    fn remind(&self, incident: &mut Incident, delta: &mut Delta) {
-        if incident.severity < self.plan.alerts.min_severity {
-            return;
-        }
-        let Some(told_at) = incident.told_at else {
-            self.tell(News::Opened, incident, delta);
-            return;
-        };
-        let Some(every) = self.plan.alerts.remind_every else { return };
-        // As above: nobody waits for the time by a clock that was ahead.
-        let told_at = told_at.min(self.now);
-        incident.told_at = Some(told_at);
-        if (self.now - told_at).to_std().is_ok_and(|since| since >= every) {
-            self.tell(News::StillOpen, incident, delta);
-        }
-    }
-
-    /// Has people told, and remembers when.
-    fn tell(&self, what: News, incident: &mut Incident, delta: &mut Delta) {
-        if incident.severity >= self.plan.alerts.min_severity {
-            incident.told_at = Some(self.now);
-        }
-        notify(what, incident, delta);
     }
 }
 
@@ -311,7 +243,7 @@ fn opened(incident: &Incident, now: DateTime<Utc>, delta: &mut Delta) {
     delta.events.push(Event { at: now, session: incident.key.session().cloned(), what });
 }
 
-/// Ends an incident: written, an event and a notice if it was open, and nothing but written if it was only suspected.
+/// Ends an incident: written, with an event if it was open.
 fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) {
     let was_open = incident.is_open();
     let why = if was_open { why } else { End::Unconfirmed };
@@ -325,18 +257,11 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
             found: incident.facts.found.clone(),
         };
         delta.events.push(Event { at: now, session: incident.key.session().cloned(), what });
-        if !incident.told.is_empty() {
-            notify(News::Ended(why), &incident, delta);
-        }
     }
     match incident.key {
         IncidentKey::Unreachable => delta.unreachable = Some(incident),
         _ => delta.incidents.push(incident),
     }
-}
-
-fn notify(what: News, incident: &Incident, delta: &mut Delta) {
-    delta.notices.push(Notice { what, subject: About::Incident(Box::new(incident.clone())) });
 }
 
 /// Settings that two observations do not agree about.

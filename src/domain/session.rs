@@ -225,10 +225,31 @@ impl SessionKey {
     }
 }
 
+impl SessionKey {
+    /// The path of the session's page.
+    pub fn page(&self) -> String {
+        format!("/sessions/{}/{}", self.source, url_piece(self.id.as_str()))
+    }
+}
+
 impl fmt::Display for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.source, self.id)
     }
+}
+
+/// A text as one piece of a URL: everything but the plainest characters is percent-encoded, so that nothing of it is taken
+/// for a step up or down.
+pub fn url_piece(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut piece, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            piece.push(char::from(byte));
+        } else {
+            let _ = write!(piece, "%{byte:02X}");
+        }
+        piece
+    })
 }
 
 /// The parameters of a session that a policy may ask for, such as `notification_email`: one value, or several for a rule that
@@ -264,6 +285,8 @@ pub struct Contacts {
     pub customer: Option<Name>,
     /// Told of what is critical and of what has no owner: the customer's, else `alerts.fallback`.
     pub fallback: Vec<Address>,
+    /// Who run Driftwise: notified of all that concerns the audit itself, and of what is critical.
+    pub operators: Vec<Address>,
     /// Whom a reader can ask, in words.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::announcement::Announcement;
 use super::evaluate::{PinnedValue, PinnedValues, Verdict};
 use super::event::Event;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::observation::{Digest, Observation};
 use super::policy::Severity;
-use super::reconcile::Notice;
 use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::setting::SettingKey;
@@ -166,6 +166,6 @@ pub struct Delta {
     /// Sessions that the configuration does not audit any more.
     pub retired: Vec<SessionId>,
     pub events: Vec<Event>,
-    /// What people are to be told.
-    pub notices: Vec<Notice>,
+    /// What is to be told once and is no incident.
+    pub announcements: Vec<Announcement>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 
 use super::address::Address;
-use super::decide::{Decision, Sender, decide};
+use super::alerting::{Evaluation, WorkingSet, evaluate};
 use super::expectation::{Expectation, Operand};
 use super::name::Name;
 use super::notification::{Notification, NotificationKind};
@@ -15,12 +15,12 @@ use super::observation::{Answer, Mapping, Row};
 use super::plan::{Alerts, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
 use super::reading::RawValue;
-use super::reconcile::PollOutcome;
+use super::reconcile::{PollOutcome, reconcile, retire};
 use super::schedule::Schedule;
 use super::session::{Contacts, Session, SessionId, SessionKey};
 use super::setting::SettingPattern;
 use super::snapshot::Snapshot;
-use super::state::SourceState;
+use super::state::{Delta, SourceState};
 
 pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -81,6 +81,7 @@ pub(crate) fn contacts() -> Arc<Contacts> {
     Arc::new(Contacts {
         customer: None,
         fallback: vec![address("ops@integrator.example")],
+        operators: Vec::new(),
         contact: Some(String::from("Support, +44 20 7946 0000")),
         reply_to: None,
         zone: chrono_tz::UTC,
@@ -91,6 +92,8 @@ pub(crate) fn contacts() -> Arc<Contacts> {
 pub(crate) struct World {
     pub plan: SourcePlan,
     pub state: SourceState,
+    /// What alerting knows.
+    pub known: WorkingSet,
     pub now: DateTime<Utc>,
     /// Session id to its columns and values; a row may be there twice.
     pub rows: Vec<(String, Vec<(String, RawValue)>)>,
@@ -106,12 +109,14 @@ impl World {
             remind_every: Some(Duration::from_hours(24)),
             min_severity: Severity::Warning,
             unreachable_after: Duration::from_hours(1),
+            blind_after: Alerts::BLIND_AFTER,
         };
         let mapping = Mapping { session_id_column: String::from("session_id"), ..Mapping::default() };
         let plan =
             SourcePlan { name: name("erp"), mapping, sessions: BTreeMap::from(sessions), contacts: contacts(), alerts };
         let rows = ["1", "2"].map(|n| (n.to_owned(), compliant(n)));
-        Self { plan, state: SourceState::default(), now: start(), rows: rows.into() }
+        let (state, known) = (SourceState::default(), WorkingSet::default());
+        Self { plan, state, known, now: start(), rows: rows.into() }
     }
 
     pub(crate) fn set(&mut self, session: &str, setting: &str, raw: &RawValue) {
@@ -144,12 +149,37 @@ impl World {
         Answer { rows: self.rows.iter().map(row).collect() }
     }
 
-    pub(crate) fn decide(&self, poll: &PollOutcome, due: &Due) -> Decision {
-        let sender = Sender { domain: String::from("driftwise.example"), public_url: None };
-        decide(&self.plan, &self.state, poll, due, &sender, self.now)
+    pub(crate) fn reconcile(&self, poll: &PollOutcome, due: &Due) -> Delta {
+        reconcile(&self.plan, &self.state, poll, due, self.now)
     }
 
-    /// Looks a minute later, applies what is decided and returns the messages.
+    /// Takes in what a commit changed.
+    pub(crate) fn commit(&mut self, delta: Delta) {
+        self.known.note(&delta);
+        self.state.apply(delta);
+    }
+
+    /// Ends what the configuration does not audit any more, and alerts.
+    pub(crate) fn retire(&mut self) -> Vec<Notification> {
+        let delta = retire(Some(&self.plan), &self.state, self.now);
+        self.commit(delta);
+        self.alert().notifications
+    }
+
+    /// Derives what is owed, and takes it as recorded.
+    pub(crate) fn alert(&mut self) -> Evaluation {
+        let evaluation = self.evaluate();
+        self.known.apply(&evaluation);
+        evaluation
+    }
+
+    /// Derives what is owed.
+    pub(crate) fn evaluate(&mut self) -> Evaluation {
+        let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
+        evaluate(&plans, &name("email"), &mut self.known, self.now)
+    }
+
+    /// Polls a minute later, applies what is found and returns who is notified of what.
     pub(crate) fn poll(&mut self) -> Vec<Notification> {
         let poll = match Snapshot::read(&self.answer(), &self.plan.mapping, self.now + TimeDelta::minutes(1)) {
             Ok(snapshot) => PollOutcome::Snapshot(snapshot),
@@ -158,16 +188,21 @@ impl World {
         self.step(&poll)
     }
 
-    /// Fails to look a minute later.
+    /// Fails to poll a minute later.
     pub(crate) fn fail(&mut self) -> Vec<Notification> {
         self.step(&PollOutcome::Unreachable(String::from("the connection was refused")))
     }
 
     fn step(&mut self, poll: &PollOutcome) -> Vec<Notification> {
         self.now += TimeDelta::minutes(1);
-        let decision = self.decide(poll, &Due::All);
-        self.state.apply(decision.delta);
-        decision.messages
+        self.poll_now(poll)
+    }
+
+    /// Takes `poll` as made now, and alerts.
+    pub(crate) fn poll_now(&mut self, poll: &PollOutcome) -> Vec<Notification> {
+        let delta = self.reconcile(poll, &Due::All);
+        self.commit(delta);
+        self.alert().notifications
     }
 }
 
@@ -185,7 +220,7 @@ pub(crate) fn compliant(n: &str) -> Vec<(String, RawValue)> {
     .into()
 }
 
-/// Kind and recipient of each message.
-pub(crate) fn told(messages: &[Notification]) -> Vec<(NotificationKind, &str)> {
-    messages.iter().map(|m| (m.kind, m.to.as_str())).collect()
+/// Kind and recipient of each notification.
+pub(crate) fn told(notifications: &[Notification]) -> Vec<(NotificationKind, &str)> {
+    notifications.iter().map(|n| (n.kind, n.to.as_str())).collect()
 }

@@ -1,44 +1,40 @@
-//! One audit: look, decide, record, publish.
+//! One audit: poll, reconcile, record, publish.
 //!
-//! In this order: the source is asked; `domain::decide` says what that changes and who is told; the messages are composed;
-//! the store commits all of it in one transaction; only then does the published show it and the dispatcher hear of it. If the commit
-//! fails, nothing has happened: the next audit decides from the same state again, and nobody is told what is not recorded.
+//! In this order: the source is polled; `domain::reconcile` says what that changes; the store commits it in one transaction; only
+//! then do the published state and alerting take it in. If the commit fails, nothing has happened: the next audit starts from
+//! the same state again, and nobody is notified of what is not recorded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::alerting::Alerting;
 use super::journal;
 use super::published::Published;
 use crate::clock::Clock;
-use crate::domain::decide::{Decision, Sender, decide, decide_retired};
 use crate::domain::name::Name;
-use crate::domain::notification::Notification;
 use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::reconcile::PollOutcome;
+use crate::domain::reconcile::{PollOutcome, reconcile, retire};
 use crate::domain::settled::settled;
 use crate::domain::snapshot::Snapshot;
-use crate::metrics::{Metrics, Phase, Suppressed};
-use crate::notify::Channel;
+use crate::domain::state::Delta;
+use crate::metrics::{Metrics, Phase};
 use crate::source::{Failure, FetchError, Fetched, Source};
-use crate::store::{Operation, Outgoing, Store, StoreError};
+use crate::store::{Operation, Store, StoreError};
 
 /// Audits sources.
 pub struct Auditor {
     pub published: Arc<Published>,
     pub sources: BTreeMap<Name, Arc<dyn Source>>,
     pub store: Arc<Store>,
-    pub channel: Arc<dyn Channel>,
+    /// Takes in what was committed.
+    pub alerting: Arc<Alerting>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
-    pub sender: Sender,
-    /// Rung when messages were recorded.
-    pub recorded: Arc<Notify>,
     /// Ends a poll that is under way: nothing is lost by that.
     pub stop: CancellationToken,
 }
@@ -46,32 +42,22 @@ pub struct Auditor {
 /// What one audit came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source answered; so many incidents opened and ended, and so many messages were recorded.
-    Polled { opened: usize, ended: usize, messages: usize },
+    /// The source answered; so many incidents opened and ended.
+    Polled { opened: usize, ended: usize },
     /// The source could not be read.
-    Unreachable { reason: String, messages: usize },
+    Unreachable { reason: String },
     /// The program is stopping; nothing was polled.
     Stopped,
     /// Nothing was recorded, so nothing happened.
     NotRecorded { error: String },
 }
 
-impl Outcome {
-    /// How many messages were recorded.
-    pub fn messages(&self) -> usize {
-        match self {
-            Self::Polled { messages, .. } | Self::Unreachable { messages, .. } => *messages,
-            Self::Stopped | Self::NotRecorded { .. } => 0,
-        }
-    }
-}
-
-/// Why a decision could not be recorded.
+/// Why a poll could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the decision was interrupted")]
+    #[error("the evaluation was interrupted")]
     Interrupted,
 }
 
@@ -89,7 +75,7 @@ impl Auditor {
     /// One audit of `source`: a poll at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let now = self.clock.now();
-        // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
+        // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
         let known =
             self.published.plans().get(source).and_then(|plan| settled(plan, &self.published.state(source), due));
         let attempt = tokio::select! {
@@ -98,8 +84,8 @@ impl Auditor {
         };
         let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
-            Ok(Judged { composed, poll, failed }) => {
-                let recorded = self.record(source, composed, now).await;
+            Ok(Judged { delta, poll, failed }) => {
+                let recorded = self.record(source, delta, now).await;
                 // A large answer takes its time to be freed, and nobody need wait for that.
                 drop(tokio::task::spawn_blocking(move || drop(poll)));
                 (recorded, failed)
@@ -111,17 +97,17 @@ impl Auditor {
                 self.published.write(|present| present.unrecorded.insert(source.clone()));
                 self.metrics.store_error(error.operation());
                 let error = describe(&error);
-                tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
+                tracing::error!(%source, %error, "failed to record audit; will repeat it");
                 Outcome::NotRecorded { error }
             }
-            (Ok(counts), Some(error)) => {
+            (Ok(_), Some(error)) => {
                 self.metrics.audit(source, false);
                 let failure = error.failure.label();
-                tracing::warn!(%source, failure, reason = error.for_log(), "the source could not be read");
+                tracing::warn!(%source, failure, reason = error.for_log(), "failed to read source");
                 if error.quoted.is_some() {
-                    tracing::debug!(%source, reason = %error, "why the source could not be read");
+                    tracing::debug!(%source, reason = %error, "failed to read source");
                 }
-                Outcome::Unreachable { reason: error.to_string(), messages: counts.messages() }
+                Outcome::Unreachable { reason: error.to_string() }
             }
             (Ok(counts), None) => {
                 self.metrics.audit(source, true);
@@ -137,11 +123,10 @@ impl Auditor {
         let names = self.published.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
             let (plan, state) = (self.published.plans().get(&source), self.published.state(&source));
-            let decision = decide_retired(&source, plan, &state, &self.sender, now);
+            let delta = retire(plan, &state, now);
             drop(state);
-            if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
-                let composed = compose(decision, &*self.channel);
-                self.record(&source, composed, now).await?;
+            if !delta.retired.is_empty() || delta.unreachable.is_some() {
+                self.record(&source, delta, now).await?;
             }
         }
         Ok(())
@@ -161,11 +146,9 @@ impl Auditor {
         Attempt { fetched, took }
     }
 
-    /// Divides an answer into sessions, decides and composes, all on one thread that may take its time.
+    /// Divides an answer into sessions and reconciles, all on one thread that may take its time.
     async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
-        let (published, channel, sender) =
-            (Arc::clone(&self.published), Arc::clone(&self.channel), self.sender.clone());
-        let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
+        let (published, metrics, source) = (Arc::clone(&self.published), Arc::clone(&self.metrics), source.clone());
         let work = move || {
             let Occasion { known, due, now } = occasion;
             let plan = published.plans().get(&source).ok_or(RecordError::Interrupted)?;
@@ -180,23 +163,21 @@ impl Auditor {
                 None => PollOutcome::Unreachable(e.to_string()),
             });
             let started = Instant::now();
-            // The state is let go of when the decision is made: what comes of it is applied to it in place.
-            let decision = decide(plan, &published.state(&source), &poll, &due, &sender, now);
-            let composed = compose(decision, &*channel);
+            // The state is let go of when this is done: what comes of it is applied to it in place.
+            let delta = reconcile(plan, &published.state(&source), &poll, &due, now);
             metrics.phase(Phase::Evaluate, started.elapsed());
-            Ok(Judged { composed, poll, failed })
+            Ok(Judged { delta, poll, failed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
 
-    async fn record(&self, source: &Name, composed: Composed, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
-        let Composed { decision, outgoing } = composed;
+    async fn record(&self, source: &Name, delta: Delta, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
         let started = Instant::now();
-        let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
+        let recorded = self.store.record(source, &delta, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());
         recorded?;
         self.published.write(|present| present.unrecorded.remove(source));
-        let events = &decision.delta.events;
+        let events = &delta.events;
         let opened = events.iter().filter_map(|event| event.what.opened()).collect::<Vec<_>>();
         let ended = events.iter().filter_map(|event| event.what.ended()).collect::<Vec<_>>();
         for (kind, severity) in &opened {
@@ -205,15 +186,12 @@ impl Auditor {
         for (kind, severity) in &ended {
             self.metrics.incident_resolved(*kind, *severity);
         }
-        self.metrics.suppressed(Suppressed::BelowSeverity, decision.below_severity);
         for event in events {
             journal::note(source, event);
         }
-        let counts = Outcome::Polled { opened: opened.len(), ended: ended.len(), messages: outgoing.len() };
-        self.published.apply(source, decision.delta);
-        if !outgoing.is_empty() {
-            self.recorded.notify_one();
-        }
+        let counts = Outcome::Polled { opened: opened.len(), ended: ended.len() };
+        self.alerting.note(&delta);
+        self.published.apply(source, delta);
         Ok(counts)
     }
 }
@@ -234,7 +212,7 @@ struct Occasion {
 
 /// What is to be recorded, the poll that it came from, and why that could not see.
 struct Judged {
-    composed: Composed,
+    delta: Delta,
     poll: PollOutcome,
     failed: Option<FetchError>,
 }
@@ -257,31 +235,8 @@ fn understand(
     Ok(PollOutcome::Snapshot(snapshot))
 }
 
-/// A decision with its messages as they will be sent.
-struct Composed {
-    decision: Decision,
-    outgoing: Vec<Outgoing>,
-}
-
-fn compose(decision: Decision, channel: &dyn Channel) -> Composed {
-    let outgoing = decision.messages.iter().map(|message| outgoing(message, channel)).collect();
-    Composed { decision, outgoing }
-}
-
-fn outgoing(message: &Notification, channel: &dyn Channel) -> Outgoing {
-    Outgoing {
-        message_id: message.message_id.clone(),
-        kind: message.kind,
-        to: message.to.clone(),
-        subject: message.subject.clone(),
-        sessions: message.sessions().into_iter().map(|id| format!("{}/{id}", message.source)).collect(),
-        raw: channel.compose(message),
-        recorded_at: message.at,
-    }
-}
-
 /// An error with its causes, on one line.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

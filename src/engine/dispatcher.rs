@@ -260,14 +260,14 @@ impl Dispatcher {
         let result = match outcome {
             Ok(()) => {
                 self.noted(self.store.sent(id, at).await)?;
-                self.metrics.message(*kind, true);
+                self.metrics.notification(*kind, true);
                 self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
                 tracing::info!(message_id, %kind, "mail accepted");
                 AttemptResult::Sent
             }
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
-                self.metrics.message(*kind, false);
+                self.metrics.notification(*kind, false);
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
                 tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead and will not be tried again");
                 whole_reason(message_id, e);

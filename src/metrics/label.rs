@@ -39,27 +39,3 @@ impl Late {
         }
     }
 }
-
-/// Why something that happened was told to nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Suppressed {
-    BelowSeverity,
-    Waiver,
-    Silence,
-    Flapping,
-    Breaker,
-}
-
-impl Suppressed {
-    pub const ALL: [Self; 5] = [Self::BelowSeverity, Self::Waiver, Self::Silence, Self::Flapping, Self::Breaker];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::BelowSeverity => "below_severity",
-            Self::Waiver => "waiver",
-            Self::Silence => "silence",
-            Self::Flapping => "flapping",
-            Self::Breaker => "breaker",
-        }
-    }
-}

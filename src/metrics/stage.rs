@@ -7,14 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 
 use crate::domain::address::Address;
-use crate::domain::decide::{Sender, decide};
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::PollOutcome;
+use crate::domain::reconcile::{PollOutcome, reconcile};
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
@@ -100,9 +99,9 @@ impl Stage {
         let source = name(source);
         let plan = &self.published.plans()[&source];
         let state = self.published.state(&source);
-        let decision = decide(plan, &state, poll, &Due::All, &Sender::default(), self.now);
+        let delta = reconcile(plan, &state, poll, &Due::All, self.now);
         drop(state);
-        self.published.apply(&source, decision.delta);
+        self.published.apply(&source, delta);
         self
     }
 
@@ -158,6 +157,7 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
     let contacts = Arc::new(Contacts {
         customer: (source == "acme-erp").then(|| name("acme")),
         fallback: vec![Address::parse("it@acme.example").expect("an address")],
+        operators: Vec::new(),
         contact: None,
         reply_to: None,
         zone: chrono_tz::Europe::London,
@@ -189,6 +189,7 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
             remind_every: None,
             min_severity: Severity::Warning,
             unreachable_after: Duration::from_hours(1),
+            blind_after: Alerts::BLIND_AFTER,
         },
     }
 }

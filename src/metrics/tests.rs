@@ -37,12 +37,12 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     counted("audits_total", 4);
     counted("audits_late_total", 4);
     counted("source_requests_total", 26);
-    counted("messages_total", 2 * NotificationKind::ALL.len());
-    counted("message_attempts_total", 7);
-    counted("messages_suppressed_total", 5);
-    counted("store_errors_total", 5);
-    counted("outbox_messages", 3);
-    for histogram in ["audit_duration_seconds", "source_request_duration_seconds", "message_delivery_seconds"] {
+    counted("notifications_total", 2 * NotificationKind::ALL.len());
+    counted("notification_attempts_total", 7);
+    counted("notifications_suppressed_total", 2);
+    counted("store_errors_total", 6);
+    counted("outbox_notifications", 3);
+    for histogram in ["audit_duration_seconds", "source_request_duration_seconds", "notification_delivery_seconds"] {
         counted(&format!("{histogram}_count"), text.matches(&format!("driftwise_{histogram}_count{{")).count());
     }
     assert!(text.contains("driftwise_build_info{revision=\""));
@@ -75,9 +75,10 @@ fn what_is_counted_is_seen() {
     metrics.audit(&source, true);
     metrics.request(&source, Some(Failure::TooLarge), Duration::from_millis(20));
     metrics.late(&source, Late::Downtime, 3);
-    metrics.message(NotificationKind::Drift, true);
+    metrics.notification(NotificationKind::Drift, true);
     metrics.attempt(Some(Obstacle::Deferred));
-    metrics.suppressed(Suppressed::BelowSeverity, 2);
+    metrics.suppressed(SuppressionReason::BelowSeverity);
+    metrics.suppressed(SuppressionReason::BelowSeverity);
     metrics.store_error(Operation::Record);
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
     metrics.config_loaded(morning());
@@ -87,9 +88,9 @@ fn what_is_counted_is_seen() {
         "driftwise_audits_total{outcome=\"ok\",source=\"acme-erp\"} 1",
         "driftwise_source_requests_total{outcome=\"too_large\",source=\"acme-erp\"} 1",
         "driftwise_audits_late_total{reason=\"downtime\",source=\"acme-erp\"} 3",
-        "driftwise_messages_total{channel=\"email\",kind=\"drift\",outcome=\"sent\"} 1",
-        "driftwise_message_attempts_total{channel=\"email\",outcome=\"deferred\"} 1",
-        "driftwise_messages_suppressed_total{reason=\"below_severity\"} 2",
+        "driftwise_notifications_total{channel=\"email\",kind=\"drift\",outcome=\"sent\"} 1",
+        "driftwise_notification_attempts_total{channel=\"email\",outcome=\"deferred\"} 1",
+        "driftwise_notifications_suppressed_total{reason=\"below_severity\"} 2",
         "driftwise_store_errors_total{operation=\"record\"} 1",
         "driftwise_incidents_opened_total{kind=\"missing\",severity=\"critical\"} 1",
         "driftwise_config_last_reload_successful 0",

@@ -12,10 +12,10 @@ use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Channel, Outbound, SendError};
+use super::{Channel, Composed, Outbound, SendError};
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::name::{Name, NameError};
-use crate::domain::notification::{Notification, NotificationKind};
+use crate::domain::notification::{Notification, NotificationKind, Reason};
 use crate::secret::Secret;
 
 mod compose;
@@ -29,6 +29,8 @@ mod spool;
 pub struct Options {
     pub from: Mailbox,
     pub delivery: Delivery,
+    /// Where the pages are, if they are public.
+    pub public_url: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +98,7 @@ pub enum BuildError {
 /// The mail channel.
 pub struct Email {
     from: Mailbox,
+    public_url: Option<String>,
     way: Way,
 }
 
@@ -107,17 +110,12 @@ enum Way {
 impl Email {
     /// Reads the CA file; does not connect.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        let Options { from, delivery } = options;
+        let Options { from, delivery, public_url } = options;
         let way = match delivery {
             Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, from.address.clone())?)),
             Delivery::Spool(folder) => Way::Spool(folder),
         };
-        Ok(Self { from, way })
-    }
-
-    /// The right side of Message-IDs: the sender's domain.
-    pub fn domain(&self) -> &str {
-        domain(&self.from.address)
+        Ok(Self { from, public_url, way })
     }
 
     /// Connects, protects the connection and signs in, or sees that the folder can be written to; sends nothing.
@@ -128,28 +126,25 @@ impl Email {
         }
     }
 
-    /// The message of `mail test`: it tells of nothing.
+    /// The message of `notifications test`: it tells of nothing.
     pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Notification, NameError> {
         let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
         Ok(Notification {
-            message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            channel: Name::parse(self.label())?,
             kind: NotificationKind::Test,
             to,
-            source: Name::parse("driftwise")?,
             at,
             zone,
-            subject: "Test message of Driftwise".to_owned(),
             items: Vec::new(),
-            references: Vec::new(),
-            in_reply_to: None,
+            still: Vec::new(),
+            openings: Vec::new(),
+            customer: None,
             contact: None,
             reply_to: None,
+            reason: Reason::default(),
         })
     }
-}
-
-fn domain(address: &Address) -> &str {
-    address.as_str().rsplit_once('@').map_or("localhost", |(_, domain)| domain)
 }
 
 impl Channel for Email {
@@ -157,8 +152,8 @@ impl Channel for Email {
         "email"
     }
 
-    fn compose(&self, message: &Notification) -> Vec<u8> {
-        compose::compose(&self.from, message)
+    fn compose(&self, notification: &Notification) -> Composed {
+        compose::compose(&self.from, notification, self.public_url.as_deref())
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

@@ -1,4 +1,4 @@
-//! What a message says, as plain text and as HTML: pure, so that a repeat is the same mail.
+//! What a notification says, as plain text and as HTML: pure, so that a repeat is the same mail.
 //!
 //! The reader runs a shop. One [`page`] of words is made of the message and both templates only lay it out, so the two parts
 //! cannot say different things. Outside text is cut and loses control and direction marks in [`words`]; HTML is escaped by
@@ -14,6 +14,7 @@ use crate::domain::notification::Notification;
 mod entry;
 mod lead;
 mod page;
+mod subject;
 mod times;
 mod words;
 
@@ -48,23 +49,22 @@ fn fault(error: &minijinja::Error) -> RenderError {
     RenderError(format!("{error:#}"))
 }
 
-/// Longest subject, in characters; routing keeps to less, with room for `Re: `.
-const SUBJECT: usize = 200;
-
-/// Puts `message` into words, laid out by the templates.
-pub fn render(message: &Notification) -> Result<Rendered, RenderError> {
+/// Puts `notification` into words, laid out by the templates. `public_url`: where the pages are, if they are public.
+pub fn render(notification: &Notification, public_url: Option<&str>) -> Result<Rendered, RenderError> {
     let templates = TEMPLATES.as_ref().map_err(Clone::clone)?;
-    let page = Value::from(Serde(page::page(message)));
+    let subject = subject::subject(notification);
+    let page = Value::from(Serde(page::page(notification, &subject, public_url)));
     let fill =
         |name| templates.get_template(name).and_then(|template| template.render(page.clone())).map_err(|e| fault(&e));
-    Ok(Rendered { subject: words::plain(&message.subject, SUBJECT), text: fill(TEXT)?, html: fill(HTML)? })
+    Ok(Rendered { subject, text: fill(TEXT)?, html: fill(HTML)? })
 }
 
 /// The same words without a template: for when those fail.
-pub fn unadorned(message: &Notification) -> Rendered {
-    let text = page::page(message).lines().join("\n");
+pub fn unadorned(notification: &Notification, public_url: Option<&str>) -> Rendered {
+    let subject = subject::subject(notification);
+    let text = page::page(notification, &subject, public_url).lines().join("\n");
     let html = format!("<pre>{}</pre>", HtmlEscape(&text));
-    Rendered { subject: words::plain(&message.subject, SUBJECT), text, html }
+    Rendered { subject, text, html }
 }
 
 #[cfg(test)]

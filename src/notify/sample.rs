@@ -1,4 +1,4 @@
-//! A message of each kind, as the program itself makes it: a small world is polled until somebody is told. Invented, and
+//! A notification of each kind, as the program itself makes it: a small world is polled until somebody is notified. Invented, and
 //! the same for the same arguments.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::email::{Delivery, Email, Options};
 use crate::domain::address::{Address, Mailbox};
-use crate::domain::decide::{Sender, decide};
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::notification::{Notification, NotificationKind};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::PollOutcome;
+use crate::domain::reconcile::{PollOutcome, reconcile};
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionKey};
 use crate::domain::snapshot::Snapshot;
@@ -31,7 +30,8 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
     let message = match kind {
         NotificationKind::Test => {
             let from = Mailbox::parse("driftwise@driftwise.example").unwrap();
-            let email = Email::new(Options { from, delivery: Delivery::Spool(PathBuf::new()) }).unwrap();
+            let email =
+                Email::new(Options { from, delivery: Delivery::Spool(PathBuf::new()), public_url: None }).unwrap();
             Some(email.test(to.clone(), at, ZONE).unwrap())
         }
         NotificationKind::Drift => {
@@ -77,7 +77,7 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
             shop.fail(before(25));
             shop.poll(at)
         }
-        NotificationKind::Found => {
+        NotificationKind::Unaudited => {
             shop.poll(before(5));
             shop.world.rows.push(("20".to_owned(), row("acme-de.myshopify.com")));
             shop.poll(at)
@@ -86,6 +86,10 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
     let message = message.unwrap_or_else(|| panic!("nobody is told of {kind}"));
     assert_eq!(message.kind, kind);
     message
+}
+
+fn subject(notification: &Notification) -> String {
+    super::render::render(notification, None).unwrap().subject
 }
 
 struct Shop {
@@ -109,12 +113,16 @@ impl Shop {
     }
 
     fn step(&mut self, poll: &PollOutcome, now: DateTime<Utc>) -> Option<Notification> {
-        let sender =
-            Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://driftwise.example".to_owned()) };
-        let World { plan, state, .. } = &mut self.world;
-        let decision = decide(plan, state, poll, &Due::All, &sender, now);
-        state.apply(decision.delta);
-        decision.messages.into_iter().find(|message| message.to == self.to)
+        self.world.now = now;
+        let World { plan, state, .. } = &self.world;
+        let delta = reconcile(plan, state, poll, &Due::All, now);
+        self.world.commit(delta);
+        let mut evaluation = self.world.evaluate();
+        // What is composed first is what later ones answer to.
+        let subjects = evaluation.notifications.iter().map(|n| (n.id, subject(n)));
+        evaluation.entitle(&subjects.collect());
+        self.world.known.apply(&evaluation);
+        evaluation.notifications.into_iter().find(|told| told.to == self.to)
     }
 }
 
@@ -124,6 +132,7 @@ fn world(to: &Address) -> World {
     let contacts = Arc::new(Contacts {
         customer: None,
         fallback: vec![to.clone()],
+        operators: Vec::new(),
         contact: Some("Integrator support, +44 20 7946 0000".to_owned()),
         reply_to: Address::parse("support@integrator.example").ok(),
         zone: ZONE,

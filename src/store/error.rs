@@ -41,6 +41,7 @@ pub enum Operation {
     Open,
     Load,
     Record,
+    Notify,
     Deliver,
     Read,
     Prune,
@@ -49,7 +50,8 @@ pub enum Operation {
 
 impl Operation {
     /// What a program that runs asks for. Without the others there is none: a store that cannot be opened or loaded ends it.
-    pub const WHILE_RUNNING: [Self; 5] = [Self::Record, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
+    pub const WHILE_RUNNING: [Self; 6] =
+        [Self::Record, Self::Notify, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
 
     /// As a metric label.
     pub fn label(self) -> &'static str {
@@ -57,6 +59,7 @@ impl Operation {
             Self::Open => "open",
             Self::Load => "load",
             Self::Record => "record",
+            Self::Notify => "notify",
             Self::Deliver => "outbox",
             Self::Read => "read",
             Self::Prune => "prune",
@@ -71,6 +74,7 @@ impl fmt::Display for Operation {
             Self::Open => "opening it",
             Self::Load => "loading the state",
             Self::Record => "recording an audit",
+            Self::Notify => "recording notifications",
             Self::Deliver => "working on the outbox",
             Self::Read => "reading the history",
             Self::Prune => "removing what is past retention",
@@ -92,6 +96,10 @@ pub enum Trouble {
         "was written by an older Driftwise (schema version {found}; this build needs {known}): start the daemon once"
     )]
     Older { found: i64, known: i64 },
+    #[error(
+        "was written by a Driftwise from before version 0.2, which this one does not read: move it away to begin anew"
+    )]
+    Outdated,
     #[error("is a folder, and should be a file")]
     Folder,
     #[error("is a database of another program")]
@@ -126,6 +134,7 @@ impl Trouble {
             Self::Locked { .. } => "locked",
             Self::Newer { .. } => "newer",
             Self::Older { .. } => "older",
+            Self::Outdated => "outdated",
             Self::Folder => "folder",
             Self::Foreign => "foreign",
             Self::Corrupt | Self::Unreadable { .. } => "corrupt",

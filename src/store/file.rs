@@ -44,9 +44,11 @@ fn numbers(_: &Metadata) -> (u64, u64) {
 
 /// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
 /// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>). See [`Beginning`] for when to ask.
-pub(super) fn expect_not_foreign(path: &Path, ours: u32) -> Result<(), Fault> {
+pub(super) fn expect_not_foreign(path: &Path, ours: &[u32]) -> Result<(), Fault> {
     match File::open(path).ok().and_then(header) {
-        Some(header) if header.changes_of_form > 0 && header.application != ours => Err(Trouble::Foreign.into()),
+        Some(header) if header.changes_of_form > 0 && !ours.contains(&header.application) => {
+            Err(Trouble::Foreign.into())
+        }
         _ => Ok(()), // There is none, or SQLite says what is wrong with it.
     }
 }

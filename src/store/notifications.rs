@@ -1,32 +1,41 @@
-//! The outbox as people see it: which messages there were, and what became of each.
+//! The outbox as people see it: which notifications there were, why, and what became of each.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{count, number, read, time};
+use super::notify::uuid;
 use super::outbox::{address_of, kind_of};
 use crate::domain::address::Address;
-use crate::domain::notification::NotificationKind;
+use crate::domain::notification::{NotificationKind, Reason};
 
-/// What became of a message so far.
+/// Of a notification without its body.
+const COLUMNS: &str =
+    "id, notification, message_id, channel, kind, recipient, subject, sessions, state, attempts, attempted_at,
+    last_error, recorded_at, finished_at, superseded_by";
+
+/// What became of a notification so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotificationState {
     /// Never tried yet.
     Pending,
-    /// Tried in vain, to be tried again.
+    /// Tried without success, to be tried again.
     Retrying,
     Sent,
     /// Given up.
     Dead,
+    /// Replaced before it was attempted, by a later one about the same.
+    Superseded,
 }
 
 impl NotificationState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Retrying, Self::Sent, Self::Dead];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Sent, Self::Dead, Self::Superseded];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -34,6 +43,7 @@ impl NotificationState {
             Self::Retrying => "retrying",
             Self::Sent => "sent",
             Self::Dead => "dead",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -48,7 +58,7 @@ impl fmt::Display for NotificationState {
     }
 }
 
-/// Which messages are asked for; the default is all.
+/// Which notifications are asked for; the default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub state: Option<NotificationState>,
@@ -56,11 +66,14 @@ pub struct NotificationFilter {
     pub session: Option<String>,
 }
 
-/// A message without its body.
+/// A notification without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredNotification {
     pub id: i64,
+    /// The stable id.
+    pub notification: Uuid,
     pub message_id: String,
+    pub channel: String,
     pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
@@ -72,51 +85,75 @@ pub struct StoredNotification {
     pub attempted_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
     pub recorded_at: DateTime<Utc>,
-    /// When it was sent or given up.
+    /// When it was sent, given up or replaced.
     pub finished_at: Option<DateTime<Utc>>,
+    /// What replaced it.
+    pub superseded_by: Option<Uuid>,
 }
 
 impl Store {
-    /// The last `limit` messages that `filter` lets through, newest last.
-    pub async fn messages(
+    /// One notification and why it went to its recipient; `None` where there is none of that id.
+    pub async fn notification(&self, id: i64) -> Result<Option<(StoredNotification, Reason)>, StoreError> {
+        self.try_notification(id).await.map_err(self.error(Operation::Read))
+    }
+
+    async fn try_notification(&self, id: i64) -> Result<Option<(StoredNotification, Reason)>, Fault> {
+        let sql = format!("SELECT {COLUMNS}, reason FROM outbox WHERE id = ?1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.readers).await?;
+        let Some(row) = row else { return Ok(None) };
+        let reason = read(row.try_get("reason")?, || format!("notification {id}"))?;
+        Ok(Some((stored(&row)?, reason)))
+    }
+
+    /// The last `limit` notifications that `filter` lets through, newest last.
+    pub async fn notifications(
         &self,
         filter: &NotificationFilter,
         limit: usize,
     ) -> Result<Vec<StoredNotification>, StoreError> {
-        self.try_messages(filter, limit).await.map_err(self.error(Operation::Read))
+        self.try_notifications(filter, limit).await.map_err(self.error(Operation::Read))
     }
 
-    async fn try_messages(&self, filter: &NotificationFilter, limit: usize) -> Result<Vec<StoredNotification>, Fault> {
-        const SQL: &str =
-            "SELECT id, message_id, kind, recipient, subject, sessions, state, attempts, attempted_at, last_error,
-            recorded_at, finished_at FROM outbox
+    async fn try_notifications(
+        &self,
+        filter: &NotificationFilter,
+        limit: usize,
+    ) -> Result<Vec<StoredNotification>, Fault> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox
             WHERE (?1 IS NULL OR state = ?1)
               AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(outbox.sessions) WHERE value = ?2))
-            ORDER BY id DESC LIMIT ?3";
-        let query =
-            sqlx::query(SQL).bind(filter.state.map(NotificationState::label)).bind(&filter.session).bind(count(limit));
+            ORDER BY id DESC LIMIT ?3"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(filter.state.map(NotificationState::label))
+            .bind(&filter.session)
+            .bind(count(limit));
         let rows = query.fetch_all(&self.readers).await?;
-        rows.iter().rev().map(message).collect()
+        rows.iter().rev().map(stored).collect()
     }
 }
 
-fn message(row: &SqliteRow) -> Result<StoredNotification, Fault> {
+fn stored(row: &SqliteRow) -> Result<StoredNotification, Fault> {
     let id = row.try_get("id")?;
     let text = |column| row.try_get::<&str, _>(column);
     let state = text("state")?;
-    let unknown = || Fault::unreadable(format!("message {id}"), format!("state {state:?}"));
+    let unknown = || Fault::unreadable(format!("notification {id}"), format!("state {state:?}"));
     Ok(StoredNotification {
         id,
+        notification: uuid(text("notification")?)?,
         message_id: row.try_get("message_id")?,
+        channel: row.try_get("channel")?,
         kind: kind_of(id, text("kind")?)?,
         to: address_of(id, text("recipient")?)?,
         subject: row.try_get("subject")?,
-        sessions: read(text("sessions")?, || format!("message {id}"))?,
+        sessions: read(text("sessions")?, || format!("notification {id}"))?,
         state: NotificationState::from_label(state).ok_or_else(unknown)?,
         attempts: number(row.try_get("attempts")?),
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time),
         last_error: row.try_get("last_error")?,
         recorded_at: time(row.try_get("recorded_at")?),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time),
+        superseded_by: row.try_get::<Option<&str>, _>("superseded_by")?.map(uuid).transpose()?,
     })
 }

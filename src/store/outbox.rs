@@ -1,7 +1,7 @@
-//! The mail that is to go out, and what became of it.
+//! The notifications that are to go out, and what became of each.
 //!
 //! Properties:
-//! - Mail to one recipient leaves in the order recorded: only the head of each recipient's line is ever due. While it waits
+//! - What goes to one recipient over one channel leaves in the order recorded: only the head of each recipient's line is ever due. While it waits
 //!   for a retry, what is behind it waits too; what is sent or dead holds nothing back.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
 //! - What has been due longest goes first, so that many mailboxes in trouble starve nobody.
@@ -15,24 +15,33 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
+use uuid::Uuid;
 
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
-use super::form::{count, doc, number, read, stamp, time};
+use super::form::{count, doc, number, stamp, time};
 use crate::domain::address::Address;
 use crate::domain::backoff::DELIVERY_LONGEST_WAIT;
-use crate::domain::notification::NotificationKind;
+use crate::domain::name::Name;
+use crate::domain::notification::{NotificationKind, Reason};
 
-/// A message as it is recorded, in its final form.
+/// A notification as it is recorded, in its final form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// With angle brackets; no two messages share one.
+    /// Stable: deriving the notification again gives the same one.
+    pub notification: Uuid,
+    /// With angle brackets; no two notifications share one.
     pub message_id: String,
+    pub channel: Name,
     pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
     /// `SOURCE/ID` of each session told of.
     pub sessions: Vec<String>,
+    /// The incidents told of, where all of it follows up what was told before.
+    pub follows_up: Option<Vec<Uuid>>,
+    /// Why it goes to its recipient.
+    pub reason: Reason,
     /// As it goes over the wire.
     pub raw: Vec<u8>,
     pub recorded_at: DateTime<Utc>,
@@ -56,7 +65,7 @@ pub struct Pending {
 pub struct OutboxCounts {
     /// Never tried yet.
     pub pending: u64,
-    /// Tried in vain, to be tried again.
+    /// Tried without success, to be tried again.
     pub retrying: u64,
     pub dead: u64,
     /// When the oldest message was recorded that is neither sent nor dead.
@@ -88,7 +97,7 @@ impl Store {
         besides: &BTreeSet<Address>,
     ) -> Result<Vec<Pending>, Fault> {
         const SQL: &str = "SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM outbox
-            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
+            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY channel, recipient_folded)
               AND (next_attempt_at <= ?1 OR next_attempt_at > ?3)
               AND recipient_folded NOT IN (SELECT value FROM json_each(?4)) ORDER BY next_attempt_at, id LIMIT ?2";
         if let Some(owned) = &self.owned {
@@ -109,7 +118,7 @@ impl Store {
     /// When the next message is due, which may be in the past; `None` where nothing waits.
     pub async fn next_due(&self, after: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>, StoreError> {
         const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
-            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
+            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY channel, recipient_folded)
               AND next_attempt_at > ?1";
         let query = sqlx::query_scalar::<_, Option<i64>>(SQL).bind(after.map_or(i64::MIN, stamp));
         let next = query.fetch_one(&self.readers).await;
@@ -118,9 +127,10 @@ impl Store {
 
     /// A server has accepted the message.
     pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+        // One that was replaced while it was being sent has been sent.
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
-            WHERE id = ?1 AND finished_at IS NULL";
+            WHERE id = ?1 AND (finished_at IS NULL OR state = 'superseded')";
         self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)), None).await
     }
 
@@ -199,22 +209,6 @@ impl Store {
         })
     }
 
-    /// A message as it was recorded, for a resend; `None` where there is none of that id.
-    pub async fn message(&self, id: i64) -> Result<Option<Outgoing>, StoreError> {
-        self.try_message(id).await.map_err(self.error(Operation::Read))
-    }
-
-    async fn try_message(&self, id: i64) -> Result<Option<Outgoing>, Fault> {
-        const SQL: &str = "SELECT message_id, kind, recipient, subject, sessions, raw, recorded_at FROM outbox
-            WHERE id = ?1";
-        type Row = (String, String, String, String, String, Vec<u8>, i64);
-        let row: Option<Row> = sqlx::query_as(SQL).bind(id).fetch_optional(&self.readers).await?;
-        let Some((message_id, kind, to, subject, sessions, raw, recorded_at)) = row else { return Ok(None) };
-        let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
-        let sessions = read(&sessions, || format!("message {id}"))?;
-        Ok(Some(Outgoing { message_id, kind, to, subject, sessions, raw, recorded_at: time(recorded_at) }))
-    }
-
     /// Puts messages into the outbox that no audit caused: a test, a resend, a digest.
     pub async fn post(&self, messages: &[Outgoing]) -> Result<(), StoreError> {
         let write = async {
@@ -227,26 +221,48 @@ impl Store {
     }
 }
 
-/// Adds messages to the outbox; one that is there already is left as it is.
-pub(super) async fn add(to: &mut SqliteConnection, messages: &[Outgoing]) -> Result<(), Fault> {
-    const SQL: &str = "INSERT INTO outbox (message_id, kind, recipient, recipient_folded, subject, sessions, raw,
-        recorded_at, state, next_attempt_at, watched_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8, ?9)
-        ON CONFLICT (message_id) DO NOTHING";
-    let Some(first) = messages.first() else { return Ok(()) };
+/// Adds notifications to the outbox; one that is there already is left as it is. One that follows up what was told before
+/// replaces what was never attempted and tells of nothing else.
+pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Result<(), Fault> {
+    const SQL: &str =
+        "INSERT INTO outbox (notification, message_id, channel, kind, recipient, recipient_folded, subject,
+        sessions, follows_up, reason, raw, recorded_at, state, next_attempt_at, watched_from)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'pending', ?12, ?13) ON CONFLICT DO NOTHING";
+    const REPLACE: &str = "UPDATE outbox SET state = 'superseded', finished_at = ?5, superseded_by = ?1
+        WHERE channel = ?2 AND recipient_folded = ?3 AND finished_at IS NULL AND state = 'pending' AND attempts = 0
+          AND notification <> ?1 AND follows_up IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM json_each(outbox.follows_up) WHERE value NOT IN (SELECT value FROM json_each(?4)))";
+    let Some(first) = outgoing.first() else { return Ok(()) };
     let watched_from = watched(to, first.recorded_at).await?;
-    for message in messages {
-        sqlx::query(SQL)
-            .bind(&message.message_id)
-            .bind(message.kind.label())
-            .bind(message.to.as_str())
-            .bind(folded(&message.to))
-            .bind(&message.subject)
-            .bind(doc(&message.sessions)?)
-            .bind(&message.raw)
-            .bind(stamp(message.recorded_at))
+    for notification in outgoing {
+        let id = notification.notification.to_string();
+        let follows_up = notification.follows_up.as_ref().map(doc).transpose()?;
+        let added = sqlx::query(SQL)
+            .bind(&id)
+            .bind(&notification.message_id)
+            .bind(notification.channel.as_str())
+            .bind(notification.kind.label())
+            .bind(notification.to.as_str())
+            .bind(folded(&notification.to))
+            .bind(&notification.subject)
+            .bind(doc(&notification.sessions)?)
+            .bind(&follows_up)
+            .bind(doc(&notification.reason)?)
+            .bind(&notification.raw)
+            .bind(stamp(notification.recorded_at))
             .bind(watched_from)
             .execute(&mut *to)
             .await?;
+        if let (Some(incidents), 1) = (follows_up, added.rows_affected()) {
+            sqlx::query(REPLACE)
+                .bind(&id)
+                .bind(notification.channel.as_str())
+                .bind(folded(&notification.to))
+                .bind(incidents)
+                .bind(stamp(notification.recorded_at))
+                .execute(&mut *to)
+                .await?;
+        }
     }
     Ok(())
 }
@@ -262,15 +278,15 @@ async fn watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Resul
 }
 
 /// What the order of delivery goes by.
-fn folded(to: &Address) -> String {
+pub(super) fn folded(to: &Address) -> String {
     to.as_str().to_ascii_lowercase()
 }
 
 pub(super) fn kind_of(id: i64, label: &str) -> Result<NotificationKind, Fault> {
     NotificationKind::from_label(label)
-        .ok_or_else(|| Fault::unreadable(format!("message {id}"), format!("kind {label:?}")))
+        .ok_or_else(|| Fault::unreadable(format!("notification {id}"), format!("kind {label:?}")))
 }
 
 pub(super) fn address_of(id: i64, text: &str) -> Result<Address, Fault> {
-    Address::parse(text).map_err(|error| Fault::unreadable(format!("message {id}"), error))
+    Address::parse(text).map_err(|error| Fault::unreadable(format!("notification {id}"), error))
 }

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{doc, stamp};
-use super::{Outgoing, Store, outbox};
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, Shape};
@@ -20,27 +20,14 @@ use crate::domain::state::Delta;
 const CHUNK: usize = 1_000;
 
 impl Store {
-    /// Records one audit of `source`: its state, events and messages together or not at all.
+    /// Records one audit of `source`: its state, events and announcements together or not at all.
     ///
     /// The state of each changed session is the one in `delta.sessions`, pinned included, as [`Delta`] is applied in memory.
-    /// Recording the same messages again, after an answer that got lost, adds none of them twice.
-    pub async fn record(
-        &self,
-        source: &Name,
-        delta: &Delta,
-        messages: &[Outgoing],
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.try_record(source, delta, messages, now).await.map_err(self.error(Operation::Record))
+    pub async fn record(&self, source: &Name, delta: &Delta, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.try_record(source, delta, now).await.map_err(self.error(Operation::Record))
     }
 
-    async fn try_record(
-        &self,
-        source: &Name,
-        delta: &Delta,
-        messages: &[Outgoing],
-        now: DateTime<Utc>,
-    ) -> Result<(), Fault> {
+    async fn try_record(&self, source: &Name, delta: &Delta, now: DateTime<Utc>) -> Result<(), Fault> {
         let mut transaction = self.writing().await?;
         let mut tables = Tables { to: &mut transaction, source };
         tables.source(delta).await?;
@@ -50,7 +37,7 @@ impl Store {
         tables.incidents(delta.unreachable.iter().chain(&delta.incidents)).await?;
         tables.known(delta).await?;
         tables.events(delta).await?;
-        outbox::add(&mut transaction, messages).await?;
+        tables.announcements(delta).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -167,6 +154,15 @@ impl Tables<'_> {
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)";
         let rows = (delta.events.iter())
             .map(|event| Ok::<_, Fault>((&event.session, stamp(event.at), doc(event)?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.put(SQL, &rows).await
+    }
+
+    async fn announcements(&mut self, delta: &Delta) -> Result<(), Fault> {
+        const SQL: &str = "INSERT INTO announcements (source, id, at, doc)
+            SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true ON CONFLICT DO NOTHING";
+        let rows = (delta.announcements.iter())
+            .map(|found| Ok::<_, Fault>((found.id, stamp(found.at), doc(found)?)))
             .collect::<Result<Vec<_>, _>>()?;
         self.put(SQL, &rows).await
     }

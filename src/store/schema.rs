@@ -8,14 +8,13 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::error::{Fault, Trouble};
 
 /// Each brings the form whose number is its place to the next one. Never edited once released.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/0001_initial.sql"),
-    include_str!("../../migrations/0002_watched.sql"),
-    include_str!("../../migrations/0003_retention.sql"),
-];
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
 
-/// "DrWs": what `file` and SQLite show as the kind of our databases.
-pub(super) const APPLICATION_ID: u32 = 0x4472_5773;
+/// "Drft": what `file` and SQLite show as the kind of our databases.
+pub(super) const APPLICATION_ID: u32 = 0x4472_6674;
+
+/// "DrWs": databases from before the forms were counted anew, which nothing reads any more.
+pub(super) const OUTDATED_ID: u32 = 0x4472_5773;
 
 /// The form that this program reads and writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -53,6 +52,7 @@ async fn form(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     match (application, found) {
         (APPLICATION_ID, 1..=KNOWN) => Ok(found),
         (APPLICATION_ID, _) => Err(Trouble::Newer { found, known: KNOWN }.into()),
+        (OUTDATED_ID, _) => Err(Trouble::Outdated.into()),
         (0, 0) if things == 0 => Ok(0),
         _ => Err(Trouble::Foreign.into()),
     }

@@ -2,6 +2,7 @@
 
 mod files;
 mod history;
+mod notify;
 mod outbox;
 mod size;
 mod state;

@@ -17,8 +17,7 @@ use crate::domain::evaluate::VerdictKind;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
-use crate::domain::route;
-use crate::domain::session::Session;
+use crate::domain::session::{Session, url_piece};
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{SessionStatus, Shown, Status, status};
@@ -142,7 +141,7 @@ fn overview<'a>(plans: &'a Plans, present: &'a Present, asked: &Asked) -> Overvi
     let page = asked.page.parse::<usize>().unwrap_or(1).clamp(1, pages);
     let start = (page - 1) * ON_A_PAGE;
     let rows = entries.iter().skip(start).take(ON_A_PAGE).map(|entry| row(entry, present)).collect::<Vec<_>>();
-    let link = |page: usize| format!("/?page={page}&q={}", route::encoded(&search));
+    let link = |page: usize| format!("/?page={page}&q={}", url_piece(&search));
     Overview {
         headline,
         mood,

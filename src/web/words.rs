@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::domain::catalogue;
 use crate::domain::event::EventKind;
 use crate::domain::incident::{End, IncidentKey, IncidentKind, Window};
-use crate::domain::route;
 use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
 use crate::domain::status::{SessionStatus, Status};
@@ -150,7 +149,7 @@ pub(super) fn masked(text: &str) -> String {
 
 /// The page of a session, as a link.
 pub(super) fn link(key: &SessionKey) -> String {
-    format!("/sessions/{}/{}", key.source, route::encoded(key.id.as_str()))
+    key.page()
 }
 
 /// What happened to a session.

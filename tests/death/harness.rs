@@ -172,7 +172,7 @@ impl Harness {
                 Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
             };
             store.integrity_check().await.unwrap();
-            let messages = store.messages(&NotificationFilter::default(), 100_000).await.unwrap();
+            let messages = store.notifications(&NotificationFilter::default(), 100_000).await.unwrap();
             let events = store.events(None, None, None, 100_000).await.unwrap();
             store.close().await;
             Some(Known { messages, events: events.into_iter().map(|(_, event)| event).collect() })

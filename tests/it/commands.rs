@@ -67,7 +67,7 @@ fn check_with_notify_records_and_mails_once() {
     let refused = world.run(&["check", "--notify"]).expect(4);
     assert!(refused.err.contains(&format!("process {}", daemon.pid())), "{}", refused.err);
     world.run(&["check"]).expect(1);
-    world.run(&["mail", "list"]).expect(0);
+    world.run(&["notifications", "list"]).expect(0);
     daemon.stop();
     world.simulator.fail(Mode::Html, None);
     let unreachable = world.run(&["check", "--notify"]).expect(3);
@@ -137,22 +137,25 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
 #[test]
 fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
     let world = World::new(2, &two());
-    let test = world.run(&["mail", "test", "--to", "it@acme.example"]).expect(0);
+    let test = world.run(&["notifications", "test", "--to", "it@acme.example"]).expect(0);
     let mail = world.mail("test", "it@acme.example");
     assert!(test.out.contains(mail.id()), "{}", test.out);
-    world.run(&["mail", "test", "--to", "nobody"]).expect(2);
-    assert!(world.run(&["mail", "list"]).expect(0).out.contains("No message"));
-    assert_eq!(world.run(&["mail", "list", "--format", "json"]).expect(0).json(), json!({ "messages": [] }));
+    world.run(&["notifications", "test", "--to", "nobody"]).expect(2);
+    assert!(world.run(&["notifications", "list"]).expect(0).out.contains("No notification"));
+    assert_eq!(
+        world.run(&["notifications", "list", "--format", "json"]).expect(0).json(),
+        json!({ "notifications": [] })
+    );
     world.simulator.set(15, "export", true);
     world.run(&["check", "--notify"]).expect(1);
-    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
-    let message = &list["messages"][0];
+    let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    let message = &list["notifications"][0];
     let mail = world.mail("drift", message["to"].as_str().unwrap());
     assert_eq!((&message["message_id"], &message["subject"]), (&json!(mail.id()), &json!(mail.subject)));
     assert_eq!((&message["kind"], &message["sessions"]), (&json!("drift"), &json!(["erp/15"])));
     assert_eq!((&message["state"], &message["last_error"]), (&json!("sent"), &Value::Null));
     assert!(message["id"].is_i64() && message["attempts"].is_i64(), "{message}");
-    let refused = world.run(&["mail", "test", "--to", "it@acme.example", "-c", "absent.yaml"]).expect(2);
+    let refused = world.run(&["notifications", "test", "--to", "it@acme.example", "-c", "absent.yaml"]).expect(2);
     assert!(refused.err.contains("absent.yaml"), "{}", refused.err);
 }
 
@@ -291,9 +294,9 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     world.simulator.set(14, "notification_email", "unaudited@evil.example");
     let daemon = world.daemon();
-    daemon.until("driftwise_messages_total", &[("outcome", "dead")], 1.0);
-    daemon.until("driftwise_message_attempts_total", &[("outcome", "deferred")], 1.0);
-    daemon.until("driftwise_messages_total", &[("outcome", "sent")], 2.0);
+    daemon.until("driftwise_notifications_total", &[("outcome", "dead")], 1.0);
+    daemon.until("driftwise_notification_attempts_total", &[("outcome", "deferred")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("outcome", "sent")], 2.0);
     let said = daemon.stop();
     for (words, code) in [("mail is dead", 550), ("tried again", 450)] {
         let told = |line: &str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
@@ -302,9 +305,9 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     for address in owners.into_iter().chain([OWNER, FALLBACK, "unaudited@evil.example"]) {
         assert!(!said.contains(address), "{address}: {said}");
     }
-    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
+    let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
     for to in owners {
-        let message = list["messages"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
+        let message = list["notifications"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
         // The store has the recipient once, beside the error: what the server repeated of it is masked.
         let error = message["last_error"].as_str().unwrap();
         assert!(error.contains("<…@acme.example>: no rcpt for you") && !error.contains(to), "{message}");

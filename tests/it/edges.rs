@@ -171,7 +171,7 @@ fn an_old_export_does_not_pass_for_ever() {
 fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
     let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
     let world = World::new(1, &Setup { email, ..Setup::default() });
-    let test = world.run(&["mail", "test", "--to", OWNER]).expect(4);
+    let test = world.run(&["notifications", "test", "--to", OWNER]).expect(4);
     assert!(test.err.contains("was not accepted") && test.err.contains("127.0.0.1:9"), "{}", test.err);
     world.simulator.set(14, "import_orders_as", "j.doe");
     let notify = world.run(&["check", "--notify"]).expect(1);
@@ -190,9 +190,9 @@ fn check_with_notify_keeps_the_pace_that_the_mail_service_allows() {
     world.simulator.set(14, "import_orders_as", "j.doe");
     let (mut child, _) = spawn(driftwise(world.folder()).args(["check", "--notify"]));
     let sent = || {
-        let list = world.run(&["mail", "list", "--format", "json"]);
+        let list = world.run(&["notifications", "list", "--format", "json"]);
         let list = list.code.filter(|code| *code == 0).map(|_| list.json())?;
-        let messages = list["messages"].as_array().unwrap().clone();
+        let messages = list["notifications"].as_array().unwrap().clone();
         let sent = messages.iter().filter(|message| message["state"] == "sent").count();
         (sent >= 3).then_some((sent, messages))
     };
@@ -271,7 +271,7 @@ fn a_session_taken_out_and_put_back_is_told_anew() {
     daemon.stop();
     world.configure(&Setup { sessions: both, ..Setup::default() });
     let daemon = world.daemon();
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
     let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift").collect::<Vec<_>>();
     assert_eq!(drifts.len(), 2, "{:?}", world.told());
     assert!(drifts.iter().all(|mail| mail.header("In-Reply-To").is_empty()));

@@ -90,11 +90,11 @@ fn a_mail_folder_that_cannot_be_written_to_holds_the_mail_until_it_can() {
     std::fs::write(world.path("mail"), "a file where the folder should be").unwrap();
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
-    daemon.until("driftwise_outbox_messages", &[("state", "retrying")], 1.0);
-    daemon.until("driftwise_message_attempts_total", &[("outcome", "deferred")], 1.0);
+    daemon.until("driftwise_outbox_notifications", &[("state", "retrying")], 1.0);
+    daemon.until("driftwise_notification_attempts_total", &[("outcome", "deferred")], 1.0);
     std::fs::remove_file(world.path("mail")).unwrap();
     world.mail("drift", OWNER);
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
 }
 
 #[test]

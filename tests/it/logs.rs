@@ -61,7 +61,7 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
     let world = World::new(1, &Setup { email, ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
-    daemon.until("driftwise_message_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
+    daemon.until("driftwise_notification_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
     let failed = eventually_or(
         || daemon.said(),
         || {

@@ -40,10 +40,10 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("source_sessions", &[("source", "erp"), ("state", "audited")]),
     ("source_sessions", &[("source", "erp"), ("state", "unaudited")]),
     ("source_request_duration_seconds_count", &[("source", "erp")]),
-    ("messages_total", &[("channel", "email"), ("kind", "drift"), ("outcome", "sent")]),
-    ("messages_total", &[("channel", "email"), ("kind", "reminder"), ("outcome", "dead")]),
-    ("message_delivery_seconds_count", &[("channel", "email")]),
-    ("messages_suppressed_total", &[("reason", "below_severity")]),
+    ("notifications_total", &[("channel", "email"), ("kind", "drift"), ("outcome", "sent")]),
+    ("notifications_total", &[("channel", "email"), ("kind", "reminder"), ("outcome", "dead")]),
+    ("notification_delivery_seconds_count", &[("channel", "email")]),
+    ("notifications_suppressed_total", &[("reason", "below_severity")]),
     ("store_errors_total", &[("operation", "record")]),
     ("log_lines_dropped_total", &[]),
     ("process_resident_memory_bytes", &[]),
@@ -83,8 +83,8 @@ fn every_metric_is_there_from_the_start_and_prometheus_accepts_it() {
     };
     zero("driftwise_source_requests_total", "outcome", &OUTCOMES[1..]);
     let attempts = ["accepted", "connect", "tls", "auth", "rejected", "deferred", "timeout"];
-    zero("driftwise_message_attempts_total", "outcome", &attempts);
-    zero("driftwise_outbox_messages", "state", &["pending", "retrying", "dead"]);
+    zero("driftwise_notification_attempts_total", "outcome", &attempts);
+    zero("driftwise_outbox_notifications", "state", &["pending", "retrying", "dead"]);
     zero("driftwise_incidents_opened_total", "kind", &["drift", "missing", "unverifiable", "unreachable"]);
     for absent in ["drift_open", "drift_opened_timestamp_seconds", "outbox_oldest_pending_timestamp_seconds"] {
         assert_eq!(metric(&text, &format!("driftwise_{absent}"), &[]), None, "{absent}");
@@ -115,7 +115,7 @@ fn a_drift_is_counted_when_it_opens_and_its_series_go_when_it_ends() {
     let daemon = world.daemon();
     let labels = [("source", "erp"), ("session", "14"), ("rule", "export-off"), ("setting", "export")];
     daemon.until("driftwise_drift_open", &[labels.as_slice(), &[("severity", "critical")]].concat(), 1.0);
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 2.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 2.0);
     let value = |name: &str, labels: &[(&str, &str)]| daemon.metric(name, labels);
     let opened = [("kind", "drift"), ("severity", "critical")];
     assert_eq!(value("driftwise_incidents_opened_total", &opened), Some(1.0));
@@ -124,8 +124,8 @@ fn a_drift_is_counted_when_it_opens_and_its_series_go_when_it_ends() {
     assert_eq!(value("driftwise_session_status", &[("session", "14"), ("status", "drifted")]), Some(1.0));
     assert_eq!(value("driftwise_session_status", &[("session", "14")]), Some(1.0), "one series a session");
     assert_eq!(value("driftwise_session_findings", &[("session", "14"), ("state", "drifted")]), Some(1.0));
-    assert_eq!(value("driftwise_message_attempts_total", &[("outcome", "accepted")]), Some(2.0));
-    assert_eq!(value("driftwise_message_delivery_seconds_count", &[]), Some(2.0));
+    assert_eq!(value("driftwise_notification_attempts_total", &[("outcome", "accepted")]), Some(2.0));
+    assert_eq!(value("driftwise_notification_delivery_seconds_count", &[]), Some(2.0));
     world.simulator.set(14, "export", false);
     daemon.until("driftwise_incidents_resolved_total", &opened, 1.0);
     eventually("end of the series", || value("driftwise_drift_open", &[]).is_none().then_some(()));

@@ -78,7 +78,7 @@ fn what_one_poll_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
     daemon.poll();
     assert_eq!(world.mails().len(), 1, "info is not mailed, warnings not to the fallback: {:?}", world.told());
     let below = [("reason", "below_severity")];
-    assert_eq!(daemon.metric("driftwise_messages_suppressed_total", &below), Some(1.0));
+    assert_eq!(daemon.metric("driftwise_notifications_suppressed_total", &below), Some(1.0));
     assert_eq!(daemon.metric("driftwise_drift_open", &[("severity", "info")]), Some(1.0));
 }
 

@@ -35,8 +35,8 @@ fn a_drift_that_was_told_before_a_crash_is_not_told_again_and_its_repair_is() {
 }
 
 fn listed(world: &World) -> Vec<Value> {
-    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
-    list["messages"].as_array().unwrap().clone()
+    let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    list["notifications"].as_array().unwrap().clone()
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_
     let world = World::new(1, &setup(closed));
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
-    daemon.until("driftwise_message_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
-    daemon.until("driftwise_outbox_messages", &[("state", "retrying")], 1.0);
+    daemon.until("driftwise_notification_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
+    daemon.until("driftwise_outbox_notifications", &[("state", "retrying")], 1.0);
     assert!(daemon.metric("driftwise_outbox_oldest_pending_timestamp_seconds", &[]).is_some());
     daemon.kill();
     let before = listed(&world);
@@ -66,7 +66,7 @@ fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_
     let server = Server::start(json!({ "mode": "starttls", "user": "driftwise", "pass": "open sesame" }));
     world.configure(&setup(server.port));
     let daemon = world.daemon();
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
     let taken = server.taken();
     assert_eq!((taken.from.as_str(), taken.to.as_slice()), ("driftwise@integrator.example", &[OWNER.to_owned()][..]));
     assert!(taken.secure && taken.user.as_deref() == Some("driftwise"));
@@ -76,7 +76,7 @@ fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_
     let after = listed(&world);
     assert_eq!((after.len(), &after[0]["state"], &after[0]["id"]), (1, &json!("sent"), &before[0]["id"]));
     eventually("empty outbox", || {
-        (daemon.metric("driftwise_outbox_messages", &[]) == Some(0.0)
+        (daemon.metric("driftwise_outbox_notifications", &[]) == Some(0.0)
             && daemon.metric("driftwise_outbox_oldest_pending_timestamp_seconds", &[]).is_none())
         .then_some(())
     });
@@ -92,10 +92,10 @@ fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "dead")], 1.0);
-    daemon.until("driftwise_messages_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
-    daemon.until("driftwise_outbox_messages", &[("state", "dead")], 1.0);
-    assert_eq!(daemon.metric("driftwise_message_attempts_total", &[("outcome", "rejected")]), Some(1.0));
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "dead")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
+    daemon.until("driftwise_outbox_notifications", &[("state", "dead")], 1.0);
+    assert_eq!(daemon.metric("driftwise_notification_attempts_total", &[("outcome", "rejected")]), Some(1.0));
     assert_eq!(server.taken().to, ["it@acme.example"]);
     let dead = listed(&world).into_iter().find(|message| message["state"] == "dead").unwrap();
     assert!(dead["last_error"].as_str().unwrap().contains("550"), "{dead}");
@@ -114,7 +114,7 @@ fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
     let daemon = world.daemon();
     for (value, messages) in [("j.doe", 1), ("k.roe", 2), ("Shopify_Orders", 3)] {
         world.simulator.set(14, "import_orders_as", value);
-        daemon.until("driftwise_outbox_messages", &[], f64::from(messages));
+        daemon.until("driftwise_outbox_notifications", &[], f64::from(messages));
     }
     daemon.kill();
     let recorded = listed(&world);

@@ -99,9 +99,9 @@ const COMMANDS: [&[&str]; 14] = [
     &["sessions", "--source", "erp"],
     &["status"],
     &["status", "--format", "json"],
-    &["mail", "test", "--to", OWNER],
-    &["mail", "list"],
-    &["mail", "list", "--format", "json"],
+    &["notifications", "test", "--to", OWNER],
+    &["notifications", "list"],
+    &["notifications", "list", "--format", "json"],
     &["healthcheck", "--address", "127.0.0.1:9"],
     &["mail", "preview", "drift"],
 ];
@@ -136,7 +136,7 @@ fn a_daemon_shows_no_secret_at_the_loudest() {
         let world = world(&server, OWNER, &source, &mail);
         world.simulator.set(14, "import_orders_as", "j.doe");
         let daemon = Daemon::begin(&mut loud(&world, &["run"], loudest));
-        daemon.until("driftwise_messages_total", &[("outcome", "sent")], 1.0);
+        daemon.until("driftwise_notifications_total", &[("outcome", "sent")], 1.0);
         let address = daemon.address.to_string();
         let healthy = loud(&world, &["healthcheck", "--address", &address], loudest).output().unwrap();
         clean("healthcheck", [healthy.stdout, healthy.stderr].concat());
@@ -174,22 +174,25 @@ fn a_mail_server_that_repeats_the_password_is_not_quoted() {
         let outcomes: &[(&str, f64)] =
             if signs_in { &[("rejected", 2.0), ("deferred", 1.0), ("accepted", 1.0)] } else { &[("auth", 4.0)] };
         for (outcome, least) in outcomes {
-            daemon.until("driftwise_message_attempts_total", &[("outcome", outcome)], *least);
+            daemon.until("driftwise_notification_attempts_total", &[("outcome", outcome)], *least);
         }
-        for command in
-            [&["mail", "list"][..], &["mail", "list", "--format", "json"], &["status"], &["validate", "--online"]]
-        {
+        for command in [
+            &["notifications", "list"][..],
+            &["notifications", "list", "--format", "json"],
+            &["status"],
+            &["validate", "--online"],
+        ] {
             let done = world.run(command);
             clean(&format!("{command:?}"), done.out + &done.err);
         }
-        let list = world.run(&["mail", "list", "--format", "json"]).expect(0).out;
+        let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).out;
         assert!(list.contains("words that hold the password"), "{list}");
         for page in ["/", "/sessions/erp/14", "/metrics"] {
             clean(page, daemon.get(page).1);
         }
         clean("log", daemon.stop());
-        let test = world.run(&["mail", "test", "--to", "550-rcpt@acme.example"]).expect(4);
-        clean("mail test", test.out + &test.err);
+        let test = world.run(&["notifications", "test", "--to", "550-rcpt@acme.example"]).expect(4);
+        clean("notifications test", test.out + &test.err);
         clean_files(&world);
     }
 }

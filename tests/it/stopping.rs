@@ -37,8 +37,8 @@ fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
     let (connection, _) = silent.accept().unwrap();
     stops_in_time(daemon);
     drop(connection);
-    let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
-    let message = &list["messages"][0];
+    let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    let message = &list["notifications"][0];
     assert!(message["state"] == "pending" || message["state"] == "retrying", "{message}");
     assert!(message["message_id"].is_string());
 }

@@ -15,7 +15,6 @@ use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::News;
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
@@ -56,7 +55,7 @@ impl Step<'_> {
         self.end_all(over, delta);
     }
 
-    /// One more look that found it wrong.
+    /// One more poll that found it wrong.
     fn wrong(
         &self,
         draft: &Draft<'_>,
@@ -73,26 +72,22 @@ impl Step<'_> {
             moved => moved,
         };
         incident.severity = finding.rule.severity;
-        incident.facts = Facts { sent, ..facts(draft, &finding.rule, finding, expected, found) };
+        let before = incident.facts.before.take();
+        incident.facts = Facts { sent, before, ..facts(draft, &finding.rule, finding, expected, found) };
         match moved {
-            Moved::Waiting => {}
-            Moved::Opened => {
-                opened(&incident, self.now, delta);
-                self.tell(News::Opened, &mut incident, delta);
-            }
+            Moved::Waiting | Moved::Still => {}
+            Moved::Opened => opened(&incident, self.now, delta),
             Moved::Updated { before } => {
+                incident.revision += 1;
+                incident.facts.before = Some(before.clone());
                 let what = EventKind::Updated {
                     incident: incident.id,
                     key: incident.key.clone(),
-                    before: before.clone(),
+                    before,
                     found: found.clone(),
                 };
                 delta.events.push(Event { at: self.now, session: Some(draft.session.key.id.clone()), what });
-                // Who was not told of it yet hears of it as it is.
-                let news = if incident.told_at.is_some() { News::Updated { before } } else { News::Opened };
-                self.tell(news, &mut incident, delta);
             }
-            Moved::Still => self.remind(&mut incident, delta),
         }
         incident
     }

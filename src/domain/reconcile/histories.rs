@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::domain::event::EventKind;
 use crate::domain::incident::{IncidentKey, IncidentKind};
-use crate::domain::notification::NotificationKind;
 use crate::domain::plan::Due;
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
@@ -108,27 +107,20 @@ fn ended(delta: &Delta) -> Vec<Uuid> {
     delta.events.iter().filter_map(|event| id(&event.what)).collect()
 }
 
-/// One decision, held against everything that must be true of it.
-fn hold(world: &mut World, poll: &PollOutcome, mailed: &mut BTreeSet<(Uuid, String)>) -> Result<(), TestCaseError> {
-    let decision = world.decide(poll, &Due::All);
-    let again = world.decide(poll, &Due::All);
-    prop_assert_eq!(&decision.delta.events, &again.delta.events, "the same poll gives the same events");
-    prop_assert_eq!(&decision.messages, &again.messages, "and the same messages");
+/// One poll, held against everything that must be true of it.
+fn hold(world: &mut World, poll: &PollOutcome) -> Result<(), TestCaseError> {
+    let delta = world.reconcile(poll, &Due::All);
+    let again = world.reconcile(poll, &Due::All);
+    prop_assert_eq!(&delta.events, &again.events, "the same poll gives the same events");
+    prop_assert_eq!(&delta.incidents, &again.incidents, "and the same incidents");
     let before = open_ids(world);
-    let (opened, ended) = (opened(&decision.delta), ended(&decision.delta));
+    let (opened, ended) = (opened(&delta), ended(&delta));
     if matches!(poll, PollOutcome::Unreachable(_) | PollOutcome::Held(_)) {
         let blind = |id: &Uuid| before.get(id).is_none_or(|key| key.kind() == IncidentKind::Unreachable);
         prop_assert!(ended.is_empty() && opened.iter().all(blind), "a poll that could not see moved something");
-        prop_assert!(decision.delta.sessions.is_empty());
+        prop_assert!(delta.sessions.is_empty());
     }
-    for message in &decision.messages {
-        for item in message.items.iter().filter(|item| item.kind <= NotificationKind::Unverifiable) {
-            let incident = item.incident().expect("openings are of incidents");
-            let fresh = mailed.insert((incident.id, message.to.to_string()));
-            prop_assert!(fresh, "an opening was told twice to {}", message.to);
-        }
-    }
-    world.state.apply(decision.delta);
+    world.state.apply(delta);
     let after = open_ids(world);
     let expected: BTreeSet<Uuid> = before.keys().chain(&opened).filter(|id| !ended.contains(id)).copied().collect();
     prop_assert_eq!(
@@ -152,10 +144,9 @@ proptest! {
     ) {
         let mut world = World::new();
         (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (confirm, resolve);
-        let mut mailed = BTreeSet::new();
         for step in &steps {
             if let Some(poll) = take(&mut world, step) {
-                hold(&mut world, &poll, &mut mailed)?;
+                hold(&mut world, &poll)?;
             }
         }
     }
@@ -167,16 +158,15 @@ proptest! {
         let mut world = World::new();
         for step in &steps {
             if let Some(poll) = take(&mut world, step) {
-                let decision = world.decide(&poll, &Due::All);
-                world.state.apply(decision.delta);
+                let delta = world.reconcile(&poll, &Due::All);
+                world.state.apply(delta);
             }
         }
         let Ok(snapshot) = Snapshot::read(&world.answer(), &world.plan.mapping, world.now) else { return Ok(()) };
         let poll = PollOutcome::Snapshot(snapshot);
-        world.plan.alerts.remind_every = None;
-        let settle = world.decide(&poll, &Due::All);
-        world.state.apply(settle.delta);
-        let quiet = world.decide(&poll, &Due::All).delta;
+        let settle = world.reconcile(&poll, &Due::All);
+        world.state.apply(settle);
+        let quiet = world.reconcile(&poll, &Due::All);
         prop_assert!(quiet.events.is_empty(), "{:?}", quiet.events);
         prop_assert!(quiet.observations.is_empty() && quiet.pinned.is_empty() && quiet.new_ids.is_empty());
     }

@@ -7,7 +7,6 @@ use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, unreadable};
 use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Unread, Window};
 use crate::domain::policy::Severity;
-use crate::domain::reconcile::News;
 use crate::domain::state::Delta;
 
 impl Step<'_> {
@@ -18,12 +17,8 @@ impl Step<'_> {
             draft.take(IncidentKind::Missing).unwrap_or_else(|| self.begin(draft, key, Severity::Critical));
         incident.facts.name.clone_from(&draft.name);
         match bad_poll(&mut incident, "", self.plan.alerts.confirm_polls, self.now) {
-            Moved::Opened => {
-                opened(&incident, self.now, delta);
-                self.tell(News::Opened, &mut incident, delta);
-            }
-            Moved::Still | Moved::Updated { .. } => self.remind(&mut incident, delta),
-            Moved::Waiting => {}
+            Moved::Opened => opened(&incident, self.now, delta),
+            Moved::Still | Moved::Updated { .. } | Moved::Waiting => {}
         }
         draft.incidents.push(incident);
     }
@@ -63,7 +58,7 @@ impl Step<'_> {
         incident.facts.unread = unread;
         incident.poll_failed();
         self.open_at_once(&mut incident, delta);
-        self.tell_when_patience_ends(&mut incident, delta);
+        self.begin_by_now(&mut incident);
         draft.incidents.push(incident);
     }
 

@@ -1,4 +1,4 @@
-//! Histories as tables: what happens, look by look, and who is told.
+//! Histories as tables: what happens, poll by poll, and who is notified of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::domain::decide::{Sender, decide_retired};
 use crate::domain::event::EventKind;
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{End, IncidentKind};
-use crate::domain::notification::NotificationKind;
+use crate::domain::notification::{Change, Notification, NotificationKind};
 use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::{News, PollOutcome};
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::{Status, status};
-use crate::domain::world::{World, address, id, name, rule, rules, session, start, told};
+use crate::domain::world::{World, address, id, rule, rules, session, start, told};
 
 mod blind;
 mod edits;
@@ -26,6 +25,11 @@ mod telling;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
+
+/// What is new about the first thing that a notification tells of.
+fn change(notification: &Notification) -> Change {
+    notification.items[0].change().unwrap()
+}
 
 fn status_of(world: &World, session: &str) -> Status {
     status(&world.state, &world.plan.sessions[&id(session)]).status
@@ -38,9 +42,9 @@ fn a_quiet_world_tells_nobody_and_changes_nothing() {
     assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-    let delta = world.decide(&PollOutcome::Snapshot(snapshot), &Due::All).delta;
+    let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
     assert!(delta.sessions.is_empty() && delta.observations.is_empty() && delta.pinned.is_empty());
-    assert!(delta.events.is_empty() && delta.incidents.is_empty() && delta.notices.is_empty());
+    assert!(delta.events.is_empty() && delta.incidents.is_empty() && delta.announcements.is_empty());
 }
 
 #[test]
@@ -50,7 +54,6 @@ fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
     world.tick("1", "export", true);
     let opened = world.poll();
     assert_eq!(told(&opened), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
-    assert_eq!(opened[1].subject, "shop 1: Export is ticked, should be unticked");
     let incident = opened[1].items[0].incident().unwrap();
     assert_eq!(incident.window.last_good, Some(start() + TimeDelta::minutes(1)));
     assert_eq!(incident.window.first_bad, start() + TimeDelta::minutes(2));
@@ -61,10 +64,9 @@ fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
     world.tick("1", "export", false);
     let resolved = world.poll();
     assert_eq!(told(&resolved), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
-    assert_eq!(resolved[1].items[0].news, News::Ended(End::Repaired));
-    assert_eq!(resolved[1].subject, format!("Re: {}", opened[1].subject));
-    assert_eq!(resolved[1].in_reply_to.as_ref(), Some(&opened[1].message_id));
-    assert!(resolved[1].references.contains(&opened[1].references[0]));
+    assert_eq!(change(&resolved[1]), Change::Ended(End::Repaired));
+    assert_eq!(resolved[1].openings[0].notification, opened[1].id);
+    assert_eq!(resolved[1].items[0].id(), opened[1].items[0].id());
     assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
 }
@@ -115,9 +117,10 @@ fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
     world.tick("1", "customer_validation_2", false);
     let updated = world.poll();
     assert_eq!(told(&updated), [(NotificationKind::Update, OWNER)]);
-    let before = String::from("unticked: customer_validation_1");
-    assert_eq!(updated[0].items[0].news, News::Updated { before });
-    assert_eq!(updated[0].in_reply_to.as_ref(), Some(&opened[0].message_id));
+    assert_eq!(change(&updated[0]), Change::Updated);
+    let facts = updated[0].items[0].facts().unwrap();
+    assert_eq!(facts.before.as_deref(), Some("unticked: customer_validation_1"));
+    assert_eq!(updated[0].openings[0].notification, opened[0].id);
 }
 
 #[test]
@@ -148,9 +151,9 @@ fn only_sessions_that_are_due_are_judged() {
     world.tick("2", "export", true);
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
     let due = Due::Sessions([id("2")].into());
-    let decision = world.decide(&PollOutcome::Snapshot(snapshot), &due);
-    assert_eq!(decision.delta.sessions.keys().collect::<Vec<_>>(), [&id("2")]);
-    assert!(decision.delta.schedules.is_empty(), "the other session of the schedule_key was not polled at");
+    let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &due);
+    assert_eq!(delta.sessions.keys().collect::<Vec<_>>(), [&id("2")]);
+    assert!(delta.schedules.is_empty(), "the other session of the schedule was not polled");
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
     world.poll();
     world.set("1", "name", &RawValue::text("renamed"));
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-    let delta = world.decide(&PollOutcome::Snapshot(snapshot), &Due::All).delta;
+    let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
     let changed = delta.events.iter().any(|event| {
         matches!(&event.what, EventKind::SettingChanged { before: Some(b), after: Some(a), .. } if b == "shop 1" && a == "renamed")
     });
@@ -173,9 +176,9 @@ fn a_poll_at_one_session_is_remembered_as_its_last_good_poll() {
     world.now += TimeDelta::minutes(9);
     let glance = |world: &mut World| {
         let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-        let decision = world.decide(&PollOutcome::Snapshot(snapshot), &Due::Sessions([id("1")].into()));
-        world.state.apply(decision.delta);
-        decision.messages
+        let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::Sessions([id("1")].into()));
+        world.commit(delta);
+        world.alert().notifications
     };
     assert!(glance(&mut world).is_empty());
     let last_good = world.now;

@@ -1,4 +1,4 @@
-//! A rest changes nothing: whatever a poll decides, it decides the same with everything judged anew.
+//! A rest changes nothing: whatever a poll finds, it finds the same with everything judged anew.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::settled;
-use crate::domain::decide::Decision;
 use crate::domain::expectation::Expectation;
 use crate::domain::observation::{Answer, Digest};
 use crate::domain::plan::Due;
@@ -17,6 +16,7 @@ use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::state::Delta;
 use crate::domain::world::{World, id, rule, rules, session, start};
 
 /// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that nobody returns at first.
@@ -50,8 +50,8 @@ impl Digests {
     }
 }
 
-fn shown(decision: &Decision) -> String {
-    format!("{:?} {:?} {}", decision.delta, decision.messages, decision.below_severity)
+fn shown(delta: &Delta) -> String {
+    format!("{delta:?}")
 }
 
 /// One poll as the engine makes it, held against the same poll with everything judged anew. Says whether the answer was skipped.
@@ -63,16 +63,16 @@ fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, Tes
     snapshot.digest = Some(digest);
     let full = PollOutcome::Snapshot(snapshot);
     let judged = std::mem::take(&mut world.state.judged);
-    let anew = world.decide(&full, due);
+    let anew = world.reconcile(&full, due);
     world.state.judged = judged;
-    let decision = world.decide(&full, due);
-    prop_assert_eq!(shown(&decision), shown(&anew), "a session that was left alone would have changed");
+    let delta = world.reconcile(&full, due);
+    prop_assert_eq!(shown(&delta), shown(&anew), "a session that was left alone would have changed");
     let skipped = settled(&world.plan, &world.state, due) == Some(digest);
     if skipped {
-        let decision = world.decide(&PollOutcome::Unchanged(digest), due);
-        prop_assert_eq!(shown(&decision), shown(&anew), "an answer that was skipped would have changed something");
+        let delta = world.reconcile(&PollOutcome::Unchanged(digest), due);
+        prop_assert_eq!(shown(&delta), shown(&anew), "an answer that was skipped would have changed something");
     }
-    world.state.apply(decision.delta);
+    world.state.apply(delta);
     Ok(skipped)
 }
 

@@ -98,8 +98,7 @@ fn a_failed_poll_was_made_in_time_and_a_new_schedule_was_not_due_before() {
     let mut world = World::new();
     polled(&mut world, start());
     world.now = start() + TimeDelta::hours(1);
-    let decision = world.decide(&PollOutcome::Unreachable(String::from("refused")), &crate::domain::plan::Due::All);
-    world.state.apply(decision.delta);
+    world.poll_now(&PollOutcome::Unreachable(String::from("refused")));
     assert_eq!(missed(&world.plan, &world.state, world.now + TimeDelta::seconds(1)), 0);
     world.set("1", "export", &RawValue::Flag(false));
     polled(&mut world, start() + TimeDelta::hours(2));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::harness::Harness;
+use crate::clock::Clock as _;
 use crate::engine::audit::Outcome;
-use crate::engine::published::Present;
 use crate::source::{Failure, FetchError};
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_poll_that_never_asked_is_not_timed_as_one() {
     let held_back = FetchError { asked: false, ..FetchError::new(Failure::Auth, "it waits after a refused sign-in") };
     harness.fail_with(held_back);
     let running = harness.start().await;
-    assert!(matches!(running.audit().await, Outcome::Unreachable { .. }));
+    assert!(matches!(running.audit().await.0, Outcome::Unreachable { .. }));
     let timed = "driftwise_audit_duration_seconds_count{phase=\"fetch\"}";
     let requests = "driftwise_source_requests_total{outcome=\"auth\",source=\"erp\"}";
     assert_eq!((running.metric(timed), running.metric(requests)), (0, 0));
@@ -25,22 +25,21 @@ async fn a_poll_that_never_asked_is_not_timed_as_one() {
 }
 
 #[tokio::test]
-async fn an_audit_that_breaks_down_is_not_recorded_and_readiness_says_so() {
+async fn alerting_that_breaks_down_records_nothing_and_derives_it_again() {
     let mut harness = Harness::new();
     harness.live().await;
     harness.world.tick("1", "export", true);
     let running = harness.start().await;
     harness.post.break_down(true);
-    let works = || running.auditor.published.read(Present::store_works);
-    assert!(works());
-    assert!(matches!(running.audit().await, Outcome::NotRecorded { .. }));
-    assert!(!works(), "nobody hears of what is not recorded, so it is not ready");
-    let errors = "driftwise_store_errors_total{operation=\"record\"}";
+    let (outcome, notifications) = running.audit().await;
+    assert!(matches!(outcome, Outcome::Polled { opened: 1, .. }), "what was found is recorded: {outcome:?}");
+    assert_eq!(notifications, 0);
+    let errors = "driftwise_store_errors_total{operation=\"notify\"}";
     assert_eq!(running.metric(errors), 1);
+    let again = running.alert().await.next();
+    assert_eq!(again, Some(harness.clock.now() + chrono::TimeDelta::seconds(5)));
     harness.post.break_down(false);
-    assert!(matches!(running.audit().await, Outcome::Polled { opened: 1, messages: 2, .. }));
-    assert!(works());
-    assert_eq!(running.metric(errors), 1);
+    assert_eq!(running.alert().await.notifications(), 2);
     running.dispatcher.run_round().await.unwrap();
     drop(running);
     harness.check("whole at last").await;
@@ -54,7 +53,7 @@ async fn a_state_is_changed_where_it_lies_and_never_copied() {
     let running = harness.start().await;
     let place = || Arc::as_ptr(&running.auditor.published.state(&harness.world.plan.name));
     let before = place();
-    assert!(matches!(running.audit().await, Outcome::Polled { opened: 1, .. }));
-    assert!(matches!(running.audit().await, Outcome::Polled { opened: 0, .. }));
+    assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 1, .. }));
+    assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 0, .. }));
     assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every poll");
 }

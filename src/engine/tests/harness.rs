@@ -12,17 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::address::Address;
-use crate::domain::decide::Sender;
-use crate::domain::notification::{Notification, NotificationKind};
+use crate::domain::name::Name;
+use crate::domain::notification::{Notification, NotificationKind, Reason};
 use crate::domain::observation::Answer;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
+use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Obstacle, Outbound, SendError};
+use crate::notify::{Channel, Composed, Obstacle, Outbound, SendError};
 use crate::source::{Failure, FetchError, Source};
 use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
@@ -39,6 +40,7 @@ pub(super) struct Harness {
 /// The engine, as it is after a start.
 pub(super) struct Running {
     pub auditor: Auditor,
+    pub alerting: Arc<Alerting>,
     pub dispatcher: Dispatcher,
     pub store: Arc<Store>,
 }
@@ -91,26 +93,30 @@ impl Harness {
         let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let channel: Arc<dyn Channel> = Arc::clone(&self.post) as _;
         let clock: Arc<dyn crate::clock::Clock> = Arc::new(self.clock.clone());
+        let sources = BTreeMap::from([(plan.name.clone(), source)]);
+        let published = Arc::new(Published::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states));
+        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
+        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await.unwrap();
+        let alerting = Arc::new(alerting);
         let auditor = Auditor {
-            sources: BTreeMap::from([(plan.name.clone(), source)]),
-            published: Arc::new(Published::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states)),
+            sources,
+            published,
             store: Arc::clone(&store),
-            channel: Arc::clone(&channel),
+            alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
-            sender: Sender { domain: "driftwise.example".to_owned(), public_url: None },
-            recorded: Arc::clone(&recorded),
             stop: stop.clone(),
         };
         let rate_limiter = RateLimiter::new(per_minute);
         let dispatcher = Dispatcher::new(Arc::clone(&store), channel, metrics, clock, rate_limiter, recorded, stop);
-        Running { auditor, dispatcher, store }
+        Running { auditor, alerting, dispatcher, store }
     }
 
-    /// One audit and one round by a new process, a minute later.
-    pub(super) async fn live(&self) -> Outcome {
+    /// One audit and one round by a new process, a minute later. It begins with what the last one left owed.
+    pub(super) async fn live(&self) -> (Outcome, usize) {
         self.clock.advance(TimeDelta::minutes(1));
         let running = self.start().await;
+        running.alert().await;
         let outcome = running.audit().await;
         running.dispatcher.run_round().await.unwrap();
         outcome
@@ -127,7 +133,7 @@ impl Harness {
     pub(super) async fn check(&self, case: &str) {
         let store = Store::open(&self.path()).await.unwrap();
         store.integrity_check().await.unwrap();
-        let rows = store.messages(&NotificationFilter::default(), 10_000).await.unwrap();
+        let rows = store.notifications(&NotificationFilter::default(), 10_000).await.unwrap();
         let accepted = self.post.accepted();
         let recorded = rows.iter().map(|row| row.message_id.as_str()).collect::<BTreeSet<_>>();
         let arrived = accepted.iter().map(|outbound| outbound.message_id.as_str()).collect::<BTreeSet<_>>();
@@ -174,15 +180,25 @@ pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case:
 }
 
 impl Running {
-    pub(super) async fn audit(&self) -> Outcome {
+    /// One audit and what alerting makes of it: the outcome, and how many notifications were recorded.
+    pub(super) async fn audit(&self) -> (Outcome, usize) {
         let source = self.auditor.sources.keys().next().unwrap().clone();
-        self.auditor.run(&source, &Due::All).await
+        let outcome = self.auditor.run(&source, &Due::All).await;
+        (outcome, self.alert().await.notifications())
+    }
+
+    pub(super) async fn alert(&self) -> alerting::Outcome {
+        self.alerting.run(self.dispatcher.now()).await
     }
 
     pub(super) async fn post(&self, number: usize, to: &str) {
         let recorded_at = self.dispatcher.now();
         let outbound = Outgoing {
+            notification: uuid::Uuid::from_u128(number as u128),
             message_id: format!("<{number}@driftwise.example>"),
+            channel: Name::parse("email").unwrap(),
+            follows_up: None,
+            reason: Reason::default(),
             kind: NotificationKind::Test,
             to: Address::parse(to).unwrap(),
             subject: format!("number {number}"),
@@ -194,13 +210,15 @@ impl Running {
     }
 
     pub(super) async fn rows(&self) -> Vec<StoredNotification> {
-        self.store.messages(&NotificationFilter::default(), 10_000).await.unwrap()
+        self.store.notifications(&NotificationFilter::default(), 10_000).await.unwrap()
     }
 
-    /// How many messages are in each state: pending, retrying, sent, dead.
+    /// How many notifications are in each state: pending, retrying, sent, dead.
     pub(super) async fn states(&self) -> [usize; 4] {
         let rows = self.rows().await;
-        NotificationState::ALL.map(|state| rows.iter().filter(|row| row.state == state).count())
+        let known =
+            [NotificationState::Pending, NotificationState::Retrying, NotificationState::Sent, NotificationState::Dead];
+        known.map(|state| rows.iter().filter(|row| row.state == state).count())
     }
 
     /// Rounds as the loop of the daemon makes them, until nothing waits or the clock has reached `end`.
@@ -351,11 +369,13 @@ impl Channel for PostOffice {
         "email"
     }
 
-    fn compose(&self, message: &Notification) -> Vec<u8> {
+    fn compose(&self, message: &Notification) -> Composed {
         let broken = self.ledger().broken;
         assert!(!broken, "a fault of ours, as the test wants it");
-        let line = |item: &crate::domain::notification::Item| Some(format!("{} {}\n", item.kind, item.incident()?.id));
-        message.items.iter().filter_map(line).collect::<String>().into_bytes()
+        let line =
+            |item: &crate::domain::notification::Item| Some(format!("{} {}\n", item.kind(), item.incident()?.id));
+        let raw = message.items.iter().filter_map(line).collect::<String>().into_bytes();
+        Composed { message_id: format!("<{}@driftwise.example>", message.id), subject: message.kind.to_string(), raw }
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

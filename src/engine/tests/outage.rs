@@ -49,7 +49,7 @@ async fn what_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
     assert_eq!(round.dead, 1);
     let rows = running.rows().await;
     assert_eq!((rows[0].state, rows[1].state), (NotificationState::Dead, NotificationState::Retrying));
-    assert_eq!(running.metric("driftwise_messages_total{channel=\"email\",kind=\"test\",outcome=\"dead\"}"), 1);
+    assert_eq!(running.metric("driftwise_notifications_total{channel=\"email\",kind=\"test\",outcome=\"dead\"}"), 1);
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_refused_sign_in_kills_nothing() {
     }
     running.deliver_until(&harness.clock, start() + TimeDelta::hours(48)).await;
     assert_eq!(running.states().await, [0, 3, 0, 0]);
-    assert!(running.metric("driftwise_message_attempts_total{channel=\"email\",outcome=\"auth\"}") > 100);
+    assert!(running.metric("driftwise_notification_attempts_total{channel=\"email\",outcome=\"auth\"}") > 100);
     harness.post.down(None);
     running.deliver_until(&harness.clock, start() + TimeDelta::hours(49)).await;
     assert_eq!(running.states().await, [0, 0, 3, 0]);
@@ -282,7 +282,7 @@ async fn nobody_is_told_what_could_not_be_recorded_and_it_is_told_when_it_can_be
     let running = harness.start().await;
     std::fs::rename(harness.path(), harness.away()).unwrap();
     for errors in 1..=3 {
-        let outcome = running.audit().await;
+        let (outcome, _) = running.audit().await;
         assert!(matches!(outcome, crate::engine::audit::Outcome::NotRecorded { .. }), "{outcome:?}");
         running.dispatcher.run_round().await.unwrap_err();
         assert_eq!(running.metric("driftwise_store_errors_total{operation=\"record\"}"), errors);

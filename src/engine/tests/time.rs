@@ -8,9 +8,9 @@ use crate::engine::audit::Outcome;
 use crate::notify::Obstacle;
 use crate::store::NotificationState;
 
-fn polled(outcome: &Outcome) -> (usize, usize, usize) {
+fn polled((outcome, notifications): &(Outcome, usize)) -> (usize, usize, usize) {
     match outcome {
-        Outcome::Polled { opened, ended, messages } => (*opened, *ended, *messages),
+        Outcome::Polled { opened, ended } => (*opened, *ended, *notifications),
         other => panic!("{other:?}"),
     }
 }

@@ -8,12 +8,15 @@ use lettre::message::{Mailbox as LettreMailbox, Mailboxes, MultiPart, SinglePart
 use uuid::Uuid;
 
 use crate::domain::address::{Address, Mailbox};
-use crate::domain::notification::{Item, Notification, NotificationKind};
+use crate::domain::notification::{Item, Notification};
 use crate::domain::reading::is_invisible;
+use crate::notify::Composed;
 use crate::notify::render::{Rendered, render, unadorned};
 
 /// Most `X-Driftwise-Session` headers; the body tells of the others.
 const MOST_SESSIONS: usize = 100;
+/// Most roots of incidents, and most openings, that one message refers to (some servers refuse longer headers).
+const MOST_ROOTS: usize = 20;
 /// Longest run without a space in a header, in bytes: lines must not exceed 998.
 const LONGEST_WORD: usize = 500;
 
@@ -23,22 +26,40 @@ const SESSION: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Session"
 const SOURCE: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Source");
 const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
-/// There is nothing that is routed and cannot be composed: one message that failed here would keep its whole audit from being
-/// recorded, again and again. Where the layout fails, which is a fault of ours, the words go out without it.
-pub(super) fn compose(from: &Mailbox, message: &Notification) -> Vec<u8> {
-    let rendered = render(message).unwrap_or_else(|error| {
-        tracing::error!(message_id = message.message_id, %error, "a mail goes out without its layout");
-        unadorned(message)
+/// There is nothing that cannot be composed: one message that failed here would keep all that is owed from being recorded, again
+/// and again. Where the layout fails, which is a fault of ours, the words go out without it.
+pub(super) fn compose(from: &Mailbox, message: &Notification, public_url: Option<&str>) -> Composed {
+    let rendered = render(message, public_url).unwrap_or_else(|error| {
+        tracing::error!(notification = %message.id, %error, "composed a mail without its layout");
+        unadorned(message, public_url)
     });
     assemble(from, message, rendered)
 }
 
-fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Vec<u8> {
-    let id = one_line(&message.message_id);
+/// The right side of Message-IDs: the sender's domain.
+fn domain(from: &Mailbox) -> &str {
+    from.address.as_str().rsplit_once('@').map_or("localhost", |(_, domain)| domain)
+}
+
+fn message_id(notification: Uuid, from: &Mailbox) -> String {
+    format!("<{notification}@{}>", domain(from))
+}
+
+/// A root of each incident told of, and what opened it for this recipient.
+fn references(message: &Notification, from: &Mailbox) -> Vec<String> {
+    let root = |incident: Uuid| format!("<incident-{incident}@{}>", domain(from));
+    let mut references = message.incidents().take(MOST_ROOTS).map(|i| root(i.id)).collect::<Vec<_>>();
+    references.extend(message.openings.iter().take(MOST_ROOTS).map(|o| message_id(o.notification, from)));
+    references
+}
+
+fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Composed {
+    let id = one_line(&message_id(message.id, from));
     let mut headers = Headers::new();
     headers.set(header::From::from(Mailboxes::from(mailbox(&from.address, from.name.as_deref()))));
     headers.set(header::To::from(Mailboxes::from(mailbox(&message.to, None))));
-    headers.set(header::Subject::from(undecoded(&one_line(&rendered.subject))));
+    let subject = one_line(&rendered.subject);
+    headers.set(header::Subject::from(undecoded(&subject)));
     headers.set(header::Date::new(message.at.into()));
     headers.set(header::MessageId::from(id.clone()));
     headers.insert_raw(HeaderValue::new(MESSAGE_ID, id.clone()));
@@ -47,12 +68,12 @@ fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Vec<u
     if let Some(reply_to) = &message.reply_to {
         headers.set(header::ReplyTo::from(Mailboxes::from(mailbox(reply_to, None))));
     }
-    if !message.references.is_empty() {
-        let references = message.references.iter().map(|id| one_line(id)).collect::<Vec<_>>();
+    let references = references(message, from);
+    if !references.is_empty() {
         headers.set(header::References::from(references.join(" ")));
     }
-    if let Some(first) = &message.in_reply_to {
-        headers.set(header::InReplyTo::from(one_line(first)));
+    if let Some(first) = message.openings.first() {
+        headers.set(header::InReplyTo::from(message_id(first.notification, from)));
     }
     headers.set(header::MIME_VERSION_1_0);
     // Derived from the id, so that a repeat is the same bytes; with `=_`, which neither encoding of the parts can hold.
@@ -64,7 +85,7 @@ fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Vec<u
     let mut raw = repeated_headers(message).into_bytes();
     raw.extend(headers.to_string().into_bytes());
     raw.extend(parts.formatted());
-    raw
+    Composed { message_id: id, subject, raw }
 }
 
 /// The headers that come once for each thing; lettre keeps one of a name only.
@@ -75,18 +96,14 @@ fn repeated_headers(message: &Notification) -> String {
         headers.insert_raw(HeaderValue::new(name.clone(), undecoded(&one_line(&value))));
         lines.push_str(&headers.to_string());
     };
-    for id in message.sessions().into_iter().take(MOST_SESSIONS) {
-        add(&SESSION, format!("{}/{id}", message.source));
+    for key in message.sessions().into_iter().take(MOST_SESSIONS) {
+        add(&SESSION, key.to_string());
     }
-    let source_told = |item: &Item| {
-        item.of_source()
-            && matches!(
-                item.kind,
-                NotificationKind::Unreachable | NotificationKind::Recovered | NotificationKind::Reminder
-            )
-    };
-    if message.items.iter().any(source_told) {
-        add(&SOURCE, message.source.to_string());
+    let mut sources = message.items.iter().filter(|item| item.of_source()).map(Item::source).collect::<Vec<_>>();
+    sources.sort();
+    sources.dedup();
+    for source in sources.into_iter().take(MOST_SESSIONS) {
+        add(&SOURCE, source.to_string());
     }
     lines
 }
@@ -138,6 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::notification::NotificationKind;
     use crate::notify::sample::sample;
 
     #[test]
@@ -146,10 +164,10 @@ mod tests {
         for kind in NotificationKind::ALL {
             let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
             let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
-            let bare = unadorned(&message);
-            let raw = assemble(&from, &message, bare.clone());
+            let bare = unadorned(&message, None);
+            let raw = assemble(&from, &message, bare.clone()).raw;
             let parsed = mail_parser::MessageParser::default().parse(&raw).unwrap();
-            assert_eq!(parsed.subject(), Some(message.subject.as_str()));
+            assert_eq!(parsed.subject(), Some(bare.subject.as_str()));
             assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), bare.text.trim_end());
             assert!(parsed.body_html(0).unwrap().contains("<pre>"));
         }

@@ -1,11 +1,13 @@
 //! What leaves as mail: headers, threads, encoding, and what outside text cannot do. And the folder that takes files.
 
+use std::sync::Arc;
+
 use mail_parser::{HeaderValue, MessageParser};
 
 use super::*;
+use crate::domain::announcement::Announcement;
 use crate::domain::incident::Incident;
-use crate::domain::notification::Item;
-use crate::domain::reconcile::{About, News};
+use crate::domain::notification::{About, Item, Opening};
 use crate::domain::session::SessionId;
 use crate::notify::Obstacle;
 use crate::notify::sample::sample;
@@ -20,7 +22,7 @@ fn to() -> Address {
 
 fn email(delivery: Delivery) -> Email {
     let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
-    Email::new(Options { from, delivery }).unwrap()
+    Email::new(Options { from, delivery, public_url: Some("https://driftwise.example".to_owned()) }).unwrap()
 }
 
 fn spool() -> Email {
@@ -32,7 +34,7 @@ fn message(kind: NotificationKind) -> Notification {
 }
 
 fn raw(message: &Notification) -> Vec<u8> {
-    spool().compose(message)
+    spool().compose(message).raw
 }
 
 fn parse(raw: &[u8]) -> mail_parser::Message<'_> {
@@ -45,13 +47,13 @@ fn headers<'a>(parsed: &'a mail_parser::Message<'_>, name: &str) -> Vec<&'a str>
 }
 
 fn incident(message: &mut Notification) -> &mut Incident {
-    let About::Incident(incident) = &mut message.items[0].about else { panic!("no incident") };
-    incident
+    let About::Incident { incident, .. } = &mut message.items[0].about else { panic!("no incident") };
+    Arc::make_mut(incident)
 }
 
 fn of_session(item: &Item, id: &str) -> Item {
-    let about = About::Unaudited { id: SessionId::parse(id).unwrap(), name: None };
-    Item { kind: NotificationKind::Found, news: News::Found, about, ..item.clone() }
+    let found = Announcement::unaudited(item.source(), 1, SessionId::parse(id).unwrap(), None, at());
+    Item { about: About::Unaudited(found), ..item.clone() }
 }
 
 #[test]
@@ -63,14 +65,15 @@ fn a_mail_has_the_headers_of_the_contract() {
     assert_eq!(parsed.from().unwrap().first().unwrap().name(), Some("Driftwise"));
     assert_eq!(parsed.to().unwrap().first().unwrap().address(), Some("it@acme.example"));
     assert_eq!(parsed.reply_to().unwrap().first().unwrap().address(), Some("support@integrator.example"));
-    assert_eq!(parsed.subject(), Some(message.subject.as_str()));
+    assert_eq!(parsed.subject(), Some("Re: acme-uk.myshopify.com: orders may have stopped (Transfer Type)"));
     assert_eq!(parsed.date().unwrap().to_timestamp(), at().timestamp());
-    let id = message.message_id.trim_matches(['<', '>']);
-    assert_eq!(parsed.message_id(), Some(id));
-    assert_eq!(headers(&parsed, "X-Driftwise-Message-ID"), [message.message_id.as_str()]);
-    assert_eq!(parsed.references().as_text_list().unwrap().len(), message.references.len());
-    let opening = message.in_reply_to.as_deref().unwrap().trim_matches(['<', '>']);
-    assert_eq!(parsed.in_reply_to().as_text(), Some(opening));
+    let id = format!("{}@integrator.example", message.id);
+    assert_eq!(parsed.message_id(), Some(id.as_str()));
+    assert_eq!(headers(&parsed, "X-Driftwise-Message-ID"), [format!("<{id}>")]);
+    let root = format!("incident-{}@integrator.example", message.items[0].id());
+    let opening = format!("{}@integrator.example", message.openings[0].notification);
+    assert_eq!(parsed.references().as_text_list().unwrap(), [root.as_str(), opening.as_str()]);
+    assert_eq!(parsed.in_reply_to().as_text(), Some(opening.as_str()));
     assert_eq!(headers(&parsed, "Auto-Submitted"), ["auto-generated"]);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["update"]);
     assert_eq!(headers(&parsed, "X-Driftwise-Session"), ["acme-erp/14"]);
@@ -82,7 +85,7 @@ fn a_mail_has_the_headers_of_the_contract() {
 fn both_parts_come_back_as_they_were_written() {
     for kind in NotificationKind::ALL {
         let message = message(kind);
-        let rendered = crate::notify::render::render(&message).unwrap();
+        let rendered = crate::notify::render::render(&message, Some("https://driftwise.example")).unwrap();
         let raw = raw(&message);
         let parsed = parse(&raw);
         let unix = |text: std::borrow::Cow<'_, str>| text.replace("\r\n", "\n").trim_end().to_owned();
@@ -127,11 +130,7 @@ fn each_session_is_named_once_and_at_most_a_hundred() {
 fn nothing_from_outside_becomes_a_header() {
     let evil = "x\r\nBcc: thief@evil.example\r\n\r\nbody\n.\r\n\u{0}\u{1b}[31m\u{202E}=?utf-8?q?hidden?=";
     let mut message = message(NotificationKind::Update);
-    message.subject = format!("Re: {evil} {}", "ü".repeat(900));
     message.contact = Some(evil.to_owned());
-    message.references = vec![format!("<{evil}@x>"), "y".repeat(3000)];
-    message.in_reply_to = Some(evil.to_owned());
-    message.message_id = format!("<{evil}>");
     let facts = &mut incident(&mut message).facts;
     facts.name = Some(evil.to_owned());
     facts.found = evil.to_owned();
@@ -157,7 +156,7 @@ fn nothing_from_outside_becomes_a_header() {
     for header in parsed.headers() {
         assert!(known.contains(&header.name().to_lowercase().as_str()), "{}", header.name());
     }
-    assert!(parsed.subject().unwrap().contains("= ?utf-8?q?hidden?="));
+    assert!(!parsed.subject().unwrap().contains("=?"), "{:?}", parsed.subject());
     assert!(raw.is_ascii());
     lines_are_short_and_end_well(&raw);
 }
@@ -191,18 +190,19 @@ fn the_largest_message_stays_under_200_kilobytes() {
             text.clone_from(&evil);
         }
         message.items = vec![message.items[0].clone(); 5000];
-        message.references = (0..21).map(|n| format!("<incident-{n}@{}.example>", "d".repeat(60))).collect();
+        let opening = |n| Opening { notification: Uuid::from_u128(n), subject: String::new() };
+        message.openings = (0..5000).map(opening).collect();
         let raw = raw(&message);
         assert!(raw.len() < 200_000, "{} bytes", raw.len());
         lines_are_short_and_end_well(&raw);
-        assert!(matches!(parse(&raw).references(), HeaderValue::TextList(ids) if ids.len() == 21));
+        assert!(matches!(parse(&raw).references(), HeaderValue::TextList(ids) if ids.len() == 40));
     }
 }
 
 #[test]
 fn a_test_message_tells_of_nothing_and_says_so() {
     let test = spool().test(to(), at(), chrono_tz::UTC).unwrap();
-    assert!(test.message_id.ends_with("@integrator.example>"));
+    assert!(spool().compose(&test).message_id.ends_with("@integrator.example>"));
     let raw = raw(&test);
     let parsed = parse(&raw);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["test"]);
@@ -219,7 +219,7 @@ fn a_password_is_not_sent_in_the_clear_to_another_machine() {
             password: password.map(Secret::given),
             ..SmtpOptions::new(host, 25)
         };
-        Email::new(Options { from: from.clone(), delivery: Delivery::Smtp(options) }).map(drop)
+        Email::new(Options { from: from.clone(), delivery: Delivery::Smtp(options), public_url: None }).map(drop)
     };
     let clear = build("mail.example", Tls::None, Some("u"), Some("p"));
     assert!(matches!(clear, Err(BuildError::PasswordInTheClear { .. })));
@@ -236,7 +236,7 @@ fn a_ca_file_that_is_none_is_refused() {
     let build = || {
         let options = SmtpOptions { ca_file: Some(path.clone()), ..SmtpOptions::new("mail.example", 587) };
         let from = Mailbox::parse("d@integrator.example").unwrap();
-        Email::new(Options { from, delivery: Delivery::Smtp(options) }).map(drop)
+        Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None }).map(drop)
     };
     assert!(matches!(build(), Err(BuildError::CaFile { .. })));
     std::fs::write(&path, "not a certificate").unwrap();
@@ -244,7 +244,8 @@ fn a_ca_file_that_is_none_is_refused() {
 }
 
 fn outbound(message: &Notification) -> Outbound {
-    Outbound { message_id: message.message_id.clone(), to: message.to.clone(), raw: raw(message) }
+    let composed = spool().compose(message);
+    Outbound { message_id: composed.message_id, to: message.to.clone(), raw: composed.raw }
 }
 
 fn files(folder: &std::path::Path) -> Vec<String> {

@@ -1,13 +1,15 @@
 //! One thing told in full: what it is, what it should be, since when, what it does to orders, and where to click.
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::times::{at, between, catching_up, recoverable, since};
+use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
+use crate::domain::announcement::Announcement;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::notification::{Item, Notification};
+use crate::domain::notification::{About, Change, Item};
 use crate::domain::policy::Severity;
-use crate::domain::reconcile::{About, News};
 
 /// Settings that could not be checked and are named; the others are counted.
 const NAMED: usize = 20;
@@ -40,19 +42,38 @@ const AMBER: &str = "#bf8700";
 const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
-pub(super) fn entry(item: &Item, message: &Notification) -> Entry {
-    let teller = Teller { item, message };
+/// What is new, told at `now`.
+pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
+    let teller = Teller { zone: item.zone, now, change: item.change(), blind: is_blind(item) };
     let (heading, rows) = match &item.about {
-        About::Incident(incident) => teller.incident(incident),
-        About::Unaudited { id, name } => teller.unaudited(id.as_str(), name.as_deref()),
+        About::Incident { incident, .. } => teller.incident(incident),
+        About::Unaudited(found) => teller.unaudited(found),
     };
-    let colour = match (&item.news, item.severity) {
-        (News::Ended(End::BaselineChanged | End::NoLongerAudited) | News::Found, _) => GREY,
-        (News::Ended(_), _) => GREEN,
-        (_, Severity::Critical) => RED,
-        (_, _) => AMBER,
+    let colour = match (item.change(), item.severity()) {
+        (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited)) | None, _) => GREY,
+        (Some(Change::Ended(_)), _) => GREEN,
+        (_, severity) => colour(severity),
     };
     Entry { heading, colour, rows: rows.into_iter().flatten().collect() }
+}
+
+/// What is wrong and was known before.
+pub(super) fn still(incident: &Incident, zone: Tz, now: DateTime<Utc>) -> Entry {
+    let teller = Teller { zone, now, change: Some(Change::StillOpen(0)), blind: false };
+    let (heading, rows) = teller.incident(incident);
+    let heading = format!("Still wrong: {heading}");
+    Entry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
+}
+
+fn colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => RED,
+        Severity::Warning | Severity::Info => AMBER,
+    }
+}
+
+fn is_blind(item: &Item) -> bool {
+    matches!(&item.about, About::Incident { blind: Some(_), .. })
 }
 
 fn row(label: &'static str, text: &str) -> Option<Row> {
@@ -77,16 +98,20 @@ fn strong(label: &'static str, text: &str) -> Option<Row> {
 
 type Told = (String, Vec<Option<Row>>);
 
-struct Teller<'a> {
-    item: &'a Item,
-    message: &'a Notification,
+struct Teller {
+    zone: Tz,
+    now: DateTime<Utc>,
+    change: Option<Change>,
+    /// The reader owns the session and cannot put its audit right.
+    blind: bool,
 }
 
-impl Teller<'_> {
+impl Teller {
     fn incident(&self, incident: &Incident) -> Told {
-        match (&self.item.news, incident.kind()) {
-            (News::Ended(end), IncidentKind::Drift) => self.drift_over(incident, *end),
-            (News::Ended(end), _) => self.seen_again(incident, *end),
+        match (self.change, incident.kind()) {
+            (Some(Change::Ended(end)), IncidentKind::Drift) => self.drift_over(incident, end),
+            (Some(Change::Ended(end)), _) => self.seen_again(incident, end),
+            (_, IncidentKind::Unverifiable | IncidentKind::Unreachable) if self.blind => self.unseen(incident),
             (_, IncidentKind::Drift) => self.drift(incident),
             (_, IncidentKind::Missing) => self.missing(incident),
             (_, IncidentKind::Unverifiable) => self.unverifiable(incident),
@@ -94,18 +119,18 @@ impl Teller<'_> {
         }
     }
 
-    fn at(&self, time: chrono::DateTime<chrono::Utc>) -> String {
-        at(time, self.item.zone)
+    fn at(&self, time: DateTime<Utc>) -> String {
+        at(time, self.zone)
     }
 
     fn since(&self, incident: &Incident) -> Option<Row> {
-        row("Since when", &since(incident.window, self.item.zone))
+        row("Since when", &since(incident.window, self.zone))
     }
 
-    fn importance(&self) -> Option<Row> {
+    fn importance(incident: &Incident) -> Option<Row> {
         row(
             "Importance",
-            match self.item.severity {
+            match incident.severity {
                 Severity::Critical => "critical",
                 Severity::Warning => "warning",
                 Severity::Info => "for information",
@@ -115,21 +140,18 @@ impl Teller<'_> {
 
     fn drift(&self, incident: &Incident) -> Told {
         let facts = &incident.facts;
-        let before = match &self.item.news {
-            News::Updated { before } => Some(before),
-            _ => None,
-        };
-        let orders = || recoverable(incident.window, self.message.at, self.item.zone);
+        let before = facts.before.as_ref().filter(|_| self.change == Some(Change::Updated));
+        let orders = || recoverable(incident.window, self.now, self.zone);
         let rows = vec![
             before.and_then(|before| row("Was", &value(before))),
             strong("Now", &facts.found),
             strong("Should be", &facts.expected),
-            before.and_then(|_| row("Seen", &self.at(self.message.at))),
+            before.and_then(|_| row("Seen", &self.at(self.now))),
             self.since(incident),
             prose("What this does", &facts.why),
             facts.stops_orders.then(|| prose("Orders", &orders())).flatten(),
             row("How to put it right", &facts.fix),
-            self.importance(),
+            Self::importance(incident),
         ];
         (plain(&facts.label, VALUE), rows)
     }
@@ -140,7 +162,7 @@ impl Teller<'_> {
         let was = || row("It was", &value(&facts.found));
         let rows = match end {
             End::BaselineChanged => vec![
-                prose("Why", "what is expected of it changed; the value did not change, so nobody put it right"),
+                prose("Why", "what is expected of it changed. The value did not change, so it was not put right"),
                 row("The value", &value(&facts.found)),
                 row("Was expected until now", &value(&facts.expected)),
                 row("Seen", &seen),
@@ -154,8 +176,8 @@ impl Teller<'_> {
                 strong("Now as expected", &facts.expected),
                 was(),
                 row("Seen right again", &seen),
-                row("Since when it was not", &since(incident.window, self.item.zone)),
-                facts.stops_orders.then(|| prose("Orders", &catching_up(incident.window, self.item.zone))).flatten(),
+                row("Was wrong from", &about(incident.window, self.zone)),
+                facts.stops_orders.then(|| prose("Orders", &catching_up(incident.window, self.zone))).flatten(),
             ],
         };
         (plain(&facts.label, VALUE), rows)
@@ -170,16 +192,16 @@ impl Teller<'_> {
                 "What this does",
                 "if the session was deleted, orders of its shop have no session to arrive in, and none of its settings can be checked",
             ),
-            prose("Orders", &recoverable(incident.window, self.message.at, self.item.zone)),
+            prose("Orders", &recoverable(incident.window, self.now, self.zone)),
             prose(
                 "What to do",
                 if never_seen {
-                    "poll for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, what Driftwise reads leaves it out: ask whoever polls after that export"
+                    "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, the export that Driftwise reads omits it: ask the person who maintains the export"
                 } else {
-                    "poll for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever polls after that export. If it was removed on purpose, take it out of the configuration of Driftwise"
+                    "look for it under E-Commerce > E-Commerce Sessions. If it is listed there, the export that Driftwise reads omits it: ask the person who maintains the export. If it was removed on purpose, take it out of the configuration of Driftwise"
                 },
             ),
-            self.importance(),
+            Self::importance(incident),
         ];
         let heading = if never_seen { "The session was not found" } else { "The session has disappeared" };
         (heading.to_owned(), rows)
@@ -195,9 +217,9 @@ impl Teller<'_> {
             ),
             prose(
                 "What to do",
-                "ask whoever polls after the export that Driftwise reads: most often a column is missing from it, or a value comes in another spelling than before",
+                "check the export that Driftwise reads: most often a column is missing or renamed, or a value comes in a new spelling",
             ),
-            self.importance(),
+            Self::importance(incident),
         ];
         ("Settings that could not be checked".to_owned(), rows)
     }
@@ -215,19 +237,19 @@ impl Teller<'_> {
                 "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and says so when it is being checked again",
             ),
         ];
-        (format!("{} could not be checked", self.message.source), rows)
+        (format!("{} could not be checked", incident.source), rows)
     }
 
     /// The end of what could not be seen.
     fn seen_again(&self, incident: &Incident, end: End) -> Told {
         let first = incident.window.first_bad;
-        let over = ended(incident).unwrap_or(self.message.at);
-        let time = between(first, over, self.item.zone);
+        let over = ended(incident).unwrap_or(self.now);
+        let time = between(first, over, self.zone);
         let missing = incident.kind() == IncidentKind::Missing;
         let heading = match (end, missing, incident.kind()) {
             (End::NoLongerAudited, ..) => "Not checked any more".to_owned(),
             (_, true, _) => "The session is back".to_owned(),
-            (_, _, IncidentKind::Unreachable) => format!("{} is being checked again", self.message.source),
+            (_, _, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
             _ => "All its settings are being checked again".to_owned(),
         };
         if end == End::NoLongerAudited {
@@ -237,34 +259,44 @@ impl Teller<'_> {
                 vec![prose("Why", why), row(if missing { "It was missing" } else { "It could not be checked" }, &time)],
             );
         }
-        let reason = if missing { None } else { row("Why it could not", &incident.facts.reason) };
+        let reason = if missing || self.blind { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
             row(if missing { "It was missing" } else { "It could not be checked" }, &time),
             reason,
             prose(
                 "What this means",
-                "what changed and changed back in that time was not seen; what is wrong now is told as always",
+                "what changed and changed back in that time was not seen. Anything wrong now is reported separately",
             ),
         ];
         (heading, rows)
     }
 
-    fn unaudited(&self, id: &str, name: Option<&str>) -> Told {
+    /// The same of what an owner hears after a long time.
+    fn unseen(&self, incident: &Incident) -> Told {
         let rows = vec![
-            row("Name", name.unwrap_or("(none)")),
-            row("Session ID", id),
-            row("First seen", &self.at(self.message.at)),
-            prose("What this means", "its settings are not checked, and nobody would be told of a change"),
+            row("Since when", &self.at(incident.window.first_bad)),
+            prose("What this means", "a change to its settings, even one that stops orders, could go unnoticed"),
+            prose("What to do", "nothing in OrderWise. The people who run these checks have been told"),
+        ];
+        ("Could not be checked".to_owned(), rows)
+    }
+
+    fn unaudited(&self, found: &Announcement) -> Told {
+        let rows = vec![
+            row("Name", found.name.as_deref().unwrap_or("(none)")),
+            row("Session ID", found.session.as_str()),
+            row("First seen", &self.at(found.at)),
+            prose("What this means", "its settings are not checked, so a change to them goes unnoticed"),
             prose(
                 "What to do",
-                "if it is the session of a shop, perhaps a copy of another, have it added to the configuration of Driftwise. If nobody knows it, find out what it is for",
+                "if it is the session of a shop, perhaps a copy of another, have it added to the configuration of Driftwise. Otherwise find out what it is for",
             ),
         ];
-        ("A session that nobody checks".to_owned(), rows)
+        ("A session that is not checked".to_owned(), rows)
     }
 }
 
-fn ended(incident: &Incident) -> Option<chrono::DateTime<chrono::Utc>> {
+fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
     match incident.phase {
         Phase::Ended { at, .. } => Some(at),
         _ => None,

@@ -1,63 +1,193 @@
-//! The first sentences: what happened, in words that a preview shows. Of a follow-up they say first what became of it.
+//! The first sentences: what is wrong now and what was put right, in words that a preview shows.
 
-use super::page::{of_sessions, who};
-use super::words::{VALUE, count, plain, value};
+use std::collections::HashSet;
+
+use super::times::at;
+use super::words::{VALUE, count, name_of, plain, value, who};
+use crate::domain::announcement::Announcement;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
 use crate::domain::name::Name;
-use crate::domain::notification::{Item, Notification, NotificationKind};
-use crate::domain::reconcile::{About, News};
+use crate::domain::notification::{About, BlindSession, Change, Item, Notification, NotificationKind};
+use crate::domain::session::SessionId;
 
 /// Longest value in the first sentence, in characters; the whole value stands below.
 const SHORT: usize = 80;
+/// Sessions that are told of one by one; more are counted.
+const ONE_BY_ONE: usize = 3;
+/// Settings that are named in a list; the others are counted.
+const NAMED: usize = 6;
 
-pub(super) fn lead(message: &Notification) -> Vec<String> {
-    if message.kind == NotificationKind::Test {
+type Place<'a> = (&'a Name, Option<&'a SessionId>);
+
+pub(super) fn lead(notification: &Notification) -> Vec<String> {
+    if notification.kind == NotificationKind::Test {
         return vec!["This is a test message of Driftwise. If you can read it, alerts reach this address.".to_owned()];
     }
-    let source = &message.source;
-    match message.items.as_slice() {
-        [] => vec!["There is nothing to report.".to_owned()],
-        [item] => vec![one(item, source)],
-        items => {
-            let of = |kind| items.iter().filter(|item| item.kind == kind).collect::<Vec<_>>();
-            let said = NotificationKind::ALL.map(of).into_iter().filter(|items| !items.is_empty());
-            said.map(|items| several(&items, source)).collect()
-        }
+    let mut seen = HashSet::new();
+    let places = notification.items.iter().map(|item| (item.source(), item.session()));
+    let places = places.filter(|place| seen.insert(*place)).collect::<Vec<_>>();
+    if places.len() > ONE_BY_ONE {
+        return counted(notification, places.len());
+    }
+    places.into_iter().map(|place| of_place(notification, place)).collect()
+}
+
+/// All about one session, or about a source as a whole.
+fn of_place(notification: &Notification, place: Place<'_>) -> String {
+    let items = notification.items.iter().filter(|item| (item.source(), item.session()) == place).collect::<Vec<_>>();
+    let still = notification.still.iter().map(|incident| &**incident);
+    let still = still.filter(|incident| (&incident.source, incident.key.session()) == place).collect::<Vec<_>>();
+    match (items.as_slice(), still.as_slice()) {
+        ([item], []) => one(item),
+        _ => parts(&items, &still),
     }
 }
 
-fn one(item: &Item, source: &Name) -> String {
-    let who = who(item, source);
-    let incident = match &item.about {
-        About::Incident(incident) => incident,
-        About::Unaudited { id, .. } => {
-            return format!("A session that nobody checks has appeared in {source}: {}.", unaudited(&who, id.as_str()));
-        }
+/// `acme-uk: Put right: Export. Still wrong: Active (orders may have stopped), Tax code.`
+fn parts(items: &[&Item], still: &[&Incident]) -> String {
+    let of = |wanted: fn(Change) -> bool| {
+        items.iter().filter(|i| i.change().is_some_and(wanted)).filter_map(|i| i.incident()).collect::<Vec<_>>()
     };
-    match (incident.kind(), &item.news) {
-        (IncidentKind::Drift, news) => drift(&incident.facts, news, &who),
-        (_, News::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
-        (IncidentKind::Missing, News::Ended(_)) => format!("Back again: the {} is there.", session(&who)),
-        (IncidentKind::Missing, News::StillOpen) => format!("Still missing: the {} has not come back.", session(&who)),
+    let new = of(|change| matches!(change, Change::Opened | Change::Handover));
+    let updated = of(|change| matches!(change, Change::Updated));
+    let mut known = of(|change| matches!(change, Change::StillOpen(_)));
+    known.extend(still);
+    let repaired = of(|change| matches!(change, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)));
+    let changed = of(|change| matches!(change, Change::Ended(End::BaselineChanged)));
+    let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited)));
+    let part = |what: &str, of: &[&Incident], wrong| (!of.is_empty()).then(|| format!("{what}: {}.", names(of, wrong)));
+    let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
+    let repaired = part("Put right", &repaired, false);
+    let known = part("Still wrong", &known, true);
+    let others = [part("Not reported any more", &changed, false), part("Not checked any more", &left, false)];
+    let found = items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
+    let found = found.then(|| "This session is not checked.".to_owned());
+    // What is new comes first; where nothing is, what was put right and what is left of it.
+    let middle = if new.is_empty() && updated.is_empty() { [repaired, known] } else { [known, repaired] };
+    let all = wrong.into_iter().chain(middle).chain(others).chain([found]).flatten().collect::<Vec<_>>().join(" ");
+    match items.first() {
+        Some(item) => format!("{}: {all}", called(item)),
+        None => all,
+    }
+}
+
+/// The settings of incidents by their labels, with what they do to orders where they are wrong.
+fn names(incidents: &[&Incident], wrong: bool) -> String {
+    let name = |incident: &&Incident| match incident.kind() {
+        IncidentKind::Drift if !wrong => plain(&incident.facts.label, SHORT),
+        IncidentKind::Missing if !wrong => "the session, which is back".to_owned(),
+        IncidentKind::Unverifiable | IncidentKind::Unreachable if !wrong => "what could not be checked".to_owned(),
+        IncidentKind::Drift if incident.facts.stops_orders => {
+            format!("{} (orders may have stopped)", plain(&incident.facts.label, SHORT))
+        }
+        IncidentKind::Drift => plain(&incident.facts.label, SHORT),
+        IncidentKind::Missing => "the session is missing (orders may have stopped)".to_owned(),
+        IncidentKind::Unverifiable => match incident.facts.unread.len() {
+            0 | 1 => "a setting that could not be checked".to_owned(),
+            n => format!("{n} settings that could not be checked"),
+        },
+        IncidentKind::Unreachable => "all of it could not be checked".to_owned(),
+    };
+    let mut names = incidents.iter().take(NAMED).map(name).collect::<Vec<_>>();
+    if incidents.len() > NAMED {
+        names.push(format!("{} more", incidents.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+/// Many sessions: how many of each.
+fn counted(notification: &Notification, places: usize) -> Vec<String> {
+    let of = |wanted: fn(&Item) -> bool| notification.items.iter().filter(|item| wanted(item)).count();
+    let new = of(|item| matches!(item.change(), Some(Change::Opened | Change::Handover)));
+    let updated = of(|item| matches!(item.change(), Some(Change::Updated)));
+    let known = of(|item| matches!(item.change(), Some(Change::StillOpen(_)))) + notification.still.len();
+    let repaired =
+        of(|item| matches!(item.change(), Some(Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed))));
+    let others = of(|item| matches!(item.change(), Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited))));
+    let found = of(|item| item.change().is_none());
+    let stopped = notification.wrong().iter().filter(|incident| incident.facts.stops_orders).count();
+    let part = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {n}."));
+    let parts = [
+        part(new, "New"),
+        part(updated, "Changed again and still wrong"),
+        part(known, "Still wrong"),
+        part(repaired, "Put right"),
+        part(others, "Not reported any more"),
+        part(found, "Sessions that are not checked"),
+        (stopped > 0).then(|| format!("Orders may have stopped: {}.", count(stopped, "setting", "settings"))),
+    ];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    vec![format!("{}: {parts}", count(places, "session or source", "sessions and sources"))]
+}
+
+/// What an item is about, as people call it.
+fn called(item: &Item) -> String {
+    match &item.about {
+        About::Incident { incident, .. } => {
+            who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
+        }
+        About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
+    }
+}
+
+fn one(item: &Item) -> String {
+    let who = called(item);
+    let (incident, change) = match &item.about {
+        About::Unaudited(found) => return unaudited(found, &who),
+        About::Incident { incident, change, blind: Some(sessions) } => {
+            return blind(sessions, incident, *change, item.zone);
+        }
+        About::Incident { incident, change, blind: None } => (incident, *change),
+    };
+    let source = &incident.source;
+    match (incident.kind(), change) {
+        (IncidentKind::Drift, change) => drift(&incident.facts, change, &who),
+        (_, Change::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
+        (IncidentKind::Missing, Change::Ended(_)) => format!("Back again: the {} is there.", session(&who)),
+        (IncidentKind::Missing, Change::StillOpen(_)) => {
+            format!("Still missing: the {} has not come back (orders may have stopped).", session(&who))
+        }
         (IncidentKind::Missing, _) if incident.window.last_good.is_none() => {
             format!("The {} was not found: OrderWise returned other sessions, but not this one.", session(&who))
         }
         (IncidentKind::Missing, _) => {
             format!("The {} has disappeared: OrderWise does not return it any more.", session(&who))
         }
-        (IncidentKind::Unverifiable, News::Ended(_)) => format!("Being checked again: all settings of {who}."),
-        (IncidentKind::Unverifiable, News::StillOpen) => {
+        (IncidentKind::Unverifiable, Change::Ended(_)) => format!("Being checked again: all settings of {who}."),
+        (IncidentKind::Unverifiable, Change::StillOpen(_)) => {
             format!("Still not checked: {} of {who}.", unread(incident))
         }
         (IncidentKind::Unverifiable, _) => format!("Could not be checked: {} of {who}.", unread(incident)),
-        (IncidentKind::Unreachable, News::Ended(_)) => format!("Being checked again: {source} and its sessions."),
-        (IncidentKind::Unreachable, News::StillOpen) => format!("Still not checked: {source} and all its sessions."),
+        (IncidentKind::Unreachable, Change::Ended(_)) => format!("Being checked again: {source} and its sessions."),
+        (IncidentKind::Unreachable, Change::StillOpen(_)) => {
+            format!("Still not checked: {source} and all its sessions.")
+        }
         (IncidentKind::Unreachable, _) => format!("{source} and all its sessions could not be checked."),
     }
 }
 
-fn unaudited(who: &str, id: &str) -> String {
-    if who.ends_with(id) { who.to_owned() } else { format!("{who}, session ID {}", plain(id, SHORT)) }
+fn unaudited(found: &Announcement, who: &str) -> String {
+    let id = found.session.as_str();
+    let who = if who.ends_with(id) { who.to_owned() } else { format!("{who}, session ID {}", plain(id, SHORT)) };
+    format!("A session that is not checked has appeared in {}: {who}.", found.source)
+}
+
+/// In the words of a shop owner, who cannot put it right.
+fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: chrono_tz::Tz) -> String {
+    let mut names =
+        sessions.iter().take(NAMED).map(|s| plain(&name_of(&s.key, s.name.as_deref()), SHORT)).collect::<Vec<_>>();
+    if sessions.len() > NAMED {
+        names.push(format!("{} more", sessions.len() - NAMED));
+    }
+    let names = if names.is_empty() { incident.source.to_string() } else { names.join(", ") };
+    match change {
+        Change::Ended(End::NoLongerAudited) => not_any_more(&names, ""),
+        Change::Ended(_) => format!("Being checked again: {names}."),
+        _ => format!(
+            "The settings of {names} could not be checked since {}. A change to them would go unnoticed.",
+            at(incident.window.first_bad, zone)
+        ),
+    }
 }
 
 /// A session that has no name is called one already.
@@ -81,102 +211,68 @@ fn short(text: &str) -> String {
     plain(&value(text), SHORT)
 }
 
-fn drift(facts: &Facts, news: &News, who: &str) -> String {
+fn drift(facts: &Facts, change: Change, who: &str) -> String {
     let label = plain(&facts.label, VALUE);
     let (found, expected) = (short(&facts.found), short(&facts.expected));
     let plainly = matches!(facts.expected.as_str(), "ticked" | "unticked");
-    match news {
-        News::Opened | News::Found if plainly => {
-            format!("In {who}, “{label}” is {found} and should be {expected}.")
+    let stops = if facts.stops_orders { " Orders may have stopped." } else { "" };
+    match change {
+        Change::Opened | Change::Handover if plainly => {
+            format!("In {who}, “{label}” is {found} and should be {expected}.{stops}")
         }
-        News::Opened | News::Found => {
-            format!("In {who}, “{label}” is not as it should be: it is “{found}” and should be {expected}.")
+        Change::Opened | Change::Handover => {
+            format!("In {who}, “{label}” is wrong: it is “{found}” and should be {expected}.{stops}")
         }
-        News::Updated { before } => format!(
-            "Changed again, and still not as it should be: “{label}” of {who} was “{}” and is “{found}” now. It should be {expected}.",
-            short(before)
+        Change::Updated => format!(
+            "Changed again and still wrong: “{label}” of {who} was “{}” and is “{found}” now. It should be {expected}.{stops}",
+            short(facts.before.as_deref().unwrap_or_default())
         ),
-        News::StillOpen => {
-            format!("Still not as it should be: “{label}” of {who} is “{found}” and should be {expected}.")
+        Change::StillOpen(_) => {
+            format!("Still wrong: “{label}” of {who} is “{found}” and should be {expected}.{stops}")
         }
-        News::Ended(End::BaselineChanged) => {
+        Change::Ended(End::BaselineChanged) => {
             format!("Not reported any more: “{label}” of {who}. The value did not change; what is expected of it did.")
         }
-        News::Ended(End::NoLongerAudited) => not_any_more(who, &format!("“{label}” of ")),
-        News::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed) => {
-            format!("As it should be again: “{label}” of {who}. Expected: {expected}.")
+        Change::Ended(End::NoLongerAudited) => not_any_more(who, &format!("“{label}” of ")),
+        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed) => {
+            format!("Put right: “{label}” of {who}. Expected: {expected}.")
         }
-    }
-}
-
-fn several(items: &[&Item], source: &Name) -> String {
-    let Some(kind) = items.first().map(|item| item.kind) else { return String::new() };
-    let place = of_sessions(items, source);
-    let settings = count(items.len(), "setting", "settings");
-    let sessions = count(items.len(), "session", "sessions");
-    let one = items.len() == 1;
-    match kind {
-        NotificationKind::Drift if one => format!("1 setting of {place} is not as it should be."),
-        NotificationKind::Drift => format!("{settings} of {place} are not as they should be."),
-        NotificationKind::Missing if one => {
-            format!("The {} is missing: OrderWise does not return it.", session(&place))
-        }
-        NotificationKind::Missing => format!("{sessions} of {source} are missing: OrderWise does not return them."),
-        NotificationKind::Unreachable => format!("{source} and all its sessions could not be checked."),
-        NotificationKind::Unverifiable => format!("Could not be checked: settings of {place}."),
-        NotificationKind::Update => format!("Changed again, and still not as it should be: {settings} of {place}."),
-        NotificationKind::Resolved => resolved(items, &place),
-        NotificationKind::Recovered => recovered(items, &place, source),
-        NotificationKind::Reminder if one => format!("Still not as it should be: 1 key of {place}."),
-        NotificationKind::Reminder => format!("Still not as they should be: {} things of {place}.", items.len()),
-        NotificationKind::Found if one => format!("A session that nobody checks has appeared in {source}."),
-        NotificationKind::Found => format!("{sessions} that nobody checks have appeared in {source}."),
-        NotificationKind::Test => String::new(),
-    }
-}
-
-/// Says only of what was put right that it was.
-fn resolved(items: &[&Item], place: &str) -> String {
-    let of = |end| items.iter().filter(|item| item.news == News::Ended(end)).count();
-    let (repaired, changed, left) = (of(End::Repaired), of(End::BaselineChanged), of(End::NoLongerAudited));
-    let part = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {}", count(n, "setting", "settings")));
-    let left_part = (left > 0).then(|| format!("Not checked any more: {left}"));
-    let parts = [part(repaired, "As it should be again"), part(changed, "Not reported any more"), left_part];
-    format!("{} of {place}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
-}
-
-fn recovered(items: &[&Item], place: &str, source: &Name) -> String {
-    let missing = |item: &&Item| item.incident().is_some_and(|incident| incident.kind() == IncidentKind::Missing);
-    if items.iter().all(missing) {
-        format!("Back again: {}.", if items.len() == 1 { format!("the {}", session(place)) } else { place.to_owned() })
-    } else if items.iter().any(|item| item.of_source()) {
-        format!("Being checked again: {source} and its sessions.")
-    } else {
-        format!("Being checked again: {place}.")
     }
 }
 
 /// One line of the list of what does not fit.
-pub(super) fn brief(item: &Item, source: &Name) -> String {
-    let who = who(item, source);
-    let Some(incident) = item.incident() else { return format!("{who}: nobody checks it") };
+pub(super) fn brief(item: &Item) -> String {
+    let who = called(item);
+    let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
+        return format!("{who}: not checked");
+    };
+    format!("{who}: {}", state(incident, change))
+}
+
+/// The same of what is wrong and was known.
+pub(super) fn brief_still(incident: &Incident) -> String {
+    let who = who(&incident.source, incident.key.session(), incident.facts.name.as_deref());
+    format!("{who}: still wrong: {}", state(incident, Change::Opened))
+}
+
+fn state(incident: &Incident, change: Change) -> String {
     let label = plain(&incident.facts.label, SHORT);
-    match (incident.kind(), &item.news) {
-        (IncidentKind::Drift, News::Ended(End::BaselineChanged)) => format!("{who}: {label}: not reported any more"),
-        (IncidentKind::Drift, News::Ended(End::NoLongerAudited)) => format!("{who}: {label}: not checked any more"),
-        (IncidentKind::Drift, News::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
-            format!("{who}: {label}: as it should be again")
+    match (incident.kind(), change) {
+        (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: not reported any more"),
+        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited)) => format!("{label}: not checked any more"),
+        (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
+            format!("{label}: put right")
         }
         (IncidentKind::Drift, _) => {
             let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
-            format!("{who}: {label}: {found}, should be {expected}")
+            format!("{label}: {found}, should be {expected}")
         }
-        (_, News::Ended(End::NoLongerAudited)) => format!("{who}: not checked any more"),
-        (IncidentKind::Missing, News::Ended(_)) => format!("{who}: back again"),
-        (IncidentKind::Missing, News::StillOpen) => format!("{who}: still missing"),
-        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => format!("{who}: not found"),
-        (IncidentKind::Missing, _) => format!("{who}: disappeared"),
-        (_, News::Ended(_)) => format!("{who}: being checked again"),
-        (_, _) => format!("{who}: could not be checked"),
+        (_, Change::Ended(End::NoLongerAudited)) => "not checked any more".to_owned(),
+        (IncidentKind::Missing, Change::Ended(_)) => "back again".to_owned(),
+        (IncidentKind::Missing, Change::StillOpen(_)) => "still missing".to_owned(),
+        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => "not found".to_owned(),
+        (IncidentKind::Missing, _) => "disappeared".to_owned(),
+        (_, Change::Ended(_)) => "being checked again".to_owned(),
+        (_, _) => "could not be checked".to_owned(),
     }
 }

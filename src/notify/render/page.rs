@@ -1,22 +1,23 @@
-//! A message as one page of words, which the templates lay out.
+//! A notification as one page of words, which the templates lay out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::entry::{Entry, entry};
-use super::lead::{brief, lead};
+use super::entry::{Entry, entry, still};
+use super::lead::{brief, brief_still, lead};
 use super::words::{PROSE, VALUE, count, escaped, plain};
-use crate::domain::incident::IncidentKind;
+use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
-use crate::domain::notification::{Item, Notification, NotificationKind};
-use crate::domain::reconcile::{About, News};
+use crate::domain::notification::{About, Item, Notification, NotificationKind, Role};
+use crate::domain::session::{SessionId, SessionKey};
 
-/// IncidentKeys told in full; the others are listed.
+/// Things told in full; the others are listed.
 const IN_FULL: usize = 50;
 /// Bytes of words told in full, so that hostile lengths do not add up: a message stays under 200 KB.
 const BUDGET: usize = 32_000;
-/// IncidentKeys that are listed by a line; the others are counted.
+/// Things that are listed by a line; the others are counted.
 const LISTED: usize = 100;
 /// Bytes of that list.
 const LIST_BUDGET: usize = 12_000;
@@ -74,76 +75,123 @@ impl Page {
     }
 }
 
-pub(super) fn page(message: &Notification) -> Page {
-    let (full, rest) = message.items.split_at(in_full(message));
+/// Something to tell: new, or known and still wrong.
+#[derive(Clone, Copy)]
+enum Thing<'a> {
+    New(&'a Item),
+    Still(&'a Incident),
+}
+
+impl<'a> Thing<'a> {
+    fn place(self) -> (&'a Name, Option<&'a SessionId>) {
+        match self {
+            Self::New(item) => (item.source(), item.session()),
+            Self::Still(incident) => (&incident.source, incident.key.session()),
+        }
+    }
+
+    fn name(self) -> Option<String> {
+        let name = match self {
+            Self::New(item) => match &item.about {
+                About::Incident { incident, .. } => incident.facts.name.as_deref(),
+                About::Unaudited(found) => found.name.as_deref(),
+            },
+            Self::Still(incident) => incident.facts.name.as_deref(),
+        };
+        name.map(|name| plain(name, LINE)).filter(|name| !name.is_empty())
+    }
+
+    fn entry(self, notification: &Notification) -> Entry {
+        match self {
+            Self::New(item) => entry(item, notification.at),
+            Self::Still(incident) => still(incident, notification.zone, notification.at),
+        }
+    }
+
+    fn brief(self) -> String {
+        match self {
+            Self::New(item) => brief(item),
+            Self::Still(incident) => brief_still(incident),
+        }
+    }
+
+    fn is_put_right(self) -> bool {
+        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong())
+    }
+
+    /// The name of the session and its number, or the source.
+    fn heading(self) -> String {
+        let (source, session) = self.place();
+        let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
+        self.name().map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
+    }
+}
+
+/// `public_url`: where the pages are, if they are public.
+pub(super) fn page(notification: &Notification, title: &str, public_url: Option<&str>) -> Page {
+    // What is wrong comes before what was put right.
+    let new = notification.items.iter().map(Thing::New);
+    let (over, wrong): (Vec<_>, Vec<_>) = new.partition(|thing| thing.is_put_right());
+    let still = notification.still.iter().map(|incident: &Arc<Incident>| Thing::Still(incident));
+    let things = wrong.into_iter().chain(still).chain(over).collect::<Vec<_>>();
+    let (full, rest) = things.split_at(in_full(&things, notification));
     Page {
-        title: plain(&message.subject, VALUE),
-        lead: lead(message),
-        groups: groups(full, message),
-        rest: (!rest.is_empty()).then(|| listed(rest, &message.source)),
-        notes: notes(message),
-        foot: format!("Sent by Driftwise to {}.", message.to),
+        title: plain(title, VALUE),
+        lead: lead(notification),
+        groups: groups(full, notification, public_url),
+        rest: (!rest.is_empty()).then(|| listed(rest)),
+        notes: notes(notification),
+        foot: foot(notification),
     }
 }
 
 /// How many things, from the first, fit in full.
-fn in_full(message: &Notification) -> usize {
+fn in_full(things: &[Thing<'_>], notification: &Notification) -> usize {
     let mut bytes = 0;
-    let fits = |item: &&Item| {
-        bytes += entry(item, message).bytes();
+    let fits = |thing: &&Thing<'_>| {
+        bytes += thing.entry(notification).bytes();
         bytes <= BUDGET
     };
     // The first is always told in full: one entry is bounded by itself.
-    message.items.iter().take(IN_FULL).take_while(fits).count().max(1).min(message.items.len())
-}
-
-/// The session's name and its number, or the source.
-pub(super) fn heading(item: &Item, source: &Name) -> String {
-    let key = item.session().map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
-    name(item).map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
-}
-
-/// The session's name for people, or how it is numbered, or the source.
-pub(super) fn who(item: &Item, source: &Name) -> String {
-    name(item)
-        .unwrap_or_else(|| item.session().map_or_else(|| source.to_string(), |id| format!("session {source}/{id}")))
-}
-
-fn name(item: &Item) -> Option<String> {
-    let name = match &item.about {
-        About::Incident(incident) => incident.facts.name.as_deref(),
-        About::Unaudited { name, .. } => name.as_deref(),
-    };
-    name.map(|name| plain(name, LINE)).filter(|name| !name.is_empty())
+    things.iter().take(IN_FULL).take_while(fits).count().max(1).min(things.len())
 }
 
 /// By session, in the order in which each is first told of.
-fn groups(items: &[Item], message: &Notification) -> Vec<Group> {
+fn groups(things: &[Thing<'_>], notification: &Notification, public_url: Option<&str>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places = BTreeMap::new();
-    for item in items {
-        let at = *places.entry(item.session()).or_insert_with(|| {
-            let name = heading(item, &message.source);
+    for thing in things {
+        let at = *places.entry(thing.place()).or_insert_with(|| {
+            let name = thing.heading();
             let rule = "-".repeat(name.chars().count().min(72));
-            let web = |link: &&str| link.starts_with("https://") || link.starts_with("http://");
-            let link = item.link.as_deref().filter(web).map(|link| plain(link, PROSE));
-            groups.push(Group { name, rule, link, entries: Vec::new() });
+            groups.push(Group { name, rule, link: link(*thing, public_url), entries: Vec::new() });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(at) {
-            group.entries.push(entry(item, message));
+            group.entries.push(thing.entry(notification));
         }
     }
     groups
 }
 
-fn listed(rest: &[Item], source: &Name) -> Rest {
+/// The page of an audited session, if pages are public.
+fn link(thing: Thing<'_>, public_url: Option<&str>) -> Option<String> {
+    let url = public_url.filter(|url| url.starts_with("https://") || url.starts_with("http://"))?;
+    if matches!(thing, Thing::New(Item { about: About::Unaudited(_), .. })) {
+        return None;
+    }
+    let (source, session) = thing.place();
+    let key = SessionKey { source: source.clone(), id: session?.clone() };
+    Some(plain(&format!("{}{}", url.trim_end_matches('/'), key.page()), PROSE))
+}
+
+fn listed(rest: &[Thing<'_>]) -> Rest {
     let mut bytes = 0;
     let fits = |line: &String| {
         bytes += escaped(line);
         bytes <= LIST_BUDGET
     };
-    let briefs = rest.iter().take(LISTED).map(|item| plain(&brief(item, source), LINE));
+    let briefs = rest.iter().take(LISTED).map(|thing| plain(&thing.brief(), LINE));
     let mut lines = briefs.take_while(fits).collect::<Vec<_>>();
     if rest.len() > lines.len() {
         lines.push(format!("and {} more that are not listed here", rest.len() - lines.len()));
@@ -151,38 +199,49 @@ fn listed(rest: &[Item], source: &Name) -> Rest {
     Rest { heading: format!("And {} more:", rest.len()), lines }
 }
 
-fn notes(message: &Notification) -> Vec<String> {
+fn notes(notification: &Notification) -> Vec<String> {
     let mut notes = Vec::new();
-    let changed = |item: &Item| {
-        let kind = item.incident().map(crate::domain::incident::Incident::kind);
-        kind.is_some_and(|kind| matches!(kind, IncidentKind::Drift | IncidentKind::Missing))
-            && !matches!(item.news, News::Ended(_))
-    };
-    if message.items.iter().any(changed) {
+    let wrong = notification.wrong();
+    if wrong.iter().any(|incident| matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing)) {
         notes.push("Who changed it? OrderWise does not record that.".to_owned());
     }
-    let reply = message.reply_to.is_some();
-    match (&message.contact, reply) {
-        (Some(contact), true) => {
-            notes.push(format!("Questions? Ask {}, or reply to this message.", plain(contact, VALUE)));
-        }
-        (Some(contact), false) => notes.push(format!("Questions? Ask {}.", plain(contact, VALUE))),
+    let intended = wrong.iter().any(|incident| incident.kind() == IncidentKind::Drift);
+    let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE));
+    if let (Some(contact), true) = (&contact, intended) {
+        notes.push(format!("If this change is intended, tell {contact} and the reminders stop."));
+    }
+    let reply = notification.reply_to.is_some();
+    match (&contact, reply) {
+        (Some(contact), true) => notes.push(format!("Questions? Ask {contact}, or reply to this message.")),
+        (Some(contact), false) => notes.push(format!("Questions? Ask {contact}.")),
         (None, true) => notes.push("Questions? Reply to this message.".to_owned()),
         (None, false) => {}
     }
-    if message.kind == NotificationKind::Test {
+    if notification.kind == NotificationKind::Test {
         notes.insert(0, "Nothing is wrong, and there is nothing to do.".to_owned());
     }
     notes
 }
 
-/// The sessions that `items` tell of: the one by name, or how many.
-pub(super) fn of_sessions(items: &[&Item], source: &Name) -> String {
-    let mut sessions = items.iter().map(|item| item.session()).collect::<Vec<_>>();
-    sessions.sort();
-    sessions.dedup();
-    match (sessions.len(), items.first()) {
-        (0 | 1, Some(first)) => who(first, source),
-        (n, _) => format!("{} of {source}", count(n, "session", "sessions")),
+/// Why the reader gets it.
+fn foot(notification: &Notification) -> String {
+    let Some(role) = notification.items.iter().map(|item| item.role).min() else {
+        return format!("Sent by Driftwise to {}.", notification.to);
+    };
+    let sessions = notification.sessions();
+    let these = match sessions.as_slice() {
+        [] => "these sessions".to_owned(),
+        [one] => format!("session {one}"),
+        several => count(several.len(), "session", "sessions"),
+    };
+    let customer = notification.customer.as_ref();
+    match role {
+        Role::Owner => format!("You get this because you are responsible for {these}."),
+        Role::ExpectedAddress => format!("You get this because alerts about {these} are meant to go to this address."),
+        Role::Fallback => match customer {
+            Some(customer) => format!("You get this because you are {customer}'s contact for critical alerts."),
+            None => "You get this because you are the contact for critical alerts.".to_owned(),
+        },
+        Role::Operator => "You get this because you operate these checks.".to_owned(),
     }
 }

@@ -1,14 +1,14 @@
 //! What people read, kind by kind; and that nothing from outside can break it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::domain::address::Address;
-use crate::domain::incident::{End, Facts, Phase, Unread};
-use crate::domain::notification::{Item, NotificationKind};
-use crate::domain::reconcile::{About, News};
+use crate::domain::incident::{End, Facts, Incident, Phase, Unread};
+use crate::domain::notification::{About, Change, Item, NotificationKind};
 use crate::domain::session::SessionId;
 use crate::notify::sample::sample;
 
@@ -23,17 +23,35 @@ fn message(kind: NotificationKind) -> Notification {
 /// The message with the facts of its first thing changed.
 fn with(kind: NotificationKind, change: impl FnOnce(&mut Facts)) -> Notification {
     let mut message = message(kind);
-    let About::Incident(incident) = &mut message.items[0].about else { panic!("{kind} has no incident") };
-    change(&mut incident.facts);
+    change(&mut incident(&mut message).facts);
     message
 }
 
 fn with_end(end: End) -> Notification {
     let mut message = message(NotificationKind::Resolved);
-    message.items[0].news = News::Ended(end);
-    let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
-    incident.phase = Phase::Ended { at: at(), end };
+    set(&mut message, Change::Ended(end));
+    incident(&mut message).phase = Phase::Ended { at: at(), end };
     message
+}
+
+/// The first incident of a notification.
+fn incident(message: &mut Notification) -> &mut Incident {
+    let About::Incident { incident, .. } = &mut message.items[0].about else { panic!("no incident") };
+    Arc::make_mut(incident)
+}
+
+fn set(message: &mut Notification, new: Change) {
+    let About::Incident { change, .. } = &mut message.items[0].about else { panic!("no incident") };
+    *change = new;
+}
+
+/// With public pages.
+fn render(message: &Notification) -> Result<Rendered, RenderError> {
+    super::render(message, Some("https://driftwise.example"))
+}
+
+fn unadorned(message: &Notification) -> Rendered {
+    super::unadorned(message, Some("https://driftwise.example"))
 }
 
 fn text(message: &Notification) -> String {
@@ -47,7 +65,8 @@ fn many(count: usize, change: impl Fn(&mut Facts)) -> Notification {
     message.items = (0..count)
         .map(|n| {
             let mut item: Item = item.clone();
-            let About::Incident(incident) = &mut item.about else { unreachable!() };
+            let About::Incident { incident, .. } = &mut item.about else { unreachable!() };
+            let incident = Arc::make_mut(incident);
             let id = SessionId::parse(&(n % 10).to_string()).unwrap();
             if let crate::domain::incident::IncidentKey::Drift { session, .. } = &mut incident.key {
                 *session = id;
@@ -88,12 +107,11 @@ fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
 
 #[test]
 fn a_line_of_the_list_says_what_became_of_it() {
-    let source = crate::domain::name::Name::parse("acme-erp").unwrap();
-    let brief = |message: &Notification| lead::brief(&message.items[0], &source);
+    let brief = |message: &Notification| lead::brief(&message.items[0]);
     let who = "acme-uk.myshopify.com";
     assert_eq!(brief(&message(NotificationKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
     for (end, said) in [
-        (End::Repaired, "as it should be again"),
+        (End::Repaired, "put right"),
         (End::BaselineChanged, "not reported any more"),
         (End::NoLongerAudited, "not checked any more"),
     ] {
@@ -101,12 +119,11 @@ fn a_line_of_the_list_says_what_became_of_it() {
     }
     let mut gone = message(NotificationKind::Missing);
     assert_eq!(brief(&gone), format!("{who}: disappeared"));
-    let About::Incident(incident) = &mut gone.items[0].about else { unreachable!() };
-    incident.window.last_good = None;
+    incident(&mut gone).window.last_good = None;
     assert_eq!(brief(&gone), format!("{who}: not found"));
-    gone.items[0].news = News::Ended(End::VisibleAgain);
+    set(&mut gone, Change::Ended(End::VisibleAgain));
     assert_eq!(brief(&gone), format!("{who}: back again"));
-    gone.items[0].news = News::Ended(End::NoLongerAudited);
+    set(&mut gone, Change::Ended(End::NoLongerAudited));
     assert_eq!(brief(&gone), format!("{who}: not checked any more"));
     assert_eq!(brief(&message(NotificationKind::Recovered)), "acme-erp: being checked again");
     assert_eq!(brief(&message(NotificationKind::Unreachable)), "acme-erp: could not be checked");
@@ -150,6 +167,7 @@ fn a_session_without_a_name_is_called_by_its_number() {
 fn a_tick_box_is_told_in_a_plain_sentence() {
     let message = with(NotificationKind::Drift, |facts| {
         (facts.label, facts.found, facts.expected) = ("Export".to_owned(), "ticked".to_owned(), "unticked".to_owned());
+        facts.stops_orders = false;
     });
     let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";
     assert!(text(&message).starts_with(first), "{}", text(&message));
@@ -174,10 +192,9 @@ fn a_message_of_many_kinds_says_each_most_severe_first() {
 #[test]
 fn first_bad_alone_is_said_to_be_all_that_is_known() {
     let mut message = message(NotificationKind::Drift);
-    let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
-    incident.window.last_good = None;
+    incident(&mut message).window.last_good = None;
     let text = text(&message);
-    assert!(text.contains("since before the first poll at it (Mon 23 Nov 2026 09:10 GMT)"), "{text}");
+    assert!(text.contains("Since when: not known; already so at the first check, Mon 23 Nov 2026 09:10 GMT"), "{text}");
     assert!(text.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{text}");
 }
 
@@ -228,9 +245,9 @@ fn outside_text_is_escaped_and_its_marks_are_shown() {
 
 #[test]
 fn a_link_is_followed_only_to_a_page() {
-    let mut message = message(NotificationKind::Drift);
-    message.items[0].link = Some("javascript:alert(1)".to_owned());
-    assert!(!render(&message).unwrap().html.contains("javascript"));
+    let message = message(NotificationKind::Drift);
+    assert!(!super::render(&message, Some("javascript:alert(1)")).unwrap().html.contains("javascript"));
+    assert!(!super::render(&message, None).unwrap().html.contains("<a "));
 }
 
 /// The words of a part without its markup and punctuation.
@@ -271,9 +288,9 @@ fn no_word_of_ours_reaches_the_reader() {
 #[test]
 fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
     let first = |kind| text(&message(kind)).lines().next().unwrap_or_default().to_owned();
-    assert!(first(NotificationKind::Resolved).starts_with("As it should be again: "));
-    assert!(first(NotificationKind::Update).starts_with("Changed again, and still not as it should be: "));
-    assert!(first(NotificationKind::Reminder).starts_with("Still not as it should be: "));
+    assert!(first(NotificationKind::Resolved).starts_with("Put right: "));
+    assert!(first(NotificationKind::Update).starts_with("Changed again and still wrong: "));
+    assert!(first(NotificationKind::Reminder).starts_with("Still wrong: "));
     assert!(first(NotificationKind::Recovered).starts_with("Being checked again: "));
     assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
     assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
@@ -305,4 +322,76 @@ fn a_reminder_after_a_week_does_not_promise_what_is_lost() {
     let text = text(&message);
     assert!(text.contains("which has passed"), "{text}");
     assert!(!text.contains("all orders can still be recovered"), "{text}");
+}
+
+/// The notification with another open incident of the same session beside it.
+fn beside(mut message: Notification, label: &str, stops_orders: bool) -> Notification {
+    let mut other = message.items[0].incident().unwrap().clone();
+    other.id = uuid::Uuid::from_u128(7);
+    other.phase = Phase::Open { since: at(), good: 0 };
+    (other.facts.label, other.facts.stops_orders) = (label.to_owned(), stops_orders);
+    message.still.push(Arc::new(other));
+    message
+}
+
+#[test]
+fn a_partial_repair_never_reads_as_all_clear() {
+    let mut repaired = with_end(End::Repaired);
+    incident(&mut repaired).facts.label = "Export".to_owned();
+    let partial = beside(beside(repaired, "Active", true), "Tax code", false);
+    let Rendered { subject, text, .. } = render(&partial).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped (Active), 1 more");
+    let lead = "acme-uk.myshopify.com: Put right: Export. Still wrong: Active (orders may have stopped), Tax code.";
+    assert_eq!(text.lines().next(), Some(lead));
+    insta::assert_snapshot!("text-partial-repair", format!("Subject: {subject}\n\n{text}"));
+}
+
+#[test]
+fn a_further_drift_counts_what_was_wrong_before() {
+    let both = beside(message(NotificationKind::Drift), "Export", false);
+    let Rendered { subject, text, .. } = render(&both).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped, 1 more");
+    let lead = "acme-uk.myshopify.com: Wrong: Transfer Type (orders may have stopped). Still wrong: Export.";
+    assert_eq!(text.lines().next(), Some(lead));
+    assert!(text.contains("\nStill wrong: Export\n"), "{text}");
+}
+
+#[test]
+fn an_answer_carries_the_subject_of_its_opening_only_while_that_is_what_is_wrong() {
+    let reminder = message(NotificationKind::Reminder);
+    let opening = reminder.openings[0].subject.clone();
+    assert_eq!(render(&reminder).unwrap().subject, format!("Re: {opening}"));
+    let more = render(&beside(reminder, "Export", false)).unwrap().subject;
+    assert!(!more.starts_with("Re: "), "{more}");
+    let over = render(&message(NotificationKind::Resolved)).unwrap().subject;
+    assert_eq!(over, "acme-uk.myshopify.com: Transfer Type was put right");
+}
+
+#[test]
+fn a_subject_fits_into_70_characters_whatever_it_names() {
+    for kind in NotificationKind::ALL {
+        for name in ["x".repeat(300), "語".repeat(300), String::new()] {
+            let mut message = message(kind);
+            if message.items.first().is_some_and(|item| item.incident().is_some()) {
+                let facts = &mut incident(&mut message).facts;
+                (facts.name, facts.label) = (Some(name.clone()), name);
+            }
+            let subject = render(&message).unwrap().subject;
+            assert!(subject.chars().count() <= 70, "{subject}");
+        }
+    }
+}
+
+#[test]
+fn an_owner_of_a_session_that_could_not_be_checked_reads_plain_words() {
+    let mut blind = message(NotificationKind::Unreachable);
+    blind.items[0].role = crate::domain::notification::Role::Owner;
+    let About::Incident { blind: sessions, .. } = &mut blind.items[0].about else { unreachable!() };
+    let key = crate::domain::session::SessionKey::parse("acme-erp/14").unwrap();
+    let name = Some("acme-uk.myshopify.com".to_owned());
+    *sessions = Some(vec![crate::domain::notification::BlindSession { key, name }]);
+    let Rendered { subject, text, .. } = render(&blind).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com could not be checked for some time");
+    assert!(!text.contains("401") && !text.contains("sign-in"), "{text}");
+    insta::assert_snapshot!("text-blind", format!("Subject: {subject}\n\n{text}"));
 }

@@ -14,17 +14,25 @@ pub(super) fn at(time: DateTime<Utc>, zone: Tz) -> String {
     format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
 }
 
-/// The zone's usual outbound, or its offset where it has none.
+/// The zone's usual abbreviation, or its offset where it has none.
 fn zone_name(local: &DateTime<Tz>) -> String {
-    let outbound = local.format("%Z").to_string();
-    if outbound.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { outbound }
+    let letters = local.format("%Z").to_string();
+    if letters.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { letters }
+}
+
+/// From about when it was wrong, of what is over.
+pub(super) fn about(window: Window, zone: Tz) -> String {
+    match window.last_good {
+        Some(good) => format!("about {}", at(good, zone)),
+        None => format!("before the first check, {}", at(window.first_bad, zone)),
+    }
 }
 
 /// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first polled.
 pub(super) fn since(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => between(good, window.first_bad, zone),
-        None => format!("since before the first poll at it ({})", at(window.first_bad, zone)),
+        None => format!("not known; already so at the first check, {}", at(window.first_bad, zone)),
     }
 }
 
@@ -46,21 +54,21 @@ pub(super) fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> Str
 
 /// Until when orders that stopped can be recovered, as it stands at `now`.
 pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
-    const WHY: &str = "Shopwise polls back only 168 hours (7 days)";
+    const WHY: &str = "Orders older than 7 days cannot be fetched later";
     let until = window.last_good.unwrap_or(window.first_bad) + LOOKS_BACK;
     let shown = at(until, zone);
     if until <= now {
         let reach = at(now - LOOKS_BACK, zone);
         return format!(
-            "{WHY}. All of them could be recovered until {shown}, which has passed: those placed before {reach} are out of its reach and may have to be entered by hand; every further hour loses more"
+            "{WHY}. All of them could be recovered until {shown}, which has passed: those placed before {reach} may have to be entered by hand, and every further hour loses more"
         );
     }
     match window.last_good {
         Some(_) => {
-            format!("put it right before {shown} and all orders can still be recovered: {WHY}")
+            format!("put it right before {shown} and all orders can still be recovered. {WHY}")
         }
         None => format!(
-            "{WHY}, and it is not known since when this has been so: put it right at once, at the latest before {shown}; older orders may be out of reach already"
+            "{WHY}, and it is not known since when this has been so: put it right at once, at the latest before {shown}. Older orders may be lost already"
         ),
     }
 }
@@ -69,9 +77,9 @@ pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> Strin
 pub(super) fn catching_up(window: Window, zone: Tz) -> String {
     let from = match window.last_good {
         Some(good) => format!("since {}", at(good, zone)),
-        None => "since before the first poll at it".to_owned(),
+        None => "before the first check".to_owned(),
     };
-    format!("check that those placed {from} have arrived: Shopwise polls back only 168 hours (7 days)")
+    format!("check that those placed {from} have arrived. Orders older than 7 days cannot be fetched later")
 }
 
 #[cfg(test)]

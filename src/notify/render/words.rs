@@ -1,6 +1,8 @@
 //! Outside text in a mail: on one line, without marks that hide or reorder it, and of a readable length.
 
-use crate::domain::reading::visible;
+use crate::domain::name::Name;
+use crate::domain::reading::{is_invisible, visible};
+use crate::domain::session::{SessionId, SessionKey};
 
 /// Longest value, name or label that is shown, in characters.
 pub(super) const VALUE: usize = 300;
@@ -29,6 +31,35 @@ pub(super) fn plain(text: &str, most: usize) -> String {
 pub(super) fn value(text: &str) -> String {
     let shown = plain(text, VALUE);
     if shown.is_empty() { "(empty)".to_owned() } else { shown }
+}
+
+/// Outside text on one line of at most `most` characters, without marks and without stray spaces: for subjects.
+pub(super) fn clean(text: &str, most: usize) -> String {
+    let line = text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).collect::<String>();
+    let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.chars().count() <= most {
+        return words;
+    }
+    let mut cut = words.chars().take(most - 1).collect::<String>();
+    cut.push('…');
+    cut
+}
+
+/// Longest name of a session, in characters.
+const NAME: usize = 120;
+
+/// The session's name for people, or how it is numbered, or the source.
+pub(super) fn who(source: &Name, session: Option<&SessionId>, name: Option<&str>) -> String {
+    match (name.map(|name| plain(name, NAME)).filter(|name| !name.is_empty()), session) {
+        (Some(name), _) => name,
+        (None, Some(id)) => format!("session {source}/{id}"),
+        (None, None) => source.to_string(),
+    }
+}
+
+/// The same of a session alone.
+pub(super) fn name_of(key: &SessionKey, name: Option<&str>) -> String {
+    who(&key.source, Some(&key.id), name)
 }
 
 /// About how many bytes `text` takes in HTML.

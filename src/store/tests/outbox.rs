@@ -1,4 +1,4 @@
-//! Order, retries and outcomes of messages.
+//! Order, retries and outcomes of notifications.
 
 use super::world::{Place, at, outgoing, start};
 use crate::domain::world::address;
@@ -28,8 +28,9 @@ async fn a_message_comes_out_as_it_was_recorded() {
     let pending = store.due(start(), 1).await.unwrap().remove(0);
     assert_eq!((&pending.raw, &pending.message_id, pending.kind), (&posted.raw, &posted.message_id, posted.kind));
     assert_eq!((pending.attempts, pending.recorded_at), (0, start()));
-    assert_eq!(store.message(pending.id).await.unwrap(), Some(posted));
-    assert_eq!(store.message(99).await.unwrap(), None);
+    let (row, reason) = store.notification(pending.id).await.unwrap().unwrap();
+    assert_eq!((row.notification, row.subject, reason), (posted.notification, posted.subject, posted.reason));
+    assert!(store.notification(99).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -100,7 +101,7 @@ async fn one_that_is_finished_stays_so() {
     store.sent(id, at(1)).await.unwrap();
     store.failed(id, at(2), at(3), "late").await.unwrap();
     store.dead(id, at(2), "late").await.unwrap();
-    let row = store.messages(&NotificationFilter::default(), 9).await.unwrap().remove(0);
+    let row = store.notifications(&NotificationFilter::default(), 9).await.unwrap().remove(0);
     assert_eq!(
         (row.state, row.attempts, row.last_error, row.finished_at),
         (NotificationState::Sent, 1, None, Some(at(1)))
@@ -112,7 +113,7 @@ async fn the_same_message_is_never_queued_twice() {
     let place = Place::new();
     let store = filled(&place, &["a@x.example"]).await;
     store.post(&[outgoing(0, "a@x.example")]).await.unwrap();
-    assert_eq!(store.messages(&NotificationFilter::default(), 9).await.unwrap().len(), 1);
+    assert_eq!(store.notifications(&NotificationFilter::default(), 9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -129,12 +130,60 @@ async fn messages_are_counted_and_listed_newest_last() {
     let states =
         |rows: Vec<crate::store::StoredNotification>| rows.iter().map(|row| row.state.label()).collect::<Vec<_>>();
     let all = NotificationFilter::default();
-    assert_eq!(states(store.messages(&all, 9).await.unwrap()), ["retrying", "dead", "sent", "pending"]);
-    assert_eq!(states(store.messages(&all, 2).await.unwrap()), ["sent", "pending"]);
+    assert_eq!(states(store.notifications(&all, 9).await.unwrap()), ["retrying", "dead", "sent", "pending"]);
+    assert_eq!(states(store.notifications(&all, 2).await.unwrap()), ["sent", "pending"]);
     let dead = NotificationFilter { state: Some(NotificationState::Dead), session: None };
-    let rows = store.messages(&dead, 9).await.unwrap();
+    let rows = store.notifications(&dead, 9).await.unwrap();
     assert_eq!(rows[0].attempted_at, Some(at(1)));
     assert_eq!((rows.len(), rows[0].last_error.as_deref()), (1, Some("550 no")));
     let of_session = NotificationFilter { state: None, session: Some("acme/3".to_owned()) };
-    assert_eq!(states(store.messages(&of_session, 9).await.unwrap()), ["pending"]);
+    assert_eq!(states(store.notifications(&of_session, 9).await.unwrap()), ["pending"]);
+}
+
+/// A follow-up of these incidents.
+fn follow_up(number: usize, to: &str, incidents: &[u128]) -> crate::store::Outgoing {
+    let incidents = incidents.iter().map(|n| uuid::Uuid::from_u128(*n)).collect();
+    crate::store::Outgoing { follows_up: Some(incidents), ..outgoing(number, to) }
+}
+
+/// State and replacement of each, in order.
+async fn replaced(store: &Store) -> Vec<(&'static str, Option<u128>)> {
+    let rows = store.notifications(&NotificationFilter::default(), 9).await.unwrap();
+    rows.iter().map(|row| (row.state.label(), row.superseded_by.map(|id| id.as_u128()))).collect()
+}
+
+#[tokio::test]
+async fn a_follow_up_that_was_never_attempted_is_replaced_by_a_later_one_about_the_same() {
+    let place = Place::new();
+    let store = filled(&place, &["a@x.example"]).await;
+    store.post(&[follow_up(1, "a@x.example", &[7]), follow_up(2, "b@x.example", &[7])]).await.unwrap();
+    store.post(&[follow_up(3, "A@x.example", &[7, 8])]).await.unwrap();
+    assert_eq!(
+        replaced(&store).await,
+        [("pending", None), ("superseded", Some(3)), ("pending", None), ("pending", None)],
+        "what opens is never replaced, and nobody else's is"
+    );
+    store.post(&[follow_up(4, "a@x.example", &[7])]).await.unwrap();
+    assert_eq!(replaced(&store).await[3], ("pending", None), "it tells of another incident, too");
+    store.post(&[follow_up(3, "a@x.example", &[7, 8])]).await.unwrap();
+    assert_eq!(replaced(&store).await[4], ("pending", None), "one that is there already replaces nothing");
+}
+
+#[tokio::test]
+async fn what_was_attempted_is_not_replaced_and_what_was_sent_meanwhile_is_sent() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.post(&[follow_up(1, "a@x.example", &[7])]).await.unwrap();
+    let id = due(&store, 0).await[0].0;
+    store.failed(id, at(0), at(1), "451 later").await.unwrap();
+    store.post(&[follow_up(2, "a@x.example", &[7])]).await.unwrap();
+    assert_eq!(replaced(&store).await, [("retrying", None), ("pending", None)]);
+    store.sent(id, at(2)).await.unwrap();
+    let on_its_way = due(&store, 2).await[0].0;
+    store.post(&[follow_up(3, "a@x.example", &[7])]).await.unwrap();
+    assert_eq!(replaced(&store).await[1], ("superseded", Some(3)));
+    store.failed(on_its_way, at(3), at(4), "451 later").await.unwrap();
+    assert_eq!(replaced(&store).await[1], ("superseded", Some(3)));
+    store.sent(on_its_way, at(3)).await.unwrap();
+    assert_eq!(replaced(&store).await[1].0, "sent");
 }

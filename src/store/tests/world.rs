@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::domain::address::Address;
-use crate::domain::decide::{Sender, decide, decide_retired};
+use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::expectation::Expectation;
 use crate::domain::name::Name;
-use crate::domain::notification::{Notification, NotificationKind};
+use crate::domain::notification::{Notification, NotificationKind, Reason};
 use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::PollOutcome;
+use crate::domain::reconcile::{PollOutcome, reconcile, retire};
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
@@ -51,9 +52,13 @@ pub(super) fn at(minutes: i64) -> DateTime<Utc> {
 
 pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
     Outgoing {
+        notification: Uuid::from_u128(number as u128),
         message_id: format!("<{number}@test.example>"),
+        channel: name("email"),
         kind: NotificationKind::Drift,
         to: address(to),
+        follows_up: None,
+        reason: Reason::default(),
         subject: format!("Subject {number} – é"),
         sessions: vec![format!("acme/{number}")],
         raw: format!("Subject: {number}\r\n\r\nbody\0\r\n").into_bytes(),
@@ -98,6 +103,7 @@ impl World {
         let contacts = Arc::new(Contacts {
             customer: None,
             fallback: vec![address("ops@acme.example")],
+            operators: Vec::new(),
             contact: None,
             reply_to: None,
             zone: chrono_tz::UTC,
@@ -132,6 +138,7 @@ impl World {
                 remind_every: None,
                 min_severity: Severity::Info,
                 unreachable_after: Duration::ZERO,
+                blind_after: Alerts::BLIND_AFTER,
             },
         };
         let extra = vec![("needed".to_owned(), RawValue::text("there"))];
@@ -156,12 +163,7 @@ impl World {
         PollOutcome::Snapshot(snapshot)
     }
 
-    pub(super) fn decide(&self, poll: &PollOutcome, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
-        let decision = decide(&self.plan, &self.state, poll, &Due::All, &Sender::default(), now);
-        (decision.delta, decision.messages.iter().map(posted).collect())
-    }
-
-    /// One audit that gets an answer: decided, recorded, applied.
+    /// One audit that gets an answer: reconciled, recorded, applied.
     pub(super) async fn audit(&mut self, store: &Store, now: DateTime<Utc>) {
         let poll = self.answer();
         self.record(store, &poll, now).await;
@@ -174,31 +176,52 @@ impl World {
     /// Stops auditing one session.
     pub(super) async fn retire(&mut self, store: &Store, number: usize, now: DateTime<Utc>) {
         self.plan.sessions.remove(&id(number));
-        let delta = decide_retired(&self.plan.name, Some(&self.plan), &self.state, &Sender::default(), now).delta;
-        store.record(&self.plan.name, &delta, &[], now).await.unwrap();
+        let delta = retire(Some(&self.plan), &self.state, now);
+        store.record(&self.plan.name, &delta, now).await.unwrap();
         self.state.apply(delta);
     }
 
-    pub(super) fn next(&self, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
-        self.decide(&self.answer(), now)
+    /// What the next audit would change.
+    pub(super) fn next(&self, now: DateTime<Utc>) -> Delta {
+        reconcile(&self.plan, &self.state, &self.answer(), &Due::All, now)
+    }
+
+    /// Derives what is owed by what the store knows, as a process does that has just started.
+    pub(super) async fn owed(&self, store: &Store, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
+        let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
+        let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
+        let evaluation = evaluate(&plans, &name("email"), &mut known, now);
+        let outgoing = evaluation.notifications.iter().map(composed).collect();
+        (evaluation, outgoing)
+    }
+
+    /// Derives and records what is owed.
+    pub(super) async fn alert(&self, store: &Store, now: DateTime<Utc>) -> Vec<Notification> {
+        let (evaluation, outgoing) = self.owed(store, now).await;
+        store.notify(&evaluation, &outgoing, now).await.unwrap();
+        evaluation.notifications
     }
 
     async fn record(&mut self, store: &Store, poll: &PollOutcome, now: DateTime<Utc>) {
-        let (delta, messages) = self.decide(poll, now);
-        store.record(&self.plan.name, &delta, &messages, now).await.unwrap();
+        let delta = reconcile(&self.plan, &self.state, poll, &Due::All, now);
+        store.record(&self.plan.name, &delta, now).await.unwrap();
         self.state.apply(delta);
     }
 }
 
-fn posted(message: &Notification) -> Outgoing {
+fn composed(told: &Notification) -> Outgoing {
     Outgoing {
-        message_id: message.message_id.clone(),
-        kind: message.kind,
-        to: message.to.clone(),
-        subject: message.subject.clone(),
-        sessions: message.sessions().into_iter().map(|id| format!("{}/{id}", message.source)).collect(),
+        notification: told.id,
+        message_id: format!("<{}@test.example>", told.id),
+        channel: told.channel.clone(),
+        kind: told.kind,
+        to: told.to.clone(),
+        subject: told.kind.to_string(),
+        sessions: told.sessions().iter().map(ToString::to_string).collect(),
+        follows_up: told.is_follow_up().then(|| told.incidents().map(|incident| incident.id).collect()),
+        reason: told.reason.clone(),
         raw: b"raw".to_vec(),
-        recorded_at: message.at,
+        recorded_at: told.at,
     }
 }
 

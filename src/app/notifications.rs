@@ -1,4 +1,4 @@
-//! A test message, sent at once and recorded nowhere.
+//! A test notification, sent at once and recorded nowhere.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -10,10 +10,10 @@ use crate::notify::{Channel as _, Outbound};
 
 /// Sends a test message to `to`. Answers its Message-ID.
 pub async fn send_test(config: &Config, to: &Address, now: DateTime<Utc>) -> anyhow::Result<String> {
-    let channel = adapters::email(config.require_email()?)?;
+    let channel = adapters::email(config, config.require_email()?)?;
     let message = channel.test(to.clone(), now, chrono_tz::UTC)?;
-    let raw = channel.compose(&message);
-    let outbound = Outbound { message_id: message.message_id.clone(), to: to.clone(), raw };
+    let composed = channel.compose(&message);
+    let outbound = Outbound { message_id: composed.message_id, to: to.clone(), raw: composed.raw };
     channel.send(&outbound).await.with_context(|| format!("the test message to {to} was not accepted"))?;
-    Ok(message.message_id)
+    Ok(outbound.message_id)
 }

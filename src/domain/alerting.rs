@@ -1,0 +1,294 @@
+//! Alerting: decides who is notified of what, from the incidents as committed and the log of who was notified before.
+//!
+//! Level-triggered: nothing hands it "what is new". It compares all incidents with the notification log and derives what is owed
+//! now, so it can run at any time, any number of times: after a commit, when its own next wake-up has come, at start.
+//!
+//! Properties, held by tables, by generated histories and by the engine's death tests:
+//! - The same incidents and the same log give the same notifications under the same ids.
+//! - A recipient is told of an end only if it was told of the beginning, and then always.
+//! - A clock set back makes nobody wait longer and repeats nothing: a time in the future counts as now.
+//!
+//! The stages, a file each: [`recipients`] says whom an incident concerns, [`repeat`] what each of them is owed, [`inhibition`],
+//! [`severity`] and [`grace_period`] may hold that back and say why, and [`grouping`] makes notifications of the rest. `repeat` comes
+//! before the stages that hold back, because a reminder that is not due yet is held by none of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::address::Address;
+use super::incident::{Incident, IncidentKind};
+use super::name::Name;
+use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
+use super::plan::{Alerts, SourcePlan};
+use super::session::Session;
+
+pub mod grace_period;
+pub mod grouping;
+pub mod inhibition;
+pub mod log;
+pub mod recipients;
+pub mod repeat;
+pub mod severity;
+pub mod working_set;
+
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use log::{LogChange, LogEntry, LogKey};
+pub use working_set::WorkingSet;
+
+/// The plans of all sources.
+pub type Plans = BTreeMap<Name, SourcePlan>;
+
+/// Why an incident is held back as long as something lasts; counted once for an incident and reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuppressionReason {
+    SourceUnreachable,
+    BelowSeverity,
+}
+
+impl SuppressionReason {
+    pub const ALL: [Self; 2] = [Self::SourceUnreachable, Self::BelowSeverity];
+
+    /// The metric label and the stored form.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SourceUnreachable => "source_unreachable",
+            Self::BelowSeverity => "below_severity",
+        }
+    }
+
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.label() == label)
+    }
+
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::SourceUnreachable => Stage::Inhibition,
+            Self::BelowSeverity => Stage::Severity,
+        }
+    }
+}
+
+/// An incident that was held back for a reason for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suppression {
+    pub incident: Uuid,
+    pub reason: SuppressionReason,
+}
+
+/// Why a stage did not pass something on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    Suppressed(SuppressionReason),
+    /// It has to last longer: at least until then, or until another poll has failed too.
+    Waits(Option<DateTime<Utc>>),
+}
+
+/// What a stage says: it passes something on, or why not.
+pub type Passed = Result<(), Stop>;
+
+/// One incident with all that the stages ask about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub incident: &'a Arc<Incident>,
+    pub alerts: &'a Alerts,
+    /// Since when it has been wrong, by no clock that was ahead.
+    pub since: DateTime<Utc>,
+    /// The incident's source is unreachable, which is an incident of its own.
+    pub source_unreachable: bool,
+    pub now: DateTime<Utc>,
+}
+
+/// What is owed now: to be committed together, and then applied to the working set.
+#[derive(Debug, Clone, Default)]
+pub struct Evaluation {
+    pub notifications: Vec<Notification>,
+    pub suppressions: Vec<Suppression>,
+    pub log: Vec<LogChange>,
+    /// Announcements that are owed to nobody any more.
+    pub announced: Vec<Uuid>,
+    /// When something is owed next if nothing changes before.
+    pub next: Option<DateTime<Utc>>,
+}
+
+impl Evaluation {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.notifications.is_empty()
+            && self.suppressions.is_empty()
+            && self.log.is_empty()
+            && self.announced.is_empty()
+    }
+
+    /// Says under which subject the notifications go out: what opens something is answered to under it.
+    pub fn entitle(&mut self, subjects: &BTreeMap<Uuid, String>) {
+        for change in &mut self.log {
+            if let Some(subject) = subjects.get(&change.entry.opening.notification) {
+                change.entry.opening.subject.clone_from(subject);
+            }
+        }
+    }
+
+    fn wake(&mut self, at: Option<DateTime<Utc>>) {
+        self.next = self.next.into_iter().chain(at).min();
+    }
+}
+
+/// One recipient to whom something is owed.
+#[derive(Debug, Clone)]
+pub(crate) struct Owed {
+    pub to: Address,
+    pub item: Item,
+}
+
+/// Derives what is owed over `channel` at `now`.
+pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: DateTime<Utc>) -> Evaluation {
+    known.tidy(now);
+    let known = &*known;
+    let mut result = Evaluation::default();
+    let mut owed = Vec::new();
+    let mut held = Vec::new();
+    for incident in known.incidents() {
+        if incident.is_ended() {
+            owed.extend(ends(plans, channel, known, incident));
+        } else if let Some(plan) = plans.get(&incident.source) {
+            open(plan, channel, known, incident, now, Sinks { owed: &mut owed, held: &mut held, result: &mut result });
+        }
+    }
+    for announcement in known.announcements() {
+        result.announced.push(announcement.id);
+        let Some(plan) = plans.get(&announcement.source) else { continue };
+        for member in recipients::of_source(plan) {
+            let about = About::Unaudited(announcement.clone());
+            owed.push(Owed { to: member.to, item: Item { about, zone: plan.contacts.zone, role: member.role } });
+        }
+    }
+    let mut counted = HashSet::new();
+    let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
+    result.suppressions.retain(new);
+    result.notifications = grouping::group(plans, channel, known, owed, &held, now);
+    result.log.extend(log::changes(channel, known, &result.notifications, now));
+    result.log.extend(log::set_right(known, &result.log, now));
+    result
+}
+
+/// Where one incident's outcome goes.
+struct Sinks<'a> {
+    owed: &'a mut Vec<Owed>,
+    held: &'a mut Vec<(Arc<Incident>, Stage)>,
+    result: &'a mut Evaluation,
+}
+
+/// Takes an open incident through the stages, for each of its recipients.
+fn open(
+    plan: &SourcePlan,
+    channel: &Name,
+    known: &WorkingSet,
+    incident: &Arc<Incident>,
+    now: DateTime<Utc>,
+    to: Sinks<'_>,
+) {
+    let Sinks { owed, held, result } = to;
+    let case = Case {
+        incident,
+        alerts: &plan.alerts,
+        since: known.since(incident, now),
+        source_unreachable: incident.kind() != IncidentKind::Unreachable && known.is_unreachable(&incident.source),
+        now,
+    };
+    let entries = known.log().of(incident.id);
+    let others = entries.is_some_and(|entries| entries.keys().any(|key| key.channel == *channel));
+    for member in recipients::of_incident(plan, incident) {
+        let key = LogKey { channel: channel.clone(), to: member.to.clone() };
+        let entry = entries.and_then(|entries| entries.get(&key));
+        let change = match repeat::owed(&case, entry, others) {
+            Ok(change) => change,
+            Err(at) => {
+                result.wake(at);
+                continue;
+            }
+        };
+        let passed = inhibition::pass(&case, change)
+            .and_then(|()| severity::pass(&case))
+            .and_then(|()| grace_period::pass(&case, member.blind));
+        match passed {
+            Ok(()) => {
+                let blind = member.blind.then(|| recipients::blind_sessions(plan, incident, &member.to));
+                let about = About::Incident { incident: Arc::clone(incident), change, blind };
+                let zone = zone(Some(plan), incident);
+                owed.push(Owed { to: member.to, item: Item { about, zone, role: member.role } });
+            }
+            Err(Stop::Suppressed(reason)) => {
+                held.push((Arc::clone(incident), reason.stage()));
+                result.suppressions.push(Suppression { incident: incident.id, reason });
+            }
+            Err(Stop::Waits(at)) => {
+                held.push((Arc::clone(incident), Stage::GracePeriod));
+                result.wake(at);
+            }
+        }
+    }
+}
+
+/// An end is owed to everybody who was told of the beginning, whoever would be told of it today.
+fn ends<'a>(
+    plans: &'a Plans,
+    channel: &'a Name,
+    known: &'a WorkingSet,
+    incident: &'a Arc<Incident>,
+) -> impl Iterator<Item = Owed> + use<'a> {
+    let end = match incident.phase {
+        super::incident::Phase::Ended { end, .. } => Some(end),
+        _ => None,
+    };
+    let entries = known.log().of(incident.id).into_iter().flatten();
+    let owed = move |(key, entry): (&'a LogKey, &'a LogEntry)| {
+        let end = end.filter(|_| key.channel == *channel && !entry.ended)?;
+        let plan = plans.get(&incident.source);
+        let blind = |plan| recipients::blind_sessions(plan, incident, &key.to);
+        let blind = entry.blind.then(|| plan.map(blind).unwrap_or_default());
+        let about = About::Incident { incident: Arc::clone(incident), change: Change::Ended(end), blind };
+        Some(Owed { to: key.to.clone(), item: Item { about, zone: zone(plan, incident), role: entry.role } })
+    };
+    entries.filter_map(owed)
+}
+
+/// The zone in which the readers of an incident think of it.
+fn zone(plan: Option<&SourcePlan>, incident: &Incident) -> chrono_tz::Tz {
+    let session = plan.zip(incident.key.session()).and_then(|(plan, id)| plan.sessions.get(id));
+    session.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC)
+}
+
+/// What an incident or announcement is, for the stored reason.
+pub(crate) fn described(incident: &Incident) -> String {
+    let kind = incident.kind().label();
+    let place = incident
+        .key
+        .session()
+        .map_or_else(|| incident.source.to_string(), |session| format!("{}/{session}", incident.source));
+    match incident.key.rule() {
+        Some((rule, setting)) => format!("{kind} of {setting} from {rule} in {place}"),
+        None => format!("{kind}: {place}"),
+    }
+}
+
+pub(crate) fn held(incident: &Incident, stage: Stage) -> Held {
+    Held { id: incident.id, what: described(incident), stage }
+}
+
+/// Somebody whom an incident concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    pub to: Address,
+    pub role: Role,
+    /// Only once it has lasted for `blind_after`, and in words of their own.
+    pub blind: bool,
+}

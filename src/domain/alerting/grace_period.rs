@@ -1,0 +1,33 @@
+//! Holds what cannot be read until it has lasted: for `unreachable_after`, or for `blind_after` where owners hear of it only then.
+//!
+//! A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
+//! long it took.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{Case, Passed, Stop};
+use crate::domain::incident::{Incident, IncidentKind};
+
+/// See the module.
+pub fn pass(case: &Case<'_>, blind: bool) -> Passed {
+    match case.incident.kind() {
+        IncidentKind::Drift | IncidentKind::Missing => return Ok(()),
+        IncidentKind::Unverifiable | IncidentKind::Unreachable => {}
+    }
+    let (first, later) = (case.alerts.unreachable_after, case.alerts.blind_after);
+    let lasts = if blind { later.max(first) } else { first };
+    if lasts == Duration::ZERO {
+        return Ok(());
+    }
+    if case.incident.failed_polls < Incident::POLLS_COUNTED {
+        return Err(Stop::Waits(None));
+    }
+    // A period beyond the end of the calendar never ends.
+    let end = TimeDelta::from_std(lasts).ok().and_then(|lasts| case.since.checked_add_signed(lasts));
+    match end {
+        Some(end) if end <= case.now => Ok(()),
+        end => Err(Stop::Waits(end)),
+    }
+}

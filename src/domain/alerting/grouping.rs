@@ -1,0 +1,146 @@
+//! Last stage: makes one notification of all that leaves for one recipient together.
+//!
+//! What leaves at once (drift, missing, updates, ends, announcements) is grouped over one source. What has waited anyway (unreachable,
+//! unverifiable, reminders) is grouped over all sources. Each notification also carries everything else that is wrong with the
+//! sessions that it tells of, so that reading only the last one nobody is wrong about a session.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{LogKey, Owed, Plans, WorkingSet, described, held};
+use crate::domain::address::Address;
+use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::name::Name;
+use crate::domain::notification::{About, Because, Change, Item, Notification, NotificationKind, Reason, Stage};
+use crate::domain::session::{Contacts, SessionId};
+
+/// Most lines of a stored reason, so that an outage of thousands of sessions does not store each of them for each recipient.
+const MOST_REASONS: usize = 200;
+
+/// What leaves together for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Bundle {
+    AtOnce(Name),
+    Waited,
+}
+
+impl Bundle {
+    fn of(item: &Item) -> Self {
+        let About::Incident { incident, change, .. } = &item.about else { return Self::AtOnce(item.source().clone()) };
+        let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
+        match change {
+            Change::StillOpen(_) => Self::Waited,
+            Change::Opened | Change::Handover if waits => Self::Waited,
+            _ => Self::AtOnce(incident.source.clone()),
+        }
+    }
+}
+
+/// Open incidents by their session.
+type BySession<'a> = HashMap<(&'a Name, &'a SessionId), Vec<&'a Arc<Incident>>>;
+
+/// See the module.
+pub(super) fn group(
+    plans: &Plans,
+    channel: &Name,
+    known: &WorkingSet,
+    owed: Vec<Owed>,
+    stopped: &[(Arc<Incident>, Stage)],
+    now: DateTime<Utc>,
+) -> Vec<Notification> {
+    if owed.is_empty() {
+        return Vec::new();
+    }
+    let mut open = BySession::new();
+    for incident in known.incidents().filter(|incident| incident.is_open()) {
+        let limit = plans.get(&incident.source).map(|plan| plan.alerts.min_severity);
+        if let (Some(session), true) = (incident.key.session(), limit.is_some_and(|least| incident.severity >= least)) {
+            open.entry((&incident.source, session)).or_default().push(incident);
+        }
+    }
+    let mut bundles: BTreeMap<(Bundle, Address), Vec<Item>> = BTreeMap::new();
+    for Owed { to, item } in owed {
+        bundles.entry((Bundle::of(&item), to)).or_default().push(item);
+    }
+    let notification = |((_, to), mut items): ((Bundle, Address), Vec<Item>)| {
+        items.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let still = still_open(&open, &items);
+        let contacts = items.first().and_then(|item| contacts(plans, item));
+        let key = LogKey { channel: channel.clone(), to: to.clone() };
+        Notification {
+            id: Notification::id_of(channel, &to, &items),
+            channel: channel.clone(),
+            kind: items.iter().map(Item::kind).min().unwrap_or(NotificationKind::Unaudited),
+            at: now,
+            zone: items.first().map_or(chrono_tz::UTC, |item| item.zone),
+            openings: openings(known, &key, &items),
+            customer: contacts.and_then(|contacts| contacts.customer.clone()),
+            contact: contacts.and_then(|contacts| contacts.contact.clone()),
+            reply_to: contacts.and_then(|contacts| contacts.reply_to.clone()),
+            reason: reason(&items, stopped),
+            to,
+            items,
+            still,
+        }
+    };
+    bundles.into_iter().map(notification).collect()
+}
+
+/// Everything that is wrong with the sessions told of and is not new.
+fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
+    let told = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
+    let mut seen = HashSet::new();
+    let sessions = items.iter().filter_map(|item| Some((item.source(), item.session()?)));
+    let mut still = sessions
+        .filter(|place| seen.insert(*place))
+        .flat_map(|place| open.get(&place).into_iter().flatten())
+        .filter(|incident| !told.contains(&incident.id))
+        .map(|incident| Arc::clone(incident))
+        .collect::<Vec<_>>();
+    still.sort_by_key(|incident| {
+        (std::cmp::Reverse((incident.severity, incident.facts.stops_orders)), incident.kind(), incident.id)
+    });
+    still
+}
+
+fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::domain::notification::Opening> {
+    let mut seen = HashSet::new();
+    let opening = |item: &Item| Some(known.log().of(item.id())?.get(key)?.opening.clone());
+    items.iter().filter_map(opening).filter(|opening| seen.insert(opening.notification)).collect()
+}
+
+fn contacts<'a>(plans: &'a Plans, item: &Item) -> Option<&'a Contacts> {
+    let plan = plans.get(item.source())?;
+    let session = item.session().and_then(|id| plan.sessions.get(id));
+    Some(session.map_or(&*plan.contacts, |session| &*session.contacts))
+}
+
+fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
+    let places = items.iter().map(|item| (item.source(), item.session())).collect::<HashSet<_>>();
+    let sources = items.iter().map(Item::source).collect::<HashSet<_>>();
+    let concerns = |incident: &Incident| {
+        places.contains(&(&incident.source, incident.key.session()))
+            || (incident.key.session().is_none() && sources.contains(&incident.source))
+    };
+    let because = |item: &Item| Because {
+        id: item.id(),
+        what: match &item.about {
+            About::Incident { incident, .. } => described(incident),
+            About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
+        },
+        change: item.token(),
+        role: item.role,
+        blind: matches!(&item.about, About::Incident { blind: Some(_), .. }),
+    };
+    let mut seen = HashSet::new();
+    let stopped = stopped.iter().filter(|(incident, stage)| concerns(incident) && seen.insert((incident.id, *stage)));
+    let held_back = stopped.map(|(incident, stage)| held(incident, *stage)).collect::<Vec<_>>();
+    let more = items.len().saturating_sub(MOST_REASONS) + held_back.len().saturating_sub(MOST_REASONS);
+    Reason {
+        because: items.iter().take(MOST_REASONS).map(because).collect(),
+        held: held_back.into_iter().take(MOST_REASONS).collect(),
+        more,
+    }
+}

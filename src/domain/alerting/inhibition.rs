@@ -1,0 +1,16 @@
+//! Holds what follows from an unreachable source: what cannot be read of its sessions, and reminders of what nobody can see now.
+//!
+//! What was found before is not held: it was true when it was committed, and its recipients may have to act.
+
+use super::{Case, Passed, Stop, SuppressionReason};
+use crate::domain::incident::IncidentKind;
+use crate::domain::notification::Change;
+
+/// See the module.
+pub fn pass(case: &Case<'_>, change: Change) -> Passed {
+    let follows = case.incident.kind() == IncidentKind::Unverifiable || matches!(change, Change::StillOpen(_));
+    if case.source_unreachable && follows {
+        return Err(Stop::Suppressed(SuppressionReason::SourceUnreachable));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! First stage: whom an incident or an announcement concerns, and as what.
+//!
+//! What is wrong with a session goes to its owners, and what is critical also to the fallback and the operators. What concerns the
+//! audit itself goes to the operators, or the fallback, or the owners; owners and fallback then hear of it after `blind_after`. The
+//! address that a rule expects is told of a changed notification address; the one that was found never is.
+
+use super::Recipient;
+use crate::domain::address::Address;
+use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::notification::{BlindSession, Role};
+use crate::domain::plan::SourcePlan;
+use crate::domain::policy::Severity;
+use crate::domain::session::{Contacts, Session};
+
+/// The recipients of an open incident, each once, in order of their addresses.
+pub fn of_incident(plan: &SourcePlan, incident: &Incident) -> Vec<Recipient> {
+    let session = incident.key.session().and_then(|id| plan.sessions.get(id));
+    let mut all = match (incident.kind(), session) {
+        (IncidentKind::Drift | IncidentKind::Missing, Some(session)) => of_session(session, incident),
+        (IncidentKind::Unverifiable, Some(session)) => {
+            let mut all = of_audit(&session.contacts, || session.owners.clone());
+            all.extend(blind([session].into_iter()));
+            all
+        }
+        (IncidentKind::Unreachable, _) => {
+            let mut all = of_source(plan);
+            all.extend(blind(plan.sessions.values()));
+            all
+        }
+        // Its session is not audited any more; the next commit ends it.
+        (IncidentKind::Drift | IncidentKind::Missing | IncidentKind::Unverifiable, None) => Vec::new(),
+    };
+    once(&mut all);
+    all
+}
+
+/// The recipients of what concerns the audit of a whole source.
+pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
+    let owners = || plan.sessions.values().flat_map(|session| session.owners.iter().cloned()).collect();
+    let mut all = of_audit(&plan.contacts, owners);
+    once(&mut all);
+    all
+}
+
+/// The sessions because of which `to` hears that an incident has lasted for long.
+pub fn blind_sessions(plan: &SourcePlan, incident: &Incident, to: &Address) -> Vec<BlindSession> {
+    let own = |session: &&Session| session.owners.contains(to) || session.contacts.fallback.contains(to);
+    let of_incident = |session: &&Session| incident.key.session().is_none_or(|id| *id == session.key.id);
+    let sessions = plan.sessions.values().filter(of_incident).filter(own);
+    sessions.map(|session| BlindSession { key: session.key.clone(), name: session.name.clone() }).collect()
+}
+
+fn of_session(session: &Session, incident: &Incident) -> Vec<Recipient> {
+    let mut all = as_role(&session.owners, Role::Owner);
+    all.extend(as_role(incident.facts.expected_address.as_slice(), Role::ExpectedAddress));
+    let critical = incident.severity == Severity::Critical;
+    if critical || all.is_empty() {
+        all.extend(as_role(&session.contacts.fallback, Role::Fallback));
+    }
+    if critical {
+        all.extend(as_role(&session.contacts.operators, Role::Operator));
+    }
+    all
+}
+
+/// Operators, or else the fallback, or else the owners.
+fn of_audit(contacts: &Contacts, owners: impl FnOnce() -> Vec<Address>) -> Vec<Recipient> {
+    if !contacts.operators.is_empty() {
+        as_role(&contacts.operators, Role::Operator)
+    } else if !contacts.fallback.is_empty() {
+        as_role(&contacts.fallback, Role::Fallback)
+    } else {
+        as_role(&owners(), Role::Owner)
+    }
+}
+
+fn blind<'a>(sessions: impl Iterator<Item = &'a Session>) -> Vec<Recipient> {
+    let mut all = Vec::new();
+    for session in sessions {
+        let known = [(&session.owners, Role::Owner), (&session.contacts.fallback, Role::Fallback)];
+        for (addresses, role) in known {
+            all.extend(as_role(addresses, role).into_iter().map(|member| Recipient { blind: true, ..member }));
+        }
+    }
+    all
+}
+
+fn as_role(addresses: &[Address], role: Role) -> Vec<Recipient> {
+    addresses.iter().map(|to| Recipient { to: to.clone(), role, blind: false }).collect()
+}
+
+/// Leaves each address once, as what it is told first and soonest.
+fn once(all: &mut Vec<Recipient>) {
+    all.sort_by(|a, b| (&a.to, a.blind, a.role).cmp(&(&b.to, b.blind, b.role)));
+    all.dedup_by(|later, first| later.to == first.to);
+}

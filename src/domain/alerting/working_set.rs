@@ -1,0 +1,136 @@
+//! What alerting knows: the open incidents, those whose end is still owed, announcements, and the notification log.
+//!
+//! Loaded once at start, then fed by the commits of audits and of alerting itself. All of it can be loaded again at any time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::log::NotificationLog;
+use super::{Evaluation, LogChange, Suppression};
+use crate::domain::announcement::Announcement;
+use crate::domain::incident::{Incident, IncidentKind, Phase};
+use crate::domain::name::Name;
+use crate::domain::state::Delta;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct WorkingSet {
+    incidents: BTreeMap<Uuid, Arc<Incident>>,
+    announcements: BTreeMap<Uuid, Announcement>,
+    log: NotificationLog,
+    suppressed: HashSet<Suppression>,
+    /// Sources that cannot be read.
+    unreachable: HashSet<Name>,
+    /// Since when what cannot be read has been so, where a clock that was ahead noted a time that is still to come.
+    since: HashMap<Uuid, DateTime<Utc>>,
+}
+
+/// What is loaded at start.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// Open ones, and ended ones whose end is owed.
+    pub incidents: Vec<Incident>,
+    pub announcements: Vec<Announcement>,
+    pub log: Vec<LogChange>,
+    pub suppressed: Vec<Suppression>,
+}
+
+impl WorkingSet {
+    pub fn new(recorded: Recorded) -> Self {
+        let mut set = Self::default();
+        for change in recorded.log {
+            set.log.put(change);
+        }
+        set.suppressed.extend(recorded.suppressed);
+        set.announcements.extend(recorded.announcements.into_iter().map(|a| (a.id, a)));
+        recorded.incidents.into_iter().for_each(|incident| set.put(incident));
+        set
+    }
+
+    /// Takes in what the commit of an audit changed. True where alerting may owe something by it.
+    pub fn note(&mut self, delta: &Delta) -> bool {
+        let changed = delta.unreachable.iter().chain(&delta.incidents).filter(|i| !is_suspected(i));
+        let before = delta.announcements.len();
+        self.announcements.extend(delta.announcements.iter().map(|a| (a.id, a.clone())));
+        changed.cloned().fold(before > 0, |_, incident| {
+            self.put(incident);
+            true
+        })
+    }
+
+    /// Takes in what was committed of an evaluation.
+    pub fn apply(&mut self, evaluation: &Evaluation) {
+        for change in &evaluation.log {
+            self.log.put(change.clone());
+        }
+        for id in &evaluation.announced {
+            self.announcements.remove(id);
+        }
+        self.suppressed.extend(&evaluation.suppressions);
+    }
+
+    fn put(&mut self, incident: Incident) {
+        if is_suspected(&incident) {
+            return;
+        }
+        if incident.kind() == IncidentKind::Unreachable {
+            if incident.is_open() {
+                self.unreachable.insert(incident.source.clone());
+            } else {
+                self.unreachable.remove(&incident.source);
+            }
+        }
+        self.incidents.insert(incident.id, Arc::new(incident));
+    }
+
+    /// Drops what nothing is owed of, and notes since when things last by the clock as it is now. An ended incident is dropped
+    /// here and not when it comes in, because what opened it may be on its way to the log just then.
+    pub(super) fn tidy(&mut self, now: DateTime<Utc>) {
+        let settled = |incident: &Incident, log: &NotificationLog| incident.is_ended() && log.is_settled(incident.id);
+        let over = self.incidents.extract_if(.., |_, incident| settled(incident, &self.log)).collect::<Vec<_>>();
+        for (id, incident) in over {
+            self.log.forget(id);
+            self.since.remove(&id);
+            self.suppressed.retain(|suppression| suppression.incident != incident.id);
+        }
+        for (id, incident) in &self.incidents {
+            let since = self.since.get(id).copied().unwrap_or(incident.window.first_bad);
+            if since > now {
+                self.since.insert(*id, now);
+            }
+        }
+    }
+
+    pub(super) fn incidents(&self) -> impl Iterator<Item = &Arc<Incident>> {
+        self.incidents.values()
+    }
+
+    pub(super) fn announcements(&self) -> impl Iterator<Item = &Announcement> {
+        self.announcements.values()
+    }
+
+    pub(super) fn log(&self) -> &NotificationLog {
+        &self.log
+    }
+
+    pub(super) fn is_unreachable(&self, source: &Name) -> bool {
+        self.unreachable.contains(source)
+    }
+
+    pub(super) fn is_suppressed(&self, suppression: Suppression) -> bool {
+        self.suppressed.contains(&suppression)
+    }
+
+    /// Since when an incident has been wrong, by no clock that was ahead.
+    pub(super) fn since(&self, incident: &Incident, now: DateTime<Utc>) -> DateTime<Utc> {
+        let first_bad = incident.window.first_bad;
+        self.since.get(&incident.id).copied().map_or(first_bad, |since| since.min(first_bad)).min(now)
+    }
+}
+
+fn is_suspected(incident: &Incident) -> bool {
+    matches!(incident.phase, Phase::Suspected { .. })
+}

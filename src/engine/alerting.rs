@@ -1,0 +1,180 @@
+//! One cycle of alerting: derive what is owed, compose it, record it.
+//!
+//! It runs after commits that changed an incident and at its own next wake-up, and holds what it knows in memory: loaded from the
+//! store at start, then fed by the commits of audits. The log and the outbox are committed together, and only then become what it
+//! knows, so a process killed at any point derives the same again. If the commit fails, nothing has happened.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use super::published::Published;
+use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
+use crate::domain::name::{Name, NameError};
+use crate::domain::notification::Notification;
+use crate::domain::state::Delta;
+use crate::metrics::Metrics;
+use crate::notify::Channel;
+use crate::store::{Operation, Outgoing, Store, StoreError};
+
+/// What could not be recorded is derived again after this long.
+const RETRY: TimeDelta = TimeDelta::seconds(5);
+
+/// Alerts over one channel.
+pub struct Alerting {
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    deriving: Arc<Deriving>,
+    /// One cycle at a time: what one records is what the next one knows.
+    one: tokio::sync::Mutex<()>,
+    /// Rung when an audit changed what may be owed.
+    changed: Notify,
+    /// Rung when notifications were recorded.
+    recorded: Arc<Notify>,
+}
+
+/// What is derived from, and by what it is composed. It may outlive a cycle that was broken off, and so does not hold the store.
+struct Deriving {
+    published: Arc<Published>,
+    channel: Arc<dyn Channel>,
+    /// Of the channel.
+    name: Name,
+    known: Mutex<WorkingSet>,
+}
+
+/// What one cycle came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// So many notifications were recorded.
+    Recorded { notifications: usize, next: Option<DateTime<Utc>> },
+    /// Nothing was recorded, so nothing happened.
+    NotRecorded { error: String, next: DateTime<Utc> },
+}
+
+impl Outcome {
+    /// When the next cycle is due if nothing changes before.
+    pub fn next(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Recorded { next, .. } => *next,
+            Self::NotRecorded { next, .. } => Some(*next),
+        }
+    }
+
+    /// How many notifications were recorded.
+    pub fn notifications(&self) -> usize {
+        match self {
+            Self::Recorded { notifications, .. } => *notifications,
+            Self::NotRecorded { .. } => 0,
+        }
+    }
+}
+
+/// Why alerting cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Channel(#[from] NameError),
+}
+
+impl Alerting {
+    /// Loads what is known from the store.
+    pub async fn load(
+        published: Arc<Published>,
+        store: Arc<Store>,
+        channel: Arc<dyn Channel>,
+        metrics: Arc<Metrics>,
+        recorded: Arc<Notify>,
+    ) -> Result<Self, StartError> {
+        let known = Mutex::new(WorkingSet::new(store.load_alerting().await?));
+        let name = Name::parse(channel.label())?;
+        let (one, changed) = (tokio::sync::Mutex::default(), Notify::new());
+        let deriving = Arc::new(Deriving { published, channel, name, known });
+        Ok(Self { store, metrics, deriving, one, changed, recorded })
+    }
+
+    /// Takes in what an audit committed.
+    pub fn note(&self, delta: &Delta) {
+        if self.deriving.known().note(delta) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until an audit changed what may be owed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Derives what is owed at `now`, and records it.
+    pub async fn run(&self, now: DateTime<Utc>) -> Outcome {
+        let _one = self.one.lock().await;
+        let deriving = Arc::clone(&self.deriving);
+        // Thousands of mails take their time to compose.
+        let derived = tokio::task::spawn_blocking(move || deriving.derive(now)).await;
+        let (evaluation, outgoing) = match derived {
+            Ok(derived) => derived,
+            Err(error) => return self.failed(Operation::Notify, error.to_string(), now),
+        };
+        let next = evaluation.next;
+        if evaluation.is_empty() {
+            return Outcome::Recorded { notifications: 0, next };
+        }
+        if let Err(error) = self.store.notify(&evaluation, &outgoing, now).await {
+            return self.failed(error.operation, super::audit::describe(&error), now);
+        }
+        self.deriving.known().apply(&evaluation);
+        for suppression in &evaluation.suppressions {
+            self.metrics.suppressed(suppression.reason);
+            let reason = suppression.reason.label();
+            tracing::debug!(incident = %suppression.incident, reason, "held back a notification");
+        }
+        for notification in &evaluation.notifications {
+            let (id, kind, sessions) = (notification.id, notification.kind, notification.sessions().len());
+            tracing::info!(notification = %id, %kind, channel = %notification.channel, sessions, "recorded a notification");
+        }
+        if !outgoing.is_empty() {
+            self.recorded.notify_one();
+        }
+        Outcome::Recorded { notifications: outgoing.len(), next }
+    }
+
+    fn failed(&self, operation: Operation, error: String, now: DateTime<Utc>) -> Outcome {
+        self.metrics.store_error(operation);
+        tracing::error!(%error, "failed to record notifications; will derive them again");
+        Outcome::NotRecorded { error, next: now + RETRY }
+    }
+}
+
+impl Deriving {
+    fn derive(&self, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
+        let mut evaluation = evaluate(self.published.plans(), &self.name, &mut self.known(), now);
+        let outgoing = evaluation.notifications.iter().map(|n| self.compose(n)).collect::<Vec<_>>();
+        let subjects = outgoing.iter().map(|o| (o.notification, o.subject.clone())).collect::<BTreeMap<_, _>>();
+        evaluation.entitle(&subjects);
+        (evaluation, outgoing)
+    }
+
+    fn compose(&self, notification: &Notification) -> Outgoing {
+        let composed = self.channel.compose(notification);
+        Outgoing {
+            notification: notification.id,
+            message_id: composed.message_id,
+            channel: notification.channel.clone(),
+            kind: notification.kind,
+            to: notification.to.clone(),
+            subject: composed.subject,
+            sessions: notification.sessions().iter().map(ToString::to_string).collect(),
+            follows_up: notification.is_follow_up().then(|| notification.incidents().map(|i| i.id).collect()),
+            reason: notification.reason.clone(),
+            raw: composed.raw,
+            recorded_at: notification.at,
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, WorkingSet> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,189 @@
+//! The subject: which shop, and what is wrong with it now, most severe first; short enough for a phone.
+//!
+//! A subject is true when the mail is sent. `Re:` and the subject of the opening stand only where that still says exactly what is
+//! wrong, as in a reminder; a thread holds by its references.
+
+use super::words::{clean, count, name_of, who};
+use crate::domain::incident::{End, Incident, IncidentKind};
+use crate::domain::notification::{About, Item, Notification, NotificationKind};
+
+/// Longest subject, in characters, with room for `Re: ` within 70.
+const LONGEST: usize = 66;
+/// Longest name of a shop in it.
+const NAME: usize = 34;
+/// Longest label of a setting in it.
+const LABEL: usize = 28;
+
+/// See the module.
+pub(super) fn subject(notification: &Notification) -> String {
+    if notification.kind == NotificationKind::Test {
+        return "Test message of Driftwise".to_owned();
+    }
+    let wrong = notification.wrong();
+    let text = if wrong.is_empty() { nothing_wrong(notification) } else { wrong_now(notification, &wrong) };
+    let new_session = notification.items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
+    let hides = new_session && notification.kind != NotificationKind::Unaudited;
+    let text = clean(&if hides { format!("New unchecked session; {text}") } else { text }, LONGEST);
+    let answers = notification.is_follow_up() && notification.openings.first().is_some_and(|o| o.subject == text);
+    if answers { format!("Re: {text}") } else { text }
+}
+
+/// The first that is short enough, or the last.
+fn fitting(candidates: &[String]) -> String {
+    let fits = |text: &&String| text.chars().count() <= LONGEST;
+    candidates.iter().find(fits).or(candidates.last()).cloned().unwrap_or_default()
+}
+
+fn label(incident: &Incident) -> String {
+    clean(&incident.facts.label, LABEL)
+}
+
+fn may_stop_orders(incident: &Incident) -> bool {
+    incident.facts.stops_orders || incident.kind() == IncidentKind::Missing
+}
+
+/// The shop of an incident, or its source.
+fn shop(incident: &Incident) -> String {
+    clean(&who(&incident.source, incident.key.session(), incident.facts.name.as_deref()), NAME)
+}
+
+/// What several sessions share: their customer, or source, or how many sources they are of.
+fn place(notification: &Notification, wrong: &[&Incident]) -> String {
+    let mut sources = wrong.iter().map(|incident| &incident.source).collect::<Vec<_>>();
+    sources.sort();
+    sources.dedup();
+    match (sources.as_slice(), &notification.customer) {
+        (_, Some(customer)) => customer.to_string(),
+        ([one], None) => one.to_string(),
+        (many, None) => count(many.len(), "source", "sources"),
+    }
+}
+
+fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
+    let blind = notification.items.iter().find_map(|item| match &item.about {
+        About::Incident { blind: Some(sessions), .. } if item.is_wrong() => {
+            sessions.first().map(|s| (s, sessions.len()))
+        }
+        _ => None,
+    });
+    if let (Some((session, sessions)), true) = (blind, wrong.iter().all(|incident| is_unseen(incident))) {
+        let first = clean(&name_of(&session.key, session.name.as_deref()), NAME);
+        return match sessions {
+            1 => format!("{first} could not be checked for some time"),
+            n => format!("{first} and {} more could not be checked", n - 1),
+        };
+    }
+    let [first, rest @ ..] = wrong else { return String::new() };
+    let same_shop =
+        rest.iter().all(|other| (&other.source, other.key.session()) == (&first.source, first.key.session()));
+    let stops = wrong.iter().filter(|incident| may_stop_orders(incident)).collect::<Vec<_>>();
+    let more = rest.len();
+    match (rest, same_shop, stops.first()) {
+        ([], ..) => one(first),
+        (_, true, Some(worst)) if worst.kind() == IncidentKind::Missing => format!("{}, {more} more", one(worst)),
+        (_, true, Some(worst)) => fitting(&[
+            format!("{}: orders may have stopped ({}), {more} more", shop(worst), label(worst)),
+            format!("{}: orders may have stopped, {more} more", shop(worst)),
+        ]),
+        (_, true, None) if wrong.iter().all(|i| i.kind() == IncidentKind::Drift) => match wrong {
+            [a, b] => format!("{}: {} and {} are wrong", shop(a), label(a), label(b)),
+            all => format!("{}: {} settings are wrong", shop(first), all.len()),
+        },
+        (_, true, None) => format!("{}, {more} more", one(first)),
+        (_, false, Some(worst)) => fitting(&[
+            format!("{}: orders may have stopped ({}), {more} more", place(notification, wrong), shop(worst)),
+            format!("{}: orders may have stopped, {more} more", place(notification, wrong)),
+        ]),
+        (_, false, None) => several_shops(notification, wrong),
+    }
+}
+
+fn is_unseen(incident: &Incident) -> bool {
+    matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+}
+
+fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
+    let place = place(notification, wrong);
+    if wrong.iter().all(|incident| incident.kind() == IncidentKind::Unreachable) {
+        return format!("{} could not be checked", count(wrong.len(), "source", "sources"));
+    }
+    let mut shops = wrong.iter().map(|incident| (&incident.source, incident.key.session())).collect::<Vec<_>>();
+    shops.sort();
+    shops.dedup();
+    let sessions = count(shops.len(), "session", "sessions");
+    if wrong.iter().all(|incident| is_unseen(incident)) {
+        return format!("{place}: {sessions} could not be checked");
+    }
+    format!("{place}: {} wrong in {sessions}", count(wrong.len(), "setting", "settings"))
+}
+
+fn one(incident: &Incident) -> String {
+    let (shop, label) = (shop(incident), label(incident));
+    let (found, expected) = (incident.facts.found.as_str(), incident.facts.expected.as_str());
+    match incident.kind() {
+        IncidentKind::Drift if incident.facts.stops_orders => {
+            fitting(&[format!("{shop}: orders may have stopped ({label})"), format!("{shop}: orders may have stopped")])
+        }
+        IncidentKind::Drift => match expected {
+            "ticked" | "unticked" if matches!(found, "ticked" | "unticked") => format!("{shop}: {label} is {found}"),
+            _ => format!("{shop}: {label} is wrong"),
+        },
+        IncidentKind::Missing if incident.window.last_good.is_none() => format!("{shop}: the session was not found"),
+        IncidentKind::Missing => format!("{shop}: the session has disappeared"),
+        IncidentKind::Unverifiable => match incident.facts.unread.len() {
+            0 | 1 => format!("{shop}: a setting could not be checked"),
+            n => format!("{shop}: {n} settings could not be checked"),
+        },
+        IncidentKind::Unreachable => format!("{shop} could not be checked"),
+    }
+}
+
+fn nothing_wrong(notification: &Notification) -> String {
+    let items = &notification.items;
+    let found = items.iter().filter(|item| matches!(item.about, About::Unaudited(_))).count();
+    let ended = notification.incidents().collect::<Vec<_>>();
+    match (ended.as_slice(), found) {
+        ([], 0) => "Nothing to report".to_owned(),
+        ([], n) => {
+            let source = items.first().map(|item| item.source().to_string()).unwrap_or_default();
+            let (sessions, verb) =
+                if n == 1 { ("a session".to_owned(), "is") } else { (format!("{n} sessions"), "are") };
+            format!("{source}: {sessions} appeared and {verb} not checked")
+        }
+        ([one], _) => end(one, notification),
+        (all @ [first, ..], _) => {
+            let same = |other: &&Incident| (&other.source, other.key.session()) == (&first.source, first.key.session());
+            let place = if all.iter().all(same) { shop(first) } else { place(notification, all) };
+            let right = items.iter().filter(|item| is_repaired(item)).count();
+            match all {
+                [a, b] if right == 2 && all.iter().all(same) && all.iter().all(|i| i.kind() == IncidentKind::Drift) => {
+                    format!("{place}: {} and {} put right", label(a), label(b))
+                }
+                all if right == all.len() => format!("{place}: all put right ({})", all.len()),
+                all => format!("{place}: {} alerts have ended", all.len()),
+            }
+        }
+    }
+}
+
+fn is_repaired(item: &Item) -> bool {
+    use crate::domain::notification::Change;
+    matches!(item.change(), Some(Change::Ended(End::Repaired | End::VisibleAgain)))
+}
+
+fn end(incident: &Incident, notification: &Notification) -> String {
+    use crate::domain::notification::Change;
+    let end = notification.items.iter().find_map(|item| match item.change() {
+        Some(Change::Ended(end)) => Some(end),
+        _ => None,
+    });
+    let (shop, label) = (shop(incident), label(incident));
+    match (incident.kind(), end) {
+        (IncidentKind::Drift, Some(End::BaselineChanged)) => format!("{shop}: {label} is no longer reported"),
+        (IncidentKind::Drift, Some(End::NoLongerAudited)) => format!("{shop}: {label} is no longer checked"),
+        (_, Some(End::NoLongerAudited)) => format!("{shop} is no longer checked"),
+        (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
+        (IncidentKind::Missing, _) => format!("{shop}: the session is back"),
+        (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => format!("{shop} is being checked again"),
+    }
+}

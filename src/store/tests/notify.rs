@@ -1,0 +1,90 @@
+//! What alerting records: log and outbox together, once, and loaded again.
+
+use super::world::{Place, World, at, name};
+use crate::domain::alerting::WorkingSet;
+use crate::domain::policy::Severity;
+use crate::store::NotificationFilter;
+
+#[tokio::test]
+async fn what_is_owed_is_recorded_once_and_what_is_recorded_is_not_owed() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 3);
+    world.audit(&store, at(0)).await;
+    world.ticked.insert(1);
+    world.audit(&store, at(5)).await;
+    // Between the two commits: whoever starts now owes the same, under the same ids.
+    let (first, outgoing) = world.owed(&store, at(5)).await;
+    let (second, again) = world.owed(&store, at(9)).await;
+    let ids = |of: &[crate::store::Outgoing]| of.iter().map(|o| o.notification).collect::<Vec<_>>();
+    assert_eq!((outgoing.len(), ids(&outgoing)), (2, ids(&again)));
+    store.notify(&first, &outgoing, at(5)).await.unwrap();
+    store.notify(&second, &again, at(9)).await.unwrap();
+    let rows = store.notifications(&NotificationFilter::default(), 9).await.unwrap();
+    assert_eq!(rows.len(), 2, "an answer that got lost repeats nothing");
+    assert_eq!(rows[0].recorded_at, at(5));
+    assert!(world.alert(&store, at(10)).await.is_empty());
+    world.ticked.clear();
+    world.audit(&store, at(15)).await;
+    let ends = world.alert(&store, at(15)).await;
+    assert_eq!(ends.len(), 2);
+    assert_eq!(ends[0].openings[0].notification, rows[0].notification);
+    assert!(world.alert(&store, at(20)).await.is_empty());
+    store.integrity_check().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unaudited_session_stays_owed_until_it_is_notified() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 3);
+    world.plan.sessions.remove(&super::world::id(2));
+    world.gone.insert(2);
+    world.audit(&store, at(0)).await;
+    world.gone.clear();
+    world.audit(&store, at(5)).await;
+    assert_eq!(world.owed(&store, at(6)).await.1.len(), 1);
+    assert_eq!(world.alert(&store, at(7)).await.len(), 1);
+    assert!(world.alert(&store, at(8)).await.is_empty());
+    assert!(store.load_alerting().await.unwrap().announcements.is_empty());
+}
+
+#[tokio::test]
+async fn a_suppression_is_stored_once() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.plan.alerts.min_severity = Severity::Critical;
+    for session in world.plan.sessions.values_mut() {
+        let rules = session.policy.rules().iter().map(|rule| {
+            std::sync::Arc::new(crate::domain::policy::Rule { severity: Severity::Info, ..(**rule).clone() })
+        });
+        session.policy = std::sync::Arc::new(crate::domain::policy::Policy::new(name("test"), rules.collect()));
+    }
+    world.ticked.insert(0);
+    world.audit(&store, at(0)).await;
+    let (evaluation, outgoing) = world.owed(&store, at(0)).await;
+    assert_eq!((evaluation.suppressions.len(), outgoing.len()), (1, 0));
+    store.notify(&evaluation, &outgoing, at(0)).await.unwrap();
+    assert!(world.owed(&store, at(5)).await.0.is_empty(), "counted over a restart, too");
+}
+
+#[tokio::test]
+async fn what_is_past_retention_takes_its_log_along_and_stops_nothing() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 2);
+    world.ticked.insert(0);
+    world.audit(&store, at(0)).await;
+    world.alert(&store, at(0)).await;
+    world.ticked.clear();
+    world.audit(&store, at(5)).await;
+    let (ends, outgoing) = world.owed(&store, at(5)).await;
+    assert_eq!(outgoing.len(), 2);
+    store.prune(at(60), 100, || false).await.unwrap();
+    store.notify(&ends, &outgoing, at(61)).await.unwrap();
+    assert!(store.load_alerting().await.unwrap().log.is_empty());
+    let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
+    let plans = [(world.plan.name.clone(), world.plan.clone())].into();
+    assert!(crate::domain::alerting::evaluate(&plans, &name("email"), &mut known, at(62)).is_empty());
+}

@@ -26,6 +26,7 @@ use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
 use driftwise::engine::alerting::Alerting;
 use driftwise::engine::audit::{Auditor, Outcome};
+use driftwise::engine::current::Current;
 use driftwise::engine::published::Published;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
@@ -175,7 +176,7 @@ impl Stage {
         let alerting = Alerting::load(shared.0, shared.1, channel, shared.2, Arc::new(Notify::new())).await.unwrap();
         let alerting = Arc::new(alerting);
         let auditor = Auditor {
-            sources: BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]),
+            sources: Current::new(Arc::new(BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]))),
             store,
             metrics,
             clock: Arc::new(clock.clone()),

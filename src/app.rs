@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use crate::domain::name::Name;
 use crate::domain::state::SourceState;
 use crate::engine::alerting::Alerting;
 use crate::engine::audit::Auditor;
+use crate::engine::current::{Current, CurrentChannel};
 use crate::engine::dispatcher::Dispatcher;
-use crate::engine::inbox::Inbox;
+use crate::engine::mailbox::Mailboxes;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::lifecycle::Supervisor;
@@ -32,7 +34,12 @@ pub mod notifications;
 pub mod online;
 mod past;
 pub mod poll;
+pub mod reload;
 mod tasks;
+mod watch;
+
+pub use reload::Loader;
+use reload::{Fixed, Reloader};
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
 /// gives. Whoever waits for a lock on the file cannot be called back before that.
@@ -40,27 +47,51 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// The program, put together and not yet running.
 pub struct App {
-    auditor: Arc<Auditor>,
-    alerting: Arc<Alerting>,
+    parts: Arc<Parts>,
     dispatcher: Arc<Dispatcher>,
-    published: Arc<Published>,
-    metrics: Arc<Metrics>,
-    store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    retain: Duration,
     trust_clock: bool,
     listener: TcpListener,
     probes: Option<TcpListener>,
     hosts: Hosts,
-    shutdown: CancellationToken,
+    reloads: reload::Requests,
+    inbound: reload::Inbound,
+    load: Loader,
+    /// What a reload compares with.
+    fixed: Fixed,
+    files: Vec<PathBuf>,
+    watched: bool,
+}
+
+/// What the tasks of an [`App`] share, and a reload replaces parts of.
+struct Parts {
+    published: Arc<Published>,
+    auditor: Arc<Auditor>,
+    alerting: Arc<Alerting>,
+    mailboxes: Arc<Mailboxes>,
+    channel: Arc<CurrentChannel>,
+    rate_limiter: Arc<RateLimiter>,
+    metrics: Arc<Metrics>,
+    store: Arc<Store>,
+    /// For how long history is kept.
+    retain: Arc<Current<Duration>>,
+    stop: CancellationToken,
 }
 
 impl App {
-    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `shutdown` ends it.
-    pub async fn build(config: Config, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `load` reads the configuration again
+    /// for a reload; `shutdown` ends the program.
+    pub async fn build(
+        config: Config,
+        load: Loader,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let email = config.require_email()?;
-        let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
+        let channel = Arc::new(CurrentChannel::new(Arc::new(adapters::email(&config, email)?)));
+        let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
         let sources = adapters::sources(&config)?;
+        let fixed = Fixed::of(&config);
         // First the store: a second process is told who has it, not that a port is taken.
         let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;
@@ -73,11 +104,62 @@ impl App {
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
-        let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
-        let retain = config.store.retain;
         let published = Arc::new(Published::new(Arc::new(config.plans), states));
-        let parts = Parts { published, sources, store, channel, metrics, clock, rate_limiter, shutdown };
-        parts.assemble(retain, listener, probes, hosts).await
+        let recorded = Arc::new(Notify::new());
+        let any: Arc<dyn Channel> = Arc::clone(&channel) as _;
+        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&any), Arc::clone(&metrics));
+        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?;
+        let alerting = Arc::new(alerting);
+        let auditor = Arc::new(Auditor {
+            published: Arc::clone(&published),
+            sources: Current::new(Arc::new(sources)),
+            store: Arc::clone(&store),
+            alerting: Arc::clone(&alerting),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            stop: shutdown.clone(),
+        });
+        let delivering = (Arc::clone(&store), any, Arc::clone(&metrics), Arc::clone(&clock));
+        let dispatcher = Arc::new(Dispatcher::new(
+            delivering.0,
+            delivering.1,
+            delivering.2,
+            delivering.3,
+            Arc::clone(&rate_limiter),
+            recorded,
+            shutdown.clone(),
+        ));
+        let retain = Arc::new(Current::new(Arc::new(config.store.retain)));
+        let mailboxes = Arc::default();
+        let parts = Parts {
+            published,
+            auditor,
+            alerting,
+            mailboxes,
+            channel,
+            rate_limiter,
+            metrics,
+            store,
+            retain,
+            stop: shutdown,
+        };
+        let (reloads, inbound) = reload::requests();
+        let (files, watched) = (config.files, config.reload_on_change);
+        Ok(Self {
+            parts: Arc::new(parts),
+            dispatcher,
+            clock,
+            trust_clock: false,
+            listener,
+            probes,
+            hosts,
+            reloads,
+            inbound,
+            load,
+            fixed,
+            files,
+            watched,
+        })
     }
 
     /// Whether retention believes the clock as it is at the start, however far it is ahead of the store.
@@ -91,41 +173,19 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Asks for a reload of the configuration.
+    pub fn reloads(&self) -> reload::Requests {
+        self.reloads.clone()
+    }
+
     /// Runs until the shutdown token is cancelled, then drains.
     pub async fn run(self) -> anyhow::Result<()> {
         let (sessions, sources) = self.size();
         let address = self.address()?;
         tracing::info!(sessions, sources, page = %format!("http://{address}/"), "driftwise is running");
-        let mut supervisor = Supervisor::new(self.shutdown.clone());
-        self.auditor.retire().await.context("ending what is not audited any more")?;
-        let inboxes: BTreeMap<Name, Arc<Inbox>> =
-            self.published.plans().keys().map(|name| (name.clone(), Arc::default())).collect();
-        let web = Web::new(
-            Arc::clone(&self.published),
-            Arc::clone(&self.metrics),
-            Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
-        )?;
-        let stop = &self.shutdown;
-        let pages = web::router(Arc::clone(&web), self.hosts);
-        supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
-        if let Some(probes) = self.probes {
-            supervisor.start("metrics", tasks::serve(probes, web::probes(web), stop.clone()));
-        }
-        for (name, inbox) in &inboxes {
-            let worker =
-                tasks::Worker { source: name.clone(), inbox: Arc::clone(inbox), auditor: Arc::clone(&self.auditor) };
-            supervisor.start("audits", worker.run(Arc::clone(&self.clock), stop.clone()));
-        }
-        supervisor.start("alerting", tasks::alert(self.alerting, Arc::clone(&self.clock), stop.clone()));
-        supervisor.start("delivery", tasks::deliver(self.dispatcher, Arc::clone(&self.clock), stop.clone()));
-        let timing =
-            tasks::Timing { published: self.published, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
-        supervisor.start("schedules", timing.run(stop.clone()));
-        let store = Store::clone(&self.store);
-        let Self { auditor, clock, retain, trust_clock, .. } = self;
-        let upkeep = tasks::Upkeep { store: self.store, auditor, clock, retain, trust_clock };
-        supervisor.start("upkeep", upkeep.run(stop.clone()));
-        let outcome = supervisor.run().await;
+        let store = Store::clone(&self.parts.store);
+        self.parts.auditor.take_up_plans().await.context("ending what is not audited any more")?;
+        let outcome = self.start()?.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!(
                 "the store did not close in time; what was recorded is in its log, and read again at the next start"
@@ -136,70 +196,58 @@ impl App {
         Ok(())
     }
 
-    fn size(&self) -> (usize, usize) {
-        let plans = self.published.plans();
-        (plans.values().map(|plan| plan.sessions.len()).sum(), plans.len())
-    }
-}
-
-/// What an [`App`] is made of, beside its listeners.
-struct Parts {
-    published: Arc<Published>,
-    sources: adapters::Sources,
-    store: Arc<Store>,
-    channel: Arc<dyn Channel>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-    rate_limiter: RateLimiter,
-    shutdown: CancellationToken,
-}
-
-impl Parts {
-    async fn assemble(
-        self,
-        retain: Duration,
-        listener: TcpListener,
-        probes: Option<TcpListener>,
-        hosts: Hosts,
-    ) -> anyhow::Result<App> {
-        let Self { published, sources, store, channel, metrics, clock, rate_limiter, shutdown } = self;
-        let recorded = Arc::new(Notify::new());
-        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
-        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?;
-        let alerting = Arc::new(alerting);
-        let auditor = Arc::new(Auditor {
-            published: Arc::clone(&published),
-            sources,
-            store: Arc::clone(&store),
-            alerting: Arc::clone(&alerting),
-            metrics: Arc::clone(&metrics),
+    /// Starts every task.
+    fn start(self) -> anyhow::Result<Supervisor> {
+        let Self { parts, clock, .. } = self;
+        let Parts { published, metrics, store, stop, .. } = &*parts;
+        let mut supervisor = Supervisor::new(stop.clone());
+        let history = past::StoredHistory { store: Arc::clone(store), metrics: Arc::clone(metrics) };
+        let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history))?;
+        let local = self.listener.local_addr()?.ip().is_loopback();
+        let reloads: Arc<dyn web::Reload> = Arc::new(self.reloads);
+        let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| Arc::clone(&reloads)));
+        supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
+        if let Some(probes) = self.probes {
+            supervisor.start("metrics", tasks::serve(probes, web::probes(web, reloads), stop.clone()));
+        }
+        for name in published.plans().keys() {
+            parts.mailboxes.open(name);
+            supervisor.starter().start("audits", reload::source_task(&parts, name, &clock));
+        }
+        let alerting = tasks::alert(Arc::clone(&parts.alerting), Arc::clone(&clock), stop.clone());
+        supervisor.start("alerting", alerting);
+        supervisor.start("delivery", tasks::deliver(self.dispatcher, Arc::clone(&clock), stop.clone()));
+        let timing = tasks::Timing {
+            published: Arc::clone(published),
+            metrics: Arc::clone(metrics),
             clock: Arc::clone(&clock),
-            stop: shutdown.clone(),
-        });
-        let dispatcher = Arc::new(Dispatcher::new(
-            Arc::clone(&store),
-            channel,
-            Arc::clone(&metrics),
-            Arc::clone(&clock),
-            rate_limiter,
-            recorded,
-            shutdown.clone(),
-        ));
-        Ok(App {
-            auditor,
-            alerting,
-            dispatcher,
-            published,
-            metrics,
-            store,
+            mailboxes: Arc::clone(&parts.mailboxes),
+        };
+        supervisor.start("schedules", timing.run(stop.clone()));
+        let upkeep = tasks::Upkeep {
+            store: Arc::clone(store),
+            auditor: Arc::clone(&parts.auditor),
+            clock: Arc::clone(&clock),
+            retain: Arc::clone(&parts.retain),
+            trust_clock: self.trust_clock,
+        };
+        supervisor.start("upkeep", upkeep.run(stop.clone()));
+        let reloader = Reloader {
+            parts: Arc::clone(&parts),
+            load: self.load,
+            fixed: self.fixed,
+            starter: supervisor.starter(),
             clock,
-            retain,
-            trust_clock: false,
-            listener,
-            probes,
-            hosts,
-            shutdown,
-        })
+            files: self.files,
+            watched: self.watched,
+        };
+        supervisor.start("reload", reloader.run(self.inbound, stop.clone()));
+        Ok(supervisor)
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let plans = self.parts.published.plans();
+        (plans.values().map(|plan| plan.sessions.len()).sum(), plans.len())
     }
 }
 

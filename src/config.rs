@@ -65,6 +65,8 @@ pub struct Config {
     pub alerts: Alerts,
     pub store: StoreConfig,
     pub server: ServerConfig,
+    /// Whether a file that changes is read again at once.
+    pub reload_on_change: bool,
     /// The built-in baseline too.
     pub policies: BTreeMap<Name, Arc<Policy>>,
     /// The main file first, then what it includes.

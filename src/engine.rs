@@ -5,11 +5,13 @@
 
 pub mod alerting;
 pub mod audit;
+pub mod current;
 pub mod dispatcher;
-pub mod inbox;
 mod journal;
+pub mod mailbox;
 pub mod published;
 pub mod rate_limiter;
+pub mod source_task;
 pub mod wait;
 
 #[cfg(test)]

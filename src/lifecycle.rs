@@ -4,10 +4,13 @@
 //! In three steps: the shutdown token is cancelled and every task finishes what it has in hand; after [`DRAIN`] those that
 //! have not are dropped where they wait; whatever was recorded is in the store, so nothing is lost by that.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures_util::future::BoxFuture;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -28,29 +31,71 @@ pub enum TaskError {
 /// See the module.
 pub struct Supervisor {
     tasks: JoinSet<Result<(), String>>,
-    names: Vec<(Id, &'static str)>,
+    tasks_by_id: HashMap<Id, Named>,
     shutdown: CancellationToken,
+    starter: Starter,
+    starting: mpsc::UnboundedReceiver<Starting>,
+}
+
+/// What is known of a task.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    name: &'static str,
+    /// It may come to its end while the program runs.
+    may_end: bool,
+}
+
+type Task = BoxFuture<'static, Result<(), String>>;
+type Starting = (&'static str, Task);
+
+/// Starts tasks while the program runs.
+#[derive(Debug, Clone)]
+pub struct Starter(mpsc::UnboundedSender<Starting>);
+
+impl Starter {
+    /// Starts a task that may come to its end while the program runs; that it fails ends the program.
+    pub fn start(&self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        // Without a supervisor the program is stopping.
+        let _ = self.0.send((name, Box::pin(task)));
+    }
 }
 
 impl Supervisor {
     /// Tasks are asked to stop by `shutdown`.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), names: Vec::new(), shutdown }
+        let (sender, starting) = mpsc::unbounded_channel();
+        Self { tasks: JoinSet::new(), tasks_by_id: HashMap::new(), shutdown, starter: Starter(sender), starting }
+    }
+
+    /// For tasks that are started while the program runs.
+    pub fn starter(&self) -> Starter {
+        self.starter.clone()
     }
 
     /// Starts a task that runs until the shutdown token is cancelled.
     pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.spawn(Named { name, may_end: false }, task);
+    }
+
+    fn spawn(&mut self, named: Named, task: impl Future<Output = Result<(), String>> + Send + 'static) {
         let handle = self.tasks.spawn(task);
-        self.names.push((handle.id(), name));
+        self.tasks_by_id.insert(handle.id(), named);
     }
 
     /// Waits for the shutdown token or for the first task that ends by itself, then drains the others.
     pub async fn run(mut self) -> Result<(), TaskError> {
-        // In this order: a task that has already heard of the shutdown has not ended early.
-        let outcome = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => Ok(()),
-            Some(ended) = self.tasks.join_next_with_id() => Err(self.early(ended)),
+        let outcome = loop {
+            // In this order: a task that has already heard of the shutdown has not ended early.
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => break Ok(()),
+                Some((name, task)) = self.starting.recv() => self.spawn(Named { name, may_end: true }, task),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    if !self.may_end(&ended) {
+                        break Err(self.early(ended));
+                    }
+                }
+            }
         };
         self.shutdown.cancel();
         if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
@@ -69,8 +114,17 @@ impl Supervisor {
         }
     }
 
+    fn may_end(&mut self, ended: &Result<(Id, Result<(), String>), tokio::task::JoinError>) -> bool {
+        match ended {
+            Ok((id, Ok(()))) if self.tasks_by_id.get(id).is_some_and(|task| task.may_end) => {
+                self.tasks_by_id.remove(id).is_some()
+            }
+            _ => false,
+        }
+    }
+
     fn early(&self, ended: Result<(Id, Result<(), String>), tokio::task::JoinError>) -> TaskError {
-        let name = |id: Id| self.names.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| *name);
+        let name = |id: Id| self.tasks_by_id.get(&id).map_or("unknown", |task| task.name);
         match ended {
             Ok((id, Ok(()))) => TaskError::Ended { task: name(id) },
             Ok((id, Err(reason))) => TaskError::Failed { task: name(id), reason },
@@ -79,28 +133,26 @@ impl Supervisor {
     }
 }
 
-/// Cancels `shutdown` at the first SIGTERM or SIGINT. A SIGHUP is answered in the log.
-pub fn stop_on_signals(shutdown: &CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Cancels `shutdown` at the first SIGTERM or SIGINT, and calls `reload` at each SIGHUP.
+pub fn heed_signals(
+    shutdown: &CancellationToken,
+    reload: impl Fn() + Send + 'static,
+) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let hangup = signal(SignalKind::hangup())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let shutdown = shutdown.clone();
     Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            () = refuse_reloads(hangup) => return,
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                Some(()) = hangup.recv() => reload(),
+            }
         };
         tracing::info!(signal = name, "asked to stop");
         shutdown.cancel();
     })
-}
-
-async fn refuse_reloads(mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::warn!("reloading the configuration is not available yet; restart to read it again");
-    }
-    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl Metrics {
         self.outbox(0, 0, 0, None);
     }
 
+    /// A source that a reload has added: its counters start at 0.
+    pub fn source_added(&self, source: &Name) {
+        self.start_source_at_zero(source);
+    }
+
     fn start_source_at_zero(&self, source: &Name) {
         let all = &self.all;
         let source = source.as_str();

@@ -92,12 +92,16 @@ impl Simulator {
 
     #[must_use]
     pub fn with_credentials(self, username: &str, password: &str) -> Self {
-        {
-            let mut world = self.world();
-            username.clone_into(&mut world.username);
-            password.clone_into(&mut world.password);
-        }
+        self.change_credentials(username, password);
         self
+    }
+
+    /// From now on only this pair signs in, and no token that was issued before is good.
+    pub fn change_credentials(&self, username: &str, password: &str) {
+        let mut world = self.world();
+        username.clone_into(&mut world.username);
+        password.clone_into(&mut world.password);
+        world.tokens.clear();
     }
 
     /// Answers until `shutdown`, then ends what is open.

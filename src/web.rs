@@ -29,6 +29,7 @@ mod host;
 mod overview;
 mod page;
 mod probe;
+mod reload;
 mod server;
 mod session;
 mod settings;
@@ -67,22 +68,31 @@ impl Web {
     }
 }
 
-/// Everything: pages, probes and metrics, for requests to `hosts`.
-pub fn router(web: Arc<Web>, hosts: Hosts) -> Router {
+/// Reads the configuration again.
+pub trait Reload: Send + Sync {
+    /// What is different now, or why the configuration was refused: every problem, without secrets.
+    fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
+}
+
+/// Everything: pages, probes and metrics, for requests to `hosts`. Without `reload`, which is for listeners that only this
+/// machine reaches, nothing can be changed here.
+pub fn router(web: Arc<Web>, hosts: Hosts, reload: Option<Arc<dyn Reload>>) -> Router {
     let routes = probe_routes()
         .route("/", get(overview::show))
         .route("/sessions/{source}/{*id}", get(session::show))
         .route("/api/v1/{*rest}", any(not_yet_json))
-        .route("/-/reload", post(not_yet_text))
+        .route("/-/reload", post(move |headers| reload::answer(reload.clone(), headers)))
         .fallback(page::nothing_here)
         .method_not_allowed_fallback(not_in_that_way)
         .layer(middleware::from_fn_with_state(Arc::new(hosts), host::guard));
     finish(routes, web)
 }
 
-/// Probes and metrics alone, for an address of their own.
-pub fn probes(web: Arc<Web>) -> Router {
-    let routes = probe_routes().fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
+/// Probes, metrics and reloads alone, for an address of their own.
+pub fn probes(web: Arc<Web>, reload: Arc<dyn Reload>) -> Router {
+    let routes = probe_routes()
+        .route("/-/reload", post(move |headers| reload::answer(Some(Arc::clone(&reload)), headers)))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
     finish(routes.method_not_allowed_fallback(not_in_that_way), web)
 }
 
@@ -122,10 +132,6 @@ async fn not_in_that_way() -> (StatusCode, &'static str) {
 
 async fn not_yet_json() -> Response {
     (StatusCode::NOT_IMPLEMENTED, Json(serde_json::json!({ "error": "not available yet" }))).into_response()
-}
-
-async fn not_yet_text() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_IMPLEMENTED, "not available yet\n")
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
 use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
@@ -144,7 +145,7 @@ pub async fn notify(
 ) -> anyhow::Result<Notified> {
     let email = config.require_email()?;
     let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
-    let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
+    let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
     let store = Arc::new(Store::open(&config.store.path).await?);
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
@@ -156,7 +157,7 @@ pub async fn notify(
     let alerting = Arc::new(Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?);
     let auditor = Auditor {
         published,
-        sources: answers.into_iter().map(fixed).collect(),
+        sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
         store: Arc::clone(&store),
         alerting: Arc::clone(&alerting),
         metrics: Arc::clone(&metrics),
@@ -164,10 +165,10 @@ pub async fn notify(
         stop: stop.clone(),
     };
     if wanted.is_none() {
-        auditor.retire().await.context("ending what is not audited any more")?;
+        auditor.take_up_plans().await.context("ending what is not audited any more")?;
     }
     let mut notified = Notified { notifications: 0, round: Round::default(), errors: Vec::new() };
-    for source in auditor.sources.keys() {
+    for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         if let Outcome::NotRecorded { error } = outcome {
             notified.errors.push(error);

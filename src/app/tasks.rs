@@ -1,6 +1,5 @@
 //! The loops of the running program. They only wait; the work is a cycle of the engine.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,15 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::name::Name;
-use crate::domain::plan::Due;
 use crate::domain::retention::RetentionClock;
-use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
 use crate::domain::timetable::{Timetable, missed};
 use crate::engine::alerting::Alerting;
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::audit::Auditor;
+use crate::engine::current::Current;
 use crate::engine::dispatcher::Dispatcher;
-use crate::engine::inbox::Inbox;
+use crate::engine::mailbox::Mailboxes;
 use crate::engine::published::Published;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
@@ -30,50 +27,21 @@ use crate::web;
 /// A lead of the clock that is worth a line in the log: downtime of a few days is nothing unusual.
 const NOTICEABLE_LEAD: TimeDelta = TimeDelta::days(7);
 
-/// At start-up sources begin one after another, this far apart.
+/// At start sources begin one after another, this far apart.
 const STAGGER: Duration = Duration::from_millis(20);
+
+/// Within this time every source has begun, however many there are.
+const ALL_BEGUN: Duration = Duration::from_mins(1);
+
+/// How far apart so many sources begin.
+fn apart(sources: usize) -> Duration {
+    let shared = u32::try_from(sources.max(1)).map_or(Duration::ZERO, |sources| ALL_BEGUN / sources);
+    shared.min(STAGGER)
+}
 
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<(), String> {
     web::serve(listener, router, stop).await;
     Ok(())
-}
-
-/// The one worker of a source.
-pub(super) struct Worker {
-    pub source: Name,
-    pub inbox: Arc<Inbox>,
-    pub auditor: Arc<Auditor>,
-}
-
-impl Worker {
-    pub(super) async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<(), String> {
-        let mut retries = Retries::default();
-        loop {
-            let mut due = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                due = self.inbox.take() => due,
-                () = until(retries.next(), &*clock) => self.inbox.begin(),
-            };
-            due.extend(retries.take());
-            if due.is_empty() {
-                self.inbox.done();
-                continue;
-            }
-            let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
-            self.inbox.done();
-            let came = match outcome {
-                Outcome::Stopped => return Ok(()),
-                Outcome::Unreachable { .. } => PollEnd::Unreachable,
-                Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
-                Outcome::Polled { .. } => PollEnd::Seen,
-            };
-            let made = FinishedPoll { due: &due, ended: clock.now(), came };
-            let published = &self.auditor.published;
-            let Some(plan) = published.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
-            let state = published.state(&self.source);
-            retries.note(made, plan, &state);
-        }
-    }
 }
 
 /// Alerts whenever an audit changed an incident, and when a grace period or the time to a reminder ends.
@@ -120,13 +88,14 @@ pub(super) struct Timing {
     pub published: Arc<Published>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
-    pub inboxes: BTreeMap<Name, Arc<Inbox>>,
+    pub mailboxes: Arc<Mailboxes>,
 }
 
 impl Timing {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
         let started = self.clock.now();
-        let mut timetable = Timetable::new(self.published.plans().values(), started);
+        let mut plans = self.published.plans();
+        let mut timetable = Timetable::new(plans.values(), started);
         let mut ticker = Ticker::start().await.map_err(|e| e.to_string())?;
         self.publish(&timetable);
         self.ticked();
@@ -143,12 +112,19 @@ impl Timing {
                 }
                 () = ticker.tick() => self.ticked(),
             }
-            let due = timetable.take_due(self.clock.now());
-            if due.is_empty() {
+            let now = self.clock.now();
+            let latest = self.published.plans();
+            let reloaded = !Arc::ptr_eq(&plans, &latest);
+            if reloaded {
+                timetable.replace_plans(latest.values(), now);
+                plans = latest;
+            }
+            let due = timetable.take_due(now);
+            if due.is_empty() && !reloaded {
                 continue;
             }
             for call in due {
-                let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.schedule_key]));
+                let waits = self.mailboxes.of(&call.source).is_some_and(|mailbox| mailbox.due([call.schedule_key]));
                 // One audit is late for one reason: what was slept through would have come late to a worker at leisure, too.
                 let reason = call.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
                 if let Some(reason) = reason {
@@ -175,10 +151,13 @@ impl Timing {
 
     /// The first audit of everything, source after source.
     async fn begin(&self) {
-        for (name, inbox) in &self.inboxes {
-            let Some(plan) = self.published.plans().get(name) else { continue };
-            inbox.put(plan.sessions.values().map(|session| session.schedule.key()));
-            tokio::time::sleep(STAGGER).await;
+        let plans = self.published.plans();
+        let apart = apart(plans.len());
+        for plan in plans.values() {
+            if let Some(mailbox) = self.mailboxes.of(&plan.name) {
+                mailbox.due(plan.sessions.values().map(|session| session.schedule.key()));
+            }
+            tokio::time::sleep(apart).await;
         }
     }
 
@@ -194,7 +173,7 @@ pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
     pub clock: Arc<dyn Clock>,
-    pub retain: Duration,
+    pub retain: Arc<Current<Duration>>,
     /// Retention believes the clock as it is at the start.
     pub trust_clock: bool,
 }
@@ -270,7 +249,8 @@ impl Upkeep {
         /// Rows at a time: a small transaction that no audit has to wait for.
         const BATCH: usize = 500;
         // A retention beyond the beginning of the calendar keeps everything.
-        let Some(before) = TimeDelta::from_std(self.retain).ok().and_then(|retain| now.checked_sub_signed(retain))
+        let Some(before) =
+            TimeDelta::from_std(*self.retain.get()).ok().and_then(|retain| now.checked_sub_signed(retain))
         else {
             return;
         };

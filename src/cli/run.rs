@@ -6,9 +6,10 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Shared};
-use crate::app::App;
+use crate::app::reload::Trigger;
+use crate::app::{App, Loader};
 use crate::clock::SystemClock;
-use crate::lifecycle::stop_on_signals;
+use crate::lifecycle::heed_signals;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,10 +24,13 @@ pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Resul
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
-    let signals = stop_on_signals(&shutdown)?;
-    let app = App::build(config, Arc::new(SystemClock), shutdown).await?.trust_clock(arguments.trust_clock);
+    let again = shared.clone();
+    let load: Loader = Arc::new(move || again.load());
+    let app = App::build(config, load, Arc::new(SystemClock), shutdown.clone()).await?;
+    let app = app.trust_clock(arguments.trust_clock);
+    let reloads = app.reloads();
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(signals);
+    tasks.spawn(heed_signals(&shutdown, move || reloads.ask(Trigger::Signal))?);
     app.run().await?;
     Ok(Exit::Fine)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, print};
-use crate::lifecycle::stop_on_signals;
+use crate::lifecycle::heed_signals;
 use crate::simulator::{self, Simulator};
 
 #[derive(Debug, Args)]
@@ -23,7 +23,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
-    let signals = stop_on_signals(&shutdown)?;
+    // Nothing is read from files, so there is nothing to reload.
+    let signals = heed_signals(&shutdown, || ())?;
     let listener = tokio::net::TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;

@@ -74,6 +74,7 @@ pub(super) fn resolve(
         alerts,
         store,
         server,
+        reload_on_change: false,
         policies,
         files: written.files.clone(),
         warnings: Vec::new(),

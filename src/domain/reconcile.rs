@@ -22,7 +22,7 @@ use super::schedule::ScheduleKey;
 use super::session::{Session, SessionId};
 use super::settled;
 use super::snapshot::Snapshot;
-use super::state::{Delta, SourceState};
+use super::state::{Delta, SessionState, SourceState};
 
 mod drift;
 mod presence;
@@ -65,8 +65,11 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due
     delta
 }
 
-/// Ends what is still open of sessions, or of the whole source, that the configuration does not audit any more.
-pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>) -> Delta {
+/// Takes up a plan that may be another than the one that judged so far: at start and after a reload.
+///
+/// Ends what is still open of sessions, or of the whole source, that the configuration does not audit any more. A session whose
+/// schedule is another now keeps the time of its last good poll: the polls of the others on its former schedule are not its own.
+pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>) -> Delta {
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
     for (id, session) in state.sessions.iter().filter(|(id, _)| !audited(id)) {
@@ -79,6 +82,13 @@ pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>
     }
     if let (None, Some(incident)) = (plan, &state.unreachable) {
         end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+    }
+    let sessions = plan.into_iter().flat_map(|plan| &plan.sessions);
+    let known = sessions.filter_map(|(id, session)| Some((id, session, state.sessions.get(id)?)));
+    for (id, session, known) in known {
+        if let Some(record) = known.record.moved_to(session.schedule.key_ref(), state.last_verdict(known)) {
+            delta.sessions.insert(id.clone(), SessionState { record, ..known.clone() });
+        }
     }
     delta
 }

@@ -81,6 +81,13 @@ impl Retries {
         }
     }
 
+    /// Puts off what is due until `at`, where it cannot be polled before.
+    pub fn hold(&mut self, due: &BTreeSet<ScheduleKey>, at: Option<DateTime<Utc>>) {
+        if let (false, Some(at)) = (due.is_empty(), at) {
+            self.owe(due, at);
+        }
+    }
+
     fn owe(&mut self, schedules: &BTreeSet<ScheduleKey>, at: DateTime<Utc>) {
         self.schedules.extend(schedules.iter().cloned());
         self.next = Some(self.next.map_or(at, |next| next.min(at)));

@@ -134,6 +134,22 @@ impl SourceState {
     }
 }
 
+impl SessionRecord {
+    /// The record of a session that was polled last on another schedule than `schedule_key`, at `polled_at`; `None` where the
+    /// record can stay.
+    pub fn moved_to(&self, schedule_key: &ScheduleKey, polled_at: Option<DateTime<Utc>>) -> Option<Self> {
+        let stays = self.schedule_key == *schedule_key || self.schedule_key == ScheduleKey::none();
+        match self.presence {
+            Presence::Seen { .. } if !stays => Some(Self {
+                schedule_key: ScheduleKey::none(),
+                presence: Presence::Seen { at: polled_at },
+                ..self.clone()
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl SessionState {
     pub fn incident(&self, kind: IncidentKind) -> Option<&Incident> {
         self.incidents.iter().find(|incident| incident.kind() == kind)

@@ -5,7 +5,7 @@
 //! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
 //! same instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -43,6 +43,18 @@ struct Entry {
 }
 
 impl Entry {
+    fn new(source: &Name, schedule: &Schedule, now: DateTime<Utc>) -> Self {
+        let shift = shift(source, schedule.gap_after(now));
+        Self {
+            source: source.clone(),
+            schedule_key: schedule.key(),
+            schedule: schedule.clone(),
+            shift,
+            next: next(schedule, shift, now),
+            fired: None,
+        }
+    }
+
     /// Plans the next time from `now` on, or from the last one where the clock is only a little behind it.
     fn plan(&mut self, now: DateTime<Utc>) {
         let corrected = self.fired.filter(|fired| *fired > now && *fired - now < SET_BACK);
@@ -62,20 +74,26 @@ pub struct Call {
 impl Timetable {
     /// The timetable of all `plans` from `now` on.
     pub fn new<'a>(plans: impl Iterator<Item = &'a SourcePlan>, now: DateTime<Utc>) -> Self {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut timetable = Self { entries: Vec::new(), ticked: now };
+        timetable.replace_plans(plans, now);
+        timetable
+    }
+
+    /// Takes up other plans, after a reload. A schedule that stays keeps its times; one that a source has now for the first time
+    /// counts from `now`.
+    pub fn replace_plans<'a>(&mut self, plans: impl Iterator<Item = &'a SourcePlan>, now: DateTime<Utc>) {
+        let before = std::mem::take(&mut self.entries).into_iter();
+        let mut before = before.map(|e| ((e.source.clone(), e.schedule_key.clone()), e)).collect::<HashMap<_, _>>();
         for plan in plans {
-            let mut known = std::collections::HashSet::new();
+            let mut known = HashSet::new();
             for session in plan.sessions.values() {
-                let schedule_key = session.schedule.key();
-                if known.insert(schedule_key.clone()) {
-                    let schedule = session.schedule.clone();
-                    let shift = shift(&plan.name, schedule.gap_after(now));
-                    let next = next(&schedule, shift, now);
-                    entries.push(Entry { source: plan.name.clone(), schedule_key, schedule, shift, next, fired: None });
+                let key = session.schedule.key();
+                if known.insert(key.clone()) {
+                    let stays = before.remove(&(plan.name.clone(), key));
+                    self.entries.push(stays.unwrap_or_else(|| Entry::new(&plan.name, &session.schedule, now)));
                 }
             }
         }
-        Self { entries, ticked: now }
     }
 
     /// What is due at `now`. Each is planned anew.

@@ -15,7 +15,7 @@ use super::observation::{Answer, Mapping, Row};
 use super::plan::{Alerts, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
 use super::reading::RawValue;
-use super::reconcile::{PollOutcome, reconcile, retire};
+use super::reconcile::{PollOutcome, reconcile, take_up};
 use super::schedule::Schedule;
 use super::session::{Contacts, Session, SessionId, SessionKey};
 use super::setting::SettingPattern;
@@ -161,7 +161,7 @@ impl World {
 
     /// Ends what the configuration does not audit any more, and alerts.
     pub(crate) fn retire(&mut self) -> Vec<Notification> {
-        let delta = retire(Some(&self.plan), &self.state, self.now);
+        let delta = take_up(Some(&self.plan), &self.state, self.now);
         self.commit(delta);
         self.alert().notifications
     }

@@ -103,6 +103,11 @@ impl Alerting {
         }
     }
 
+    /// Has the next cycle run now: a reload may have changed who is owed what.
+    pub fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     /// Waits until an audit changed what may be owed.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -150,7 +155,7 @@ impl Alerting {
 
 impl Deriving {
     fn derive(&self, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
-        let mut evaluation = evaluate(self.published.plans(), &self.name, &mut self.known(), now);
+        let mut evaluation = evaluate(&self.published.plans(), &self.name, &mut self.known(), now);
         let outgoing = evaluation.notifications.iter().map(|n| self.compose(n)).collect::<Vec<_>>();
         let subjects = outgoing.iter().map(|o| (o.notification, o.subject.clone())).collect::<BTreeMap<_, _>>();
         evaluation.entitle(&subjects);

@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::alerting::Alerting;
+use super::current::Current;
 use super::journal;
-use super::published::Published;
+use super::published::{Plans, Published};
 use crate::clock::Clock;
 use crate::domain::name::Name;
 use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::reconcile::{PollOutcome, reconcile, retire};
+use crate::domain::reconcile::{PollOutcome, reconcile, take_up};
 use crate::domain::settled::settled;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
@@ -26,10 +27,13 @@ use crate::metrics::{Metrics, Phase};
 use crate::source::{Failure, FetchError, Fetched, Source};
 use crate::store::{Operation, Store, StoreError};
 
+/// The adapter of each source.
+pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
+
 /// Audits sources.
 pub struct Auditor {
     pub published: Arc<Published>,
-    pub sources: BTreeMap<Name, Arc<dyn Source>>,
+    pub sources: Current<Sources>,
     pub store: Arc<Store>,
     /// Takes in what was committed.
     pub alerting: Arc<Alerting>,
@@ -76,13 +80,13 @@ impl Auditor {
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let now = self.clock.now();
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
-        let known =
-            self.published.plans().get(source).and_then(|plan| settled(plan, &self.published.state(source), due));
+        let plans = self.published.plans();
+        let known = plans.get(source).and_then(|plan| settled(plan, &self.published.state(source), due));
         let attempt = tokio::select! {
             attempt = self.fetch(source, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
-        let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
+        let judged = self.judge(source, attempt, Occasion { plans, known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {
                 let recorded = self.record(source, delta, now).await;
@@ -94,11 +98,8 @@ impl Auditor {
         };
         match (recorded, failed) {
             (Err(error), _) => {
-                self.published.write(|present| present.unrecorded.insert(source.clone()));
-                self.metrics.store_error(error.operation());
-                let error = describe(&error);
-                tracing::error!(%source, %error, "failed to record audit; will repeat it");
-                Outcome::NotRecorded { error }
+                self.not_recorded(source, &error);
+                Outcome::NotRecorded { error: describe(&error) }
             }
             (Ok(_), Some(error)) => {
                 self.metrics.audit(source, false);
@@ -117,23 +118,39 @@ impl Auditor {
         }
     }
 
-    /// Ends what is open of sessions and sources that the configuration does not audit any more.
-    pub async fn retire(&self) -> Result<(), RecordError> {
-        let now = self.clock.now();
+    /// Takes up the plans as they are now for everything that is known: at start.
+    pub async fn take_up_plans(&self) -> Result<(), RecordError> {
         let names = self.published.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
-            let (plan, state) = (self.published.plans().get(&source), self.published.state(&source));
-            let delta = retire(plan, &state, now);
-            drop(state);
-            if !delta.retired.is_empty() || delta.unreachable.is_some() {
-                self.record(&source, delta, now).await?;
-            }
+            self.take_up_plan(&source).await?;
         }
         Ok(())
     }
 
+    /// Ends what is open of sessions of `source`, or of the whole source, that the configuration does not audit any more, and has
+    /// everything else judged by the plan as it is now. False where there is no plan any more.
+    pub(super) async fn take_up_plan(&self, source: &Name) -> Result<bool, RecordError> {
+        let now = self.clock.now();
+        let plans = self.published.plans();
+        let plan = plans.get(source);
+        let delta = take_up(plan, &self.published.state(source), now);
+        if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.unreachable.is_some() {
+            self.record(source, delta, now).await?;
+        }
+        self.published.plan_changed(source);
+        Ok(plan.is_some())
+    }
+
+    /// Says that something could not be recorded.
+    pub(super) fn not_recorded(&self, source: &Name, error: &RecordError) {
+        self.published.write(|present| present.unrecorded.insert(source.clone()));
+        self.metrics.store_error(error.operation());
+        let error = describe(error);
+        tracing::error!(%source, %error, "failed to record audit; will repeat it");
+    }
+
     async fn fetch(&self, source: &Name, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
-        let Some(adapter) = self.sources.get(source) else {
+        let Some(adapter) = self.sources.get().get(source).map(Arc::clone) else {
             let error = FetchError::new(Failure::Refused, format!("the source {source} is not configured"));
             return Attempt { fetched: Err(FetchError { asked: false, ..error }), took: Duration::ZERO };
         };
@@ -150,8 +167,8 @@ impl Auditor {
     async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
         let (published, metrics, source) = (Arc::clone(&self.published), Arc::clone(&self.metrics), source.clone());
         let work = move || {
-            let Occasion { known, due, now } = occasion;
-            let plan = published.plans().get(&source).ok_or(RecordError::Interrupted)?;
+            let Occasion { plans, known, due, now } = occasion;
+            let plan = plans.get(&source).ok_or(RecordError::Interrupted)?;
             let poll = attempt.fetched.and_then(|fetched| understand(fetched, known, plan, now));
             let error = poll.as_ref().err();
             if error.is_none_or(|e| e.asked) {
@@ -204,6 +221,8 @@ struct Attempt {
 
 /// What an attempt is judged by.
 struct Occasion {
+    /// As they were when the poll began.
+    plans: Arc<Plans>,
     /// The answer that need not be read again.
     known: Option<Digest>,
     due: Due,

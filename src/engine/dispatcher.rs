@@ -38,7 +38,7 @@ pub struct Dispatcher {
     channel: Arc<dyn Channel>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    rate_limiter: RateLimiter,
+    rate_limiter: Arc<RateLimiter>,
     /// Rung when messages were recorded.
     recorded: Arc<Notify>,
     /// What is under way is finished, nothing more is begun.
@@ -99,7 +99,7 @@ impl Dispatcher {
         channel: Arc<dyn Channel>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
-        rate_limiter: RateLimiter,
+        rate_limiter: Arc<RateLimiter>,
         recorded: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
@@ -228,7 +228,7 @@ impl Dispatcher {
     }
 
     /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
-    /// set back meanwhile. Also whether something is due and only rate_limited.
+    /// set back meanwhile. Also whether something is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
         let next = self.noted(self.store.next_due(None).await)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::current::Current;
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
 use crate::domain::schedule::ScheduleKey;
@@ -31,6 +32,16 @@ pub struct Present {
     pub store_sound: bool,
     /// Sources whose last audit could not be recorded.
     pub unrecorded: BTreeSet<Name>,
+    /// The last reload, where it was refused: the configuration before it still holds.
+    pub refused_reload: Option<RefusedReload>,
+}
+
+/// A configuration that was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedReload {
+    pub at: DateTime<Utc>,
+    /// Every problem, as `validate` prints them: without secrets.
+    pub problems: String,
 }
 
 impl Present {
@@ -54,7 +65,7 @@ impl Present {
 /// See the module.
 #[derive(Debug)]
 pub struct Published {
-    plans: Arc<Plans>,
+    plans: Current<Plans>,
     present: RwLock<Present>,
 }
 
@@ -62,11 +73,17 @@ impl Published {
     pub fn new(plans: Arc<Plans>, states: BTreeMap<Name, SourceState>) -> Self {
         let states = states.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         let present = Present { states, store_sound: true, ..Present::default() };
-        Self { plans, present: RwLock::new(present) }
+        Self { plans: Current::new(plans), present: RwLock::new(present) }
     }
 
-    pub fn plans(&self) -> &Plans {
-        &self.plans
+    /// What is configured. What works with it for a while keeps its own, also while a reload replaces it.
+    pub fn plans(&self) -> Arc<Plans> {
+        self.plans.get()
+    }
+
+    /// What a reload has read.
+    pub(crate) fn replace_plans(&self, plans: Arc<Plans>) {
+        self.plans.replace(plans);
     }
 
     /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Published::apply`], which would have to
@@ -82,6 +99,15 @@ impl Published {
 
     pub(crate) fn write<T>(&self, write: impl FnOnce(&mut Present) -> T) -> T {
         write(&mut self.present.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has everything that is known of a source judged by the plan as it is now.
+    pub(crate) fn plan_changed(&self, source: &Name) {
+        self.write(|present| {
+            if let Some(state) = present.states.get_mut(source) {
+                Arc::make_mut(state).plan_changed();
+            }
+        });
     }
 
     /// Makes what was committed the present.

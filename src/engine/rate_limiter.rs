@@ -1,6 +1,7 @@
 //! How many messages leave in a minute.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,25 +9,34 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// At most so many sends a minute, as mail services demand.
 #[derive(Debug)]
 pub struct RateLimiter {
-    per_minute: usize,
+    per_minute: AtomicUsize,
     sends: Mutex<VecDeque<DateTime<Utc>>>,
 }
 
 impl RateLimiter {
     /// `per_minute` of 0 means without limit.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute as usize, sends: Mutex::default() }
+        Self { per_minute: AtomicUsize::new(per_minute as usize), sends: Mutex::default() }
+    }
+
+    /// Another limit, after a reload; what was sent already counts towards it.
+    pub fn set(&self, per_minute: u32) {
+        self.per_minute.store(per_minute as usize, Ordering::Relaxed);
+    }
+
+    fn per_minute(&self) -> usize {
+        self.per_minute.load(Ordering::Relaxed)
     }
 
     /// How many may be sent now.
     pub(super) fn room(&self, now: DateTime<Utc>) -> usize {
-        if self.per_minute == 0 {
+        if self.per_minute() == 0 {
             return usize::MAX;
         }
         let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
         // What lies ahead was noted by a clock that has been set back since.
         sends.retain(|at| *at <= now && now - *at < TimeDelta::minutes(1));
-        self.per_minute.saturating_sub(sends.len())
+        self.per_minute().saturating_sub(sends.len())
     }
 
     pub(super) fn free_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
@@ -35,7 +45,7 @@ impl RateLimiter {
     }
 
     pub(super) fn sending(&self, now: DateTime<Utc>) {
-        if self.per_minute > 0 {
+        if self.per_minute() > 0 {
             self.sends.lock().unwrap_or_else(PoisonError::into_inner).push_back(now);
         }
     }

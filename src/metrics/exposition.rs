@@ -43,11 +43,11 @@ pub fn write(published: &Published, out: &mut String) {
     let plans = published.plans();
     out.reserve(plans.values().map(|plan| plan.sessions.len()).sum::<usize>() * BYTES_A_SESSION);
     published.read(|present| {
-        let lines = lines(plans, present);
+        let lines = lines(&plans, present);
         write_sessions(&lines, out);
         write_drifts(&lines, out);
         write_polls(&lines, present, out);
-        write_sources(plans, present, out);
+        write_sources(&plans, present, out);
         write_scheduler(present, out);
     });
 }

@@ -108,7 +108,7 @@ impl Stage {
     /// Another start of the program, with one more rule for everybody: that a setting is ticked.
     pub(crate) fn restarted(self, setting: &str) -> Self {
         let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
-        let mut plans = self.published.plans().clone();
+        let mut plans = (*self.published.plans()).clone();
         for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
             let rules = [session.policy.rules(), &[Arc::clone(&rule)]].concat();
             session.policy = Arc::new(Policy::new(session.policy.name.clone(), rules));

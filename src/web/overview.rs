@@ -84,7 +84,7 @@ struct Row {
 
 pub(super) async fn show(State(web): State<Arc<Web>>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    let overview = web.published.read(|present| overview(web.published.plans(), present, &asked));
+    let overview = web.published.read(|present| overview(&web.published.plans(), present, &asked));
     web.pages.render(StatusCode::OK, "overview.html", overview)
 }
 
@@ -210,7 +210,7 @@ fn not_right(wrong: usize, of: &str) -> String {
     format!("{} {of} {tail}", words::number(wrong))
 }
 
-/// A sentence for each source that cannot be read.
+/// A sentence for a configuration that was refused, and for each source that cannot be read.
 fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
     let remark = |(name, state): (&Name, &Arc<SourceState>)| {
         let incident = state.unreachable.as_ref().filter(|incident| incident.is_open())?;
@@ -218,7 +218,11 @@ fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
         let reason = words::cut(&incident.facts.reason, 300);
         Some(format!("{name} could not be checked since {since}: {reason}. Driftwise keeps trying."))
     };
-    present.states.iter().filter_map(remark).collect()
+    let refused = present.refused_reload.as_ref().map(|refused| {
+        let at = refused.at.format("%Y-%m-%d %H:%M:%S UTC");
+        format!("The configuration that was read at {at} was refused, so the one before it is in force. The log has every problem.")
+    });
+    refused.into_iter().chain(present.states.iter().filter_map(remark)).collect()
 }
 
 fn tally(entries: &[Entry<'_>]) -> Vec<Tally> {

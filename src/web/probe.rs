@@ -28,7 +28,12 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
     ];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {
-        return (StatusCode::OK, "ready".to_owned());
+        let refused = web.published.read(|present| present.refused_reload.as_ref().map(|refused| refused.at));
+        // The configuration before it still holds, so this keeps nothing from working.
+        let detail = refused.map(|at| {
+            format!("\nreload refused at {}: the log has every problem\n", at.format("%Y-%m-%d %H:%M:%S UTC"))
+        });
+        return (StatusCode::OK, format!("ready{}", detail.unwrap_or_default()));
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", obstacles.join("\n")))
 }

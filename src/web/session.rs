@@ -77,7 +77,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: Result<Path<(String,
     let Ok(Path((source, id))) = path else { return page::nothing_here(State(web)).await };
     let key = SessionKey::parse(&format!("{source}/{id}"));
     let found = key.and_then(|key| {
-        let page = web.published.read(|present| session_page(web.published.plans(), present, &key))?;
+        let page = web.published.read(|present| session_page(&web.published.plans(), present, &key))?;
         Some((key, page))
     });
     let Some((key, (mut page, zone))) = found else {

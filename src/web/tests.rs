@@ -55,7 +55,20 @@ impl History for Told {
 
 /// The pages as they are served on loopback.
 fn pages(web: Arc<Web>) -> Router {
-    router(web, Hosts::of("127.0.0.1:9464".parse().unwrap(), Some("https://drift.example")))
+    router(web, Hosts::of("127.0.0.1:9464".parse().unwrap(), Some("https://drift.example")), None)
+}
+
+/// The probes alone, with a reload that is refused.
+fn machines(web: Arc<Web>) -> Router {
+    probes(web, Arc::new(Refuses))
+}
+
+struct Refuses;
+
+impl Reload for Refuses {
+    fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err("driftwise.yaml:3:1: no".to_owned())))
+    }
 }
 
 /// A server on a free port, with a client.
@@ -362,7 +375,7 @@ async fn only_reading_is_allowed() {
 
 #[tokio::test]
 async fn the_probes_address_serves_nothing_else() {
-    let served = Served::with(troubled().published(), Arc::new(Told::default()), probes).await;
+    let served = Served::with(troubled().published(), Arc::new(Told::default()), machines).await;
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(served.text(path).await.0, StatusCode::OK, "{path}");
     }
@@ -425,7 +438,7 @@ async fn another_sites_name_for_this_address_opens_nothing() {
         assert!(text.contains("server.public_url") && !text.contains("acme") && !text.contains("evil"), "{text}");
         assert!(ask(path, "drift.example").await.0 != 421, "{path}");
     }
-    let probes = Served::with(troubled().published(), Arc::new(Told::default()), probes).await;
+    let probes = Served::with(troubled().published(), Arc::new(Told::default()), machines).await;
     let request = probes.client.get(format!("{}/readyz", probes.base)).header("Host", "10-0-0-7.pods.example");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::program::{driftwise, eventually, eventually_or};
+use crate::program::{driftwise, eventually_or};
 use crate::world::{OWNER, Setup, World};
 
 #[test]
@@ -95,16 +95,6 @@ fn a_mail_folder_that_cannot_be_written_to_holds_the_mail_until_it_can() {
     std::fs::remove_file(world.path("mail")).unwrap();
     world.mail("drift", OWNER);
     daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
-}
-
-#[test]
-fn a_hangup_is_answered_and_changes_nothing() {
-    let world = World::new(1, &Setup::default());
-    let daemon = world.daemon();
-    daemon.signal("HUP");
-    eventually("answer", || daemon.said().contains("not available yet").then_some(()));
-    daemon.poll();
-    daemon.stop();
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod metrics;
 mod notifications;
 mod proxies;
 mod quick_start;
+mod reloads;
 mod restarts;
 mod schedules;
 mod secrets;

@@ -138,8 +138,11 @@ impl World {
         let shutdown = CancellationToken::new();
         let environment = |_: &str| None;
         let now = driftwise::clock::Clock::now(clock);
-        let config = Config::load(&self.path("driftwise.yaml"), &environment, now).unwrap();
-        let app = self.runtime.block_on(App::build(config, Arc::new(clock.clone()), shutdown.clone())).unwrap();
+        let path = self.path("driftwise.yaml");
+        let load = move || Config::load(&path, &environment, now);
+        let config = load().unwrap();
+        let app = App::build(config, Arc::new(load), Arc::new(clock.clone()), shutdown.clone());
+        let app = self.runtime.block_on(app).unwrap();
         let address = app.address().unwrap();
         Inside { world: self, address, shutdown, task: Some(self.runtime.spawn(app.run())) }
     }

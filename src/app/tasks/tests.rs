@@ -1,5 +1,7 @@
 //! The loop of schedules, with a wall clock that goes with the paused runtime.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use super::*;
@@ -32,16 +34,17 @@ async fn a_fresh_start_counts_nothing_late_and_ticks_while_many_sources_begin() 
     let plans = (0..SOURCES).map(plan).collect::<BTreeMap<_, _>>();
     let names = plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, "email").unwrap());
-    let inboxes: BTreeMap<Name, Arc<Inbox>> = names.iter().map(|name| (name.clone(), Arc::default())).collect();
+    let mailboxes = Arc::new(Mailboxes::default());
+    let kept = names.iter().map(|name| mailboxes.open(name)).collect::<Vec<_>>();
     let published = Arc::new(Published::new(Arc::new(plans), BTreeMap::new()));
     // Every source falls due within the next seconds.
     let from = start() - TimeDelta::milliseconds(500);
     let clock = Arc::new(Follows { from, at: tokio::time::Instant::now() });
-    let (stop, kept) = (CancellationToken::new(), inboxes.clone());
-    let timing = Timing { published: Arc::clone(&published), metrics: Arc::clone(&metrics), clock, inboxes };
+    let stop = CancellationToken::new();
+    let timing = Timing { published: Arc::clone(&published), metrics: Arc::clone(&metrics), clock, mailboxes };
     let early = async {
         tokio::time::sleep(Duration::from_secs(14)).await;
-        let begun = kept.values().filter(|inbox| !inbox.begin().is_empty()).count();
+        let begun = kept.iter().filter(|mailbox| !mailbox.begin().due.is_empty()).count();
         tokio::time::sleep(Duration::from_secs(14)).await;
         stop.cancel();
         begun

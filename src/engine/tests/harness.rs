@@ -19,6 +19,7 @@ use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
@@ -99,7 +100,7 @@ impl Harness {
         let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await.unwrap();
         let alerting = Arc::new(alerting);
         let auditor = Auditor {
-            sources,
+            sources: Current::new(Arc::new(sources)),
             published,
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
@@ -107,7 +108,7 @@ impl Harness {
             clock: Arc::clone(&clock),
             stop: stop.clone(),
         };
-        let rate_limiter = RateLimiter::new(per_minute);
+        let rate_limiter = Arc::new(RateLimiter::new(per_minute));
         let dispatcher = Dispatcher::new(Arc::clone(&store), channel, metrics, clock, rate_limiter, recorded, stop);
         Running { auditor, alerting, dispatcher, store }
     }
@@ -182,7 +183,7 @@ pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case:
 impl Running {
     /// One audit and what alerting makes of it: the outcome, and how many notifications were recorded.
     pub(super) async fn audit(&self) -> (Outcome, usize) {
-        let source = self.auditor.sources.keys().next().unwrap().clone();
+        let source = self.auditor.sources.get().keys().next().unwrap().clone();
         let outcome = self.auditor.run(&source, &Due::All).await;
         (outcome, self.alert().await.notifications())
     }

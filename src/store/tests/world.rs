@@ -18,7 +18,7 @@ use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::{PollOutcome, reconcile, retire};
+use crate::domain::reconcile::{PollOutcome, reconcile, take_up};
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
@@ -176,7 +176,7 @@ impl World {
     /// Stops auditing one session.
     pub(super) async fn retire(&mut self, store: &Store, number: usize, now: DateTime<Utc>) {
         self.plan.sessions.remove(&id(number));
-        let delta = retire(Some(&self.plan), &self.state, now);
+        let delta = take_up(Some(&self.plan), &self.state, now);
         store.record(&self.plan.name, &delta, now).await.unwrap();
         self.state.apply(delta);
     }

@@ -1,0 +1,58 @@
+//! A value that a reload replaces as a whole while others read it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::notification::Notification;
+use crate::notify::{Channel, Composed, Outbound, SendError};
+
+/// Readers get the value as it is now and keep it for as long as they work with it, so what is under way finishes under
+/// what it began with.
+#[derive(Debug)]
+pub struct Current<T: ?Sized>(RwLock<Arc<T>>);
+
+impl<T: ?Sized> Current<T> {
+    pub fn new(value: Arc<T>) -> Self {
+        Self(RwLock::new(value))
+    }
+
+    pub fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, value: Arc<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+}
+
+/// A channel that a reload replaces. A send under way ends over the connection that it began with.
+pub struct CurrentChannel {
+    label: &'static str,
+    channel: Current<dyn Channel>,
+}
+
+impl CurrentChannel {
+    pub fn new(channel: Arc<dyn Channel>) -> Self {
+        Self { label: channel.label(), channel: Current::new(channel) }
+    }
+
+    /// `channel` is another of the same kind.
+    pub fn replace(&self, channel: Arc<dyn Channel>) {
+        self.channel.replace(channel);
+    }
+}
+
+impl Channel for CurrentChannel {
+    fn label(&self) -> &'static str {
+        self.label
+    }
+
+    fn compose(&self, notification: &Notification) -> Composed {
+        self.channel.get().compose(notification)
+    }
+
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {
+        Box::pin(async move { self.channel.get().send(outbound).await })
+    }
+}

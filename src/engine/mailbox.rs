@@ -1,0 +1,162 @@
+//! What a source's task is asked to do and has not done yet. Others put in, the task takes all of it at once, so audits of a
+//! source never overlap, nothing starves and nothing piles up: schedules that fall due twice meanwhile are one poll, and two
+//! reloads are one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::name::Name;
+use crate::domain::schedule::ScheduleKey;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    orders: Mutex<Waiting>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    orders: Orders,
+    /// The task has taken something and is not done with it.
+    busy: bool,
+}
+
+/// What a task takes.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// Schedules that are due.
+    pub due: BTreeSet<ScheduleKey>,
+    /// The configuration was read again: another plan may hold from now on, or none where the source is gone.
+    pub reloaded: bool,
+}
+
+impl Orders {
+    fn is_empty(&self) -> bool {
+        self.due.is_empty() && !self.reloaded
+    }
+}
+
+impl Mailbox {
+    /// Puts in what is due. True where it has to wait for an audit that is under way.
+    pub fn due(&self, schedules: impl IntoIterator<Item = ScheduleKey>) -> bool {
+        self.put(|orders| orders.due.extend(schedules))
+    }
+
+    /// Has the task take up the plan as it is now, after what it has in hand.
+    pub fn reloaded(&self) {
+        self.put(|orders| orders.reloaded = true);
+    }
+
+    /// Waits until there is something to do, and takes all of it. The task is busy from here until [`Mailbox::done`].
+    pub async fn take(&self) -> Orders {
+        loop {
+            {
+                let mut waiting = self.waiting();
+                if !waiting.orders.is_empty() {
+                    waiting.busy = true;
+                    return std::mem::take(&mut waiting.orders);
+                }
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// The same without waiting, for work that was not put in: takes what there is by now, which may be nothing.
+    pub fn begin(&self) -> Orders {
+        let mut waiting = self.waiting();
+        waiting.busy = true;
+        std::mem::take(&mut waiting.orders)
+    }
+
+    pub fn done(&self) {
+        self.waiting().busy = false;
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Orders)) -> bool {
+        let mut waiting = self.waiting();
+        change(&mut waiting.orders);
+        self.bell.notify_one();
+        waiting.busy
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The mailbox of each source that has a task.
+#[derive(Debug, Default)]
+pub struct Mailboxes(Mutex<BTreeMap<Name, Arc<Mailbox>>>);
+
+impl Mailboxes {
+    pub fn of(&self, source: &Name) -> Option<Arc<Mailbox>> {
+        self.all().get(source).map(Arc::clone)
+    }
+
+    /// Makes a mailbox for a source that has none.
+    pub fn open(&self, source: &Name) -> Arc<Mailbox> {
+        Arc::clone(self.all().entry(source.clone()).or_default())
+    }
+
+    /// Closes the mailbox of a source whose task ends, unless the source is `wanted` again; says whether it did. A mailbox that is
+    /// opened after that is a new one, with nobody to take from it yet.
+    pub fn close_unless(&self, source: &Name, wanted: impl FnOnce() -> bool) -> bool {
+        let mut all = self.all();
+        let close = !wanted();
+        if close {
+            all.remove(source);
+        }
+        close
+    }
+
+    pub fn names(&self) -> Vec<Name> {
+        self.all().keys().cloned().collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Mailbox>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> ScheduleKey {
+        ScheduleKey::from_stored(text)
+    }
+
+    #[tokio::test]
+    async fn all_that_is_due_is_taken_at_once_and_what_comes_meanwhile_next() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.due([key("a")]));
+        assert!(!mailbox.due([key("b"), key("a")]));
+        assert_eq!(mailbox.take().await.due, BTreeSet::from([key("a"), key("b")]));
+        assert!(mailbox.due([key("a")]), "it has to wait");
+        mailbox.done();
+        assert_eq!(mailbox.take().await.due, BTreeSet::from([key("a")]));
+    }
+
+    #[tokio::test]
+    async fn what_falls_due_while_the_task_retries_has_to_wait() {
+        let mailbox = Mailbox::default();
+        assert!(mailbox.begin().is_empty());
+        assert!(mailbox.due([key("a")]), "it has to wait");
+        mailbox.done();
+        assert!(!mailbox.due([key("b")]));
+        assert_eq!(mailbox.begin().due, BTreeSet::from([key("a"), key("b")]));
+    }
+
+    #[tokio::test]
+    async fn a_reload_waits_for_the_audit_under_way_and_is_not_lost() {
+        let mailbox = Mailbox::default();
+        mailbox.due([key("a")]);
+        assert!(!mailbox.take().await.reloaded);
+        mailbox.reloaded();
+        mailbox.done();
+        assert!(mailbox.take().await.reloaded);
+    }
+}

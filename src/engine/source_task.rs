@@ -1,0 +1,86 @@
+//! The one task of a source: it polls what is due, repeats what failed, and takes up another plan after a reload.
+//!
+//! Properties: nothing else polls this source or changes its state, so audits never overlap and a reload is a message, not a
+//! lock. An audit under way finishes under the plan it began with; the task takes up the new one after it. Where what a
+//! reload ends could not be recorded, it is ended again before the next poll.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::audit::{Auditor, Outcome};
+use super::mailbox::Mailbox;
+use super::wait::until;
+use crate::clock::Clock;
+use crate::domain::name::Name;
+use crate::domain::plan::Due;
+use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
+
+/// What a reload ends and could not be recorded is tried again after this long.
+const SETTLE_RETRY: TimeDelta = TimeDelta::seconds(30);
+
+/// See the module.
+pub struct SourceTask {
+    pub source: Name,
+    pub mailbox: Arc<Mailbox>,
+    pub auditor: Arc<Auditor>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a task has ended without a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The program stops.
+    Stopped,
+    /// The configuration has no such source any more.
+    Removed,
+}
+
+impl SourceTask {
+    /// Runs until `stop`, or until a reload has removed the source.
+    pub async fn run(&self, stop: CancellationToken) -> Ended {
+        let mut retries = Retries::default();
+        // When what a reload ends is to be recorded, where it could not be.
+        let mut unsettled = None;
+        loop {
+            let next = [retries.next(), unsettled].into_iter().flatten().min();
+            let orders = tokio::select! {
+                () = stop.cancelled() => return Ended::Stopped,
+                orders = self.mailbox.take() => orders,
+                () = until(next, &*self.clock) => self.mailbox.begin(),
+            };
+            if orders.reloaded || unsettled.is_some() {
+                unsettled = match self.auditor.take_up_plan(&self.source).await {
+                    Ok(true) => None,
+                    Ok(false) => return Ended::Removed,
+                    Err(error) => {
+                        self.auditor.not_recorded(&self.source, &error);
+                        Some(self.clock.now() + SETTLE_RETRY)
+                    }
+                };
+            }
+            let mut due = orders.due;
+            due.extend(retries.take());
+            if due.is_empty() || unsettled.is_some() {
+                // Nothing is polled while what a reload has ended may be taken for open.
+                retries.hold(&due, unsettled);
+                self.mailbox.done();
+                continue;
+            }
+            let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
+            self.mailbox.done();
+            let came = match outcome {
+                Outcome::Stopped => return Ended::Stopped,
+                Outcome::Unreachable { .. } => PollEnd::Unreachable,
+                Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
+                Outcome::Polled { .. } => PollEnd::Seen,
+            };
+            let plans = self.auditor.published.plans();
+            // A reload that removes the source meanwhile is in the mailbox.
+            let Some(plan) = plans.get(&self.source) else { continue };
+            let poll = FinishedPoll { due: &due, ended: self.clock.now(), came };
+            retries.note(poll, plan, &self.auditor.published.state(&self.source));
+        }
+    }
+}

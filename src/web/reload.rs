@@ -1,0 +1,21 @@
+//! `POST /-/reload`: reads the configuration again, for those who can reach this listener.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::Reload;
+
+/// Answers when the reload is over: 200 with what is different now, 422 with every problem, 403 to a request from a web page
+/// (browsers send `Origin` with every POST) or to a listener that others may reach.
+pub(super) async fn answer(reload: Option<Arc<dyn Reload>>, headers: HeaderMap) -> (StatusCode, String) {
+    let Some(reload) = reload.filter(|_| !headers.contains_key(header::ORIGIN)) else {
+        let text =
+            "a reload is accepted from a loopback address or on server.metrics_listen only, and not from a web page\n";
+        return (StatusCode::FORBIDDEN, text.to_owned());
+    };
+    match reload.reload().await {
+        Ok(summary) => (StatusCode::OK, format!("reloaded: {summary}\n")),
+        Err(problems) => (StatusCode::UNPROCESSABLE_ENTITY, format!("refused; nothing has changed\n{problems}\n")),
+    }
+}

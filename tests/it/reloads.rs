@@ -1,0 +1,203 @@
+//! The configuration is read again while the daemon runs: by SIGHUP, by POST, and with audits and deliveries under way.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use driftwise::simulator::USERNAME;
+
+use crate::program::{Daemon, ask, eventually};
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+const ACCEPTED: &str = "driftwise_config_last_reload_successful";
+
+fn sessions(ids: &[u32]) -> Setup {
+    Setup { sessions: ids.iter().map(|id| format!("{{ id: {id} }}")).collect(), ..Setup::default() }
+}
+
+/// Asks for a reload and waits for its end.
+fn reload(daemon: &Daemon) -> (u16, String) {
+    ask(daemon.address, "POST", "/-/reload", "").unwrap()
+}
+
+#[test]
+fn a_hangup_takes_up_sessions_and_what_is_open_is_neither_repeated_nor_forgotten() {
+    let world = World::new(3, &sessions(&[14]));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    world.simulator.set(15, "export", true);
+    world.configure(&sessions(&[14, 15]));
+    daemon.signal("HUP");
+    daemon.until("driftwise_drift_open", &[("session", "15")], 1.0);
+    eventually("both are told of the second", || (world.mails().len() == 4).then_some(()));
+    daemon.poll();
+    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    world.simulator.set(14, "export", false);
+    for opening in &opened {
+        eventually("the end of the first, in its thread", || {
+            let ended =
+                |mail: &crate::mailbox::Mail| mail.to() == opening.to() && mail.header("In-Reply-To") == opening.id();
+            world.mails().into_iter().find(ended)
+        });
+    }
+    assert!(daemon.stop().contains("reloaded the configuration"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_changes_nothing_and_is_said_everywhere() {
+    let world = World::new(2, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    assert_eq!(daemon.metric(ACCEPTED, &[]), Some(1.0));
+    let good = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let bad = good.replace("alerts:", "alarms:");
+    assert!(bad != good);
+    std::fs::write(world.path("driftwise.yaml"), bad).unwrap();
+    let (status, text) = reload(&daemon);
+    assert_eq!(status, 422, "{text}");
+    assert!(text.contains("alarms") && text.contains("did you mean \"alerts\""), "{text}");
+    assert_eq!(daemon.metric(ACCEPTED, &[]), Some(0.0));
+    let (ready, detail) = daemon.get("/readyz");
+    assert!(ready == 200 && detail.contains("reload refused"), "{detail}");
+    let (_, page) = daemon.get("/");
+    assert!(page.contains("refused"), "{page}");
+    // Audits go on as before.
+    world.simulator.set(14, "export", true);
+    daemon.until("driftwise_drift_open", &[("session", "14")], 1.0);
+    std::fs::write(world.path("driftwise.yaml"), good).unwrap();
+    assert_eq!(reload(&daemon).0, 200);
+    assert_eq!(daemon.metric(ACCEPTED, &[]), Some(1.0));
+    assert!(!daemon.get("/readyz").1.contains("refused") && !daemon.get("/").1.contains("refused"));
+    assert!(daemon.stop().contains("refused the configuration"));
+}
+
+#[test]
+fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
+    let world = World::new(2, &sessions(&[14, 15]));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", OWNER);
+    world.configure(&sessions(&[15]));
+    assert_eq!(reload(&daemon).0, 200);
+    world.mail("resolved", OWNER).says("Not checked any more");
+    eventually("its series go with it", || {
+        daemon.metric("driftwise_session_info", &[("session", "14")]).is_none().then_some(())
+    });
+    world.untold("missing");
+    world.configure(&sessions(&[14, 15]));
+    assert_eq!(reload(&daemon).0, 200);
+    eventually("a new drift", || {
+        let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift" && mail.to() == OWNER);
+        (drifts.count() == 2).then_some(())
+    });
+    daemon.stop();
+}
+
+#[test]
+fn an_audit_under_way_ends_under_the_configuration_that_it_began_with() {
+    let world = World::new(2, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    world.simulator.set(14, "export", true);
+    world.simulator.set(15, "export", true);
+    let polls = || daemon.metric("driftwise_source_requests_total", &[("outcome", "ok")]).unwrap();
+    let before = polls();
+    // Many reloads between polls that come each second: none may tear one apart or start a second task.
+    for round in 0..20 {
+        let ids: &[u32] = if round % 2 == 0 { &[14, 15] } else { &[14] };
+        world.configure(&sessions(ids));
+        assert_eq!(reload(&daemon).0, 200);
+    }
+    world.configure(&sessions(&[14, 15]));
+    assert_eq!(reload(&daemon).0, 200);
+    daemon.until("driftwise_drift_open", &[("session", "15")], 1.0);
+    daemon.until("driftwise_source_requests_total", &[("outcome", "ok")], before + 3.0);
+    let of_first = world.mails().into_iter().filter(|mail| mail.kind() == "drift" && mail.to() == OWNER);
+    let of_first = of_first.filter(|mail| mail.text.contains("erp/14")).count();
+    assert_eq!(of_first, 1, "{:?}", world.told());
+    assert_eq!(daemon.metric("driftwise_source_requests_total", &[("outcome", "timeout")]), Some(0.0));
+    daemon.stop();
+}
+
+#[test]
+fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
+    let grid = |more: &str| Setup { more: more.to_owned(), ..sessions(&[14]) };
+    let world = World::new(1, &grid(""));
+    std::fs::write(world.path("grid.csv"), "session_id,export\n7,True\n8,False\n").unwrap();
+    std::fs::create_dir(world.path("more")).unwrap();
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let second = "include: [more/*.yaml]\n";
+    let source = format!(
+        "sources: {{ grid: {{ type: file, path: ../grid.csv }} }}\n\
+         sessions: [{{ source: grid, id: 7, schedule: \"* * * * * *\", params: {{ notification_email: {OWNER} }} }}]\n"
+    );
+    std::fs::write(world.path("more/grid.yaml"), source).unwrap();
+    world.configure(&grid(second));
+    let (status, summary) = reload(&daemon);
+    assert!(status == 200 && summary.contains("added grid"), "{summary}");
+    daemon.until("driftwise_drift_open", &[("source", "grid")], 1.0);
+    world.configure(&grid(""));
+    let (status, summary) = reload(&daemon);
+    assert!(status == 200 && summary.contains("removed grid"), "{summary}");
+    eventually("its end is told", || {
+        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("Not checked any more");
+        world.mails().into_iter().find(ended)
+    });
+    daemon.poll();
+    assert_eq!(daemon.metric("driftwise_session_info", &[("source", "grid")]), None);
+    daemon.stop();
+}
+
+#[test]
+fn mail_recorded_before_a_reload_leaves_over_the_new_server_under_its_id() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let down = Setup { email: format!("smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}"), ..sessions(&[14]) };
+    let world = World::new(1, &down);
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    daemon.until("driftwise_outbox_notifications", &[("state", "retrying")], 2.0);
+    let recorded = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    let recorded = recorded["notifications"].as_array().unwrap().clone();
+    world.configure(&sessions(&[14]));
+    assert_eq!(reload(&daemon).0, 200);
+    eventually("both leave", || (world.mails().len() == 2).then_some(()));
+    for notification in recorded {
+        let id = notification["message_id"].as_str().unwrap();
+        assert!(world.mails().iter().any(|mail| mail.id() == id), "{id} is not among {:?}", world.told());
+    }
+    daemon.stop();
+}
+
+#[test]
+fn secrets_are_read_again() {
+    let mut setup = Setup { password: String::from("old-password"), ..sessions(&[14]) };
+    let world = World::new(1, &setup);
+    let daemon = world.daemon();
+    daemon.until("driftwise_source_up", &[], 1.0);
+    world.simulator.change_credentials(USERNAME, "new-password");
+    daemon.until("driftwise_source_requests_total", &[("outcome", "auth")], 1.0);
+    setup.password = String::from("new-password");
+    world.configure(&setup);
+    assert_eq!(reload(&daemon).0, 200);
+    daemon.until("driftwise_source_up", &[], 1.0);
+    let said = daemon.stop();
+    assert!(!said.contains("old-password") && !said.contains("new-password"), "{said}");
+}
+
+#[test]
+fn a_web_page_cannot_ask_for_a_reload() {
+    let world = World::new(1, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let mut stream = TcpStream::connect(daemon.address).unwrap();
+    let head = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert_eq!(daemon.get("/-/reload").0, 405);
+    assert!(!daemon.stop().contains("reloaded"));
+}

@@ -17,7 +17,7 @@ use crate::domain::reconcile::PollOutcome;
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::status::{Status, status};
-use crate::domain::world::{World, address, id, name, rule, rules, session, start, told};
+use crate::domain::world::{World, address, id, rule, rules, session, start, told};
 
 mod blind;
 mod edits;

@@ -88,6 +88,8 @@ impl App {
         let address = self.address()?;
         tracing::info!(sessions, sources, page = %format!("http://{address}/"), "driftwise is running");
         let mut supervisor = Supervisor::new(self.shutdown.clone());
+        // First what a process that died left owed: the audits to come may end it before anybody was told that it began.
+        self.alerting.run(self.clock.now()).await;
         self.auditor.retire().await.context("ending what is not audited any more")?;
         let inboxes: BTreeMap<Name, Arc<Inbox>> =
             self.published.plans().keys().map(|name| (name.clone(), Arc::default())).collect();

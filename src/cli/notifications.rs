@@ -121,7 +121,7 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
     let listed = Listed::from(row);
     match arguments.format {
         ListFormat::Json => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&Shown { listed: &listed, reason: &reason })?))?
+            print(&format!("{}\n", serde_json::to_string_pretty(&Shown { listed: &listed, reason: &reason })?))?;
         }
         ListFormat::Table => print(&in_words(&listed, &reason))?,
     }

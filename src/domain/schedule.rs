@@ -17,7 +17,7 @@ pub struct Schedule {
     cron: Arc<Cron>,
     expression: Arc<str>,
     zone: Tz,
-    schedule_key: ScheduleKey,
+    key: ScheduleKey,
 }
 
 /// Why an expression cannot be a schedule.
@@ -41,8 +41,8 @@ impl Schedule {
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(plain(&e.to_string())))?;
-        let schedule_key = ScheduleKey(Arc::from(format!("{expression} {zone}")));
-        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, schedule_key };
+        let key = ScheduleKey(Arc::from(format!("{expression} {zone}")));
+        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, key };
         schedule.next_after(now).ok_or(ScheduleError::Never)?;
         Ok(schedule)
     }
@@ -83,12 +83,12 @@ impl Schedule {
 
     /// Sessions with the same schedule are always due together, so one time of the last poll serves them all.
     pub fn key(&self) -> ScheduleKey {
-        self.schedule_key.clone()
+        self.key.clone()
     }
 
     /// See [`Schedule::schedule`].
     pub fn key_ref(&self) -> &ScheduleKey {
-        &self.schedule_key
+        &self.key
     }
 }
 

@@ -228,7 +228,7 @@ impl Dispatcher {
     }
 
     /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
-    /// set back meanwhile. Also whether something is due and only rate_limited.
+    /// set back meanwhile. Also whether something is due and held only by the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
         let next = self.noted(self.store.next_due(None).await)?;

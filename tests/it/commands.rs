@@ -55,10 +55,10 @@ fn check_with_notify_records_and_mails_once() {
     world.simulator.set(15, "export", true);
     let first = world.run(&["check", "--notify", "--format", "json"]).expect(1);
     assert_eq!(first.json()["sessions"][0]["session"], "erp/15");
-    assert!(first.err.contains("2 messages recorded; 2 sent"), "{}", first.err);
+    assert!(first.err.contains("2 notifications recorded; 2 sent"), "{}", first.err);
     assert_eq!(world.told().len(), 2);
     let second = world.run(&["check", "--notify"]).expect(1);
-    assert!(second.err.contains("0 messages recorded"), "{}", second.err);
+    assert!(second.err.contains("0 notifications recorded"), "{}", second.err);
     assert_eq!(world.told().len(), 2);
     world.run(&["status"]).expect(1);
     let daemon = world.daemon();
@@ -211,8 +211,8 @@ fn what_is_not_built_is_refused_as_such() {
         &["schema"],
         &["completions", "bash"],
         &["man"],
-        &["mail", "preview", "drift", "--format", "html"],
-        &["mail", "resend", "1"],
+        &["notifications", "preview", "drift", "--format", "html"],
+        &["notifications", "resend", "1"],
         &["check", "--format", "junit"],
     ];
     for command in commands {

@@ -48,9 +48,9 @@ fn grace_period_with_one_session_ends_beside_an_older_one_of_which_nobody_was_to
     clock.advance(TimeDelta::minutes(30));
     opened(2.0);
     world.untold("unverifiable");
-    // Looked at once a year, it is told when its hour is over.
+    // Polled once a year, and once more because it could not be read, it is told when its hour is over.
     clock.set(moment("2026-11-23T10:00:01Z"));
-    let older = world.mail("unverifiable", OWNER);
+    let older = world.mail("unverifiable", FALLBACK);
     assert_eq!(older.all("X-Driftwise-Session"), ["erp/14"]);
     clock.set(moment("2026-11-23T10:30:01Z"));
     eventually("mail about the other", || (world.mails().len() == 2).then_some(()));

@@ -304,7 +304,9 @@ impl Run {
                         incident.window.first_bad = incident.window.first_bad.min(at(self.now));
                     }
                     let open = self.open.values().map(|(incident, _)| incident.clone()).collect::<Vec<_>>();
-                    open.iter().for_each(|incident| self.commit(incident));
+                    for incident in &open {
+                        self.commit(incident);
+                    }
                 }
             }
             Step::Restart => self.known = self.disk.load(),

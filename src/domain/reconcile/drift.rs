@@ -73,7 +73,7 @@ impl Step<'_> {
         };
         incident.severity = finding.rule.severity;
         let before = incident.facts.before.take();
-        incident.facts = Facts { sent, before, ..facts(draft, &finding.rule, finding, expected, found) };
+        incident.facts = Facts { before, sent, ..facts(draft, &finding.rule, finding, expected, found) };
         match moved {
             Moved::Waiting | Moved::Still => {}
             Moved::Opened => opened(&incident, self.now, delta),

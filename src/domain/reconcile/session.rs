@@ -178,7 +178,7 @@ impl Step<'_> {
         }
     }
 
-    /// PinnedValues what an `unchanged` rule watches and nobody pinned yet. What came after the first poll is noted.
+    /// Pins what an `unchanged` rule watches and nobody pinned yet. What came after the first poll is noted.
     fn newly_pinned(
         &self,
         session: &Session,

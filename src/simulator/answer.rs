@@ -34,7 +34,7 @@ pub(super) fn rows(rows: &[RawValues], fault: Option<Mode>, stopping: &Cancellat
         Mode::RateLimited(None) => StatusCode::TOO_MANY_REQUESTS.into_response(),
         Mode::RateLimited(Some(wait)) => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, wait)]).into_response(),
         Mode::ServerError => {
-            (StatusCode::INTERNAL_SERVER_ERROR, r#"{"Notification":"Invalid column name 'TransferTypeName'."}"#)
+            (StatusCode::INTERNAL_SERVER_ERROR, r#"{"Message":"Invalid column name 'TransferTypeName'."}"#)
                 .into_response()
         }
         Mode::BadRequest => (StatusCode::BAD_REQUEST, "Parameter count mismatch").into_response(),
@@ -45,7 +45,7 @@ pub(super) fn rows(rows: &[RawValues], fault: Option<Mode>, stopping: &Cancellat
         Mode::EmptyArray => typed(JSON, "[]"),
         Mode::Null => typed(JSON, "null"),
         Mode::ArrayOfNumbers => typed(JSON, "[1,2,3]"),
-        Mode::Object => typed(JSON, r#"{"Notification":"The export has been queued."}"#),
+        Mode::Object => typed(JSON, r#"{"Message":"The export has been queued."}"#),
         Mode::NotUtf8 => typed(JSON, Bytes::from_static(b"[{\"session_id\":14,\"name\":\"caf\xE9\"}]")),
         Mode::GzipBomb => ([(header::CONTENT_ENCODING, "gzip")], typed(JSON, bomb::gzip())).into_response(),
         Mode::Truncated | Mode::Drop | Mode::TooLarge | Mode::Slow(_) => streamed(rows, &mode, stopping),

@@ -184,6 +184,8 @@ impl App {
         let address = self.address()?;
         tracing::info!(sessions, sources, page = %format!("http://{address}/"), "driftwise is running");
         let store = Store::clone(&self.parts.store);
+        // First what a process that died left owed: the audits to come may end it before anybody was told that it began.
+        self.parts.alerting.run(self.clock.now()).await;
         self.parts.auditor.take_up_plans().await.context("ending what is not audited any more")?;
         let outcome = self.start()?.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {

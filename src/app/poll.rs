@@ -164,10 +164,12 @@ pub async fn notify(
         clock: Arc::clone(&clock),
         stop: stop.clone(),
     };
+    // First what a process that died left owed.
+    let left = alerting.run(clock.now()).await;
     if wanted.is_none() {
         auditor.take_up_plans().await.context("ending what is not audited any more")?;
     }
-    let mut notified = Notified { notifications: 0, round: Round::default(), errors: Vec::new() };
+    let mut notified = Notified { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         if let Outcome::NotRecorded { error } = outcome {
@@ -175,7 +177,7 @@ pub async fn notify(
         }
     }
     match alerting.run(clock.now()).await {
-        alerting::Outcome::Recorded { notifications, .. } => notified.notifications = notifications,
+        alerting::Outcome::Recorded { notifications, .. } => notified.notifications += notifications,
         alerting::Outcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
     let dispatcher =

@@ -218,9 +218,10 @@ fn open(
         };
         let passed = inhibition::pass(&case, change)
             .and_then(|()| severity::pass(&case))
-            .and_then(|()| grace_period::pass(&case, member.blind));
+            .and_then(|()| grace_period::pass(&case, change, member.blind));
         match passed {
             Ok(()) => {
+                result.wake(repeat::next_reminder(&case, now));
                 let blind = member.blind.then(|| recipients::blind_sessions(plan, incident, &member.to));
                 let about = About::Incident { incident: Arc::clone(incident), change, blind };
                 let zone = zone(Some(plan), incident);

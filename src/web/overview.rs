@@ -26,7 +26,7 @@ use crate::engine::published::{Plans, Present};
 /// Sessions on one page: more than most people have, and small enough for any browser.
 const ON_A_PAGE: usize = 500;
 
-/// IncidentKeys that are wrong in one row, before the session's own page has to tell the rest.
+/// Incidents that are named in one row, before the session's own page has to tell the rest.
 const WRONG_IN_A_ROW: usize = 3;
 
 /// Longest value in a row, in characters.

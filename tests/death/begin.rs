@@ -57,8 +57,9 @@ fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_o
         let known = until("the end of two drifts and its mail", || {
             let known = harness.known().unwrap();
             let ends = known.events.iter().filter(|event| event.what.ended().is_some()).count();
-            (ends >= 2 && known.messages.iter().all(|message| message.state == NotificationState::Sent))
-                .then_some(known)
+            let told = known.messages.iter().filter(|message| message.kind == NotificationKind::Resolved).count();
+            let all_sent = known.messages.iter().all(|message| message.state == NotificationState::Sent);
+            (ends >= 2 && told >= 2 && all_sent).then_some(known)
         });
         drop(daemon);
         assert_eq!(known.events.iter().filter(|event| event.what.ended().is_some()).count(), 2);

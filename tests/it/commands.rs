@@ -55,10 +55,10 @@ fn check_with_notify_records_and_mails_once() {
     world.simulator.set(15, "export", true);
     let first = world.run(&["check", "--notify", "--format", "json"]).expect(1);
     assert_eq!(first.json()["sessions"][0]["session"], "erp/15");
-    assert!(first.err.contains("2 messages recorded; 2 sent"), "{}", first.err);
+    assert!(first.err.contains("2 notifications recorded; 2 sent"), "{}", first.err);
     assert_eq!(world.told().len(), 2);
     let second = world.run(&["check", "--notify"]).expect(1);
-    assert!(second.err.contains("0 messages recorded"), "{}", second.err);
+    assert!(second.err.contains("0 notifications recorded"), "{}", second.err);
     assert_eq!(world.told().len(), 2);
     world.run(&["status"]).expect(1);
     let daemon = world.daemon();
@@ -71,7 +71,7 @@ fn check_with_notify_records_and_mails_once() {
     daemon.stop();
     world.simulator.fail(Mode::Html, None);
     let unreachable = world.run(&["check", "--notify"]).expect(3);
-    assert!(unreachable.err.contains("1 message recorded; 1 sent"), "{}", unreachable.err);
+    assert!(unreachable.err.contains("1 notification recorded; 1 sent"), "{}", unreachable.err);
     world.mail("unreachable", FALLBACK);
 }
 
@@ -135,7 +135,7 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
 }
 
 #[test]
-fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
+fn a_test_is_sent_and_the_notifications_that_were_recorded_are_listed_and_shown() {
     let world = World::new(2, &two());
     let test = world.run(&["notifications", "test", "--to", "it@acme.example"]).expect(0);
     let mail = world.mail("test", "it@acme.example");
@@ -155,6 +155,18 @@ fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
     assert_eq!((&message["kind"], &message["sessions"]), (&json!("drift"), &json!(["erp/15"])));
     assert_eq!((&message["state"], &message["last_error"]), (&json!("sent"), &Value::Null));
     assert!(message["id"].is_i64() && message["attempts"].is_i64(), "{message}");
+    assert_eq!(message["channel"], "email");
+    let id = message["id"].to_string();
+    let shown = world.run(&["notifications", "show", &id]).expect(0).out;
+    assert!(
+        shown.contains(mail.id()) && shown.contains("drift of export from export-off in erp/15: opened"),
+        "{shown}"
+    );
+    let shown = world.run(&["notifications", "show", &id, "--format", "json"]).expect(0).json();
+    assert_eq!(shown["reason"]["because"][0]["change"], "opened");
+    let absent = world.run(&["notifications", "show", "99"]).expect(2);
+    assert!(absent.err.contains("there is no notification 99"), "{}", absent.err);
+    world.run(&["notifications", "test", "--to", "it@acme.example", "--channel", "fax"]).expect(2);
     let refused = world.run(&["notifications", "test", "--to", "it@acme.example", "-c", "absent.yaml"]).expect(2);
     assert!(refused.err.contains("absent.yaml"), "{}", refused.err);
 }
@@ -211,8 +223,8 @@ fn what_is_not_built_is_refused_as_such() {
         &["schema"],
         &["completions", "bash"],
         &["man"],
-        &["mail", "preview", "drift", "--format", "html"],
-        &["mail", "resend", "1"],
+        &["notifications", "preview", "drift", "--format", "html"],
+        &["notifications", "resend", "1"],
         &["check", "--format", "junit"],
     ];
     for command in commands {

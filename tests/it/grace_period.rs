@@ -48,9 +48,9 @@ fn grace_period_with_one_session_ends_beside_an_older_one_of_which_nobody_was_to
     clock.advance(TimeDelta::minutes(30));
     opened(2.0);
     world.untold("unverifiable");
-    // Looked at once a year, it is told when its hour is over.
+    // Polled once a year, and once more because it could not be read, it is told when its hour is over.
     clock.set(moment("2026-11-23T10:00:01Z"));
-    let older = world.mail("unverifiable", OWNER);
+    let older = world.mail("unverifiable", FALLBACK);
     assert_eq!(older.all("X-Driftwise-Session"), ["erp/14"]);
     clock.set(moment("2026-11-23T10:30:01Z"));
     eventually("mail about the other", || (world.mails().len() == 2).then_some(()));
@@ -93,5 +93,24 @@ fn an_open_drift_is_remembered_once_a_day_in_its_thread() {
     clock.advance(TimeDelta::hours(12));
     inside.until("driftwise_audits_total", &[("outcome", "ok")], 4.0);
     assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    inside.stop();
+}
+
+#[test]
+fn a_reminder_about_a_session_that_is_polled_once_a_year_comes_on_time() {
+    let sessions = vec![String::from("{ id: 14, schedule: \"0 0 1 1 *\" }")];
+    let alerts = String::from("remind_every: 24h");
+    let world = World::new(1, &Setup { sessions, alerts, ..Setup::default() });
+    let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
+    world.simulator.set(14, "import_orders_as", "j.doe");
+    let inside = world.inside(&clock);
+    let opening = world.mail("drift", OWNER);
+    for day in 1..=2 {
+        clock.advance(TimeDelta::hours(24));
+        eventually("a reminder", || (world.mails().len() == 1 + day).then_some(()));
+    }
+    let reminder = world.mail("reminder", OWNER);
+    assert_eq!(reminder.header("In-Reply-To"), opening.id());
+    assert_eq!(inside.metric("driftwise_audits_total", &[("outcome", "ok")]), Some(1.0), "nothing was polled for it");
     inside.stop();
 }

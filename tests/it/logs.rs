@@ -92,7 +92,7 @@ fn why_a_source_cannot_be_read_is_logged_without_what_it_said() {
     };
     let said = log("info");
     let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
-    let line = lines.iter().find(|line| line["message"] == "the source could not be read").unwrap();
+    let line = lines.iter().find(|line| line["message"] == "failed to read source").unwrap();
     let of = ["level", "source", "failure", "reason"].map(|field| line[field].as_str().unwrap());
     let reason = "it answered with a single object instead of a list of sessions";
     assert_eq!(of, ["WARN", "zz", "malformed", reason]);

@@ -56,7 +56,7 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
     let all = eventually("resolved mails", || Some(mails()).filter(|mails| mails.len() == 4));
     for drift in &drifts {
         let resolved = all.iter().find(|mail| mail.kind() == "resolved" && mail.to() == drift.to()).unwrap();
-        assert_eq!(resolved.subject, format!("Re: {}", drift.subject));
+        assert_eq!(resolved.subject, "acme-outlet.myshopify.com: Export was put right");
         assert_eq!(resolved.header("In-Reply-To"), drift.id());
         let root = drift.header("References");
         assert!(root.starts_with("<incident-") && resolved.header("References") == format!("{root} {}", drift.id()));

@@ -112,18 +112,21 @@ fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
     };
     let world = World::new(1, &setup(closed));
     let daemon = world.daemon();
-    for (value, messages) in [("j.doe", 1), ("k.roe", 2), ("Shopify_Orders", 3)] {
+    let recorded = |kind: &str| listed(&world).into_iter().find(|message| message["kind"] == kind);
+    for (value, kind) in [("j.doe", "drift"), ("k.roe", "update"), ("Shopify_Orders", "resolved")] {
         world.simulator.set(14, "import_orders_as", value);
-        daemon.until("driftwise_outbox_notifications", &[], f64::from(messages));
+        eventually(kind, || recorded(kind));
     }
     daemon.kill();
-    let recorded = listed(&world);
+    let update = recorded("update").unwrap();
+    assert_eq!(update["state"], "superseded", "what was never attempted is replaced by what says more");
+    assert_eq!(update["superseded_by"], recorded("resolved").unwrap()["notification_id"]);
     let server = Server::start(json!({ "mode": "none" }));
     world.configure(&setup(server.port));
     let daemon = world.daemon();
-    for (at, kind) in ["drift", "update", "resolved"].into_iter().enumerate() {
+    for kind in ["drift", "resolved"] {
         let mail = Mail::parse(server.taken().raw);
-        assert_eq!((mail.kind(), &recorded[at]["message_id"]), (kind, &json!(mail.id())));
+        assert_eq!((mail.kind(), &recorded(kind).unwrap()["message_id"]), (kind, &json!(mail.id())));
     }
     daemon.stop();
 }
@@ -156,7 +159,7 @@ fn what_cannot_be_read_is_told_once_also_across_restarts() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", "perhaps");
     let daemon = world.daemon();
-    world.mail("unverifiable", OWNER);
+    world.mail("unverifiable", FALLBACK);
     daemon.kill();
     let daemon = world.daemon();
     daemon.poll();

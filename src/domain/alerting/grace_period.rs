@@ -1,6 +1,6 @@
 //! Holds what cannot be read until it has lasted: for `unreachable_after`, or for `blind_after` where owners hear of it only then.
 //!
-//! A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
+//! Who has been told has waited already, whatever the clock says now. A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
 //! long it took.
 
 use std::time::Duration;
@@ -9,10 +9,12 @@ use chrono::TimeDelta;
 
 use super::{Case, Passed, Stop};
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::notification::Change;
 
 /// See the module.
-pub fn pass(case: &Case<'_>, blind: bool) -> Passed {
+pub fn pass(case: &Case<'_>, change: Change, blind: bool) -> Passed {
     match case.incident.kind() {
+        _ if change.is_follow_up() => return Ok(()),
         IncidentKind::Drift | IncidentKind::Missing => return Ok(()),
         IncidentKind::Unverifiable | IncidentKind::Unreachable => {}
     }

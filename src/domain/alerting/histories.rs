@@ -1,1 +1,353 @@
-//! Histories.
+//! Generated histories of incidents, with restarts between any two commits, processes that die before the second one, changes of
+//! who is notified, and clock jumps: each recipient is notified exactly as the model says, at the same minute.
+//!
+//! Between changes, alerting runs only when its own wake-up has come, and the model at every minute: a wake-up that is missed or
+//! comes late is a difference.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::model::{Model, People, Said, Wrong};
+use super::working_set::Recorded;
+use super::*;
+use crate::domain::announcement::Announcement;
+use crate::domain::incident::{End, Facts, IncidentKey, Phase, Window};
+use crate::domain::policy::Severity;
+use crate::domain::session::Contacts;
+use crate::domain::setting::SettingKey;
+use crate::domain::state::Delta;
+use crate::domain::world::{World, address, id, name, start};
+
+const PEOPLE: [&str; 4] = ["anna@acme.example", "ben@acme.example", "ops@integrator.example", "run@integrator.example"];
+const SOURCES: usize = 2;
+const SESSIONS: usize = 2;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Something goes wrong, changes while it is wrong, or fails once more.
+    Bad {
+        source: usize,
+        session: usize,
+        kind: usize,
+        severity: u8,
+    },
+    /// It is over.
+    Good {
+        source: usize,
+        session: usize,
+        kind: usize,
+    },
+    Wait {
+        minutes: i64,
+    },
+    Jump {
+        minutes: i64,
+    },
+    Owner {
+        source: usize,
+        session: usize,
+        person: usize,
+    },
+    Restart,
+    /// A process dies after it has derived what is owed and before that is committed.
+    Die,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = (0..SOURCES, 0..SESSIONS, 0..5usize);
+    prop_oneof![
+        6 => (place.clone(), 0u8..3).prop_map(|((source, session, kind), severity)| Step::Bad { source, session, kind, severity }),
+        4 => place.prop_map(|(source, session, kind)| Step::Good { source, session, kind }),
+        5 => (1i64..200).prop_map(|minutes| Step::Wait { minutes }),
+        1 => (-400i64..2000).prop_map(|minutes| Step::Jump { minutes }),
+        1 => (0..SOURCES, 0..SESSIONS, 0..3usize).prop_map(|(source, session, person)| Step::Owner { source, session, person }),
+        2 => Just(Step::Restart),
+        1 => Just(Step::Die),
+    ]
+}
+
+/// What is on the disk.
+#[derive(Default)]
+struct Disk {
+    incidents: BTreeMap<Uuid, String>,
+    log: BTreeMap<(Uuid, LogKey), String>,
+    suppressed: Vec<Suppression>,
+}
+
+impl Disk {
+    fn load(&self) -> WorkingSet {
+        let incidents = self.incidents.values().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let entry = |((incident, key), text): (&(Uuid, LogKey), &String)| LogChange {
+            incident: *incident,
+            key: key.clone(),
+            entry: serde_json::from_str(text).unwrap(),
+        };
+        let log = self.log.iter().map(entry).collect();
+        WorkingSet::new(Recorded { incidents, announcements: Vec::new(), log, suppressed: self.suppressed.clone() })
+    }
+}
+
+struct Run {
+    plans: Plans,
+    known: WorkingSet,
+    disk: Disk,
+    model: Model,
+    /// The incident of a place and kind, as last committed, with its number in the model.
+    open: HashMap<(usize, usize, usize), (Incident, usize)>,
+    numbers: HashMap<Uuid, usize>,
+    now: i64,
+    next: Option<DateTime<Utc>>,
+}
+
+fn at(minute: i64) -> DateTime<Utc> {
+    start() + TimeDelta::minutes(minute)
+}
+
+fn source(number: usize) -> Name {
+    name(["north", "south"][number])
+}
+
+impl Run {
+    fn new(grace: i64, remind: Option<i64>, operators: bool, fallback: bool) -> Self {
+        let minutes = |minutes: i64| std::time::Duration::from_secs(u64::try_from(minutes).unwrap() * 60);
+        let people = People {
+            owners: (0..SOURCES).flat_map(|s| (0..SESSIONS).map(move |id| ((s, id), vec![PEOPLE[id]]))).collect(),
+            fallback: if fallback { vec![PEOPLE[2]] } else { Vec::new() },
+            operators: if operators { vec![PEOPLE[3]] } else { Vec::new() },
+        };
+        let world = World::new();
+        let contacts = Arc::new(Contacts {
+            fallback: people.fallback.iter().map(|to| address(to)).collect(),
+            operators: people.operators.iter().map(|to| address(to)).collect(),
+            ..(*world.plan.contacts).clone()
+        });
+        let plan = |number| {
+            let mut plan = world.plan.clone();
+            plan.name = source(number);
+            plan.contacts = Arc::clone(&contacts);
+            plan.alerts.remind_every = remind.map(minutes);
+            (plan.alerts.unreachable_after, plan.alerts.blind_after) = (minutes(grace), minutes(300));
+            plan.sessions = (0..SESSIONS)
+                .map(|session| {
+                    let mut audited = world.plan.sessions[&id("1")].clone();
+                    audited.key.source = plan.name.clone();
+                    audited.key.id = id(&session.to_string());
+                    audited.owners = vec![address(PEOPLE[session])];
+                    audited.contacts = Arc::clone(&contacts);
+                    (audited.key.id.clone(), audited)
+                })
+                .collect();
+            (plan.name.clone(), plan)
+        };
+        let plans = (0..SOURCES).map(plan).collect();
+        let model = Model::new(people, grace, 300, remind);
+        let (known, disk) = (WorkingSet::default(), Disk::default());
+        Self { plans, known, disk, model, open: HashMap::new(), numbers: HashMap::new(), now: 0, next: None }
+    }
+
+    /// First commit: of an audit.
+    fn commit(&mut self, incident: &Incident) {
+        self.disk.incidents.insert(incident.id, serde_json::to_string(incident).unwrap());
+        let delta = match incident.key.session() {
+            Some(_) => Delta { incidents: vec![incident.clone()], ..Delta::default() },
+            None => Delta { unreachable: Some(incident.clone()), ..Delta::default() },
+        };
+        self.known.note(&delta);
+    }
+
+    /// One evaluation and the second commit, against what the model says.
+    fn alert(&mut self) -> Result<(), TestCaseError> {
+        let said = self.model.minute(self.now);
+        let evaluation = evaluate(&self.plans, &name("email"), &mut self.known, at(self.now));
+        let again = evaluate(&self.plans, &name("email"), &mut self.known.clone(), at(self.now));
+        prop_assert_eq!(&evaluation.notifications, &again.notifications, "deriving twice gives the same");
+        self.next = evaluation.next;
+        let item = |told: &Notification, item: &Item| -> Said {
+            let to = PEOPLE.into_iter().find(|person| *person == told.to.as_str()).unwrap();
+            (to, self.numbers[&item.id()], item.token())
+        };
+        let mut heard =
+            evaluation.notifications.iter().flat_map(|n| n.items.iter().map(|i| item(n, i))).collect::<Vec<_>>();
+        heard.sort();
+        prop_assert_eq!(heard, said, "minute {}", self.now);
+        self.grouped(&evaluation)?;
+        for change in &evaluation.log {
+            let text = serde_json::to_string(&change.entry).unwrap();
+            self.disk.log.insert((change.incident, change.key.clone()), text);
+        }
+        self.disk.suppressed.extend(&evaluation.suppressions);
+        self.known.apply(&evaluation);
+        Ok(())
+    }
+
+    /// What leaves together, and that nobody who reads only the last notification is wrong about a session.
+    fn grouped(&self, evaluation: &Evaluation) -> Result<(), TestCaseError> {
+        let mut ids = HashSet::new();
+        for told in &evaluation.notifications {
+            prop_assert!(ids.insert(told.id), "two notifications have one id");
+            let sources = told.items.iter().map(Item::source).collect::<HashSet<_>>();
+            let waited = told.items.iter().all(|item| match item.change() {
+                Some(Change::StillOpen(_)) => true,
+                Some(Change::Opened | Change::Handover) => {
+                    matches!(item.incident().unwrap().kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+                }
+                _ => false,
+            });
+            prop_assert!(sources.len() == 1 || waited, "what leaves at once is of one source");
+            for key in told.sessions() {
+                let wrong = self.open.values().map(|(incident, _)| incident).filter(|incident| {
+                    incident.source == key.source
+                        && incident.key.session() == Some(&key.id)
+                        && incident.severity >= Severity::Warning
+                });
+                let tells = told.wrong().iter().map(|incident| incident.id).collect::<HashSet<_>>();
+                for incident in wrong {
+                    prop_assert!(tells.contains(&incident.id), "a notification about {key} leaves out what is wrong");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bad(&mut self, place: (usize, usize, usize), severity: u8) {
+        let (of, session, kind) = place;
+        let session_id = id(&session.to_string());
+        let rule = |text: &str| IncidentKey::Drift {
+            session: session_id.clone(),
+            rule: name(text),
+            setting: SettingKey::new(text),
+        };
+        let (key, waits) = match kind {
+            0 => (rule("export"), false),
+            1 => (rule("active"), false),
+            2 => (IncidentKey::Missing { session: session_id.clone() }, false),
+            3 => (IncidentKey::Unverifiable { session: session_id.clone() }, true),
+            _ => (IncidentKey::Unreachable, true),
+        };
+        // One of a kind for a source.
+        let place = if kind == 4 { (of, 0, 4) } else { place };
+        if let Some((incident, number)) = self.open.get_mut(&place) {
+            let wrong = &mut self.model.wrongs[*number];
+            if waits {
+                incident.failed_polls = (incident.failed_polls + 1).min(Incident::POLLS_COUNTED);
+                wrong.failed_polls += 1;
+            } else if kind < 2 {
+                incident.revision += 1;
+                wrong.revision += 1;
+            }
+        } else {
+            let severity = match kind {
+                2 | 4 => 2,
+                _ => severity,
+            };
+            let window = Window { last_good: None, first_bad: at(self.now) };
+            let number = self.model.wrongs.len();
+            let rank = Severity::ALL[usize::from(severity)];
+            let mut incident = Incident::found(&source(of), number as u64, key, rank, window, Facts::default());
+            incident.phase = Phase::Open { since: at(self.now), good: 0 };
+            incident.failed_polls = u32::from(waits);
+            self.numbers.insert(incident.id, number);
+            self.model.wrongs.push(Wrong {
+                source: of,
+                session: (kind != 4).then_some(session),
+                waits,
+                severity,
+                first_bad: self.now,
+                failed_polls: u32::from(waits),
+                revision: 0,
+                over: false,
+            });
+            self.open.insert(place, (incident, number));
+        }
+        let incident = self.open[&place].0.clone();
+        self.commit(&incident);
+    }
+
+    fn good(&mut self, (of, session, kind): (usize, usize, usize)) {
+        let place = if kind == 4 { (of, 0, 4) } else { (of, session, kind) };
+        let Some((mut incident, number)) = self.open.remove(&place) else { return };
+        incident.phase = Phase::Ended { at: at(self.now), end: End::Repaired };
+        self.model.wrongs[number].over = true;
+        self.commit(&incident);
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Bad { source, session, kind, severity } => self.bad((*source, *session, *kind), *severity),
+            Step::Good { source, session, kind } => self.good((*source, *session, *kind)),
+            Step::Owner { source: of, session, person } => {
+                self.model.people.owners.insert((*of, *session), vec![PEOPLE[*person]]);
+                let plan = self.plans.get_mut(&source(*of)).unwrap();
+                plan.sessions.get_mut(&id(&session.to_string())).unwrap().owners = vec![address(PEOPLE[*person])];
+            }
+            Step::Wait { minutes } => {
+                for _ in 0..*minutes {
+                    self.now += 1;
+                    if self.next.is_some_and(|next| next <= at(self.now)) {
+                        self.alert()?;
+                    } else {
+                        prop_assert_eq!(self.model.minute(self.now), Vec::new(), "missed at minute {}", self.now);
+                    }
+                }
+                return Ok(());
+            }
+            Step::Jump { minutes } => {
+                self.now += minutes;
+                if *minutes < 0 {
+                    self.model.set_back(self.now);
+                    // As the next failed poll does.
+                    for (incident, _) in self.open.values_mut() {
+                        incident.window.first_bad = incident.window.first_bad.min(at(self.now));
+                    }
+                    let open = self.open.values().map(|(incident, _)| incident.clone()).collect::<Vec<_>>();
+                    for incident in &open {
+                        self.commit(incident);
+                    }
+                }
+            }
+            Step::Restart => self.known = self.disk.load(),
+            Step::Die => {
+                let _ = evaluate(&self.plans, &name("email"), &mut self.known, at(self.now));
+                self.known = self.disk.load();
+            }
+        }
+        self.alert()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_recipient_is_notified_exactly_as_the_model_says(
+        grace in prop_oneof![Just(60i64), 2i64..200],
+        remind in prop::option::of(30i64..400),
+        operators: bool,
+        fallback: bool,
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut run = Run::new(grace, remind, operators, fallback);
+        for step in &steps {
+            run.take(step)?;
+        }
+    }
+}
+
+#[test]
+fn an_unaudited_session_is_announced_once_whatever_dies() {
+    let run = Run::new(60, None, true, true);
+    let found = Announcement::unaudited(&source(0), 3, id("9"), None, at(0));
+    let recorded = || Recorded { announcements: vec![found.clone()], ..Recorded::default() };
+    let derive = |known: &mut WorkingSet, minute| evaluate(&run.plans, &name("email"), known, at(minute));
+    let first = derive(&mut WorkingSet::new(recorded()), 0);
+    let mut known = WorkingSet::new(recorded());
+    let second = derive(&mut known, 5);
+    assert_eq!(first.notifications[0].id, second.notifications[0].id);
+    assert_eq!(second.notifications.iter().map(|n| n.to.as_str()).collect::<Vec<_>>(), [PEOPLE[3]]);
+    known.apply(&second);
+    assert!(derive(&mut known, 6).is_empty());
+}

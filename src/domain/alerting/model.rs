@@ -1,1 +1,143 @@
-//! A model.
+//! Who is notified of what, written apart and as simply as can be: minute by minute, person by person, incident by incident.
+//!
+//! It shares no code with the stages. Times are minutes. A clock that is set back makes every noted time that is ahead the present.
+
+use std::collections::BTreeMap;
+
+/// What is wrong, as the model sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Wrong {
+    pub source: usize,
+    /// `None`: the whole source.
+    pub session: Option<usize>,
+    /// It cannot be read, so its notification waits.
+    pub waits: bool,
+    /// 0 for information, 1 warning, 2 critical.
+    pub severity: u8,
+    pub first_bad: i64,
+    pub failed_polls: u32,
+    pub revision: u32,
+    pub over: bool,
+}
+
+/// Who stands where.
+#[derive(Debug, Clone)]
+pub(super) struct People {
+    /// By source and session.
+    pub owners: BTreeMap<(usize, usize), Vec<&'static str>>,
+    pub fallback: Vec<&'static str>,
+    pub operators: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+struct Told {
+    revision: u32,
+    at: i64,
+    reminders: u32,
+    ended: bool,
+}
+
+/// Person, number of the incident, and what the person hears.
+pub(super) type Said = (&'static str, usize, String);
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub people: People,
+    pub grace: i64,
+    pub blind: i64,
+    pub remind: Option<i64>,
+    pub wrongs: Vec<Wrong>,
+    told: BTreeMap<(usize, &'static str), Told>,
+}
+
+impl Model {
+    pub fn new(people: People, grace: i64, blind: i64, remind: Option<i64>) -> Self {
+        Self { people, grace, blind, remind, wrongs: Vec::new(), told: BTreeMap::new() }
+    }
+
+    /// The clock shows an earlier time than before.
+    pub fn set_back(&mut self, now: i64) {
+        for wrong in &mut self.wrongs {
+            wrong.first_bad = wrong.first_bad.min(now);
+        }
+        for told in self.told.values_mut() {
+            told.at = told.at.min(now);
+        }
+    }
+
+    /// How long each person has to wait to hear of something; who is not there never does.
+    fn waits(&self, wrong: &Wrong) -> BTreeMap<&'static str, i64> {
+        let mut waits = BTreeMap::new();
+        let owners = |session: usize| self.people.owners[&(wrong.source, session)].clone();
+        let sessions = match wrong.session {
+            Some(session) => vec![session],
+            None => self.people.owners.keys().filter(|(s, _)| *s == wrong.source).map(|(_, id)| *id).collect(),
+        };
+        if wrong.waits {
+            let responsible = match (self.people.operators.is_empty(), self.people.fallback.is_empty()) {
+                (false, _) => self.people.operators.clone(),
+                (true, false) => self.people.fallback.clone(),
+                (true, true) => sessions.iter().flat_map(|id| owners(*id)).collect(),
+            };
+            for person in sessions.iter().flat_map(|id| owners(*id)).chain(self.people.fallback.clone()) {
+                waits.insert(person, self.blind);
+            }
+            for person in responsible {
+                waits.insert(person, self.grace);
+            }
+        } else {
+            for person in sessions.iter().flat_map(|id| owners(*id)) {
+                waits.insert(person, 0);
+            }
+            if wrong.severity == 2 {
+                for person in self.people.fallback.iter().chain(&self.people.operators) {
+                    waits.insert(person, 0);
+                }
+            }
+        }
+        waits
+    }
+
+    /// What everybody hears at a minute.
+    pub fn minute(&mut self, now: i64) -> Vec<Said> {
+        let mut said = Vec::new();
+        let down =
+            |wrongs: &[Wrong], source| wrongs.iter().any(|w| w.source == source && w.session.is_none() && !w.over);
+        for number in 0..self.wrongs.len() {
+            let wrong = self.wrongs[number].clone();
+            if wrong.over {
+                for ((of, person), told) in self.told.iter_mut().filter(|((of, _), told)| *of == number && !told.ended)
+                {
+                    told.ended = true;
+                    said.push((*person, *of, "ended".to_owned()));
+                }
+                continue;
+            }
+            if wrong.severity == 0 {
+                continue;
+            }
+            let source_down = wrong.session.is_some() && down(&self.wrongs, wrong.source);
+            for (person, wait) in self.waits(&wrong) {
+                let what = match self.told.get(&(number, person)) {
+                    None => {
+                        let lasted = !wrong.waits || (wrong.failed_polls >= 2 && now - wrong.first_bad >= wait);
+                        (lasted && !(wrong.waits && source_down)).then(|| "opened".to_owned())
+                    }
+                    Some(told) if told.revision < wrong.revision => Some(format!("updated:{}", wrong.revision)),
+                    Some(told) => {
+                        let due = self.remind.is_some_and(|every| now - told.at >= every) && !source_down;
+                        due.then(|| format!("reminder:{}", told.reminders + 1))
+                    }
+                };
+                let Some(what) = what else { continue };
+                let told = self.told.entry((number, person));
+                let told = told.or_insert(Told { revision: wrong.revision, at: now, reminders: 0, ended: false });
+                (told.revision, told.at) = (wrong.revision, now);
+                told.reminders += u32::from(what.starts_with("reminder"));
+                said.push((person, number, what));
+            }
+        }
+        said.sort();
+        said
+    }
+}

@@ -11,12 +11,15 @@ pub fn owed(case: &Case<'_>, entry: Option<&LogEntry>, others: bool) -> Result<C
     if entry.revision < case.incident.revision {
         return Ok(Change::Updated);
     }
-    let Some(every) = case.alerts.remind_every else { return Err(None) };
-    // An interval beyond the end of the calendar never ends. A time in the future was noted by a clock that was ahead.
-    let notified_at = entry.notified_at.min(case.now);
-    let due = TimeDelta::from_std(every).ok().and_then(|every| notified_at.checked_add_signed(every));
-    match due {
+    // A time in the future was noted by a clock that was ahead.
+    match next_reminder(case, entry.notified_at.min(case.now)) {
         Some(due) if due <= case.now => Ok(Change::StillOpen(entry.reminders + 1)),
         due => Err(due),
     }
+}
+
+/// When a recipient who was told at `notified_at` is reminded; never where reminders are off.
+pub fn next_reminder(case: &Case<'_>, notified_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    // An interval beyond the end of the calendar never ends.
+    notified_at.checked_add_signed(TimeDelta::from_std(case.alerts.remind_every?).ok()?)
 }

@@ -22,8 +22,8 @@ pub struct WorkingSet {
     announcements: BTreeMap<Uuid, Announcement>,
     log: NotificationLog,
     suppressed: HashSet<Suppression>,
-    /// Sources that cannot be read.
-    unreachable: HashSet<Name>,
+    /// Sources that cannot be read, with the incident that says so: an earlier one of the source may still be owed its end.
+    unreachable: HashMap<Name, Uuid>,
     /// Since when what cannot be read has been so, where a clock that was ahead noted a time that is still to come.
     since: HashMap<Uuid, DateTime<Utc>>,
 }
@@ -78,8 +78,8 @@ impl WorkingSet {
         }
         if incident.kind() == IncidentKind::Unreachable {
             if incident.is_open() {
-                self.unreachable.insert(incident.source.clone());
-            } else {
+                self.unreachable.insert(incident.source.clone(), incident.id);
+            } else if self.unreachable.get(&incident.source) == Some(&incident.id) {
                 self.unreachable.remove(&incident.source);
             }
         }
@@ -117,7 +117,7 @@ impl WorkingSet {
     }
 
     pub(super) fn is_unreachable(&self, source: &Name) -> bool {
-        self.unreachable.contains(source)
+        self.unreachable.contains_key(source)
     }
 
     pub(super) fn is_suppressed(&self, suppression: Suppression) -> bool {

@@ -159,7 +159,7 @@ fn nothing_wrong(notification: &Notification) -> String {
                 [a, b] if right == 2 && all.iter().all(same) && all.iter().all(|i| i.kind() == IncidentKind::Drift) => {
                     format!("{place}: {} and {} put right", label(a), label(b))
                 }
-                all if right == all.len() => format!("{place}: all put right ({})", all.len()),
+                all if right == all.len() => format!("{place}: {} settings put right", all.len()),
                 all => format!("{place}: {} alerts have ended", all.len()),
             }
         }

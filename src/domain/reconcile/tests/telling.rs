@@ -1,6 +1,7 @@
 //! Who is told, of how much, and when again.
 
 use super::*;
+use crate::domain::notification::Item;
 
 #[test]
 fn what_matters_less_than_mail_from_is_shown_and_not_mailed() {
@@ -65,7 +66,7 @@ fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_firs
     }
     let messages = world.poll();
     assert_eq!(told(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
-    let severities = messages[1].items.iter().map(|item| item.severity()).collect::<Vec<_>>();
+    let severities = messages[1].items.iter().map(Item::severity).collect::<Vec<_>>();
     assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Warning, Severity::Warning]);
     assert_eq!(messages[0].items.len(), 2, "the fallback hears of what is critical only");
 }

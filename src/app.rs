@@ -21,6 +21,7 @@ use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
 use crate::engine::pace::Pace;
+use crate::engine::polls::Polls;
 use crate::lifecycle::Supervisor;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
@@ -71,9 +72,9 @@ impl App {
         metrics.config_loaded(clock.now());
         let sender = adapters::sender(&config);
         let pace = Pace::new(adapters::pace(email));
-        let retain = config.store.retain;
+        let (retain, polls) = (config.store.retain, Arc::new(Polls::new(config.max_polls)));
         let board = Arc::new(Board::new(Arc::new(config.plans), states));
-        let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
+        let parts = Parts { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown };
         Ok(parts.assemble(retain, listener, probes))
     }
 
@@ -133,6 +134,7 @@ impl App {
 struct Parts {
     board: Arc<Board>,
     sources: adapters::Sources,
+    polls: Arc<Polls>,
     store: Arc<Store>,
     channel: Arc<dyn Channel>,
     metrics: Arc<Metrics>,
@@ -144,11 +146,12 @@ struct Parts {
 
 impl Parts {
     fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
-        let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
+        let Self { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {
             board: Arc::clone(&board),
             sources,
+            polls,
             store: Arc::clone(&store),
             channel: Arc::clone(&channel),
             metrics: Arc::clone(&metrics),

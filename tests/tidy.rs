@@ -54,7 +54,7 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 19] = [
     ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
@@ -73,6 +73,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("anyhow", &["app", "cli"]),
     ("rustls", &["source", "cli"]),
     ("secrecy", &["secret", "source", "notify"]),
+    ("nix", &["source", "store", "lifecycle"]),
 ];
 
 struct File {

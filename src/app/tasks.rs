@@ -62,6 +62,7 @@ impl Worker {
             let came = match outcome {
                 Outcome::Stopped => return Ok(()),
                 Outcome::Unreachable { .. } => Came::Unreachable,
+                Outcome::NotAsked { .. } => Came::NotAsked,
                 Outcome::NotRecorded { .. } => Came::NotRecorded,
                 Outcome::Looked { .. } => Came::Seen,
             };

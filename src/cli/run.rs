@@ -7,10 +7,22 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Shared};
 use crate::app::App;
 use crate::clock::SystemClock;
-use crate::lifecycle::stop_on_signals;
+use crate::lifecycle::{raise_descriptor_limit, stop_on_signals};
+
+/// What the program needs besides its polls: listeners, the store, mail, and those who ask it for pages and metrics.
+const BESIDES_POLLS: u64 = 128;
 
 pub(super) async fn run(shared: &Shared) -> anyhow::Result<Exit> {
     let config = shared.load()?;
+    let limit = raise_descriptor_limit();
+    if let Some(limit) = limit.filter(|limit| *limit < config.max_polls as u64 + BESIDES_POLLS) {
+        let max_polls = config.max_polls;
+        tracing::warn!(
+            limit,
+            max_polls,
+            "the limit on file descriptors is low for that many polls; raise it, or lower max_polls"
+        );
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

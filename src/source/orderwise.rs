@@ -1,10 +1,11 @@
 //! OrderWise over its API: a token for the credential, then the rows of one export definition.
 //!
 //! Polite by design: one request in flight, a time-out over the whole exchange, and after a failure nothing is asked
-//! until the wait is over (see `hold`). One refused token is replaced once; that is the only second try.
+//! until the wait is over (see `hold`), with a refused sign-in by no other source of the system that signs in alike either.
+//! One refused token is replaced once; that is the only second try.
 
-use std::hash::BuildHasher as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -17,9 +18,12 @@ use super::hold::{Attempt, Hold, retry_after};
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
 
+mod system;
 mod token;
 
 pub use super::http::BuildError;
+use system::System;
+pub use system::Systems;
 pub use token::Credential;
 use token::Token;
 
@@ -50,8 +54,7 @@ pub struct OrderWise {
     credential: Credential,
     timeout: Duration,
     max_body: u64,
-    /// Makes fingerprints of credentials that mean nothing outside this process.
-    hasher: std::hash::RandomState,
+    system: Arc<System>,
     /// Locked for the whole of an attempt: one request in flight.
     state: Mutex<State>,
 }
@@ -68,16 +71,24 @@ struct State {
 struct Failed {
     error: FetchError,
     retry_after: Option<Duration>,
+    /// The user name or the password was refused: more of the same may lock the account.
+    at_sign_in: bool,
 }
 
 impl From<FetchError> for Failed {
     fn from(error: FetchError) -> Self {
-        Self { error, retry_after: None }
+        Self { error, retry_after: None, at_sign_in: false }
     }
 }
 
 impl OrderWise {
+    /// A source that shares its system with no other one.
     pub fn new(options: Options) -> Result<Self, BuildError> {
+        Self::of(&mut Systems::default(), options)
+    }
+
+    /// A source of one of `systems`.
+    pub fn of(systems: &mut Systems, options: Options) -> Result<Self, BuildError> {
         let base = http::base_url(&options.base_url)?;
         options.credential.check()?;
         Ok(Self {
@@ -88,14 +99,15 @@ impl OrderWise {
             credential: options.credential,
             timeout: options.timeout,
             max_body: options.max_body,
-            hasher: std::hash::RandomState::new(),
+            system: systems.of(&base),
             state: Mutex::default(),
         })
     }
 
     async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
-        if let Some(held) = state.hold.answer(now, || self.fingerprint()) {
+        let held = state.hold.answer(now, || self.fingerprint());
+        if let Some(held) = held.or_else(|| self.system.answer(now, || self.fingerprint())) {
             return Err(held);
         }
         let started = Instant::now();
@@ -109,9 +121,14 @@ impl OrderWise {
                 state.hold.succeeded();
                 Ok(answer)
             }
-            Err(Failed { error, retry_after }) => {
+            Err(Failed { error, retry_after, at_sign_in }) => {
                 let fingerprint = state.fingerprint;
-                state.hold.failed(&error, Attempt { at: now, took: started.elapsed(), retry_after, fingerprint });
+                let attempt = Attempt { at: now, took: started.elapsed(), retry_after, fingerprint };
+                if at_sign_in {
+                    self.system.sign_in_refused(&error, attempt);
+                } else {
+                    state.hold.failed(&error, attempt);
+                }
                 Err(error)
             }
         }
@@ -136,13 +153,14 @@ impl OrderWise {
 
     async fn sign_in(&self, now: DateTime<Utc>, state: &mut State) -> Result<Token, Failed> {
         let authorization = self.credential.authorization()?;
-        state.fingerprint = self.hasher.hash_one(authorization.as_bytes());
+        state.fingerprint = self.system.fingerprint(&authorization);
         let request = self.client.get(self.token_url.clone()).header(AUTHORIZATION, authorization);
         let at_sign_in = |error: FetchError| FetchError { reason: format!("at sign-in, {}", error.reason), ..error };
         let response = http::send(request).await.map_err(at_sign_in)?;
         let status = response.status();
         if !status.is_success() {
             let mut failed = refused(&response, now);
+            failed.at_sign_in = status == StatusCode::UNAUTHORIZED;
             match status.as_u16() {
                 401 => "the sign-in was refused (401): the user name or the password is wrong"
                     .clone_into(&mut failed.error.reason),
@@ -157,6 +175,7 @@ impl OrderWise {
         }
         let body = http::body(response, token::LONGEST).await.map_err(at_sign_in)?;
         let token = Token::parse(&body, now).map_err(at_sign_in)?;
+        self.system.signed_in(state.fingerprint);
         state.token = Some(token.clone());
         Ok(token)
     }
@@ -222,11 +241,15 @@ impl OrderWise {
 
     /// Of the credential as it is now; 0 where it cannot be had.
     fn fingerprint(&self) -> u64 {
-        self.credential.authorization().map_or(0, |header| self.hasher.hash_one(header.as_bytes()))
+        self.credential.authorization().map_or(0, |header| self.system.fingerprint(&header))
     }
 }
 
 impl Source for OrderWise {
+    fn system(&self) -> Option<&str> {
+        Some(&self.system.key)
+    }
+
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
         Box::pin(async move { Ok(self.attempt(now, None).await?.answer.unwrap_or_default()) })
     }
@@ -246,6 +269,7 @@ fn refused(response: &Response, now: DateTime<Utc>) -> Failed {
     Failed {
         error: http::refusal(response.status(), response.headers()),
         retry_after: wait.and_then(|text| retry_after(text, now)),
+        at_sign_in: false,
     }
 }
 

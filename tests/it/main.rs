@@ -23,6 +23,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod patience;
+mod polls;
 mod quick_start;
 mod restarts;
 mod schedules;

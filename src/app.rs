@@ -112,6 +112,8 @@ impl App {
             tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
         let store = Store::clone(&self.store);
+        let (owned, auditor) = (Arc::clone(&self.store), Arc::clone(&self.auditor));
+        supervisor.start("ownership", tasks::own(owned, auditor, stop.clone()));
         supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
         let outcome = supervisor.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {

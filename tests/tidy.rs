@@ -55,7 +55,7 @@ const ADAPTERS: [&str; 7] = [
 
 /// An outside crate and the rooms that may name it.
 const CRATES: [(&str, &[&str]); 19] = [
-    ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
+    ("tokio", &["source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
     ("sqlx", &["store"]),

@@ -23,7 +23,7 @@ use crate::engine::inbox::Inbox;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::{Operation, Store};
+use crate::store::{Operation, RENEW_EVERY, Store};
 use crate::web;
 
 /// At start-up sources begin one after another, this far apart.
@@ -174,7 +174,27 @@ impl Timing {
     }
 }
 
-/// Forgets what is older than the retention, and sees whether the store still works.
+/// Renews the ownership of the store, and sees whether it still works. Ends where another process owns it: two would send
+/// everything twice.
+pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: CancellationToken) -> Result<(), String> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+        }
+        let probed = store.ping_writer().await;
+        if let Err(error) = &probed {
+            auditor.metrics.store_error(Operation::Probe);
+            if error.is_taken() {
+                return Err(error.to_string());
+            }
+            tracing::error!(%error, "the store does not take what is written");
+        }
+        auditor.board.write(|present| present.store_sound = probed.is_ok());
+    }
+}
+
+/// Forgets what is older than the retention, at start and once a day.
 pub(super) async fn keep_up(
     store: Arc<Store>,
     auditor: Arc<Auditor>,
@@ -182,24 +202,13 @@ pub(super) async fn keep_up(
     retain: Duration,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    const CHECK: Duration = Duration::from_secs(15);
-    const ROUNDS_A_DAY: u32 = 24 * 60 * 60 / 15;
-    let mut round = 0u32;
+    const DAY: Duration = Duration::from_hours(24);
     loop {
-        if round.is_multiple_of(ROUNDS_A_DAY) {
-            prune(&store, &auditor, clock.now(), retain, &stop).await;
-        }
-        round = round.wrapping_add(1);
+        prune(&store, &auditor, clock.now(), retain, &stop).await;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(CHECK) => {}
+            () = tokio::time::sleep(DAY) => {}
         }
-        let probed = store.ping_writer().await;
-        if let Err(error) = &probed {
-            auditor.metrics.store_error(Operation::Probe);
-            tracing::error!(%error, "the store does not take what is written");
-        }
-        auditor.board.write(|present| present.store_sound = probed.is_ok());
     }
 }
 

@@ -28,9 +28,13 @@ pub(super) async fn run(shared: &Shared) -> anyhow::Result<Exit> {
     }
     let shutdown = CancellationToken::new();
     let signals = stop_on_signals(&shutdown)?;
-    let app = App::build(config, Arc::new(SystemClock), shutdown).await?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(signals);
+    // Opening the store may have to wait for an owner that may be alive.
+    let app = tokio::select! {
+        app = App::build(config, Arc::new(SystemClock), shutdown.clone()) => app?,
+        () = shutdown.cancelled() => return Ok(Exit::Fine),
+    };
     app.run().await?;
     Ok(Exit::Fine)
 }

@@ -109,7 +109,7 @@ impl Owed {
                 (Some(rhythm), _) if !over => self.ends(rhythm, end.max(look.ended)),
                 (Some(rhythm), Came::Seen) => self.ends(rhythm, look.ended),
                 (Some(rhythm), Came::Unreachable | Came::NotAsked | Came::NotRecorded) => {
-                    _ = self.rhythms.insert(rhythm)
+                    _ = self.rhythms.insert(rhythm);
                 }
                 (None, _) => {}
             }

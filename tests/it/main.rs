@@ -22,6 +22,7 @@ mod failures;
 mod logs;
 mod messages;
 mod metrics;
+mod owners;
 mod patience;
 mod polls;
 mod quick_start;

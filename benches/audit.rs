@@ -27,6 +27,7 @@ use driftwise::domain::state::SourceState;
 use driftwise::engine::alerting::Alerting;
 use driftwise::engine::audit::{Auditor, Outcome};
 use driftwise::engine::current::Current;
+use driftwise::engine::polls::Polls;
 use driftwise::engine::published::Published;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
@@ -177,6 +178,7 @@ impl Stage {
         let alerting = Arc::new(alerting);
         let auditor = Auditor {
             sources: Current::new(Arc::new(BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]))),
+            polls: Arc::new(Polls::new(1)),
             store,
             metrics,
             clock: Arc::new(clock.clone()),

@@ -21,6 +21,7 @@ use crate::engine::audit::Auditor;
 use crate::engine::current::{Current, CurrentChannel};
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::mailbox::Mailboxes;
+use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::lifecycle::Supervisor;
@@ -38,8 +39,8 @@ pub mod reload;
 mod tasks;
 mod watch;
 
-pub use reload::Loader;
 use reload::{Fixed, Reloader};
+pub use reload::{Loader, Reloading};
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
 /// gives. Whoever waits for a lock on the file cannot be called back before that.
@@ -54,9 +55,7 @@ pub struct App {
     listener: TcpListener,
     probes: Option<TcpListener>,
     hosts: Hosts,
-    reloads: reload::Requests,
-    inbound: reload::Inbound,
-    load: Loader,
+    reloading: Reloading,
     /// What a reload compares with.
     fixed: Fixed,
     files: Vec<PathBuf>,
@@ -79,11 +78,11 @@ struct Parts {
 }
 
 impl App {
-    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `load` reads the configuration again
-    /// for a reload; `shutdown` ends the program.
+    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `reloading`
+    /// reads the configuration again; `shutdown` ends the program.
     pub async fn build(
         config: Config,
-        load: Loader,
+        reloading: Reloading,
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -113,6 +112,7 @@ impl App {
         let auditor = Arc::new(Auditor {
             published: Arc::clone(&published),
             sources: Current::new(Arc::new(sources)),
+            polls: Current::new(Arc::new(Polls::new(config.max_polls))),
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),
@@ -143,7 +143,6 @@ impl App {
             retain,
             stop: shutdown,
         };
-        let (reloads, inbound) = reload::requests();
         let (files, watched) = (config.files, config.reload_on_change);
         Ok(Self {
             parts: Arc::new(parts),
@@ -153,9 +152,7 @@ impl App {
             listener,
             probes,
             hosts,
-            reloads,
-            inbound,
-            load,
+            reloading,
             fixed,
             files,
             watched,
@@ -171,11 +168,6 @@ impl App {
     /// Where the pages are served: of use where the configuration asked for any free port.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-
-    /// Asks for a reload of the configuration.
-    pub fn reloads(&self) -> reload::Requests {
-        self.reloads.clone()
     }
 
     /// Runs until the shutdown token is cancelled, then drains.
@@ -206,7 +198,7 @@ impl App {
         let history = past::StoredHistory { store: Arc::clone(store), metrics: Arc::clone(metrics) };
         let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history))?;
         let local = self.listener.local_addr()?.ip().is_loopback();
-        let reloads: Arc<dyn web::Reload> = Arc::new(self.reloads);
+        let reloads: Arc<dyn web::Reload> = Arc::new(self.reloading.requests);
         let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| Arc::clone(&reloads)));
         supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
         if let Some(probes) = self.probes {
@@ -226,6 +218,8 @@ impl App {
             mailboxes: Arc::clone(&parts.mailboxes),
         };
         supervisor.start("schedules", timing.run(stop.clone()));
+        let own = tasks::own(Arc::clone(store), Arc::clone(&parts.auditor), stop.clone());
+        supervisor.start("ownership", own);
         let upkeep = tasks::Upkeep {
             store: Arc::clone(store),
             auditor: Arc::clone(&parts.auditor),
@@ -236,14 +230,14 @@ impl App {
         supervisor.start("upkeep", upkeep.run(stop.clone()));
         let reloader = Reloader {
             parts: Arc::clone(&parts),
-            load: self.load,
+            load: self.reloading.load,
             fixed: self.fixed,
             starter: supervisor.starter(),
             clock,
             files: self.files,
             watched: self.watched,
         };
-        supervisor.start("reload", reloader.run(self.inbound, stop.clone()));
+        supervisor.start("reload", reloader.run(self.reloading.inbound, stop.clone()));
         Ok(supervisor)
     }
 

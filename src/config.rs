@@ -60,6 +60,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// One for each source.
     pub plans: BTreeMap<Name, SourcePlan>,
+    /// How many sources are polled at the same time.
+    pub max_polls: usize,
     /// Only needed to send: see [`Config::require_email`].
     pub email: Option<EmailConfig>,
     pub alerts: Alerts,

@@ -9,6 +9,7 @@ pub mod current;
 pub mod dispatcher;
 mod journal;
 pub mod mailbox;
+pub mod polls;
 pub mod published;
 pub mod rate_limiter;
 pub mod source_task;

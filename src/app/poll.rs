@@ -24,6 +24,7 @@ use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, Round};
+use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
@@ -54,14 +55,18 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted.contains(key))
 }
 
-/// Asks every source that has a wanted session, all at the same time.
+/// Asks every source that has a wanted session, as many at the same time as the daemon would.
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Answers> {
     let adapters = adapters::sources(config)?;
     let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
-    let polls =
+    let asked =
         asked.filter_map(|plan| adapters.get(&plan.name).map(|adapter| (plan.name.clone(), Arc::clone(adapter))));
-    let polls = polls.map(|(name, adapter)| async move { (name, adapter.fetch(now).await) });
-    Ok(join_all(polls).await.into_iter().collect())
+    let polls = &Polls::new(config.max_polls);
+    let asked = asked.map(|(name, adapter)| async move {
+        let _turn = polls.turn(adapter.system()).await;
+        (name, adapter.fetch(now).await)
+    });
+    Ok(join_all(asked).await.into_iter().collect())
 }
 
 /// Judges the wanted sessions of all answers, with the pinned of `states`.
@@ -158,6 +163,7 @@ pub async fn notify(
     let auditor = Auditor {
         published,
         sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
+        polls: Current::new(Arc::new(Polls::new(config.max_polls))),
         store: Arc::clone(&store),
         alerting: Arc::clone(&alerting),
         metrics: Arc::clone(&metrics),
@@ -172,8 +178,10 @@ pub async fn notify(
     let mut notified = Notified { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
-        if let Outcome::NotRecorded { error } = outcome {
-            notified.errors.push(error);
+        match outcome {
+            Outcome::NotRecorded { error } => notified.errors.push(error),
+            Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
+            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
         }
     }
     match alerting.run(clock.now()).await {

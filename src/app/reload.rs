@@ -25,6 +25,7 @@ use super::{Parts, adapters};
 use crate::clock::Clock;
 use crate::config::{Config, Problems};
 use crate::domain::name::Name;
+use crate::engine::polls::Polls;
 use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
@@ -132,14 +133,28 @@ pub(super) struct Reloader {
     pub watched: bool,
 }
 
+/// How the configuration is read again, and where that is asked for.
+pub struct Reloading {
+    pub load: Loader,
+    pub requests: Requests,
+    pub inbound: Inbound,
+}
+
+impl Reloading {
+    pub fn new(load: Loader) -> Self {
+        let (requests, inbound) = requests();
+        Self { load, requests, inbound }
+    }
+}
+
 /// The queue of requests.
-pub(super) fn requests() -> (Requests, Inbound) {
+fn requests() -> (Requests, Inbound) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Requests(sender), Inbound(receiver))
 }
 
 /// Where requests arrive.
-pub(super) struct Inbound(mpsc::Receiver<Request>);
+pub struct Inbound(mpsc::Receiver<Request>);
 
 impl Reloader {
     pub(super) async fn run(mut self, mut requests: Inbound, stop: CancellationToken) -> Result<(), String> {
@@ -208,6 +223,7 @@ impl Reloader {
         }
         // Adapters first: a plan without its adapter could not be polled.
         parts.auditor.sources.replace(Arc::new(sources));
+        parts.auditor.polls.replace(Arc::new(Polls::new(config.max_polls)));
         parts.published.replace_plans(Arc::clone(&plans));
         parts.channel.replace(channel);
         parts.rate_limiter.set(per_minute);

@@ -7,9 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Shared};
 use crate::app::reload::Trigger;
-use crate::app::{App, Loader};
+use crate::app::{App, Reloading};
 use crate::clock::SystemClock;
-use crate::lifecycle::heed_signals;
+use crate::lifecycle::{heed_signals, raise_descriptor_limit};
+
+/// What the program needs besides its polls: listeners, the store, mail, and those who ask it for pages and metrics.
+const BESIDES_POLLS: u64 = 128;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,17 +23,29 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = shared.load()?;
+    let limit = raise_descriptor_limit();
+    if let Some(limit) = limit.filter(|limit| *limit < config.max_polls as u64 + BESIDES_POLLS) {
+        let max_polls = config.max_polls;
+        tracing::warn!(
+            limit,
+            max_polls,
+            "the limit on file descriptors is low for that many polls; raise it, or lower max_polls"
+        );
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
     let again = shared.clone();
-    let load: Loader = Arc::new(move || again.load());
-    let app = App::build(config, load, Arc::new(SystemClock), shutdown.clone()).await?;
-    let app = app.trust_clock(arguments.trust_clock);
-    let reloads = app.reloads();
+    let reloading = Reloading::new(Arc::new(move || again.load()));
+    let reloads = reloading.requests.clone();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(heed_signals(&shutdown, move || reloads.ask(Trigger::Signal))?);
-    app.run().await?;
+    // Opening the store may have to wait for an owner that may be alive.
+    let app = tokio::select! {
+        app = App::build(config, reloading, Arc::new(SystemClock), shutdown.clone()) => app?,
+        () = shutdown.cancelled() => return Ok(Exit::Fine),
+    };
+    app.trust_clock(arguments.trust_clock).run().await?;
     Ok(Exit::Fine)
 }

@@ -23,13 +23,21 @@ use super::source;
 use super::tree::{Entry, Node, Place, Value};
 use super::{Config, alerts, email, service};
 
-pub(super) const DEFAULTS: Keys = Keys { of: "\"defaults\"", known: &["source", "session", "customer"], later: &[] };
+pub(super) const DEFAULTS: Keys =
+    Keys { of: "\"defaults\"", known: &["source", "session", "customer", "max_polls"], later: &[] };
+
+/// Enough for hundreds of sources that answer within seconds, and far below the 1,024 descriptors that a process may have.
+const MAX_POLLS: usize = 64;
+
+/// More polls at the same time than a process commonly may have descriptors.
+const MOST_POLLS: u64 = 10_000;
 
 /// What applies where a source, session or customer says nothing itself.
 struct Defaults<'a> {
     source: Fields<'a>,
     session: Fields<'a>,
     customer: Fields<'a>,
+    max_polls: usize,
 }
 
 /// Named things from all files, each name once, with the problem of a second one already told.
@@ -70,6 +78,7 @@ pub(super) fn resolve(
     Config {
         sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
+        max_polls: defaults.max_polls,
         email,
         alerts,
         store,
@@ -93,7 +102,7 @@ fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a N
 
 fn defaults<'a>(report: &mut Report, root: &'a Node) -> Defaults<'a> {
     let empty = Fields::empty(root.place);
-    let mut defaults = Defaults { source: empty, session: empty, customer: empty };
+    let mut defaults = Defaults { source: empty, session: empty, customer: empty, max_polls: MAX_POLLS };
     let Some(fields) = root_node(report, root, "defaults").and_then(|node| Fields::new(report, node, DEFAULTS)) else {
         return defaults;
     };
@@ -104,6 +113,8 @@ fn defaults<'a>(report: &mut Report, root: &'a Node) -> Defaults<'a> {
     defaults.source = part("source", source::KEYS).unwrap_or(empty);
     defaults.session = part("session", session::KEYS).unwrap_or(empty);
     defaults.customer = part("customer", customer::KEYS).unwrap_or(empty);
+    let max_polls = fields.whole(report, "max_polls", 1..=MOST_POLLS);
+    defaults.max_polls = max_polls.and_then(|polls| usize::try_from(polls).ok()).unwrap_or(MAX_POLLS);
     defaults
 }
 

@@ -27,11 +27,17 @@ const SOONEST: TimeDelta = TimeDelta::seconds(1);
 /// An audit that could not be recorded is repeated after this long: until then nobody is notified of what it found.
 const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
 
+/// A source that this machine could not ask is asked again after this long: nothing is known of it meanwhile, and no failure of
+/// its own says to spare it.
+const ASK_RETRY: TimeDelta = TimeDelta::seconds(10);
+
 /// What one poll came to, as far as another one hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollEnd {
     Seen,
     Unreachable,
+    /// This machine could not ask.
+    NotAsked,
     NotRecorded,
 }
 
@@ -77,6 +83,7 @@ impl Retries {
                 let first = state.unreachable.as_ref().is_some_and(failed_for_the_first_time);
                 self.owe(poll.due, poll.ended + if first { soon } else { RETRY });
             }
+            PollEnd::NotAsked => self.owe(poll.due, poll.ended + ASK_RETRY),
             PollEnd::NotRecorded => self.owe(poll.due, poll.ended + RECORD_RETRY),
         }
     }
@@ -156,7 +163,7 @@ mod tests {
                     Some(PollOutcome::Snapshot(snapshot.unwrap()))
                 }
                 PollEnd::Unreachable => Some(PollOutcome::Unreachable(String::from("refused"))),
-                PollEnd::NotRecorded => None,
+                PollEnd::NotAsked | PollEnd::NotRecorded => None,
             };
             if let Some(poll) = poll {
                 let (plan, state) = (&self.world.plan, &self.world.state);
@@ -174,15 +181,18 @@ mod tests {
 
     #[test]
     fn a_poll_that_failed_is_owed_to_every_schedule_that_it_was_for() {
-        for (came, wait) in
-            [(PollEnd::Unreachable, TimeDelta::minutes(5)), (PollEnd::NotRecorded, TimeDelta::seconds(30))]
-        {
+        let waits = [
+            (PollEnd::Unreachable, TimeDelta::minutes(5)),
+            (PollEnd::NotAsked, TimeDelta::seconds(10)),
+            (PollEnd::NotRecorded, TimeDelta::seconds(30)),
+        ];
+        for (came, wait) in waits {
             let mut case = Case::new();
             let (often, seldom) = (case.often.clone(), case.seldom.clone());
             case.poll(&[&often, &seldom], minutes(0), came);
             assert_eq!(case.retries.next(), Some(minutes(0) + wait));
             // The schedule of the one comes round first; the other is seen with it, and not in a year.
-            let seen = case.poll(&[&often], minutes(0) + TimeDelta::seconds(20), PollEnd::Seen);
+            let seen = case.poll(&[&often], minutes(0) + TimeDelta::seconds(5), PollEnd::Seen);
             assert_eq!(seen, case.both());
             assert_eq!(case.retries.next(), None);
             assert!(case.retries.take().is_empty(), "a debt is paid once");

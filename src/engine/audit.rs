@@ -3,6 +3,7 @@
 //! In this order: the source is polled; `domain::reconcile` says what that changes; the store commits it in one transaction; only
 //! then do the published state and alerting take it in. If the commit fails, nothing has happened: the next audit starts from
 //! the same state again, and nobody is notified of what is not recorded.
+//! Nor has anything happened where this machine could not ask (see [`Failure::OwnLimit`]): nothing is decided and recorded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::alerting::Alerting;
 use super::current::Current;
 use super::journal;
+use super::polls::Polls;
 use super::published::{Plans, Published};
 use crate::clock::Clock;
 use crate::domain::name::Name;
@@ -34,6 +36,8 @@ pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
 pub struct Auditor {
     pub published: Arc<Published>,
     pub sources: Current<Sources>,
+    /// How many polls may be under way.
+    pub polls: Current<Polls>,
     pub store: Arc<Store>,
     /// Takes in what was committed.
     pub alerting: Arc<Alerting>,
@@ -50,6 +54,8 @@ pub enum Outcome {
     Polled { opened: usize, ended: usize },
     /// The source could not be read.
     Unreachable { reason: String },
+    /// This machine could not ask the source, which says nothing of the source.
+    NotAsked { reason: String },
     /// The program is stopping; nothing was polled.
     Stopped,
     /// Nothing was recorded, so nothing happened.
@@ -78,6 +84,13 @@ impl RecordError {
 impl Auditor {
     /// One audit of `source`: a poll at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
+        let adapter = self.sources.get().get(source).map(Arc::clone);
+        let system = adapter.as_ref().and_then(|adapter| adapter.system());
+        let polls = self.polls.get();
+        let turn = tokio::select! {
+            turn = polls.turn(system) => turn,
+            () = self.stop.cancelled() => return Outcome::Stopped,
+        };
         let now = self.clock.now();
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
         let plans = self.published.plans();
@@ -86,6 +99,15 @@ impl Auditor {
             attempt = self.fetch(source, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
+        drop(turn);
+        if let Err(error) = &attempt.fetched
+            && error.failure == Failure::OwnLimit
+        {
+            self.metrics.not_asked(source, error.failure);
+            let reason = error.reason.clone();
+            tracing::error!(%source, reason, "cannot poll a source; will try again soon");
+            return Outcome::NotAsked { reason };
+        }
         let judged = self.judge(source, attempt, Occasion { plans, known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {

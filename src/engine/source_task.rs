@@ -73,6 +73,7 @@ impl SourceTask {
             let came = match outcome {
                 Outcome::Stopped => return Ended::Stopped,
                 Outcome::Unreachable { .. } => PollEnd::Unreachable,
+                Outcome::NotAsked { .. } => PollEnd::NotAsked,
                 Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
                 Outcome::Polled { .. } => PollEnd::Seen,
             };

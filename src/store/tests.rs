@@ -4,6 +4,7 @@ mod files;
 mod history;
 mod notify;
 mod outbox;
+mod owner;
 mod size;
 mod state;
 mod world;

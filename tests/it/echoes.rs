@@ -177,7 +177,7 @@ fn configure(folder: &Path, api: SocketAddr, cases: usize) {
     std::fs::write(folder.join("hash"), hash).unwrap();
 }
 
-/// What of the secrets nothing may hold, in small outbound. All of them have the same word in them.
+/// What of the secrets nothing may hold, in small letters. All of them have the same word in them.
 fn needles() -> Vec<String> {
     const WORD: &str = "c4n4ry";
     let mut needles = SPELLINGS[..9].iter().map(|spell| spell(WORD).to_lowercase()).collect::<Vec<_>>();

@@ -27,6 +27,8 @@ mod grace_period;
 mod logs;
 mod metrics;
 mod notifications;
+mod owners;
+mod polls;
 mod proxies;
 mod quick_start;
 mod reloads;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use driftwise::app::App;
+use driftwise::app::{App, Reloading};
 use driftwise::clock::ManualClock;
 use driftwise::config::Config;
 use driftwise::simulator::{PASSWORD, Simulator, USERNAME};
@@ -141,7 +141,7 @@ impl World {
         let path = self.path("driftwise.yaml");
         let load = move || Config::load(&path, &environment, now);
         let config = load().unwrap();
-        let app = App::build(config, Arc::new(load), Arc::new(clock.clone()), shutdown.clone());
+        let app = App::build(config, Reloading::new(Arc::new(load)), Arc::new(clock.clone()), shutdown.clone());
         let app = self.runtime.block_on(app).unwrap();
         let address = app.address().unwrap();
         Inside { world: self, address, shutdown, task: Some(self.runtime.spawn(app.run())) }

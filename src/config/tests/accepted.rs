@@ -39,6 +39,7 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(config.store.retain, Duration::from_hours(730 * 24));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
+    assert_eq!(config.max_polls, 64);
     assert_eq!((config.alerts.confirm_polls, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
 }
 
@@ -56,6 +57,15 @@ fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
     ))
     .unwrap();
     assert_eq!((config.alerts.remind_every, config.alerts.unreachable_after), (None, Duration::ZERO));
+}
+
+#[test]
+fn how_many_polls_are_under_way_is_said_in_the_defaults() {
+    let config = load_text(&format!(
+        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\ndefaults: {{ max_polls: 8 }}\n"
+    ))
+    .unwrap();
+    assert_eq!(config.max_polls, 8);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::engine::alerting::{self, Alerting};
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, Round};
+use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
@@ -102,6 +103,7 @@ impl Harness {
         let auditor = Auditor {
             sources: Current::new(Arc::new(sources)),
             published,
+            polls: Current::new(Arc::new(Polls::new(1))),
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),

@@ -356,7 +356,7 @@ async fn what_is_not_there_is_said_in_words() {
     assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
     assert_eq!(answer.text().await.unwrap(), r#"{"error":"not available yet"}"#);
     assert_eq!(served.ask(Method::POST, "/api/v1/audits").await.status(), StatusCode::NOT_IMPLEMENTED);
-    assert_eq!(served.ask(Method::POST, "/-/reload").await.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(served.ask(Method::POST, "/-/reload").await.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

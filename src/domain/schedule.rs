@@ -86,7 +86,7 @@ impl Schedule {
         self.key.clone()
     }
 
-    /// See [`Schedule::schedule`].
+    /// See [`Schedule::key`].
     pub fn key_ref(&self) -> &ScheduleKey {
         &self.key
     }

@@ -211,7 +211,7 @@ impl<'a> Stop<'a> {
         self.rows?.one()
     }
 
-    /// See [`Snapshot::look`].
+    /// See [`Snapshot::poll`].
     pub fn poll(&self) -> RowMatch {
         self.snapshot.poll_at(self.rows)
     }

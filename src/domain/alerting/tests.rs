@@ -13,6 +13,8 @@ use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
 use crate::domain::world::{World, address, id, name, start, told};
 
+mod groups;
+
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
 const RUN: &str = "run@integrator.example";
@@ -342,32 +344,4 @@ fn ids_are_made_of_what_is_told_and_to_whom_and_not_of_the_time() {
     let now = ids(&mut world);
     world.now += TimeDelta::days(3);
     assert_eq!((now.len(), ids(&mut world)), (2, now));
-}
-
-#[test]
-fn what_has_waited_is_grouped_over_sources_and_what_leaves_at_once_is_not() {
-    let mut known = WorkingSet::default();
-    let world = World::new();
-    let plans = ["erp", "other"].map(|source| {
-        let mut plan = world.plan.clone();
-        plan.name = name(source);
-        (plan.name.clone(), plan)
-    });
-    let of = |incident: Incident, source: &str| Incident {
-        id: Uuid::new_v5(&incident.id, source.as_bytes()),
-        source: name(source),
-        failed_polls: 2,
-        ..incident
-    };
-    for source in ["erp", "other"] {
-        known.note(&crate::domain::state::Delta {
-            incidents: vec![of(drift(Severity::Warning), source)],
-            unreachable: Some(of(unreachable(), source)),
-            ..crate::domain::state::Delta::default()
-        });
-    }
-    let evaluation = evaluate(&plans.into(), &name("email"), &mut known, start() + TimeDelta::hours(2));
-    let shape = evaluation.notifications.iter().map(|told| (told.kind, told.items.len())).collect::<Vec<_>>();
-    let drift = (NotificationKind::Drift, 1);
-    assert_eq!(shape, [drift, drift, (NotificationKind::Unreachable, 2)]);
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Largest secret file; a key in PEM has a few thousand bytes.
 const LARGEST: u64 = 64 << 10;
@@ -58,6 +58,13 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// Whether the value can be had and has a certain form; nothing else of it leaves.
+    pub fn meets(&self, form: impl Fn(&str) -> bool) -> bool {
+        self.value().is_ok_and(|value| form(value.expose_secret()))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,8 +76,6 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]

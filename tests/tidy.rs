@@ -54,7 +54,7 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 21] = [
     ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
@@ -63,10 +63,13 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),
     ("clap", &["cli", "telemetry", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("prometheus", &["metrics"]),
     ("tokio_cron_scheduler", &["scheduler"]),
     ("minijinja", &["notify", "web"]),
     ("saphyr_parser", &["config"]),
+    ("url", &["config"]),
     ("csv", &["source"]),
     ("croner", &["domain"]),
     ("tracing", &["engine", "lifecycle", "notify", "app", "cli", "web", "telemetry"]),

@@ -53,7 +53,7 @@ sessions:
   - { source: erp, id: 14, params: { notification_email: it@acme.example, import_orders_as: Shopify_Orders } }
   - { source: erp, id: 15, name: shop, owners: [a@b.example] }
   - { source: erp, id: 16, policy: every, params: { p: v, notification_email: it@acme.example }, timezone: Europe/London }
-alerts: { unreachable_after: 0, mail_from: info, fallback: [ops@integrator.example] }
+alerts: { unreachable_after: 0, min_severity: info, fallback: [ops@integrator.example] }
 "#;
 
 /// An ordinary answer, for before and after the one that is tried.
@@ -105,7 +105,7 @@ pub fn policy(bytes: &[u8]) {
     let written = format!(
         "sources: {{ erp: {{ type: file, path: grid.csv }} }}\nsessions:\n  - {{ source: erp, id: 14, policy: fuzzed, \
          params: {{ p: v, notification_email: it@acme.example }} }}\n  - {{ source: erp, id: 15, policy: fuzzed, \
-         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ mail_from: info }}\npolicies:\n  fuzzed:\n{body}\n"
+         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ min_severity: info }}\npolicies:\n  fuzzed:\n{body}\n"
     );
     match Config::read(Path::new(NOWHERE), written.as_bytes(), &environment, now()) {
         Ok(config) => config.plans.values().for_each(judge_ordinary),

@@ -90,10 +90,10 @@ fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
     assert!(refused.out.contains("source erp: FAILED") && refused.out.contains("403"), "{}", refused.out);
 
     let sessions = vec![String::from("{ id: 14, polcy: x }"), String::from("{ id: 15, schedule: \"61 * * * *\" }")];
-    world.configure(&Setup { sessions, alerts: String::from("confirm_looks: often"), ..Setup::default() });
+    world.configure(&Setup { sessions, alerts: String::from("confirm_polls: often"), ..Setup::default() });
     let wrong = world.run(&["validate"]).expect(2);
     assert!(wrong.out.is_empty() && wrong.err.contains("3 problems"), "{}", wrong.err);
-    for words in ["driftwise.yaml:", "polcy", "policy", "61 * * * *", "confirm_looks"] {
+    for words in ["driftwise.yaml:", "polcy", "policy", "61 * * * *", "confirm_polls"] {
         assert!(wrong.err.contains(words), "{words}: {}", wrong.err);
     }
     world.run(&["run"]).expect(2);
@@ -201,13 +201,10 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
 #[test]
 fn what_is_not_built_is_refused_as_such() {
     let world = World::new(1, &Setup::default());
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 6] = [
         &["history", "--since", "1d"],
         &["policy", "list"],
         &["accept", "--session", "erp/14"],
-        &["schema"],
-        &["completions", "bash"],
-        &["man"],
         &["mail", "preview", "drift", "--format", "html"],
         &["mail", "resend", "1"],
         &["check", "--format", "junit"],
@@ -306,5 +303,26 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     for to in owners {
         let message = list["messages"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
         assert!(message["last_error"].as_str().unwrap().contains(&format!("<{to}>: no rcpt for you")), "{message}");
+    }
+}
+
+#[test]
+fn the_schema_completions_and_the_manual_come_from_the_definitions() {
+    let world = World::new(1, &Setup::default());
+    let schema = world.run(&["schema"]).expect(0);
+    assert_eq!(schema.out, std::fs::read_to_string("config/driftwise.schema.json").unwrap());
+    assert_eq!(schema.json()["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.run(&["completions", shell]).expect(0).out;
+        assert!(script.contains("validate") && script.contains("log-format"), "{shell}: {script}");
+        assert!(!script.contains("accept"), "{shell} offers what is not built");
+    }
+    world.run(&["completions", "cmd"]).expect(2);
+    let page = world.run(&["man"]).expect(0).out;
+    assert!(page.contains(".TH driftwise 1") && page.contains("driftwise\\-validate(1)"), "{page}");
+    assert!(!page.contains("driftwise\\-accept"), "{page}");
+    assert!(world.run(&["man", "mail", "test"]).expect(0).out.contains("Send a test message"));
+    for unknown in ["accept", "nothing"] {
+        assert!(world.run(&["man", unknown]).expect(2).err.contains("there is no command"));
     }
 }

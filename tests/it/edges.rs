@@ -14,7 +14,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 #[test]
 fn confirmation_is_counted_across_restarts() {
-    let alerts = String::from("confirm_looks: 3, resolve_looks: 2");
+    let alerts = String::from("confirm_polls: 3, resolve_polls: 2");
     let world = World::new(1, &Setup { alerts, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     let mut late = Vec::new();

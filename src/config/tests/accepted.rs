@@ -10,7 +10,7 @@ use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
 use super::super::{Adapter, Config, Credential, Delivery, Tls};
-use super::{CANARY, load_text, load_text_with};
+use super::{CANARY, CANARY_HASH, load_text, load_text_with};
 
 const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
 
@@ -39,7 +39,10 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(config.store.retain, Duration::from_hours(730 * 24));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
-    assert_eq!((config.alerts.confirm_looks, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
+    assert_eq!(
+        (config.alerts.alerts.confirm_looks, config.alerts.alerts.remind_every),
+        (1, Some(Duration::from_hours(24)))
+    );
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn zero_means_never_to_reminders_and_at_once_to_patience() {
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
     ))
     .unwrap();
-    assert_eq!((config.alerts.remind_every, config.alerts.unreachable_after), (None, Duration::ZERO));
+    assert_eq!((config.alerts.alerts.remind_every, config.alerts.alerts.unreachable_after), (None, Duration::ZERO));
 }
 
 #[test]
@@ -166,21 +169,33 @@ fn columns_values_and_kinds_become_the_mapping() {
 #[test]
 fn the_typed_configuration_does_not_show_a_secret() {
     let text = "sources:\n  a: { type: orderwise, base_url: https://h, username: u, password: canary-7f3a, export_definition: 1 }\n  \
-         b: { type: orderwise, base_url: https://h, credential_hash: { env: ACME_OW_PASSWORD }, export_definition: 1 }\n\
+         b: { type: orderwise, base_url: https://h, credential_hash: { env: ACME_OW_HASH }, export_definition: 1 }\n\
          sessions: [{ source: a, id: 1, owners: [a@b.example] }]\n\
          email: { from: a@b.example, smtp: { host: h.example, username: u, password: { env: SMTP_PASSWORD } } }\n";
     let config = load_text(text).unwrap();
-    assert!(!format!("{config:?}").contains(CANARY));
+    assert!(!format!("{config:?}").contains(CANARY) && !format!("{config:?}").contains(CANARY_HASH));
     assert!(config.warnings[0].to_string().contains("no session of the source b is audited"));
 }
 
 #[test]
-fn a_param_that_no_rule_asks_for_is_a_warning() {
-    let config = load_text(&format!(
-        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ import_order_as: x }} }}]\n"
-    ))
-    .unwrap();
-    assert!(config.warnings[0].to_string().contains("did you mean \"import_orders_as\"?"), "{:?}", config.warnings);
+fn a_param_that_is_nearly_one_of_the_policy_is_refused_and_any_other_is_a_warning() {
+    let sessions = |params: &str| {
+        format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ {params}: x }} }}]\n")
+    };
+    for (slip, meant) in [("import_order_as", "import_orders_as"), ("notifcation_email", "notification_email")] {
+        let report = load_text(&sessions(slip)).unwrap_err();
+        assert!(
+            report.starts_with("driftwise.yaml:2:") && report.contains(&format!("did you mean {meant:?}?")),
+            "{report}"
+        );
+    }
+    let config = load_text(&sessions("colour")).unwrap();
+    assert!(config.warnings[0].to_string().contains("asks for the param \"colour\""), "{:?}", config.warnings);
+    // It is no slip where another policy asks for just that.
+    let policies =
+        "policies: { p: { rules: [{ id: r, setting: s, expect: { equals: { param: import_order_as } } }] } }\n";
+    let config = load_text(&format!("{policies}{}", sessions("import_order_as"))).unwrap();
+    assert!(config.warnings[0].to_string().contains("it has no effect"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -272,6 +287,9 @@ fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
         "https://[2001:db8::1]:8443/OWAPI",
         "https://erp_1/a%20b",
         "https://xn--bcher-kva.example",
+        "https://xn--a.example",
+        "https://xn--.example",
+        "https://a.xn--0.example",
         "https://h//OWAPI/./../x",
         "https://bücher.example",
         "https://1.2.3.256",

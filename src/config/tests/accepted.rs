@@ -1,5 +1,6 @@
 //! What is accepted, and what it means.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,11 @@ use crate::domain::reading::{Cell, Kind};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
-use super::super::{Adapter, Config, Credential, Delivery, Tls};
+use super::super::declaration::{Shape as _, Status};
+use super::super::report::Report;
+use super::super::source::ProxyShape;
+use super::super::tree::{Node, Place};
+use super::super::{Adapter, Config, Credential, Delivery, Proxy, Tls, keys};
 use super::{CANARY, CANARY_HASH, load_text, load_text_with};
 
 const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
@@ -314,4 +319,54 @@ fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
         accepted += 1;
     }
     assert!(accepted > 8, "{accepted}");
+}
+
+#[test]
+fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
+    let config = load_text(
+        "sources:\n  a: { type: file, path: a.csv, customer: acme }\n  b: { type: file, path: b.csv, customer: other }\n  \
+         c: { type: file, path: c.csv }\n\
+         customers:\n  acme: { confirm_polls: 3, remind_every: 0, min_severity: info, fallback: [it@acme.example] }\n  other:\n\
+         defaults: { customer: { resolve_polls: 4 } }\n\
+         alerts: { confirm_polls: 2, unreachable_after: 5m, fallback: [ops@integrator.example] }\n\
+         sessions:\n  - { source: a, id: 1 }\n  - { source: b, id: 1 }\n  - { source: c, id: 1 }\n",
+    )
+    .unwrap();
+    let of = |source: &str| {
+        let plan = &config.plans[&Name::parse(source).unwrap()];
+        let (alerts, fallback) = (&plan.alerts, plan.contacts.fallback[0].to_string());
+        assert_eq!(alerts.unreachable_after, Duration::from_mins(5), "{source}");
+        (alerts.confirm_looks, alerts.resolve_looks, alerts.remind_every.is_some(), alerts.mail_from.label(), fallback)
+    };
+    assert_eq!(of("a"), (3, 4, false, "info", "it@acme.example".to_owned()));
+    assert_eq!(of("b"), (2, 4, true, "warning", "ops@integrator.example".to_owned()));
+    assert_eq!(of("c"), (2, 1, true, "warning", "ops@integrator.example".to_owned()));
+}
+
+/// Declared and not wired: the values are read all the same, so that only the switch is to be flipped.
+#[test]
+fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
+    let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
+    assert_eq!((config.max_polls, config.watch, config.alerts.operators.len()), (64, false, 0));
+    assert_eq!(config.alerts.blind_after, Duration::from_hours(24));
+    let refused = keys::all().filter(|key| key.status == Status::Later).map(|key| key.name).collect::<Vec<_>>();
+    for name in
+        ["proxy", "max_polls", "operators", "blind_after", "renamed_from", "reload", "waivers", "channels", "digest"]
+    {
+        assert!(refused.contains(&name), "{name}");
+    }
+    let mut report = Report::new(&super::environment);
+    let file = report.add("x.yaml".into(), "");
+    let mut proxy =
+        |text: &str| ProxyShape::read(&mut report, &Node::plain(text, Place { file, line: 1, column: 1 }), "proxy");
+    assert!(matches!(proxy("env"), Some(Proxy::Environment)));
+    for url in ["http://proxy.acme.example:3128", "https://me:canary-7f3a@proxy.acme.example"] {
+        let Some(Proxy::Url(secret)) = proxy(url) else { panic!("{url}") };
+        assert!(secret.meets(|text| text == url));
+    }
+    for wrong in ["proxy.acme.example:3128", "socks5://p", "http://", "environment"] {
+        assert!(proxy(wrong).is_none(), "{wrong}");
+    }
+    assert_eq!(report.count(), 1, "the same is said once at a place");
+    assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password", "proxy"]));
 }

@@ -4,7 +4,7 @@
 //! (`schema`), its row in `docs/configuration.md`, the words of "did you mean", and whether reports hide its value (`mask`).
 //! A misspelled use does not compile, because every key is a field of a struct.
 //!
-//! Why not serde and schemars: a sketch of `source` and `alerts` with a `Deserializer` over the located tree needed a wrapper
+//! Why not serde and schemars: a sketch of a few keys of `source` and `alerts` with a `Deserializer` over the located tree needed a wrapper
 //! around every field, because a derived reader stops at the first error; had to smuggle places through the names of
 //! newtypes, because errors inside are of a foreign type; and gave the values no way to the environment, the folder of the
 //! file or the report, so that secrets, paths and cross-checks needed a second reader. Here one trait, [`Shape`], says how a

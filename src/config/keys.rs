@@ -17,7 +17,7 @@ use super::containers::{List, Map, Member, Merged, OneOrMany, Partial, Sub, Unbu
 use super::declaration::{Declared, Key, Section, Status, section};
 use super::email::Tls;
 use super::secret::Hidden;
-use super::shapes::{Choice, FilePath, Flag, Size, Span, SpanOrZero, Text, Whole, Words};
+use super::shapes::{Choice, FilePath, Flag, Repeat, Size, Span, SpanOrZero, Text, Whole, Words};
 use super::source::{ProxyShape, ScalarMap, Type};
 use super::url::WebAddress;
 use super::words::{Certificates, Host, Parsed, StoreUrl};
@@ -269,7 +269,7 @@ section! {
         /// Grace period for what cannot be read, source or setting.
         unreachable_after: SpanOrZero = "1h", Optional, "1h";
         /// How often an open incident is repeated. 0 for never.
-        remind_every: SpanOrZero = "24h", Optional, "24h";
+        remind_every: Repeat = "24h", Optional, "24h";
         /// Notified of what is critical, of unreachable sources, and of sessions without owners.
         fallback: List<Parsed<Address>>, Optional, "[it@acme.example]";
         /// Who run Driftwise: notified of all that concerns the audit itself, and of what is critical.

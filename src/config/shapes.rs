@@ -155,6 +155,29 @@ impl Shape for SpanOrZero {
     }
 }
 
+/// As [`SpanOrZero`]; a list of them, which grows, is in the contract and not built.
+pub(super) struct Repeat;
+
+impl Shape for Repeat {
+    type Value = Duration;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
+        if node.items().is_some() {
+            report.problem_with(node.place, format!("a list for {key:?} is not available yet"), "give one duration");
+            return None;
+        }
+        SpanOrZero::read(report, node, key)
+    }
+
+    fn schema() -> Json {
+        SpanOrZero::schema()
+    }
+
+    fn words() -> String {
+        SpanOrZero::words()
+    }
+}
+
 /// A size in bytes, larger than 0.
 pub(super) struct Size;
 

@@ -4,11 +4,10 @@
 //! (`schema`), its row in `docs/configuration.md`, the words of "did you mean", and whether reports hide its value (`mask`).
 //! A misspelled use does not compile, because every key is a field of a struct.
 //!
-//! Why not serde and schemars: a sketch of a few keys of `source` and `alerts` with a `Deserializer` over the located tree needed a wrapper
-//! around every field, because a derived reader stops at the first error; had to smuggle places through the names of
-//! newtypes, because errors inside are of a foreign type; and gave the values no way to the environment, the folder of the
-//! file or the report, so that secrets, paths and cross-checks needed a second reader. Here one trait, [`Shape`], says how a
-//! value is read and how the schema describes it.
+//! Why not serde and schemars: a sketch of six keys of `source` and `alerts`, read by a `Deserializer` over the located tree,
+//! needed a wrapper around every field, because a derived reader stops at the first error; the wrapper lost the place of the
+//! error, whose type it does not know; and `Deserialize` is handed no environment, folder or report, so that secrets, paths and
+//! cross-checks would need a second reader. Here one trait, [`Shape`], says how a value is read and how the schema describes it.
 
 use serde_json::Value as Json;
 

@@ -2,6 +2,7 @@
 //! for OrderWise and for a mail server that note when they sent and accepted what.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "figures for people")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::fmt::Write as _;
@@ -147,7 +148,7 @@ fn config(folder: &Path, sessions: usize, (api, smtp, listen): (u16, u16, u16)) 
 
 fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)

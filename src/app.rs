@@ -25,7 +25,7 @@ use crate::lifecycle::Supervisor;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::store::Store;
-use crate::web::{self, Web};
+use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
 pub mod look;
@@ -47,8 +47,10 @@ pub struct App {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     retain: Duration,
+    trust_clock: bool,
     listener: TcpListener,
     probes: Option<TcpListener>,
+    hosts: Hosts,
     shutdown: CancellationToken,
 }
 
@@ -66,6 +68,7 @@ impl App {
             None => None,
         };
         let states = store.load().await?;
+        let hosts = Hosts::of(config.server.listen, config.server.public_url.as_deref());
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
@@ -74,7 +77,13 @@ impl App {
         let retain = config.store.retain;
         let board = Arc::new(Board::new(Arc::new(config.plans), states));
         let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
-        Ok(parts.assemble(retain, listener, probes))
+        Ok(parts.assemble(retain, listener, probes, hosts))
+    }
+
+    /// Whether retention believes the clock as it is at the start, however far it is ahead of the store.
+    #[must_use]
+    pub fn trust_clock(self, trust_clock: bool) -> Self {
+        Self { trust_clock, ..self }
     }
 
     /// Where the pages are served: of use where the configuration asked for any free port.
@@ -97,7 +106,8 @@ impl App {
             Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
         )?;
         let stop = &self.shutdown;
-        supervisor.start("pages", tasks::serve(self.listener, web::router(Arc::clone(&web)), stop.clone()));
+        let pages = web::router(Arc::clone(&web), self.hosts);
+        supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
         if let Some(probes) = self.probes {
             supervisor.start("metrics", tasks::serve(probes, web::probes(web), stop.clone()));
         }
@@ -111,7 +121,9 @@ impl App {
             tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
         let store = Store::clone(&self.store);
-        supervisor.start("upkeep", tasks::keep_up(self.store, self.auditor, self.clock, self.retain, stop.clone()));
+        let Self { auditor, clock, retain, trust_clock, .. } = self;
+        let upkeep = tasks::Upkeep { store: self.store, auditor, clock, retain, trust_clock };
+        supervisor.start("upkeep", upkeep.run(stop.clone()));
         let outcome = supervisor.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!(
@@ -143,7 +155,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>) -> App {
+    fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>, hosts: Hosts) -> App {
         let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {
@@ -166,7 +178,20 @@ impl Parts {
             recorded,
             shutdown.clone(),
         ));
-        App { auditor, courier, board, metrics, store, clock, retain, listener, probes, shutdown }
+        App {
+            auditor,
+            courier,
+            board,
+            metrics,
+            store,
+            clock,
+            retain,
+            trust_clock: false,
+            listener,
+            probes,
+            hosts,
+            shutdown,
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Environment as _, Problems, ProcessEnvironment};
@@ -14,6 +16,7 @@ mod completions;
 mod healthcheck;
 mod mail;
 mod man;
+mod output;
 mod run;
 mod schema;
 mod sessions;
@@ -23,6 +26,8 @@ mod table;
 mod unbuilt;
 mod validate;
 mod verdicts;
+
+use output::{print, say};
 
 /// Audits the e-commerce sessions of OrderWise against a baseline and mails when one drifts.
 #[derive(Debug, Parser)]
@@ -51,7 +56,7 @@ struct Shared {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon: schedules, audits, mails, metrics, pages
-    Run,
+    Run(run::Arguments),
     /// Look once and print every finding; writes nothing
     Check(check::Arguments),
     /// Read the configuration as `run` would and print every problem
@@ -91,15 +96,33 @@ enum Exit {
     Failure = 4,
 }
 
-/// Runs the command and says how it ended.
-pub fn run(cli: Cli) -> ExitCode {
+/// How long the log's reader may take for the last lines of a daemon: with the drain of the tasks and the closing of the
+/// store less than the ten seconds that a service manager gives. A command waits for its reader, as any other does.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Reads the command line, runs the command and says how it ended.
+pub fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(answer) => output::clap(&answer),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: Cli) -> Exit {
     // The one TLS provider; a second installation, as in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let quiet =
-        if matches!(cli.command, Command::Run | Command::Simulate(_)) { LogLevel::Info } else { LogLevel::Warn };
+    let (level, patience) = match cli.command {
+        Command::Run(_) | Command::Simulate(_) => (LogLevel::Info, Some(LAST_LINES)),
+        _ => (LogLevel::Warn, None),
+    };
     let environment = ProcessEnvironment;
     let rust_log = environment.variable("RUST_LOG");
-    telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), quiet);
+    let log = telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), level, patience);
+    let _log = match log.context("cannot start the log") {
+        Ok(log) => log,
+        Err(e) => return report(&e),
+    };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(dispatch(cli));
@@ -109,13 +132,13 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Err(e) => Err(e.into()),
     };
-    ExitCode::from(outcome.unwrap_or_else(|error| report(&error)) as u8)
+    outcome.unwrap_or_else(|error| report(&error))
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let shared = cli.shared;
     match cli.command {
-        Command::Run => run::run(&shared).await,
+        Command::Run(arguments) => run::run(&shared, &arguments).await,
         Command::Check(arguments) => check::run(&shared, arguments).await,
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,
@@ -131,17 +154,16 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 /// Says what went wrong, with its causes, and chooses the exit code.
-#[expect(clippy::print_stderr, reason = "a command's errors are for the person who typed it")]
 fn report(error: &anyhow::Error) -> Exit {
     if let Some(problems) = error.downcast_ref::<Problems>() {
-        eprintln!("{problems}");
+        say(&problems.to_string());
         return Exit::Usage;
     }
     if let Some(usage) = error.downcast_ref::<UsageError>() {
-        eprintln!("driftwise: {usage}");
+        say(&format!("driftwise: {usage}"));
         return Exit::Usage;
     }
-    eprintln!("driftwise: {error:#}");
+    say(&format!("driftwise: {error:#}"));
     Exit::Failure
 }
 
@@ -164,16 +186,6 @@ impl Shared {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();
         Config::listen(&path, &environment)
-    }
-}
-
-/// Writes what a command was asked for. A reader that has gone away, as with `| head`, is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
     }
 }
 

@@ -33,6 +33,7 @@ mod listening;
 mod mask;
 mod policy;
 mod problem;
+mod proxy;
 mod report;
 mod resolve;
 mod scalar;
@@ -56,9 +57,10 @@ pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
+pub use proxy::ProxyConfig;
 pub use schema::schema_text;
 pub use service::{ServerConfig, StoreConfig};
-pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, Proxy, SourceConfig};
+pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
 pub use unit::{duration, size};
 
 /// Everything that the configuration says. Whatever refers to something has been checked to find it.

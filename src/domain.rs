@@ -3,7 +3,8 @@
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
 //! source says (`observation`, `sighting`, `reading`), what it should say (`policy`, `expectation`), the comparison
 //! (`evaluate`), what becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`,
-//! `message`), and when to look (`schedule`, `agenda`, `owed`).
+//! `message`), when to look (`schedule`,
+//! `agenda`, `owed`), and up to when history may be forgotten (`retention`).
 
 pub mod address;
 pub mod agenda;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod reconcile;
+pub mod retention;
 pub mod route;
 pub mod schedule;
 pub mod session;

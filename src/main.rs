@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use driftwise::cli::{Cli, run};
-
 fn main() -> ExitCode {
-    run(Cli::parse())
+    driftwise::cli::main()
 }

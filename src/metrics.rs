@@ -15,6 +15,7 @@ use crate::domain::policy::Severity;
 use crate::notify::Obstacle;
 use crate::source::Failure;
 use crate::store::Operation;
+use crate::telemetry;
 
 mod catalogue;
 pub mod exposition;
@@ -173,6 +174,7 @@ impl Metrics {
     /// # Errors
     /// Where the encoder refuses a metric, which a test would have shown.
     pub fn encode(&self, out: &mut String) -> Result<(), prometheus::Error> {
+        self.all.log_lines_dropped.inc_by(telemetry::take_dropped());
         TextEncoder::new().encode_utf8(&self.registry.gather(), out)
     }
 }

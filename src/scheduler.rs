@@ -1,14 +1,29 @@
-//! The only file that names the cron crate: one job, once a second, that sends a tick.
+//! The only file that names the cron crate: one job, once a second, that makes a tick.
 //!
 //! tokio-cron-scheduler lets runs of a job overlap, freezes a zone's offset when a job is made and loses jobs that are added
 //! at the same time. So it has one job in UTC that never waits; due times come from `domain::agenda`, which asks croner anew
-//! each time. A tick that nobody has taken yet is not sent twice.
+//! each time. A tick that is not taken yet is not made twice.
+//!
+//! The crate keeps the next run of a job as a time of the wall clock, so a clock that is set back silences it. Here that job
+//! is watched by the monotonic clock: when a tick is overdue, the job is registered again, and the overdue tick counts as
+//! made. Ticks therefore come wherever the wall clock goes, also while it stands still.
+
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use uuid::Uuid;
 
 /// Every second.
 const EVERY_SECOND: &str = "* * * * * *";
+
+/// Longest wait for a tick. The crate checks the clock twice a second, so ticks are up to one and a half seconds apart.
+const OVERDUE: Duration = Duration::from_millis(2_500);
+
+/// Longest that the crate may take to remove or add a job. It answers over channels of its own, and a lost answer must not
+/// stop time.
+const ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why the ticks cannot be started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -18,23 +33,108 @@ pub struct SchedulerError(#[from] JobSchedulerError);
 /// A running source of ticks.
 pub struct Ticker {
     scheduler: JobScheduler,
+    job: Option<Uuid>,
+    made: mpsc::Sender<()>,
+    ticks: mpsc::Receiver<()>,
+    last: Instant,
+    /// The last tick was overdue, and that is in the log.
+    overdue: bool,
 }
 
 impl Ticker {
-    /// Starts ticking into `ticks`, which should have room for one.
-    pub async fn start(ticks: mpsc::Sender<()>) -> Result<Self, SchedulerError> {
+    /// Starts ticking.
+    pub async fn start() -> Result<Self, SchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        let job = Job::new_async(EVERY_SECOND, move |_, _| {
-            // Full means that the last tick is still waiting to be taken; it will do for both.
-            let _ = ticks.try_send(());
-            Box::pin(std::future::ready(()))
-        })?;
-        scheduler.add(job).await?;
+        // Room for one: where it is full, the last tick is still waiting to be taken, and will do for both.
+        let (made, ticks) = mpsc::channel(1);
+        let job = Some(scheduler.add(job(made.clone())?).await?);
         scheduler.start().await?;
-        Ok(Self { scheduler })
+        Ok(Self { scheduler, job, made, ticks, last: Instant::now(), overdue: false })
     }
 
+    /// Waits for the next tick: at most [`OVERDUE`] after the last one, whatever the wall clock does. May be dropped at any
+    /// await; the next call goes on from there.
+    pub async fn tick(&mut self) {
+        // In this order: a tick that was made is not overdue, however late it is taken.
+        let came = tokio::select! {
+            biased;
+            came = self.ticks.recv() => came.is_some(),
+            () = sleep_until(self.last + OVERDUE) => false,
+        };
+        if came {
+            self.overdue = false;
+        } else {
+            self.register_again().await;
+        }
+        self.last = Instant::now();
+    }
+
+    /// Ends the job.
     pub async fn stop(mut self) -> Result<(), SchedulerError> {
         Ok(self.scheduler.shutdown().await?)
+    }
+
+    /// Replaces the job by one whose next run is reckoned from the time that it is now.
+    async fn register_again(&mut self) {
+        if !std::mem::replace(&mut self.overdue, true) {
+            tracing::warn!(
+                "scheduler tick overdue: the clock was set back, or the process was stopped; registered again"
+            );
+        }
+        if let Some(job) = self.job.take() {
+            // A job that the crate has already dropped cannot be removed, and need not be.
+            let _ = timeout(ANSWERS, self.scheduler.remove(&job)).await;
+        }
+        let added = match job(self.made.clone()) {
+            Ok(job) => timeout(ANSWERS, self.scheduler.add(job)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match added {
+            Ok(Ok(job)) => self.job = Some(job),
+            // Ticks go on without it, and the next one that is overdue tries once more.
+            Ok(Err(error)) => tracing::debug!(%error, "failed to register the scheduler job"),
+            Err(_) => tracing::debug!("the scheduler did not confirm its job in time"),
+        }
+    }
+}
+
+/// The job that makes ticks.
+fn job(made: mpsc::Sender<()>) -> Result<Job, JobSchedulerError> {
+    Job::new_async(EVERY_SECOND, move |_, _| {
+        let _ = made.try_send(());
+        Box::pin(std::future::ready(()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Under a paused runtime the monotonic clock runs ahead of the wall clock, which to the cron crate is a clock that stands
+    /// still: none of its jobs is ever due.
+    #[tokio::test(start_paused = true)]
+    async fn ticks_come_by_the_monotonic_clock_while_the_wall_clock_stands_still() {
+        let mut ticker = Ticker::start().await.unwrap();
+        for _ in 0..100 {
+            let before = Instant::now();
+            ticker.tick().await;
+            let gap = before.elapsed();
+            assert!(gap <= OVERDUE + 2 * ANSWERS, "{gap:?}");
+        }
+        ticker.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_lost_is_registered_again_and_ticks_each_second() {
+        let mut ticker = Ticker::start().await.unwrap();
+        let lost = ticker.job.unwrap();
+        ticker.scheduler.remove(&lost).await.unwrap();
+        while !ticker.overdue {
+            ticker.tick().await;
+        }
+        assert!(ticker.job.is_some_and(|job| job != lost));
+        ticker.tick().await;
+        assert!(!ticker.overdue, "the new job made this tick");
+        ticker.stop().await.unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! Secrets: values that have no text form of their own and are revealed only where a credential is built.
+//! Secrets: values that have no text form of their own and are revealed only where a credential is built; and their removal
+//! from text that comes from outside (`redactor`).
 
 use std::fmt;
 use std::fs::File;
@@ -6,6 +7,12 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
+
+mod redactor;
+mod spelling;
+mod unknown;
+
+pub use redactor::{Known, REDACTED, Redactor};
 
 /// Largest secret file; a key in PEM has a few thousand bytes.
 const LARGEST: u64 = 64 << 10;
@@ -59,9 +66,9 @@ impl Secret {
 }
 
 impl Secret {
-    /// Whether the value can be had and has a certain form; nothing else of it leaves.
-    pub fn meets(&self, form: impl Fn(&str) -> bool) -> bool {
-        self.value().is_ok_and(|value| form(value.expose_secret()))
+    /// What `check` says of the value, for a form that it must have.
+    pub fn checked<T>(&self, check: impl FnOnce(&str) -> T) -> Result<T, SecretError> {
+        Ok(check(self.value()?.expose_secret()))
     }
 }
 

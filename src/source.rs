@@ -1,20 +1,24 @@
 //! The port to what is audited: one attempt to read all sessions of a source, and why it failed.
 
-use std::borrow::Cow;
+use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::observation::{Answer, Digest};
+use crate::domain::sighting::SightingError;
 
 mod hold;
 pub mod http;
 pub mod json;
+mod quoted;
 mod room;
 
 pub mod file;
 pub mod orderwise;
+
+pub use quoted::Quoted;
 
 /// A system that sessions are read from. An adapter makes one attempt and classifies the failure; it never retries
 /// (but for one new token after a 401) and never decides what a failure means.
@@ -50,32 +54,57 @@ impl Fetched {
     }
 }
 
-/// Why a source could not be read.
+/// Why a source could not be read. `Display` joins all of it, for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
 pub struct FetchError {
     pub failure: Failure,
-    /// In words for people, without secrets and with outside text cut and between double quotes, which nothing else bears.
+    /// In our words for people, without anything that came from outside.
     pub reason: String,
+    /// What the source said for itself.
+    pub quoted: Option<Quoted>,
     /// False where the source was not asked at all, because it failed a moment ago.
     pub asked: bool,
+    /// When it is asked again, where it repeats an earlier failure during the wait that follows it: this was not another poll.
+    pub again: Option<DateTime<Utc>>,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        if let Some(quoted) = &self.quoted {
+            write!(f, ": {quoted}")?;
+        }
+        match self.again {
+            Some(again) => write!(f, "; it is not asked again before {}", clock_time(again)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn clock_time(at: DateTime<Utc>) -> impl fmt::Display {
+    at.round_subsecs(0).format("%Y-%m-%d %H:%M:%S UTC")
 }
 
 impl FetchError {
     pub fn new(failure: Failure, reason: impl Into<String>) -> Self {
-        Self { failure, reason: reason.into(), asked: true }
+        Self { failure, reason: reason.into(), quoted: None, asked: true, again: None }
     }
 
-    /// The reason without what came from outside: a server may repeat addresses or what it was sent.
-    pub fn for_log(&self) -> Cow<'_, str> {
-        match self.reason.split_once('"') {
-            None => Cow::Borrowed(&self.reason),
-            // Outside text may hold quotes of its own: whatever is between the first and the last is left out.
-            Some((before, rest)) => {
-                let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
-                Cow::Owned(format!("{before}…{after}"))
-            }
-        }
+    /// With what the source said for itself, where it said anything.
+    #[must_use]
+    pub fn quoting(self, quoted: Option<Quoted>) -> Self {
+        Self { quoted, ..self }
+    }
+
+    /// Of rows that cannot be divided into sessions.
+    pub fn of_rows(failure: Failure, error: &SightingError) -> Self {
+        let (reason, columns) = error.parts();
+        Self::new(failure, reason).quoting(columns.map(Quoted::columns))
+    }
+
+    /// All of it but what came from outside: logs go further than mail, and a source may repeat addresses.
+    pub fn for_log(&self) -> String {
+        Self { quoted: None, ..self.clone() }.to_string()
     }
 }
 

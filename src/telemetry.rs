@@ -1,17 +1,32 @@
 //! Logs: to standard error, for people on a terminal and as JSON lines elsewhere.
 //!
+//! A thread of its own writes them, from a bounded queue: a log that cannot be written loses lines, which are counted, and
+//! stops nothing. See [`queue`] and [`writer`].
+//!
 //! What comes from outside cannot break a line, colour it or turn it around: JSON escapes it, and for people the marks are
 //! made visible.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::domain::reading::visible;
+
+mod queue;
+mod writer;
+
+use queue::{CAPACITY, Queue};
+pub use writer::{Cut, write_whole};
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -48,22 +63,137 @@ impl LogLevel {
 /// Libraries that speak of addresses and bodies, held to warnings unless `RUST_LOG` names them.
 const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,tokio_cron_scheduler=warn";
 
-/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either.
-pub fn start(format: LogFormat, level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) {
-    let filter = filter(level, rust_log, default);
+/// The one log of the process.
+static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Writes what is left of the log when it is dropped.
+pub struct Log {
+    patience: Option<Duration>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(queue) = LOG.get() {
+            queue.finish(self.patience);
+        }
+    }
+}
+
+/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either. At the end the log's reader may take
+/// `patience` for what is left, or as long as it likes.
+///
+/// # Errors
+/// Where the system gives no thread or no descriptor.
+pub fn start(
+    format: LogFormat,
+    level: Option<LogLevel>,
+    rust_log: Option<&str>,
+    default: LogLevel,
+    patience: Option<Duration>,
+) -> io::Result<Log> {
+    let terminal = stderr_is_terminal();
     let human = match format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => terminal,
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let queue = Arc::new(Queue::new(CAPACITY));
+    write_from(Arc::clone(&queue), if human { human_notice } else { json_notice })?;
+    let _ = LOG.set(Arc::clone(&queue));
+    let (filter, ignored) = filter(level, rust_log, default);
+    let lines = move || Lines(Arc::clone(&queue));
+    // An error while logging would go to standard error past the queue.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
+    let builder = builder.log_internal_errors(false);
     // A second start, as in tests, leaves the first one in place.
     let _ = if human {
         let fields = debug_fn(harmless).delimited(" ");
-        builder.with_ansi(std::io::stderr().is_terminal()).fmt_fields(fields).try_init()
+        builder.with_ansi(terminal).fmt_fields(fields).try_init()
     } else {
         builder.json().flatten_event(true).try_init()
     };
+    for directive in ignored {
+        tracing::warn!(directive, "RUST_LOG has a directive that cannot be read; it is ignored");
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Log { patience })
+}
+
+/// Writes a line to standard error for the person who typed a command. It is never dropped to make room.
+pub fn say(text: &str) {
+    let line = format!("{text}\n");
+    match LOG.get() {
+        Some(queue) => queue.insist(line.as_bytes()),
+        // Nobody can be told that this failed.
+        None => drop(stderr().and_then(|mut out| write_whole(&mut out, line.as_bytes()).map_err(|cut| cut.cause))),
+    }
+}
+
+/// How many lines of the log were lost since the last call.
+pub fn take_dropped() -> u64 {
+    LOG.get().map_or(0, |queue| queue.take_dropped())
+}
+
+/// Standard error, by a descriptor without the lock of the standard library: a thread that is stuck in writing must not stop
+/// another that only wants to look.
+#[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
+fn stderr() -> io::Result<File> {
+    Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
+fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Starts the thread that writes what is queued. It ends with the process.
+fn write_from(queue: Arc<Queue>, notice: fn(u64) -> String) -> io::Result<()> {
+    let mut writer = writer::Writer::new(stderr()?, notice);
+    let work = move || {
+        loop {
+            let lost = writer.write(&queue.next());
+            queue.count_dropped(lost);
+        }
+    };
+    std::thread::Builder::new().name(String::from("log")).spawn(work).map(drop)
+}
+
+/// The lines that the subscriber makes, one a write.
+struct Lines(Arc<Queue>);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.offer(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A panic is logged like any other error. The standard library's own report would wait for the log's reader.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, reason = panic.payload_as_str().unwrap_or_default(), "a part of the program panicked");
+}
+
+fn json_notice(lines: u64) -> String {
+    format!("{{\"timestamp\":\"{}\",\"level\":\"WARN\",\"message\":\"{LOST}\",\"lines\":{lines}}}\n", timestamp())
+}
+
+fn human_notice(lines: u64) -> String {
+    format!("{}  WARN {LOST} lines={lines}\n", timestamp())
+}
+
+/// The message of a notice of lost lines.
+const LOST: &str = "log lines were lost because the log could not be written";
+
+/// The time as the subscriber writes it.
+fn timestamp() -> String {
+    let mut text = String::new();
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
 }
 
 /// Writes one field of a line for people.
@@ -74,14 +204,19 @@ fn harmless(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     format!("{value:?}").chars().map(visible).try_for_each(|c| out.write_char(c))
 }
 
-fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) -> EnvFilter {
+/// The filter, and the directives that cannot be read.
+fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) -> (EnvFilter, Vec<String>) {
     let wanted = match (level, rust_log) {
         (Some(level), _) => level.label(),
         (None, Some(given)) if !given.trim().is_empty() => given,
         _ => default.label(),
     };
     // What comes later counts, so that whoever names a library hears it, and `trace` alone names none.
-    EnvFilter::builder().parse_lossy(format!("{QUIET},{wanted}"))
+    let directives = QUIET.split(',').chain(wanted.split(',').map(str::trim)).filter(|text| !text.is_empty());
+    let (sound, ignored) = directives.partition::<Vec<_>, _>(|text| text.parse::<Directive>().is_ok());
+    // The library writes of those that it cannot read to standard error itself, so it is given none.
+    let filter = EnvFilter::builder().parse_lossy(sound.join(","));
+    (filter, ignored.into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -90,7 +225,7 @@ mod tests {
 
     #[test]
     fn libraries_are_quiet_unless_they_are_named() {
-        let said = |level, rust_log| filter(level, rust_log, LogLevel::Info).to_string();
+        let said = |level, rust_log| filter(level, rust_log, LogLevel::Info).0.to_string();
         for (level, rust_log, ours) in [
             (None, None, "info"),
             (None, Some(" "), "info"),
@@ -105,5 +240,8 @@ mod tests {
         }
         let named = said(None, Some("warn,hyper=trace"));
         assert!(named.contains("hyper=trace") && !named.contains("hyper=warn"), "{named}");
+        let (filter, ignored) = filter(None, Some("loud, sqlx=quiet,warn"), LogLevel::Info);
+        assert_eq!(ignored, ["sqlx=quiet"]);
+        assert!(filter.to_string().ends_with("warn"), "{filter}");
     }
 }

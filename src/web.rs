@@ -4,6 +4,7 @@
 //! - A GET changes nothing: scanners of mail follow links.
 //! - Pages need no script and nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
 //!   with control and direction marks made visible.
+//! - Where the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
 //! - Nobody's mail address is on the pages: owners and fallbacks not at all, what a setting holds or should hold only as
 //!   `i…@acme.example`.
 
@@ -24,6 +25,7 @@ use crate::domain::session::SessionKey;
 use crate::engine::board::Board;
 use crate::metrics::Metrics;
 
+mod host;
 mod overview;
 mod page;
 mod probe;
@@ -32,6 +34,7 @@ mod session;
 mod settings;
 mod words;
 
+pub use host::Hosts;
 use page::Pages;
 use server::Limits;
 
@@ -64,20 +67,23 @@ impl Web {
     }
 }
 
-/// Everything: pages, probes and metrics.
-pub fn router(web: Arc<Web>) -> Router {
+/// Everything: pages, probes and metrics, for requests to `hosts`.
+pub fn router(web: Arc<Web>, hosts: Hosts) -> Router {
     let routes = probe_routes()
         .route("/", get(overview::show))
         .route("/sessions/{source}/{*id}", get(session::show))
         .route("/api/v1/{*rest}", any(not_yet_json))
         .route("/-/reload", post(not_yet_text))
-        .fallback(page::nothing_here);
+        .fallback(page::nothing_here)
+        .method_not_allowed_fallback(not_in_that_way)
+        .layer(middleware::from_fn_with_state(Arc::new(hosts), host::guard));
     finish(routes, web)
 }
 
 /// Probes and metrics alone, for an address of their own.
 pub fn probes(web: Arc<Web>) -> Router {
-    finish(probe_routes().fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") }), web)
+    let routes = probe_routes().fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
+    finish(routes.method_not_allowed_fallback(not_in_that_way), web)
 }
 
 /// Answers until `shutdown`, then finishes what it is answering.
@@ -94,9 +100,6 @@ fn probe_routes() -> Router<Arc<Web>> {
 
 fn finish(routes: Router<Arc<Web>>, web: Arc<Web>) -> Router {
     routes
-        .method_not_allowed_fallback(|| async {
-            (StatusCode::METHOD_NOT_ALLOWED, "this cannot be asked in that way\n")
-        })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), guard))
         .with_state(web)
@@ -111,6 +114,10 @@ async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Res
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+async fn not_in_that_way() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "this cannot be asked in that way\n")
 }
 
 async fn not_yet_json() -> Response {

@@ -1,6 +1,7 @@
 //! The corpus of the fuzzers, run through the very functions that they run: no panic, no hang, no growth without bound.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};

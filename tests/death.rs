@@ -4,6 +4,7 @@
 //! A run that failed is repeated with the seed that it printed: `DRIFTWISE_DEATH_SEED=... cargo test --test death`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "how the test went, for people")]
 #![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 
 #[path = "death/begin.rs"]

@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("source", &["domain", "secret"]),
     ("notify", &["domain", "secret"]),
     ("store", &["domain"]),
-    ("metrics", &["domain", "engine::board", "source::Failure", "notify::Obstacle", "store::Operation"]),
+    ("metrics", &["domain", "telemetry", "engine::board", "source::Failure", "notify::Obstacle", "store::Operation"]),
     ("engine", &["domain", "clock", "metrics", "store", "source", "notify"]),
     ("scheduler", &[]),
     ("web", &["domain", "metrics", "engine::board"]),
@@ -54,15 +54,18 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
+    ("hostname", &["notify"]),
+    ("tokio_rustls", &["notify"]),
+    ("rustls_platform_verifier", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),
-    ("hyper", &["web"]),
+    ("hyper", &["web", "source"]),
     ("hyper_util", &["web"]),
-    ("clap", &["cli", "telemetry", "main"]),
+    ("clap", &["cli", "telemetry"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("prometheus", &["metrics"]),
@@ -72,9 +75,9 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("url", &["config"]),
     ("csv", &["source"]),
     ("croner", &["domain"]),
-    ("tracing", &["engine", "lifecycle", "notify", "app", "cli", "web", "telemetry"]),
+    ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry"]),
     ("anyhow", &["app", "cli"]),
-    ("rustls", &["source", "cli"]),
+    ("rustls", &["source", "notify", "cli"]),
     ("secrecy", &["secret", "source", "notify"]),
 ];
 

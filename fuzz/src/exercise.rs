@@ -25,6 +25,7 @@ use driftwise::domain::state::SourceState;
 use driftwise::notify::Channel as _;
 use driftwise::notify::email::{Delivery, Email, Options};
 use driftwise::notify::render::render;
+use driftwise::secret::{Known, Redactor};
 use driftwise::source::{FetchError, file, http, json, orderwise};
 
 /// What the environment holds: a secret. It may not be seen unless the configuration puts it into a plain text itself.
@@ -166,18 +167,25 @@ fn words(text: &str) {
 /// What OrderWise answers: to the export, to a request for a token, or with a page of errors.
 pub fn answer(bytes: &[u8]) {
     for failed in [orderwise::check_token(bytes, now()).err(), judge(json::read(bytes))].into_iter().flatten() {
-        assert_plain(&failed.reason);
-        assert!(failed.reason.len() < 4096, "{} bytes of reason", failed.reason.len());
+        let told = failed.to_string();
+        assert_plain(&told);
+        assert!(told.len() < 4096, "{} bytes of reason", told.len());
     }
-    if let Some(said) = http::said(bytes) {
-        assert_plain(&said);
+    let redactor = Redactor::new(&[Known::password("Parameter"), Known::token("Shopify_Orders")]);
+    if let Some(said) = http::said(bytes, &redactor) {
+        assert_plain(&said.to_string());
+        assert!(!said.to_string().contains("Parameter"), "{said}");
+    }
+    if let Ok(answer) = json::read_within(bytes, bytes.len() as u64, &redactor) {
+        let texts = answer.rows.iter().flat_map(|row| &row.cells).filter_map(Cell::as_text);
+        texts.for_each(|text| assert!(!text.contains("Shopify_Orders"), "{text}"));
     }
 }
 
 /// A grid that somebody exported, as CSV.
 pub fn grid(bytes: &[u8]) {
     if let Some(failed) = judge(file::csv(bytes)) {
-        assert_plain(&failed.reason);
+        assert_plain(&failed.to_string());
     }
 }
 

@@ -9,9 +9,9 @@ use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
 use crate::domain::decide::Sender;
 use crate::domain::name::Name;
 use crate::notify::email::{self, Email};
-use crate::source::Source;
 use crate::source::file::{self, FileSource};
 use crate::source::orderwise::{self, OrderWise};
+use crate::source::{Source, http};
 
 /// Adapters by source.
 pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
@@ -41,6 +41,10 @@ fn source_adapter(adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
             timeout: options.timeout,
             max_body: options.max_body,
             ca_file: options.ca_file.clone(),
+            proxy: options
+                .proxy
+                .as_ref()
+                .map(|proxy| http::Proxy { url: proxy.url.clone(), except: proxy.except.clone() }),
         })?),
         Adapter::File(options) => Arc::new(FileSource::new(file::Options {
             path: options.path.clone(),

@@ -75,7 +75,7 @@ pub fn judge(
     for (name, answer) in answers {
         let Some(plan) = config.plans.get(name) else { continue };
         let state = states.get(name).unwrap_or(&nothing);
-        let sighting = answer.as_ref().map_err(|e| e.reason.clone());
+        let sighting = answer.as_ref().map_err(ToString::to_string);
         let sighting =
             sighting.and_then(|answer| Sighting::read(answer, &plan.mapping, now).map_err(|e| e.to_string()));
         let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));

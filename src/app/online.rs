@@ -19,7 +19,7 @@ async fn look(config: &Config, adapters: &Sources, source: &Name, now: DateTime<
     let (Some(adapter), Some(plan)) = (adapters.get(source), config.plans.get(source)) else {
         return Err(String::from("it is not configured"));
     };
-    let answer = adapter.fetch(now).await.map_err(|e| e.reason)?;
+    let answer = adapter.fetch(now).await.map_err(|e| e.to_string())?;
     Sighting::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
 }
 

@@ -1,21 +1,21 @@
 //! The loops of the running program. They only wait; the work is a cycle of the engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::agenda::Agenda;
+use crate::domain::agenda::{Agenda, missed};
 use crate::domain::name::Name;
 use crate::domain::owed::{Came, Made, Owed};
-use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::schedule::Rhythm;
+use crate::domain::plan::Due;
+use crate::domain::retention::RetentionClock;
 use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
@@ -23,8 +23,11 @@ use crate::engine::inbox::Inbox;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::{Operation, Store};
+use crate::store::{Operation, Store, StoreError};
 use crate::web;
+
+/// A lead of the clock that is worth a line in the log: downtime of a few days is nothing unusual.
+const NOTICEABLE_LEAD: TimeDelta = TimeDelta::days(7);
 
 /// At start-up sources begin one after another, this far apart.
 const STAGGER: Duration = Duration::from_millis(20);
@@ -53,7 +56,10 @@ impl Worker {
             let began = clock.now();
             due.extend(owed.take(began));
             if due.is_empty() {
-                // The clock was set back: what was planned is not due yet.
+                // The clock was set back. What waits would wait for as long as it was ahead; a poll reckons it anew.
+                due = owed.take_all();
+            }
+            if due.is_empty() {
                 self.inbox.done();
                 continue;
             }
@@ -106,16 +112,23 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        let mut agenda = Agenda::new(self.board.plans().values(), self.clock.now());
-        let (sender, mut ticks) = mpsc::channel(1);
-        let ticker = Ticker::start(sender).await.map_err(|e| e.to_string())?;
+        let started = self.clock.now();
+        let mut agenda = Agenda::new(self.board.plans().values(), started);
+        let mut ticker = Ticker::start().await.map_err(|e| e.to_string())?;
         self.publish(&agenda);
-        self.board.write(|present| present.scheduling = true);
-        self.begin(&stop).await;
+        self.ticked();
+        self.count_missed(started);
+        let mut beginning = pin!(self.begin());
+        let mut begun = false;
         loop {
+            // Thousands of sources take a while to begin, in which time goes on.
             tokio::select! {
                 () = stop.cancelled() => break,
-                tick = ticks.recv() => tick.ok_or("the scheduler ended")?,
+                () = &mut beginning, if !begun => {
+                    begun = true;
+                    continue;
+                }
+                () = ticker.tick() => self.ticked(),
             }
             let due = agenda.take_due(self.clock.now());
             if due.is_empty() {
@@ -134,37 +147,25 @@ impl Timing {
         ticker.stop().await.map_err(|e| e.to_string())
     }
 
-    /// The first audit of everything, source after source.
-    async fn begin(&self, stop: &CancellationToken) {
-        for (name, inbox) in &self.inboxes {
-            let Some(plan) = self.board.plans().get(name) else { continue };
-            let rhythms = plan.sessions.values().map(|session| session.schedule.rhythm()).collect::<BTreeSet<_>>();
-            let missed = self.missed(plan);
-            if missed > 0 {
-                self.metrics.late(name, Late::Downtime, missed);
-            }
-            inbox.put(rhythms);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(STAGGER) => {}
-            }
+    fn ticked(&self) {
+        self.board.write(|present| present.ticked = Some(Instant::now()));
+    }
+
+    /// Counts what was due while the process did not run, before the first audit makes it look as if it had run.
+    fn count_missed(&self, started: DateTime<Utc>) {
+        for plan in self.board.plans().values() {
+            let missed = self.board.read(|present| present.state(&plan.name).map(|state| missed(plan, state, started)));
+            self.metrics.late(&plan.name, Late::Downtime, missed.unwrap_or_default());
         }
     }
 
-    /// How many rhythms of a source were due while nobody was running.
-    fn missed(&self, plan: &SourcePlan) -> u64 {
-        let now = self.clock.now();
-        let schedules: BTreeMap<Rhythm, _> =
-            plan.sessions.values().map(|s| (s.schedule.rhythm(), &s.schedule)).collect();
-        self.board.read(|present| {
-            let Some(state) = present.states.get(&plan.name) else { return 0 };
-            let missed = |(rhythm, schedule): &(&Rhythm, &&crate::domain::schedule::Schedule)| {
-                // A look that failed was made in time, too.
-                let last = state.rhythms.get(*rhythm).copied().max(state.record.last_look);
-                last.and_then(|last| schedule.next_after(last)).is_some_and(|due| due < now)
-            };
-            schedules.iter().filter(missed).count() as u64
-        })
+    /// The first audit of everything, source after source.
+    async fn begin(&self) {
+        for (name, inbox) in &self.inboxes {
+            let Some(plan) = self.board.plans().get(name) else { continue };
+            inbox.put(plan.sessions.values().map(|session| session.schedule.rhythm()));
+            tokio::time::sleep(STAGGER).await;
+        }
     }
 
     fn publish(&self, agenda: &Agenda) {
@@ -174,47 +175,101 @@ impl Timing {
 }
 
 /// Forgets what is older than the retention, and sees whether the store still works.
-pub(super) async fn keep_up(
-    store: Arc<Store>,
-    auditor: Arc<Auditor>,
-    clock: Arc<dyn Clock>,
-    retain: Duration,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    const CHECK: Duration = Duration::from_secs(15);
-    const ROUNDS_A_DAY: u32 = 24 * 60 * 60 / 15;
-    let mut round = 0u32;
-    loop {
-        if round.is_multiple_of(ROUNDS_A_DAY) {
-            prune(&store, &auditor, clock.now(), retain, &stop).await;
+pub(super) struct Upkeep {
+    pub store: Arc<Store>,
+    pub auditor: Arc<Auditor>,
+    pub clock: Arc<dyn Clock>,
+    pub retain: Duration,
+    /// Retention believes the clock as it is at the start.
+    pub trust_clock: bool,
+}
+
+impl Upkeep {
+    pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
+        const CHECK: Duration = Duration::from_secs(15);
+        const ROUNDS_A_DAY: u32 = 24 * 60 * 60 / 15;
+        const ROUNDS_A_NOTE: u32 = 5 * 60 / 15;
+        let mut time = None;
+        let mut checked = Instant::now();
+        let mut prune_due = true;
+        for round in 1.. {
+            let elapsed = checked.elapsed();
+            checked = Instant::now();
+            self.advance(&mut time, elapsed).await;
+            if let (true, Some(time)) = (prune_due, &time) {
+                self.prune(time.at(), &stop).await;
+                prune_due = false;
+                self.note(time).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(CHECK) => {}
+            }
+            self.probe().await;
+            prune_due |= round % ROUNDS_A_DAY == 0;
+            if let (0, Some(time)) = (round % ROUNDS_A_NOTE, &time) {
+                self.note(time).await;
+            }
         }
-        round = round.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(CHECK) => {}
-        }
-        let probed = store.ping_writer().await;
+        Ok(())
+    }
+
+    async fn probe(&self) {
+        let probed = self.store.ping_writer().await;
         if let Err(error) = &probed {
-            auditor.metrics.store_error(Operation::Probe);
+            self.auditor.metrics.store_error(Operation::Probe);
             tracing::error!(%error, "the store does not take what is written");
         }
-        auditor.board.write(|present| present.store_sound = probed.is_ok());
+        self.auditor.board.write(|present| present.store_sound = probed.is_ok());
+    }
+
+    /// Advances the time that retention goes by; reads it first where it is not known yet.
+    async fn advance(&self, time: &mut Option<RetentionClock>, elapsed: Duration) {
+        let now = self.clock.now();
+        let before = time.as_ref().map_or(TimeDelta::zero(), RetentionClock::lead);
+        match time {
+            Some(time) => time.advance(elapsed, now),
+            None => match self.store.retention_seen().await {
+                Ok(seen) => *time = Some(RetentionClock::new(seen, now, self.trust_clock)),
+                Err(error) => self.failed(&error),
+            },
+        }
+        let lead = time.as_ref().map_or(TimeDelta::zero(), RetentionClock::lead);
+        if lead - before > NOTICEABLE_LEAD {
+            tracing::warn!(
+                days = lead.num_days(),
+                "the clock is ahead of the last time recorded in the store; retention waits for a day of running before it \
+                 goes by it (run --trust-clock does not wait)"
+            );
+        }
+    }
+
+    /// Records how far time has come, so that the next start knows.
+    async fn note(&self, time: &RetentionClock) {
+        if let Err(error) = self.store.note_retention_seen(time.at()).await {
+            self.failed(&error);
+        }
+    }
+
+    async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) {
+        /// Rows at a time: a small transaction that no audit has to wait for.
+        const BATCH: usize = 500;
+        // A retention beyond the beginning of the calendar keeps everything.
+        let Some(before) = TimeDelta::from_std(self.retain).ok().and_then(|retain| now.checked_sub_signed(retain))
+        else {
+            return;
+        };
+        match self.store.prune(before, BATCH, || stop.is_cancelled()).await {
+            Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.auditor.metrics.store_error(Operation::Prune);
+        tracing::warn!(%error, "retention failed; old history stays until it works again");
     }
 }
 
-async fn prune(store: &Store, auditor: &Auditor, now: DateTime<Utc>, retain: Duration, stop: &CancellationToken) {
-    /// Rows at a time: a small transaction that no audit has to wait for.
-    const BATCH: usize = 500;
-    // A retention beyond the beginning of the calendar keeps everything.
-    let Some(before) = TimeDelta::from_std(retain).ok().and_then(|retain| now.checked_sub_signed(retain)) else {
-        return;
-    };
-    match store.prune(before, BATCH, || stop.is_cancelled()).await {
-        Ok(0) => {}
-        Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
-        Err(error) => {
-            auditor.metrics.store_error(Operation::Prune);
-            tracing::warn!(%error, "old history could not be removed; it is tried again tomorrow");
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

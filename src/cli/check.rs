@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::verdicts::{self, FindingRow, Format, Row, SeverityArgument};
-use super::{Exit, Shared, UsageError, count, print};
+use super::{Exit, Shared, UsageError, count, print, say};
 use crate::app::look::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
@@ -203,18 +203,17 @@ fn coverage(seen: &[Seen]) -> String {
 }
 
 /// Says what was mailed, on standard error, so that what was asked for can still be piped.
-#[expect(clippy::print_stderr, reason = "for the person who typed it")]
 fn told(notified: &Notified, exit: Exit) -> Exit {
     let Notified { messages, round, errors } = notified;
-    eprintln!(
+    say(&format!(
         "{} recorded; {} sent, {} to be tried again, {} dead",
         count(*messages, "message"),
         round.sent,
         round.retrying,
         round.dead
-    );
+    ));
     for error in errors {
-        eprintln!("driftwise: an audit could not be recorded: {error}");
+        say(&format!("driftwise: an audit could not be recorded: {error}"));
     }
     if errors.is_empty() { exit } else { Exit::Failure }
 }

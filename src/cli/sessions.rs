@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::table::table;
-use super::{Exit, Shared, UsageError, print};
+use super::{Exit, Shared, UsageError, print, say};
 use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::name::Name;
@@ -18,7 +18,6 @@ pub(super) struct Arguments {
     source: String,
 }
 
-#[expect(clippy::print_stderr, reason = "for the person who typed it")]
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
     let config = shared.load()?;
     let plan = Name::parse(&arguments.source).ok().and_then(|name| config.plans.get(&name)).ok_or_else(|| {
@@ -29,7 +28,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let sighting = match online::sight(&config, &plan.name, SystemClock.now()).await? {
         Ok(sighting) => sighting,
         Err(reason) => {
-            eprintln!("driftwise: {} could not be read: {reason}", plan.name);
+            say(&format!("driftwise: {} could not be read: {reason}", plan.name));
             return Ok(Exit::Unverified);
         }
     };

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Exit;
+use super::{Exit, say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Unbuilt {
@@ -32,8 +32,7 @@ pub(super) fn run(command: &Unbuilt) -> Exit {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "for the person who typed it")]
 pub(super) fn refuse(command: &str) -> Exit {
-    eprintln!("driftwise: `{command}` is not available yet");
+    say(&format!("driftwise: `{command}` is not available yet"));
     Exit::Usage
 }

@@ -34,6 +34,9 @@ pub(super) trait Shape {
 
     /// Reports never show the value.
     const SECRET: bool = false;
+
+    /// The value may be a URL with a sign-in: reports show it only where it surely has none.
+    const MAY_HOLD_A_SIGN_IN: bool = false;
 }
 
 /// Whether a key must be there.
@@ -56,6 +59,7 @@ pub(super) struct Key {
     /// As YAML.
     pub example: &'static str,
     pub secret: bool,
+    pub may_hold_a_sign_in: bool,
     pub schema: fn() -> Json,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the reference, which a test writes"))]
     pub words: fn() -> String,
@@ -145,6 +149,7 @@ macro_rules! section {
                     status: $crate::config::declaration::Status::$status,
                     example: $example,
                     secret: <$shape as $crate::config::declaration::Shape>::SECRET,
+                    may_hold_a_sign_in: <$shape as $crate::config::declaration::Shape>::MAY_HOLD_A_SIGN_IN,
                     schema: <$shape as $crate::config::declaration::Shape>::schema,
                     words: <$shape as $crate::config::declaration::Shape>::words,
                     sections: <$shape as $crate::config::declaration::Shape>::sections,

@@ -6,6 +6,7 @@ use super::declaration::{Declared, Found, Key, Section, Shape, Status};
 use super::mask;
 use super::report::{Report, nearest, suggestion};
 use super::tree::{Entry, Node, Place};
+use super::url;
 
 /// A mapping whose unknown keys are reported. A key that it lacks is looked for in its defaults, the nearest first.
 #[derive(Clone, Copy)]
@@ -75,6 +76,8 @@ impl<'a> Fields<'a> {
             if known.status == Status::Later {
                 report.hide_unknown(&entry.value);
                 report.problem(entry.place, format!("{key:?} is not available yet"));
+            } else if known.may_hold_a_sign_in && entry.value.scalar().is_some_and(url::may_hold_a_sign_in) {
+                report.hide(&entry.value);
             }
             return;
         }

@@ -16,9 +16,10 @@ use crate::domain::setting::SettingPattern;
 use super::containers::{List, Map, Member, Merged, OneOrMany, Partial, Sub, Unbuilt};
 use super::declaration::{Declared, Key, Section, Status, section};
 use super::email::Tls;
+use super::proxy::Proxy;
 use super::secret::Hidden;
 use super::shapes::{Choice, FilePath, Flag, Repeat, Size, Span, SpanOrZero, Text, Whole, Words};
-use super::source::{ProxyShape, ScalarMap, Type};
+use super::source::{ScalarMap, Type};
 use super::url::WebAddress;
 use super::words::{Certificates, Host, Parsed, StoreUrl};
 
@@ -128,10 +129,11 @@ section! {
         export_parameters: ScalarMap, Optional, "{ \"@since\": \"2026-01-01\" }";
         /// How the connection is protected.
         tls: Sub<TlsKeys>, Optional, "{ ca_file: acme-ca.pem }";
+        /// The proxy to ask through: its URL, or `env` for what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+        /// Without the key there is none, whatever the environment says, and to this machine there never is one.
+        proxy: Proxy, Optional, "http://proxy.acme.example:3128";
         /// Permits a connection that is not encrypted, so that the password crosses the network in plain text.
         allow_insecure: Flag = "false", Optional, "false";
-        /// Proxy for this source: `env` for the one of the environment (`HTTPS_PROXY`), or its http or https URL.
-        proxy: ProxyShape, Later, "http://proxy.acme.example:3128";
     }
 
     /// Keys of a source of `type: file`: a grid exported from OrderWise, read again at each audit.
@@ -367,5 +369,5 @@ pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
 /// Whether `name` is a key that holds no secret wherever it stands.
 pub(super) fn is_harmless(name: &str) -> bool {
     let mut named = all().filter(|key| key.name == name).peekable();
-    named.peek().is_some() && named.all(|key| !key.secret && key.status != Status::Later)
+    named.peek().is_some() && named.all(|key| !key.secret && !key.may_hold_a_sign_in && key.status != Status::Later)
 }

@@ -18,8 +18,8 @@ use super::containers::Member;
 use super::declaration::Shape;
 use super::fields::Fields;
 use super::keys::{FileKeys, OrderWiseKeys, SourceKeys, SourceMember, is_harmless};
+use super::proxy::ProxyConfig;
 use super::report::Report;
-use super::secret::Hidden;
 use super::shapes::{Choice, Words, described};
 use super::tree::{Entry, Node, Place};
 use super::url::is_loopback;
@@ -56,7 +56,8 @@ pub struct OrderWiseConfig {
     pub max_body: u64,
     /// PEM certificates to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
-    pub proxy: Proxy,
+    /// None: asked straight, whatever the environment says.
+    pub proxy: Option<ProxyConfig>,
 }
 
 /// How to sign in.
@@ -68,17 +69,6 @@ pub enum Credential {
     },
     /// Base64 of `username:password`.
     Hash(Secret),
-}
-
-/// How a source is reached.
-#[derive(Debug, Clone, Default)]
-pub enum Proxy {
-    #[default]
-    None,
-    /// The proxy of the environment.
-    Environment,
-    /// An http or https URL, which may hold a sign-in.
-    Url(Secret),
 }
 
 /// A grid that somebody exported.
@@ -165,6 +155,8 @@ fn refuse_keys_of_others(report: &mut Report, entries: &[Entry], own: &str) {
 
 fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> Option<OrderWiseConfig> {
     let credential = credential(report, &keys);
+    let encrypted = keys.base_url.value.as_ref().is_none_or(|url| url.encrypted);
+    let proxy = keys.proxy.value.and_then(|proxy| proxy.chosen(report, keys.proxy.at, encrypted));
     let base_url = keys.base_url.value?;
     if !base_url.encrypted && !is_loopback(&base_url.host) && !keys.allow_insecure.value {
         let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
@@ -180,7 +172,7 @@ fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> O
         timeout: common.timeout.value,
         max_body: common.max_body.value,
         ca_file: keys.tls.value.and_then(|tls| tls.ca_file.value),
-        proxy: keys.proxy.value.unwrap_or_default(),
+        proxy,
     })
 }
 
@@ -195,7 +187,7 @@ fn credential(report: &mut Report, keys: &OrderWiseKeys) -> Option<Credential> {
     if hash.given {
         let secret = hash.value.clone()?;
         // A file has been seen to be readable; that it may be otherwise when it is needed is for the sign-in to say.
-        let is_base64 = secret.meets(|text| STANDARD.decode(text).is_ok());
+        let is_base64 = secret.checked(|text| STANDARD.decode(text).is_ok()).unwrap_or(false);
         if !is_base64 {
             report.problem_with(hash.at, "\"credential_hash\" is not base64", "it is the base64 of username:password");
         }
@@ -294,38 +286,5 @@ impl Shape for ScalarMap {
 
     fn words() -> String {
         "names to: single value".to_owned()
-    }
-}
-
-/// `env`, or an http or https URL that may hold a sign-in.
-pub(super) struct ProxyShape;
-
-impl Shape for ProxyShape {
-    type Value = Proxy;
-
-    const SECRET: bool = true;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Proxy> {
-        if node.scalar() == Some("env") {
-            return Some(Proxy::Environment);
-        }
-        let secret = Hidden::read(report, node, key)?;
-        let is_url = |text: &str| {
-            let url = ::url::Url::parse(text).ok();
-            url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        };
-        if secret.meets(is_url) {
-            return Some(Proxy::Url(secret));
-        }
-        report.problem(node.place, format!("{key:?} must be env, or an http or https URL"));
-        None
-    }
-
-    fn schema() -> Json {
-        Hidden::schema()
-    }
-
-    fn words() -> String {
-        "`env`, or an http or https URL as a secret".to_owned()
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn may_hold_a_sign_in(text: &str) -> bool {
 }
 
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, where all of it is valid.
-fn host(authority: &str) -> Option<&str> {
+pub(super) fn host(authority: &str) -> Option<&str> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         host.parse::<Ipv6Addr>().ok()?;

@@ -34,10 +34,8 @@ pub(super) trait Word: Sized {
         None
     }
 
-    /// Whether a text that cannot be parsed may hold a secret, and is not shown.
-    fn may_be_secret(_text: &str) -> bool {
-        false
-    }
+    /// As of a [`Shape`].
+    const MAY_HOLD_A_SIGN_IN: bool = false;
 
     fn schema() -> Json {
         Text::schema()
@@ -50,15 +48,14 @@ pub(super) struct Parsed<W>(PhantomData<W>);
 impl<W: Word> Shape for Parsed<W> {
     type Value = W;
 
+    const MAY_HOLD_A_SIGN_IN: bool = W::MAY_HOLD_A_SIGN_IN;
+
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<W> {
         let text = Text::read(report, node, key)?;
         let reason = match W::parse(&text) {
             Ok(value) => return Some(value),
             Err(reason) => reason,
         };
-        if W::may_be_secret(&text) {
-            report.hide(node);
-        }
         let message = format!("{}{reason}", quote(key));
         // The same mistake in a default of 10,000 sessions needs one search for what was meant.
         if !report.has_said(node.place, &message) {
@@ -213,6 +210,7 @@ impl Word for SocketAddr {
 
 impl Word for WebAddress {
     const WHAT: &'static str = "http or https URL";
+    const MAY_HOLD_A_SIGN_IN: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::parse(text).map_err(|reason| format!(" {reason}"))
@@ -220,10 +218,6 @@ impl Word for WebAddress {
 
     fn help(_: &str) -> Option<String> {
         Some("it is written like https://erp.acme.example/OWAPI".to_owned())
-    }
-
-    fn may_be_secret(text: &str) -> bool {
-        url::may_hold_a_sign_in(text)
     }
 
     fn schema() -> Json {

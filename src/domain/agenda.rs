@@ -5,11 +5,14 @@
 //! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
 //! same instant.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::name::Name;
 use super::plan::SourcePlan;
 use super::schedule::{Rhythm, Schedule};
+use super::state::SourceState;
 
 /// Most that a source is shifted against its schedule; less where the schedule is quick.
 const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
@@ -102,6 +105,19 @@ impl Agenda {
     }
 }
 
+/// How many rhythms of a source were due while the process did not run: since it last polled the source, and before it
+/// started at `now`. A rhythm that no poll has been made for yet was not due, and one whose last poll failed was polled.
+pub fn missed(plan: &SourcePlan, state: &SourceState, now: DateTime<Utc>) -> u64 {
+    let schedules = plan.sessions.values().map(|session| (session.schedule.rhythm(), &session.schedule));
+    let missed = |(rhythm, schedule): &(Rhythm, &Schedule)| {
+        let polled = state.rhythms.get(rhythm).copied().max(state.record.last_look);
+        let known = polled.filter(|_| state.rhythms.contains_key(rhythm));
+        let shift = shift(&plan.name, schedule.gap_after(now));
+        known.and_then(|polled| next(schedule, shift, polled)).is_some_and(|due| due < now)
+    };
+    schedules.collect::<BTreeMap<_, _>>().into_iter().filter(missed).count() as u64
+}
+
 fn next(schedule: &Schedule, shift: TimeDelta, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     schedule.next_after(now - shift).map(|at| at + shift)
 }
@@ -118,17 +134,19 @@ fn shift(source: &Name, gap: TimeDelta) -> TimeDelta {
 }
 
 #[cfg(test)]
+mod jumps;
+#[cfg(test)]
 mod tests {
     use chrono::TimeZone as _;
 
     use super::*;
     use crate::domain::world::{World, id, name, start};
 
-    fn utc(text: &str) -> DateTime<Utc> {
+    pub(super) fn utc(text: &str) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
     }
 
-    fn plan(source: &str, expressions: &[(&str, &str)]) -> SourcePlan {
+    pub(super) fn plan(source: &str, expressions: &[(&str, &str)]) -> SourcePlan {
         let mut plan = World::new().plan;
         plan.name = name(source);
         let template = plan.sessions.remove(&id("1")).unwrap();

@@ -171,6 +171,10 @@ pub struct Unread {
     pub reason: String,
 }
 
+/// So many failed polls end a grace period, besides its time: a process that is stopped within one exchange finds the time
+/// over after a single one.
+pub const ENOUGH_POLLS: u32 = 2;
+
 /// The message that told somebody of an incident first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
@@ -189,6 +193,9 @@ pub struct Incident {
     pub phase: Phase,
     pub window: Window,
     pub facts: Facts,
+    /// Polls that have failed for it until people were told, up to [`ENOUGH_POLLS`]: of unverifiable and unreachable.
+    #[serde(default)]
+    pub failed_polls: u32,
     /// Who was told first by which message.
     pub told: Vec<Told>,
     /// When anybody was last told of it.
@@ -206,6 +213,7 @@ impl Incident {
             phase: Phase::Suspected { bad: 0 },
             window,
             facts,
+            failed_polls: 0,
             told: Vec::new(),
             told_at: None,
         }
@@ -221,6 +229,11 @@ impl Incident {
 
     pub fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Counts one failed poll. No more than is needed is counted, so that what stays as it is writes nothing.
+    pub fn poll_failed(&mut self) {
+        self.failed_polls = self.failed_polls.saturating_add(1).min(ENOUGH_POLLS);
     }
 
     /// Since when it is open.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::incident::{Incident, IncidentKind};
+use super::incident::{ENOUGH_POLLS, Incident, IncidentKind};
 use super::plan::SourcePlan;
 use super::schedule::Rhythm;
 use super::state::SourceState;
@@ -22,6 +22,10 @@ use super::state::SourceState;
 /// A look that failed is repeated after this long, if its schedule does not come round sooner: a session that is looked at once
 /// a year must not wait for a year.
 const RETRY: TimeDelta = TimeDelta::minutes(5);
+
+/// A source whose grace period is over by a single failed poll is polled again after this long: the second poll tells, or finds
+/// that it was the process that stood still. While the source is held back, nothing is asked and this is repeated.
+const SECOND_POLL: TimeDelta = TimeDelta::seconds(30);
 
 /// An audit that could not be recorded is repeated after this long: until then nobody is told what it found.
 const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
@@ -69,6 +73,11 @@ impl Owed {
         rhythms
     }
 
+    /// The same where the clock was set back: everything that waits for a time, which was reckoned by a clock that was ahead.
+    pub fn take_all(&mut self) -> BTreeSet<Rhythm> {
+        self.take(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// Notes a look. `state` is what is known of the source after it.
     pub fn note(&mut self, look: Made<'_>, plan: &SourcePlan, state: &SourceState) {
         let pace = match look.came {
@@ -82,7 +91,9 @@ impl Owed {
         }
         self.impatient.clear();
         let had_chance = std::mem::take(&mut self.had_chance);
-        for (incident, end) in untold(plan, state) {
+        // A clock that was set back within the look was ahead when it began.
+        let began = look.began.min(look.ended);
+        for (incident, end) in untold(plan, state, look.ended) {
             let rhythm = match incident.thing.session() {
                 // The source: whatever is looked at tells.
                 None => None,
@@ -91,7 +102,7 @@ impl Owed {
                     None => continue,
                 },
             };
-            let over = end <= look.began;
+            let over = end <= began;
             let seen = look.came == Came::Seen && rhythm.as_ref().is_some_and(|rhythm| look.due.contains(rhythm));
             if over && (seen || had_chance.contains(&incident.id)) {
                 self.had_chance.insert(incident.id);
@@ -102,6 +113,9 @@ impl Owed {
                 (Some(rhythm), _) if !over => self.ends(rhythm, end.max(look.ended)),
                 (Some(rhythm), Came::Seen) => self.ends(rhythm, look.ended),
                 (Some(rhythm), Came::Unreachable | Came::NotRecorded) => _ = self.rhythms.insert(rhythm),
+                (None, _) if incident.failed_polls < ENOUGH_POLLS => {
+                    self.retry = self.retry.map(|retry| retry.min(look.ended + SECOND_POLL));
+                }
                 (None, _) => {}
             }
         }
@@ -112,10 +126,12 @@ impl Owed {
     }
 }
 
-/// What cannot be seen, nobody has been told of, and somebody will have to be, with when.
+/// What cannot be seen, nobody has been told of, and somebody will have to be, with when. What was first met later than `now`
+/// was met by a clock that was ahead, and counts from now.
 fn untold<'a>(
     plan: &'a SourcePlan,
     state: &'a SourceState,
+    now: DateTime<Utc>,
 ) -> impl Iterator<Item = (&'a Incident, DateTime<Utc>)> + use<'a> {
     // Patience beyond the end of the calendar never ends.
     let patience = TimeDelta::from_std(plan.alerts.unreachable_after).ok();
@@ -125,7 +141,9 @@ fn untold<'a>(
             && incident.is_open()
             && incident.told_at.is_none()
     };
-    let end = move |incident: &'a Incident| Some((incident, incident.window.first_bad.checked_add_signed(patience?)?));
+    let end = move |incident: &'a Incident| {
+        Some((incident, incident.window.first_bad.min(now).checked_add_signed(patience?)?))
+    };
     state.incidents().filter(waits).filter_map(end)
 }
 
@@ -187,6 +205,16 @@ mod tests {
             self.owed.note(Made { due, began, ended, came }, &self.world.plan, &self.world.state);
         }
 
+        /// All that is owed meets a source that is held back.
+        fn hold(&mut self, at: DateTime<Utc>) {
+            let due = self.owed.take(at);
+            self.world.now = at;
+            let decision = self.world.decide(&SourceLook::Held(String::from("refused")), &Due::Rhythms(due.clone()));
+            self.world.state.apply(decision.delta);
+            let made = Made { due: &due, began: at, ended: at, came: Came::Unreachable };
+            self.owed.note(made, &self.world.plan, &self.world.state);
+        }
+
         fn both(&self) -> BTreeSet<Rhythm> {
             BTreeSet::from([self.often.clone(), self.seldom.clone()])
         }
@@ -234,6 +262,41 @@ mod tests {
         case.look(&[], minutes(61), Came::Unreachable);
         assert!(case.world.state.unreachable.as_ref().unwrap().told_at.is_some());
         assert_eq!(case.owed.next(), Some(minutes(66)));
+    }
+
+    #[test]
+    fn a_source_whose_patience_is_over_by_one_failed_poll_is_polled_again_soon() {
+        let mut case = Case::new();
+        let due = case.both();
+        // The process was stopped within the exchange, for three hours.
+        case.note(&due, minutes(0), minutes(180), Came::Unreachable);
+        assert_eq!(case.owed.next(), Some(minutes(180)));
+        case.hold(minutes(180));
+        assert_eq!(case.owed.next(), Some(minutes(180) + SECOND_POLL));
+        case.look(&[], minutes(181), Came::Unreachable);
+        assert!(case.world.state.unreachable.as_ref().unwrap().told_at.is_some());
+        assert_eq!(case.owed.next(), Some(minutes(186)));
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_no_end_of_patience_wait_longer_than_patience_from_now() {
+        let mut case = Case::new();
+        let (often, seldom) = (case.often.clone(), case.seldom.clone());
+        let day = 24 * 60;
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.look(&[&often, &seldom], minutes(day), Came::Seen);
+        // Set back while nothing was going on: the one that waits for a time is looked at now, and waits anew.
+        assert!(case.owed.take(minutes(0)).is_empty());
+        let due = case.owed.take_all();
+        assert_eq!(due, BTreeSet::from([seldom.clone()]));
+        case.note(&due, minutes(0), minutes(0), Came::Seen);
+        assert_eq!(case.owed.next(), Some(minutes(60)));
+        // Set back within a look.
+        let due = case.both();
+        let mut case = Case::new();
+        case.world.set("2", "export", &Cell::text("perhaps"));
+        case.note(&due, minutes(day), minutes(0), Came::Seen);
+        assert_eq!(case.owed.next(), Some(minutes(60)));
     }
 
     #[test]

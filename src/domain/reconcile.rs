@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::evaluate::{Neighbours, count_values};
 use super::event::{Event, Happening};
-use super::incident::{End, Facts, Incident, Phase, Thing, Window};
+use super::incident::{ENOUGH_POLLS, End, Facts, Incident, Phase, Thing, Window};
 use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
@@ -42,6 +42,8 @@ pub enum SourceLook {
     Unchanged(Digest),
     /// The reason in words.
     Unreachable(String),
+    /// The source was not polled, because it failed a moment ago; the reason of that failure.
+    Held(String),
 }
 
 /// Something that people are to be told, with the incident as it is after the look.
@@ -86,7 +88,8 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, look: &SourceLook, due:
     };
     let step = Step { plan, state, now, look: delta.record.looks, partial: &partial };
     match look {
-        SourceLook::Unreachable(reason) => step.unreachable(reason, &mut delta),
+        SourceLook::Unreachable(reason) => step.unreachable(reason, true, &mut delta),
+        SourceLook::Held(reason) => step.unreachable(reason, false, &mut delta),
         SourceLook::Answer(sighting) => step.answered(sighting, due, &mut delta),
         SourceLook::Unchanged(digest) => step.unchanged(*digest, due, &mut delta),
     }
@@ -139,7 +142,7 @@ fn partial_rhythms(plan: &SourcePlan, due: &Due) -> BTreeSet<Rhythm> {
 }
 
 impl Step<'_> {
-    fn unreachable(&self, reason: &str, delta: &mut Delta) {
+    fn unreachable(&self, reason: &str, polled: bool, delta: &mut Delta) {
         let mut incident = self.state.unreachable.clone().unwrap_or_else(|| {
             let window = Window { last_good: self.state.record.last_success, first_bad: self.now };
             Incident::found(
@@ -152,6 +155,9 @@ impl Step<'_> {
             )
         });
         incident.facts.reason = reason.to_owned();
+        if polled {
+            incident.poll_failed();
+        }
         self.open_at_once(&mut incident, delta);
         self.tell_when_patience_ends(&mut incident, delta);
         delta.unreachable = Some(incident);
@@ -245,7 +251,7 @@ impl Step<'_> {
         }
     }
 
-    /// Tells of what cannot be seen, once it has lasted longer than anybody should have to wait.
+    /// Tells of what cannot be seen, once it has lasted longer than anybody should have to wait, and more than one poll has met it.
     fn tell_when_patience_ends(&self, incident: &mut Incident, delta: &mut Delta) {
         if incident.told_at.is_some() {
             self.remind(incident, delta);
@@ -257,7 +263,10 @@ impl Step<'_> {
         incident.window = Window { last_good: last_good.map(|at| at.min(first_bad)), first_bad };
         let lasted = (self.now - first_bad).to_std().unwrap_or_default();
         let mailed = incident.severity >= self.plan.alerts.mail_from;
-        if mailed && lasted >= self.plan.alerts.unreachable_after {
+        let grace = self.plan.alerts.unreachable_after;
+        // Who wants no grace period is told by the first poll.
+        let met = grace.is_zero() || incident.failed_polls >= ENOUGH_POLLS;
+        if mailed && met && lasted >= grace {
             self.tell(News::Opened, incident, delta);
         }
     }

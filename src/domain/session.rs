@@ -17,8 +17,8 @@ use super::schedule::Schedule;
 
 /// The id of a session within its source, as OrderWise numbers it.
 ///
-/// Ids match as integers where both sides read as one: `14`, `"14"`, `014` and `14.0` are the same session. Whole numbers come
-/// first and in their order, as `OrderWise` lists them: 9 before 14 before `shop`.
+/// IDs that read as numbers match by value: `14`, `"14"`, `014`, `+14`, `14.0` and `1.4e1` are the same session. Whole numbers
+/// come first and in their order, as `OrderWise` lists them: 9 before 14 before `shop`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId {
@@ -28,9 +28,14 @@ pub struct SessionId {
 }
 
 /// A text that cannot be a [`SessionId`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a session ID is 1 to 128 printable characters, usually a whole number")]
-pub struct SessionIdError;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionIdError {
+    #[error("a session ID is 1 to 128 printable characters, usually a whole number")]
+    Text,
+    /// Such as `1e400`, which no other spelling could be compared with.
+    #[error("a session ID that is a number has at most 128 digits when it is written out")]
+    Number,
+}
 
 impl SessionId {
     /// Longest id, in characters.
@@ -42,9 +47,12 @@ impl SessionId {
             return Ok(Self::of(Arc::from(text)));
         }
         if text.is_empty() || text.chars().count() > Self::MAX || text.chars().any(is_invisible) {
-            return Err(SessionIdError);
+            return Err(SessionIdError::Text);
         }
-        Ok(Self::of(as_integer(text).map_or_else(|| Arc::from(text), Arc::from)))
+        match Decimal::read(text) {
+            Some(number) => Ok(Self::of(Arc::from(number.written_out().ok_or(SessionIdError::Number)?))),
+            None => Ok(Self::of(Arc::from(text))),
+        }
     }
 
     /// The id that `text` is as it stands, which nearly all are: then both share it.
@@ -109,15 +117,71 @@ fn is_whole(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The integer that a text reads as, of any length, without leading zeros.
-fn as_integer(text: &str) -> Option<String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
-    if digits.is_empty() || !is_whole(digits) || fraction.is_empty() || fraction.bytes().any(|b| b != b'0') {
+/// A decimal number with any number of digits: `0.digits` times ten to the power of `point`.
+struct Decimal {
+    negative: bool,
+    /// Without zeros at either end; empty for zero.
+    digits: String,
+    point: i64,
+}
+
+impl Decimal {
+    /// Reads what JSON, spreadsheets and databases write for a number: a sign, digits with a point, an exponent.
+    fn read(text: &str) -> Option<Self> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+            None => (text, None),
+        };
+        let (negative, mantissa) = unsigned(mantissa);
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if !is_whole(whole) || !is_whole(fraction) || (whole.is_empty() && fraction.is_empty()) {
+            return None;
+        }
+        let exponent = exponent.map_or(Some(0), exponent_of)?;
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        let leading = all.len() - significant.len();
+        let point = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()?;
+        let digits = significant.trim_end_matches('0').to_owned();
+        Some(Self { negative, digits, point: point.saturating_add(exponent) })
+    }
+
+    /// The one spelling of its value, without an exponent. `None` where that is too long for an ID.
+    fn written_out(&self) -> Option<String> {
+        if self.digits.is_empty() {
+            return Some("0".to_owned());
+        }
+        let longest = i64::try_from(SessionId::MAX).ok()?;
+        if !(-longest..=longest).contains(&self.point) {
+            return None;
+        }
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or_default());
+        let len = i64::try_from(self.digits.len()).ok()?;
+        let number = match usize::try_from(self.point) {
+            Ok(_) if self.point >= len => format!("{}{}", self.digits, zeros(self.point - len)),
+            Ok(point) if point > 0 => format!("{}.{}", &self.digits[..point], &self.digits[point..]),
+            _ => format!("0.{}{}", zeros(-self.point), self.digits),
+        };
+        (number.len() <= SessionId::MAX).then(|| if self.negative { format!("-{number}") } else { number })
+    }
+}
+
+/// Whether a number is negative, and the rest of it.
+fn unsigned(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// An exponent. One that is beyond any number is as large as there is.
+fn exponent_of(text: &str) -> Option<i64> {
+    let (negative, digits) = unsigned(text);
+    if digits.is_empty() || !is_whole(digits) {
         return None;
     }
-    let digits = digits.trim_start_matches('0');
-    Some(if digits.is_empty() { "0".to_owned() } else { format!("{sign}{digits}") })
+    let size = digits.parse().unwrap_or(i64::MAX);
+    Some(if negative { -size } else { size })
 }
 
 impl fmt::Display for SessionId {
@@ -212,19 +276,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_match_as_integers_where_they_read_as_one() {
+    fn ids_that_read_as_numbers_match_by_value() {
         let id = |text: &str| SessionId::parse(text).unwrap();
-        for same in ["14", " 14 ", "14.0", "14.00", "014"] {
-            assert_eq!(id(same), id("14"), "{same}");
-        }
         let long = "9".repeat(40);
-        assert_eq!(id(&format!("0{long}.0")), id(&long));
-        assert_eq!((id("-0"), id("-014")), (id("0"), id("-14")));
-        for other in ["14.5", "14a", "1.4e1", "+14", "fourteen"] {
-            assert_ne!(id(other), id("14"), "{other}");
+        let cases: [(&str, &[&str]); 7] = [
+            (
+                "14",
+                &[
+                    " 14 ", "\u{A0}14", "14.0", "14.00", "14.", "014", "0014", "+14", "1.4e1", "1.4E+1", "0.14e2",
+                    ".14e2", "1400e-2", "14e0", "14e00", "140e-1",
+                ],
+            ),
+            ("0", &["-0", "+0", "0.0", "-0.00", "00", "0e5", "0e99999999999999999999999", "-0e-7"]),
+            ("-14", &["-014", "-14.0", "-1.4e1"]),
+            ("14.5", &["14.50", "+14.5", "1.45e1", "0014.5"]),
+            ("0.05", &["5e-2", ".05", "0.50e-1"]),
+            (&long, &[&format!("0{long}.0"), &format!("+{long}")]),
+            ("1000000000000000000000", &["1e21", "1E+21", "10.0e20"]),
+        ];
+        for (written, others) in cases {
+            assert_eq!(id(written).as_str(), written);
+            for same in others {
+                assert_eq!(id(same), id(written), "{same}");
+                assert_eq!(id(same).as_str(), written, "{same}");
+            }
         }
-        for bad in ["", "  ", "a\nb", &"9".repeat(129)] {
-            assert!(SessionId::parse(bad).is_err(), "{bad:?}");
+    }
+
+    #[test]
+    fn ids_that_do_not_read_as_numbers_match_by_letter() {
+        let id = |text: &str| SessionId::parse(text).unwrap();
+        for text in
+            ["14a", "fourteen", "1,4", "1 4", "e1", "1e", "1e+", "--14", "+-14", "+", "-", ".", "1.4.0", "0x0E", "NaN"]
+        {
+            assert_eq!(id(text).as_str(), text);
+            assert_ne!(id(text), id("14"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_compared_is_refused_with_the_reason() {
+        let nines = "9".repeat(SessionId::MAX);
+        assert_eq!(SessionId::parse(&nines).unwrap().as_str(), nines);
+        assert_eq!(SessionId::parse("1e127").unwrap().as_str().len(), SessionId::MAX);
+        for text in ["1e128", "1e400", "-1e400", "1e-400", "9e99999999999999999999999", "9e-99999999999999999999999"] {
+            assert_eq!(SessionId::parse(text), Err(SessionIdError::Number), "{text}");
+        }
+        for text in ["", "  ", "a\nb", &"9".repeat(129), &"x".repeat(129)] {
+            assert_eq!(SessionId::parse(text), Err(SessionIdError::Text), "{text:?}");
         }
     }
 

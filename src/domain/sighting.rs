@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::observation::{Answer, Digest, Look, Mapping, Observation, Shape};
 use super::reading::{Cell, quote};
-use super::session::SessionId;
+use super::session::{SessionId, SessionIdError};
 use super::setting::SettingKey;
 
 /// All sessions of one answer.
@@ -15,8 +15,9 @@ use super::setting::SettingKey;
 pub struct Sighting {
     /// In the order of their ids, each once.
     sessions: Vec<(SessionId, Rows)>,
-    /// Rows whose session ID cannot be read.
+    /// Rows whose session ID cannot be read, and why the first of them cannot.
     unidentified: usize,
+    unread: Option<&'static str>,
     /// Every setting that any row has.
     pub settings: Vec<SettingKey>,
     /// Of the answer, where the source gave one.
@@ -50,10 +51,22 @@ impl Rows {
 pub enum SightingError {
     #[error("it returned no sessions")]
     Empty,
-    #[error("its rows have no column {wanted}; the columns are {columns}")]
+    #[error("its rows have no column {wanted}; the columns are: {columns}")]
     NoIdColumn { wanted: String, columns: String },
     #[error("its rows have the column {0} more than once, so nobody can tell which row is which session")]
     RepeatedIdColumn(String),
+}
+
+impl SightingError {
+    /// Our words, and the names of columns that came from outside.
+    pub fn parts(&self) -> (String, Option<&str>) {
+        match self {
+            Self::NoIdColumn { wanted, columns } => {
+                (format!("its rows have no column {wanted}; the columns are"), Some(columns))
+            }
+            other => (other.to_string(), None),
+        }
+    }
 }
 
 impl Sighting {
@@ -87,10 +100,13 @@ impl Sighting {
     }
 
     fn add(&mut self, plan: &Plan, cells: Vec<Cell>, now: DateTime<Utc>) {
-        let id = plan.id.and_then(|at| identify(&cells[at]));
-        let Some(id) = id else {
-            self.unidentified += 1;
-            return;
+        let id = match plan.id.map_or(Err("the row has no ID column"), |at| identify(&cells[at])) {
+            Ok(id) => id,
+            Err(reason) => {
+                self.unidentified += 1;
+                self.unread.get_or_insert(reason);
+                return;
+            }
         };
         let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
         self.sessions.push((id, Rows::One(Arc::new(observation))));
@@ -123,8 +139,10 @@ impl Sighting {
             Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
             Some(Rows::Several(count)) => Look::Doubled(format!("the source returned {count} rows for this session")),
             None if self.unidentified > 0 => Look::Uncertain(format!(
-                "the source returned no row with this ID, and {} whose ID cannot be read",
-                if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) }
+                "the source returned no row with this ID, and {} whose ID cannot be read ({}{})",
+                if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) },
+                if self.unidentified == 1 { "" } else { "the first: " },
+                self.unread.unwrap_or("no reason is known")
             )),
             None => Look::Missing,
         }
@@ -196,12 +214,21 @@ impl<'a> Stop<'a> {
     }
 }
 
-fn identify(cell: &Cell) -> Option<SessionId> {
-    match cell {
-        Cell::Number(text) | Cell::Text(text) => SessionId::shared(text),
-        _ => None,
+/// The session of a row by the cell of its ID column; the error says in words why there is none.
+fn identify(cell: &Cell) -> Result<SessionId, &'static str> {
+    if let Cell::Number(text) | Cell::Text(text) = cell
+        && let Some(id) = SessionId::shared(text)
+    {
+        return Ok(id);
     }
-    .or_else(|| SessionId::parse(cell.as_text()?).ok())
+    match cell.as_text() {
+        None => Err("it is null"),
+        Some("") => Err("it is empty"),
+        Some(text) => SessionId::parse(text).map_err(|error| match error {
+            SessionIdError::Text => "it is longer than 128 characters, or holds one that cannot be printed",
+            SessionIdError::Number => "it is a number of more than 128 digits",
+        }),
+    }
 }
 
 /// Tells shared columns apart.

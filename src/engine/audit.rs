@@ -115,12 +115,12 @@ impl Auditor {
             }
             (Ok(counts), Some(error)) => {
                 self.metrics.audit(source, false);
-                let (failure, reason) = (error.failure.label(), error.for_log());
-                tracing::warn!(%source, failure, %reason, "the source could not be read");
-                if reason != error.reason {
-                    tracing::debug!(%source, reason = error.reason, "why the source could not be read");
+                let failure = error.failure.label();
+                tracing::warn!(%source, failure, reason = error.for_log(), "the source could not be read");
+                if error.quoted.is_some() {
+                    tracing::debug!(%source, reason = %error, "why the source could not be read");
                 }
-                Outcome::Unreachable { reason: error.reason, messages: counts.messages() }
+                Outcome::Unreachable { reason: error.to_string(), messages: counts.messages() }
             }
             (Ok(counts), None) => {
                 self.metrics.audit(source, true);
@@ -173,7 +173,10 @@ impl Auditor {
                 metrics.request(&source, error.map(|e| e.failure), attempt.took);
             }
             let failed = error.cloned();
-            let look = look.unwrap_or_else(|e| SourceLook::Unreachable(e.reason));
+            let look = look.unwrap_or_else(|e| match e.again {
+                Some(_) => SourceLook::Held(e.to_string()),
+                None => SourceLook::Unreachable(e.to_string()),
+            });
             let started = Instant::now();
             // The state is let go of when the decision is made: what comes of it is applied to it in place.
             let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
@@ -247,7 +250,7 @@ fn understand(
     };
     let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
     let sighting = Sighting::take(answer, &plan.mapping, now);
-    let mut sighting = sighting.map_err(|e| FetchError::new(failure, e.to_string()))?;
+    let mut sighting = sighting.map_err(|e| FetchError::of_rows(failure, &e))?;
     sighting.digest = fetched.digest;
     Ok(SourceLook::Answer(sighting))
 }

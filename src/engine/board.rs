@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -14,6 +15,9 @@ use crate::domain::state::{Delta, SourceState};
 /// The plans of all sources.
 pub type Plans = BTreeMap<Name, SourcePlan>;
 
+/// Longest that a scheduler that ticks may be silent: it ticks each second, or in the worst case every few.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+
 /// What is known of all sources, with when they are next looked at.
 #[derive(Debug, Default)]
 pub struct Present {
@@ -21,8 +25,8 @@ pub struct Present {
     pub states: BTreeMap<Name, Arc<SourceState>>,
     /// When the sessions of a rhythm of a source are due next.
     pub next_audits: HashMap<(Name, Rhythm), DateTime<Utc>>,
-    /// The schedules are running.
-    pub scheduling: bool,
+    /// The last tick of the scheduler by the monotonic clock; its start counts as one. `None` before that.
+    pub ticked: Option<Instant>,
     /// The store takes what is written, as far as the last probe saw.
     pub store_sound: bool,
     /// Sources whose last audit could not be recorded.
@@ -33,6 +37,11 @@ impl Present {
     /// What is known of a source, if anything is.
     pub fn state(&self, source: &Name) -> Option<&SourceState> {
         self.states.get(source).map(|state| &**state)
+    }
+
+    /// Whether the scheduler has ticked within the last ten seconds; `None` before it has started.
+    pub fn ticking(&self) -> Option<bool> {
+        self.ticked.map(|at| at.elapsed() < LONGEST_SILENCE)
     }
 
     /// Nothing that was tried last failed at the store. A probe that succeeds does not make up for an audit that is not

@@ -24,3 +24,37 @@ pub async fn until(at: Option<DateTime<Utc>>, clock: &dyn Clock) {
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::world::start;
+
+    /// For how long a wait for an hour lasts whose clock moves by `jump` after ten seconds.
+    async fn waited(jump: TimeDelta) -> Duration {
+        let clock = ManualClock::new(start());
+        let began = Instant::now();
+        let jumps = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            clock.advance(jump);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = until(Some(start() + TimeDelta::hours(1)), &clock) => {}
+            () = jumps => {}
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_either_way_ends_the_wait_within_half_a_minute() {
+        for jump in [TimeDelta::hours(2), TimeDelta::days(4_000), TimeDelta::hours(-2), TimeDelta::days(-20_000)] {
+            let waited = waited(jump).await;
+            assert!(waited <= LONGEST_SLEEP, "{jump}: {waited:?}");
+        }
+    }
+}

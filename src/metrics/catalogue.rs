@@ -34,6 +34,7 @@ pub(super) struct Catalogue {
     pub outbox_oldest: GaugeVec,
     pub delivery: HistogramVec,
     pub store_errors: IntCounterVec,
+    pub log_lines_dropped: IntCounter,
 }
 
 impl Catalogue {
@@ -59,6 +60,7 @@ impl Catalogue {
             outbox_oldest: new.moment("outbox_oldest_pending_timestamp_seconds", "When the oldest message that still waits was recorded.")?,
             delivery: new.histograms("message_delivery_seconds", "From when a message was recorded to when it was accepted.", &["channel"], DELIVERY_SECONDS)?,
             store_errors: new.counters("store_errors_total", "Operations of the store that failed.", &["operation"])?,
+            log_lines_dropped: new.counter("log_lines_dropped_total", "Lines of the log that were lost because it could not be written, or not fast enough.")?,
         })
     }
 }
@@ -71,6 +73,10 @@ struct Declare<'a> {
 impl Declare<'_> {
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
         self.keep(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.keep(IntCounter::with_opts(opts(name, help))?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {

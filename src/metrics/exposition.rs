@@ -48,6 +48,7 @@ pub fn write(board: &Board, out: &mut String) {
         write_drifts(&lines, out);
         write_looks(&lines, present, out);
         write_sources(plans, present, out);
+        write_scheduler(present, out);
     });
 }
 
@@ -157,6 +158,14 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     }
 }
 
+/// Absent before the scheduler has started.
+fn write_scheduler(present: &Present, out: &mut String) {
+    let help = "Whether the scheduler has ticked within the last ten seconds.";
+    if let Some(ticking) = present.ticking() {
+        Family::new(out, "scheduler_ticking", help).alone(u8::from(ticking));
+    }
+}
+
 /// A gauge that is being written: its head comes with its first series.
 struct Family<'a> {
     out: &'a mut String,
@@ -172,12 +181,22 @@ impl<'a> Family<'a> {
     }
 
     fn series(&mut self, labels: impl fmt::Display, value: impl fmt::Display) {
-        let Self { name, help, .. } = *self;
+        self.head();
         // Writing to a string cannot fail.
+        let _ = writeln!(self.out, "driftwise_{}{{{labels}}} {value}", self.name);
+    }
+
+    /// The one series of a gauge without labels.
+    fn alone(&mut self, value: impl fmt::Display) {
+        self.head();
+        let _ = writeln!(self.out, "driftwise_{} {value}", self.name);
+    }
+
+    fn head(&mut self) {
+        let Self { name, help, .. } = *self;
         if !std::mem::replace(&mut self.headed, true) {
             let _ = write!(self.out, "# HELP driftwise_{name} {help}\n# TYPE driftwise_{name} gauge\n");
         }
-        let _ = writeln!(self.out, "driftwise_{name}{{{labels}}} {value}");
     }
 
     /// A moment in seconds, absent where there is none.

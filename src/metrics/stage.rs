@@ -127,7 +127,7 @@ impl Stage {
             .collect();
         self.board.write(|present| {
             present.next_audits = due;
-            present.scheduling = true;
+            present.ticked = Some(std::time::Instant::now());
         });
         Arc::new(self.board)
     }

@@ -1,8 +1,8 @@
 //! Mail: messages composed as MIME, and sent over SMTP or put into a folder.
 //!
-//! A send is one attempt, bounded in time as a whole. Each failure is classified by the stage at which it happened; only a
-//! 5xx to RCPT or DATA is permanent. A server that takes a message and then breaks the connection causes a repeat, which
-//! carries the same Message-ID.
+//! A send is one attempt, bounded in time as a whole and in what a server may say. Each failure is classified by the stage
+//! at which it happened; only a 5xx to RCPT or DATA is permanent. A server that takes a message and then breaks the
+//! connection causes a repeat, which carries the same Message-ID.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::domain::name::{Name, NameError};
 use crate::secret::Secret;
 
 mod compose;
-mod line_stream;
+mod mask;
 mod refusal;
 mod smtp;
 mod spool;
@@ -108,9 +108,8 @@ impl Email {
     /// Reads the CA file; does not connect.
     pub fn new(options: Options) -> Result<Self, BuildError> {
         let Options { from, delivery } = options;
-        let sender = compose::mail_address(&from.address);
         let way = match delivery {
-            Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, sender)?)),
+            Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, from.address.clone())?)),
             Delivery::Spool(folder) => Way::Spool(folder),
         };
         Ok(Self { from, way })

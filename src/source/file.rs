@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::http::size;
 use super::{Failure, FetchError, Fetched, Source, json};
 use crate::domain::observation::{Answer, Digest};
+use crate::secret::Redactor;
 
 mod grid;
 
@@ -109,7 +110,7 @@ fn read(body: &[u8], form: Form, max_body: u64) -> Result<Answer, FetchError> {
     let text = grid::decode(body)?;
     match form {
         Form::Csv => grid::read(&text, max_body),
-        Form::Json => json::read_within(text.as_bytes(), max_body),
+        Form::Json => json::read_within(text.as_bytes(), max_body, &Redactor::default()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use super::{Failure, FetchError};
 use crate::domain::backoff::Backoff;
@@ -55,12 +55,7 @@ impl Hold {
         if held.error.failure == Failure::Auth && held.fingerprint != fingerprint() {
             return None;
         }
-        let until = held.until.round_subsecs(0).format("%Y-%m-%d %H:%M:%S UTC");
-        Some(FetchError {
-            failure: held.error.failure,
-            reason: format!("{}; it is not asked again before {until}", held.error.reason),
-            asked: false,
-        })
+        Some(FetchError { asked: false, again: Some(held.until), ..held.error.clone() })
     }
 
     /// Takes note of a failed attempt.
@@ -151,8 +146,8 @@ mod tests {
         let mut hold = Hold::default();
         hold.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
         let told = hold.answer(at(4), || 1).unwrap();
-        assert_eq!((told.failure, told.asked), (Failure::Auth, false));
-        assert_eq!(told.reason, "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
+        assert_eq!((told.failure, told.asked, told.again), (Failure::Auth, false, Some(at(5))));
+        assert_eq!(told.to_string(), "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
         assert_eq!(hold.answer(at(4), || 2), None, "a changed credential is tried at once");
         assert_eq!(hold.answer(at(-1), || 1), None, "a clock set back does not prolong the wait");
         hold.succeeded();

@@ -5,14 +5,16 @@
 //! carry the credential elsewhere. A body is counted after unpacking, while it streams, so that a small answer that
 //! unpacks to gigabytes ends at the limit.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
+use secrecy::ExposeSecret as _;
 
-use super::{Failure, FetchError};
-use crate::domain::reading::quote;
+use super::{Failure, FetchError, Quoted};
+use crate::secret::{Known, Redactor, Secret, SecretError};
 
 pub mod failure;
 
@@ -38,13 +40,34 @@ pub enum BuildError {
     Url(&'static str),
     #[error("a user name may not hold a colon or a control character")]
     Username,
+    #[error("the proxy cannot be read")]
+    ProxySecret(#[from] SecretError),
+    /// Without its cause, which may repeat the sign-in that the URL holds.
+    #[error("the proxy is not a URL such as http://proxy.example:3128")]
+    Proxy,
 }
 
-/// A client with the platform's roots and those of `ca_file`. For `http://` no roots are loaded: there may be none.
+/// A proxy that requests pass through.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Such as `http://proxy.example:3128`; a secret, because it may hold a sign-in.
+    pub url: Secret,
+    /// Hosts that are asked without it, in the form of the variable `NO_PROXY`.
+    pub except: Option<String>,
+}
+
+/// A client with the platform's roots and those of `ca_file`, and the secrets of its proxy. For `http://` no roots are loaded:
+/// there may be none. A `proxy` is used for anything but this machine, and nothing else is: not what the environment names.
 ///
 /// The process must have a rustls provider by then; `main` installs it first thing.
-pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, BuildError> {
+pub fn client(
+    url: &Url,
+    ca_file: Option<&Path>,
+    timeout: Duration,
+    proxy: Option<&Proxy>,
+) -> Result<(Client, Vec<Known>), BuildError> {
     let builder = Client::builder()
+        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(timeout.min(CONNECT))
         .pool_max_idle_per_host(0)
@@ -57,7 +80,33 @@ pub fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Cl
         None if url.scheme() == "http" => builder.tls_certs_only([]),
         None => builder,
     };
-    builder.build().map_err(BuildError::Client)
+    let (builder, known) = match proxy.filter(|_| !is_this_machine(url)) {
+        Some(proxy) => {
+            let (proxy, known) = through(proxy)?;
+            (builder.proxy(proxy), known)
+        }
+        None => (builder, Vec::new()),
+    };
+    Ok((builder.build().map_err(BuildError::Client)?, known))
+}
+
+/// What is sent to this machine needs no proxy, and may be in plain text because it never leaves.
+fn is_this_machine(url: &Url) -> bool {
+    let is_here = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
+    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_here)
+}
+
+fn through(proxy: &Proxy) -> Result<(reqwest::Proxy, Vec<Known>), BuildError> {
+    let text = proxy.url.value()?;
+    let url = Url::parse(text.expose_secret().trim()).map_err(|_| BuildError::Proxy)?;
+    if url.scheme() != "http" || !url.has_host() {
+        return Err(BuildError::Proxy);
+    }
+    let known = url.password().map(|password| Known::sign_in_of_url(url.username(), password).to_vec());
+    let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
+    let proxy = reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)?;
+    Ok((proxy.no_proxy(except), known.unwrap_or_default()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, BuildError> {
@@ -91,12 +140,12 @@ pub fn below(base: &Url, path: &str) -> Url {
 }
 
 /// The first part of an answer: status and headers.
-pub async fn send(request: RequestBuilder) -> Result<Response, FetchError> {
-    request.send().await.map_err(|error| failure::of(&error))
+pub async fn send(request: RequestBuilder, redactor: &Redactor) -> Result<Response, FetchError> {
+    request.send().await.map_err(|error| failure::of(&error, redactor))
 }
 
 /// The whole body, unpacked, or the failure once it is over the limit.
-pub async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
+pub async fn body(mut response: Response, limit: u64, redactor: &Redactor) -> Result<Vec<u8>, FetchError> {
     let too_large = || FetchError::new(Failure::TooLarge, format!("its answer is larger than {}", size(limit)));
     let announced = response.content_length().unwrap_or_default();
     if announced > limit {
@@ -104,7 +153,7 @@ pub async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchEr
     }
     // The announcement is not trusted with memory beyond this.
     let mut body = Vec::with_capacity(usize::try_from(announced.min(1 << 20)).unwrap_or_default());
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure::of(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure::of(&error, redactor))? {
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
@@ -140,7 +189,7 @@ pub async fn excerpt(mut response: Response) -> Vec<u8> {
 }
 
 /// The failure of a status that is not a success, without its body.
-pub fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
+pub fn refusal(status: StatusCode, headers: &HeaderMap, redactor: &Redactor) -> FetchError {
     let failure = match status.as_u16() {
         401 | 407 => Failure::Auth,
         403 => Failure::Forbidden,
@@ -150,28 +199,39 @@ pub fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
         500..=599 => Failure::ServerError,
         _ => Failure::Refused,
     };
-    let mut reason = format!("it answered {}", named(status));
-    if status.is_redirection() {
-        let to = headers.get(LOCATION).map(|to| quote(&String::from_utf8_lossy(to.as_bytes())));
-        reason.push_str(&to.map_or_else(String::new, |to| format!(" to {to}")));
-        reason.push_str(", which is never followed");
+    let reason = format!("it answered {}", named(status));
+    if !status.is_redirection() {
+        return FetchError::new(failure, reason);
     }
-    FetchError::new(failure, reason)
+    let to = headers.get(LOCATION).map(|to| Quoted::of(&place(&String::from_utf8_lossy(to.as_bytes())), redactor));
+    FetchError::new(failure, format!("{reason}, a redirect, which is never followed")).quoting(to)
+}
+
+/// Where a redirect leads, without what may identify who is sent there: a sign-in, parameters.
+fn place(location: &str) -> String {
+    let (path, parameters) = match location.find(['?', '#', ';']) {
+        Some(end) => (&location[..end], "?…"),
+        None => (location, ""),
+    };
+    let (scheme, rest) = path.split_at(path.find("//").map_or(0, |at| at + 2));
+    let end = if scheme.is_empty() { 0 } else { rest.find('/').unwrap_or(rest.len()) };
+    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
+    format!("{scheme}{host}{}{parameters}", &rest[end..])
 }
 
 /// What a body says for itself: the message of a JSON object, the title of a web page, else its beginning.
-pub fn said(body: &[u8]) -> Option<String> {
+pub fn said(body: &[u8], redactor: &Redactor) -> Option<Quoted> {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{FEFF}').trim();
     if text.starts_with('<') {
-        return title(text).map(quote);
+        return title(text).map(|title| Quoted::of(title, redactor));
     }
     if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) {
         let is_message = |key: &str| ["message", "exceptionmessage", "error", "detail"].contains(&key);
         let message = object.iter().find(|(key, value)| is_message(&key.to_ascii_lowercase()) && value.is_string());
-        return message.and_then(|(_, value)| value.as_str()).map(quote);
+        return message.and_then(|(_, value)| value.as_str()).map(|message| Quoted::of(message, redactor));
     }
-    (!text.is_empty()).then(|| quote(text))
+    (!text.is_empty()).then(|| Quoted::of(text, redactor))
 }
 
 /// The title of a web page.

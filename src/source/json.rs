@@ -15,9 +15,10 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::room::Room;
-use super::{Failure, FetchError};
+use super::{Failure, FetchError, Quoted};
 use crate::domain::observation::{Answer, Row};
-use crate::domain::reading::{Cell, quote};
+use crate::domain::reading::Cell;
+use crate::secret::Redactor;
 
 /// Said wherever a source answers without a single session.
 pub(super) const NO_SESSIONS: &str = "it returned no sessions";
@@ -27,17 +28,18 @@ const NO_ROOM: &str = "there is no room for it";
 
 /// Reads the body of an answer that may not be longer than it is.
 pub fn read(body: &[u8]) -> Result<Answer, FetchError> {
-    read_within(body, body.len() as u64)
+    read_within(body, body.len() as u64, &Redactor::default())
 }
 
-/// Reads the body of an answer that may have `max_body` bytes: what it becomes is bounded by that.
-pub fn read_within(body: &[u8], max_body: u64) -> Result<Answer, FetchError> {
+/// Reads the body of an answer that may have `max_body` bytes: what it becomes is bounded by that. No secret that the `redactor`
+/// knows is left in rows or reasons.
+pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<Answer, FetchError> {
     let text = text(body)?;
     match text.bytes().next() {
         None => Err(empty()),
-        Some(b'[') => rows(text, Room::new(max_body)),
+        Some(b'[') => rows(text, Room::new(max_body), redactor),
         Some(_) if text == "null" => Err(empty()),
-        Some(_) => Err(malformed(format!("it answered with {}", not_an_array(text)))),
+        Some(_) => Err(not_an_array(text, redactor)),
     }
 }
 
@@ -57,9 +59,9 @@ fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-fn rows(text: &str, mut room: Room) -> Result<Answer, FetchError> {
+fn rows(text: &str, mut room: Room, redactor: &Redactor) -> Result<Answer, FetchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let rows = deserializer.deserialize_seq(Rows { room: &mut room });
+    let rows = deserializer.deserialize_seq(Rows { room: &mut room, redactor });
     match rows.and_then(|rows| deserializer.end().map(|()| rows)) {
         Ok(rows) if rows.is_empty() => Err(empty()),
         Ok(rows) => Ok(Answer { rows }),
@@ -81,18 +83,16 @@ fn broken(error: &serde_json::Error) -> String {
 }
 
 /// Says what came where an array was expected.
-pub(super) fn not_an_array(text: &str) -> String {
-    if is_web_page(text) {
-        return "a web page (HTML) instead of data".to_owned();
-    }
-    if text.starts_with('{') {
-        return format!("a single object instead of a list of sessions: {}", quote(text));
-    }
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => format!("a single value instead of a list of sessions: {}", quote(text)),
-        Err(error) if error.is_eof() => "a text that is cut off instead of data".to_owned(),
-        Err(_) => format!("text that is not JSON: {}", quote(text)),
-    }
+fn not_an_array(text: &str, redactor: &Redactor) -> FetchError {
+    let quoted = Some(Quoted::of(text, redactor));
+    let (came, quoted) = match serde_json::from_str::<IgnoredAny>(text) {
+        _ if is_web_page(text) => ("a web page (HTML) instead of data", None),
+        _ if text.starts_with('{') => ("a single object instead of a list of sessions", quoted),
+        Ok(_) => ("a single value instead of a list of sessions", quoted),
+        Err(error) if error.is_eof() => ("a text that is cut off instead of data", None),
+        Err(_) => ("text that is not JSON", quoted),
+    };
+    malformed(format!("it answered with {came}")).quoting(quoted)
 }
 
 /// Whether a text is mark-up: neither JSON nor a token starts like that.
@@ -102,6 +102,7 @@ pub(super) fn is_web_page(text: &str) -> bool {
 
 struct Rows<'a> {
     room: &'a mut Room,
+    redactor: &'a Redactor,
 }
 
 impl<'de> Visitor<'de> for Rows<'_> {
@@ -116,7 +117,13 @@ impl<'de> Visitor<'de> for Rows<'_> {
         let mut shapes = Shapes::default();
         loop {
             let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
-            let seed = OneRow { shapes: &mut shapes, above, at: rows.len() + 1, room: &mut *self.room };
+            let seed = OneRow {
+                shapes: &mut shapes,
+                above,
+                at: rows.len() + 1,
+                room: &mut *self.room,
+                redactor: self.redactor,
+            };
             let Some(row) = seq.next_element_seed(seed)? else { return Ok(rows) };
             rows.push(row);
         }
@@ -186,6 +193,7 @@ struct OneRow<'a> {
     /// Counted from one, for people.
     at: usize,
     room: &'a mut Room,
+    redactor: &'a Redactor,
 }
 
 impl OneRow<'_> {
@@ -210,7 +218,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
-        let Self { shapes, above, room, .. } = self;
+        let Self { shapes, above, room, redactor, .. } = self;
         let full = || A::Error::custom(NO_ROOM);
         if !room.row() {
             return Err(full());
@@ -220,7 +228,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         loop {
             let at = cells.len();
             let expected = if own.is_none() { shapes.above.get(at).map(AsRef::as_ref) } else { None };
-            match map.next_key_seed(KeySeed { above: expected })? {
+            match map.next_key_seed(KeySeed { above: expected, redactor })? {
                 None => break,
                 Some(None) => {}
                 Some(Some(key)) => {
@@ -231,7 +239,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                     names.push(key, room).ok_or_else(full)?;
                 }
             }
-            cells.push(map.next_value_seed(CellSeed { above: above.get(at), room })?);
+            cells.push(map.next_value_seed(CellSeed { above: above.get(at), room, redactor })?);
         }
         cells.shrink_to_fit();
         let columns = shapes.settle(own, cells.len(), room).ok_or_else(full)?;
@@ -258,8 +266,8 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         Err(self.not_an_object("a number"))
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Row, E> {
-        Err(self.not_an_object(&format!("the text {}", quote(text))))
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Row, E> {
+        Err(self.not_an_object("a text"))
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Row, E> {
@@ -270,6 +278,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
 /// Reads a key: none where it is the one of the row above at this place.
 struct KeySeed<'a> {
     above: Option<&'a str>,
+    redactor: &'a Redactor,
 }
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
@@ -288,7 +297,11 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(if self.above == Some(key) { None } else { Some(key.into()) })
+        if self.above == Some(key) {
+            return Ok(None);
+        }
+        let key = self.redactor.value(key);
+        Ok(if self.above == Some(&*key) { None } else { Some(key.into()) })
     }
 }
 
@@ -296,14 +309,21 @@ impl Visitor<'_> for KeySeed<'_> {
 struct CellSeed<'a> {
     above: Option<&'a Cell>,
     room: &'a mut Room,
+    redactor: &'a Redactor,
 }
 
 impl CellSeed<'_> {
+    /// The text of the cell above is known to hold no secret, so only what differs from it is searched.
     fn shared<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
-        if let Some(above) = self.above.and_then(|above| same_text(above, text)) {
+        let above = |text: &str| self.above.and_then(|above| same_text(above, text));
+        if let Some(above) = above(text) {
             return Ok(above);
         }
-        if self.room.text(text) { Ok(text.into()) } else { Err(E::custom(NO_ROOM)) }
+        let text = self.redactor.value(text);
+        if let Some(above) = above(&text).filter(|_| matches!(text, Cow::Owned(_))) {
+            return Ok(above);
+        }
+        if self.room.text(&text) { Ok(text.as_ref().into()) } else { Err(E::custom(NO_ROOM)) }
     }
 }
 
@@ -329,7 +349,11 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
             Some(b'f') => Cell::Flag(false),
             Some(b'"') => Cell::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)?),
             Some(b'[' | b'{') => Cell::Nested(self.shared(raw)?),
-            _ => Cell::Number(self.shared(raw)?),
+            _ => {
+                let number = self.shared(raw)?;
+                // What a secret was removed from is no number any more.
+                if number.as_bytes().contains(&b'[') { Cell::Text(number) } else { Cell::Number(number) }
+            }
         })
     }
 }

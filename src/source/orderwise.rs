@@ -5,6 +5,7 @@
 
 use std::hash::BuildHasher as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -14,14 +15,18 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
 use super::hold::{Attempt, Hold, retry_after};
+use super::http::Proxy;
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
+use crate::secret::Redactor;
 
+mod secrets;
 mod token;
 
 pub use super::http::BuildError;
+use secrets::Secrets;
 pub use token::Credential;
-use token::Token;
+use token::{SignIn, Token};
 
 /// One OrderWise system, as configured.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct Options {
     pub max_body: u64,
     /// PEM; trusted besides the platform's roots.
     pub ca_file: Option<PathBuf>,
+    /// On the way to anything but this machine. None: straight, whatever the environment says.
+    pub proxy: Option<Proxy>,
 }
 
 /// Reads the sessions of one OrderWise system.
@@ -62,6 +69,7 @@ struct State {
     hold: Hold,
     /// Of the credential that signed in last.
     fingerprint: u64,
+    secrets: Secrets,
 }
 
 /// A failure with what the server asked for.
@@ -80,8 +88,9 @@ impl OrderWise {
     pub fn new(options: Options) -> Result<Self, BuildError> {
         let base = http::base_url(&options.base_url)?;
         options.credential.check()?;
+        let (client, proxy) = http::client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
         Ok(Self {
-            client: http::client(&base, options.ca_file.as_deref(), options.timeout)?,
+            client,
             token_url: http::below(&base, "token/gettoken"),
             export_url: http::below(&base, &format!("system/export-definition/{}", options.export_definition)),
             body: parameters(&options.parameters),
@@ -89,7 +98,7 @@ impl OrderWise {
             timeout: options.timeout,
             max_body: options.max_body,
             hasher: std::hash::RandomState::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State { secrets: Secrets::new(proxy), ..State::default() }),
         })
     }
 
@@ -124,9 +133,10 @@ impl OrderWise {
                 Some(token) => token,
                 None => self.sign_in(now, state).await?,
             };
-            let response = self.ask(&token).await?;
+            let redactor = state.secrets.redactor();
+            let response = self.ask(&token, &redactor).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
-                return self.receive(response, &token, now, known).await;
+                return self.receive(response, redactor, now, known).await;
             }
             state.token = None;
         }
@@ -135,14 +145,19 @@ impl OrderWise {
     }
 
     async fn sign_in(&self, now: DateTime<Utc>, state: &mut State) -> Result<Token, Failed> {
-        let authorization = self.credential.authorization()?;
-        state.fingerprint = self.hasher.hash_one(authorization.as_bytes());
-        let request = self.client.get(self.token_url.clone()).header(AUTHORIZATION, authorization);
+        let SignIn { header, known } = self.credential.sign_in()?;
+        let fingerprint = self.hasher.hash_one(header.as_bytes());
+        if state.fingerprint != fingerprint {
+            state.secrets.sign_in(known);
+        }
+        state.fingerprint = fingerprint;
+        let redactor = state.secrets.redactor();
+        let request = self.client.get(self.token_url.clone()).header(AUTHORIZATION, header);
         let at_sign_in = |error: FetchError| FetchError { reason: format!("at sign-in, {}", error.reason), ..error };
-        let response = http::send(request).await.map_err(at_sign_in)?;
+        let response = http::send(request, &redactor).await.map_err(at_sign_in)?;
         let status = response.status();
         if !status.is_success() {
-            let mut failed = refused(&response, now);
+            let mut failed = refused(&response, now, &redactor);
             match status.as_u16() {
                 401 => "the sign-in was refused (401): the user name or the password is wrong"
                     .clone_into(&mut failed.error.reason),
@@ -155,13 +170,14 @@ impl OrderWise {
             }
             return Err(failed);
         }
-        let body = http::body(response, token::LONGEST).await.map_err(at_sign_in)?;
+        let body = http::body(response, token::LONGEST, &redactor).await.map_err(at_sign_in)?;
         let token = Token::parse(&body, now).map_err(at_sign_in)?;
+        state.secrets.issued(token.secret());
         state.token = Some(token.clone());
         Ok(token)
     }
 
-    async fn ask(&self, token: &Token) -> Result<Response, FetchError> {
+    async fn ask(&self, token: &Token, redactor: &Redactor) -> Result<Response, FetchError> {
         let request = self
             .client
             .post(self.export_url.clone())
@@ -169,13 +185,13 @@ impl OrderWise {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(self.body.clone());
-        http::send(request).await
+        http::send(request, redactor).await
     }
 
     async fn receive(
         &self,
         response: Response,
-        token: &Token,
+        redactor: Arc<Redactor>,
         now: DateTime<Utc>,
         known: Option<Digest>,
     ) -> Result<Fetched, Failed> {
@@ -184,24 +200,18 @@ impl OrderWise {
             return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS).into());
         }
         if !status.is_success() {
-            return Err(self.refused_export(response, token, now).await);
+            return Err(self.refused_export(response, &redactor, now).await);
         }
-        let body = http::body(response, self.max_body).await?;
+        let body = http::body(response, self.max_body, &redactor).await?;
         // Some milliseconds of work for a large answer: not on a thread that others wait for.
         let max_body = self.max_body;
-        let read = move || (Fetched::of(&body, known, |body| json::read_within(body, max_body)), body);
+        let read = move || Fetched::of(&body, known, |body| json::read_within(body, max_body, &redactor));
         let read = tokio::task::spawn_blocking(read).await;
-        let (fetched, body) = read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))?;
-        fetched.map_err(|mut error| {
-            if token.is_echoed(&body) {
-                "its answer is not a list of sessions".clone_into(&mut error.reason);
-            }
-            error.into()
-        })
+        Ok(read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))??)
     }
 
-    async fn refused_export(&self, response: Response, token: &Token, now: DateTime<Utc>) -> Failed {
-        let mut failed = refused(&response, now);
+    async fn refused_export(&self, response: Response, redactor: &Redactor, now: DateTime<Utc>) -> Failed {
+        let mut failed = refused(&response, now, redactor);
         let reason = &mut failed.error.reason;
         match response.status().as_u16() {
             403 => reason.push_str(": the group of the API user lacks the right API Export Definitions"),
@@ -210,11 +220,7 @@ impl OrderWise {
             }
             300..=399 => {}
             _ => {
-                let body = http::excerpt(response).await;
-                if let Some(said) = http::said(&body).filter(|_| !token.is_echoed(&body)) {
-                    reason.push_str(": ");
-                    reason.push_str(&said);
-                }
+                failed.error.quoted = http::said(&http::excerpt(response).await, redactor);
             }
         }
         failed
@@ -222,7 +228,7 @@ impl OrderWise {
 
     /// Of the credential as it is now; 0 where it cannot be had.
     fn fingerprint(&self) -> u64 {
-        self.credential.authorization().map_or(0, |header| self.hasher.hash_one(header.as_bytes()))
+        self.credential.sign_in().map_or(0, |sign_in| self.hasher.hash_one(sign_in.header.as_bytes()))
     }
 }
 
@@ -241,10 +247,10 @@ pub fn check_token(body: &[u8], now: DateTime<Utc>) -> Result<(), FetchError> {
     Token::parse(body, now).map(|_| ())
 }
 
-fn refused(response: &Response, now: DateTime<Utc>) -> Failed {
+fn refused(response: &Response, now: DateTime<Utc>, redactor: &Redactor) -> Failed {
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     Failed {
-        error: http::refusal(response.status(), response.headers()),
+        error: http::refusal(response.status(), response.headers(), redactor),
         retry_after: wait.and_then(|text| retry_after(text, now)),
     }
 }

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::orderwise::{Credential, Options, OrderWise};
-use super::{Failure, FetchError, Source as _};
+use super::{Failure, FetchError, Quoted, Source as _};
 use crate::domain::observation::Answer;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::simulator::{EXPORT_DEFINITION, PASSWORD, Simulator, USERNAME};
 
 mod answers;
@@ -39,6 +39,7 @@ fn options(base_url: &str) -> Options {
         timeout: Duration::from_secs(20),
         max_body: 1 << 20,
         ca_file: None,
+        proxy: None,
     }
 }
 
@@ -151,6 +152,6 @@ fn export(answer: impl Into<Vec<u8>>) -> impl Fn(&str) -> Vec<u8> {
 fn failed(outcome: Result<Answer, FetchError>, failure: Failure, words: &str) -> FetchError {
     let error = outcome.map(|answer| format!("{} rows", answer.rows.len())).unwrap_err();
     assert_eq!(error.failure, failure, "{error}");
-    assert!(error.reason.contains(words), "{words:?} is not in {:?}", error.reason);
+    assert!(error.to_string().contains(words), "{words:?} is not in {error}");
     error
 }

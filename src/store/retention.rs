@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
-use super::form::{count, stamp};
+use super::form::{count, stamp, time};
 
 /// Each removes at most `?2` rows that were over before `?1`. What is current is never among them.
 const STATEMENTS: [&str; 4] = [
@@ -15,6 +15,24 @@ const STATEMENTS: [&str; 4] = [
 ];
 
 impl Store {
+    /// Up to when retention has seen the clock advance; `None` in a new store.
+    pub async fn retention_seen(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let query = sqlx::query_scalar::<_, Option<i64>>("SELECT seen FROM retention");
+        let seen = query.fetch_one(&self.readers).await;
+        seen.map(|seen| seen.map(time)).map_err(|error| self.error(Operation::Prune)(error.into()))
+    }
+
+    /// Records up to when retention has seen the clock advance.
+    pub async fn note_retention_seen(&self, seen: DateTime<Utc>) -> Result<(), StoreError> {
+        let write = async {
+            let mut transaction = self.writing().await?;
+            sqlx::query("UPDATE retention SET seen = ?1").bind(stamp(seen)).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(())
+        };
+        write.await.map_err(self.error(Operation::Prune))
+    }
+
     /// Removes events, ended incidents, finished messages and ended runs from before `before`: `batch` rows a transaction,
     /// so that audits and deliveries get their turn in between, until none is left or `stop` says so. Returns how many rows
     /// went. May be broken off at any time.

@@ -8,8 +8,11 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::error::{Fault, Trouble};
 
 /// Each brings the form whose number is its place to the next one. Never edited once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_initial.sql"), include_str!("../../migrations/0002_watched.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_watched.sql"),
+    include_str!("../../migrations/0003_retention.sql"),
+];
 
 /// "DrWs": what `file` and SQLite show as the kind of our databases.
 pub(super) const APPLICATION_ID: u32 = 0x4472_5773;

@@ -14,12 +14,17 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// The store takes what is written and the schedules run. The configuration was accepted, or there would be no board.
+/// The store takes what is written and the scheduler ticks. The configuration was accepted, or there would be no board.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
-    let (scheduling, store_works) = web.board.read(|present| (present.scheduling, present.store_works()));
+    let (ticking, store_works) = web.board.read(|present| (present.ticking(), present.store_works()));
+    let schedules = match ticking {
+        Some(true) => "",
+        Some(false) => "schedules: no tick for ten seconds",
+        None => "schedules: they are not running",
+    };
     let obstacles = [
         (store_works, "store: what was last to be written to it is not recorded; the log says why"),
-        (scheduling, "schedules: they are not running"),
+        (ticking == Some(true), schedules),
     ];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {

@@ -1,31 +1,36 @@
 //! The HTTP server under the pages: so many connections at once, each with so much time, and an end when it is asked for.
 //!
 //! Anybody who reaches the port can open connections and say nothing, or ask for a page and never read it. That may cost a
-//! connection for a while; it must not cost the program its files, nor keep the probes from being answered for ever.
+//! connection for a while; it must not cost the program its files, nor keep a probe or a scrape from being answered. So a
+//! connection is always accepted, and where there are too many another one leaves for it: see [`crowd`].
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod crowd;
 mod progress;
 
+use crowd::{Crowd, Place};
 use progress::Progress;
 
 /// What a server allows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at the same time; who comes next waits to be accepted.
+    /// Connections at the same time; for the next one, another leaves.
     pub connections: usize,
+    /// Connections of one peer at the same time.
+    pub per_peer: usize,
     /// For a request to be said, and for the next one on the same connection to begin.
     pub header: Duration,
     /// For some of an answer to be taken, however long the whole takes.
@@ -37,41 +42,46 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Far more than a few browsers, probes and Prometheus open, and far less than a process may have files.
+    /// Far more than a few browsers, probes and Prometheus open, and far less than a process may have files. One peer may
+    /// be a proxy in front of many browsers, which open six each; four such peers fill the house. A head is a few hundred
+    /// bytes, said at once by whoever means to ask, and a page of 10,000 sessions is read within a minute at 1 Mbit/s.
     pub const USUAL: Self = Self {
         connections: 256,
-        header: Duration::from_secs(15),
+        per_peer: 64,
+        header: Duration::from_secs(5),
         progress: Duration::from_secs(20),
-        life: Duration::from_mins(5),
+        life: Duration::from_mins(1),
         grace: Duration::from_secs(30),
     };
 }
 
 /// Answers until `shutdown`, then finishes what it is answering.
 pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, limits: Limits) {
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::new(limits.connections, limits.per_peer);
     let mut open = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, place)) = accepted else { break };
-        open.spawn(answer(stream, router.clone(), shutdown.clone(), limits, place));
+        open.spawn(answer(stream, router.clone(), shutdown.clone(), limits, crowd.admit(peer)));
         while open.try_join_next().is_some() {}
+        // Whoever had to leave does so at once.
+        while open.len() > limits.connections {
+            open.join_next().await;
+        }
     }
     drop(listener);
     while open.join_next().await.is_some() {}
 }
 
-/// The next connection for which there is room; `None` cannot be, as nobody closes the room.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+/// The next connection, and who made it.
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     /// Out of files or memory: trying at once would only keep the processor busy.
     const PAUSE: Duration = Duration::from_secs(1);
-    let place = Arc::clone(room).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, place)),
+            Ok((stream, peer)) => return (stream, peer.ip()),
             Err(error) if gone_already(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -87,38 +97,53 @@ fn gone_already(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn answer(
-    stream: TcpStream,
-    router: Router,
-    shutdown: CancellationToken,
-    limits: Limits,
-    _place: OwnedSemaphorePermit,
-) {
+async fn answer(stream: TcpStream, router: Router, shutdown: CancellationToken, limits: Limits, place: Place) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.header);
     let stream = TokioIo::new(Progress::new(stream, limits.progress));
-    let mut connection = pin!(server.serve_connection(stream, TowerToHyperService::new(router)));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        place.asked();
+        router.call(request)
+    });
+    let mut connection = pin!(server.serve_connection(stream, service));
     // How a connection ends is the business of whoever made it.
     tokio::select! {
         _ = &mut connection => return,
+        () = place.needed() => return,
         () = shutdown.cancelled() => {}
         () = tokio::time::sleep(limits.life) => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(limits.grace, connection).await;
+    tokio::select! {
+        _ = connection => {}
+        () = place.needed() => {}
+        () = tokio::time::sleep(limits.grace) => {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+
+    use axum::body::Body;
     use axum::routing::get;
+    use futures_util::stream;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+    use tokio::sync::Notify;
 
     use super::*;
 
     const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
+    const ASK_WITHOUT_END: &[u8] = b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n";
+
     struct Served {
-        address: std::net::SocketAddr,
+        address: SocketAddr,
+        /// Rings when an endless answer is given up.
+        given_up: Arc<Notify>,
         shutdown: CancellationToken,
         serving: JoinSet<()>,
     }
@@ -127,21 +152,47 @@ mod tests {
         async fn new(limits: Limits) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-            let large = || async { "x".repeat(64 << 20) };
-            let router = Router::new().route("/", get(|| async { "here" })).route("/large", get(large));
+            let given_up = Arc::new(Notify::new());
+            let bell = Arc::clone(&given_up);
+            let endless = move || async move { endless(Bell(bell)) };
+            let router = Router::new().route("/", get(|| async { "here" })).route("/endless", get(endless));
             let mut serving = JoinSet::new();
             serving.spawn(serve(listener, router, shutdown.clone(), limits));
-            Self { address, shutdown, serving }
+            Self { address, given_up, shutdown, serving }
         }
 
         async fn connect(&self) -> TcpStream {
             TcpStream::connect(self.address).await.unwrap()
         }
+
+        /// A connection from another address of this machine: 127.0.0.`last`.
+        async fn connect_from(&self, last: u32) -> TcpStream {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((Ipv4Addr::from_bits(0x7f00_0000 + last), 0).into()).unwrap();
+            socket.connect(self.address).await.unwrap()
+        }
+    }
+
+    struct Bell(Arc<Notify>);
+
+    impl Drop for Bell {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    fn endless(bell: Bell) -> Body {
+        let piece = move || {
+            let _ = &bell;
+            Ok::<_, std::convert::Infallible>("x".repeat(64 << 10))
+        };
+        Body::from_stream(stream::iter(std::iter::repeat_with(piece)))
     }
 
     /// Far from any hang, and quick for a test.
     const QUICK: Limits = Limits {
         connections: 8,
+        per_peer: 8,
         header: Duration::from_millis(100),
         progress: Duration::from_mins(5),
         life: Duration::from_mins(5),
@@ -177,40 +228,77 @@ mod tests {
         }
     }
 
+    /// Long before anything that is said too slowly ends by itself.
+    const PATIENT: Limits = Limits { connections: 256, per_peer: 64, header: Duration::from_mins(5), ..QUICK };
+
     #[tokio::test]
-    async fn who_comes_when_there_is_no_room_is_answered_when_there_is() {
-        let served = Served::new(Limits { connections: 1, header: Duration::from_mins(5), ..QUICK }).await;
-        let mut first = served.connect().await;
-        first.write_all(ASK).await.unwrap();
-        answered(&mut first).await;
-        let mut second = served.connect().await;
-        second.write_all(ASK).await.unwrap();
-        first.write_all(ASK).await.unwrap();
-        answered(&mut first).await;
-        assert!(second.try_read(&mut [0; 1]).is_err(), "answered beside the only one that there is room for");
-        drop(first);
-        answered(&mut second).await;
+    async fn connections_that_are_held_keep_nobody_else_from_being_answered() {
+        // From one peer; from several that together hold more than there is room for.
+        for peers in [1, 8] {
+            let served = Served::new(PATIENT).await;
+            let mut held = Vec::new();
+            for n in 0..400 {
+                let mut stream = served.connect_from(10 + n % peers).await;
+                stream.write_all(&ASK[..20]).await.unwrap();
+                held.push(stream);
+            }
+            for last in [2, 10] {
+                answered_at_once(served.connect_from(last).await).await;
+            }
+            let kept = async |stream: &TcpStream| {
+                let mut piece = [0; 1];
+                tokio::time::timeout(Duration::ZERO, stream.peek(&mut piece)).await.is_err()
+            };
+            assert!(!kept(&held[0]).await && kept(&held[399]).await, "whoever came first leaves first");
+        }
+    }
+
+    async fn answered_at_once(mut stream: TcpStream) {
+        stream.write_all(ASK).await.unwrap();
+        answered(&mut stream).await;
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_reads_does_not_hold_the_connection_for_ever() {
-        let limits = Limits { connections: 1, life: Duration::from_millis(100), ..QUICK };
-        let served = Served::new(limits).await;
-        let mut unread = served.connect().await;
-        unread.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let mut next = served.connect().await;
-        next.write_all(ASK).await.unwrap();
-        answered(&mut next).await;
+    async fn answers_that_nobody_reads_keep_nobody_else_from_being_answered() {
+        let served = Served::new(Limits { connections: 16, per_peer: 4, ..PATIENT }).await;
+        let mut unread = Vec::new();
+        for n in 0..64 {
+            let mut stream = served.connect_from(10 + n % 16).await;
+            stream.write_all(ASK_WITHOUT_END).await.unwrap();
+            stream.readable().await.unwrap();
+            unread.push(stream);
+        }
+        answered_at_once(served.connect().await).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_is_kept_where_silent_ones_leave() {
+        let served = Served::new(PATIENT).await;
+        let mut scraper = served.connect_from(2).await;
+        let mut silent = Vec::new();
+        for n in 0..400 {
+            silent.push(served.connect_from(2 + n % 4).await);
+            scraper.write_all(ASK).await.unwrap();
+            answered(&mut scraper).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_read_for_ever_does_not_hold_the_connection_for_ever() {
+        let served = Served::new(Limits { life: Duration::from_millis(100), ..QUICK }).await;
+        let mut reader = served.connect().await;
+        reader.write_all(ASK_WITHOUT_END).await.unwrap();
+        let mut piece = vec![0; 64 << 10];
+        while reader.read(&mut piece).await.is_ok_and(|read| read > 0) {}
+        served.given_up.notified().await;
     }
 
     #[tokio::test]
     async fn whoever_takes_nothing_of_an_answer_loses_the_connection_long_before_its_life_is_over() {
-        let served = Served::new(Limits { connections: 1, progress: Duration::from_millis(100), ..QUICK }).await;
+        let served = Served::new(Limits { progress: Duration::from_millis(100), ..QUICK }).await;
         let mut unread = served.connect().await;
-        unread.write_all(&b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(8)).await.unwrap();
-        let mut next = served.connect().await;
-        next.write_all(ASK).await.unwrap();
-        answered(&mut next).await;
+        unread.write_all(ASK_WITHOUT_END).await.unwrap();
+        served.given_up.notified().await;
     }
 
     #[tokio::test]

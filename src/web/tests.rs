@@ -1,7 +1,7 @@
 //! The pages and probes through real HTTP.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,6 +52,11 @@ impl History for Told {
     }
 }
 
+/// The pages as they are served on loopback.
+fn pages(web: Arc<Web>) -> Router {
+    router(web, Hosts::of("127.0.0.1:9464".parse().unwrap(), Some("https://drift.example")))
+}
+
 /// A server on a free port, with a client.
 struct Served {
     base: String,
@@ -62,7 +67,7 @@ struct Served {
 
 impl Served {
     async fn new(board: Arc<Board>) -> Self {
-        Self::with(board, Arc::new(Told::default()), router).await
+        Self::with(board, Arc::new(Told::default()), pages).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its server")]
@@ -297,9 +302,16 @@ async fn readiness_says_what_is_missing() {
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("store") && !text.contains("schedules"), "{text}");
-    board.write(|present| present.scheduling = false);
+    board.write(|present| present.ticked = None);
     let (_, text) = served.text("/readyz").await;
-    assert!(text.contains("store") && text.contains("schedules"), "{text}");
+    assert!(text.contains("store") && text.contains("schedules: they are not running"), "{text}");
+    let ticked = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
+    board.write(|present| (present.store_sound, present.ticked) = (true, ticked(11)));
+    let (status, text) = served.text("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
+    board.write(|present| present.ticked = ticked(5));
+    assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 
@@ -361,7 +373,7 @@ async fn the_probes_address_serves_nothing_else() {
 #[tokio::test]
 async fn a_history_that_cannot_be_read_does_not_hide_the_rest() {
     let history = Told { broken: AtomicBool::new(true) };
-    let served = Served::with(troubled().board(), Arc::new(history), router).await;
+    let served = Served::with(troubled().board(), Arc::new(history), pages).await;
     let (status, html) = served.text("/sessions/acme-erp/4").await;
     assert_eq!(status, StatusCode::OK);
     assert!(html.contains("The history could not be read just now") && html.contains("What is wrong"));
@@ -394,4 +406,25 @@ async fn a_server_that_is_asked_to_stop_stops() {
     served.shutdown.cancel();
     let stopped = tokio::time::timeout(Duration::from_secs(10), served.serving).await;
     stopped.expect("it stops").unwrap();
+}
+
+#[tokio::test]
+async fn another_sites_name_for_this_address_opens_nothing() {
+    let served = Served::new(troubled().board()).await;
+    let ask = async |path: &str, host: &str| {
+        let request = served.client.get(format!("{}{path}", served.base)).header("Host", host);
+        let response = request.send().await.unwrap();
+        let framed = response.headers().contains_key("content-security-policy");
+        (response.status().as_u16(), framed, response.text().await.unwrap())
+    };
+    for path in ["/", "/sessions/acme-erp/4", "/metrics", "/healthz", "/readyz", "/nothing", "/-/reload"] {
+        let (status, framed, text) = ask(path, "evil.example:9464").await;
+        assert_eq!((status, framed), (421, true), "{path}");
+        assert!(text.contains("localhost, 127.0.0.0/8, [::1], drift.example"), "{text}");
+        assert!(text.contains("server.public_url") && !text.contains("acme") && !text.contains("evil"), "{text}");
+        assert!(ask(path, "drift.example").await.0 != 421, "{path}");
+    }
+    let probes = Served::with(troubled().board(), Arc::new(Told::default()), probes).await;
+    let request = probes.client.get(format!("{}/readyz", probes.base)).header("Host", "10-0-0-7.pods.example");
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
 }

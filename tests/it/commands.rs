@@ -302,7 +302,9 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();
     for to in owners {
         let message = list["messages"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
-        assert!(message["last_error"].as_str().unwrap().contains(&format!("<{to}>: no rcpt for you")), "{message}");
+        // The store has the recipient once, beside the error: what the server repeated of it is masked.
+        let error = message["last_error"].as_str().unwrap();
+        assert!(error.contains("<…@acme.example>: no rcpt for you") && !error.contains(to), "{message}");
     }
 }
 

@@ -277,3 +277,29 @@ fn a_session_taken_out_and_put_back_is_told_anew() {
     assert!(drifts.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
     daemon.stop();
 }
+
+#[test]
+fn an_id_in_any_spelling_of_its_number_is_found_and_one_beyond_comparison_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "sources: { grid: { type: file, path: grid.csv } }\n\
+                  policies: { named: { rules: [{ id: named, setting: name, expect: present, severity: warning, why: w, fix: f }] } }\n\
+                  sessions: [{ source: grid, id: 14 }, { source: grid, id: 1.5e1 }, { source: grid, id: \"0016\" }, \
+                  { source: grid, id: 17 }, { source: grid, id: -0 }, { source: grid, id: 18 }]\n\
+                  defaults: { session: { policy: named, owners: [a@b.example] } }\n";
+    std::fs::write(folder.path().join("driftwise.yaml"), config).unwrap();
+    let ids = ["1.4e1", "+15", " 16.00 ", "1700E-2", "0e9", "1e400"];
+    let rows = ids.map(|id| format!("{id},shop {}\n", id.trim())).concat();
+    std::fs::write(folder.path().join("grid.csv"), format!("session_id,name\n{rows}")).unwrap();
+    let found = run(folder.path(), &["check", "--format", "json"]).expect(3).json();
+    let sessions = found["sessions"].as_array().unwrap();
+    let status = |id: &str| {
+        let session = sessions.iter().find(|session| session["session"] == format!("grid/{id}")).unwrap();
+        (session["status"].as_str().unwrap(), session["reason"].as_str().unwrap_or_default())
+    };
+    for id in ["14", "15", "16", "17", "0"] {
+        assert_eq!(status(id), ("compliant", ""), "{id}");
+    }
+    let (verdict, reason) = status("18");
+    assert_eq!(verdict, "unverifiable");
+    assert!(reason.contains("one row whose ID cannot be read (it is a number of more than 128 digits)"), "{reason}");
+}

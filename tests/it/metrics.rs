@@ -14,7 +14,7 @@ use crate::program::{ask, eventually, get, metric};
 use crate::world::{Setup, World};
 
 /// Every metric of the contract that exists without a drift, with labels that one of its series bears.
-const FROM_THE_START: [(&str, &[(&str, &str)]); 31] = [
+const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
     ("config_last_reload_successful", &[]),
     ("config_last_reload_success_timestamp_seconds", &[]),
@@ -34,6 +34,7 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 31] = [
     ("session_next_audit_timestamp_seconds", &[("source", "erp"), ("session", "14")]),
     ("audits_late_total", &[("source", "erp"), ("reason", "busy")]),
     ("audits_late_total", &[("source", "erp"), ("reason", "downtime")]),
+    ("scheduler_ticking", &[]),
     ("source_up", &[("source", "erp")]),
     ("source_last_success_timestamp_seconds", &[("source", "erp")]),
     ("source_sessions", &[("source", "erp"), ("state", "audited")]),
@@ -44,6 +45,7 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 31] = [
     ("message_delivery_seconds_count", &[("channel", "email")]),
     ("messages_suppressed_total", &[("reason", "below_severity")]),
     ("store_errors_total", &[("operation", "record")]),
+    ("log_lines_dropped_total", &[]),
     ("process_resident_memory_bytes", &[]),
     ("process_start_time_seconds", &[]),
 ];

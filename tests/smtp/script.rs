@@ -11,24 +11,35 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificate::authority;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Say(&'static str),
+    /// The same for what is not UTF-8, in one packet.
+    Raw(&'static [u8]),
+    /// The same in packets of one byte.
+    Drip(&'static [u8]),
+    /// The same again and again until the client hangs up, which it must do soon.
+    Flood(&'static [u8]),
     /// A line that begins so must come.
     Expect(&'static str),
     /// The message, up to the final dot.
     Take,
     /// What comes from now on is inside TLS.
     Protect,
+    /// The client must hang up without another word.
+    Gone,
     /// Break the connection.
     Close,
     /// Say nothing until the other side hangs up.
     Hang,
 }
 
+/// What a client can have been sent at most when it hangs up, in bytes: what it takes in, and what the buffers between hold.
+const MOST_FLOOD: usize = 32 << 20;
+
 pub struct Script {
     pub port: u16,
-    task: JoinHandle<()>,
+    task: JoinHandle<String>,
 }
 
 impl Script {
@@ -36,13 +47,17 @@ impl Script {
     pub async fn start(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(async move { follow(listener.accept().await.unwrap().0, &steps).await });
+        let task = tokio::spawn(async move {
+            let mut taken = String::new();
+            follow(listener.accept().await.unwrap().0, &steps, &mut taken).await;
+            taken
+        });
         Self { port, task }
     }
 
-    /// Fails if the client did not say what the script expects.
-    pub async fn finish(self) {
-        self.task.await.unwrap();
+    /// The message that it took, if any. Fails if the client did not say what the script expects.
+    pub async fn finish(self) -> String {
+        self.task.await.unwrap()
     }
 }
 
@@ -52,30 +67,68 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 type Stream = BufReader<Box<dyn Wire>>;
 
-async fn follow(stream: TcpStream, steps: &[Step]) {
+async fn follow(stream: TcpStream, steps: &[Step], taken: &mut String) {
+    stream.set_nodelay(true).unwrap();
     let mut stream: Stream = BufReader::new(Box::new(stream));
     for step in steps {
         match step {
-            Step::Say(words) => {
-                stream.write_all(words.as_bytes()).await.unwrap();
-                stream.flush().await.unwrap();
+            Step::Say(words) => say(&mut stream, words.as_bytes()).await.unwrap(),
+            Step::Raw(bytes) => say(&mut stream, bytes).await.unwrap(),
+            Step::Drip(bytes) => {
+                for byte in *bytes {
+                    say(&mut stream, &[*byte]).await.unwrap();
+                }
+            }
+            Step::Flood(bytes) => {
+                let mut said = 0;
+                while say(&mut stream, bytes).await.is_ok() {
+                    said += bytes.len();
+                    assert!(said < MOST_FLOOD, "the client takes everything");
+                }
+                return;
+            }
+            Step::Gone => {
+                let mut rest = Vec::new();
+                // A client that hangs up with something unread resets the connection.
+                let _ = stream.read_to_end(&mut rest).await;
+                assert!(rest.is_empty(), "the client said {:?}", String::from_utf8_lossy(&rest));
+                return;
             }
             Step::Expect(start) => {
                 let line = line(&mut stream).await;
                 assert!(line.starts_with(start), "{line:?} is not {start:?}");
             }
-            Step::Take => while line(&mut stream).await != ".\r\n" {},
+            Step::Take => loop {
+                match line(&mut stream).await {
+                    end if end == ".\r\n" => break,
+                    line => taken.push_str(&line),
+                }
+            },
             Step::Protect => {
                 let protected = acceptor().accept(stream.into_inner()).await.unwrap();
                 stream = BufReader::new(Box::new(protected));
             }
             Step::Close => return,
-            Step::Hang => break,
+            Step::Hang => {
+                listen(&mut stream).await;
+                return;
+            }
         }
     }
-    // What the client still has to say, until it hangs up: an early close could lose what was said to it.
+    // The server has no more to say. What the client still has to say is taken, until it hangs up: an early close could lose
+    // what was said to it.
+    let _ = stream.shutdown().await;
+    listen(&mut stream).await;
+}
+
+async fn listen(stream: &mut Stream) {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
+}
+
+async fn say(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 async fn line(stream: &mut Stream) -> String {

@@ -10,11 +10,8 @@ use crate::domain::reading::{Cell, Kind};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
-use super::super::declaration::{Shape as _, Status};
-use super::super::report::Report;
-use super::super::source::ProxyShape;
-use super::super::tree::{Node, Place};
-use super::super::{Adapter, Config, Credential, Delivery, Proxy, Tls, keys};
+use super::super::declaration::Status;
+use super::super::{Adapter, Config, Credential, Delivery, Tls, keys};
 use super::{CANARY, CANARY_HASH, load_text, load_text_with};
 
 const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
@@ -350,23 +347,8 @@ fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
     assert_eq!((config.max_polls, config.watch, config.alerts.operators.len()), (64, false, 0));
     assert_eq!(config.alerts.blind_after, Duration::from_hours(24));
     let refused = keys::all().filter(|key| key.status == Status::Later).map(|key| key.name).collect::<Vec<_>>();
-    for name in
-        ["proxy", "max_polls", "operators", "blind_after", "renamed_from", "reload", "waivers", "channels", "digest"]
-    {
+    for name in ["max_polls", "operators", "blind_after", "renamed_from", "reload", "waivers", "channels", "digest"] {
         assert!(refused.contains(&name), "{name}");
     }
-    let mut report = Report::new(&super::environment);
-    let file = report.add("x.yaml".into(), "");
-    let mut proxy =
-        |text: &str| ProxyShape::read(&mut report, &Node::plain(text, Place { file, line: 1, column: 1 }), "proxy");
-    assert!(matches!(proxy("env"), Some(Proxy::Environment)));
-    for url in ["http://proxy.acme.example:3128", "https://me:canary-7f3a@proxy.acme.example"] {
-        let Some(Proxy::Url(secret)) = proxy(url) else { panic!("{url}") };
-        assert!(secret.meets(|text| text == url));
-    }
-    for wrong in ["proxy.acme.example:3128", "socks5://p", "http://", "environment"] {
-        assert!(proxy(wrong).is_none(), "{wrong}");
-    }
-    assert_eq!(report.count(), 1, "the same is said once at a place");
-    assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password", "proxy"]));
+    assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password"]));
 }

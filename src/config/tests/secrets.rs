@@ -131,3 +131,24 @@ fn a_secret_behind_any_key_that_nobody_knows_is_not_shown() {
         }
     }
 }
+
+/// A slash in the password makes the sign-in one that no pattern of a URL finds.
+#[test]
+fn a_sign_in_in_a_url_is_not_shown_whatever_else_is_wrong() {
+    let folder = folder();
+    for (key, scheme) in [("proxy", "http"), ("proxy", "socks5"), ("base_url", "https")] {
+        let url = format!("{scheme}://me:{CANARY}/more@erp.acme.example:3128");
+        for text in [
+            format!("sources:\n  a:\n    type: orderwise\n    {key}: {url}\n    : [\n"),
+            format!("sources: {{ a: {{ type: orderwise, {key}: {url}, path: [ }}\n"),
+            format!("sources: {{ a: {{ type: orderwise, {key}: {url}, tiemout: 5s }} }}\n"),
+            format!("sources: {{ a: {{ type: file, {key}: \"{url}\", path: a.csv }} }}\n"),
+            format!("sources: {{ a: {{ type: http, {key}: \"{url}\", path: a.csv }} }}\n"),
+            format!("sources: {{ a: {{ {key}: \"{url}\", path: a.csv }} }}\n"),
+            format!("defaults: {{ source: {{ {key}: \"{url}\", tiemout: 5s }} }}\n"),
+        ] {
+            let report = load(folder.path(), &text).expect_err(&text);
+            assert!(!report.contains(CANARY), "{text}\n{report}");
+        }
+    }
+}

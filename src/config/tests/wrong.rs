@@ -71,6 +71,7 @@ const MAPPINGS: [Mapping; 15] = [
             ("timeout", "60s"),
             ("max_body", "16MiB"),
             ("tls", "{ ca_file: tests/fixtures/contract/acme-ca.pem }"),
+            ("proxy", "http://proxy.acme.example:3128"),
             ("allow_insecure", "false"),
         ],
         after: AUDITED,

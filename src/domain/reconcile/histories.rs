@@ -26,6 +26,7 @@ enum Step {
     Restore { session: u8 },
     Look { minutes: i64 },
     Fail { minutes: i64 },
+    Hold { minutes: i64 },
 }
 
 const SETTINGS: [&str; 5] = ["export", "notification_email", "customer_validation_1", "Postcodes", "NewOption"];
@@ -52,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => session.prop_map(|session| Step::Restore { session }),
         6 => (-5i64..300).prop_map(|minutes| Step::Look { minutes }),
         2 => (1i64..90).prop_map(|minutes| Step::Fail { minutes }),
+        1 => (1i64..90).prop_map(|minutes| Step::Hold { minutes }),
     ]
 }
 
@@ -84,6 +86,10 @@ fn take(world: &mut World, step: &Step) -> Option<SourceLook> {
             world.now += TimeDelta::minutes(*minutes);
             return Some(SourceLook::Unreachable(String::from("refused")));
         }
+        Step::Hold { minutes } => {
+            world.now += TimeDelta::minutes(*minutes);
+            return Some(SourceLook::Held(String::from("refused; it is not asked again")));
+        }
     }
     None
 }
@@ -110,7 +116,7 @@ fn hold(world: &mut World, look: &SourceLook, mailed: &mut BTreeSet<(Uuid, Strin
     prop_assert_eq!(&decision.messages, &again.messages, "and the same messages");
     let before = open_ids(world);
     let (opened, ended) = (opened(&decision.delta), ended(&decision.delta));
-    if matches!(look, SourceLook::Unreachable(_)) {
+    if matches!(look, SourceLook::Unreachable(_) | SourceLook::Held(_)) {
         let blind = |id: &Uuid| before.get(id).is_none_or(|thing| thing.kind() == IncidentKind::Unreachable);
         prop_assert!(ended.is_empty() && opened.iter().all(blind), "a look that could not see moved something");
         prop_assert!(decision.delta.sessions.is_empty());

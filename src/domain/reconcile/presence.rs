@@ -61,6 +61,7 @@ impl Step<'_> {
         incident.facts.name.clone_from(&draft.name);
         incident.facts.reason = summary(&unread);
         incident.facts.unread = unread;
+        incident.poll_failed();
         self.open_at_once(&mut incident, delta);
         self.tell_when_patience_ends(&mut incident, delta);
         draft.incidents.push(incident);

@@ -125,7 +125,7 @@ fn mailbox(address: &Address, name: Option<&str>) -> LettreMailbox {
 }
 
 /// The address in lettre's form. [`Address`] allows a subset of what lettre does, as a test holds.
-pub(super) fn mail_address(address: &Address) -> lettre::Address {
+fn mail_address(address: &Address) -> lettre::Address {
     let (user, domain) = address.as_str().rsplit_once('@').unwrap_or((address.as_str(), "localhost"));
     lettre::Address::new_dangerous(user, domain)
 }

@@ -1,45 +1,71 @@
-//! What a failure at a stage of the conversation means: whether to try again, and what to tell whoever looks after it.
+//! What a failure at a stage of a session means: whether to try again, and what to tell the operator.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use lettre::transport::smtp::Error;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::mask::masked;
+use super::smtp::reply::{Malformed, Reply};
+use super::smtp::wire::Trouble;
 use crate::domain::reading::is_invisible;
 use crate::notify::{Obstacle, SendError};
 
-/// Where in the conversation it failed.
+/// The stages of a session, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The greeting and the first EHLO.
     Greeting,
-    /// STARTTLS, the handshake, and the EHLO after it.
-    Tls,
+    Hello,
+    StartTls,
+    Handshake,
+    /// The EHLO after STARTTLS.
+    ProtectedHello,
     SignIn,
     Sender,
     Recipient,
-    /// From DATA to the reply after the final dot.
     Data,
+    /// The message itself and the final dot.
+    Message,
+    Quit,
 }
 
 impl Stage {
-    fn doing(self) -> &'static str {
+    /// The replies that are a yes, or ask for more (RFC 5321, 4.3.2; RFC 3207, 4; RFC 4954, 4).
+    pub fn allows(self) -> &'static [u16] {
         match self {
-            Self::Greeting => "at the greeting",
-            Self::Tls => "while TLS was set up",
-            Self::SignIn => "at the sign-in",
-            Self::Sender => "at the sender (MAIL FROM)",
-            Self::Recipient => "at the recipient (RCPT TO)",
-            Self::Data => "at the message (DATA)",
+            Self::Greeting | Self::StartTls => &[220],
+            Self::Hello | Self::ProtectedHello | Self::Sender | Self::Message => &[250],
+            Self::Handshake => &[],
+            Self::SignIn => &[235, 334],
+            Self::Recipient => &[250, 251],
+            Self::Data => &[354],
+            Self::Quit => &[221],
         }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "the greeting",
+            Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Handshake => "the TLS handshake",
+            Self::ProtectedHello => "EHLO after STARTTLS",
+            Self::SignIn => "the sign-in (AUTH)",
+            Self::Sender => "the sender (MAIL FROM)",
+            Self::Recipient => "the recipient (RCPT TO)",
+            Self::Data => "the message (DATA)",
+            Self::Message => "the end of the message",
+            Self::Quit => "QUIT",
+        }
+    }
+
+    /// STARTTLS, the handshake, and the EHLO after it.
+    fn sets_up_tls(self) -> bool {
+        matches!(self, Self::StartTls | Self::Handshake | Self::ProtectedHello)
     }
 }
 
 /// Longest piece of a server's reply that is told, in characters.
 const REPLY: usize = 200;
-
-/// What lettre says of a server that closes the connection instead of replying.
-const BROKEN_OFF: &str = "incomplete response";
 
 /// What a server could repeat of the sign-in, in each form in which it may have been sent.
 #[derive(Default)]
@@ -67,40 +93,72 @@ impl Echoes {
     }
 }
 
-/// `text` without what a server may have put between its pieces.
+/// `text` without what a server may have put between its pieces, and with one mark for each run of characters beyond ASCII: in
+/// another encoding they are others.
 fn joined(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect()
+    let pieces = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c));
+    let mut joined = String::with_capacity(text.len());
+    for c in pieces.map(|c| if c.is_ascii() { c } else { char::REPLACEMENT_CHARACTER }) {
+        if c.is_ascii() || !joined.ends_with(c) {
+            joined.push(c);
+        }
+    }
+    joined
 }
 
-/// Classifies what `server` (host and port) answered, or that it did not.
-pub(super) fn classify(server: &str, stage: Stage, error: &Error, echoes: &Echoes) -> SendError {
-    let doing = stage.doing();
-    let said = cause(error);
-    let repeats = echoes.heard_in(&said);
-    let reason = match error.status() {
-        Some(code) if repeats => {
-            format!("the mail server {server} refused {doing}: {code}, and words that hold the password")
+/// Classifies what went wrong with `server` (host and port).
+pub(super) fn classify(server: &str, stage: Stage, trouble: &Trouble, echoes: &Echoes) -> SendError {
+    let at = stage.name();
+    let quoted = |reply: &Reply| format!("{} {}", reply.code, quoted(&reply.text(), echoes));
+    let reason = match trouble {
+        Trouble::Refused(reply) => format!("the mail server {server} refused at {at}: {}", quoted(reply)),
+        Trouble::Unexpected(reply) => {
+            let allowed = stage.allows().iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
+            format!("the mail server {server} broke the protocol at {at}: {} instead of {allowed}", quoted(reply))
         }
-        Some(code) => format!("the mail server {server} refused {doing}: {code} {}", quoted(&said)),
-        None if repeats => format!("the conversation with the mail server {server} broke {doing}"),
-        None => format!("the conversation with the mail server {server} broke {doing}: {}", shown(&said)),
+        Trouble::Unasked(Some(reply)) => {
+            format!("the mail server {server} broke the protocol at {at}: unasked, it said {}", quoted(reply))
+        }
+        Trouble::Unasked(None) => {
+            format!("the mail server {server} broke the protocol at {at}: it spoke without being asked")
+        }
+        Trouble::Malformed(Malformed::NoCode(line)) => {
+            let line = self::quoted(line, echoes);
+            format!("the mail server {server} broke the protocol at {at}: it sent a reply without a code: {line}")
+        }
+        Trouble::Malformed(_) | Trouble::Flooded => {
+            format!("the mail server {server} broke the protocol at {at}: it sent {trouble}")
+        }
+        Trouble::Closed => format!("the mail server {server} closed the connection at {at}"),
+        Trouble::Broken(error) => format!("the connection to the mail server {server} failed at {at}: {error}"),
+        Trouble::Handshake(error) => {
+            format!("no TLS with the mail server {server}: {}", shown(&cause(error)))
+        }
+        Trouble::NoStartTls => format!("the mail server {server} does not offer STARTTLS; nothing was sent"),
+        Trouble::NoMechanism => format!("the mail server {server} offers neither AUTH PLAIN nor AUTH LOGIN"),
+        Trouble::Challenges => format!("the mail server {server} asks for more than the sign-in has"),
     };
-    let reply = error.status().map(u16::from);
-    let (obstacle, permanent) = match (stage, reply) {
-        (Stage::Recipient | Stage::Data, Some(500..)) => (Obstacle::Rejected, true),
-        (Stage::Tls, _) => (Obstacle::Tls, false),
+    let reply = trouble.reply().map(|reply| reply.code);
+    let (obstacle, permanent) = obstacle(stage, trouble);
+    let own_words = reply.is_none() && !matches!(trouble, Trouble::Malformed(Malformed::NoCode(_)));
+    SendError { obstacle, permanent, reply, reason, own_words }
+}
+
+/// What stands in the way, and whether it is of no use to try again: only a refusal of the recipient or the message for good is.
+fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
+    let refused = if let Trouble::Refused(reply) = trouble { Some(reply.code) } else { None };
+    match (stage, refused) {
+        (Stage::Recipient | Stage::Data | Stage::Message, Some(500..)) => (Obstacle::Rejected, true),
+        _ if stage.sets_up_tls() => (Obstacle::Tls, false),
         // A server that cannot look the account up now has not called the password wrong.
         (Stage::SignIn, Some(500..)) => (Obstacle::Auth, false),
-        (Stage::SignIn, None) if error.is_client() => (Obstacle::Auth, false),
+        _ if matches!(trouble, Trouble::NoMechanism | Trouble::Challenges) => (Obstacle::Auth, false),
         // The server wants a sign-in that the configuration does not have.
         (Stage::Sender, Some(530)) => (Obstacle::Auth, false),
-        (_, Some(_)) => (Obstacle::Deferred, false),
-        (_, None) if error.is_timeout() => (Obstacle::Timeout, false),
-        (_, None) => (Obstacle::Connect, false),
-    };
-    // What is not understood of a reply is part of the error.
-    let own_words = reply.is_none() && (!error.is_response() || said == BROKEN_OFF);
-    SendError { obstacle, permanent, reply, reason, own_words }
+        // A server that closes says 421 without being asked.
+        _ if trouble.reply().is_some_and(Reply::is_refusal) => (Obstacle::Deferred, false),
+        _ => (Obstacle::Connect, false),
+    }
 }
 
 /// A failure that is worth another attempt, in words that are not a server's.
@@ -112,7 +170,6 @@ pub(super) fn transient(obstacle: Obstacle, reason: String) -> SendError {
 pub(super) fn cause(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut next = error.source();
-    // lettre's own errors begin with their class and put their cause into their text.
     while let Some(source) = next {
         let said = source.to_string();
         if words.ends_with(&said) {
@@ -127,15 +184,26 @@ pub(super) fn cause(error: &dyn std::error::Error) -> String {
 
 /// Outside words, cut, without control and direction marks.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown = text.chars().take(REPLY).map(|c| if is_invisible(c) { ' ' } else { c }).collect::<String>();
-    if text.chars().nth(REPLY).is_some() {
-        shown.push('…');
-    }
-    shown
+    cut(&visible(text))
 }
 
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).collect()
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(REPLY) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// What a server said, as it may be told: no secrets, no addresses, and not much of it.
+fn quoted(text: &str, echoes: &Echoes) -> String {
+    if echoes.heard_in(text) {
+        return "and words that hold the password".to_owned();
+    }
+    format!("\"{}\"", cut(&masked(&visible(text))))
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use std::io::{self, ErrorKind};
 
 use rustls::CertificateError;
 
-use crate::domain::reading::quote;
-use crate::source::{Failure, FetchError};
+use crate::secret::Redactor;
+use crate::source::{Failure, FetchError, Quoted};
 
 /// What an error of the client means.
-pub fn of(error: &reqwest::Error) -> FetchError {
+pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     let links = links(error);
     if let Some(error) = links.iter().find_map(|link| link.downcast_ref::<rustls::Error>()) {
-        return tls(error);
+        return tls(error, redactor);
     }
     if error.is_timeout() {
         return FetchError::new(Failure::Timeout, "no connection could be made in time");
@@ -23,18 +23,54 @@ pub fn of(error: &reqwest::Error) -> FetchError {
     if error.is_dns() {
         return FetchError::new(Failure::Connect, "its host name cannot be found");
     }
+    if let Some(reason) = links.iter().find_map(|link| tunnel(&link.to_string())) {
+        return FetchError::new(Failure::Connect, reason);
+    }
     let io = links.iter().rev().find_map(|link| link.downcast_ref::<io::Error>()).map(io::Error::kind);
     if error.is_connect() {
         return FetchError::new(Failure::Connect, connect(io));
     }
-    if links.iter().any(|link| link.to_string().starts_with("invalid HTTP")) {
-        return FetchError::new(Failure::Malformed, "what it answered is not HTTP");
+    let carried = links.iter().find_map(|link| link.downcast_ref::<hyper::Error>());
+    if let Some(error) = carried.filter(|error| error.is_parse()) {
+        return FetchError::new(Failure::Malformed, head(error));
     }
-    if error.is_decode() && !lost(io) && io.is_some() {
-        return FetchError::new(Failure::Malformed, "its answer cannot be unpacked (gzip)");
+    let in_body = error.is_decode() || error.is_body();
+    match io.filter(|_| in_body) {
+        // The transfer of HTTP and what it carries are read in turn: only one of them names the other as its cause.
+        Some(kind) if carried.is_some() && !lost(Some(kind)) => {
+            FetchError::new(Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
+        }
+        Some(ErrorKind::UnexpectedEof) if carried.is_none() => {
+            FetchError::new(Failure::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off")
+        }
+        Some(kind) if carried.is_none() && !lost(Some(kind)) => {
+            FetchError::new(Failure::Malformed, "its answer cannot be unpacked (gzip)")
+        }
+        _ => {
+            let when = if in_body { "in the middle of its answer" } else { "before it answered" };
+            FetchError::new(Failure::Connect, format!("the connection was closed {when}"))
+        }
     }
-    let when = if error.is_decode() || error.is_body() { "in the middle of its answer" } else { "before it answered" };
-    FetchError::new(Failure::Connect, format!("the connection was closed {when}"))
+}
+
+/// What is wrong with the beginning of an answer: status and headers.
+fn head(error: &hyper::Error) -> &'static str {
+    if error.is_parse_too_large() {
+        "the headers of its answer are too large"
+    } else if error.to_string().starts_with("invalid HTTP") {
+        "what it answered is not HTTP"
+    } else {
+        "the headers of its answer are not formed as HTTP wants them"
+    }
+}
+
+/// What a proxy answered that should have connected to the source. The client gives it no type, only a text.
+fn tunnel(text: &str) -> Option<&'static str> {
+    Some(match text.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => "the proxy wants a sign-in, or refused the one that it was sent (407)",
+        "failed to create underlying connection" => "the proxy cannot be reached",
+        _ => "the proxy did not connect to it",
+    })
 }
 
 /// What a failure to connect is called, by the operating system's word for it.
@@ -61,32 +97,35 @@ fn lost(io: Option<ErrorKind>) -> bool {
     )
 }
 
-fn tls(error: &rustls::Error) -> FetchError {
-    let reason = match error {
+fn tls(error: &rustls::Error, redactor: &Redactor) -> FetchError {
+    // A certificate can say whatever its owner wrote into it.
+    let unknown = |error: &dyn std::fmt::Display| Some(Quoted::of(&error.to_string(), redactor));
+    let (reason, quoted) = match error {
         rustls::Error::InvalidCertificate(problem) => {
-            format!("the certificate is not trusted: {}", certificate(problem))
+            let why = certificate(problem);
+            let quoted = if why.is_none() { unknown(problem) } else { None };
+            (format!("the certificate is not trusted{}", why.map(|why| format!(": {why}")).unwrap_or_default()), quoted)
         }
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port".to_owned(),
-        rustls::Error::AlertReceived(alert) => format!("it refused the TLS connection ({alert:?})"),
-        rustls::Error::PeerIncompatible(_) => "it speaks no TLS version or cipher that is safe".to_owned(),
-        other => format!("the TLS connection failed: {}", quote(&other.to_string())),
+        rustls::Error::InvalidMessage(_) => ("it does not speak TLS on this port".to_owned(), None),
+        rustls::Error::AlertReceived(alert) => (format!("it refused the TLS connection ({alert:?})"), None),
+        rustls::Error::PeerIncompatible(_) => ("it speaks no TLS version or cipher that is safe".to_owned(), None),
+        other => ("the TLS connection failed".to_owned(), unknown(other)),
     };
-    FetchError::new(Failure::Tls, reason)
+    FetchError::new(Failure::Tls, reason).quoting(quoted)
 }
 
-fn certificate(problem: &CertificateError) -> String {
-    match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
+/// What is wrong with a certificate; none where only the library has words for it.
+fn certificate(problem: &CertificateError) -> Option<&'static str> {
+    Some(match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host name".to_owned()
+            "it is for another host name"
         }
-        CertificateError::UnknownIssuer => {
-            "who issued it is not known here (tls.ca_file names a CA of your own)".to_owned()
-        }
-        CertificateError::Revoked => "it has been revoked".to_owned(),
-        other => quote(&other.to_string()),
-    }
+        CertificateError::UnknownIssuer => "who issued it is not known here (tls.ca_file names a CA of your own)",
+        CertificateError::Revoked => "it has been revoked",
+        _ => return None,
+    })
 }
 
 /// Every error of a chain, with those that I/O errors carry inside.

@@ -10,10 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::reading::is_invisible;
-use crate::secret::{Secret, SecretError};
+use crate::secret::{Known, Secret, SecretError};
 use crate::source::http::BuildError;
 use crate::source::{Failure, FetchError};
 
@@ -44,20 +44,38 @@ impl Credential {
         }
     }
 
-    /// The header that signs in: the one place where the secret is revealed.
-    pub(super) fn authorization(&self) -> Result<HeaderValue, FetchError> {
-        let encoded = match self {
+    /// The header that signs in, and what must not come back: the one place where the secret is revealed.
+    pub(super) fn sign_in(&self) -> Result<SignIn, FetchError> {
+        let (encoded, known) = match self {
             Self::Password { username, password } => {
                 let password = password.value().map_err(|error| no_secret(&error))?;
-                STANDARD.encode(format!("{username}:{}", password.expose_secret()))
+                let known = Known::sign_in(username, &password).to_vec();
+                (STANDARD.encode(format!("{username}:{}", password.expose_secret())), known)
             }
-            Self::Hash(hash) => hash.value().map_err(|error| no_secret(&error))?.expose_secret().trim().to_owned(),
+            Self::Hash(hash) => {
+                let hash = hash.value().map_err(|error| no_secret(&error))?.expose_secret().trim().to_owned();
+                let known = [decoded(&hash), vec![Known::token(hash.as_str())]].concat();
+                (hash, known)
+            }
         };
         let mut header = HeaderValue::from_str(&format!("Basic {encoded}"))
             .map_err(|_| unasked("the credential hash is not base64 text"))?;
         header.set_sensitive(true);
-        Ok(header)
+        Ok(SignIn { header, known })
     }
+}
+
+/// A credential as it is sent.
+pub(super) struct SignIn {
+    pub header: HeaderValue,
+    pub known: Vec<Known>,
+}
+
+/// What a credential hash was made of.
+fn decoded(hash: &str) -> Vec<Known> {
+    let pair = STANDARD.decode(hash).ok().and_then(|pair| String::from_utf8(pair).ok());
+    let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
+    pair.map_or_else(Vec::new, |(username, password)| Known::sign_in(username, &password.into()).to_vec())
 }
 
 fn no_secret(error: &SecretError) -> FetchError {
@@ -120,13 +138,10 @@ impl Token {
         age >= TimeDelta::zero() && age < kept && self.since.elapsed() < KEPT
     }
 
-    /// Whether an answer echoes it; such an answer is not quoted.
-    pub(super) fn is_echoed(&self, body: &[u8]) -> bool {
-        /// A piece of it is as bad.
-        const PIECE: usize = 16;
-        let token = self.bearer.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
-        let piece = &token[..token.len().min(PIECE)];
-        !piece.is_empty() && body.windows(piece.len()).any(|window| window == piece)
+    /// The token itself, to be recognised where an answer repeats it.
+    pub(super) fn secret(&self) -> SecretString {
+        let bearer = self.bearer.to_str().unwrap_or_default();
+        bearer.strip_prefix("Bearer ").unwrap_or(bearer).into()
     }
 }
 

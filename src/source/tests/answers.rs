@@ -33,7 +33,7 @@ async fn every_failure_has_its_label_and_says_what_it_was() {
         (Mode::RateLimited(None), Failure::RateLimited, "429 Too Many Requests"),
         (Mode::ServerError, Failure::ServerError, "500 Internal Server Error: \"Invalid column name"),
         (Mode::BadRequest, Failure::Refused, "400 Bad Request: \"Parameter count mismatch\""),
-        (Mode::Redirect, Failure::Refused, "302 Found to \"/Account/Login\", which is never followed"),
+        (Mode::Redirect, Failure::Refused, "302 Found, a redirect, which is never followed: \"/Account/Login\""),
         (Mode::Html, Failure::Malformed, "a web page (HTML)"),
         (Mode::EmptyArray, Failure::Empty, "it returned no sessions"),
         (Mode::Null, Failure::Empty, "it returned no sessions"),
@@ -126,8 +126,8 @@ fn a_column_of_ids_that_is_renamed_or_comes_twice_is_told_by_its_name() {
     let cases = [
         (r#"[{"session_id":14,"name":"a","session_id":15}]"#, "have the column session_id more than once"),
         (r#"[{"session_id":14,"name":"a","Session_ID":14}]"#, "have the column session_id more than once"),
-        (r#"[{"id":14,"name":"a"}]"#, "have no column session_id; the columns are \"id\", \"name\""),
-        (r"[{}]", "have no column session_id; the columns are none"),
+        (r#"[{"id":14,"name":"a"}]"#, "have no column session_id; the columns are: \"id\", \"name\""),
+        (r"[{}]", "have no column session_id; the columns are: none"),
     ];
     for (body, words) in cases {
         let answer = super::super::json::read(body.as_bytes()).unwrap();
@@ -159,13 +159,15 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
 
 #[test]
 fn what_a_source_said_is_left_out_of_a_reason_for_the_log() {
-    let cases = [
-        ("the connection was refused", "the connection was refused"),
-        ("it answered 500: \"no \"j.doe\" here\"; it is not asked again", "it answered 500: …; it is not asked again"),
-        ("the columns are \"a\", \"b\"", "the columns are …"),
-        ("never closed \"j.doe", "never closed …"),
-    ];
-    for (reason, logged) in cases {
-        assert_eq!(FetchError::new(Failure::Refused, reason).for_log(), logged);
-    }
+    let quoted = Quoted::of("no \"j.doe\" here", &Redactor::default());
+    let held =
+        FetchError { again: Some(at(5)), ..FetchError::new(Failure::Refused, "it answered 500").quoting(Some(quoted)) };
+    let until = "; it is not asked again before 2027-01-15 08:00:05 UTC";
+    assert_eq!(held.to_string(), format!("it answered 500: \"no \"j.doe\" here\"{until}"));
+    assert_eq!(held.for_log(), format!("it answered 500{until}"));
+    let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
+    let answer = super::super::json::read(b"[{\"j.doe\":1}]").unwrap();
+    let error = FetchError::of_rows(Failure::Malformed, &Sighting::read(&answer, &mapping, at(0)).unwrap_err());
+    assert_eq!(error.to_string(), "its rows have no column session_id; the columns are: \"j.doe\"");
+    assert_eq!(error.for_log(), "its rows have no column session_id; the columns are");
 }

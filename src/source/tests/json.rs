@@ -72,7 +72,7 @@ fn what_is_no_list_of_sessions_is_named() {
         (b"[{\"a\":1},2]", "entry 2 of its answer is a number instead of an object"),
         (b"[null]", "entry 1 of its answer is null"),
         (b"[[1]]", "entry 1 of its answer is a list"),
-        (b"[\"a at line 3\"]", "entry 1 of its answer is the text \"a at line 3\""),
+        (b"[\"a at line 3\"]", "entry 1 of its answer is a text instead of an object"),
         (b"[{\"a\":\"\\ud800\"}]", "a \\u escape that is no character"),
     ];
     for (body, words) in malformed {

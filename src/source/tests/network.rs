@@ -1,6 +1,7 @@
 //! Connections that fail, and bodies at the edge.
 
 use super::*;
+use crate::source::http::Proxy;
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_says_why() {
@@ -158,11 +159,21 @@ async fn what_is_packed_without_end_is_left_at_the_limit() {
 
 #[tokio::test]
 async fn answers_that_break_off_or_are_no_http_say_so() {
-    let cases: [(&[u8], Failure, &str); 6] = [
+    let cases: [(&[u8], Failure, &str); 8] = [
         (b"", Failure::Connect, "the connection was closed before it answered"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{\"a\":1}]", Failure::Connect, "in the middle of its answer"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n[{\"a\":1}]", Failure::Connect, "in the middle"),
         (b"220 mail.example ESMTP\r\n", Failure::Malformed, "not HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Length: 3\r\n\r\n[{\"a\":1}]",
+            Failure::Malformed,
+            "the headers of its answer are not formed as HTTP wants them",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n[{\"a\":1}]",
+            Failure::Malformed,
+            "the headers of its answer are not formed as HTTP wants them",
+        ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n[{\"a\":1}]",
             Failure::Malformed,
@@ -173,6 +184,46 @@ async fn answers_that_break_off_or_are_no_http_say_so() {
     for (answer, failure, words) in cases {
         let server = raw(export(answer)).await;
         failed(orderwise(&server.url()).fetch(at(0)).await, failure, words);
+    }
+}
+
+/// Packed or not, the two layers are told apart: the transfer of HTTP, and what it carries.
+#[tokio::test]
+async fn a_bad_chunk_a_cut_connection_and_bad_gzip_are_told_apart() {
+    const CHUNKS: (Failure, &str) =
+        (Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them");
+    const CUT: (Failure, &str) = (Failure::Connect, "the connection was closed in the middle of its answer");
+    const PACKED_CUT: (Failure, &str) =
+        (Failure::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off");
+    const NOT_PACKED: (Failure, &str) = (Failure::Malformed, "its answer cannot be unpacked (gzip)");
+    let packed = gzip(b"[{\"a\":1}]");
+    let half = &packed[..packed.len() - 10];
+    let mut wrong = packed.clone();
+    wrong[10] = 7;
+    let chunk = |body: &[u8], end: &str| [format!("{:x}\r\n", body.len()).as_bytes(), body, end.as_bytes()].concat();
+    let whole = "\r\n0\r\n\r\n";
+    let cases: [(&str, Vec<u8>, (Failure, &str)); 12] = [
+        ("", b"zz\r\n[{\"a\":1}]".to_vec(), CHUNKS),
+        ("", b"\r\n[{\"a\":1}]".to_vec(), CHUNKS),
+        ("", b"fffffffffffffffff\r\n[".to_vec(), CHUNKS),
+        ("", chunk(b"[{\"a\":1}]", "no line break"), CHUNKS),
+        ("", chunk(b"[{\"a\":1}]", "\r\n0\r\nbad trailer\r\n\r\n"), CHUNKS),
+        ("", chunk(b"[{\"a\":1", "\r\n"), CUT),
+        ("gzip", chunk(half, "\r\nzz\r\n"), CHUNKS),
+        ("gzip", chunk(half, "no line break"), CHUNKS),
+        ("gzip", chunk(half, "\r\n"), CUT),
+        ("gzip", chunk(half, whole), PACKED_CUT),
+        ("gzip", chunk(&wrong, whole), NOT_PACKED),
+        ("gzip", chunk(b"[{\"a\":1}]", whole), NOT_PACKED),
+    ];
+    for (coding, body, (failure, words)) in cases {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
+        let coding = if coding.is_empty() { String::new() } else { format!("Content-Encoding: {coding}\r\n") };
+        let answer = [head.as_bytes(), coding.as_bytes(), b"\r\n", &body].concat();
+        let shown = String::from_utf8_lossy(&answer).into_owned();
+        let server = raw(export(answer)).await;
+        let error = orderwise(&server.url()).fetch(at(0)).await.unwrap_err();
+        assert_eq!((error.failure, error.reason.as_str()), (failure, words), "{shown:?}");
     }
 }
 
@@ -195,4 +246,25 @@ fn a_base_url_that_cannot_be_used_is_refused() {
         let error = OrderWise::new(options(bad)).err().unwrap_or_else(|| panic!("{bad}"));
         assert!(!error.to_string().contains("canary"));
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_connect_is_named_as_the_one_that_failed() {
+    let through = |url: String| Options {
+        proxy: Some(Proxy { url: Secret::given(url), except: None }),
+        ..options("https://erp.acme.invalid/OWAPI")
+    };
+    let cases = [
+        ("407 Proxy Authentication Required", "the proxy wants a sign-in"),
+        ("502 Bad Gateway", "the proxy did not connect to it"),
+    ];
+    for (status, words) in cases {
+        let server = raw(move |_| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()).await;
+        let options = through(format!("http://{}", server.address));
+        failed(OrderWise::new(options).unwrap().fetch(at(0)).await, Failure::Connect, words);
+        assert!(server.seen.lock().unwrap()[0].starts_with("CONNECT erp.acme.invalid:443 HTTP/1.1\r\n"));
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let options = through(format!("http://{closed}"));
+    failed(OrderWise::new(options).unwrap().fetch(at(0)).await, Failure::Connect, "the proxy cannot be reached");
 }

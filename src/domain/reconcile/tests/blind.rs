@@ -38,6 +38,64 @@ fn not_being_able_to_look_is_told_once_when_patience_ends_and_so_is_its_end() {
     assert!(world.look().is_empty());
 }
 
+/// As after a process that was stopped within one exchange: the failure is found long after it began, and until the source may
+/// be polled again, it is only repeated.
+#[test]
+fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
+    let mut world = World::new();
+    world.look();
+    world.fail();
+    world.now += TimeDelta::hours(3);
+    let held = SourceLook::Held(String::from("refused; it is not asked again before 12:00"));
+    for _ in 0..5 {
+        let decision = world.decide(&held, &Due::All);
+        assert!(decision.messages.is_empty(), "a repeated failure is no poll");
+        world.state.apply(decision.delta);
+    }
+    assert_eq!(status_of(&world, "1"), Status::Unreachable, "it is shown at once");
+    let mut recovers =
+        World { plan: world.plan.clone(), state: world.state.clone(), rows: world.rows.clone(), ..world };
+    assert!(recovers.look().is_empty(), "the process stood still, not the source");
+    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+}
+
+#[test]
+fn what_is_held_back_is_told_once_its_polls_were_enough() {
+    let mut world = World::new();
+    world.look();
+    world.fail();
+    world.fail();
+    world.now += TimeDelta::hours(1);
+    let decision = world.decide(&SourceLook::Held(String::from("refused")), &Due::All);
+    assert_eq!(told(&decision.messages), [(MessageKind::Unreachable, OPS)]);
+}
+
+#[test]
+fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_written_again() {
+    let mut world = World::new();
+    world.look();
+    world.set("1", "export", &Cell::text("perhaps"));
+    let changed = |world: &mut World| {
+        let look = SourceLook::Answer(Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap());
+        let decision = world.decide(&look, &Due::All);
+        let (incidents, messages) = (decision.delta.incidents.len(), decision.messages.len());
+        world.state.apply(decision.delta);
+        (incidents, messages)
+    };
+    assert_eq!(changed(&mut world), (1, 0));
+    assert_eq!(changed(&mut world), (1, 0), "the second poll is counted");
+    assert_eq!(changed(&mut world), (0, 0), "and no more are");
+    world.now += TimeDelta::hours(3);
+    assert_eq!(changed(&mut world), (1, 1));
+}
+
+#[test]
+fn without_a_grace_period_the_first_failed_poll_tells() {
+    let mut world = World::new();
+    world.plan.alerts.unreachable_after = Duration::ZERO;
+    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+}
+
 #[test]
 fn a_short_outage_is_told_to_nobody_but_shown_at_once() {
     let mut world = World::new();

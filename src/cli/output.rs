@@ -1,0 +1,35 @@
+//! What commands write: results to standard output, words for the person who typed them to standard error.
+//!
+//! A reader that is gone, as with `| head`, ends a command quietly with the exit code of its result: the reader has what it
+//! wanted. Output that cannot be written otherwise, as to a full disk, is a failure: exit code 4. Words for standard error
+//! that cannot be written change nothing.
+
+use std::io::{ErrorKind, Write as _};
+
+use super::{Exit, report};
+pub(super) use crate::telemetry::say;
+use crate::telemetry::write_whole;
+
+/// Writes what a command was asked for.
+#[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match write_whole(&mut std::io::stdout().lock(), text.as_bytes()) {
+        Err(cut) if cut.cause.kind() != ErrorKind::BrokenPipe => Err(unwritten(cut.cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes what the reader of the command line answers instead of a command: help, the version, or a usage error.
+#[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
+pub(super) fn clap(answer: &clap::Error) -> Exit {
+    let written = answer.print().and_then(|()| std::io::stdout().flush());
+    match written {
+        _ if answer.use_stderr() => Exit::Usage,
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => report(&unwritten(e)),
+        _ => Exit::Fine,
+    }
+}
+
+fn unwritten(cause: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(cause).context("cannot write to standard output")
+}

@@ -1,0 +1,225 @@
+//! One connection to a mail server: writes commands, reads replies, and notices when the two are out of step.
+//!
+//! A command is written only while nothing that the server said is unread, and each reads one reply. A reply that nothing
+//! asked for would be taken for the answer to the next command, and so on to the end: a refusal could pass for a yes.
+//! After STARTTLS the same rule keeps plaintext that a stranger appended from being taken for a reply inside TLS.
+//! What is received is bounded by [`MOST_RECEIVED`], and within it by the bounds of [`Parser`]. The handshake reads past these
+//! bounds; rustls holds at most one handshake message of 64 KiB.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio_rustls::TlsConnector;
+
+use super::reply::{Malformed, Parser, Reply};
+
+/// Most bytes taken from one connection, inside and outside TLS together. A session with one message takes about 2 kB.
+pub const MOST_RECEIVED: usize = 256 * 1024;
+
+/// Most bytes taken at once.
+const ROOM: usize = 4 * 1024;
+
+/// Why a step of a session failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// A 4xx or 5xx.
+    #[error("refused")]
+    Refused(Reply),
+    /// A reply whose code this stage does not allow, though it is no refusal.
+    #[error("an unexpected reply")]
+    Unexpected(Reply),
+    /// Something was said before anything was asked; the reply, where it is one.
+    #[error("a reply that nothing asked for")]
+    Unasked(Option<Reply>),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("more than {MOST_RECEIVED} bytes")]
+    Flooded,
+    #[error("the connection was closed")]
+    Closed,
+    #[error("the connection failed")]
+    Broken(#[from] io::Error),
+    #[error("no TLS")]
+    Handshake(#[source] io::Error),
+    #[error("no STARTTLS")]
+    NoStartTls,
+    #[error("no sign-in that both sides know")]
+    NoMechanism,
+    #[error("one challenge after another")]
+    Challenges,
+}
+
+impl Trouble {
+    /// What the server replied, where that is the trouble.
+    pub fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused(reply) | Self::Unexpected(reply) | Self::Unasked(Some(reply)) => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+/// What carries the bytes: a socket, TLS over one, or a test.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+pub struct Wire {
+    stream: Box<dyn Duplex>,
+    /// Received and not parsed yet: `start..end`.
+    room: Box<[u8]>,
+    start: usize,
+    end: usize,
+    received: usize,
+    in_step: bool,
+}
+
+impl Wire {
+    pub fn new(stream: impl Duplex + 'static) -> Self {
+        let room = vec![0; ROOM].into_boxed_slice();
+        Self { stream: Box::new(stream), room, start: 0, end: 0, received: 0, in_step: false }
+    }
+
+    /// Every command has had its reply, so that another can be sent.
+    pub fn is_in_step(&self) -> bool {
+        self.in_step && self.start == self.end
+    }
+
+    /// The server broke the protocol: nothing more is said to it.
+    pub fn give_up(&mut self) {
+        self.in_step = false;
+    }
+
+    /// Reads one reply.
+    pub async fn reply(&mut self) -> Result<Reply, Trouble> {
+        let mut parser = Parser::default();
+        loop {
+            let (taken, reply) = parser.take(self.unread())?;
+            self.start += taken;
+            if let Some(reply) = reply {
+                self.in_step = true;
+                return Ok(reply);
+            }
+            let received = self.stream.read(&mut self.room).await?;
+            self.take_in(received)?;
+        }
+    }
+
+    /// Writes a line and reads the reply to it.
+    pub async fn command(&mut self, line: &str) -> Result<Reply, Trouble> {
+        self.write(format!("{line}\r\n").as_bytes()).await?;
+        self.reply().await
+    }
+
+    /// Writes bytes, if everything that the server said has been read.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.in_step = false;
+        self.check_quiet().await?;
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// A whole reply that lies here unread, if there is one.
+    pub fn stray(&self) -> Option<Reply> {
+        Parser::default().take(self.unread()).ok().and_then(|(_, reply)| reply)
+    }
+
+    /// Everything from now on is inside TLS. What the server said before that and nobody asked for is an error.
+    pub async fn protect(&mut self, connector: &TlsConnector, name: &ServerName<'static>) -> Result<(), Trouble> {
+        self.in_step = false;
+        if self.start != self.end {
+            return Err(Trouble::Unasked(self.stray()));
+        }
+        // After a failed handshake there is no connection.
+        let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let protected = connector.connect(name.clone(), stream).await.map_err(Trouble::Handshake)?;
+        self.stream = Box::new(protected);
+        Ok(())
+    }
+
+    /// Closes the connection as its protocol asks for.
+    pub async fn close(mut self) {
+        // Nothing depends on it.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Fails if the server said something unasked that has arrived by now, or hung up.
+    async fn check_quiet(&mut self) -> Result<(), Trouble> {
+        if self.start == self.end {
+            let (stream, room) = (&mut self.stream, &mut self.room);
+            let arrived = poll_fn(|cx| {
+                let mut room = ReadBuf::new(room);
+                match Pin::new(&mut *stream).poll_read(cx, &mut room) {
+                    Poll::Ready(read) => Poll::Ready(read.map(|()| Some(room.filled().len()))),
+                    Poll::Pending => Poll::Ready(Ok(None)),
+                }
+            });
+            match arrived.await? {
+                None => return Ok(()),
+                Some(received) => self.take_in(received)?,
+            }
+        }
+        Err(Trouble::Unasked(self.stray()))
+    }
+
+    /// Takes note of bytes that were read into the room.
+    fn take_in(&mut self, received: usize) -> Result<(), Trouble> {
+        (self.start, self.end) = (0, received);
+        self.received += received;
+        match received {
+            0 => Err(Trouble::Closed),
+            _ if self.received > MOST_RECEIVED => Err(Trouble::Flooded),
+            _ => Ok(()),
+        }
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.room.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A server that says `bytes` whatever it is told.
+    fn server(bytes: Vec<u8>) -> Wire {
+        Wire::new(tokio::io::join(Cursor::new(bytes), tokio::io::sink()))
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_after_so_many_bytes_however_they_are_divided() {
+        for reply in ["250 ok\r\n".to_owned(), format!("250 {}\r\n", "x".repeat(8000)), "250-x\r\n250 x\r\n".to_owned()]
+        {
+            let mut wire = server(reply.repeat(2 * MOST_RECEIVED / reply.len()).into_bytes());
+            let mut read = 0;
+            let trouble = loop {
+                match wire.reply().await {
+                    Ok(_) => read += reply.len(),
+                    Err(trouble) => break trouble,
+                }
+            };
+            assert!(matches!(trouble, Trouble::Flooded), "{trouble:?}");
+            assert!(read <= MOST_RECEIVED && read + reply.len() + ROOM > MOST_RECEIVED, "{read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_while_something_is_unread() {
+        let mut wire = server(b"220 hello\r\n250 ok\r\n".to_vec());
+        wire.reply().await.unwrap();
+        assert!(!wire.is_in_step());
+        let trouble = wire.command("MAIL FROM:<a@b.example>").await.unwrap_err();
+        assert!(matches!(&trouble, Trouble::Unasked(Some(reply)) if reply.code == 250), "{trouble:?}");
+        let mut wire = server(b"220 hello\r\n".to_vec());
+        wire.reply().await.unwrap();
+        assert!(matches!(wire.command("EHLO x").await, Err(Trouble::Closed)));
+    }
+}

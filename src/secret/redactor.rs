@@ -1,0 +1,329 @@
+//! Removes known secrets from text that comes from outside, however they are spelled.
+//!
+//! A server can repeat what it was sent: in a redirect, an error page, a value of a row. So text from outside is searched for
+//! every secret that its sender knows, in one pass: each secret is kept in the spellings that hide it (Base64 in both alphabets
+//! at all three alignments, hexadecimal), and the text is searched as it stands and with its escapes undone (percent,
+//! JSON, HTML; see `spelling`). Letters match without regard to case: hosts and header names come back in lower case.
+//!
+//! What is not removed, because too much else would be: a secret of one to three characters by itself (with the user name, as
+//! a pair, and in Base64 from six characters on it is), and in rows, where a wrong match would look like drift, a value that is
+//! a number of up to six digits, a piece of a password, and a password of fewer than eight characters within a longer word.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::spelling::{self, View};
+use super::unknown;
+
+/// What stands in the place of a secret.
+pub const REDACTED: &str = "[redacted]";
+
+/// Shortest secret that is searched for by itself, in bytes: the length of a [`gram`].
+const SHORTEST: usize = 4;
+
+/// Shortest encoded form that is searched for, in bytes. Fewer turn up by chance.
+const SHORTEST_ENCODED: usize = 6;
+
+/// In a row, a secret shorter than this must not be part of a longer word, in bytes.
+const WORD: usize = 8;
+
+/// A piece of a long secret is as bad as all of it: the bounds of what counts as a piece, in bytes.
+const PIECE: Range<usize> = 8..16;
+
+/// A number in a row of up to so many digits is an ID, a count or a price, whatever the password is.
+const NUMBER: usize = 6;
+
+/// How much of a secret is searched for in its encodings, in bytes. Tokens can be long, and a piece is enough.
+const ENCODED: usize = 1024;
+
+/// A secret that a source knows, and what of it counts.
+#[derive(Clone)]
+pub struct Known {
+    value: SecretString,
+    grain: Grain,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("grain", &self.grain).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grain {
+    /// Pieces mean nothing by themselves: those of a pair may be the user name, which is no secret.
+    Whole,
+    /// Pieces of it may be words: they count where text is quoted, and in rows they do not.
+    Words,
+    /// No piece of it stands for anything else.
+    Random,
+}
+
+impl Known {
+    /// A secret that a person may have chosen.
+    pub fn password(value: impl Into<SecretString>) -> Self {
+        Self { value: value.into(), grain: Grain::Words }
+    }
+
+    /// A user name and a password, as they are sent.
+    fn pair(username: &str, password: &SecretString) -> Self {
+        let pair = format!("{username}:{}", password.expose_secret());
+        Self { value: pair.into(), grain: Grain::Whole }
+    }
+
+    /// Both and the pair of what signs in.
+    pub fn sign_in(username: &str, password: &SecretString) -> [Self; 2] {
+        [Self::password(password.clone()), Self::pair(username, password)]
+    }
+
+    /// The same of a URL, where both are percent-encoded.
+    pub fn sign_in_of_url(username: &str, password: &str) -> [Self; 2] {
+        Self::sign_in(&spelling::percent_decoded(username), &spelling::percent_decoded(password).into())
+    }
+
+    /// A secret that a machine made.
+    pub fn token(value: impl Into<SecretString>) -> Self {
+        Self { value: value.into(), grain: Grain::Random }
+    }
+}
+
+/// One spelling of a secret.
+struct Form {
+    bytes: Box<[u8]>,
+    grain: Grain,
+}
+
+impl Form {
+    /// The fewest bytes of it that are a secret in a `place`.
+    fn least(&self, place: Place) -> usize {
+        let len = self.bytes.len();
+        match (self.grain, place) {
+            (Grain::Whole, _) | (Grain::Words, Place::Row) => len,
+            (Grain::Random, Place::Row) => len.min(PIECE.end),
+            (Grain::Words | Grain::Random, Place::Quote) => len.min(len.div_ceil(2).clamp(PIECE.start, PIECE.end)),
+        }
+    }
+}
+
+/// Where a text is to stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In a reason, for people: better too much is removed than too little.
+    Quote,
+    /// In a row, to be compared: what is removed by mistake looks like drift.
+    Row,
+}
+
+/// Finds secrets. Shows none of them in its `Debug`.
+#[derive(Default)]
+pub struct Redactor {
+    forms: Vec<Form>,
+    /// Every fourth run of four bytes of each form, so that any seven bytes of a form hold one.
+    anchors: HashMap<u32, Vec<Anchor>>,
+    /// Which hashes of four bytes there are in `anchors`; empty where there are none.
+    filter: Vec<u64>,
+}
+
+struct Anchor {
+    form: usize,
+    at: usize,
+}
+
+/// Most anchors of the same four bytes, and how many of them may be of one form. The forms of passwords come first, so that a
+/// token which repeats itself takes no place from them and cannot make a search slow.
+const SAME: usize = 32;
+const SAME_FORM: usize = 2;
+
+impl Redactor {
+    /// Passwords are given before tokens.
+    pub fn new<'a>(known: impl IntoIterator<Item = &'a Known>) -> Self {
+        let mut forms = Vec::new();
+        for secret in known {
+            spell(secret, &mut forms);
+        }
+        let mut redactor = Self { forms: Vec::new(), anchors: HashMap::new(), filter: vec![0; FILTER / 64] };
+        for form in forms {
+            redactor.add(form);
+        }
+        redactor
+    }
+
+    fn add(&mut self, form: Form) {
+        if self.forms.iter().any(|known| known.bytes == form.bytes && known.grain == form.grain) {
+            return;
+        }
+        let index = self.forms.len();
+        for (block, bytes) in form.bytes.chunks_exact(SHORTEST).enumerate() {
+            let gram = gram(bytes);
+            let same = self.anchors.entry(gram).or_default();
+            if same.len() < SAME && same.iter().filter(|anchor| anchor.form == index).count() < SAME_FORM {
+                same.push(Anchor { form: index, at: block * SHORTEST });
+            }
+            let bit = hash(gram);
+            self.filter[bit / 64] |= 1 << (bit % 64);
+        }
+        self.forms.push(form);
+    }
+
+    /// A text to be quoted for people: without any known secret or piece of one, and without what looks like another.
+    pub fn quote<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.redact(text, Place::Quote) {
+            Cow::Borrowed(text) => unknown::redact(text),
+            Cow::Owned(text) => Cow::Owned(unknown::redact(&text).into_owned()),
+        }
+    }
+
+    /// A value or the name of a column, without any known secret.
+    pub fn value<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.len() <= NUMBER && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Cow::Borrowed(text);
+        }
+        self.redact(text, Place::Row)
+    }
+
+    fn redact<'a>(&self, text: &'a str, place: Place) -> Cow<'a, str> {
+        let mut found = Vec::new();
+        if !self.forms.is_empty() {
+            self.search(text.as_bytes(), place, |hit| found.push(hit));
+            for view in spelling::views(text.as_bytes()) {
+                self.search(&view.bytes, place, |hit| found.push(view.origin(hit)));
+            }
+        }
+        if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(without(text, found)) }
+    }
+
+    /// Every piece of a secret in `text`, from left to right.
+    fn search(&self, text: &[u8], place: Place, mut found: impl FnMut(Range<usize>)) {
+        let (mut at, mut done) = (0, 0);
+        while let Some(bytes) = text.get(at..at + SHORTEST) {
+            let gram = gram(bytes);
+            let bit = hash(gram);
+            if self.filter[bit / 64] & (1 << (bit % 64)) != 0
+                && let Some(hit) = self.longest(text, at, done, gram, place)
+            {
+                done = hit.end;
+                at = hit.end;
+                found(hit);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// The longest piece of a secret around the four bytes at `at`, from `done` on.
+    fn longest(&self, text: &[u8], at: usize, done: usize, gram: u32, place: Place) -> Option<Range<usize>> {
+        let pieces = self.anchors.get(&gram)?.iter().filter_map(|anchor| {
+            let form = &self.forms[anchor.form];
+            let same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
+            let before = text[done..at].iter().rev().zip(form.bytes[..anchor.at].iter().rev()).take_while(same).count();
+            let after = text[at..].iter().zip(&form.bytes[anchor.at..]).take_while(same).count();
+            let piece = at - before..at + after;
+            let is_one =
+                piece.len() >= form.least(place) && (place == Place::Quote || stands_alone(text, &piece, form));
+            is_one.then_some(piece)
+        });
+        pieces.max_by_key(Range::len)
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
+}
+
+/// Whether a short secret in a row is a word of its own.
+fn stands_alone(text: &[u8], piece: &Range<usize>, form: &Form) -> bool {
+    let of_a_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+    let before = piece.start.checked_sub(1).and_then(|at| text.get(at));
+    form.grain != Grain::Words || form.bytes.len() >= WORD || !of_a_word(before) && !of_a_word(text.get(piece.end))
+}
+
+/// `text` with a mark in the place of each range.
+fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| range.start);
+    let (mut kept, mut from) = (String::with_capacity(text.len()), 0);
+    let mut ranges = ranges.into_iter().peekable();
+    while let Some(Range { start, mut end }) = ranges.next() {
+        while let Some(next) = ranges.next_if(|next| next.start <= end) {
+            end = end.max(next.end);
+        }
+        kept.push_str(&text[from..text.floor_char_boundary(start)]);
+        kept.push_str(REDACTED);
+        from = text.ceil_char_boundary(end);
+    }
+    kept.push_str(&text[from..]);
+    kept
+}
+
+/// Every form that `secret` is searched in.
+fn spell(secret: &Known, forms: &mut Vec<Form>) {
+    let text = secret.value.expose_secret();
+    let mut written = vec![text.as_bytes().to_vec()];
+    if text.contains(' ') {
+        // As forms are sent.
+        written.push(text.replace(' ', "+").into_bytes());
+    }
+    if !text.is_ascii() {
+        let latin_1 = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<_>>>();
+        written.extend(latin_1);
+    }
+    for bytes in written {
+        let start = &bytes[..bytes.len().min(ENCODED)];
+        let encoded = (0..3).flat_map(|before| base64(start, before)).chain([hexadecimal(start)]);
+        let encoded = encoded.filter(|form| form.len() >= SHORTEST_ENCODED).collect::<Vec<_>>();
+        if bytes.len() >= SHORTEST {
+            forms.push(Form { bytes: bytes.into(), grain: secret.grain });
+        }
+        forms.extend(encoded.into_iter().map(|form| Form { bytes: form.into(), grain: Grain::Random }));
+    }
+}
+
+/// What Base64 makes of `bytes` after so many others: as far as they alone decide it, in both alphabets.
+fn base64(bytes: &[u8], before: usize) -> Vec<Vec<u8>> {
+    let padded = [&[0; 2][..before], bytes].concat();
+    let encoded = STANDARD_NO_PAD.encode(&padded);
+    // A character has six bits: those that hold any of the bytes before, or of one that may follow, are left out.
+    let (start, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
+    let standard = encoded.as_bytes()[start.min(end)..end].to_vec();
+    let for_urls = standard.iter().map(|b| match b {
+        b'+' => b'-',
+        b'/' => b'_',
+        b => *b,
+    });
+    let for_urls = for_urls.collect::<Vec<_>>();
+    if for_urls == standard { vec![standard] } else { vec![standard, for_urls] }
+}
+
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+}
+
+/// How many bits the filter has: it fits into the first cache of a core.
+const FILTER: usize = 1 << 16;
+
+/// Four bytes as a number, the same for letters of either case.
+fn gram(bytes: &[u8]) -> u32 {
+    let bytes = bytes.first_chunk::<SHORTEST>().copied().unwrap_or_default();
+    u32::from_le_bytes(bytes) | 0x2020_2020
+}
+
+fn hash(gram: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B1) >> 16) as usize
+}
+
+impl View {
+    /// Where a piece of the view stands in the text that it is a view of.
+    fn origin(&self, piece: Range<usize>) -> Range<usize> {
+        self.from[piece.start].start..self.from[piece.end - 1].end
+    }
+}
+
+#[cfg(test)]
+mod tests;

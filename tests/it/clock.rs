@@ -1,0 +1,172 @@
+//! The real program under a wall clock that jumps, by libfaketime, and stopped within an exchange.
+//!
+//! The clock of the machine stays as it is; what the program sees of it is shifted by a file.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use driftwise::simulator::{Mode, RequestKind};
+
+use crate::program::{Daemon, driftwise, eventually, eventually_or, metric};
+use crate::world::{FALLBACK, Setup, World};
+
+const DAY: i64 = 86_400;
+const YEAR: i64 = 365 * DAY;
+
+/// The library that shifts the clock of a program; Debian's place for it.
+fn libfaketime() -> Option<PathBuf> {
+    let places = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let found = places.map(|place| place.join("faketime/libfaketime.so.1")).find(|path| path.exists());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "this test needs libfaketime: install the Debian package faketime");
+        eprintln!("skipped: it needs libfaketime, the Debian package faketime");
+    }
+    found
+}
+
+/// A clock that is ahead by so many seconds, for programs that are started with it.
+struct Faked<'a> {
+    library: PathBuf,
+    world: &'a World,
+}
+
+impl<'a> Faked<'a> {
+    fn new(world: &'a World) -> Option<Self> {
+        Some(Self { library: libfaketime()?, world })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.world.path("clock")
+    }
+
+    /// Replaces the file as a whole, so that the program never reads half of it.
+    fn ahead(&self, seconds: i64) {
+        let new = self.world.path("clock.new");
+        std::fs::write(&new, format!("{seconds:+}\n")).unwrap();
+        std::fs::rename(new, self.file()).unwrap();
+    }
+
+    fn daemon(&self, seconds: i64, arguments: &[&str]) -> Daemon {
+        self.ahead(seconds);
+        let mut command = driftwise(self.world.folder());
+        let command = command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", self.file());
+        let command = command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Daemon::begin(command.arg("run").args(arguments))
+    }
+}
+
+fn real_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// Audits go on within the deadline of every test, and by the clock as it is now.
+fn audits_go_on(daemon: &Daemon, ahead: i64) {
+    let audits = || daemon.metric("driftwise_audits_total", &[("outcome", "ok")]).unwrap();
+    let before = audits();
+    let on = || format!("audits with the clock {ahead:+} s ahead; log: {}", daemon.said());
+    eventually_or(on, || (audits() >= before + 3.0).then_some(()));
+    let next = || {
+        let text = daemon.get("/metrics").1;
+        let next = metric(&text, "driftwise_session_next_audit_timestamp_seconds", &[]).unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+        let now = (real_now() + ahead) as f64;
+        (next - now).abs() < 60.0
+    };
+    assert!(next(), "planned by the clock as it is: {}", daemon.get("/metrics").1);
+    assert_eq!(daemon.get("/readyz").0, 200);
+    assert_eq!(daemon.metric("driftwise_scheduler_ticking", &[]), Some(1.0));
+}
+
+#[test]
+fn wherever_the_clock_of_a_running_program_is_set_audits_go_on() {
+    let world = World::new(1, &Setup::default());
+    let Some(clock) = Faked::new(&world) else { return };
+    let daemon = clock.daemon(0, &[]);
+    daemon.first_look();
+    let to_1970 = DAY - real_now();
+    for ahead in [-15, -7_200, -DAY, DAY, 10 * YEAR, 0, to_1970, 0] {
+        clock.ahead(ahead);
+        audits_go_on(&daemon, ahead);
+    }
+    daemon.stop();
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+}
+
+#[test]
+fn a_program_that_starts_far_ahead_or_in_1970_goes_on_when_its_clock_is_set_right() {
+    for ahead in [30 * YEAR, DAY - real_now()] {
+        let world = World::new(1, &Setup::default());
+        let Some(clock) = Faked::new(&world) else { return };
+        let daemon = clock.daemon(ahead, &[]);
+        daemon.first_look();
+        audits_go_on(&daemon, ahead);
+        clock.ahead(0);
+        audits_go_on(&daemon, 0);
+        daemon.stop();
+        let daemon = clock.daemon(0, &[]);
+        audits_go_on(&daemon, 0);
+        daemon.stop();
+    }
+}
+
+/// How many events and messages the store holds.
+fn kept(store: &Path) -> (usize, usize) {
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let output =
+            std::process::Command::new("sqlite3").arg(store).arg(sql).output().expect("this test needs sqlite3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    };
+    (count("events"), count("outbox"))
+}
+
+#[test]
+fn one_start_years_ahead_erases_no_history_unless_the_clock_is_trusted() {
+    let world = World::new(1, &Setup { more: String::from("store: { retain: 30d }\n"), ..Setup::default() });
+    let Some(clock) = Faked::new(&world) else { return };
+    world.simulator.set(14, "export", true);
+    let daemon = clock.daemon(0, &[]);
+    world.mail("drift", FALLBACK);
+    world.simulator.set(14, "export", false);
+    daemon.until("driftwise_messages_total", &[("kind", "resolved"), ("outcome", "sent")], 2.0);
+    daemon.stop();
+    let before = kept(&world.path("driftwise.db"));
+    assert!(before.0 >= 2 && before.1 == 4, "{before:?}");
+    let forgets = |arguments: &[&str]| {
+        let daemon = clock.daemon(4 * YEAR, &[&["--log-level", "debug"], arguments].concat());
+        eventually("retention", || daemon.said().contains("forgot what is older").then_some(()));
+        let said = daemon.stop();
+        (said, kept(&world.path("driftwise.db")))
+    };
+    let (said, after) = forgets(&[]);
+    assert_eq!(after, before);
+    assert!(said.contains("the clock is ahead of the last time recorded in the store"), "{said}");
+    let (said, after) = forgets(&["--trust-clock"]);
+    assert_eq!(after, (0, 0));
+    assert!(!said.contains("the clock is ahead of the last time recorded"), "{said}");
+}
+
+#[test]
+fn a_program_that_was_stopped_within_one_exchange_does_not_mail_unreachable() {
+    let alerts = String::from("unreachable_after: 3s");
+    let world = World::new(1, &Setup { alerts, source: String::from("timeout: 2s"), ..Setup::default() });
+    let daemon = world.daemon();
+    daemon.first_look();
+    let exports = world.simulator.count(RequestKind::Export);
+    world.simulator.fail(Mode::Stall, None);
+    let in_hand = || (world.simulator.count(RequestKind::Export) > exports).then_some(());
+    eventually("exchange that hangs", in_hand);
+    daemon.signal("STOP");
+    let stopped = Instant::now();
+    // The stop itself is what is tested: longer than the time-out and the grace period together.
+    eventually("end of the stop", || (stopped.elapsed() > Duration::from_secs(6)).then_some(()));
+    world.simulator.heal();
+    daemon.signal("CONT");
+    daemon.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
+    daemon.until("driftwise_source_up", &[], 1.0);
+    daemon.look();
+    daemon.stop();
+    assert!(world.mails().is_empty(), "{:?}", world.told());
+}

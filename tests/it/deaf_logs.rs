@@ -1,0 +1,296 @@
+//! A log that cannot be written, or that nobody reads: it stops no poll, no delivery and no command.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{self, Done, driftwise, eventually, eventually_or};
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+const DROPPED: &str = "driftwise_log_lines_dropped_total";
+
+/// A daemon whose log the test sees only as far as it wants to.
+struct Deaf {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Deaf {
+    /// With a log that goes to `log`.
+    fn start(world: &World, level: &str, log: impl Into<Stdio>) -> Self {
+        // Nobody hears on which port it listens, so it is told one that is free.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+        std::fs::write(world.path("driftwise.yaml"), text.replace("127.0.0.1:0", &address.to_string())).unwrap();
+        let mut command = driftwise(world.folder());
+        command.arg("run").env("RUST_LOG", level).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let deaf = Self { child: command.spawn().unwrap(), address };
+        // The command holds the other end of the pipe, too.
+        drop(command);
+        deaf
+    }
+
+    fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        program::metric(&program::get(self.address, "/metrics")?.1, name, labels)
+    }
+
+    fn until(&self, name: &str, labels: &[(&str, &str)], least: f64) {
+        let what = format!("{name} {labels:?} of {least}");
+        eventually(&what, || self.metric(name, labels).filter(|value| *value >= least));
+    }
+
+    /// Polls go on, and mail is delivered.
+    fn works(&self, world: &World) {
+        let polls = ("driftwise_audits_total", [("source", "erp"), ("outcome", "ok")]);
+        let before = eventually("metrics", || self.metric(polls.0, &polls.1));
+        self.until(polls.0, &polls.1, before + 3.0);
+        world.simulator.set(14, "import_orders_as", "j.doe");
+        world.mail("drift", OWNER);
+        world.simulator.set(14, "import_orders_as", "Shopify_Orders");
+        world.mail("resolved", OWNER);
+    }
+
+    fn stop(mut self) {
+        let asked = Instant::now();
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        let status = eventually("end of the daemon", || self.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{status}");
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+/// The writing end of a pipe that nobody reads any more.
+fn closed() -> OwnedFd {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_log_on_a_full_disk_stops_nothing() {
+    let world = World::new(1, &Setup::default());
+    let deaf = Deaf::start(&world, "info,not a directive", full());
+    deaf.works(&world);
+    assert!(deaf.metric(DROPPED, &[]).unwrap() >= 3.0);
+    deaf.stop();
+}
+
+#[test]
+fn a_log_whose_reader_is_gone_stops_nothing() {
+    let world = World::new(1, &Setup::default());
+    let deaf = Deaf::start(&world, "info", closed());
+    deaf.works(&world);
+    assert!(deaf.metric(DROPPED, &[]).unwrap() >= 3.0);
+    deaf.stop();
+}
+
+#[test]
+fn a_log_that_works_drops_nothing_and_says_so() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    assert_eq!(daemon.metric(DROPPED, &[]), Some(0.0));
+    assert!(!daemon.stop().contains("log lines were lost"));
+}
+
+/// A world with a second source of which much can be logged: sessions with one long value, which no rule looks at.
+fn noisy() -> World {
+    let sessions = (1..=SESSIONS).map(|id| format!("{{ source: noisy, id: {id}, policy: quiet }}"));
+    let sessions = std::iter::once(String::from("{ id: 14 }")).chain(sessions).collect();
+    let more = "policies: { quiet: { rules: [{ id: export-off, setting: export, expect: unticked }] } }\n".to_owned();
+    let world = World::new(1, &Setup { sessions, more, ..Setup::default() });
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let text = text.replace("defaults:\n", "  noisy: { type: file, path: grid.json }\ndefaults:\n");
+    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    say(&world, "a");
+    world
+}
+
+const SESSIONS: usize = 40;
+
+/// Each session of the second source gets another value.
+fn say(world: &World, letter: &str) {
+    let noise = letter.repeat(64 << 10);
+    let row = |id: usize| serde_json::json!({ "session_id": id, "export": false, "noise": noise });
+    let rows = serde_json::Value::from((1..=SESSIONS).map(row).collect::<Vec<_>>());
+    // Never seen half-written.
+    std::fs::write(world.path("next.json"), rows.to_string()).unwrap();
+    std::fs::rename(world.path("next.json"), world.path("grid.json")).unwrap();
+}
+
+/// A daemon whose log nobody reads, with so much to say that its queue is full.
+fn unread(world: &World) -> (Deaf, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let deaf = Deaf::start(world, "trace", writer);
+    deaf.until("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")], 1.0);
+    let mut letters = ["b", "c"].iter().cycle();
+    eventually("lines that are dropped", || {
+        let audits = || deaf.metric("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")]);
+        let before = audits()?;
+        say(world, letters.next().unwrap());
+        eventually("poll of the noisy source", || audits().filter(|audits| *audits >= before + 2.0));
+        deaf.metric(DROPPED, &[]).filter(|lines| *lines > 0.0)
+    });
+    (deaf, reader)
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let world = noisy();
+    let (deaf, reader) = unread(&world);
+    deaf.works(&world);
+    deaf.stop();
+    drop(reader);
+}
+
+#[test]
+fn lines_that_were_lost_are_counted_in_the_log_when_it_is_read_again() {
+    let world = noisy();
+    let (deaf, reader) = unread(&world);
+    let mut lines = BufReader::new(reader).lines().map(|line| line.unwrap());
+    let notice = lines.find(|line| line.contains("log lines were lost")).unwrap();
+    let notice = serde_json::from_str::<serde_json::Value>(&notice).unwrap();
+    assert_eq!(notice["level"], "WARN");
+    assert!(notice["timestamp"].is_string() && notice["lines"].as_u64().unwrap() > 0, "{notice}");
+    let rest = std::thread::spawn(move || lines.last());
+    deaf.works(&world);
+    deaf.stop();
+    assert!(rest.join().unwrap().unwrap().contains("driftwise has stopped"));
+}
+
+#[test]
+fn a_daemon_that_fails_while_nobody_reads_its_log_ends_all_the_same() {
+    let world = World::new(1, &Setup::default());
+    let (reader, writer) = std::io::pipe().unwrap();
+    // The pipe is full before the daemon begins.
+    let filler = writer.try_clone().unwrap();
+    let mut command = Command::new("dd");
+    let mut fill = command
+        .args(["if=/dev/zero", "bs=4096", "oflag=nonblock"])
+        .stdout(filler)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(command);
+    fill.wait().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let text = text.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    let mut child = driftwise(world.folder()).arg("run").stderr(writer).spawn().unwrap();
+    let status = eventually("end of the daemon", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(4));
+    drop(reader);
+}
+
+/// Every command, with the exit code of its result.
+const COMMANDS: [(&[&str], i32); 14] = [
+    (&["check"], 1),
+    (&["check", "--format", "json", "--log-level", "trace"], 1),
+    (&["check", "--notify"], 1),
+    (&["validate", "--online"], 0),
+    (&["validate", "-c", "absent.yaml"], 2),
+    (&["sessions", "--source", "erp"], 0),
+    (&["status"], 3),
+    (&["mail", "list"], 0),
+    (&["mail", "test", "--to", FALLBACK], 0),
+    (&["healthcheck", "--address", "127.0.0.1:9"], 4),
+    (&["history"], 2),
+    (&["--help"], 0),
+    (&["--version"], 0),
+    (&["check", "--nope"], 2),
+];
+
+/// What each command comes to with these outputs.
+fn each(out: impl Fn() -> Stdio, err: impl Fn() -> Stdio, meets: impl Fn(&[&str], i32, Done)) {
+    for (arguments, code) in COMMANDS {
+        let world = World::new(1, &Setup::default());
+        world.simulator.set(14, "import_orders_as", "j.doe");
+        let mut command = driftwise(world.folder());
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(out()).stderr(err()).output().unwrap();
+        meets(arguments, code, output.into());
+    }
+}
+
+#[test]
+fn a_command_whose_reader_is_gone_ends_quietly_with_the_code_of_its_result() {
+    each(
+        || closed().into(),
+        Stdio::piped,
+        |arguments, code, done| {
+            let done = done.expect(code);
+            assert!(
+                !done.err.contains("panicked") && !done.err.contains("standard output"),
+                "{arguments:?}: {}",
+                done.err
+            );
+        },
+    );
+    each(|| closed().into(), || closed().into(), |_, code, done| drop(done.expect(code)));
+    each(Stdio::piped, || full().into(), |_, code, done| drop(done.expect(code)));
+}
+
+#[test]
+fn a_command_whose_output_does_not_fit_on_the_disk_fails_and_says_so() {
+    each(
+        || full().into(),
+        Stdio::piped,
+        |arguments, code, done| {
+            let done = done.expect(if done_prints(arguments) { 4 } else { code });
+            let said = done.err.contains("cannot write to standard output: No space left on device");
+            assert_eq!(said, done_prints(arguments), "{arguments:?}: {}", done.err);
+        },
+    );
+    // Nobody can be told.
+    each(
+        || full().into(),
+        || full().into(),
+        |arguments, code, done| {
+            done.expect(if done_prints(arguments) { 4 } else { code });
+        },
+    );
+}
+
+/// Whether a command of [`COMMANDS`] writes to standard output.
+fn done_prints(arguments: &[&str]) -> bool {
+    !matches!(arguments[..], ["healthcheck", ..] | ["history"] | ["check", "--nope"] | ["validate", "-c", _])
+}
+
+#[test]
+fn the_stand_in_goes_on_when_nobody_hears_it() {
+    let world = World::new(1, &Setup::default());
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = driftwise(world.folder());
+    command.args(["simulate", "--listen", &address.to_string()]).stdout(closed()).stderr(closed());
+    let mut child = command.spawn().unwrap();
+    eventually_or(|| String::from("stand-in"), || program::get(address, "/_simulator"));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(eventually("end of the stand-in", || child.try_wait().unwrap()).success());
+}
+
+/// A reader that takes the first line and goes, as `head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let sessions = (14..414).map(|id| format!("{{ id: {id} }}")).collect();
+    let world = World::new(400, &Setup { sessions, ..Setup::default() });
+    let mut command = driftwise(world.folder());
+    command.args(["check", "--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let done = Done::from(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!((first, done.err.as_str()), ([b'{'], ""));
+}

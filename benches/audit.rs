@@ -27,6 +27,7 @@ use driftwise::domain::sighting::Sighting;
 use driftwise::domain::state::SourceState;
 use driftwise::engine::audit::{Auditor, Outcome};
 use driftwise::engine::board::Board;
+use driftwise::engine::polls::Polls;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
 use driftwise::secret::{Known, Redactor};
@@ -168,6 +169,7 @@ impl Stage {
         let source = Arc::new(Fixed { redactor: Arc::new(redactor()), ..Fixed::default() });
         let auditor = Auditor {
             sources: BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]),
+            polls: Arc::new(Polls::new(1)),
             store: Arc::new(Store::open(&config.store.path).await.unwrap()),
             metrics: Arc::new(Metrics::new(std::slice::from_ref(&name), "email").unwrap()),
             clock: Arc::new(clock.clone()),

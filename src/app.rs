@@ -21,6 +21,7 @@ use crate::engine::board::Board;
 use crate::engine::deliver::Courier;
 use crate::engine::inbox::Inbox;
 use crate::engine::pace::Pace;
+use crate::engine::polls::Polls;
 use crate::lifecycle::Supervisor;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
@@ -74,9 +75,9 @@ impl App {
         metrics.config_loaded(clock.now());
         let sender = adapters::sender(&config);
         let pace = Pace::new(adapters::pace(email));
-        let retain = config.store.retain;
+        let (retain, polls) = (config.store.retain, Arc::new(Polls::new(config.max_polls)));
         let board = Arc::new(Board::new(Arc::new(config.plans), states));
-        let parts = Parts { board, sources, store, channel, metrics, clock, sender, pace, shutdown };
+        let parts = Parts { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown };
         Ok(parts.assemble(retain, listener, probes, hosts))
     }
 
@@ -121,6 +122,8 @@ impl App {
             tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
         let store = Store::clone(&self.store);
+        let (owned, guard) = (Arc::clone(&self.store), Arc::clone(&self.auditor));
+        supervisor.start("ownership", tasks::own(owned, guard, stop.clone()));
         let Self { auditor, clock, retain, trust_clock, .. } = self;
         let upkeep = tasks::Upkeep { store: self.store, auditor, clock, retain, trust_clock };
         supervisor.start("upkeep", upkeep.run(stop.clone()));
@@ -145,6 +148,7 @@ impl App {
 struct Parts {
     board: Arc<Board>,
     sources: adapters::Sources,
+    polls: Arc<Polls>,
     store: Arc<Store>,
     channel: Arc<dyn Channel>,
     metrics: Arc<Metrics>,
@@ -156,11 +160,12 @@ struct Parts {
 
 impl Parts {
     fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>, hosts: Hosts) -> App {
-        let Self { board, sources, store, channel, metrics, clock, sender, pace, shutdown } = self;
+        let Self { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {
             board: Arc::clone(&board),
             sources,
+            polls,
             store: Arc::clone(&store),
             channel: Arc::clone(&channel),
             metrics: Arc::clone(&metrics),

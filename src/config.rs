@@ -70,12 +70,12 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// One for each source.
     pub plans: BTreeMap<Name, SourcePlan>,
+    /// How many sources are polled at the same time.
+    pub max_polls: usize,
     /// Only needed to send: see [`Config::require_email`].
     pub email: Option<EmailConfig>,
     /// Of everybody without a customer of their own.
     pub alerts: AlertsConfig,
-    /// Most polls under way at once.
-    pub max_polls: u32,
     /// Whether a change of a file is read without being asked to.
     pub watch: bool,
     pub store: StoreConfig,

@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod inbox;
 mod journal;
 pub mod pace;
+pub mod polls;
 pub mod wait;
 
 #[cfg(test)]

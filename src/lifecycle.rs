@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,22 @@ impl Supervisor {
             Ok((id, Ok(()))) => TaskError::Ended { task: name(id) },
             Ok((id, Err(reason))) => TaskError::Failed { task: name(id), reason },
             Err(e) => TaskError::Panicked { task: name(e.id()) },
+        }
+    }
+}
+
+/// Raises the limit on this process's file descriptors as far as it may. Returns how many it may have open now, if the operating
+/// system says so. Nothing here uses `select`, which is what the low soft limit is kept for.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => {
+            tracing::debug!(before = soft, now = hard, "raised the limit on file descriptors");
+            Some(hard)
+        }
+        Err(error) => {
+            tracing::debug!(limit = soft, %error, "cannot raise the limit on file descriptors");
+            Some(soft)
         }
     }
 }

@@ -118,6 +118,11 @@ impl Metrics {
         time(&self.all.request_duration, &[source.as_str()], elapsed);
     }
 
+    /// A source that this machine could not ask.
+    pub fn not_asked(&self, source: &Name, failure: Failure) {
+        count(&self.all.requests, &[source.as_str(), request_outcome(Some(failure))]).inc();
+    }
+
     pub fn incident_opened(&self, kind: IncidentKind, severity: Severity) {
         count(&self.all.incidents_opened, &[kind.label(), severity.label()]).inc();
     }

@@ -14,6 +14,7 @@ pub mod http;
 pub mod json;
 mod quoted;
 mod room;
+mod shortage;
 
 pub mod file;
 pub mod orderwise;
@@ -23,6 +24,11 @@ pub use quoted::Quoted;
 /// A system that sessions are read from. An adapter makes one attempt and classifies the failure; it never retries
 /// (but for one new token after a 401) and never decides what a failure means.
 pub trait Source: Send + Sync {
+    /// The system behind the source, where sources can share one; engines ask one source of a system at a time.
+    fn system(&self) -> Option<&str> {
+        None
+    }
+
     /// One attempt. `now` is for ages and for holding back after failures, never for time-outs.
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
 
@@ -62,7 +68,8 @@ pub struct FetchError {
     pub reason: String,
     /// What the source said for itself.
     pub quoted: Option<Quoted>,
-    /// False where the source was not asked at all, because it failed a moment ago.
+    /// False where the source was not asked at all: it failed a moment ago, or this machine could not ask
+    /// ([`Failure::OwnLimit`]).
     pub asked: bool,
     /// When it is asked again, where it repeats an earlier failure during the wait that follows it: this was not another poll.
     pub again: Option<DateTime<Utc>>,
@@ -125,10 +132,12 @@ pub enum Failure {
     TooLarge,
     /// It answered, without a single session.
     Empty,
+    /// This machine lacks descriptors or memory. That says nothing of the source, which was not asked.
+    OwnLimit,
 }
 
 impl Failure {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Auth,
         Self::Forbidden,
         Self::NotFound,
@@ -141,6 +150,7 @@ impl Failure {
         Self::Malformed,
         Self::TooLarge,
         Self::Empty,
+        Self::OwnLimit,
     ];
 
     /// The metric label.
@@ -158,6 +168,7 @@ impl Failure {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::Empty => "empty",
+            Self::OwnLimit => "own_limit",
         }
     }
 }

@@ -5,7 +5,7 @@
 //!   once [`Store::record`] has returned (WAL with `synchronous = FULL`).
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
 //!   first look at 10,000 sessions is some dozens of statements.
-//! - One process owns the file (`lock`); others may read it meanwhile with [`Store::read`].
+//! - One process owns the file (`owner`); others may read it meanwhile with [`Store::read`].
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.
 //!
@@ -29,6 +29,7 @@ mod load;
 mod lock;
 mod messages;
 mod outbox;
+mod owner;
 mod probe;
 mod record;
 mod retention;
@@ -40,10 +41,12 @@ pub use error::{Operation, StoreError, Trouble};
 pub use history::Run;
 pub use messages::{MessageFilter, MessageRow, MessageState};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
+pub use owner::RENEW_EVERY;
 
 use error::Fault;
-use file::Identity;
+use file::{Held, Identity, InodeLock, Locking};
 use lock::Lock;
+use owner::Owner;
 
 /// How long a connection waits for a lock of another one before it gives up.
 const BUSY: Duration = Duration::from_secs(10);
@@ -71,7 +74,9 @@ struct Owned {
     /// Something was read that is damaged. The writer keeps what it has read, so it is replaced before it is used again: it
     /// would go on failing when the file has long been put right.
     doubted: Arc<AtomicBool>,
-    _beginning: Arc<file::Beginning>,
+    owner: Owner,
+    _inode_lock: Option<Arc<InodeLock>>,
+    _held: Arc<Held>,
     _lock: Arc<Lock>,
 }
 
@@ -98,6 +103,10 @@ impl Store {
     pub async fn close(self) {
         self.readers.close().await;
         if let Some(owned) = &self.owned {
+            // Where that fails, the next owner finds out by itself that this one is gone.
+            if let Ok(mut writer) = owned.writer.acquire().await {
+                let _ = owned.owner.release(&mut writer).await;
+            }
             owned.writer.close().await;
         }
     }
@@ -105,16 +114,23 @@ impl Store {
     async fn open_owned(path: &Path) -> Result<Self, Fault> {
         let path = file::real(path)?;
         let lock = Lock::take(&path)?;
+        let held = Arc::new(Held::open(&path)?);
+        let inode_lock = match held.lock()? {
+            Locking::Held(lock) => Some(Arc::new(lock)),
+            Locking::Taken => return Err(Trouble::Locked { by: owner::name(&path).await }.into()),
+            Locking::Unknown => None,
+        };
+        held.expect_not_foreign(schema::APPLICATION_ID)?;
+        let owner = Owner::new(&path, inode_lock.is_some());
+        owner.expect_alone(&path, owner::LEASE).await?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY);
         let writing = (options.clone())
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        file::expect_not_foreign(&path, schema::APPLICATION_ID)?;
-        file::expect_writable(&path)?;
-        let (doubted, beginning) = (Arc::new(AtomicBool::new(false)), Arc::new(file::Beginning::default()));
-        let (doubt, begins) = (Arc::clone(&doubted), Arc::clone(&beginning));
+        let doubted = Arc::new(AtomicBool::new(false));
+        let (doubt, begins) = (Arc::clone(&doubted), Arc::clone(&held));
         let keep = move || {
             let anew = doubt.load(Ordering::SeqCst) && begins.is_ours(schema::APPLICATION_ID);
             !(anew && doubt.swap(false, Ordering::SeqCst))
@@ -124,17 +140,26 @@ impl Store {
             .after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }))
             .before_acquire(move |_, _| Box::pin(std::future::ready(Ok(keep()))));
         let writer = writer.connect_with(writing).await?;
-        beginning.hold(&path)?;
         schema::migrate(&mut *writer.acquire().await?).await?;
-        let files = [path.clone(), file::log(&path), file::lock(&path)];
-        let files = files.into_iter().map(Identity::of).collect::<Result<_, _>>()?;
+        owner.claim(&mut *writer.acquire().await?).await?;
+        let beside = [file::log(&path), file::lock(&path)].into_iter().map(Identity::of);
+        let files = std::iter::once(held.identity(&path)).chain(beside).collect::<Result<Arc<[_]>, _>>()?;
+        files.iter().try_for_each(Identity::expect_in_place)?;
         // One reader stays connected: were the writer's the last connection, its end would take the log away. SQLite counts it
         // only once it has read something.
         let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
         schema::expect_present(&mut *readers.acquire().await?).await?;
         Ok(Self {
             path,
-            owned: Some(Owned { writer, files, doubted, _beginning: beginning, _lock: Arc::new(lock) }),
+            owned: Some(Owned {
+                writer,
+                files,
+                doubted,
+                owner,
+                _inode_lock: inode_lock,
+                _held: held,
+                _lock: Arc::new(lock),
+            }),
             readers,
         })
     }
@@ -161,7 +186,9 @@ impl Store {
     async fn writing(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
         owned.expect_in_place()?;
-        Ok(owned.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let mut transaction = owned.writer.begin_with("BEGIN IMMEDIATE").await?;
+        owned.owner.expect_ours(&mut transaction).await?;
+        Ok(transaction)
     }
 
     fn error(&self, operation: Operation) -> impl FnOnce(Fault) -> StoreError {

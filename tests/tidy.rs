@@ -54,8 +54,8 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 24] = [
-    ("tokio", &["source", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
+const CRATES: [(&str, &[&str]); 25] = [
+    ("tokio", &["source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
     ("hostname", &["notify"]),
@@ -79,6 +79,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("anyhow", &["app", "cli"]),
     ("rustls", &["source", "notify", "cli"]),
     ("secrecy", &["secret", "source", "notify"]),
+    ("nix", &["source", "store", "lifecycle"]),
 ];
 
 struct File {

@@ -10,7 +10,7 @@ use crate::domain::decide::Sender;
 use crate::domain::name::Name;
 use crate::notify::email::{self, Email};
 use crate::source::file::{self, FileSource};
-use crate::source::orderwise::{self, OrderWise};
+use crate::source::orderwise::{self, OrderWise, Systems};
 use crate::source::{Source, http};
 
 /// Adapters by source.
@@ -18,34 +18,38 @@ pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
 
 /// The adapter of every source.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
+    let mut systems = Systems::default();
     let build = |source: &config::SourceConfig| {
-        let adapter =
-            source_adapter(&source.adapter).with_context(|| format!("the source {} cannot be set up", source.name))?;
+        let adapter = source_adapter(&mut systems, &source.adapter)
+            .with_context(|| format!("the source {} cannot be set up", source.name))?;
         Ok((source.name.clone(), adapter))
     };
     config.sources.iter().map(build).collect()
 }
 
-fn source_adapter(adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
+fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
     Ok(match adapter {
-        Adapter::OrderWise(options) => Arc::new(OrderWise::new(orderwise::Options {
-            base_url: options.base_url.clone(),
-            credential: match &options.credential {
-                config::Credential::Password { username, password } => {
-                    orderwise::Credential::Password { username: username.clone(), password: password.clone() }
-                }
-                config::Credential::Hash(hash) => orderwise::Credential::Hash(hash.clone()),
-            },
-            export_definition: options.export_definition,
-            parameters: options.parameters.clone(),
-            timeout: options.timeout,
-            max_body: options.max_body,
-            ca_file: options.ca_file.clone(),
-            proxy: options
-                .proxy
-                .as_ref()
-                .map(|proxy| http::Proxy { url: proxy.url.clone(), except: proxy.except.clone() }),
-        })?),
+        Adapter::OrderWise(options) => {
+            let options = orderwise::Options {
+                base_url: options.base_url.clone(),
+                credential: match &options.credential {
+                    config::Credential::Password { username, password } => {
+                        orderwise::Credential::Password { username: username.clone(), password: password.clone() }
+                    }
+                    config::Credential::Hash(hash) => orderwise::Credential::Hash(hash.clone()),
+                },
+                export_definition: options.export_definition,
+                parameters: options.parameters.clone(),
+                timeout: options.timeout,
+                max_body: options.max_body,
+                ca_file: options.ca_file.clone(),
+                proxy: options
+                    .proxy
+                    .as_ref()
+                    .map(|proxy| http::Proxy { url: proxy.url.clone(), except: proxy.except.clone() }),
+            };
+            Arc::new(OrderWise::of(systems, options)?)
+        }
         Adapter::File(options) => Arc::new(FileSource::new(file::Options {
             path: options.path.clone(),
             max_age: options.max_age,

@@ -24,6 +24,7 @@ use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::{Courier, Round};
 use crate::engine::pace::Pace;
+use crate::engine::polls::Polls;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::source::{FetchError, Source};
@@ -52,13 +53,17 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted.contains(key))
 }
 
-/// Asks every source that has a wanted session, all at the same time.
+/// Asks every source that has a wanted session, as many at the same time as the daemon would.
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Answers> {
     let adapters = adapters::sources(config)?;
     let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
     let looks =
         asked.filter_map(|plan| adapters.get(&plan.name).map(|adapter| (plan.name.clone(), Arc::clone(adapter))));
-    let looks = looks.map(|(name, adapter)| async move { (name, adapter.fetch(now).await) });
+    let polls = &Polls::new(config.max_polls);
+    let looks = looks.map(|(name, adapter)| async move {
+        let _turn = polls.turn(adapter.system()).await;
+        (name, adapter.fetch(now).await)
+    });
     Ok(join_all(looks).await.into_iter().collect())
 }
 
@@ -154,6 +159,7 @@ pub async fn notify(
     let auditor = Auditor {
         board: Arc::new(Board::new(Arc::new(config.plans), states)),
         sources: answers.into_iter().map(fixed).collect(),
+        polls: Arc::new(Polls::new(config.max_polls)),
         store: Arc::clone(&store),
         channel: Arc::clone(&channel),
         metrics: Arc::clone(&metrics),
@@ -169,8 +175,10 @@ pub async fn notify(
     for source in auditor.sources.keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         notified.messages += outcome.messages();
-        if let Outcome::NotRecorded { error } = outcome {
-            notified.errors.push(error);
+        match outcome {
+            Outcome::NotRecorded { error } => notified.errors.push(error),
+            Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
+            Outcome::Looked { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
         }
     }
     let courier = Courier::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), pace, recorded, stop);

@@ -23,7 +23,7 @@ use crate::engine::inbox::Inbox;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
-use crate::store::{Operation, Store, StoreError};
+use crate::store::{Operation, RENEW_EVERY, Store, StoreError};
 use crate::web;
 
 /// A lead of the clock that is worth a line in the log: downtime of a few days is nothing unusual.
@@ -68,6 +68,7 @@ impl Worker {
             let came = match outcome {
                 Outcome::Stopped => return Ok(()),
                 Outcome::Unreachable { .. } => Came::Unreachable,
+                Outcome::NotAsked { .. } => Came::NotAsked,
                 Outcome::NotRecorded { .. } => Came::NotRecorded,
                 Outcome::Looked { .. } => Came::Seen,
             };
@@ -174,7 +175,27 @@ impl Timing {
     }
 }
 
-/// Forgets what is older than the retention, and sees whether the store still works.
+/// Renews the ownership of the store, and sees whether it still works. Ends where another process owns it: two would send
+/// everything twice.
+pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: CancellationToken) -> Result<(), String> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+        }
+        let probed = store.ping_writer().await;
+        if let Err(error) = &probed {
+            auditor.metrics.store_error(Operation::Probe);
+            if error.is_taken() {
+                return Err(error.to_string());
+            }
+            tracing::error!(%error, "the store does not take what is written");
+        }
+        auditor.board.write(|present| present.store_sound = probed.is_ok());
+    }
+}
+
+/// Forgets what is older than the retention, at start and once a day.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
@@ -205,22 +226,12 @@ impl Upkeep {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(CHECK) => {}
             }
-            self.probe().await;
             prune_due |= round % ROUNDS_A_DAY == 0;
             if let (0, Some(time)) = (round % ROUNDS_A_NOTE, &time) {
                 self.note(time).await;
             }
         }
         Ok(())
-    }
-
-    async fn probe(&self) {
-        let probed = self.store.ping_writer().await;
-        if let Err(error) = &probed {
-            self.auditor.metrics.store_error(Operation::Probe);
-            tracing::error!(%error, "the store does not take what is written");
-        }
-        self.auditor.board.write(|present| present.store_sound = probed.is_ok());
     }
 
     /// Advances the time that retention goes by; reads it first where it is not known yet.

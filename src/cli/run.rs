@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Shared};
 use crate::app::App;
 use crate::clock::SystemClock;
-use crate::lifecycle::stop_on_signals;
+use crate::lifecycle::{raise_descriptor_limit, stop_on_signals};
+
+/// What the program needs besides its polls: listeners, the store, mail, and those who ask it for pages and metrics.
+const BESIDES_POLLS: u64 = 128;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,14 +22,27 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = shared.load()?;
+    let limit = raise_descriptor_limit();
+    if let Some(limit) = limit.filter(|limit| *limit < config.max_polls as u64 + BESIDES_POLLS) {
+        let max_polls = config.max_polls;
+        tracing::warn!(
+            limit,
+            max_polls,
+            "the limit on file descriptors is low for that many polls; raise it, or lower max_polls"
+        );
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
     let signals = stop_on_signals(&shutdown)?;
-    let app = App::build(config, Arc::new(SystemClock), shutdown).await?.trust_clock(arguments.trust_clock);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(signals);
-    app.run().await?;
+    // Opening the store may have to wait for an owner that may be alive.
+    let app = tokio::select! {
+        app = App::build(config, Arc::new(SystemClock), shutdown.clone()) => app?,
+        () = shutdown.cancelled() => return Ok(Exit::Fine),
+    };
+    app.trust_clock(arguments.trust_clock).run().await?;
     Ok(Exit::Fine)
 }

@@ -87,8 +87,8 @@ section! {
         session: Partial<SessionMember>, Optional, "{ timezone: Europe/London }";
         /// Any keys of a customer.
         customer: Partial<CustomerMember>, Optional, "{ reply_to: support@integrator.example }";
-        /// Most polls under way at once, over all sources.
-        max_polls: Whole<u32, 1, 10_000> = "64", Later, "64";
+        /// How many sources are polled at the same time. 64 suit hundreds of sources, and the descriptors that a process may have.
+        max_polls: Whole<usize, 1, 10_000> = "64", Optional, "64";
     }
 
     /// A system that sessions are read from. These keys hold for every type.

@@ -33,7 +33,7 @@ struct Defaults<'a> {
     session: Fields<'a>,
     /// Which inherits from `alerts`.
     customer: Fields<'a>,
-    max_polls: u32,
+    max_polls: usize,
 }
 
 /// Named things from all files, each name once, with the problem of a second one already told.

@@ -30,11 +30,17 @@ const SECOND_POLL: TimeDelta = TimeDelta::seconds(30);
 /// An audit that could not be recorded is repeated after this long: until then nobody is told what it found.
 const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
 
+/// A source that this machine could not ask is asked again after this long: nothing is known of it meanwhile, and no failure of
+/// its own says to spare it.
+const ASK_RETRY: TimeDelta = TimeDelta::seconds(10);
+
 /// What one look came to, as far as another one hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
     Seen,
     Unreachable,
+    /// This machine could not ask.
+    NotAsked,
     NotRecorded,
 }
 
@@ -83,6 +89,7 @@ impl Owed {
         let pace = match look.came {
             Came::Seen => None,
             Came::Unreachable => Some(RETRY),
+            Came::NotAsked => Some(ASK_RETRY),
             Came::NotRecorded => Some(RECORD_RETRY),
         };
         if let Some(pace) = pace {
@@ -112,7 +119,9 @@ impl Owed {
                 (None, _) if !over => self.retry = self.retry.map(|retry| retry.min(end.max(look.ended))),
                 (Some(rhythm), _) if !over => self.ends(rhythm, end.max(look.ended)),
                 (Some(rhythm), Came::Seen) => self.ends(rhythm, look.ended),
-                (Some(rhythm), Came::Unreachable | Came::NotRecorded) => _ = self.rhythms.insert(rhythm),
+                (Some(rhythm), Came::Unreachable | Came::NotAsked | Came::NotRecorded) => {
+                    _ = self.rhythms.insert(rhythm);
+                }
                 (None, _) if incident.failed_polls < ENOUGH_POLLS => {
                     self.retry = self.retry.map(|retry| retry.min(look.ended + SECOND_POLL));
                 }
@@ -196,7 +205,7 @@ mod tests {
                     Some(SourceLook::Answer(sighting.unwrap()))
                 }
                 Came::Unreachable => Some(SourceLook::Unreachable(String::from("refused"))),
-                Came::NotRecorded => None,
+                Came::NotAsked | Came::NotRecorded => None,
             };
             if let Some(look) = look {
                 let decision = self.world.decide(&look, &Due::Rhythms(due.clone()));
@@ -222,13 +231,18 @@ mod tests {
 
     #[test]
     fn a_look_that_failed_is_owed_to_every_rhythm_that_it_was_for() {
-        for (came, pace) in [(Came::Unreachable, TimeDelta::minutes(5)), (Came::NotRecorded, TimeDelta::seconds(30))] {
+        let paces = [
+            (Came::Unreachable, TimeDelta::minutes(5)),
+            (Came::NotAsked, TimeDelta::seconds(10)),
+            (Came::NotRecorded, TimeDelta::seconds(30)),
+        ];
+        for (came, pace) in paces {
             let mut case = Case::new();
             let (often, seldom) = (case.often.clone(), case.seldom.clone());
             case.look(&[&often, &seldom], minutes(0), came);
             assert_eq!(case.owed.next(), Some(minutes(0) + pace));
             // The schedule of the one comes round first; the other is seen with it, and not in a year.
-            let seen = case.look(&[&often], minutes(0) + TimeDelta::seconds(20), Came::Seen);
+            let seen = case.look(&[&often], minutes(0) + TimeDelta::seconds(5), Came::Seen);
             assert_eq!(seen, case.both());
             assert_eq!(case.owed.next(), None);
             assert!(case.owed.take(minutes(600)).is_empty(), "a debt is paid once");

@@ -3,6 +3,7 @@
 //! In this order: the source is asked; `domain::decide` says what that changes and who is told; the messages are composed;
 //! the store commits all of it in one transaction; only then does the board show it and the courier hear of it. If the commit
 //! fails, nothing has happened: the next audit decides from the same state again, and nobody is told what is not recorded.
+//! Nor has anything happened where this machine could not ask (see [`Failure::OwnLimit`]): nothing is decided and recorded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::journal;
+use super::polls::Polls;
 use crate::clock::Clock;
 use crate::domain::decide::{Decision, Sender, decide, decide_retired};
 use crate::domain::message::Message;
@@ -32,6 +34,7 @@ use crate::store::{Operation, Outgoing, Store, StoreError};
 pub struct Auditor {
     pub board: Arc<Board>,
     pub sources: BTreeMap<Name, Arc<dyn Source>>,
+    pub polls: Arc<Polls>,
     pub store: Arc<Store>,
     pub channel: Arc<dyn Channel>,
     pub metrics: Arc<Metrics>,
@@ -50,6 +53,8 @@ pub enum Outcome {
     Looked { opened: usize, ended: usize, messages: usize },
     /// The source could not be read.
     Unreachable { reason: String, messages: usize },
+    /// This machine could not ask the source, which says nothing of the source.
+    NotAsked { reason: String },
     /// The program is stopping; nothing was looked at.
     Stopped,
     /// Nothing was recorded, so nothing happened.
@@ -61,7 +66,7 @@ impl Outcome {
     pub fn messages(&self) -> usize {
         match self {
             Self::Looked { messages, .. } | Self::Unreachable { messages, .. } => *messages,
-            Self::Stopped | Self::NotRecorded { .. } => 0,
+            Self::NotAsked { .. } | Self::Stopped | Self::NotRecorded { .. } => 0,
         }
     }
 }
@@ -88,6 +93,11 @@ impl RecordError {
 impl Auditor {
     /// One audit of `source`: a look at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
+        let system = self.sources.get(source).and_then(|adapter| adapter.system());
+        let turn = tokio::select! {
+            turn = self.polls.turn(system) => turn,
+            () = self.stop.cancelled() => return Outcome::Stopped,
+        };
         let now = self.clock.now();
         // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
         let known = self.board.plans().get(source).and_then(|plan| settled(plan, &self.board.state(source), due));
@@ -95,6 +105,15 @@ impl Auditor {
             attempt = self.fetch(source, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
+        drop(turn);
+        if let Err(error) = &attempt.fetched
+            && error.failure == Failure::OwnLimit
+        {
+            self.metrics.not_asked(source, error.failure);
+            let reason = error.reason.clone();
+            tracing::error!(%source, reason, "cannot poll a source; will try again soon");
+            return Outcome::NotAsked { reason };
+        }
         let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
             Ok(Judged { composed, look, failed }) => {

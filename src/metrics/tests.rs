@@ -36,7 +36,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     counted("incidents_resolved_total", 12);
     counted("audits_total", 4);
     counted("audits_late_total", 4);
-    counted("source_requests_total", 26);
+    counted("source_requests_total", 28);
     counted("messages_total", 2 * MessageKind::ALL.len());
     counted("message_attempts_total", 7);
     counted("messages_suppressed_total", 5);

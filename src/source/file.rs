@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::http::size;
-use super::{Failure, FetchError, Fetched, Source, json};
+use super::{Failure, FetchError, Fetched, Source, json, shortage};
 use crate::domain::observation::{Answer, Digest};
 use crate::secret::Redactor;
 
@@ -162,6 +162,9 @@ fn words(age: Duration) -> String {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> FetchError {
+    if let Some(shortage) = shortage::of(error) {
+        return shortage;
+    }
     let path = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => FetchError::new(Failure::NotFound, format!("there is no file {path}")),

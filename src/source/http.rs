@@ -17,6 +17,7 @@ use super::{Failure, FetchError, Quoted};
 use crate::secret::{Known, Redactor, Secret, SecretError};
 
 pub mod failure;
+mod resolver;
 
 /// Longest wait for a connection; a shorter time-out of the whole exchange wins.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -73,6 +74,7 @@ pub fn client(
         .pool_max_idle_per_host(0)
         .gzip(true)
         .referer(false)
+        .dns_resolver(resolver::Resolver)
         .user_agent(concat!("driftwise/", env!("CARGO_PKG_VERSION")));
     let certificates = ca_file.map(certificates).transpose()?;
     let builder = match certificates {
@@ -130,6 +132,13 @@ pub fn base_url(text: &str) -> Result<Url, BuildError> {
         return Err(BuildError::Url("must not hold a ? or #"));
     }
     Ok(url)
+}
+
+/// Which system a base URL leads to: the same text for every way to write the same one.
+pub fn system(base: &Url) -> String {
+    let (host, port) = (base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());
+    let path = base.path().trim_end_matches('/').to_ascii_lowercase();
+    format!("{}://{host}:{port}{path}", base.scheme())
 }
 
 /// The URL of something below a base URL, whether that ends with a slash or not.

@@ -1,9 +1,9 @@
 //! OrderWise over its API: a token for the credential, then the rows of one export definition.
 //!
 //! Polite by design: one request in flight, a time-out over the whole exchange, and after a failure nothing is asked
-//! until the wait is over (see `hold`). One refused token is replaced once; that is the only second try.
+//! until the wait is over (see `hold`), with a refused sign-in by no other source of the system that signs in alike either.
+//! One refused token is replaced once; that is the only second try.
 
-use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,10 +21,13 @@ use crate::domain::observation::{Answer, Digest};
 use crate::secret::Redactor;
 
 mod secrets;
+mod system;
 mod token;
 
 pub use super::http::BuildError;
 use secrets::Secrets;
+use system::System;
+pub use system::Systems;
 pub use token::Credential;
 use token::{SignIn, Token};
 
@@ -57,8 +60,7 @@ pub struct OrderWise {
     credential: Credential,
     timeout: Duration,
     max_body: u64,
-    /// Makes fingerprints of credentials that mean nothing outside this process.
-    hasher: std::hash::RandomState,
+    system: Arc<System>,
     /// Locked for the whole of an attempt: one request in flight.
     state: Mutex<State>,
 }
@@ -76,16 +78,24 @@ struct State {
 struct Failed {
     error: FetchError,
     retry_after: Option<Duration>,
+    /// The user name or the password was refused: more of the same may lock the account.
+    at_sign_in: bool,
 }
 
 impl From<FetchError> for Failed {
     fn from(error: FetchError) -> Self {
-        Self { error, retry_after: None }
+        Self { error, retry_after: None, at_sign_in: false }
     }
 }
 
 impl OrderWise {
+    /// A source that shares its system with no other one.
     pub fn new(options: Options) -> Result<Self, BuildError> {
+        Self::of(&mut Systems::default(), options)
+    }
+
+    /// A source of one of `systems`.
+    pub fn of(systems: &mut Systems, options: Options) -> Result<Self, BuildError> {
         let base = http::base_url(&options.base_url)?;
         options.credential.check()?;
         let (client, proxy) = http::client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
@@ -97,14 +107,15 @@ impl OrderWise {
             credential: options.credential,
             timeout: options.timeout,
             max_body: options.max_body,
-            hasher: std::hash::RandomState::new(),
+            system: systems.of(&base),
             state: Mutex::new(State { secrets: Secrets::new(proxy), ..State::default() }),
         })
     }
 
     async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
-        if let Some(held) = state.hold.answer(now, || self.fingerprint()) {
+        let held = state.hold.answer(now, || self.fingerprint());
+        if let Some(held) = held.or_else(|| self.system.answer(now, || self.fingerprint())) {
             return Err(held);
         }
         let started = Instant::now();
@@ -118,9 +129,14 @@ impl OrderWise {
                 state.hold.succeeded();
                 Ok(answer)
             }
-            Err(Failed { error, retry_after }) => {
+            Err(Failed { error, retry_after, at_sign_in }) => {
                 let fingerprint = state.fingerprint;
-                state.hold.failed(&error, Attempt { at: now, took: started.elapsed(), retry_after, fingerprint });
+                let attempt = Attempt { at: now, took: started.elapsed(), retry_after, fingerprint };
+                if at_sign_in {
+                    self.system.sign_in_refused(&error, attempt);
+                } else {
+                    state.hold.failed(&error, attempt);
+                }
                 Err(error)
             }
         }
@@ -146,7 +162,7 @@ impl OrderWise {
 
     async fn sign_in(&self, now: DateTime<Utc>, state: &mut State) -> Result<Token, Failed> {
         let SignIn { header, known } = self.credential.sign_in()?;
-        let fingerprint = self.hasher.hash_one(header.as_bytes());
+        let fingerprint = self.system.fingerprint(&header);
         if state.fingerprint != fingerprint {
             state.secrets.sign_in(known);
         }
@@ -158,6 +174,7 @@ impl OrderWise {
         let status = response.status();
         if !status.is_success() {
             let mut failed = refused(&response, now, &redactor);
+            failed.at_sign_in = status == StatusCode::UNAUTHORIZED;
             match status.as_u16() {
                 401 => "the sign-in was refused (401): the user name or the password is wrong"
                     .clone_into(&mut failed.error.reason),
@@ -173,6 +190,7 @@ impl OrderWise {
         let body = http::body(response, token::LONGEST, &redactor).await.map_err(at_sign_in)?;
         let token = Token::parse(&body, now).map_err(at_sign_in)?;
         state.secrets.issued(token.secret());
+        self.system.signed_in(state.fingerprint);
         state.token = Some(token.clone());
         Ok(token)
     }
@@ -228,11 +246,15 @@ impl OrderWise {
 
     /// Of the credential as it is now; 0 where it cannot be had.
     fn fingerprint(&self) -> u64 {
-        self.credential.sign_in().map_or(0, |sign_in| self.hasher.hash_one(sign_in.header.as_bytes()))
+        self.credential.sign_in().map_or(0, |sign_in| self.system.fingerprint(&sign_in.header))
     }
 }
 
 impl Source for OrderWise {
+    fn system(&self) -> Option<&str> {
+        Some(&self.system.key)
+    }
+
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
         Box::pin(async move { Ok(self.attempt(now, None).await?.answer.unwrap_or_default()) })
     }
@@ -252,6 +274,7 @@ fn refused(response: &Response, now: DateTime<Utc>, redactor: &Redactor) -> Fail
     Failed {
         error: http::refusal(response.status(), response.headers(), redactor),
         retry_after: wait.and_then(|text| retry_after(text, now)),
+        at_sign_in: false,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::orderwise::{Credential, Options, OrderWise};
+use super::orderwise::{Credential, Options, OrderWise, Systems};
 use super::{Failure, FetchError, Quoted, Source as _};
 use crate::domain::observation::Answer;
 use crate::secret::{Redactor, Secret};

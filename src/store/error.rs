@@ -29,6 +29,11 @@ impl StoreError {
         matches!(self.trouble, Trouble::Absent)
     }
 
+    /// Whether another process owns the store.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.trouble, Trouble::Locked { .. })
+    }
+
     pub(super) fn new(operation: Operation, path: &Path, fault: impl Into<Fault>) -> Self {
         let Fault { trouble, cause } = fault.into();
         Self { operation, path: path.to_owned(), trouble, cause }
@@ -112,6 +117,8 @@ pub enum Trouble {
     NoFolder,
     #[error("cannot be used: {} was deleted or replaced meanwhile: put it back, or restart to go on with what is there", file.display())]
     Gone { file: PathBuf },
+    #[error("has changes in the log beside another name of the file: start once with the path {}", path.display())]
+    LogElsewhere { path: PathBuf },
     #[error("was busy for too long")]
     Busy,
     #[error("cannot be read or written: the disk fails, or a limit on the size of files is reached")]
@@ -135,6 +142,7 @@ impl Trouble {
             Self::Absent => "absent",
             Self::NoFolder => "no_folder",
             Self::Gone { .. } => "gone",
+            Self::LogElsewhere { .. } => "log_elsewhere",
             Self::Busy => "busy",
             Self::Disk => "disk",
             Self::Failed => "failed",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use super::error::{Fault, Trouble};
 
@@ -42,47 +42,120 @@ fn numbers(_: &Metadata) -> (u64, u64) {
     (0, 0)
 }
 
-/// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
-/// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>). See [`Beginning`] for when to ask.
-pub(super) fn expect_not_foreign(path: &Path, ours: u32) -> Result<(), Fault> {
-    match File::open(path).ok().and_then(header) {
-        Some(header) if header.changes_of_form > 0 && header.application != ours => Err(Trouble::Foreign.into()),
-        _ => Ok(()), // There is none, or SQLite says what is wrong with it.
+/// The database, held open beside SQLite: to lock it, and to look at its beginning.
+///
+/// A process that closes a file loses every POSIX lock that it has on it, those of SQLite too, and SQLite goes on believing that
+/// it has them: the next program that reads the store would take the write-ahead log away under it
+/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So nothing but SQLite may open and close the file while it has it open:
+/// this is opened before and closed after it.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Held {
+    /// Opens the file, and makes it where there is none. Fails where it may not be written: SQLite would open it as a read-only
+    /// one, without a word.
+    pub fn open(path: &Path) -> Result<Self, Fault> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644); // as SQLite makes one
+        match options.open(path) {
+            Ok(file) => Ok(Self(file)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => Err(Trouble::ReadOnly.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Locks the inode.
+    ///
+    /// An open file description lock (`fcntl(2)`): unlike a POSIX lock it is not lost when another descriptor is closed. It is on
+    /// a byte that SQLite never locks, so the two do not meet, also on file systems that make one kind of all locks.
+    pub fn lock(self: &Arc<Self>) -> std::io::Result<Locking> {
+        Ok(match set_lock(&self.0, true)? {
+            Some(true) => Locking::Held(InodeLock(Arc::clone(self))),
+            Some(false) => Locking::Taken,
+            None => Locking::Unknown,
+        })
+    }
+
+    /// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
+    /// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
+    pub fn expect_not_foreign(&self, ours: u32) -> Result<(), Fault> {
+        match self.header() {
+            Some(header) if header.changes_of_form > 0 && header.application != ours => Err(Trouble::Foreign.into()),
+            _ => Ok(()), // There is none yet, or SQLite says what is wrong with it.
+        }
+    }
+
+    /// Whether the file begins as ours do: opening one that does not, SQLite would take it for an empty database and write to it.
+    pub fn is_ours(&self, ours: u32) -> bool {
+        self.header().is_some_and(|header| header.application == ours)
+    }
+
+    /// Which file this is, to be found at `path`.
+    pub fn identity(&self, path: &Path) -> Result<Identity, Fault> {
+        Ok(Identity { path: path.to_owned(), file: numbers(&self.0.metadata()?) })
+    }
+
+    fn header(&self) -> Option<Header> {
+        let mut file = &self.0;
+        file.rewind().ok()?;
+        header(file)
     }
 }
 
-/// SQLite opens a file that it may not write as a read-only one, without a word. See [`Beginning`] for when to ask.
-pub(super) fn expect_writable(path: &Path) -> Result<(), Fault> {
-    match OpenOptions::new().append(true).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // SQLite makes it, or says why it cannot.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Trouble::ReadOnly.into()),
+/// What came of locking an inode.
+#[derive(Debug)]
+pub(super) enum Locking {
+    Held(InodeLock),
+    /// Another process has it.
+    Taken,
+    /// The system or the file system has no such locks.
+    Unknown,
+}
+
+/// Ends when it is dropped, or with the process: the connections of SQLite, which look at the file through [`Held`], may last a
+/// little longer.
+#[derive(Debug)]
+pub(super) struct InodeLock(Arc<Held>);
+
+impl Drop for InodeLock {
+    fn drop(&mut self) {
+        // Where that fails, it ends with the last connection.
+        let _ = set_lock(&self.0.0, false);
+    }
+}
+
+/// Sets or removes the lock: whether that was possible, or nothing where there are no such locks.
+#[cfg(target_os = "linux")]
+fn set_lock(file: &File, locked: bool) -> std::io::Result<Option<bool>> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    /// Beyond the 512 bytes from 1 GiB on that SQLite locks (`PENDING_BYTE` in its `os.h`).
+    const BYTE: libc::off_t = (1 << 30) + 1024;
+    let kind = if locked { libc::F_WRLCK } else { libc::F_UNLCK };
+    #[expect(clippy::cast_possible_truncation, reason = "constants of a few bits")]
+    let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
+    let lock = libc::flock { l_type, l_whence, l_start: BYTE, l_len: 1, l_pid: 0 };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(Some(true)),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(Some(false)),
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The database, held open to look at its beginning.
-///
-/// A process that closes a file loses every lock that it has on it, those of SQLite too, and SQLite goes on believing that it has
-/// them: the next program that reads the store would take the write-ahead log away under it
-/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So nothing but SQLite may open and close the file while it has it open,
-/// and this is closed after it.
-#[derive(Debug, Default)]
-pub(super) struct Beginning(OnceLock<File>);
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "as elsewhere")]
+fn set_lock(_: &File, _: bool) -> std::io::Result<Option<bool>> {
+    Ok(None)
+}
 
-impl Beginning {
-    /// Opens the file, which is there by now.
-    pub(super) fn hold(&self, path: &Path) -> Result<(), Fault> {
-        let file = File::open(path)?;
-        self.0.get_or_init(|| file);
-        Ok(())
-    }
-
-    /// Whether the file begins as ours do: opening one that does not, SQLite would take it for an empty database and write to it.
-    pub(super) fn is_ours(&self, ours: u32) -> bool {
-        let header = self.0.get().and_then(|mut file| file.rewind().ok().and_then(|()| header(file)));
-        header.is_some_and(|header| header.application == ours)
-    }
+/// Whether two paths lead to one file.
+pub(super) fn are_same(one: &Path, other: &Path) -> bool {
+    let metadata = |path| std::fs::metadata(path).map(|metadata| numbers(&metadata));
+    matches!((metadata(one), metadata(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// What the beginning of a database says of it.

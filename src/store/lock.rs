@@ -1,4 +1,5 @@
-//! One owner: a lock on a file beside the database, held by the operating system for as long as the process lives.
+//! A lock on a file beside the database, held by the operating system for as long as the process lives: the first of what keeps
+//! a second owner out (see `owner`), and the one that is asked before the database is opened.
 //!
 //! The lock file stays when its owner goes: removing it would let two processes hold locks on two files of one name.
 //! Its text only serves the message that the second owner gets; the lock itself decides.

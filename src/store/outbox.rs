@@ -8,7 +8,7 @@
 //! - A message that is due later than any wait lasts was recorded or put off by a clock that has been set back: it is due.
 //! - For how long a message has been tried is not told by the clock, which may be set, and stands still for nobody while the
 //!   machine sleeps. Between two failed attempts no more counts than the longest wait between them; `delivery` adds that up.
-//! - Nothing is due of a file that is no longer at its path: what became of it could not be recorded.
+//! - Nothing is due of a file that is no longer at its path or has another owner: what became of it could not be recorded.
 
 use std::collections::BTreeSet;
 
@@ -91,13 +91,15 @@ impl Store {
             WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY recipient_folded)
               AND (next_attempt_at <= ?1 OR next_attempt_at > ?3)
               AND recipient_folded NOT IN (SELECT value FROM json_each(?4)) ORDER BY next_attempt_at, id LIMIT ?2";
+        let mut reader = self.readers.acquire().await?;
         if let Some(owned) = &self.owned {
             owned.expect_in_place()?;
+            owned.owner.expect_ours(&mut reader).await?;
         }
         let longest = stamp(now + DELIVERY_LONGEST_WAIT);
         let besides = doc(&besides.iter().map(folded).collect::<Vec<_>>())?;
         let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit)).bind(longest).bind(besides);
-        let rows: Vec<PendingRow> = query.fetch_all(&self.readers).await?;
+        let rows: Vec<PendingRow> = query.fetch_all(&mut *reader).await?;
         let pending = |(id, message_id, kind, to, raw, attempts, recorded_at): PendingRow| {
             let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
             let (attempts, recorded_at) = (number(attempts), time(recorded_at));

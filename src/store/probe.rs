@@ -1,7 +1,7 @@
 //! Whether the store works, for readiness; and whether it is whole.
 
-use super::Store;
 use super::error::{Fault, Operation, StoreError, Trouble};
+use super::{Store, owner};
 
 impl Store {
     /// A cheap probe that writes nothing: the file is still the one at its path, and it answers.
@@ -19,17 +19,17 @@ impl Store {
         Ok(())
     }
 
-    /// Whether what is written is kept: commits a page that stays as it is.
+    /// Whether what is written is kept: renews the owner's row. To be called every [`super::RENEW_EVERY`].
     pub async fn ping_writer(&self) -> Result<(), StoreError> {
         self.try_ping_writer().await.map_err(self.error(Operation::Probe))
     }
 
     async fn try_ping_writer(&self) -> Result<(), Fault> {
-        const SAME: &str = "UPDATE sources SET record = record WHERE name = (SELECT min(name) FROM sources)";
         let mut transaction = self.writing().await?;
-        sqlx::query(SAME).execute(&mut *transaction).await?;
+        owner::renew(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(())
+        let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
+        owner::publish(&mut *owned.writer.acquire().await?).await
     }
 
     /// Reads the whole file and checks that it is sound. Slow on a large one.

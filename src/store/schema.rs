@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_watched.sql"),
     include_str!("../../migrations/0003_retention.sql"),
+    include_str!("../../migrations/0004_owner.sql"),
 ];
 
 /// "DrWs": what `file` and SQLite show as the kind of our databases.

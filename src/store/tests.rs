@@ -3,6 +3,7 @@
 mod files;
 mod history;
 mod outbox;
+mod owner;
 mod size;
 mod state;
 mod world;

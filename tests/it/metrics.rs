@@ -50,7 +50,7 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("process_start_time_seconds", &[]),
 ];
 
-const OUTCOMES: [&str; 13] = [
+const OUTCOMES: [&str; 14] = [
     "ok",
     "auth",
     "forbidden",
@@ -64,6 +64,7 @@ const OUTCOMES: [&str; 13] = [
     "malformed",
     "too_large",
     "empty",
+    "own_limit",
 ];
 
 #[test]

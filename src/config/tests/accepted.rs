@@ -41,6 +41,7 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(config.store.retain, Duration::from_hours(730 * 24));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
+    assert_eq!(config.max_polls, 64);
     assert_eq!(
         (config.alerts.alerts.confirm_looks, config.alerts.alerts.remind_every),
         (1, Some(Duration::from_hours(24)))
@@ -61,6 +62,15 @@ fn zero_means_never_to_reminders_and_at_once_to_patience() {
     ))
     .unwrap();
     assert_eq!((config.alerts.alerts.remind_every, config.alerts.alerts.unreachable_after), (None, Duration::ZERO));
+}
+
+#[test]
+fn how_many_polls_are_under_way_is_said_in_the_defaults() {
+    let config = load_text(&format!(
+        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\ndefaults: {{ max_polls: 8 }}\n"
+    ))
+    .unwrap();
+    assert_eq!(config.max_polls, 8);
 }
 
 #[test]
@@ -344,10 +354,10 @@ fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
 #[test]
 fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
     let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
-    assert_eq!((config.max_polls, config.watch, config.alerts.operators.len()), (64, false, 0));
+    assert_eq!((config.watch, config.alerts.operators.len()), (false, 0));
     assert_eq!(config.alerts.blind_after, Duration::from_hours(24));
     let refused = keys::all().filter(|key| key.status == Status::Later).map(|key| key.name).collect::<Vec<_>>();
-    for name in ["max_polls", "operators", "blind_after", "renamed_from", "reload", "waivers", "channels", "digest"] {
+    for name in ["operators", "blind_after", "renamed_from", "reload", "waivers", "channels", "digest"] {
         assert!(refused.contains(&name), "{name}");
     }
     assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password"]));

@@ -48,7 +48,12 @@ const MAPPINGS: [Mapping; 15] = [
         of: "\"defaults\"",
         before: "defaults:\n",
         indent: "  ",
-        keys: &[("source", "{ timeout: 60s }"), ("session", "{ timezone: UTC }"), ("customer", "{ contact: us }")],
+        keys: &[
+            ("source", "{ timeout: 60s }"),
+            ("session", "{ timezone: UTC }"),
+            ("customer", "{ contact: us }"),
+            ("max_polls", "64"),
+        ],
         after: AUDITED,
     },
     Mapping {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::house::House;
 use crate::engine::audit::Outcome;
 use crate::engine::board::Present;
@@ -22,6 +24,26 @@ async fn a_look_that_never_asked_is_not_timed_as_one() {
     let running = house.start().await;
     running.audit().await;
     assert_eq!((running.metric(timed), running.metric(requests)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_poll_that_this_machine_could_not_make_changes_and_tells_nothing() {
+    let mut house = House::new();
+    house.live().await;
+    let lacking = FetchError { asked: false, ..FetchError::new(Failure::OwnLimit, "no descriptor is left") };
+    house.fail_with(lacking);
+    let running = house.start().await;
+    let state = || format!("{:?}", running.auditor.board.state(&house.world.plan.name));
+    let before = state();
+    for _ in 0..3 {
+        house.clock.advance(TimeDelta::hours(2));
+        let outcome = running.audit().await;
+        assert_eq!(outcome, Outcome::NotAsked { reason: "no descriptor is left".to_owned() });
+    }
+    assert_eq!(state(), before);
+    assert_eq!(running.metric("driftwise_source_requests_total{outcome=\"own_limit\",source=\"erp\"}"), 3);
+    assert_eq!(running.metric("driftwise_audits_total{outcome=\"unreachable\",source=\"erp\"}"), 0);
+    assert_eq!(running.metric("driftwise_audit_duration_seconds_count{phase=\"record\"}"), 0);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use crate::engine::audit::{Auditor, Outcome};
 use crate::engine::board::Board;
 use crate::engine::deliver::{Courier, Round};
 use crate::engine::pace::Pace;
+use crate::engine::polls::Polls;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, Letter, Obstacle, SendError};
 use crate::source::{Failure, FetchError, Source};
@@ -94,6 +95,7 @@ impl House {
         let auditor = Auditor {
             sources: BTreeMap::from([(plan.name.clone(), source)]),
             board: Arc::new(Board::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states)),
+            polls: Arc::new(Polls::new(1)),
             store: Arc::clone(&store),
             channel: Arc::clone(&channel),
             metrics: Arc::clone(&metrics),

@@ -1,7 +1,8 @@
 //! From an error of the HTTP client to a failure in plain words.
 //!
 //! The client wraps what happened several layers deep, and an I/O error hides the one within it from `source()`; so
-//! the whole chain is walked and the most telling link wins: TLS, then a time-out, then the operating system's word.
+//! the whole chain is walked and the most telling link wins: a shortage of this machine, TLS, then a time-out, then the
+//! operating system's word.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -9,11 +10,14 @@ use std::io::{self, ErrorKind};
 use rustls::CertificateError;
 
 use crate::secret::Redactor;
-use crate::source::{Failure, FetchError, Quoted};
+use crate::source::{Failure, FetchError, Quoted, shortage};
 
 /// What an error of the client means.
 pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     let links = links(error);
+    if let Some(shortage) = links.iter().find_map(|link| shortage::of(link.downcast_ref()?)) {
+        return shortage;
+    }
     if let Some(error) = links.iter().find_map(|link| link.downcast_ref::<rustls::Error>()) {
         return tls(error, redactor);
     }
@@ -78,6 +82,8 @@ fn connect(io: Option<ErrorKind>) -> &'static str {
     match io {
         Some(ErrorKind::ConnectionRefused) => "the connection was refused",
         Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => "its host cannot be reached",
+        // No address of the host's kind (IPv6 is off, say) more often than no free port, so it counts against the source.
+        Some(ErrorKind::AddrNotAvailable) => "this machine has no address or port to connect from",
         Some(ErrorKind::NetworkDown) => "the network is down",
         Some(kind) if lost(Some(kind)) => "the connection was closed while it was being made",
         _ => "no connection could be made",

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::domain::reading::is_invisible;
 use crate::secret::{Known, Secret, SecretError};
 use crate::source::http::BuildError;
-use crate::source::{Failure, FetchError};
+use crate::source::{Failure, FetchError, shortage};
 
 /// Longest answer of the token endpoint; tokens that were seen have a few hundred bytes.
 pub(super) const LONGEST: u64 = 64 * 1024;
@@ -79,7 +79,11 @@ fn decoded(hash: &str) -> Vec<Known> {
 }
 
 fn no_secret(error: &SecretError) -> FetchError {
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
+    let cause = std::error::Error::source(error);
+    if let Some(shortage) = cause.and_then(|cause| shortage::of(cause.downcast_ref()?)) {
+        return shortage;
+    }
+    let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
     unasked(format!("{error}{cause}"))
 }
 

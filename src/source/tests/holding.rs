@@ -24,6 +24,43 @@ async fn a_refused_sign_in_is_not_hammered() {
 }
 
 #[tokio::test]
+async fn sources_that_sign_in_alike_to_one_system_wait_together_and_others_do_not() {
+    let served = serve(Simulator::new(1)).await;
+    let mut systems = Systems::default();
+    let mut source = |base_url: &str, password: &str| {
+        let credential =
+            Credential::Password { username: USERNAME.to_owned(), password: Secret::given(password.to_owned()) };
+        OrderWise::of(&mut systems, Options { credential, ..options(base_url) }).unwrap()
+    };
+    let wrong = [source(&served.url(), "wrong"), source(&format!("{}/owapi/", served.root), "wrong")];
+    let right = source(&served.url(), PASSWORD);
+    assert_eq!(wrong[0].system(), wrong[1].system());
+    for second in 0..15 {
+        for (number, source) in wrong.iter().enumerate() {
+            let error = source.fetch(at(second)).await.unwrap_err();
+            let first = number == 0 && [0, 5].contains(&second);
+            assert_eq!((error.failure, error.asked), (Failure::Auth, first), "second {second}");
+        }
+        right.fetch(at(second)).await.unwrap();
+    }
+    assert_eq!(served.simulator.count(RequestKind::Token), 3, "two that were refused, and one that was not");
+}
+
+#[test]
+fn a_system_is_the_same_however_its_url_is_written() {
+    let system = |url: &str| orderwise(url).system().unwrap().to_owned();
+    let first = system("https://erp.acme.example/OWAPI");
+    for same in ["https://ERP.acme.example/owapi/", "https://erp.acme.example:443/OWAPI"] {
+        assert_eq!(system(same), first, "{same}");
+    }
+    let others =
+        ["http://erp.acme.example/OWAPI", "https://erp.acme.example:444/OWAPI", "https://erp.acme.example/OWAPI2"];
+    for other in others {
+        assert_ne!(system(other), first, "{other}");
+    }
+}
+
+#[tokio::test]
 async fn a_changed_password_is_tried_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");

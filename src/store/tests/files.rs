@@ -12,7 +12,7 @@ async fn refused(path: &Path) -> StoreError {
 }
 
 /// Runs SQL on the file as a program that knows nothing of us.
-async fn tamper(path: &Path, sql: &'static str) {
+pub(super) async fn tamper(path: &Path, sql: &'static str) {
     use sqlx::Connection as _;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();

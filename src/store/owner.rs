@@ -1,0 +1,173 @@
+//! One owner, as the database itself knows it: a row with a random id, renewed while the owner lives.
+//!
+//! Three things keep a second owner out, and each covers what the one before cannot see:
+//! - `lock`, a lock on a file beside the path: the same path, a symbolic link, a bind mount of the folder. It says who has it.
+//! - [`file::InodeLock`], a lock on the inode of the database: a hard link, a bind mount of the file alone, another container
+//!   on this machine. Like the first it goes with the process, however that ends, so a restart never waits.
+//! - The row: an owner whose locks are not seen here, because it runs on another machine or the file system keeps no locks. A
+//!   store whose row was written under another kernel is taken once the row has not changed for [`LEASE`] by the monotonic
+//!   clock, so no clock that is set can shorten or prolong it; so a copy, or a store after a power cut, waits that long. Every
+//!   transaction that writes, and every choice of what is sent, begins by checking the row: an owner that was overtaken stops.
+//!
+//! Not covered: two names for one file keep two write-ahead logs, and an owner that cannot see the other's log cannot see the
+//! other's row in it, so each renewal is copied into the database at once. Two mounts of one file on one kernel that share no
+//! inode (an overlay and the folder below it) are two files to all three.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::error::{Fault, Trouble};
+use super::file;
+
+/// How often an owner renews its row.
+pub const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a row may stay the same before its owner counts as dead.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+
+/// How often a row is looked at within a lease.
+const LOOKS: u32 = 15;
+
+/// Who owns a store, as its row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    id: String,
+    boot: Option<String>,
+    process: i64,
+    host: String,
+    path: String,
+    renewed: i64,
+}
+
+impl Owner {
+    /// This process, as the owner of the store at `path`. `locks` says that the inode is locked, so that no other process on
+    /// this kernel can own it.
+    pub fn new(path: &Path, locks: bool) -> Self {
+        let random = RandomState::new();
+        Self {
+            id: format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1)),
+            boot: locks.then(boot).flatten(),
+            process: std::process::id().into(),
+            host: host(),
+            path: path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned(),
+            renewed: 0,
+        }
+    }
+
+    /// In words, for whoever is refused.
+    fn named(&self) -> String {
+        let elsewhere = self.host != host();
+        format!("process {}{}", self.process, if elsewhere { format!(" on {}", self.host) } else { String::new() })
+    }
+
+    /// Waits until no other owner can be alive, at most for `lease`, or says who is. Does nothing to the database.
+    pub async fn expect_alone(&self, path: &Path, lease: Duration) -> Result<(), Fault> {
+        // What cannot be read is for SQLite to say.
+        let Ok(Some(last)) = peek(path).await else { return Ok(()) };
+        last.expect_no_log_elsewhere(Path::new(&self.path))?;
+        if self.boot.is_some() && last.boot == self.boot {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while began.elapsed() < lease {
+            tokio::time::sleep(lease / LOOKS).await;
+            match peek(path).await {
+                Ok(Some(now)) if now == last => {}
+                Ok(Some(now)) => return Err(Trouble::Locked { by: now.named() }.into()),
+                Ok(None) => return Ok(()),
+                // It is being written.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// SQLite keeps its log beside the name by which it opened the file. What lies in the log of another name would be missed
+    /// now and wreck the file later.
+    fn expect_no_log_elsewhere(&self, path: &Path) -> Result<(), Fault> {
+        let theirs = PathBuf::from(&self.path);
+        let left = std::fs::metadata(file::log(&theirs)).is_ok_and(|log| log.len() > 0);
+        if theirs != path && left && file::are_same(&theirs, path) {
+            return Err(Trouble::LogElsewhere { path: theirs }.into());
+        }
+        Ok(())
+    }
+
+    /// Makes this the owner.
+    pub async fn claim(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+        const SQL: &str = "INSERT INTO owner (id, boot, process, host, path, renewed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("DELETE FROM owner").execute(&mut *transaction).await?;
+        let claim = sqlx::query(SQL).bind(&self.id).bind(&self.boot).bind(self.process).bind(&self.host);
+        claim.bind(&self.path).bind(self.renewed).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        publish(connection).await
+    }
+
+    /// Fails where another one is the owner by now.
+    pub async fn expect_ours(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+        match row(connection).await? {
+            Some(owner) if owner.id == self.id => Ok(()),
+            Some(owner) => Err(Trouble::Locked { by: owner.named() }.into()),
+            None => Err(Trouble::Locked { by: "another process, which has closed it again".to_owned() }.into()),
+        }
+    }
+
+    /// Lets a next owner begin at once.
+    pub async fn release(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+        sqlx::query("DELETE FROM owner WHERE id = ?1").bind(&self.id).execute(connection).await?;
+        Ok(())
+    }
+}
+
+/// Changes the row in a transaction of the owner.
+pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    sqlx::query("UPDATE owner SET renewed = renewed + 1").execute(connection).await?;
+    Ok(())
+}
+
+/// Copies what is in the log into the database, where it is seen under every name of the file.
+pub(super) async fn publish(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
+    Ok(())
+}
+
+/// Who has the store at `path`, in words.
+pub(super) async fn name(path: &Path) -> String {
+    match peek(path).await {
+        Ok(Some(owner)) => owner.named(),
+        _ => "another process".to_owned(),
+    }
+}
+
+/// The row as it lies in the file: takes no lock, makes no file, and sees nothing of a log.
+async fn peek(path: &Path) -> Result<Option<Owner>, Fault> {
+    const THERE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'owner'";
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
+    let mut connection = options.connect().await?;
+    let there: i64 = sqlx::query_scalar(THERE).fetch_one(&mut connection).await?;
+    let found = if there == 0 { None } else { row(&mut connection).await? };
+    connection.close().await?;
+    Ok(found)
+}
+
+async fn row(connection: &mut SqliteConnection) -> Result<Option<Owner>, Fault> {
+    const SQL: &str = "SELECT id, boot, process, host, path, renewed FROM owner";
+    type Row = (String, Option<String>, i64, String, String, i64);
+    let found: Option<Row> = sqlx::query_as(SQL).fetch_optional(connection).await?;
+    Ok(found.map(|(id, boot, process, host, path, renewed)| Owner { id, boot, process, host, path, renewed }))
+}
+
+/// Which start of which kernel this is: the same in every container on it.
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+fn host() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "an unknown host".to_owned(), |name| name.to_string_lossy().into_owned())
+}

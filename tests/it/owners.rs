@@ -1,0 +1,167 @@
+//! One owner a store, under whatever name a second one opens it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+
+use crate::program::{Daemon, driftwise, eventually, eventually_or, spawn};
+use crate::world::{OWNER, Setup, World};
+
+/// A folder with a copy of the configuration of `world` whose store is at `store`.
+fn second(world: &World, name: &str, store: &str) -> std::path::PathBuf {
+    let folder = world.path(name);
+    fs::create_dir_all(&folder).unwrap();
+    let text = fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let store = format!("{text}\nstore: {{ url: \"sqlite://{store}\" }}\n");
+    fs::write(folder.join("driftwise.yaml"), store).unwrap();
+    folder
+}
+
+/// Runs a daemon in `folder` that must be refused, and answers what it said.
+fn refused(folder: &Path) -> String {
+    crate::program::run(folder, &["run"]).expect(4).err
+}
+
+/// A world with a daemon that has told of one drift.
+fn owned() -> (World, Daemon) {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    world.mail("drift", OWNER);
+    (world, daemon)
+}
+
+#[test]
+fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
+    let (world, daemon) = owned();
+    let by = format!("is in use by process {}", daemon.pid());
+    let store = world.path("driftwise.db");
+    let linked = second(&world, "linked", "driftwise.db");
+    fs::hard_link(&store, linked.join("driftwise.db")).unwrap();
+    let pointed = second(&world, "pointed", "driftwise.db");
+    symlink(&store, pointed.join("driftwise.db")).unwrap();
+    let direct = second(&world, "direct", "../driftwise.db");
+    for folder in [&linked, &pointed, &direct] {
+        let said = refused(folder);
+        assert!(said.contains(&by), "{said}");
+        assert!(!folder.join("mail").exists(), "{}", folder.display());
+    }
+    daemon.look();
+    let drifts = world.mails().iter().filter(|mail| mail.kind() == "drift").count();
+    assert_eq!(drifts, 2, "{:?}", world.told());
+    daemon.stop();
+    // The first has closed it in order, so its log is in the file and any name serves.
+    let daemon = Daemon::start(&linked, &[]);
+    daemon.look();
+    assert!(!linked.join("mail").exists(), "what was told is known under the other name");
+    daemon.stop();
+}
+
+#[test]
+fn a_bind_mount_of_the_file_alone_is_no_way_round_the_owner() {
+    let (world, daemon) = owned();
+    let mounted = second(&world, "mounted", "driftwise.db");
+    let at = mounted.join("driftwise.db");
+    fs::write(&at, "").unwrap();
+    // In a mount namespace of its own, which ends with the daemon; where that is not allowed, a hard link is the same to it.
+    let mount = "mount --bind \"$1\" \"$2\" || { rm \"$2\" && ln \"$1\" \"$2\"; }; exec \"$0\" run";
+    let program = driftwise(&mounted);
+    let (store, program) = (world.path("driftwise.db"), program.get_program());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", mount]).arg(program).args([&store, &at]);
+    let mut output = command.current_dir(&mounted).output().unwrap();
+    if String::from_utf8_lossy(&output.stderr).contains("unshare") {
+        let mut command = Command::new("sh");
+        output = command.args(["-c", mount]).arg(program).args([&store, &at]).current_dir(&mounted).output().unwrap();
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains(&format!("is in use by process {}", daemon.pid())), "{said}");
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_that_another_one_has_overtaken_ends_and_says_who_has_the_store() {
+    let (world, mut daemon) = owned();
+    let overtake = "PRAGMA busy_timeout = 10000; UPDATE owner SET id = 'x', process = 7, host = 'elsewhere'";
+    let done = Command::new("sqlite3").arg(world.path("driftwise.db")).arg(overtake).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(daemon.wait().code(), Some(4), "{}", daemon.said());
+    let said = || daemon.said().contains("is in use by process 7 on elsewhere").then_some(());
+    eventually_or(|| daemon.said(), said);
+}
+
+#[test]
+fn after_a_kill_a_restart_owns_the_store_at_once() {
+    let (world, mut daemon) = owned();
+    for _ in 0..3 {
+        daemon.kill();
+        let began = std::time::Instant::now();
+        daemon = world.daemon();
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(10), "a lease is waited out: {took:?}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn after_a_kill_another_name_is_refused_while_changes_lie_in_the_log_of_the_first() {
+    let (world, daemon) = owned();
+    let linked = second(&world, "linked", "driftwise.db");
+    fs::hard_link(world.path("driftwise.db"), linked.join("driftwise.db")).unwrap();
+    daemon.kill();
+    let said = refused(&linked);
+    assert!(said.contains("has changes in the log beside another name of the file"), "{said}");
+    world.daemon().stop();
+    Daemon::start(&linked, &[]).stop();
+}
+
+/// A daemon that may be refused; killed when it is dropped.
+struct Started(Child, Arc<Mutex<String>>);
+
+impl Started {
+    fn in_folder(folder: &Path) -> Self {
+        let (child, said) = spawn(driftwise(folder).arg("run"));
+        Self(child, said)
+    }
+
+    fn said(&self) -> String {
+        self.1.lock().unwrap().clone()
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().map(|end| end.code().unwrap())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn of_two_that_start_at_the_same_moment_under_two_names_one_is_refused() {
+    for fresh in [true, false] {
+        let world = World::new(1, &Setup::default());
+        let store = world.path("driftwise.db");
+        if fresh {
+            fs::write(&store, "").unwrap();
+        } else {
+            world.daemon().stop();
+        }
+        let linked = second(&world, "linked", "driftwise.db");
+        fs::hard_link(&store, linked.join("driftwise.db")).unwrap();
+        let mut both = [world.folder(), &linked].map(Started::in_folder);
+        let refused = eventually("end of one", || both.iter_mut().position(|one| one.code().is_some()));
+        assert_eq!(both[refused].code(), Some(4), "{}", both[refused].said());
+        let other = &mut both[1 - refused];
+        eventually_or(|| other.said(), || other.said().contains("driftwise is running").then_some(()));
+        assert_eq!(other.code(), None, "{}", other.said());
+        let said = &both[refused];
+        eventually_or(|| said.said(), || said.said().contains("is in use by").then_some(()));
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::domain::reading::quote;
 
-use super::declaration::{Declared, Section, Shape};
+use super::declaration::{Declared, Section, Shape, title};
 use super::fields::{read_section, read_value};
 use super::report::Report;
 use super::schema;
@@ -20,12 +20,7 @@ impl<S: Shape> Shape for List<S> {
     type Value = Vec<Item<S::Value>>;
 
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
-        let Some(items) = node.items() else {
-            let message = format!("{key:?} must be a list, not {}", described(node));
-            let help = "a list is written as [a, b], or one item a line, each after a \"-\"";
-            report.problem_with(node.place, message, help);
-            return None;
-        };
+        let items = items(report, node, key)?;
         let item =
             |item: &Node| Some(Item { name: String::new(), place: item.place, value: S::read(report, item, key)? });
         let found = items.iter().filter_map(item).collect::<Vec<_>>();
@@ -33,16 +28,20 @@ impl<S: Shape> Shape for List<S> {
     }
 
     fn schema() -> Json {
-        json!({ "type": "array", "items": S::schema() })
-    }
-
-    fn words() -> String {
-        format!("list of: {}", S::words())
+        json!({ "title": format!("list of: {}", title::<S>()), "type": "array", "items": S::schema() })
     }
 
     fn sections() -> &'static [&'static Section] {
         S::sections()
     }
+}
+
+/// The items of a list.
+pub(super) fn items<'a>(report: &mut Report, node: &'a Node, key: &str) -> Option<&'a [Node]> {
+    node.items().or_else(|| {
+        let help = "a list is written as [a, b], or one item a line, each after a \"-\"";
+        report.refuse_with(node, format!("{key:?} must be a list, not {}", described(node)), help)
+    })
 }
 
 /// One value or a list of them, which is not empty.
@@ -54,10 +53,7 @@ impl<S: Shape> Shape for OneOrMany<S> {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
         match node.items() {
             None => S::read(report, node, key).map(|value| vec![value]),
-            Some([]) => {
-                report.problem(node.place, format!("{} is an empty list", quote(key)));
-                None
-            }
+            Some([]) => report.refuse(node, format!("{} is an empty list", quote(key))),
             Some(items) => {
                 let found = items.iter().filter_map(|item| S::read(report, item, key)).collect::<Vec<_>>();
                 (!found.is_empty()).then_some(found)
@@ -66,11 +62,8 @@ impl<S: Shape> Shape for OneOrMany<S> {
     }
 
     fn schema() -> Json {
-        json!({ "anyOf": [S::schema(), { "type": "array", "items": S::schema(), "minItems": 1 }] })
-    }
-
-    fn words() -> String {
-        format!("{0}, or list of: {0}", S::words())
+        let title = format!("{0}, or list of: {0}", title::<S>());
+        json!({ "title": title, "anyOf": [S::schema(), { "type": "array", "items": S::schema(), "minItems": 1 }] })
     }
 }
 
@@ -91,8 +84,7 @@ impl<S: Shape> Shape for Map<S> {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
         let Some(entries) = node.entries() else {
             let message = format!("{} must be a mapping of names to values, not {}", quote(key), described(node));
-            report.problem(node.place, message);
-            return None;
+            return report.refuse(node, message);
         };
         let mut found = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -105,11 +97,7 @@ impl<S: Shape> Shape for Map<S> {
     }
 
     fn schema() -> Json {
-        json!({ "type": "object", "additionalProperties": S::schema() })
-    }
-
-    fn words() -> String {
-        format!("names to: {}", S::words())
+        json!({ "title": format!("names to: {}", title::<S>()), "type": "object", "additionalProperties": S::schema() })
     }
 
     fn sections() -> &'static [&'static Section] {
@@ -131,10 +119,6 @@ impl<D: Declared> Shape for Sub<D> {
         schema::section(D::SECTIONS, true)
     }
 
-    fn words() -> String {
-        "mapping".to_owned()
-    }
-
     fn sections() -> &'static [&'static Section] {
         D::SECTIONS
     }
@@ -152,10 +136,6 @@ impl Shape for Unbuilt {
 
     fn schema() -> Json {
         json!(false)
-    }
-
-    fn words() -> String {
-        String::new()
     }
 }
 
@@ -184,10 +164,6 @@ impl<M: Member> Shape for Merged<M> {
         schema::merged::<M>()
     }
 
-    fn words() -> String {
-        if M::NAMED { "names to: mapping" } else { "list of: mapping" }.to_owned()
-    }
-
     fn sections() -> &'static [&'static Section] {
         M::SECTIONS
     }
@@ -205,9 +181,5 @@ impl<M: Member> Shape for Partial<M> {
 
     fn schema() -> Json {
         schema::section(M::SECTIONS, false)
-    }
-
-    fn words() -> String {
-        "mapping".to_owned()
     }
 }

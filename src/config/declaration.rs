@@ -22,10 +22,8 @@ pub(super) trait Shape {
     /// Reports the value and returns `None` where it is unusable.
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value>;
 
+    /// Its `title` is the word of the reference, as in "duration".
     fn schema() -> Json;
-
-    /// For the reference, as in "duration".
-    fn words() -> String;
 
     /// The sections that stand inside.
     fn sections() -> &'static [&'static Section] {
@@ -37,6 +35,33 @@ pub(super) trait Shape {
 
     /// The value may be a URL with a sign-in: reports show it only where it surely has none.
     const MAY_HOLD_A_SIGN_IN: bool = false;
+}
+
+/// The [`Shape`] of a type: `shape!(Type, Value, schema, |report, node, key| reading)`.
+macro_rules! shape {
+    ($shape:ty, $value:ty, $schema:expr, |$report:ident, $node:ident, $key:ident| $read:expr) => {
+        impl $crate::config::declaration::Shape for $shape {
+            type Value = $value;
+
+            fn read(
+                $report: &mut $crate::config::report::Report,
+                $node: &$crate::config::tree::Node,
+                $key: &str,
+            ) -> Option<$value> {
+                $read
+            }
+
+            fn schema() -> serde_json::Value {
+                $schema
+            }
+        }
+    };
+}
+pub(super) use shape;
+
+/// The word of the reference for a shape.
+pub(super) fn title<S: Shape>() -> String {
+    S::schema()["title"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether a key must be there.
@@ -61,8 +86,6 @@ pub(super) struct Key {
     pub secret: bool,
     pub may_hold_a_sign_in: bool,
     pub schema: fn() -> Json,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the reference, which a test writes"))]
-    pub words: fn() -> String,
     pub sections: fn() -> &'static [&'static Section],
 }
 
@@ -151,7 +174,6 @@ macro_rules! section {
                     secret: <$shape as $crate::config::declaration::Shape>::SECRET,
                     may_hold_a_sign_in: <$shape as $crate::config::declaration::Shape>::MAY_HOLD_A_SIGN_IN,
                     schema: <$shape as $crate::config::declaration::Shape>::schema,
-                    words: <$shape as $crate::config::declaration::Shape>::words,
                     sections: <$shape as $crate::config::declaration::Shape>::sections,
                 }),*],
             };

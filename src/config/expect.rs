@@ -7,12 +7,12 @@ use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::reading::quote;
 
-use super::containers::Sub;
+use super::containers::{Sub, items};
 use super::declaration::{Declared, Section, Shape, section};
 use super::fields::read_section;
 use super::report::{Report, suggestion};
 use super::schema;
-use super::shapes::{Choice, Span, Text, Whole, Words, described};
+use super::shapes::{Choice, Span, Text, Whole, Words};
 use super::tree::{Form, Node, Value};
 use super::words::Parsed;
 
@@ -98,13 +98,9 @@ impl Shape for Expectation {
                     return read_section::<ExpectKeys>(report, node).and_then(demand);
                 }
                 let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
-                report.problem_with(node.place, message, all_forms());
-                None
+                report.refuse_with(node, message, all_forms())
             }
-            Value::List(_) => {
-                report.problem_with(node.place, "\"expect\" takes one demand, not a list", all_forms());
-                None
-            }
+            Value::List(_) => report.refuse_with(node, "\"expect\" takes one demand, not a list", all_forms()),
         }
     }
 
@@ -113,11 +109,8 @@ impl Shape for Expectation {
         form["minProperties"] = 1.into();
         form["maxProperties"] = 1.into();
         let words = words().map(|(word, _)| word);
-        json!({ "anyOf": [{ "enum": words }, form, { "type": "string", "pattern": r"\$\{" }] })
-    }
-
-    fn words() -> String {
-        "`ticked`, `unticked`, `present`, `unchanged`, or mapping".to_owned()
+        let title = "`ticked`, `unticked`, `present`, `unchanged`, or mapping";
+        json!({ "title": title, "anyOf": [{ "enum": words }, form, { "type": "string", "pattern": r"\$\{" }] })
     }
 
     fn sections() -> &'static [&'static Section] {
@@ -139,14 +132,10 @@ fn read_word(report: &mut Report, node: &Node, word: &str) -> Option<Expectation
         return Some(expectation);
     }
     if let Some(key) = ExpectKeys::SECTION.keys.iter().find(|key| key.name == word) {
-        let message = format!("\"expect: {word}\" needs a value, as in {{ {word}: {} }}", key.example);
-        report.problem(node.place, message);
-    } else {
-        let message = format!("\"expect\" cannot be {}", quote(word));
-        let known = words().map(|(word, _)| word).into_iter().chain(forms());
-        report.problem_with(node.place, message, suggestion(word, known));
+        return report.refuse(node, format!("\"expect: {word}\" needs a value, as in {{ {word}: {} }}", key.example));
     }
-    None
+    let known = words().map(|(word, _)| word).into_iter().chain(forms());
+    report.refuse_with(node, format!("\"expect\" cannot be {}", quote(word)), suggestion(word, known))
 }
 
 /// The one demand that is given, unless it cannot be read.
@@ -181,11 +170,9 @@ impl Shape for Operand {
     }
 
     fn schema() -> Json {
-        json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, schema::section(ParamKeys::SECTIONS, true)] })
-    }
-
-    fn words() -> String {
-        "value, or `{ param: NAME, else: present }`".to_owned()
+        let title = "value, or `{ param: NAME, else: present }`";
+        let text = json!({ "type": ["string", "number", "boolean"] });
+        json!({ "title": title, "anyOf": [text, schema::section(ParamKeys::SECTIONS, true)] })
     }
 
     fn sections() -> &'static [&'static Section] {
@@ -203,30 +190,18 @@ impl Shape for Operands {
         if node.entries().is_some() {
             return Operand::read(report, node, key).map(|operand| vec![operand]);
         }
-        let Some(items) = node.items() else {
-            let message = format!("{key:?} must be a list, not {}", described(node));
-            report.problem_with(
-                node.place,
-                message,
-                "a list is written as [a, b], or one item a line, each after a \"-\"",
-            );
-            return None;
-        };
+        let items = items(report, node, key)?;
         if items.is_empty() {
             let message = format!("{key:?} is an empty list: nothing could ever meet it, or everything would");
-            report.problem(node.place, message);
-            return None;
+            return report.refuse(node, message);
         }
         items.iter().map(|item| Operand::read(report, item, key)).collect()
     }
 
     fn schema() -> Json {
         let list = json!({ "type": "array", "items": Operand::schema(), "minItems": 1 });
-        json!({ "anyOf": [list, schema::section(ParamKeys::SECTIONS, true)] })
-    }
-
-    fn words() -> String {
-        "list of values, or `{ param: NAME }`".to_owned()
+        let title = "list of values, or `{ param: NAME }`";
+        json!({ "title": title, "anyOf": [list, schema::section(ParamKeys::SECTIONS, true)] })
     }
 }
 
@@ -241,17 +216,13 @@ impl Shape for Included {
         if let Operand::Literal(text) = &operand
             && let Err(error) = Address::parse(text)
         {
-            report.problem(node.place, format!("{key:?}: {error}"));
-            return None;
+            return report.refuse(node, format!("{key:?}: {error}"));
         }
         Some(operand)
     }
 
     fn schema() -> Json {
-        json!({ "anyOf": [Parsed::<Address>::schema(), schema::section(ParamKeys::SECTIONS, true)] })
-    }
-
-    fn words() -> String {
-        "mail address, or `{ param: NAME, else: present }`".to_owned()
+        let title = "mail address, or `{ param: NAME, else: present }`";
+        json!({ "title": title, "anyOf": [Parsed::<Address>::schema(), schema::section(ParamKeys::SECTIONS, true)] })
     }
 }

@@ -28,8 +28,7 @@ impl<'a> Fields<'a> {
             if !node.is_null() {
                 report.hide_unknown(node);
             }
-            report.problem_with(node.place, message, format!("its keys: {known}"));
-            return None;
+            return report.refuse_with(node, message, format!("its keys: {known}"));
         }
         fields.entries.iter().for_each(|entry| fields.check(report, entry));
         Some(fields)

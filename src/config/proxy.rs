@@ -44,21 +44,15 @@ impl Shape for Proxy {
         let url = Hidden::read(report, node, key)?;
         match url.checked(check).ok()? {
             Ok(()) => Some(Self::Url(url)),
-            Err(reason) => {
-                report.problem_with(node.place, format!("{key:?} {reason}"), FORMS);
-                None
-            }
+            Err(reason) => report.refuse_with(node, format!("{key:?} {reason}"), FORMS),
         }
     }
 
     fn schema() -> Json {
         let mut schema = Hidden::schema();
+        schema["title"] = "`env`, or `http://[user:password@]host:port` as a secret".into();
         schema["anyOf"][0] = json!({ "type": "string", "pattern": SCHEMA });
         schema
-    }
-
-    fn words() -> String {
-        "`env`, or `http://[user:password@]host:port` as a secret".to_owned()
     }
 }
 

@@ -87,6 +87,18 @@ impl<'e> Report<'e> {
         self.say(place, message.into(), Some(help.into()));
     }
 
+    /// As [`Self::problem`], of a value that cannot be used.
+    pub fn refuse<T>(&mut self, node: &Node, message: impl Into<String>) -> Option<T> {
+        self.problem(node.place, message);
+        None
+    }
+
+    /// As [`Self::problem_with`], of a value that cannot be used.
+    pub fn refuse_with<T>(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
+        self.problem_with(node.place, message, help);
+        None
+    }
+
     /// A problem of a file as a whole.
     pub fn unusable(&mut self, file: usize, message: impl Into<String>, help: impl Into<String>) {
         self.problem_with(Place { file, line: 0, column: 0 }, message, help);
@@ -97,7 +109,7 @@ impl<'e> Report<'e> {
         self.enough.insert(place);
     }
 
-    fn say(&mut self, place: Place, message: String, help: Option<String>) {
+    pub fn say(&mut self, place: Place, message: String, help: Option<String>) {
         if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
             self.problems.push(Remark { place, message, help });
         }

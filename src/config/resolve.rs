@@ -11,16 +11,15 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::reading::quote;
 use crate::domain::session::{Contacts, Session};
 
-use super::containers::{List, Member};
+use super::containers::{Member, items};
 use super::customer::{self, AlertsConfig, Customer};
-use super::declaration::{Declared, Section, Shape};
+use super::declaration::{Declared, Section};
 use super::fields::{Fields, absent, read_entry};
 use super::file::Written;
 use super::keys::{AlertKeys, CustomerMember, DefaultsKeys, MAIN, MainKeys, SessionMember, SourceMember};
 use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
 use super::session::{Fallbacks, Known, Sessions};
-use super::shapes::Text;
 use super::tree::{Entry, Node, Place, Value};
 use super::words::Parsed;
 use super::{Config, ServerConfig, email, source};
@@ -230,10 +229,7 @@ fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -
     let mut sessions = Vec::new();
     for root in std::iter::once(&written.root).chain(&written.included) {
         let Some(node) = root_node(report, root, "sessions") else { continue };
-        let Some(items) = node.items() else {
-            List::<Text>::read(report, node, "sessions");
-            continue;
-        };
+        let Some(items) = items(report, node, "sessions") else { continue };
         sessions.extend(items.iter().filter_map(|item| reader.read(report, item)));
     }
     sessions

@@ -39,7 +39,8 @@ pub(super) fn section(sections: &[&Section], with_required: bool) -> Json {
             required.push(key.name);
         }
     }
-    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    let mut schema =
+        json!({ "title": "mapping", "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
@@ -60,11 +61,11 @@ pub(super) fn merged<M: Member>() -> Json {
         item["allOf"] = of_types.into();
     }
     if !M::NAMED {
-        return json!({ "type": "array", "items": item });
+        return json!({ "title": "list of: mapping", "type": "array", "items": item });
     }
     let item = if M::MAY_BE_EMPTY { json!({ "anyOf": [item, { "type": "null" }] }) } else { item };
     let name = json!({ "pattern": "^[A-Za-z0-9._-]{1,64}$" });
-    json!({ "type": "object", "propertyNames": name, "additionalProperties": item })
+    json!({ "title": "names to: mapping", "type": "object", "propertyNames": name, "additionalProperties": item })
 }
 
 /// The lines of a description as one text.

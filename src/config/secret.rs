@@ -24,16 +24,14 @@ impl Shape for Hidden {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Secret> {
         if let Some(text) = node.scalar() {
             if text.is_empty() {
-                report.problem_with(node.place, format!("{key:?} is empty"), FORMS);
-                return None;
+                return report.refuse_with(node, format!("{key:?} is empty"), FORMS);
             }
             return Some(Secret::given(text));
         }
         let entry = match node.entries() {
             Some([entry]) if matches!(entry.key.as_str(), "env" | "file") => entry,
             _ => {
-                report.problem_with(node.place, format!("{key:?} is not a secret that can be read"), FORMS);
-                return None;
+                return report.refuse_with(node, format!("{key:?} is not a secret that can be read"), FORMS);
             }
         };
         let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
@@ -50,12 +48,8 @@ impl Shape for Hidden {
     fn schema() -> Json {
         let reference = |key: &str, value: Json| json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false });
         let text = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
-        let name = text_like("^[A-Za-z_][A-Za-z0-9_]*$");
-        json!({ "anyOf": [text, reference("env", name), reference("file", text.clone())] })
-    }
-
-    fn words() -> String {
-        "secret".to_owned()
+        let name = text_like("name of a variable", "^[A-Za-z_][A-Za-z0-9_]*$");
+        json!({ "title": "secret", "anyOf": [text, reference("env", name), reference("file", text.clone())] })
     }
 }
 
@@ -64,8 +58,7 @@ fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<S
         // Not quoted: it may be the secret itself, put in the wrong place.
         report.hide(node);
         let message = format!("{key:?}: what follows \"env\" is not the name of an environment variable");
-        report.problem_with(node.place, message, "a name has letters, digits and underscores only");
-        return None;
+        return report.refuse_with(node, message, "a name has letters, digits and underscores only");
     }
     let value = report.environment.variable(name);
     match value.as_deref() {
@@ -80,8 +73,7 @@ fn file(report: &mut Report, node: &Node, key: &str, path: &str) -> Option<Secre
     let secret = Secret::File(report.folder(node.place.file).join(path));
     if let Err(error) = secret.value() {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        report.problem(node.place, format!("{key:?}: {error}{cause}"));
-        return None;
+        return report.refuse(node, format!("{key:?}: {error}{cause}"));
     }
     Some(secret)
 }

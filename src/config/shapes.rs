@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::declaration::Shape;
+use super::declaration::{Shape, shape};
 use super::report::{Report, suggestion};
 use super::tree::{Form, Node, Value};
 use super::unit::{self, Unfit};
@@ -17,8 +17,13 @@ use crate::domain::reading::quote;
 const OR_VARIABLE: &str = r"|\$\{";
 
 /// A schema of a text that matches `pattern`.
-pub(super) fn text_like(pattern: &str) -> Json {
-    json!({ "type": "string", "pattern": format!("{pattern}{OR_VARIABLE}") })
+pub(super) fn text_like(title: &str, pattern: &str) -> Json {
+    json!({ "title": title, "type": "string", "pattern": format!("{pattern}{OR_VARIABLE}") })
+}
+
+/// A schema of any text that is not empty.
+pub(super) fn any_text(title: &str) -> Json {
+    json!({ "title": title, "type": ["string", "number", "boolean"], "pattern": r"\S" })
 }
 
 /// What a value is, for "not ...": its text where it has one.
@@ -29,199 +34,116 @@ pub(super) fn described(node: &Node) -> String {
 /// Any single value as text: numbers and `true` too, as they are written. Not empty.
 pub(super) struct Text;
 
-impl Shape for Text {
-    type Value = String;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<String> {
-        match node.scalar() {
-            Some(text) if !text.trim().is_empty() => return Some(text.to_owned()),
-            Some(_) => report.problem(node.place, format!("{} must not be empty", quote(key))),
-            None => report.problem(node.place, format!("{} must be text, not {}", quote(key), node.sort())),
-        }
-        None
-    }
-
-    fn schema() -> Json {
-        json!({ "type": ["string", "number", "boolean"], "pattern": r"\S" })
-    }
-
-    fn words() -> String {
-        "text".to_owned()
-    }
-}
+shape!(Text, String, any_text("text"), |report, node, key| match node.scalar() {
+    Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
+    Some(_) => report.refuse(node, format!("{} must not be empty", quote(key))),
+    None => report.refuse(node, format!("{} must be text, not {}", quote(key), node.sort())),
+});
 
 /// `true` or `false`.
 pub(super) struct Flag;
 
-impl Shape for Flag {
-    type Value = bool;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<bool> {
-        if let Value::Scalar(_, Form::Flag(flag)) = node.value {
-            return Some(flag);
-        }
-        report.problem(node.place, format!("{key:?} must be true or false, not {}", described(node)));
-        None
+shape!(
+    Flag,
+    bool,
+    json!({ "title": "true or false", "type": ["boolean", "string"], "pattern": r"^\$\{" }),
+    |report, node, key| match node.value {
+        Value::Scalar(_, Form::Flag(flag)) => Some(flag),
+        _ => report.refuse(node, format!("{key:?} must be true or false, not {}", described(node))),
     }
-
-    fn schema() -> Json {
-        json!({ "type": ["boolean", "string"], "pattern": r"^\$\{" })
-    }
-
-    fn words() -> String {
-        "true or false".to_owned()
-    }
-}
+);
 
 /// A whole number of type `T` from `MIN` to `MAX`.
 pub(super) struct Whole<T, const MIN: u64, const MAX: u64>(PhantomData<T>);
+
+impl<T: TryFrom<u64>, const MIN: u64, const MAX: u64> Whole<T, MIN, MAX> {
+    fn title() -> String {
+        let range = if MAX == u64::MAX { format!("of {MIN} or more") } else { format!("from {MIN} to {MAX}") };
+        format!("whole number {range}")
+    }
+}
 
 impl<T: TryFrom<u64>, const MIN: u64, const MAX: u64> Shape for Whole<T, MIN, MAX> {
     type Value = T;
 
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<T> {
         let number = node.scalar().and_then(|text| text.parse().ok()).filter(|number| (MIN..=MAX).contains(number));
-        if number.is_none() {
-            report.problem(node.place, format!("{key:?} must be a {}, not {}", Self::words(), described(node)));
-        }
-        number.and_then(|number| T::try_from(number).ok())
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .or_else(|| report.refuse(node, format!("{key:?} must be a {}, not {}", Self::title(), described(node))))
     }
 
     fn schema() -> Json {
-        json!({ "type": ["integer", "string"], "minimum": MIN, "maximum": MAX, "pattern": r"^\+?[0-9]+$|\$\{" })
-    }
-
-    fn words() -> String {
-        let range = if MAX == u64::MAX { format!("of {MIN} or more") } else { format!("from {MIN} to {MAX}") };
-        format!("whole number {range}")
+        let pattern = r"^\+?[0-9]+$|\$\{";
+        json!({ "title": Self::title(), "type": ["integer", "string"], "minimum": MIN, "maximum": MAX, "pattern": pattern })
     }
 }
 
 /// A duration longer than 0.
 pub(super) struct Span;
 
-impl Shape for Span {
-    type Value = Duration;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-        let duration = SpanOrZero::parse(report, node, key)?;
-        if duration.is_zero() {
-            report.problem(node.place, format!("{key:?} must be longer than 0"));
-            return None;
-        }
-        Some(duration)
+shape!(Span, Duration, text_like("duration", r"^0*[1-9][0-9]*\s*[smhd]$"), |report, node, key| {
+    let duration = duration(report, node, key)?;
+    if duration.is_zero() {
+        return report.refuse(node, format!("{key:?} must be longer than 0"));
     }
-
-    fn schema() -> Json {
-        text_like(r"^0*[1-9][0-9]*\s*[smhd]$")
-    }
-
-    fn words() -> String {
-        "duration".to_owned()
-    }
-}
+    Some(duration)
+});
 
 /// A duration, or `0`.
 pub(super) struct SpanOrZero;
 
-impl SpanOrZero {
-    fn parse(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-        let message = match node.scalar().map_or(Err(Unfit::Form), unit::read_duration) {
-            Ok(duration) => return Some(duration),
-            Err(Unfit::TooLarge) => format!("{key:?} is longer than the ten years allowed"),
-            Err(Unfit::Form) => {
-                format!("{key:?} must be a duration such as 90s, 5m, 24h or 30d, not {}", described(node))
-            }
-        };
-        report.problem(node.place, message);
-        None
-    }
-}
-
-impl Shape for SpanOrZero {
-    type Value = Duration;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-        if node.scalar() == Some("0") { Some(Duration::ZERO) } else { Self::parse(report, node, key) }
-    }
-
-    fn schema() -> Json {
+shape!(
+    SpanOrZero,
+    Duration,
+    {
         let pattern = format!(r"^([0-9]+\s*[smhd]|0)${OR_VARIABLE}");
-        json!({ "type": ["string", "integer"], "pattern": pattern, "minimum": 0, "maximum": 0 })
-    }
+        let types = ["string", "integer"];
+        json!({ "title": "duration, or 0", "type": types, "pattern": pattern, "minimum": 0, "maximum": 0 })
+    },
+    |report, node, key| if node.scalar() == Some("0") { Some(Duration::ZERO) } else { duration(report, node, key) }
+);
 
-    fn words() -> String {
-        "duration, or 0".to_owned()
+fn duration(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
+    match node.scalar().map_or(Err(Unfit::Form), unit::read_duration) {
+        Ok(duration) => Some(duration),
+        Err(Unfit::TooLarge) => report.refuse(node, format!("{key:?} is longer than the ten years allowed")),
+        Err(Unfit::Form) => {
+            let message = format!("{key:?} must be a duration such as 90s, 5m, 24h or 30d, not {}", described(node));
+            report.refuse(node, message)
+        }
     }
 }
 
 /// As [`SpanOrZero`]; a list of them, which grows, is in the contract and not built.
 pub(super) struct Repeat;
 
-impl Shape for Repeat {
-    type Value = Duration;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-        if node.items().is_some() {
-            report.problem_with(node.place, format!("a list for {key:?} is not available yet"), "give one duration");
-            return None;
-        }
-        SpanOrZero::read(report, node, key)
+shape!(Repeat, Duration, SpanOrZero::schema(), |report, node, key| {
+    if node.items().is_some() {
+        return report.refuse_with(node, format!("a list for {key:?} is not available yet"), "give one duration");
     }
-
-    fn schema() -> Json {
-        SpanOrZero::schema()
-    }
-
-    fn words() -> String {
-        SpanOrZero::words()
-    }
-}
+    SpanOrZero::read(report, node, key)
+});
 
 /// A size in bytes, larger than 0.
 pub(super) struct Size;
 
-impl Shape for Size {
-    type Value = u64;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<u64> {
-        let message = match node.scalar().map_or(Err(Unfit::Form), unit::read_size) {
-            Ok(0) => format!("{key:?} must be larger than 0"),
-            Ok(size) => return Some(size),
-            Err(Unfit::TooLarge) => format!("{key:?} is larger than the 1024GiB allowed"),
-            Err(Unfit::Form) => format!("{key:?} must be a size such as 16MiB, not {}", described(node)),
-        };
-        report.problem_with(node.place, message, "units: B, KiB, MiB, GiB");
-        None
-    }
-
-    fn schema() -> Json {
-        text_like(r"^0*[1-9][0-9]*\s*(B|KiB|MiB|GiB)$")
-    }
-
-    fn words() -> String {
-        "size".to_owned()
-    }
-}
+shape!(Size, u64, text_like("size", r"^0*[1-9][0-9]*\s*(B|KiB|MiB|GiB)$"), |report, node, key| {
+    let message = match node.scalar().map_or(Err(Unfit::Form), unit::read_size) {
+        Ok(0) => format!("{key:?} must be larger than 0"),
+        Ok(size) => return Some(size),
+        Err(Unfit::TooLarge) => format!("{key:?} is larger than the 1024GiB allowed"),
+        Err(Unfit::Form) => format!("{key:?} must be a size such as 16MiB, not {}", described(node)),
+    };
+    report.refuse_with(node, message, "units: B, KiB, MiB, GiB")
+});
 
 /// A path, relative to the file in which it is written.
 pub(super) struct FilePath;
 
-impl Shape for FilePath {
-    type Value = PathBuf;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<PathBuf> {
-        Some(report.folder(node.place.file).join(Text::read(report, node, key)?))
-    }
-
-    fn schema() -> Json {
-        Text::schema()
-    }
-
-    fn words() -> String {
-        "path".to_owned()
-    }
-}
+shape!(FilePath, PathBuf, any_text("path"), |report, node, key| {
+    Some(report.folder(node.place.file).join(Text::read(report, node, key)?))
+});
 
 /// A closed set of words.
 pub(super) trait Words: Sized + Copy + 'static {
@@ -239,25 +161,20 @@ impl<W: Words> Shape for Choice<W> {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<W> {
         let text = node.scalar().unwrap_or_default();
         let known = W::WORDS.iter().map(|(word, _)| *word);
-        let found = W::WORDS.iter().find(|(word, _)| *word == text);
-        if found.is_none() && W::LATER.contains(&text) {
+        if let Some((_, value)) = W::WORDS.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        if W::LATER.contains(&text) {
             let available = known.collect::<Vec<_>>().join(", ");
             let message = format!("{}: {text:?} is not available yet", quote(key));
-            report.problem_with(node.place, message, format!("available: {available}"));
-        } else if found.is_none() {
-            let message = format!("{} cannot be {}", quote(key), described(node));
-            report.problem_with(node.place, message, suggestion(text, known));
+            return report.refuse_with(node, message, format!("available: {available}"));
         }
-        found.map(|(_, value)| *value)
+        report.refuse_with(node, format!("{} cannot be {}", quote(key), described(node)), suggestion(text, known))
     }
 
     fn schema() -> Json {
         let words = W::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-        json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": r"\$\{" }] })
-    }
-
-    fn words() -> String {
-        let words = W::WORDS.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();
-        words.join(", ")
+        let title = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        json!({ "title": title, "anyOf": [{ "enum": words }, { "type": "string", "pattern": r"\$\{" }] })
     }
 }

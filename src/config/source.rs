@@ -269,8 +269,7 @@ impl Shape for ScalarMap {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
         let Some(entries) = node.entries() else {
             let message = format!("{key:?} must be a mapping of names to values, not {}", described(node));
-            report.problem(node.place, message);
-            return None;
+            return report.refuse(node, message);
         };
         for entry in entries.iter().filter(|entry| entry.value.entries().is_some() || entry.value.items().is_some()) {
             let message = format!("the export parameter {} must be a single value", quote(&entry.key));
@@ -281,10 +280,6 @@ impl Shape for ScalarMap {
 
     fn schema() -> Json {
         let single = json!({ "type": ["string", "number", "boolean", "null"] });
-        json!({ "type": "object", "additionalProperties": single })
-    }
-
-    fn words() -> String {
-        "names to: single value".to_owned()
+        json!({ "title": "names to: single value", "type": "object", "additionalProperties": single })
     }
 }

@@ -143,7 +143,7 @@ impl App {
             retain,
             stop: shutdown,
         };
-        let (files, watched) = (config.files, config.reload_on_change);
+        let (files, watched) = (config.files, config.watch);
         Ok(Self {
             parts: Arc::new(parts),
             dispatcher,

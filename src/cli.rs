@@ -12,10 +12,13 @@ use crate::config::{Config, Environment as _, Problems, ProcessEnvironment};
 use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
+mod completions;
 mod healthcheck;
+mod man;
 mod notifications;
 mod output;
 mod run;
+mod schema;
 mod sessions;
 mod simulate;
 mod status;
@@ -69,6 +72,12 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Ask the running daemon whether it is ready
     Healthcheck(healthcheck::Arguments),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Arguments),
+    /// Print the manual page of the program, or of a command
+    Man(man::Arguments),
     #[command(flatten)]
     Unbuilt(unbuilt::Unbuilt),
 }
@@ -137,6 +146,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Notifications(command) => notifications::run(&shared, command).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,
+        Command::Schema => schema::run(),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::Unbuilt(command) => Ok(unbuilt::run(&command)),
     }
 }

@@ -1,8 +1,11 @@
 //! The configuration: what people write in YAML, read into types that cannot be wrong.
 //!
+//! Every key is declared once, in `keys`; `declaration` says how, and what comes of it.
+//!
 //! In reading order: text becomes a located tree (`yaml`, `tree`, `scalar`), several files become one (`file`), the tree is
-//! understood key by key (`fields`, then a file for each section, put together by `resolve`), and everything that is wrong
-//! is collected (`report`) into what people read (`problem`). All of it is told at once, not only the first.
+//! read as declared (`fields`, with the shapes of `shapes`, `words`, `secret` and `containers`), a file for each section checks
+//! what its keys demand of each other, and `resolve` what sections do. Everything wrong is collected (`report`) into what
+//! people read (`problem`): all of it at once, not only the first.
 //!
 //! Secrets never show in a message: `mask` decides what of a source line may be seen.
 
@@ -14,18 +17,19 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::domain::name::Name;
-use crate::domain::plan::{Alerts, SourcePlan};
+use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
 
-mod alerts;
+mod containers;
 mod customer;
+mod declaration;
 mod email;
 mod environment;
 mod expect;
 mod fields;
 mod file;
+mod keys;
 mod listening;
-mod mapping;
 mod mask;
 mod policy;
 mod problem;
@@ -33,22 +37,28 @@ mod proxy;
 mod report;
 mod resolve;
 mod scalar;
+mod schema;
 mod secret;
 mod service;
 mod session;
+mod shapes;
 mod source;
 mod tree;
 mod unit;
 mod url;
+mod words;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
+pub use customer::AlertsConfig;
 pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
+pub use proxy::ProxyConfig;
+pub use schema::schema_text;
 pub use service::{ServerConfig, StoreConfig};
 pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
 pub use unit::{duration, size};
@@ -64,11 +74,12 @@ pub struct Config {
     pub max_polls: usize,
     /// Only needed to send: see [`Config::require_email`].
     pub email: Option<EmailConfig>,
-    pub alerts: Alerts,
+    /// Of everybody without a customer of their own.
+    pub alerts: AlertsConfig,
+    /// Whether a change of a file is read without being asked to.
+    pub watch: bool,
     pub store: StoreConfig,
     pub server: ServerConfig,
-    /// Whether a file that changes is read again at once.
-    pub reload_on_change: bool,
     /// The built-in baseline too.
     pub policies: BTreeMap<Name, Arc<Policy>>,
     /// The main file first, then what it includes.
@@ -94,9 +105,9 @@ impl Config {
         environment: &dyn Environment,
         now: DateTime<Utc>,
     ) -> Result<Self, Problems> {
-        let mut report = report::Report::default();
+        let mut report = report::Report::new(environment);
         let written = file::read(&mut report, path, text, environment);
-        let config = written.map(|written| resolve::resolve(&mut report, &written, environment, now));
+        let config = written.map(|written| resolve::resolve(&mut report, &written, now));
         let (problems, warnings) = report.finish();
         match (config, problems) {
             (Some(config), None) => Ok(Self { warnings, ..config }),
@@ -139,24 +150,4 @@ impl Config {
             .into()
         })
     }
-}
-
-/// The keys of every mapping, for the test that holds the example to them.
-#[cfg(test)]
-fn all_keys() -> [fields::Keys; 13] {
-    [
-        file::MAIN,
-        resolve::DEFAULTS,
-        source::KEYS,
-        source::TLS,
-        policy::KEYS,
-        policy::RULE,
-        session::KEYS,
-        customer::KEYS,
-        email::KEYS,
-        email::SMTP,
-        alerts::KEYS,
-        service::STORE,
-        service::SERVER,
-    ]
 }

@@ -57,7 +57,7 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// An outside crate and the rooms that may name it.
-const CRATES: [(&str, &[&str]); 22] = [
+const CRATES: [(&str, &[&str]); 25] = [
     ("tokio", &["source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
@@ -69,10 +69,13 @@ const CRATES: [(&str, &[&str]); 22] = [
     ("hyper", &["web", "source"]),
     ("hyper_util", &["web"]),
     ("clap", &["cli", "telemetry"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("prometheus", &["metrics"]),
     ("tokio_cron_scheduler", &["scheduler"]),
     ("minijinja", &["notify", "web"]),
     ("saphyr_parser", &["config"]),
+    ("url", &["config"]),
     ("csv", &["source"]),
     ("croner", &["domain"]),
     ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry"]),

@@ -244,7 +244,7 @@ impl Reloader {
         if !later.is_empty() {
             tracing::warn!(keys = later.join(", "), "these keys take effect at the next start");
         }
-        self.watched = config.reload_on_change;
+        self.watched = config.watch;
         self.files = config.files;
         summary(&before.keys().collect(), &plans.keys().collect(), &later)
     }

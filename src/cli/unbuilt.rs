@@ -15,15 +15,6 @@ pub(super) enum Unbuilt {
     /// Not available yet
     #[command(hide = true)]
     Accept(Anything),
-    /// Not available yet
-    #[command(hide = true)]
-    Schema(Anything),
-    /// Not available yet
-    #[command(hide = true)]
-    Completions(Anything),
-    /// Not available yet
-    #[command(hide = true)]
-    Man(Anything),
 }
 
 /// Whatever stands behind the command.
@@ -38,9 +29,6 @@ pub(super) fn run(command: &Unbuilt) -> Exit {
         Unbuilt::History(_) => "history",
         Unbuilt::Policy(_) => "policy",
         Unbuilt::Accept(_) => "accept",
-        Unbuilt::Schema(_) => "schema",
-        Unbuilt::Completions(_) => "completions",
-        Unbuilt::Man(_) => "man",
     })
 }
 

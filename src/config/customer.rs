@@ -1,61 +1,80 @@
-//! Customers: who stands behind their sources, and in which zone they live.
+//! Customers: who stands behind their sources, in which zone they live, and when they are notified.
 
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 
 use crate::domain::address::Address;
-use crate::domain::reading::quote;
+use crate::domain::plan::Alerts;
 
-use super::fields::{Fields, Keys};
-use super::report::{Report, nearest};
+use super::containers::{Item, Member};
+use super::declaration::Found;
+use super::fields::Fields;
+use super::keys::{AlertKeys, CustomerKeys, CustomerMember};
+use super::report::Report;
 use super::tree::Node;
 
+/// When people are notified, and who stands behind the sources: of the program, or of one customer.
+#[derive(Debug, Clone)]
+pub struct AlertsConfig {
+    pub alerts: Alerts,
+    /// Notified of what is critical, and of what has no owner.
+    pub fallback: Vec<Address>,
+    /// Notified of what concerns the audit itself, and of what is critical.
+    pub operators: Vec<Address>,
+}
+
+impl From<AlertKeys> for AlertsConfig {
+    fn from(keys: AlertKeys) -> Self {
+        let every = keys.remind_every.value;
+        Self {
+            alerts: Alerts {
+                confirm_polls: keys.confirm_polls.value,
+                resolve_polls: keys.resolve_polls.value,
+                remind_every: (!every.is_zero()).then_some(every),
+                min_severity: keys.min_severity.value,
+                unreachable_after: keys.unreachable_after.value,
+                blind_after: keys.blind_after.value,
+            },
+            fallback: addresses(keys.fallback.value),
+            operators: addresses(keys.operators.value),
+        }
+    }
+}
+
+/// Each address once.
+pub(super) fn addresses(items: Option<Vec<Item<Address>>>) -> Vec<Address> {
+    let mut found = Vec::new();
+    for item in items.into_iter().flatten() {
+        if !found.contains(&item.value) {
+            found.push(item.value);
+        }
+    }
+    found
+}
+
 /// What the configuration says of a customer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Customer {
-    /// `None` where the customer has none of its own.
-    pub fallback: Option<Vec<Address>>,
+    /// With what `alerts` says where the customer says nothing.
+    pub alerts: AlertsConfig,
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
-    /// Only where the customer itself gives one.
-    pub own_zone: Option<Tz>,
-    /// From `defaults.customer`.
-    pub default_zone: Option<Tz>,
+    pub zone: Found<Option<Tz>>,
 }
 
-pub(super) const KEYS: Keys =
-    Keys { of: "a customer", known: &["fallback", "contact", "reply_to", "timezone"], later: &[] };
-
-pub(super) fn read(report: &mut Report, node: &Node, defaults: Fields<'_>) -> Option<Customer> {
-    let own = if node.is_null() { Fields::empty(node.place) } else { Fields::new(report, node, KEYS)? };
+/// Reads one customer. What it lacks is looked for in `defaults.customer`, and that in `alerts`, which is `everybody`.
+pub(super) fn read(
+    report: &mut Report,
+    node: &Node,
+    defaults: Fields<'_>,
+    everybody: &AlertsConfig,
+) -> Option<Customer> {
+    let sections = CustomerMember::SECTIONS;
+    let own = if node.is_null() { Fields::empty(node.place, sections) } else { Fields::new(report, node, sections)? };
     let fields = own.with_defaults(defaults);
-    let fallback = fields.addresses(report, "fallback");
-    Some(Customer {
-        fallback: fallback.filter(|addresses| !addresses.is_empty()),
-        contact: fields.text(report, "contact").map(str::to_owned),
-        reply_to: fields.address(report, "reply_to"),
-        own_zone: zone(report, &own),
-        default_zone: zone(report, &defaults),
-    })
-}
-
-/// The key `timezone`, an IANA name.
-pub(super) fn zone(report: &mut Report, fields: &Fields<'_>) -> Option<Tz> {
-    let text = fields.text(report, "timezone")?.trim();
-    let node = fields.node(report, "timezone")?;
-    if let Ok(zone) = text.parse::<Tz>() {
-        return Some(zone);
+    let keys = fields.read::<CustomerKeys>(report);
+    let mut alerts = AlertsConfig::from(fields.read::<AlertKeys>(report));
+    if alerts.fallback.is_empty() {
+        alerts.fallback.clone_from(&everybody.fallback);
     }
-    let message = format!("there is no time zone {}", quote(text));
-    // The nearest of 600 names is not looked for again for each of 10,000 sessions.
-    if report.has_said(node.place, &message) {
-        return None;
-    }
-    let known = || TZ_VARIANTS.iter().map(|zone| zone.name());
-    let cities = || known().filter(|name| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text)));
-    let help = match cities().next().or_else(|| nearest(text, known())) {
-        Some(near) => format!("did you mean {near:?}? Zones have IANA names, such as Europe/London or UTC"),
-        None => "zones have IANA names, such as Europe/London or UTC".to_owned(),
-    };
-    report.problem_with(node.place, message, help);
-    None
+    Some(Customer { alerts, contact: keys.contact.value, reply_to: keys.reply_to.value, zone: keys.timezone })
 }

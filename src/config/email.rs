@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use crate::domain::address::Mailbox;
 use crate::secret::Secret;
 
-use super::environment::Environment;
-use super::fields::{self, Fields, Keys, described};
+use super::keys::{EmailKeys, SmtpKeys};
 use super::report::Report;
-use super::tree::{Form, Node, Value};
-use super::url::{is_host, is_loopback};
-use super::{secret, source};
+use super::shapes::Words;
+use super::url::is_loopback;
 
 /// How mails leave.
 #[derive(Debug, Clone)]
@@ -51,10 +49,12 @@ pub enum Tls {
     None,
 }
 
-impl Tls {
-    const WORDS: [(&'static str, Self); 3] =
-        [("starttls", Self::StartTls), ("implicit", Self::Implicit), ("none", Self::None)];
+impl Words for Tls {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("starttls", Self::StartTls), ("implicit", Self::Implicit), ("none", Self::None)];
+}
 
+impl Tls {
     /// The port that servers use for it.
     fn port(self) -> u16 {
         match self {
@@ -65,106 +65,43 @@ impl Tls {
     }
 }
 
-pub(super) const KEYS: Keys = Keys { of: "\"email\"", known: &["from", "smtp", "spool"], later: &[] };
-
-pub(super) const SMTP: Keys = Keys {
-    of: "\"smtp\"",
-    known: &["host", "port", "tls", "username", "password", "ca_file", "max_per_minute", "allow_insecure"],
-    later: &["oauth2"],
-};
-
-/// What Microsoft 365 takes from one account.
-const MAX_PER_MINUTE: u32 = 30;
-
-pub(super) fn read(report: &mut Report, node: &Node, environment: &dyn Environment) -> Option<EmailConfig> {
-    let fields = Fields::new(report, node, KEYS)?;
-    let from = from(report, &fields);
-    if let (true, Some(spool)) = (fields.has("smtp"), fields.entry("spool")) {
-        report.problem(spool.place, "\"email\" has both \"smtp\" and \"spool\"; mails go one way only");
+/// Checks what the keys of `email` demand of each other.
+pub(super) fn understand(report: &mut Report, keys: EmailKeys) -> Option<EmailConfig> {
+    let (smtp, spool) = (&keys.smtp, &keys.spool);
+    if smtp.given && spool.given {
+        report.problem(spool.key, "\"email\" has both \"smtp\" and \"spool\"; mails go one way only");
     }
-    let delivery = match (fields.has("smtp"), fields.has("spool")) {
-        (true, _) => fields.node(report, "smtp").and_then(|node| smtp(report, node, environment)).map(Delivery::Smtp),
-        (false, true) => fields.path(report, "spool").map(Delivery::Spool),
-        (false, false) if fields.is_misspelled("smtp") || fields.is_misspelled("spool") => None,
-        (false, false) => {
-            let help = "smtp: { host: ... } for a mail server, or spool: PATH for a folder of .eml files";
-            report.problem_with(fields.place, "\"email\" needs a way to send", help);
-            None
-        }
-    };
-    Some(EmailConfig { from: from?, delivery: delivery? })
+    if smtp.is_missing() && spool.is_missing() {
+        let help = "smtp: { host: ... } for a mail server, or spool: PATH for a folder of .eml files";
+        report.problem_with(keys.place, "\"email\" needs a way to send", help);
+    }
+    let smtp = keys.smtp.value.and_then(|keys| understand_smtp(report, keys)).map(Delivery::Smtp);
+    Some(EmailConfig { delivery: smtp.or(keys.spool.value.map(Delivery::Spool))?, from: keys.from.value? })
 }
 
-fn from(report: &mut Report, fields: &Fields<'_>) -> Option<Mailbox> {
-    let node = fields.required(report, "from", "\"email\"")?;
-    let text = fields::text(report, node, "from")?;
-    match Mailbox::parse(text) {
-        Ok(mailbox) => Some(mailbox),
-        Err(error) => {
-            let help = "write address@company.example or Name <address@company.example>";
-            report.problem_with(node.place, format!("\"from\": {error}"), help);
-            None
-        }
+fn understand_smtp(report: &mut Report, keys: SmtpKeys) -> Option<SmtpConfig> {
+    let (username, password) = (&keys.username, &keys.password);
+    let help = "a server that asks for a sign-in needs both, one that does not needs neither";
+    if username.given && password.is_missing() && !keys.oauth2.own {
+        report.problem_with(username.key, "\"username\" is given without \"password\"", help);
     }
-}
-
-fn smtp(report: &mut Report, node: &Node, environment: &dyn Environment) -> Option<SmtpConfig> {
-    let fields = Fields::new(report, node, SMTP)?;
-    let allow_insecure = fields.flag(report, "allow_insecure").unwrap_or(false);
-    let host = host(report, &fields);
-    let tls = fields.choice(report, "tls", &Tls::WORDS).unwrap_or(Tls::StartTls);
-    let port = fields.whole(report, "port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
-    let max_per_minute = fields.whole(report, "max_per_minute", 1..=100_000).and_then(|most| u32::try_from(most).ok());
-    let ca_file = source::ca_file(report, &fields);
-    let (username, password) = sign_in(report, &fields, environment);
-    let host = host?;
-    if let (Tls::None, false, false, Some(entry)) = (tls, allow_insecure, is_loopback(&host), fields.entry("tls")) {
+    if password.given && username.is_missing() {
+        report.problem_with(password.key, "\"password\" is given without \"username\"", help);
+    }
+    let (host, tls, allow_insecure) = (keys.host.value?.0, keys.tls.value, keys.allow_insecure.value);
+    if tls == Tls::None && !allow_insecure && !is_loopback(&host) {
         let message = "\"tls: none\" would send mails, and the password, across the network in plain text";
         let help = "use starttls or implicit, or set allow_insecure: true where the network can be trusted";
-        report.problem_with(entry.value.place, message, help);
+        report.problem_with(keys.tls.at, message, help);
     }
     Some(SmtpConfig {
         host,
-        port: port.unwrap_or_else(|| tls.port()),
+        port: keys.port.value.unwrap_or_else(|| tls.port()),
         tls,
         allow_insecure,
-        username,
-        password,
-        ca_file,
-        max_per_minute: max_per_minute.unwrap_or(MAX_PER_MINUTE),
+        username: keys.username.value,
+        password: keys.password.value,
+        ca_file: keys.ca_file.value,
+        max_per_minute: keys.max_per_minute.value,
     })
-}
-
-fn host(report: &mut Report, fields: &Fields<'_>) -> Option<String> {
-    let node = fields.required(report, "host", "\"smtp\"")?;
-    let host = fields::text(report, node, "host")?.trim();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_flag = matches!(node.value, Value::Scalar(_, Form::Flag(_)));
-    if !is_flag && is_host(host) || address.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some(address.to_owned());
-    }
-    let message = format!("\"host\" must be the name or address of a mail server, not {}", described(node));
-    report.problem_with(node.place, message, "without a scheme and without a port: the port has a key of its own");
-    None
-}
-
-/// Both or neither.
-fn sign_in(
-    report: &mut Report,
-    fields: &Fields<'_>,
-    environment: &dyn Environment,
-) -> (Option<String>, Option<Secret>) {
-    for (key, other) in [("username", "password"), ("password", "username")] {
-        if let Some(entry) = fields.entry(key)
-            && !fields.has(other)
-            && !fields.is_misspelled(other)
-            && !fields.has("oauth2")
-        {
-            let help = "a server that asks for a sign-in needs both, one that does not needs neither";
-            report.problem_with(entry.place, format!("{key:?} is given without {other:?}"), help);
-        }
-    }
-    let username = fields.text(report, "username").map(str::to_owned);
-    let password = fields.has("password").then(|| secret::read(report, fields, "password", environment)).flatten();
-    (username, password)
 }

@@ -1,159 +1,228 @@
-//! What a rule demands, from the words of the configuration.
+//! What a rule demands: `expect: WORD` or `expect: { FORM: VALUE }`.
 
 use regex::Regex;
+use serde_json::{Value as Json, json};
 
 use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::reading::quote;
 
-use super::fields::{self, Fields, Keys, described};
+use super::containers::{Sub, items};
+use super::declaration::{Declared, Section, Shape, section};
+use super::fields::read_section;
 use super::report::{Report, suggestion};
-use super::tree::{Entry, Node, Value};
+use super::schema;
+use super::shapes::{Choice, Span, Text, Whole, Words};
+use super::tree::{Form, Node, Value};
+use super::words::Parsed;
 
-const WORDS: [&str; 4] = ["ticked", "unticked", "present", "unchanged"];
+/// The demands that need no value.
+fn words() -> [(&'static str, Expectation); 4] {
+    [
+        ("ticked", Expectation::Ticked),
+        ("unticked", Expectation::Unticked),
+        ("present", Expectation::Present),
+        ("unchanged", Expectation::Unchanged),
+    ]
+}
 
-const FORMS: [&str; 10] =
-    ["equals", "one_of", "not_one_of", "matches", "every", "at_most", "includes", "within", "all_ticked", "unique"];
+section! {
+    /// The demands that need a value; exactly one of them. `ticked`, `unticked`, `present` and `unchanged` (the value seen first) need none.
+    ExpectKeys: "\"expect\"" {
+        /// This value.
+        equals: Operand, Optional, "Main";
+        /// One of these values.
+        one_of: Operands, Optional, "[GBP, EUR]";
+        /// None of these values.
+        not_one_of: Operands, Optional, "[Shop, Counter]";
+        /// Text that matches.
+        matches: Parsed<Regex>, Optional, "\"^WEB\"";
+        /// Exactly this interval.
+        every: Span, Optional, "5m";
+        /// This interval or a shorter one.
+        at_most: Span, Optional, "15m";
+        /// A list of addresses with this one in it.
+        includes: Included, Optional, "name@company.example";
+        /// A time not older than that.
+        within: Span, Optional, "2h";
+        /// Every setting of the group is ticked.
+        all_ticked: Sub<AllTickedKeys>, Optional, "{ count: 4 }";
+        /// No two sessions share the value.
+        unique: Choice<Source>, Optional, "source";
+    }
 
-/// Reads `expect: WORD` or `expect: { FORM: VALUE }`.
-pub(super) fn read(report: &mut Report, node: &Node) -> Option<Expectation> {
-    match &node.value {
-        Value::Scalar(word, _) => read_word(report, node, word),
-        Value::Map(entries) => {
-            if let [entry] = entries.as_slice() {
-                return read_form(report, entry);
+    /// How many settings the group has.
+    AllTickedKeys: "\"all_ticked\"" {
+        /// At least so many of them can be read.
+        count: Whole<usize, 1, 1000>, Required, "4";
+    }
+
+    /// A value that comes from a param of the session.
+    ParamKeys: "a value that comes from a param" {
+        /// Name of the param.
+        param: Text, Required, "warehouse";
+        /// Without the param, the rule only asks for some value.
+        r#else: Choice<Present>, Optional, "present";
+    }
+}
+
+/// `source`, the only value of `unique`.
+#[derive(Clone, Copy)]
+pub(super) struct Source;
+
+impl Words for Source {
+    const WORDS: &'static [(&'static str, Self)] = &[("source", Self)];
+}
+
+/// `present`, the only value of `else`.
+#[derive(Clone, Copy)]
+pub(super) struct Present;
+
+impl Words for Present {
+    const WORDS: &'static [(&'static str, Self)] = &[("present", Self)];
+}
+
+impl Shape for Expectation {
+    type Value = Self;
+
+    fn read(report: &mut Report, node: &Node, _key: &str) -> Option<Self> {
+        match &node.value {
+            Value::Scalar(word, _) => read_word(report, node, word),
+            Value::Map(entries) => {
+                if let [entry] = entries.as_slice() {
+                    if words().iter().any(|(word, _)| *word == entry.key) {
+                        let word = &entry.key;
+                        report.problem(entry.place, format!("{word:?} takes no value; write \"expect: {word}\""));
+                        return None;
+                    }
+                    return read_section::<ExpectKeys>(report, node).and_then(demand);
+                }
+                let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
+                report.refuse_with(node, message, all_forms())
             }
-            let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
-            report.problem_with(node.place, message, all_forms());
-            None
-        }
-        Value::List(_) => {
-            report.problem_with(node.place, "\"expect\" takes one demand, not a list", all_forms());
-            None
+            Value::List(_) => report.refuse_with(node, "\"expect\" takes one demand, not a list", all_forms()),
         }
     }
+
+    fn schema() -> Json {
+        let mut form = schema::section(ExpectKeys::SECTIONS, false);
+        form["minProperties"] = 1.into();
+        form["maxProperties"] = 1.into();
+        let words = words().map(|(word, _)| word);
+        let title = "`ticked`, `unticked`, `present`, `unchanged`, or mapping";
+        json!({ "title": title, "anyOf": [{ "enum": words }, form, { "type": "string", "pattern": r"\$\{" }] })
+    }
+
+    fn sections() -> &'static [&'static Section] {
+        ExpectKeys::SECTIONS
+    }
+}
+
+fn forms() -> impl Iterator<Item = &'static str> + Clone {
+    ExpectKeys::SECTION.keys.iter().map(|key| key.name)
 }
 
 fn all_forms() -> String {
-    format!("{}, or one of {{ {}: ... }}", WORDS.join(", "), FORMS.join(" | "))
+    let words = words().map(|(word, _)| word);
+    format!("{}, or one of {{ {}: ... }}", words.join(", "), forms().collect::<Vec<_>>().join(" | "))
 }
 
 fn read_word(report: &mut Report, node: &Node, word: &str) -> Option<Expectation> {
-    match word {
-        "ticked" => return Some(Expectation::Ticked),
-        "unticked" => return Some(Expectation::Unticked),
-        "present" => return Some(Expectation::Present),
-        "unchanged" => return Some(Expectation::Unchanged),
-        _ => {}
+    if let Some((_, expectation)) = words().into_iter().find(|(known, _)| *known == word) {
+        return Some(expectation);
     }
-    if FORMS.contains(&word) {
-        let message = format!("\"expect: {word}\" needs a value, as in {{ {word}: {} }}", example(word));
-        report.problem(node.place, message);
-    } else {
-        let message = format!("\"expect\" cannot be {}", quote(word));
-        report.problem_with(node.place, message, suggestion(word, WORDS.into_iter().chain(FORMS)));
+    if let Some(key) = ExpectKeys::SECTION.keys.iter().find(|key| key.name == word) {
+        return report.refuse(node, format!("\"expect: {word}\" needs a value, as in {{ {word}: {} }}", key.example));
     }
-    None
+    let known = words().map(|(word, _)| word).into_iter().chain(forms());
+    report.refuse_with(node, format!("\"expect\" cannot be {}", quote(word)), suggestion(word, known))
 }
 
-fn example(form: &str) -> &'static str {
-    match form {
-        "one_of" | "not_one_of" => "[a, b]",
-        "matches" => "\"^shop\"",
-        "every" | "at_most" => "5m",
-        "includes" => "name@company.example",
-        "within" => "2h",
-        "all_ticked" => "{ count: 4 }",
-        "unique" => "source",
-        _ => "value",
-    }
-}
-
-fn read_form(report: &mut Report, entry: &Entry) -> Option<Expectation> {
-    let (form, node) = (entry.key.as_str(), &entry.value);
-    match form {
-        "equals" => operand(report, node, form).map(Expectation::Equals),
-        "one_of" => operands(report, node, form).map(Expectation::OneOf),
-        "not_one_of" => operands(report, node, form).map(Expectation::NotOneOf),
-        "includes" => included(report, node).map(Expectation::Includes),
-        "matches" => regex(report, node).map(Expectation::Matches),
-        "every" => fields::positive(report, node, form).map(Expectation::Every),
-        "at_most" => fields::positive(report, node, form).map(Expectation::AtMost),
-        "within" => fields::positive(report, node, form).map(Expectation::Within),
-        "all_ticked" => {
-            let keys = Keys { of: "\"all_ticked\"", known: &["count"], later: &[] };
-            let fields = Fields::new(report, node, keys)?;
-            fields.required(report, "count", "\"all_ticked\"")?;
-            let count = fields.whole(report, "count", 1..=1000)?;
-            Some(Expectation::AllTicked { count: usize::try_from(count).ok()? })
-        }
-        "unique" => fields::choice(report, node, form, &[("source", ())]).map(|()| Expectation::Unique),
-        word if WORDS.contains(&word) => {
-            report.problem(entry.place, format!("{word:?} takes no value; write \"expect: {word}\""));
-            None
-        }
-        word => {
-            let message = format!("unknown expectation {}", quote(word));
-            report.problem_with(entry.place, message, suggestion(word, FORMS.into_iter().chain(WORDS)));
-            None
-        }
-    }
+/// The one demand that is given, unless it cannot be read.
+fn demand(keys: ExpectKeys) -> Option<Expectation> {
+    let all_ticked = keys.all_ticked.value.and_then(|all| all.count.value);
+    None.or(keys.equals.value.map(Expectation::Equals))
+        .or(keys.one_of.value.map(Expectation::OneOf))
+        .or(keys.not_one_of.value.map(Expectation::NotOneOf))
+        .or(keys.matches.value.map(Expectation::Matches))
+        .or(keys.every.value.map(Expectation::Every))
+        .or(keys.at_most.value.map(Expectation::AtMost))
+        .or(keys.includes.value.map(Expectation::Includes))
+        .or(keys.within.value.map(Expectation::Within))
+        .or(all_ticked.map(|count| Expectation::AllTicked { count }))
+        .or(keys.unique.value.map(|Source| Expectation::Unique))
 }
 
 /// A value, or `{ param: NAME }`, or `{ param: NAME, else: present }`.
-fn operand(report: &mut Report, node: &Node, form: &str) -> Option<Operand> {
-    if node.entries().is_none() {
-        // An empty text is a value too: "must be empty".
-        if let Value::Scalar(text, form) = &node.value
-            && *form == super::tree::Form::Text
+impl Shape for Operand {
+    type Value = Self;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self> {
+        match &node.value {
+            // An empty text is a value too: "must be empty".
+            Value::Scalar(text, Form::Text) => Some(Self::Literal(text.clone())),
+            Value::Map(_) => {
+                let keys = read_section::<ParamKeys>(report, node)?;
+                Some(Self::Param { name: keys.param.value?, or_present: keys.r#else.value.is_some() })
+            }
+            _ => Text::read(report, node, key).map(Self::Literal),
+        }
+    }
+
+    fn schema() -> Json {
+        let title = "value, or `{ param: NAME, else: present }`";
+        let text = json!({ "type": ["string", "number", "boolean"] });
+        json!({ "title": title, "anyOf": [text, schema::section(ParamKeys::SECTIONS, true)] })
+    }
+
+    fn sections() -> &'static [&'static Section] {
+        ParamKeys::SECTIONS
+    }
+}
+
+/// Several values, or a param that may have several.
+pub(super) struct Operands;
+
+impl Shape for Operands {
+    type Value = Vec<Operand>;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Vec<Operand>> {
+        if node.entries().is_some() {
+            return Operand::read(report, node, key).map(|operand| vec![operand]);
+        }
+        let items = items(report, node, key)?;
+        if items.is_empty() {
+            let message = format!("{key:?} is an empty list: nothing could ever meet it, or everything would");
+            return report.refuse(node, message);
+        }
+        items.iter().map(|item| Operand::read(report, item, key)).collect()
+    }
+
+    fn schema() -> Json {
+        let list = json!({ "type": "array", "items": Operand::schema(), "minItems": 1 });
+        let title = "list of values, or `{ param: NAME }`";
+        json!({ "title": title, "anyOf": [list, schema::section(ParamKeys::SECTIONS, true)] })
+    }
+}
+
+/// An address, or a param that holds one.
+pub(super) struct Included;
+
+impl Shape for Included {
+    type Value = Operand;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Operand> {
+        let operand = Operand::read(report, node, key)?;
+        if let Operand::Literal(text) = &operand
+            && let Err(error) = Address::parse(text)
         {
-            return Some(Operand::Literal(text.clone()));
+            return report.refuse(node, format!("{key:?}: {error}"));
         }
-        return fields::text(report, node, form).map(|text| Operand::Literal(text.to_owned()));
+        Some(operand)
     }
-    let keys = Keys { of: "a value that comes from a param", known: &["param", "else"], later: &[] };
-    let fields = Fields::new(report, node, keys)?;
-    fields.required(report, "param", keys.of)?;
-    let name = fields.text(report, "param")?.to_owned();
-    let or_present = fields.has("else") && fields.choice(report, "else", &[("present", ())]).is_some();
-    Some(Operand::Param { name, or_present })
-}
 
-fn operands(report: &mut Report, node: &Node, form: &str) -> Option<Vec<Operand>> {
-    if node.entries().is_some() {
-        return operand(report, node, form).map(|operand| vec![operand]);
-    }
-    let items = fields::list(report, node, form)?;
-    if items.is_empty() {
-        report
-            .problem(node.place, format!("{form:?} is an empty list: nothing could ever meet it, or everything would"));
-        return None;
-    }
-    items.iter().map(|item| operand(report, item, form)).collect()
-}
-
-fn included(report: &mut Report, node: &Node) -> Option<Operand> {
-    let operand = operand(report, node, "includes")?;
-    if let Operand::Literal(text) = &operand
-        && let Err(error) = Address::parse(text)
-    {
-        report.problem(node.place, format!("\"includes\": {error}"));
-        return None;
-    }
-    Some(operand)
-}
-
-fn regex(report: &mut Report, node: &Node) -> Option<Regex> {
-    let text = fields::text(report, node, "matches")?;
-    match Regex::new(text) {
-        Ok(regex) => Some(regex),
-        Err(error) => {
-            // The last line says what is wrong; those before it draw the expression.
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            let message = format!("\"matches\" is not a regular expression: {reason}");
-            report.problem_with(node.place, message, format!("it reads {}", described(node)));
-            None
-        }
+    fn schema() -> Json {
+        let title = "mail address, or `{ param: NAME, else: present }`";
+        json!({ "title": title, "anyOf": [Parsed::<Address>::schema(), schema::section(ParamKeys::SECTIONS, true)] })
     }
 }

@@ -5,11 +5,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::containers::List;
+use super::declaration::Declared;
 use super::environment::Environment;
-use super::fields::{self, Fields, Keys};
+use super::fields::{Fields, read_entry};
+use super::keys::{IncludedKeys, MAIN, MainKeys};
 use super::policy::BASELINE;
 use super::report::Report;
-use super::tree::{Node, Value};
+use super::shapes::Text;
+use super::tree::{Node, Place, Value};
 use super::yaml;
 
 /// Largest file: 10,000 sessions written out in full are a tenth of it.
@@ -17,26 +21,6 @@ const LARGEST: u64 = 32 << 20;
 
 /// Most files that one pattern may match: a file for each session of the largest integrator, twice.
 const MOST_FILES: usize = 20_000;
-
-pub(super) const MAIN: Keys = Keys {
-    of: "the configuration",
-    known: &[
-        "sources",
-        "policies",
-        "sessions",
-        "customers",
-        "defaults",
-        "email",
-        "alerts",
-        "store",
-        "server",
-        "include",
-    ],
-    later: &[],
-};
-
-const INCLUDED: Keys =
-    Keys { of: "an included file", known: &["customers", "sources", "policies", "sessions"], later: &[] };
 
 /// The built-in baseline, in the form of a user's policy.
 const BUILT_IN: &str = include_str!("../../config/baselines/orderwise-shopify.yaml");
@@ -66,8 +50,9 @@ pub(super) fn read(
     let mut files = vec![path.to_owned()];
     let mut seen: HashSet<PathBuf> = identity(path).into_iter().collect();
     let mut included = Vec::new();
-    for item in fields.list(report, "include").unwrap_or_default() {
-        for path in matched(report, item) {
+    let include = fields.entry("include").and_then(|entry| read_entry::<List<Text>>(report, entry));
+    for item in include.into_iter().flatten() {
+        for path in matched(report, &item.value, item.place) {
             if !identity(&path).is_none_or(|identity| seen.insert(identity)) {
                 continue;
             }
@@ -98,16 +83,15 @@ pub(super) fn alone(report: &mut Report, path: &Path, text: &str, environment: &
 fn part(report: &mut Report, mut node: Node) -> Option<Node> {
     if let Value::Map(entries) = &mut node.value {
         entries.retain(|entry| {
-            let key = entry.key.as_str();
-            let only_in_main = MAIN.known.contains(&key) && !INCLUDED.known.contains(&key);
+            let only_in_main = MainKeys::SECTION.keys.iter().any(|key| key.name == entry.key);
             if only_in_main {
                 let help = "an included file adds customers, sources, policies and sessions";
-                report.problem_with(entry.place, format!("{key:?} is only allowed in the main file"), help);
+                report.problem_with(entry.place, format!("{:?} is only allowed in the main file", entry.key), help);
             }
             !only_in_main
         });
     }
-    Fields::new(report, &node, INCLUDED).is_some().then_some(node)
+    Fields::new(report, &node, IncludedKeys::SECTIONS).is_some().then_some(node)
 }
 
 /// One file is read once, by whatever name or pattern it is reached.
@@ -116,26 +100,22 @@ fn identity(path: &Path) -> Option<PathBuf> {
 }
 
 /// The files that one item of `include` names, in the order of their names.
-fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
-    let Some(text) = fields::text(report, item, "include") else { return Vec::new() };
-    let folder = report.folder(item.place.file);
+fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
+    let folder = report.folder(at.file);
     if !text.contains(['*', '?', '[']) {
         let path = folder.join(text);
         if path.exists() {
             return vec![path];
         }
-        report.problem_with(
-            item.place,
-            format!("there is no file {}", path.display()),
-            "only a pattern with * may match nothing",
-        );
+        let message = format!("there is no file {}", path.display());
+        report.problem_with(at, message, "only a pattern with * may match nothing");
         return Vec::new();
     }
     let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
     let found = match glob::glob(&pattern.to_string_lossy()) {
         Ok(found) => found,
         Err(error) => {
-            report.problem(item.place, format!("\"include\" has a pattern that cannot be used: {}", error.msg));
+            report.problem(at, format!("\"include\" has a pattern that cannot be used: {}", error.msg));
             return Vec::new();
         }
     };
@@ -144,15 +124,15 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
         match path {
             Ok(path) if path.is_dir() => {}
             Ok(path) => paths.push(path),
-            Err(error) => report.problem(item.place, format!("\"include\" cannot poll there: {error}")),
+            Err(error) => report.problem(at, format!("\"include\" cannot poll there: {error}")),
         }
         if paths.len() > MOST_FILES {
-            report.problem(item.place, "more than 20,000 files match this pattern");
+            report.problem(at, "more than 20,000 files match this pattern");
             return Vec::new();
         }
     }
     if paths.is_empty() {
-        report.warning(item.place, "no file matches this pattern", "it is relative to the file in which it stands");
+        report.warning(at, "no file matches this pattern", "it is relative to the file in which it stands");
     }
     paths.sort();
     paths

@@ -4,20 +4,27 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::declaration::Declared as _;
 use super::environment::Environment;
+use super::fields::{Fields, absent};
+use super::file;
+use super::keys::ServerKeys;
 use super::report::Report;
-use super::tree::Node;
-use super::{file, service};
+use super::tree::{Node, Place};
 
 /// What `server.listen` says in the file at `path`, as far as it can be made out, else what holds without it.
 pub(super) fn listen(path: &Path, environment: &dyn Environment) -> SocketAddr {
     // What is wrong is for `validate` to say.
-    let mut report = Report::default();
-    let Some(text) = file::text(path) else { return service::server(&mut report, None).listen };
-    match file::alone(&mut report, path, &text, environment) {
-        Some(root) => service::server(&mut report, server(&root)).listen,
-        None => glimpsed(&text).unwrap_or_else(|| service::server(&mut report, None).listen),
-    }
+    let mut report = Report::new(environment);
+    let text = file::text(path);
+    let root = text.as_deref().and_then(|text| file::alone(&mut report, path, text, environment));
+    let server = root.as_ref().and_then(server).and_then(|node| Fields::new(&mut report, node, ServerKeys::SECTIONS));
+    let glimpsed = || text.as_deref().filter(|_| root.is_none()).and_then(glimpsed);
+    let written = server.map(|fields| fields.read::<ServerKeys>(&mut report).listen.value).or_else(glimpsed);
+    written.unwrap_or_else(|| {
+        let nowhere = Place { file: report.add(path.to_owned(), ""), line: 0, column: 0 };
+        absent::<ServerKeys>(&mut report, nowhere).listen.value
+    })
 }
 
 fn server(root: &Node) -> Option<&Node> {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::environment::is_variable_name;
+use super::keys;
 
 /// What stands in the place of a secret.
 pub(super) const HIDDEN: &str = "***";
@@ -12,7 +13,9 @@ pub(super) const HIDDEN: &str = "***";
 /// Parts of a key that make its value a secret, or too likely one to show: also where the key is misspelled.
 const TELLTALES: [&str; 9] = ["pass", "pwd", "secret", "token", "bearer", "credential", "hash", "api_key", "apikey"];
 
-const SECRET_KEYS: [&str; 6] = ["password", "credential_hash", "client_secret", "bearer", "token", "secret"];
+/// Keys that hold a secret: those that are declared, and those that are in the contract and not built.
+static SECRET_KEYS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| keys::secrets().chain(["client_secret", "bearer", "token", "secret"]).collect());
 
 /// Whether the value of `key` is to be hidden.
 pub(super) fn names_a_secret(key: &str) -> bool {
@@ -50,6 +53,39 @@ pub(super) fn line(line: &str) -> String {
         }
     }
     user_info(line)
+}
+
+/// Whether `key` looks like a key that somebody thought of, and not like a secret.
+pub(super) fn is_plainly_a_key(key: &str) -> bool {
+    key.len() <= 40 && key.starts_with(|c: char| c.is_ascii_lowercase()) && {
+        key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-')
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
+static FIRST_KEY: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^[\s\-\[\]{},]*(?:["']?([A-Za-z0-9_.-]+)["']?\s*:(?:\s+|$))?"#).expect("valid"));
+
+/// The part of `line` that may be shown where the file is no YAML, so that what a value belongs to is anybody's guess: only
+/// what follows declared keys that hold no secret.
+pub(super) fn harmless_line(line: &str) -> String {
+    let mut shown = 0;
+    while shown < line.len() {
+        let rest = &line[shown..];
+        let Some(found) = FIRST_KEY.captures(rest) else { break };
+        let after = &rest[found[0].len()..];
+        let key = found.get(1).map(|key| key.as_str());
+        let opens = after.is_empty() || after.starts_with(['{', '[', '#']);
+        let value = match key {
+            Some(key) if keys::is_harmless(key) && !names_a_secret(key) => after.find([',', '}', ']']),
+            Some(key) if opens && is_plainly_a_key(key) && !names_a_secret(key) => Some(0),
+            Some(_) if after == HIDDEN => None,
+            None if after.is_empty() || after.starts_with('#') => None,
+            _ => return format!("{}{HIDDEN}", &line[..shown]),
+        };
+        shown += found[0].len() + value.unwrap_or(after.len());
+    }
+    line.to_owned()
 }
 
 /// Hides a sign-in inside a URL.

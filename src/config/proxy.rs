@@ -1,11 +1,15 @@
 //! The proxy of a source: none unless its configuration names one, or says that the environment does.
 
+use serde_json::{Value as Json, json};
+
 use crate::secret::Secret;
 
+use super::declaration::Shape;
 use super::environment::Environment;
-use super::fields::Fields;
 use super::report::Report;
-use super::{secret, url};
+use super::secret::Hidden;
+use super::tree::{Node, Place};
+use super::url;
 
 /// A proxy that a source is asked through.
 #[derive(Debug, Clone)]
@@ -16,35 +20,55 @@ pub struct ProxyConfig {
     pub except: Option<String>,
 }
 
+/// What a schema can say of it, and nothing that the reader refuses.
+const SCHEMA: &str = r"^env$|^\s*[Hh][Tt][Tt][Pp]://|\$\{";
+
 const FORMS: &str = "it is written like http://proxy.example:3128, or env for what HTTPS_PROXY and the like say";
 
-/// The key `proxy` of a source that is asked over TLS (`encrypted`) or not.
-pub(super) fn read(
-    report: &mut Report,
-    fields: &Fields<'_>,
-    encrypted: bool,
-    environment: &dyn Environment,
-) -> Option<ProxyConfig> {
-    let node = fields.node(report, "proxy")?;
-    if node.scalar() == Some("env") {
-        return match of_environment(encrypted, environment)? {
-            Ok(proxy) => Some(proxy),
-            Err((name, reason)) => {
-                let message = format!("\"proxy\": the environment variable {name} {reason}");
-                report.problem_with(node.place, message, FORMS);
-                None
-            }
-        };
+/// `env`, or a secret that is the URL of a proxy.
+pub(super) enum Proxy {
+    /// The one that the environment names.
+    Environment,
+    Url(Secret),
+}
+
+impl Shape for Proxy {
+    type Value = Self;
+
+    const MAY_HOLD_A_SIGN_IN: bool = true;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self> {
+        if node.scalar() == Some("env") {
+            return Some(Self::Environment);
+        }
+        let url = Hidden::read(report, node, key)?;
+        match url.checked(check).ok()? {
+            Ok(()) => Some(Self::Url(url)),
+            Err(reason) => report.refuse_with(node, format!("{key:?} {reason}"), FORMS),
+        }
     }
-    if node.scalar().is_some_and(url::may_hold_a_sign_in) {
-        report.hide(node);
+
+    fn schema() -> Json {
+        let mut schema = Hidden::schema();
+        schema["title"] = "`env`, or `http://[user:password@]host:port` as a secret".into();
+        schema["anyOf"][0] = json!({ "type": "string", "pattern": SCHEMA });
+        schema
     }
-    let url = secret::read(report, fields, "proxy", environment)?;
-    match url.checked(check).ok()? {
-        Ok(()) => Some(ProxyConfig { url, except: None }),
-        Err(reason) => {
-            report.problem_with(node.place, format!("\"proxy\" {reason}"), FORMS);
-            None
+}
+
+impl Proxy {
+    /// The proxy that is meant, for a source that is asked over TLS (`encrypted`) or not.
+    pub fn chosen(self, report: &mut Report, at: Place, encrypted: bool) -> Option<ProxyConfig> {
+        match self {
+            Self::Url(url) => Some(ProxyConfig { url, except: None }),
+            Self::Environment => match of_environment(encrypted, report.environment)? {
+                Ok(proxy) => Some(proxy),
+                Err((name, reason)) => {
+                    let message = format!("\"proxy\": the environment variable {name} {reason}");
+                    report.problem_with(at, message, FORMS);
+                    None
+                }
+            },
         }
     }
 }

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::reading::visible;
 
+use super::environment::Environment;
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
 use super::tree::{Entry, Node, Place, Value};
 
 /// The files that were read, and what was found wrong in them.
-#[derive(Default)]
-pub(super) struct Report {
+pub(super) struct Report<'e> {
+    /// Where secrets that are variables come from.
+    pub environment: &'e dyn Environment,
     files: Vec<File>,
     problems: Vec<Remark>,
     warnings: Vec<Remark>,
@@ -26,6 +28,10 @@ struct File {
     lines: Vec<String>,
     /// Lines that hold a secret from the given column on; column 1 hides the line.
     hidden: Vec<(usize, usize)>,
+    /// As `hidden`, of what follows unknown keys: hardly ever a secret, so that columns behind it may be told.
+    unsure: Vec<(usize, usize)>,
+    /// It is no YAML, so of its lines only what is surely harmless is shown.
+    broken: bool,
 }
 
 struct Remark {
@@ -34,11 +40,22 @@ struct Remark {
     help: Option<String>,
 }
 
-impl Report {
+impl<'e> Report<'e> {
+    pub fn new(environment: &'e dyn Environment) -> Self {
+        Self {
+            environment,
+            files: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            said: HashSet::new(),
+            enough: HashSet::new(),
+        }
+    }
+
     /// Adds a file; its number stands in every place.
     pub fn add(&mut self, path: PathBuf, text: &str) -> usize {
         let lines = text.lines().map(str::to_owned).collect();
-        self.files.push(File { path, lines, hidden: Vec::new() });
+        self.files.push(File { path, lines, hidden: Vec::new(), unsure: Vec::new(), broken: false });
         self.files.len() - 1
     }
 
@@ -70,6 +87,18 @@ impl Report {
         self.say(place, message.into(), Some(help.into()));
     }
 
+    /// As [`Self::problem`], of a value that cannot be used.
+    pub fn refuse<T>(&mut self, node: &Node, message: impl Into<String>) -> Option<T> {
+        self.problem(node.place, message);
+        None
+    }
+
+    /// As [`Self::problem_with`], of a value that cannot be used.
+    pub fn refuse_with<T>(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
+        self.problem_with(node.place, message, help);
+        None
+    }
+
     /// A problem of a file as a whole.
     pub fn unusable(&mut self, file: usize, message: impl Into<String>, help: impl Into<String>) {
         self.problem_with(Place { file, line: 0, column: 0 }, message, help);
@@ -80,7 +109,7 @@ impl Report {
         self.enough.insert(place);
     }
 
-    fn say(&mut self, place: Place, message: String, help: Option<String>) {
+    pub fn say(&mut self, place: Place, message: String, help: Option<String>) {
         if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
             self.problems.push(Remark { place, message, help });
         }
@@ -121,6 +150,16 @@ impl Report {
         }
     }
 
+    /// As [`Self::hide`], for what may be a secret only because nobody knows what it is.
+    pub fn hide_unknown(&mut self, node: &Node) {
+        let file = &mut self.files[node.place.file];
+        let known = std::mem::take(&mut file.hidden);
+        self.hide(node);
+        let file = &mut self.files[node.place.file];
+        file.unsure.append(&mut file.hidden);
+        file.hidden = known;
+    }
+
     /// Whether the line at `place`, from its start, hints at a secret: what stands there is better not quoted.
     pub fn hints_at_a_secret(&self, place: Place) -> bool {
         let line = place.line.checked_sub(1).and_then(|at| self.files[place.file].lines.get(at));
@@ -137,6 +176,7 @@ impl Report {
         /// A secret over more lines than that, in a file that is broken right there, is not to be expected.
         const BEFORE: usize = 8;
         let file = &mut self.files[place.file];
+        file.broken = true;
         let first = place.line.saturating_sub(BEFORE).max(1);
         let suspicious = (first..place.line).any(|line| {
             file.lines.get(line - 1).is_some_and(|text| mask::line(text).ends_with(HIDDEN) || opens_a_secret(text))
@@ -163,22 +203,35 @@ impl Report {
         /// Longest source line that is shown, in characters.
         const LONGEST: usize = 160;
         let Place { file, line, column } = remark.place;
-        let File { path, lines, hidden } = &self.files[file];
+        let File { path, lines, hidden, unsure, broken } = &self.files[file];
         let written = line.checked_sub(1).and_then(|at| lines.get(at)).map_or("", String::as_str);
-        let from = hidden.iter().filter(|(at, _)| *at == line).map(|(_, column)| *column).min();
-        let kept = from.map_or_else(|| written.to_owned(), |from| written.chars().take(from - 1).collect());
-        let mut source_line = mask::line(&kept);
-        if from.is_some() && !source_line.ends_with(HIDDEN) {
-            source_line.push_str(HIDDEN);
+        let without_secrets = cut(written, line, hidden.iter());
+        // What a secret is long is not told by the column of what follows it.
+        let longest = without_secrets.chars().count() + 1;
+        let mut source_line = cut(written, line, hidden.iter().chain(unsure));
+        if *broken {
+            source_line = mask::harmless_line(&source_line);
         }
         let source_line: String =
             source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { visible(c) }).collect();
-        let column = column.min(source_line.chars().count() + 1);
+        let longest = if *broken { source_line.chars().count() + 1 } else { longest };
+        let column = column.min(longest.min(LONGEST + 1));
         let at = Some(Location { file: path.clone(), line, column, source_line });
         // A path or a name in a message may hold marks that a terminal would obey.
         let plain = |text: String| text.chars().map(visible).collect();
         Problem { at, message: plain(remark.message), help: remark.help.map(plain) }
     }
+}
+
+/// What may be shown of a line.
+fn cut<'a>(written: &str, line: usize, hidden: impl Iterator<Item = &'a (usize, usize)>) -> String {
+    let from = hidden.filter(|(at, _)| *at == line).map(|(_, column)| *column).min();
+    let kept = from.map_or_else(|| written.to_owned(), |from| written.chars().take(from - 1).collect());
+    let mut shown = mask::line(&kept);
+    if from.is_some() && !shown.ends_with(HIDDEN) {
+        shown.push_str(HIDDEN);
+    }
+    shown
 }
 
 fn opens_a_secret(line: &str) -> bool {

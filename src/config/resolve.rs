@@ -6,36 +6,31 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::address::Address;
 use crate::domain::name::Name;
-use crate::domain::plan::{Alerts, SourcePlan};
+use crate::domain::plan::SourcePlan;
 use crate::domain::reading::quote;
 use crate::domain::session::{Contacts, Session};
 
-use super::customer::{self, Customer, zone};
-use super::environment::Environment;
-use super::fields::{Fields, Keys};
+use super::containers::{Member, items};
+use super::customer::{self, AlertsConfig, Customer};
+use super::declaration::{Declared, Section};
+use super::fields::{Fields, absent, read_entry};
 use super::file::Written;
+use super::keys::{AlertKeys, CustomerMember, DefaultsKeys, MAIN, MainKeys, SessionMember, SourceMember};
 use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
-use super::session::{self, Fallbacks, Known, Sessions};
-use super::source;
+use super::session::{Fallbacks, Known, Sessions};
 use super::tree::{Entry, Node, Place, Value};
-use super::{Config, alerts, email, service};
+use super::words::Parsed;
+use super::{Config, ServerConfig, email, source};
 
-pub(super) const DEFAULTS: Keys =
-    Keys { of: "\"defaults\"", known: &["source", "session", "customer", "max_polls"], later: &[] };
-
-/// Enough for hundreds of sources that answer within seconds, and far below the 1,024 descriptors that a process may have.
-const MAX_POLLS: usize = 64;
-
-/// More polls at the same time than a process commonly may have descriptors.
-const MOST_POLLS: u64 = 10_000;
+type Sections = &'static [&'static Section];
 
 /// What applies where a source, session or customer says nothing itself.
 struct Defaults<'a> {
     source: Fields<'a>,
     session: Fields<'a>,
+    /// Which inherits from `alerts`.
     customer: Fields<'a>,
     max_polls: usize,
 }
@@ -44,50 +39,51 @@ struct Defaults<'a> {
 type Named<'a> = BTreeMap<&'a str, &'a Entry>;
 
 /// Understands what was written. Worth using only where the report is free of problems.
-pub(super) fn resolve(
-    report: &mut Report,
-    written: &Written,
-    environment: &dyn Environment,
-    now: DateTime<Utc>,
-) -> Config {
+pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>) -> Config {
     let root = &written.root;
-    let defaults = defaults(report, root);
-    let (alerts, fallback) = {
-        let node = root_node(report, root, "alerts");
-        alerts::read(report, node)
-    };
+    let alerts_written = root_part(report, root, "alerts", AlertKeys::SECTIONS);
+    let alerts = AlertsConfig::from(alerts_written.read::<AlertKeys>(report));
+    let defaults = defaults(report, root, alerts_written);
     let customers_written = named(report, written, "customers");
-    let customers = self::customers(report, &customers_written, defaults.customer);
+    let customers = customers_written
+        .iter()
+        .map(|(name, entry)| (*name, customer::read(report, &entry.value, defaults.customer, &alerts)))
+        .collect();
     let written_sources = named(report, written, "sources");
-    let sources = self::sources(report, &written_sources, &defaults, environment);
+    let sources = self::sources(report, &written_sources, &defaults);
     let policies_written = policies_written(report, written);
     let policies = policy::read_all(report, &policies_written, &kinds(&sources));
-    let default_zone = zone(report, &defaults.session);
-    let known = known_sources(report, &written_sources, &sources, &customers, &fallback, default_zone);
+    let known = known_sources(report, &written_sources, &sources, &customers, &alerts, &defaults);
     let policy_names = policies_written.keys().copied().collect();
     let fallbacks = Fallbacks::of(root, customers_written.values().map(|entry| &entry.value));
     let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names, fallbacks);
     let sessions = self::sessions(report, written, &mut reader);
-    let email = root_node(report, root, "email").and_then(|node| email::read(report, node, environment));
-    let store = root_node(report, root, "store");
-    let store = service::store(report, store, written.main);
-    let server = root_node(report, root, "server");
-    let server = service::server(report, server);
+    let keys = Fields::of(root, MAIN).read::<MainKeys>(report);
+    let (store, server) = (keys.store.value, keys.server.value);
+    let store = store.unwrap_or_else(|| absent(report, root.place));
+    let server = server.unwrap_or_else(|| absent(report, root.place));
+    let server = ServerConfig::understand(report, server);
     nothing_configured(report, written, &written_sources);
-    let plans = self::plans(&sources, reader.sources, sessions, &alerts);
+    let plans = plans(&sources, reader.sources, sessions);
     Config {
         sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
-        max_polls: defaults.max_polls,
-        email,
+        email: keys.email.value.and_then(|keys| email::understand(report, keys)),
         alerts,
-        store,
+        max_polls: defaults.max_polls,
+        watch: keys.reload.value.is_some(),
+        store: store.into(),
         server,
-        reload_on_change: false,
         policies,
         files: written.files.clone(),
         warnings: Vec::new(),
     }
+}
+
+/// A section of the main file; an empty one where it is missing or no section.
+fn root_part<'a>(report: &mut Report, root: &'a Node, key: &str, sections: Sections) -> Fields<'a> {
+    let part = root_node(report, root, key).and_then(|node| Fields::new(report, node, sections));
+    part.unwrap_or(Fields::empty(root.place, sections))
 }
 
 /// The value of a key of the main file, unless nothing stands there.
@@ -100,22 +96,17 @@ fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a N
     Some(&entry.value)
 }
 
-fn defaults<'a>(report: &mut Report, root: &'a Node) -> Defaults<'a> {
-    let empty = Fields::empty(root.place);
-    let mut defaults = Defaults { source: empty, session: empty, customer: empty, max_polls: MAX_POLLS };
-    let Some(fields) = root_node(report, root, "defaults").and_then(|node| Fields::new(report, node, DEFAULTS)) else {
-        return defaults;
+fn defaults<'a>(report: &mut Report, root: &'a Node, alerts: Fields<'a>) -> Defaults<'a> {
+    let fields = root_part(report, root, "defaults", DefaultsKeys::SECTIONS);
+    let mut part = |key: &str, sections: Sections| {
+        let node = fields.entry(key).map(|entry| &entry.value).filter(|node| !node.is_null());
+        let part = node.and_then(|node| Fields::new(report, node, sections));
+        part.unwrap_or(Fields::empty(root.place, sections))
     };
-    let mut part = |key: &str, keys: Keys| {
-        let node = fields.node(report, key)?;
-        Fields::new(report, node, keys)
-    };
-    defaults.source = part("source", source::KEYS).unwrap_or(empty);
-    defaults.session = part("session", session::KEYS).unwrap_or(empty);
-    defaults.customer = part("customer", customer::KEYS).unwrap_or(empty);
-    let max_polls = fields.whole(report, "max_polls", 1..=MOST_POLLS);
-    defaults.max_polls = max_polls.and_then(|polls| usize::try_from(polls).ok()).unwrap_or(MAX_POLLS);
-    defaults
+    let source = part("source", SourceMember::SECTIONS);
+    let session = part("session", SessionMember::SECTIONS);
+    let customer = part("customer", CustomerMember::SECTIONS).with_defaults(alerts);
+    Defaults { source, session, customer, max_polls: fields.read::<DefaultsKeys>(report).max_polls.value }
 }
 
 /// The entries of `customers`, `sources` or `policies` from all files.
@@ -151,26 +142,13 @@ fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> 
     found
 }
 
-fn customers<'a>(
-    report: &mut Report,
-    written: &Named<'a>,
-    defaults: Fields<'a>,
-) -> BTreeMap<&'a str, Option<Customer>> {
-    written.iter().map(|(name, entry)| (*name, customer::read(report, &entry.value, defaults))).collect()
-}
-
 type Sources<'a> = BTreeMap<&'a str, source::Read>;
 
-fn sources<'a>(
-    report: &mut Report,
-    written: &Named<'a>,
-    defaults: &Defaults<'_>,
-    environment: &dyn Environment,
-) -> Sources<'a> {
+fn sources<'a>(report: &mut Report, written: &Named<'a>, defaults: &Defaults<'_>) -> Sources<'a> {
     let mut sources = BTreeMap::new();
     for (name, entry) in written {
         let Ok(valid) = Name::parse(name) else { continue };
-        if let Some(source) = source::read(report, &valid, entry, defaults.source, environment) {
+        if let Some(source) = source::read(report, &valid, entry, defaults.source) {
             sources.insert(*name, source);
         }
     }
@@ -205,9 +183,10 @@ fn known_sources<'a>(
     written: &Named<'a>,
     sources: &Sources<'a>,
     customers: &BTreeMap<&'a str, Option<Customer>>,
-    fallback: &[Address],
-    default_zone: Option<Tz>,
+    alerts: &AlertsConfig,
+    defaults: &Defaults<'_>,
 ) -> BTreeMap<&'a str, Option<Known>> {
+    let default_zone = defaults.session.entry("timezone").and_then(|entry| read_entry::<Parsed<Tz>>(report, entry));
     let mut known = BTreeMap::new();
     for name in written.keys() {
         let Some(source) = sources.get(name) else {
@@ -215,18 +194,20 @@ fn known_sources<'a>(
             continue;
         };
         let customer = customer_of(report, source, customers);
-        let zone = customer.as_ref().and_then(|customer| customer.own_zone).or(default_zone);
-        let zone = zone.or(customer.as_ref().and_then(|customer| customer.default_zone)).unwrap_or(Tz::UTC);
+        let of_customer = customer.as_ref().map(|customer| &customer.zone);
+        let zone = of_customer.and_then(|zone| zone.value.filter(|_| zone.own)).or(default_zone);
+        let alerts = customer.as_ref().map_or(alerts, |customer| &customer.alerts);
         let contacts = Contacts {
-            customer: source.customer.as_ref().map(|(name, _)| name.clone()),
-            fallback: customer.as_ref().and_then(|c| c.fallback.clone()).unwrap_or_else(|| fallback.to_vec()),
-            operators: Vec::new(),
+            customer: source.customer.as_ref().and_then(|(name, _)| Name::parse(name).ok()),
+            fallback: alerts.fallback.clone(),
+            operators: alerts.operators.clone(),
             contact: customer.as_ref().and_then(|customer| customer.contact.clone()),
             reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
-            zone,
+            zone: zone.or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC),
         };
+        let alerts = alerts.clone();
         let mapping = source.mapping.clone();
-        known.insert(*name, Some(Known { mapping, contacts: Arc::new(contacts), customer }));
+        known.insert(*name, Some(Known { mapping, contacts: Arc::new(contacts), customer, alerts }));
     }
     known
 }
@@ -237,11 +218,11 @@ fn customer_of(
     customers: &BTreeMap<&str, Option<Customer>>,
 ) -> Option<Customer> {
     let (name, place) = source.customer.as_ref()?;
-    if let Some(customer) = customers.get(name.as_str()) {
+    if let Some(customer) = customers.get(name.as_str()).filter(|_| Name::parse(name).is_ok()) {
         return customer.clone();
     }
-    let message = format!("there is no customer {}", quote(name.as_str()));
-    report.problem_with(*place, message, suggestion(name.as_str(), customers.keys().copied()));
+    let message = format!("there is no customer {}", quote(name));
+    report.problem_with(*place, message, suggestion(name, customers.keys().copied()));
     None
 }
 
@@ -249,7 +230,7 @@ fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -
     let mut sessions = Vec::new();
     for root in std::iter::once(&written.root).chain(&written.included) {
         let Some(node) = root_node(report, root, "sessions") else { continue };
-        let items = super::fields::list(report, node, "sessions").unwrap_or_default();
+        let Some(items) = items(report, node, "sessions") else { continue };
         sessions.extend(items.iter().filter_map(|item| reader.read(report, item)));
     }
     sessions
@@ -310,15 +291,14 @@ fn plans<'a>(
     sources: &Sources<'a>,
     mut known: BTreeMap<&'a str, Option<Known>>,
     sessions: Vec<Session>,
-    alerts: &Alerts,
 ) -> BTreeMap<Name, SourcePlan> {
     let mut plans = BTreeMap::new();
     for (name, source) in sources {
         let Some(source) = &source.config else { continue };
-        let Some(Some(Known { mapping, contacts, .. })) = known.remove(name) else { continue };
+        let Some(Some(Known { mapping, contacts, alerts, .. })) = known.remove(name) else { continue };
         let name = source.name.clone();
-        let plan =
-            SourcePlan { name: name.clone(), mapping, sessions: BTreeMap::new(), contacts, alerts: alerts.clone() };
+        let (sessions, alerts) = (BTreeMap::new(), alerts.alerts);
+        let plan = SourcePlan { name: name.clone(), mapping, sessions, contacts, alerts };
         plans.insert(name, plan);
     }
     for session in sessions {

@@ -1,56 +1,66 @@
-//! Secrets as they are written: in place, as a variable, or as a file. No message here ever quotes one.
+//! Secrets as they are written. No message here ever quotes one.
+
+use serde_json::{Value as Json, json};
 
 use crate::secret::Secret;
 
-use super::environment::{Environment, is_variable_name};
-use super::fields::Fields;
+use super::declaration::Shape;
+use super::environment::is_variable_name;
 use super::report::Report;
+use super::shapes::text_like;
 use super::tree::Node;
+
+/// A secret: in place, as a variable, or as a file. Variables are read now; a file is only polled,
+/// and read again each time it is needed.
+pub(super) struct Hidden;
 
 const FORMS: &str = "write the secret itself, { env: NAME } or { file: PATH }";
 
-/// The secret under `key`. Variables are read now; a file is only polled, and read again each time it is needed.
-pub(super) fn read(
-    report: &mut Report,
-    fields: &Fields<'_>,
-    key: &str,
-    environment: &dyn Environment,
-) -> Option<Secret> {
-    let node = fields.node(report, key)?;
-    if let Some(text) = node.scalar() {
-        if text.is_empty() {
-            report.problem_with(node.place, format!("{key:?} is empty"), FORMS);
-            return None;
+impl Shape for Hidden {
+    type Value = Secret;
+
+    const SECRET: bool = true;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Secret> {
+        if let Some(text) = node.scalar() {
+            if text.is_empty() {
+                return report.refuse_with(node, format!("{key:?} is empty"), FORMS);
+            }
+            return Some(Secret::given(text));
         }
-        return Some(Secret::given(text));
+        let entry = match node.entries() {
+            Some([entry]) if matches!(entry.key.as_str(), "env" | "file") => entry,
+            _ => {
+                return report.refuse_with(node, format!("{key:?} is not a secret that can be read"), FORMS);
+            }
+        };
+        let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
+            report.problem_with(entry.place, format!("{:?} of {key:?} must be text", entry.key), FORMS);
+            return None;
+        };
+        if entry.key == "env" {
+            variable(report, &entry.value, key, text)
+        } else {
+            file(report, &entry.value, key, text)
+        }
     }
-    let entry = match node.entries() {
-        Some([entry]) if matches!(entry.key.as_str(), "env" | "file") => entry,
-        _ => {
-            report.problem_with(node.place, format!("{key:?} is not a secret that can be read"), FORMS);
-            return None;
-        }
-    };
-    let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
-        report.problem_with(entry.place, format!("{:?} of {key:?} must be text", entry.key), FORMS);
-        return None;
-    };
-    if entry.key == "env" {
-        variable(report, &entry.value, key, text, environment)
-    } else {
-        file(report, &entry.value, key, text)
+
+    fn schema() -> Json {
+        let reference = |key: &str, value: Json| json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false });
+        let text = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
+        let name = text_like("name of a variable", "^[A-Za-z_][A-Za-z0-9_]*$");
+        json!({ "title": "secret", "anyOf": [text, reference("env", name), reference("file", text.clone())] })
     }
 }
 
-fn variable(report: &mut Report, node: &Node, key: &str, name: &str, environment: &dyn Environment) -> Option<Secret> {
+fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<Secret> {
     if !is_variable_name(name) {
         // Not quoted: it may be the secret itself, put in the wrong place.
         report.hide(node);
         let message = format!("{key:?}: what follows \"env\" is not the name of an environment variable");
-        report.problem_with(node.place, message, "a name has letters, digits and underscores only");
-        return None;
+        return report.refuse_with(node, message, "a name has letters, digits and underscores only");
     }
-    let value = environment.variable(name);
+    let value = report.environment.variable(name);
     match value.as_deref() {
         None => report.problem(node.place, format!("{key:?}: the environment variable {name} is not set")),
         Some("") => report.problem(node.place, format!("{key:?}: the environment variable {name} is empty")),
@@ -63,8 +73,7 @@ fn file(report: &mut Report, node: &Node, key: &str, path: &str) -> Option<Secre
     let secret = Secret::File(report.folder(node.place.file).join(path));
     if let Err(error) = secret.value() {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        report.problem(node.place, format!("{key:?}: {error}{cause}"));
-        return None;
+        return report.refuse(node, format!("{key:?}: {error}{cause}"));
     }
     Some(secret)
 }

@@ -1,6 +1,6 @@
 //! Sessions: what is audited, against which policy, when, and who is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,21 +13,15 @@ use crate::domain::observation::Mapping;
 use crate::domain::policy::Policy;
 use crate::domain::reading::{Kind, quote};
 use crate::domain::schedule::Schedule;
-use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
+use crate::domain::session::{Contacts, Params, Session, SessionKey};
 
-use super::customer::{Customer, zone};
-use super::fields::{self, Fields, Keys};
-use super::policy::{BASELINE, is_readable, kind_words};
+use super::containers::Member;
+use super::customer::{AlertsConfig, Customer, addresses};
+use super::fields::Fields;
+use super::keys::{SessionKeys, SessionMember};
+use super::policy::{is_readable, kind_words};
 use super::report::{Report, nearest, suggestion};
 use super::tree::{Node, Place};
-
-pub(super) const KEYS: Keys = Keys {
-    of: "a session",
-    known: &["source", "id", "name", "policy", "schedule", "timezone", "params", "owners", "labels"],
-    later: &["waivers"],
-};
-
-const SCHEDULE: &str = "*/5 * * * *";
 
 /// The param that the built-in baseline compares the notification address with, and whose address is the owner by default.
 const NOTIFICATION_EMAIL: &str = "notification_email";
@@ -36,6 +30,8 @@ const NOTIFICATION_EMAIL: &str = "notification_email";
 pub(super) struct Known {
     pub mapping: Mapping,
     pub contacts: Arc<Contacts>,
+    /// Its customer's, else everybody's.
+    pub alerts: AlertsConfig,
     pub customer: Option<Customer>,
 }
 
@@ -73,6 +69,8 @@ pub(super) struct Sessions<'a> {
     pub policies: &'a BTreeMap<Name, Arc<Policy>>,
     /// Every policy that is written, also one that cannot be used.
     pub policy_names: Vec<&'a str>,
+    /// Every param that a rule of any policy asks for.
+    asked: BTreeSet<&'a str>,
     /// Parsed once for each expression and zone; for one that is refused, why.
     schedules: HashMap<(String, Tz), Result<Schedule, String>>,
     fallbacks: Fallbacks,
@@ -89,33 +87,31 @@ impl<'a> Sessions<'a> {
         fallbacks: Fallbacks,
     ) -> Self {
         let (schedules, places) = (HashMap::new(), HashMap::new());
-        Self { now, defaults, sources, policies, policy_names, schedules, fallbacks, places }
+        let asked = policies.values().flat_map(|policy| asked_by(policy)).collect();
+        Self { now, defaults, sources, policies, policy_names, asked, schedules, fallbacks, places }
     }
 
     /// Reads one session. What is wrong is told in full, also where the session cannot be one for another reason.
     pub fn read(&mut self, report: &mut Report, node: &Node) -> Option<Session> {
-        let own = Fields::new(report, node, KEYS)?;
-        let fields = own.with_defaults(self.defaults);
-        let source = fields.required(report, "source", "a session").and_then(|node| self.source(report, node));
-        let id = id(report, &fields);
-        let key = source.clone().zip(id).map(|(source, id)| SessionKey { source, id });
-        let first = key.as_ref().is_some_and(|key| self.is_first(report, key, fields.place));
-        let params = read_params(report, &fields);
-        let policy = self.policy(report, &fields);
-        let labels = fields.texts(report, "labels");
-        let name = fields.text(report, "name").map(|name| name.trim().to_owned());
-        let owners = owners(report, &fields, &params);
-        let own_zone = zone(report, &own);
-        let default_zone = zone(report, &self.defaults);
-        let source = source.and_then(|source| self.sources.get(source.as_str())?.as_ref());
+        let fields = Fields::new(report, node, SessionMember::SECTIONS)?.with_defaults(self.defaults);
+        let keys = fields.read::<SessionKeys>(report);
+        let named = keys.source.value.as_deref().and_then(|name| self.source(report, name, keys.source.at));
+        let key = named.zip(keys.id.value.clone()).map(|(source, id)| SessionKey { source, id });
+        let first = key.as_ref().is_some_and(|key| self.is_first(report, key, keys.place));
+        let params: Params =
+            keys.params.value.iter().flatten().map(|param| (param.name.clone(), param.value.clone())).collect();
+        let policy = self.policy(report, &keys);
+        let owners = owners(report, &keys, &params);
+        let source = keys.source.value.as_deref().and_then(|name| self.sources.get(name)?.as_ref());
         let customer = source.and_then(|source| source.customer.as_ref());
-        let zone = own_zone
-            .or(customer.and_then(|customer| customer.own_zone))
-            .or(default_zone)
-            .or(customer.and_then(|customer| customer.default_zone));
+        let (own, of_customer) = (&keys.timezone, customer.map(|customer| &customer.zone));
+        let zone = own.value.filter(|_| own.own);
+        let zone = zone.or(of_customer.and_then(|zone| zone.value.filter(|_| zone.own)));
+        let zone = zone.or(own.value).or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC);
         let called = key.as_ref().map_or_else(|| "this session".to_owned(), |key| format!("session {key}"));
         if let Some(policy) = &policy {
-            check_params(report, &fields, &called, &params, policy, source.map(|source| &source.mapping));
+            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.mapping));
+            self.check_unused(report, &keys, policy);
         }
         let fallback = source.map_or(self.fallbacks.any, |source| !source.contacts.fallback.is_empty());
         if owners.as_ref().is_some_and(Vec::is_empty) && !fallback && !self.fallbacks.unread {
@@ -123,8 +119,10 @@ impl<'a> Sessions<'a> {
             report.problem_with(node.place, format!("nobody would be told about {called}"), help);
         }
         let contacts = source.map(|source| Arc::clone(&source.contacts));
-        let schedule = self.schedule(report, &fields, zone.unwrap_or(Tz::UTC));
+        let schedule = self.schedule(report, keys.schedule.value.trim(), keys.schedule.at, zone);
         let (key, policy, schedule) = (key.filter(|_| first)?, policy?, schedule?);
+        let labels = keys.labels.value.into_iter().flatten().map(|label| (label.name, label.value)).collect();
+        let name = keys.name.value.map(|name| name.trim().to_owned());
         Some(Session { key, name, policy, schedule, params, owners: owners?, labels, contacts: contacts? })
     }
 
@@ -139,62 +137,73 @@ impl<'a> Sessions<'a> {
         false
     }
 
-    fn source(&self, report: &mut Report, node: &Node) -> Option<Name> {
-        let text = fields::text(report, node, "source")?;
-        if self.sources.contains_key(text) {
-            return Name::parse(text).ok();
+    fn source(&self, report: &mut Report, name: &str, at: Place) -> Option<Name> {
+        if self.sources.contains_key(name) {
+            return Name::parse(name).ok();
         }
-        let message = format!("there is no source {}", quote(text));
-        report.problem_with(node.place, message, suggestion(text, self.sources.keys().copied()));
+        let message = format!("there is no source {}", quote(name));
+        report.problem_with(at, message, suggestion(name, self.sources.keys().copied()));
         None
     }
 
-    fn policy(&self, report: &mut Report, fields: &Fields<'_>) -> Option<Arc<Policy>> {
-        let wanted = if fields.has("policy") { fields.text(report, "policy")? } else { BASELINE };
+    fn policy(&self, report: &mut Report, keys: &SessionKeys) -> Option<Arc<Policy>> {
+        let wanted = keys.policy.value.as_str();
         if let Some(policy) = Name::parse(wanted).ok().and_then(|name| self.policies.get(&name)) {
             return Some(Arc::clone(policy));
         }
         if !self.policy_names.contains(&wanted) {
-            let place = fields.entry("policy").map_or(fields.place, |entry| entry.value.place);
             let message = format!("there is no policy {}", quote(wanted));
-            report.problem_with(place, message, suggestion(wanted, self.policy_names.iter().copied()));
+            report.problem_with(keys.policy.at, message, suggestion(wanted, self.policy_names.iter().copied()));
         }
         None
     }
 
-    fn schedule(&mut self, report: &mut Report, fields: &Fields<'_>, zone: Tz) -> Option<Schedule> {
-        let expression = if fields.has("schedule") { fields.text(report, "schedule")?.trim() } else { SCHEDULE };
+    fn schedule(&mut self, report: &mut Report, expression: &str, at: Place, zone: Tz) -> Option<Schedule> {
         let now = self.now;
         let parse = || Schedule::parse(expression, zone, now).map_err(|error| error.to_string());
         let parsed = self.schedules.entry((expression.to_owned(), zone)).or_insert_with(parse);
         if let Err(reason) = parsed {
-            let place = fields.entry("schedule").map_or(fields.place, |entry| entry.value.place);
             let help = "for example \"*/5 * * * *\" (every 5 minutes) or \"0 9 * * MON-FRI\" (09:00 on weekdays)";
-            report.problem_with(place, format!("the schedule {} cannot be used: {reason}", quote(expression)), help);
+            report.problem_with(at, format!("the schedule {} cannot be used: {reason}", quote(expression)), help);
         }
         parsed.clone().ok()
     }
+
+    /// A param that no rule of the policy asks for is a slip if its name is nearly one that a rule asks for. Another may be meant
+    /// for a rule to come, or for the policy of other sessions that inherit it.
+    fn check_unused(&self, report: &mut Report, keys: &SessionKeys, policy: &Policy) {
+        for param in keys.params.value.iter().flatten() {
+            let name = param.name.as_str();
+            if name == NOTIFICATION_EMAIL || asked_by(policy).any(|asked| asked == name) {
+                continue;
+            }
+            let message = format!("no rule of policy {} asks for the param {}", policy.name, quote(name));
+            let near = nearest(name, asked_by(policy).chain([NOTIFICATION_EMAIL]));
+            match near.filter(|_| !self.asked.contains(name)) {
+                Some(near) => report.problem_with(param.place, message, format!("did you mean {near:?}?")),
+                None => report.warning(param.place, message, "it has no effect"),
+            }
+        }
+    }
 }
 
-fn id(report: &mut Report, fields: &Fields<'_>) -> Option<SessionId> {
-    let node = fields.required(report, "id", "a session")?;
-    let text = fields::text(report, node, "id")?;
-    let id = SessionId::parse(text);
-    if let Err(error) = &id {
-        report.problem(node.place, format!("\"id\" cannot be {}: {error}", quote(text)));
-    }
-    id.ok()
+/// The params that rules of the policy ask for.
+fn asked_by(policy: &Policy) -> impl Iterator<Item = &str> + Clone {
+    let operands = policy.rules().iter().flat_map(|rule| rule.expect.operands());
+    operands.filter_map(|operand| match operand {
+        Operand::Param { name, .. } => Some(name.as_str()),
+        Operand::Literal(_) => None,
+    })
 }
 
 /// `None` where those that are given cannot be read: that is said, and no more follows from it.
-fn owners(report: &mut Report, fields: &Fields<'_>, params: &Params) -> Option<Vec<Address>> {
+fn owners(report: &mut Report, keys: &SessionKeys, params: &Params) -> Option<Vec<Address>> {
     let notified = params.get(NOTIFICATION_EMAIL).and_then(|values| values.first()).map(|text| Address::parse(text));
     if let Some(Err(error)) = &notified {
-        report.problem(param_place(fields, NOTIFICATION_EMAIL), format!("the param {NOTIFICATION_EMAIL}: {error}"));
+        report.problem(param_place(keys, NOTIFICATION_EMAIL), format!("the param {NOTIFICATION_EMAIL}: {error}"));
     }
-    if fields.has("owners") {
-        let written = fields.list(report, "owners")?.len();
-        return fields.addresses(report, "owners").filter(|owners| written == 0 || !owners.is_empty());
+    if keys.owners.given {
+        return keys.owners.value.clone().map(|owners| addresses(Some(owners)));
     }
     match notified {
         Some(Ok(address)) => Some(vec![address]),
@@ -203,37 +212,15 @@ fn owners(report: &mut Report, fields: &Fields<'_>, params: &Params) -> Option<V
     }
 }
 
-/// Each param with its value, or with its list of values.
-fn read_params(report: &mut Report, fields: &Fields<'_>) -> Params {
-    let mut params = Params::new();
-    for entry in fields.map(report, "params").unwrap_or_default() {
-        let values = match entry.value.items() {
-            Some([]) => {
-                report.problem(entry.value.place, format!("the param {} is an empty list", quote(&entry.key)));
-                continue;
-            }
-            Some(items) => {
-                items.iter().filter_map(|item| fields::text(report, item, &entry.key)).map(str::to_owned).collect()
-            }
-            None => fields::text(report, &entry.value, &entry.key).map(str::to_owned).into_iter().collect::<Vec<_>>(),
-        };
-        if !values.is_empty() {
-            params.insert(entry.key.clone(), values);
-        }
-    }
-    params
+fn param_place(keys: &SessionKeys, name: &str) -> Place {
+    let param = keys.params.value.iter().flatten().find(|param| param.name == name);
+    param.map_or(keys.params.key, |param| param.place)
 }
 
-fn param_place(fields: &Fields<'_>, name: &str) -> Place {
-    let params = fields.entry("params");
-    let entry = params.and_then(|params| params.value.entries()?.iter().find(|entry| entry.key == name));
-    entry.map(|entry| entry.value.place).or(params.map(|params| params.place)).unwrap_or(fields.place)
-}
-
-/// What the policy needs of the params, and whether the params are of any use to it.
+/// What the policy needs of the params.
 fn check_params(
     report: &mut Report,
-    fields: &Fields<'_>,
+    keys: &SessionKeys,
     called: &str,
     params: &Params,
     policy: &Policy,
@@ -245,14 +232,14 @@ fn check_params(
             let Some(values) = params.get(name) else {
                 if !or_present {
                     let message = format!("{called} needs the param {name:?}: rule {} compares with it", rule.id);
-                    report.problem_with(fields.place, message, format!("add params: {{ {name}: ... }}"));
+                    report.problem_with(keys.place, message, format!("add params: {{ {name}: ... }}"));
                 }
                 continue;
             };
             if values.len() != 1 && !matches!(rule.expect, Expectation::OneOf(_) | Expectation::NotOneOf(_)) {
                 let message =
                     format!("the param {name} has {} values; rule {} compares with one", values.len(), rule.id);
-                report.problem(param_place(fields, name), message);
+                report.problem(param_place(keys, name), message);
                 continue;
             }
             let is_address = matches!(rule.expect, Expectation::Includes(_));
@@ -261,7 +248,7 @@ fn check_params(
             for text in values {
                 if is_address && name != NOTIFICATION_EMAIL {
                     if let Err(error) = Address::parse(text) {
-                        report.problem(param_place(fields, name), format!("the param {name}: {error}"));
+                        report.problem(param_place(keys, name), format!("the param {name}: {error}"));
                     }
                 } else if kind != Kind::Addresses && !is_readable(text, kind) {
                     let setting = rule.setting.key();
@@ -270,27 +257,9 @@ fn check_params(
                         quote(text),
                         kind_words(kind)
                     );
-                    report.problem(param_place(fields, name), message);
+                    report.problem(param_place(keys, name), message);
                 }
             }
         }
-    }
-    warn_of_unused(report, fields, params, policy);
-}
-
-/// A param that no rule asks for is a slip more often than not.
-fn warn_of_unused(report: &mut Report, fields: &Fields<'_>, params: &Params, policy: &Policy) {
-    let asked = || {
-        let operands = policy.rules().iter().flat_map(|rule| rule.expect.operands());
-        operands.filter_map(|operand| match operand {
-            Operand::Param { name, .. } => Some(name.as_str()),
-            Operand::Literal(_) => None,
-        })
-    };
-    for name in params.keys().filter(|name| *name != NOTIFICATION_EMAIL && !asked().any(|asked| asked == **name)) {
-        let message = format!("no rule of policy {} asks for the param {}", policy.name, quote(name));
-        let help = nearest(name, asked())
-            .map_or_else(|| "it has no effect".to_owned(), |near| format!("it has no effect; did you mean {near:?}?"));
-        report.warning(param_place(fields, name), message, help);
     }
 }

@@ -1,22 +1,28 @@
 //! Sources: where sessions are read from, and how to sign in there.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
 
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
-use crate::domain::reading::quote;
+use crate::domain::reading::{RawValue, quote};
+use crate::domain::setting::SettingKey;
 use crate::secret::Secret;
 
-use super::environment::Environment;
-use super::fields::{self, Fields, Keys, described};
-use super::proxy::{self, ProxyConfig};
+use super::containers::Member;
+use super::declaration::Shape;
+use super::fields::Fields;
+use super::keys::{FileKeys, OrderWiseKeys, SourceKeys, SourceMember, is_harmless};
+use super::proxy::ProxyConfig;
 use super::report::Report;
-use super::tree::{Entry, Form, Node, Place, Value};
-use super::url::{self, WebAddress, is_loopback};
-use super::{mapping, secret};
+use super::shapes::{Choice, Words, described};
+use super::tree::{Entry, Node, Place};
+use super::url::is_loopback;
 
 /// A source as the configuration describes it.
 #[derive(Debug, Clone)]
@@ -24,6 +30,8 @@ pub struct SourceConfig {
     pub name: Name,
     pub customer: Option<Name>,
     pub adapter: Adapter,
+    /// The former name, whose history is this source's.
+    pub renamed_from: Option<Name>,
 }
 
 /// What kind of system a source is.
@@ -41,7 +49,7 @@ pub struct OrderWiseConfig {
     pub credential: Credential,
     pub export_definition: u64,
     /// Name and value, as the API takes them.
-    pub parameters: Vec<(String, serde_json::Value)>,
+    pub parameters: Vec<(String, Json)>,
     /// Over the whole exchange.
     pub timeout: Duration,
     /// In bytes.
@@ -75,55 +83,16 @@ pub struct FileConfig {
     pub max_body: u64,
 }
 
-pub(super) const KEYS: Keys = Keys {
-    of: "a source",
-    known: &[
-        "type",
-        "customer",
-        "base_url",
-        "username",
-        "password",
-        "credential_hash",
-        "export_definition",
-        "export_parameters",
-        "path",
-        "max_age",
-        "session_id_column",
-        "columns",
-        "values",
-        "kinds",
-        "timeout",
-        "max_body",
-        "tls",
-        "proxy",
-        "allow_insecure",
-    ],
-    later: &["url", "rows", "auth"],
-};
-
-pub(super) const TLS: Keys = Keys { of: "\"tls\" of a source", known: &["ca_file"], later: &[] };
-
-const ONLY_ORDERWISE: [&str; 9] = [
-    "base_url",
-    "username",
-    "password",
-    "credential_hash",
-    "export_definition",
-    "export_parameters",
-    "tls",
-    "proxy",
-    "allow_insecure",
-];
-const ONLY_FILE: [&str; 2] = ["path", "max_age"];
-
-/// Over the whole exchange: export definitions can be slow.
-const TIMEOUT: Duration = Duration::from_mins(1);
-const MAX_BODY: u64 = 16 << 20;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Type {
+/// The `type` of a source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Type {
     OrderWise,
     File,
+}
+
+impl Words for Type {
+    const WORDS: &'static [(&'static str, Self)] = &[("orderwise", Self::OrderWise), ("file", Self::File)];
+    const LATER: &'static [&'static str] = &["http"];
 }
 
 /// A source as far as it could be read: its sessions and the rules are checked against it even where it cannot be used.
@@ -131,249 +100,187 @@ pub(super) struct Read {
     /// `None`, and reported, where it cannot be used.
     pub config: Option<SourceConfig>,
     /// With where it is named.
-    pub customer: Option<(Name, Place)>,
+    pub customer: Option<(String, Place)>,
     pub mapping: Mapping,
 }
 
 /// Reads one source. `None`, and reported, where nothing can be said of it.
-pub(super) fn read(
-    report: &mut Report,
-    name: &Name,
-    entry: &Entry,
-    defaults: Fields<'_>,
-    environment: &dyn Environment,
-) -> Option<Read> {
+pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fields<'_>) -> Option<Read> {
     // What belongs to a type that is not built yet is not polled: one problem says it all.
+    let own = entry.value.entries().unwrap_or_default().iter().find(|entry| entry.key == "type");
+    if let Some(own) = own.or_else(|| defaults.entry("type")).filter(|entry| later(&entry.value)) {
+        Choice::<Type>::read(report, &own.value, "type");
+        let entries = entry.value.entries().unwrap_or_default();
+        entries.iter().filter(|entry| !is_harmless(&entry.key)).for_each(|entry| report.hide(&entry.value));
+        return None;
+    }
+    let fields = Fields::new(report, &entry.value, SourceMember::SECTIONS)?.at(entry.place).with_defaults(defaults);
+    let keys = fields.read::<SourceKeys>(report);
+    let mapping = mapping(report, &keys);
     let own = entry.value.entries().unwrap_or_default();
-    for entry in
-        own.iter().filter(|entry| entry.key == "proxy" && entry.value.scalar().is_some_and(url::may_hold_a_sign_in))
-    {
-        report.hide(&entry.value);
-    }
-    let later = own.iter().find(|entry| entry.key == "type" && entry.value.scalar() == Some("http"));
-    if let Some(entry) = later {
-        not_yet(report, &entry.value);
-        return None;
-    }
-    let fields = Fields::new(report, &entry.value, KEYS)?.at(entry.place).with_defaults(defaults);
-    let kind_node = fields.required(report, "type", "a source");
-    if let Some(node) = kind_node.filter(|node| node.scalar() == Some("http")) {
-        not_yet(report, node);
-        return None;
-    }
-    let types = [("orderwise", Type::OrderWise), ("file", Type::File)];
-    let kind = kind_node.and_then(|node| fields::choice(report, node, "type", &types));
-    if let Some(kind) = kind {
-        refuse_keys_of_others(report, &fields, kind);
-    }
-    let customer = customer(report, &fields);
-    let mapping = mapping::read(report, &fields);
-    let limits = Limits::read(report, &fields);
-    let adapter = match kind {
-        Some(Type::OrderWise) => orderwise(report, &fields, &limits, environment).map(Adapter::OrderWise),
-        Some(Type::File) => file(report, &fields, &limits).map(Adapter::File),
+    let adapter = match keys.r#type.value {
+        Some(Type::OrderWise) => {
+            refuse_keys_of_others(report, own, "orderwise");
+            let own_keys = fields.read(report);
+            orderwise(report, own_keys, &keys).map(Adapter::OrderWise)
+        }
+        Some(Type::File) => {
+            refuse_keys_of_others(report, own, "file");
+            let own_keys = fields.read(report);
+            file(report, own_keys, &keys, &fields).map(Adapter::File)
+        }
         None => None,
     };
-    let named = customer.as_ref().map(|(name, _)| name.clone());
-    let config = adapter.map(|adapter| SourceConfig { name: name.clone(), customer: named, adapter });
+    let renamed_from = keys.renamed_from.value.as_deref().and_then(|name| Name::parse(name).ok());
+    let customer = keys.customer.value.map(|name| (name, keys.customer.at));
+    let named = customer.as_ref().and_then(|(name, _)| Name::parse(name).ok());
+    let config = adapter.map(|adapter| SourceConfig { name: name.clone(), customer: named, adapter, renamed_from });
     Some(Read { config, customer, mapping })
 }
 
-fn not_yet(report: &mut Report, node: &Node) {
-    let message = "a source of type \"http\" is not available yet";
-    report.problem_with(node.place, message, "available: orderwise, file");
-}
-
-/// What bounds one poll, whatever the type.
-struct Limits {
-    timeout: Duration,
-    max_body: u64,
-}
-
-impl Limits {
-    fn read(report: &mut Report, fields: &Fields<'_>) -> Self {
-        let timeout = fields.duration(report, "timeout").unwrap_or(TIMEOUT);
-        Self { timeout, max_body: fields.size(report, "max_body").unwrap_or(MAX_BODY) }
-    }
-}
-
-fn customer(report: &mut Report, fields: &Fields<'_>) -> Option<(Name, Place)> {
-    let node = fields.node(report, "customer")?;
-    let text = fields::text(report, node, "customer")?;
-    let name = Name::parse(text);
-    if name.is_err() {
-        report.problem(node.place, format!("there is no customer {}", quote(text)));
-    }
-    Some((name.ok()?, node.place))
+fn later(node: &Node) -> bool {
+    node.scalar().is_some_and(|word| Type::LATER.contains(&word))
 }
 
 /// A key of another type is no slip of the pen but a misunderstanding, so it is said as such. Defaults are for all types.
-fn refuse_keys_of_others(report: &mut Report, fields: &Fields<'_>, kind: Type) {
-    let (others, own, other): (&[&str], _, _) = match kind {
-        Type::File => (&ONLY_ORDERWISE, "file", "orderwise"),
-        Type::OrderWise => (&ONLY_FILE, "orderwise", "file"),
-    };
-    for key in others.iter().filter(|key| fields.has_own(key)) {
-        if let Some(entry) = fields.entry(key) {
+fn refuse_keys_of_others(report: &mut Report, entries: &[Entry], own: &str) {
+    for (other, section) in SourceMember::TYPES.iter().filter(|(other, _)| *other != own) {
+        for entry in entries.iter().filter(|entry| section.known().any(|key| key.name == entry.key)) {
+            let key = &entry.key;
             let message = format!("{key:?} is a key of sources of type {other}, and this one is of type {own}");
             report.problem(entry.place, message);
         }
     }
 }
 
-fn orderwise(
-    report: &mut Report,
-    fields: &Fields<'_>,
-    limits: &Limits,
-    environment: &dyn Environment,
-) -> Option<OrderWiseConfig> {
-    let allow_insecure = fields.flag(report, "allow_insecure").unwrap_or(false);
-    let base_url = base_url(report, fields, allow_insecure);
-    let credential = credential(report, fields, environment);
-    fields.required(report, "export_definition", "a source of type orderwise");
-    let export_definition =
-        if fields.has("export_definition") { fields.whole(report, "export_definition", 1..=u64::MAX) } else { None };
-    let parameters = fields.map(report, "export_parameters").unwrap_or_default();
-    let parameters = parameters.iter().filter_map(|entry| parameter(report, entry)).collect();
-    let ca_file = fields.node(report, "tls").and_then(|node| tls(report, node));
-    let encrypted = base_url.as_ref().is_none_or(|url| url.to_ascii_lowercase().starts_with("https://"));
-    let proxy = proxy::read(report, fields, encrypted, environment);
+fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> Option<OrderWiseConfig> {
+    let credential = credential(report, &keys);
+    let encrypted = keys.base_url.value.as_ref().is_none_or(|url| url.encrypted);
+    let proxy = keys.proxy.value.and_then(|proxy| proxy.chosen(report, keys.proxy.at, encrypted));
+    let base_url = keys.base_url.value?;
+    if !base_url.encrypted && !is_loopback(&base_url.host) && !keys.allow_insecure.value {
+        let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
+        let help = "use https://, or set allow_insecure: true for this source where the network can be trusted";
+        report.problem_with(keys.base_url.at, message, help);
+        return None;
+    }
     Some(OrderWiseConfig {
-        base_url: base_url?,
+        base_url: base_url.text,
         credential: credential?,
-        export_definition: export_definition?,
-        parameters,
-        timeout: limits.timeout,
-        max_body: limits.max_body,
-        ca_file,
+        export_definition: keys.export_definition.value?,
+        parameters: keys.export_parameters.value.unwrap_or_default(),
+        timeout: common.timeout.value,
+        max_body: common.max_body.value,
+        ca_file: keys.tls.value.and_then(|tls| tls.ca_file.value),
         proxy,
     })
 }
 
-fn base_url(report: &mut Report, fields: &Fields<'_>, allow_insecure: bool) -> Option<String> {
-    let node = fields.required(report, "base_url", "a source of type orderwise")?;
-    let text = fields::text(report, node, "base_url")?;
-    match WebAddress::parse(text) {
-        Err(reason) => {
-            if url::may_hold_a_sign_in(text) {
-                report.hide(node);
-            }
-            let message = format!("\"base_url\" {reason}");
-            report.problem_with(node.place, message, "it is written like https://erp.acme.example/OWAPI");
-            None
-        }
-        Ok(address) if !address.encrypted && !is_loopback(&address.host) && !allow_insecure => {
-            let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
-            let help = "use https://, or set allow_insecure: true for this source where the network can be trusted";
-            report.problem_with(node.place, message, help);
-            None
-        }
-        Ok(address) => Some(address.text),
-    }
-}
-
-fn credential(report: &mut Report, fields: &Fields<'_>, environment: &dyn Environment) -> Option<Credential> {
+fn credential(report: &mut Report, keys: &OrderWiseKeys) -> Option<Credential> {
     const HELP: &str = "give username and password, or credential_hash instead of both";
-    let with_hash = fields.has("credential_hash");
-    let with_pair = fields.has("username") || fields.has("password");
-    if with_hash && with_pair {
-        let place = fields.entry("credential_hash").map_or(fields.place, |entry| entry.place);
-        report.problem_with(place, "\"credential_hash\" cannot be combined with username or password", HELP);
+    let (username, password, hash) = (&keys.username, &keys.password, &keys.credential_hash);
+    let with_pair = username.given || password.given;
+    if hash.given && with_pair {
+        report.problem_with(hash.key, "\"credential_hash\" cannot be combined with username or password", HELP);
         return None;
     }
-    if with_hash {
-        return secret::read(report, fields, "credential_hash", environment).map(Credential::Hash);
+    if hash.given {
+        let secret = hash.value.clone()?;
+        // A file has been seen to be readable; that it may be otherwise when it is needed is for the sign-in to say.
+        let is_base64 = secret.checked(|text| STANDARD.decode(text).is_ok()).unwrap_or(false);
+        if !is_base64 {
+            report.problem_with(hash.at, "\"credential_hash\" is not base64", "it is the base64 of username:password");
+        }
+        return is_base64.then_some(Credential::Hash(secret));
     }
-    if !with_pair && fields.is_misspelled("credential_hash") {
+    if !with_pair && hash.misspelled {
         return None;
     }
     if !with_pair {
-        report.problem_with(fields.place, "a source of type orderwise needs a way to sign in", HELP);
+        if !username.misspelled && !password.misspelled {
+            report.problem_with(keys.place, "a source of type orderwise needs a way to sign in", HELP);
+        }
         return None;
     }
-    for key in ["username", "password"] {
-        if !fields.has(key) && !fields.is_misspelled(key) {
-            report.problem_with(fields.place, format!("a source of type orderwise needs the key {key:?}"), HELP);
+    for (key, missing) in [("username", username.is_missing()), ("password", password.is_missing())] {
+        if missing {
+            report.problem_with(keys.place, format!("a source of type orderwise needs the key {key:?}"), HELP);
         }
     }
-    let username = fields.text(report, "username");
-    if let (Some(name), Some(entry)) = (username, fields.entry("username"))
-        && name.contains(':')
-    {
-        report.problem(entry.value.place, "\"username\" must not contain a colon: the sign-in could not carry it");
+    if username.value.as_deref().is_some_and(|name| name.contains(':')) {
+        report.problem(username.at, "\"username\" must not contain a colon: the sign-in could not carry it");
     }
-    let password = secret::read(report, fields, "password", environment);
-    Some(Credential::Password { username: username?.to_owned(), password: password? })
+    Some(Credential::Password { username: username.value.clone()?, password: password.value.clone()? })
 }
 
-fn parameter(report: &mut Report, entry: &Entry) -> Option<(String, serde_json::Value)> {
-    let value = match &entry.value.value {
-        Value::Scalar(_, Form::Null) => serde_json::Value::Null,
-        Value::Scalar(_, Form::Flag(flag)) => (*flag).into(),
-        Value::Scalar(text, Form::Whole | Form::Decimal) => {
-            serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+fn file(report: &mut Report, keys: FileKeys, common: &SourceKeys, fields: &Fields<'_>) -> Option<FileConfig> {
+    let path = keys.path.value?;
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    let (timeout, max_body) = (common.timeout.value, common.max_body.value);
+    match ending.as_deref() {
+        Some("csv" | "json") => return Some(FileConfig { path, max_age: keys.max_age.value, timeout, max_body }),
+        Some("xlsx") => {
+            let message = "a source file of type .xlsx is not available yet";
+            report.problem_with(keys.path.at, message, "available: .csv, .json");
         }
-        Value::Scalar(text, Form::Text) => text.clone().into(),
-        Value::List(_) | Value::Map(_) => {
-            let message = format!("the export parameter {} must be a single value", quote(&entry.key));
-            report.problem(entry.value.place, message);
-            return None;
+        _ => {
+            let written = fields.entry("path").map(|entry| described(&entry.value)).unwrap_or_default();
+            report.problem(keys.path.at, format!("\"path\" must end in .csv or .json, not {written}"));
         }
-    };
-    Some((entry.key.clone(), value))
-}
-
-fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
-    let fields = Fields::new(report, node, TLS)?;
-    fields.required(report, "ca_file", TLS.of);
-    ca_file(report, &fields)
-}
-
-/// A file with certificates; polled now, so that a wrong path shows here and not in the first audit.
-pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBuf> {
-    let path = fields.path(report, "ca_file")?;
-    let place = fields.entry("ca_file")?.value.place;
-    match certificates(&path) {
-        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => return Some(path),
-        Ok(_) => {
-            let message = format!("\"ca_file\": {} holds no certificate in PEM form", path.display());
-            report.problem_with(place, message, "such a file has a line -----BEGIN CERTIFICATE-----");
-        }
-        Err(error) => report.problem(place, format!("\"ca_file\": {} cannot be read: {error}", path.display())),
     }
     None
 }
 
-/// As far as it needs to be polled: a path that was mistyped may be a device without end.
-fn certificates(path: &Path) -> io::Result<String> {
-    /// All authorities of a system together take a fourth of it.
-    const LARGEST: u64 = 1 << 20;
-    let mut bytes = Vec::new();
-    // Asked before opening: to open a pipe waits for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+/// How the columns of the source become settings, and its words values.
+fn mapping(report: &mut Report, keys: &SourceKeys) -> Mapping {
+    let session_id_column = keys.session_id_column.value.trim().to_owned();
+    // A column can be only one setting, or one of the two would silently never be read.
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for item in keys.columns.value.iter().flatten() {
+        let column = item.value.trim();
+        if let Some(other) = taken.insert(column.to_lowercase(), &item.name) {
+            let message = format!("the column {} is already the setting {}", quote(column), quote(other));
+            report.problem(item.place, message);
+        }
+        if column.eq_ignore_ascii_case(&session_id_column) {
+            report.problem(item.place, format!("the column {} is the one that holds the session ID", quote(column)));
+        }
     }
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let columns = keys.columns.value.iter().flatten();
+    let values = keys.values.value.iter().flatten().map(|setting| {
+        let meanings =
+            setting.value.iter().map(|item| (item.name.trim().to_owned(), RawValue::text(item.value.as_str())));
+        (SettingKey::new(&setting.name), meanings.collect())
+    });
+    let kinds = keys.kinds.value.iter().flatten();
+    Mapping {
+        columns: columns.map(|item| (SettingKey::new(&item.name), item.value.trim().to_owned())).collect(),
+        values: values.collect(),
+        kinds: kinds.map(|item| (SettingKey::new(&item.name), item.value)).collect(),
+        session_id_column,
+    }
 }
 
-fn file(report: &mut Report, fields: &Fields<'_>, limits: &Limits) -> Option<FileConfig> {
-    let node = fields.required(report, "path", "a source of type file")?;
-    let path = fields.path(report, "path");
-    let max_age = fields.duration(report, "max_age");
-    let path = path?;
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending.as_deref() {
-        Some("csv" | "json") => Some(FileConfig { path, max_age, timeout: limits.timeout, max_body: limits.max_body }),
-        Some("xlsx") => {
-            let message = "a source file of type .xlsx is not available yet";
-            report.problem_with(node.place, message, "available: .csv, .json");
-            None
+/// Names to single values, each of the type that YAML takes it for; null too.
+pub(super) struct ScalarMap;
+
+impl Shape for ScalarMap {
+    type Value = Vec<(String, Json)>;
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
+        let Some(entries) = node.entries() else {
+            let message = format!("{key:?} must be a mapping of names to values, not {}", described(node));
+            return report.refuse(node, message);
+        };
+        for entry in entries.iter().filter(|entry| entry.value.entries().is_some() || entry.value.items().is_some()) {
+            let message = format!("the export parameter {} must be a single value", quote(&entry.key));
+            report.problem(entry.value.place, message);
         }
-        _ => {
-            let message = format!("\"path\" must end in .csv or .json, not {}", described(node));
-            report.problem(node.place, message);
-            None
-        }
+        Some(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
+    }
+
+    fn schema() -> Json {
+        let single = json!({ "type": ["string", "number", "boolean", "null"] });
+        json!({ "title": "names to: single value", "type": "object", "additionalProperties": single })
     }
 }

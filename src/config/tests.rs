@@ -8,6 +8,7 @@ use super::{Config, Environment, Problems};
 
 mod accepted;
 mod files;
+mod generated;
 mod large;
 mod secrets;
 mod shipped;
@@ -15,6 +16,9 @@ mod wrong;
 
 /// Stands in every fixture wherever a secret does, and may stand in no report.
 const CANARY: &str = "canary-7f3a";
+
+/// The same where base64 is needed.
+const CANARY_HASH: &str = "Y2FuYXJ5LTdmM2E=";
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).unwrap()
@@ -24,6 +28,7 @@ fn environment(name: &str) -> Option<String> {
     let value = match name {
         "EMPTY" => "",
         "ACME_OW_PASSWORD" | "SMTP_PASSWORD" => CANARY,
+        "ACME_OW_HASH" => CANARY_HASH,
         "OWNER" => "it@acme.example",
         "PORT" => "2525",
         _ => return None,

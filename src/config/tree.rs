@@ -1,5 +1,9 @@
 //! A YAML document as a tree in which every value knows where it was written.
 
+use serde_json::Value as Json;
+
+use super::scalar;
+
 /// Where something stands: the file by its number in the report, line and column counted from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
@@ -45,6 +49,11 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A single value as if somebody had written it, without quotes, at `place`.
+    pub fn plain(text: &str, place: Place) -> Self {
+        Self { place, last_line: place.line, value: Value::Scalar(text.to_owned(), scalar::form(text)) }
+    }
+
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Scalar(_, Form::Null))
     }
@@ -77,6 +86,20 @@ impl Node {
             Value::Scalar(..) => 0,
             Value::List(items) => items.iter().map(Self::size).sum(),
             Value::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+        }
+    }
+
+    /// The same value in JSON, without its places.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Scalar(_, Form::Null) => Json::Null,
+            Value::Scalar(_, Form::Flag(flag)) => (*flag).into(),
+            Value::Scalar(text, Form::Whole | Form::Decimal) => {
+                serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+            }
+            Value::Scalar(text, Form::Text) => text.clone().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),
         }
     }
 

@@ -20,16 +20,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 pub(super) fn read_duration(text: &str) -> Result<Duration, Unfit> {
     /// Longer than anything that is kept or waited for, and far from any overflow.
     const LONGEST: u64 = 3660 * 86_400;
-    let (number, unit) = split(text)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(Unfit::Form),
-    };
-    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds <= LONGEST);
-    seconds.map(Duration::from_secs).ok_or(Unfit::TooLarge)
+    quantity(text, &[("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)], LONGEST).map(Duration::from_secs)
 }
 
 /// A whole number with one of the units B, KiB, MiB and GiB, in bytes. `None` for anything else, and for more than 1 TiB.
@@ -39,22 +30,15 @@ pub fn size(text: &str) -> Option<u64> {
 
 /// As [`size`], with what is wrong.
 pub(super) fn read_size(text: &str) -> Result<u64, Unfit> {
-    const LARGEST: u64 = 1 << 40;
-    let (number, unit) = split(text)?;
-    let bytes = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(Unfit::Form),
-    };
-    number.checked_mul(bytes).filter(|bytes| *bytes <= LARGEST).ok_or(Unfit::TooLarge)
+    quantity(text, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)], 1 << 40)
 }
 
-fn split(text: &str) -> Result<(u64, &str), Unfit> {
+fn quantity(text: &str, units: &[(&str, u64)], most: u64) -> Result<u64, Unfit> {
     let end = text.find(|c: char| !c.is_ascii_digit()).filter(|end| *end > 0).ok_or(Unfit::Form)?;
+    let (_, unit) = units.iter().find(|(unit, _)| *unit == text[end..].trim_start()).ok_or(Unfit::Form)?;
     // More digits than a number of 64 bits has are too large in any unit.
-    Ok((text[..end].parse().unwrap_or(u64::MAX), text[end..].trim_start()))
+    let number: u64 = text[..end].parse().unwrap_or(u64::MAX);
+    number.checked_mul(*unit).filter(|found| *found <= most).ok_or(Unfit::TooLarge)
 }
 
 #[cfg(test)]

@@ -68,7 +68,11 @@ pub(super) fn is_host(host: &str) -> bool {
     let parts = host.strip_suffix('.').unwrap_or(host);
     // No domain ends in a number: such a host is an IPv4 address or a slip.
     let ends_in_number = parts.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    host.len() <= 253 && parts.split('.').all(part_ok) && (!ends_in_number || host.parse::<Ipv4Addr>().is_ok())
+    // The crate that reads URLs later knows more, such as which names of Punycode are valid.
+    host.len() <= 253
+        && parts.split('.').all(part_ok)
+        && (!ends_in_number || host.parse::<Ipv4Addr>().is_ok())
+        && url::Host::parse(host).is_ok()
 }
 
 /// Whether what is sent to `host` stays on this machine.
@@ -99,6 +103,7 @@ mod tests {
             "https://[::1",
             "https://1.5",
             "https://0",
+            "https://xn--a.example",
         ]) {
             assert!(WebAddress::parse(bad).is_err(), "{bad}");
         }

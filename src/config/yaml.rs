@@ -62,9 +62,9 @@ struct Stop {
 
 type Step<T> = Result<T, Box<Stop>>;
 
-struct Builder<'a> {
+struct Builder<'a, 'e> {
     events: Parser<'a, StrInput<'a>>,
-    report: &'a mut Report,
+    report: &'a mut Report<'e>,
     environment: &'a dyn Environment,
     file: usize,
     anchors: HashMap<usize, Node>,
@@ -74,7 +74,7 @@ struct Builder<'a> {
     depth: usize,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> Builder<'a, '_> {
     fn document(&mut self) -> Step<Option<Node>> {
         let mut root = None;
         loop {

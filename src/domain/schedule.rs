@@ -27,6 +27,8 @@ pub enum ScheduleError {
     Syntax(String),
     #[error("a schedule has 5 fields (minute hour day month weekday) or 6 (seconds first), and this has {0}")]
     Fields(usize),
+    #[error("the step /{step} is larger than its field, which has {size} values")]
+    Step { step: u64, size: u64 },
     #[error("it can never fire: no such date exists")]
     Never,
 }
@@ -39,6 +41,7 @@ impl Schedule {
         if !expression.starts_with('@') && fields != 5 && fields != 6 {
             return Err(ScheduleError::Fields(fields));
         }
+        steps_fit(expression)?;
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(plain(&e.to_string())))?;
         let key = ScheduleKey(Arc::from(format!("{expression} {zone}")));
@@ -92,6 +95,20 @@ impl Schedule {
     }
 }
 
+/// croner takes any step and lets one past the end of its field fire only at the start of it: a slip, seen by nobody.
+fn steps_fit(expression: &str) -> Result<(), ScheduleError> {
+    /// Values of seconds, minutes, hours, days of the month, months, days of the week.
+    const SIZES: [u64; 6] = [60, 60, 24, 31, 12, 7];
+    let fields = expression.split_whitespace().collect::<Vec<_>>();
+    for (field, size) in fields.iter().rev().zip(SIZES.into_iter().rev()) {
+        let mut steps = field.split(',').filter_map(|part| part.split_once('/')?.1.parse::<u64>().ok());
+        if let Some(step) = steps.find(|step| *step > size) {
+            return Err(ScheduleError::Step { step, size });
+        }
+    }
+    Ok(())
+}
+
 /// croner quotes the expression as it is, with marks that a terminal would obey.
 fn plain(text: &str) -> String {
     text.chars().map(visible).collect()
@@ -132,5 +149,30 @@ impl ScheduleKey {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_past_the_end_of_its_field_is_refused() {
+        let now = DateTime::UNIX_EPOCH;
+        for (expression, fits) in [
+            ("*/59 * * * *", true),
+            ("*/60 * * * *", true),
+            ("*/61 * * * *", false),
+            ("*/61 * * * * *", false),
+            ("0 */25 * * *", false),
+            ("0 0-23/24 * * *", true),
+            ("0 0 1,5/32 * *", false),
+            ("0 0 1 */13 *", false),
+            ("0 0 * * */8", false),
+        ] {
+            let parsed = Schedule::parse(expression, Tz::UTC, now);
+            assert_eq!(parsed.is_ok(), fits, "{expression}: {parsed:?}");
+            assert!(fits || matches!(parsed, Err(ScheduleError::Step { .. })), "{expression}");
+        }
     }
 }

@@ -216,13 +216,10 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
 #[test]
 fn what_is_not_built_is_refused_as_such() {
     let world = World::new(1, &Setup::default());
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 6] = [
         &["history", "--since", "1d"],
         &["policy", "list"],
         &["accept", "--session", "erp/14"],
-        &["schema"],
-        &["completions", "bash"],
-        &["man"],
         &["notifications", "preview", "drift", "--format", "html"],
         &["notifications", "resend", "1"],
         &["check", "--format", "junit"],
@@ -323,5 +320,26 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
         // The store has the recipient once, beside the error: what the server repeated of it is masked.
         let error = message["last_error"].as_str().unwrap();
         assert!(error.contains("<…@acme.example>: no rcpt for you") && !error.contains(to), "{message}");
+    }
+}
+
+#[test]
+fn the_schema_completions_and_the_manual_come_from_the_definitions() {
+    let world = World::new(1, &Setup::default());
+    let schema = world.run(&["schema"]).expect(0);
+    assert_eq!(schema.out, std::fs::read_to_string("config/driftwise.schema.json").unwrap());
+    assert_eq!(schema.json()["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.run(&["completions", shell]).expect(0).out;
+        assert!(script.contains("validate") && script.contains("log-format"), "{shell}: {script}");
+        assert!(!script.contains("accept"), "{shell} offers what is not built");
+    }
+    world.run(&["completions", "cmd"]).expect(2);
+    let page = world.run(&["man"]).expect(0).out;
+    assert!(page.contains(".TH driftwise 1") && page.contains("driftwise\\-validate(1)"), "{page}");
+    assert!(!page.contains("driftwise\\-accept"), "{page}");
+    assert!(world.run(&["man", "mail", "test"]).expect(0).out.contains("Send a test message"));
+    for unknown in ["accept", "nothing"] {
+        assert!(world.run(&["man", unknown]).expect(2).err.contains("there is no command"));
     }
 }

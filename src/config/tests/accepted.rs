@@ -1,5 +1,6 @@
 //! What is accepted, and what it means.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +10,9 @@ use crate::domain::reading::{Kind, RawValue};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
-use super::super::{Adapter, Config, Credential, Delivery, Tls};
-use super::{CANARY, load_text, load_text_with};
+use super::super::declaration::Status;
+use super::super::{Adapter, Config, Credential, Delivery, Tls, keys};
+use super::{CANARY, CANARY_HASH, load_text, load_text_with};
 
 const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
 
@@ -40,7 +42,10 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
     assert_eq!(config.max_polls, 64);
-    assert_eq!((config.alerts.confirm_polls, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
+    assert_eq!(
+        (config.alerts.alerts.confirm_polls, config.alerts.alerts.remind_every),
+        (1, Some(Duration::from_hours(24)))
+    );
 }
 
 #[test]
@@ -56,7 +61,7 @@ fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
     ))
     .unwrap();
-    assert_eq!((config.alerts.remind_every, config.alerts.unreachable_after), (None, Duration::ZERO));
+    assert_eq!((config.alerts.alerts.remind_every, config.alerts.alerts.unreachable_after), (None, Duration::ZERO));
 }
 
 #[test]
@@ -176,21 +181,33 @@ fn columns_values_and_kinds_become_the_mapping() {
 #[test]
 fn the_typed_configuration_does_not_show_a_secret() {
     let text = "sources:\n  a: { type: orderwise, base_url: https://h, username: u, password: canary-7f3a, export_definition: 1 }\n  \
-         b: { type: orderwise, base_url: https://h, credential_hash: { env: ACME_OW_PASSWORD }, export_definition: 1 }\n\
+         b: { type: orderwise, base_url: https://h, credential_hash: { env: ACME_OW_HASH }, export_definition: 1 }\n\
          sessions: [{ source: a, id: 1, owners: [a@b.example] }]\n\
          email: { from: a@b.example, smtp: { host: h.example, username: u, password: { env: SMTP_PASSWORD } } }\n";
     let config = load_text(text).unwrap();
-    assert!(!format!("{config:?}").contains(CANARY));
+    assert!(!format!("{config:?}").contains(CANARY) && !format!("{config:?}").contains(CANARY_HASH));
     assert!(config.warnings[0].to_string().contains("no session of the source b is audited"));
 }
 
 #[test]
-fn a_param_that_no_rule_asks_for_is_a_warning() {
-    let config = load_text(&format!(
-        "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ import_order_as: x }} }}]\n"
-    ))
-    .unwrap();
-    assert!(config.warnings[0].to_string().contains("did you mean \"import_orders_as\"?"), "{:?}", config.warnings);
+fn a_param_that_is_nearly_one_of_the_policy_is_refused_and_any_other_is_a_warning() {
+    let sessions = |params: &str| {
+        format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ {params}: x }} }}]\n")
+    };
+    for (slip, meant) in [("import_order_as", "import_orders_as"), ("notifcation_email", "notification_email")] {
+        let report = load_text(&sessions(slip)).unwrap_err();
+        assert!(
+            report.starts_with("driftwise.yaml:2:") && report.contains(&format!("did you mean {meant:?}?")),
+            "{report}"
+        );
+    }
+    let config = load_text(&sessions("colour")).unwrap();
+    assert!(config.warnings[0].to_string().contains("asks for the param \"colour\""), "{:?}", config.warnings);
+    // It is no slip where another policy asks for just that.
+    let policies =
+        "policies: { p: { rules: [{ id: r, setting: s, expect: { equals: { param: import_order_as } } }] } }\n";
+    let config = load_text(&format!("{policies}{}", sessions("import_order_as"))).unwrap();
+    assert!(config.warnings[0].to_string().contains("it has no effect"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -282,6 +299,9 @@ fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
         "https://[2001:db8::1]:8443/OWAPI",
         "https://erp_1/a%20b",
         "https://xn--bcher-kva.example",
+        "https://xn--a.example",
+        "https://xn--.example",
+        "https://a.xn--0.example",
         "https://h//OWAPI/./../x",
         "https://bücher.example",
         "https://1.2.3.256",
@@ -306,4 +326,45 @@ fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
         accepted += 1;
     }
     assert!(accepted > 8, "{accepted}");
+}
+
+#[test]
+fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
+    let config = load_text(
+        "sources:\n  a: { type: file, path: a.csv, customer: acme }\n  b: { type: file, path: b.csv, customer: other }\n  \
+         c: { type: file, path: c.csv }\n\
+         customers:\n  acme: { confirm_polls: 3, remind_every: 0, min_severity: info, fallback: [it@acme.example] }\n  other:\n\
+         defaults: { customer: { resolve_polls: 4 } }\n\
+         alerts: { confirm_polls: 2, unreachable_after: 5m, fallback: [ops@integrator.example] }\n\
+         sessions:\n  - { source: a, id: 1 }\n  - { source: b, id: 1 }\n  - { source: c, id: 1 }\n",
+    )
+    .unwrap();
+    let of = |source: &str| {
+        let plan = &config.plans[&Name::parse(source).unwrap()];
+        let (alerts, fallback) = (&plan.alerts, plan.contacts.fallback[0].to_string());
+        assert_eq!(alerts.unreachable_after, Duration::from_mins(5), "{source}");
+        (
+            alerts.confirm_polls,
+            alerts.resolve_polls,
+            alerts.remind_every.is_some(),
+            alerts.min_severity.label(),
+            fallback,
+        )
+    };
+    assert_eq!(of("a"), (3, 4, false, "info", "it@acme.example".to_owned()));
+    assert_eq!(of("b"), (2, 4, true, "warning", "ops@integrator.example".to_owned()));
+    assert_eq!(of("c"), (2, 1, true, "warning", "ops@integrator.example".to_owned()));
+}
+
+/// Declared and not wired: the values are read all the same, so that only the switch is to be flipped.
+#[test]
+fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
+    let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
+    assert_eq!((config.watch, config.alerts.operators.len()), (false, 0));
+    assert_eq!(config.alerts.alerts.blind_after, Duration::from_hours(24));
+    let refused = keys::all().filter(|key| key.status == Status::Later).map(|key| key.name).collect::<Vec<_>>();
+    for name in ["renamed_from", "waivers", "channels", "digest"] {
+        assert!(refused.contains(&name), "{name}");
+    }
+    assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password"]));
 }

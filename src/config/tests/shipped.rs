@@ -129,9 +129,9 @@ fn the_example_can_be_used_as_it_is() {
 #[test]
 fn the_example_shows_every_key() {
     let text = std::fs::read_to_string("config/driftwise.example.yaml").unwrap();
-    for keys in super::super::all_keys() {
-        for key in keys.known {
-            assert!(text.contains(&format!("{key}:")), "{} of {} is not in the example", key, keys.of);
+    for keys in super::super::keys::sections() {
+        for key in keys.known() {
+            assert!(text.contains(&format!("{}:", key.name)), "{} of {} is not in the example", key.name, keys.of);
         }
     }
 }

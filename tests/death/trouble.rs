@@ -36,7 +36,12 @@ fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     daemon.expect_said(words);
     daemon.expect_ready(503);
     until("two errors of recording", || (daemon.errors_of_recording() >= 2).then_some(()));
-    assert_eq!(harness.spooled(), before, "mail about what is not recorded");
+    // A disk that is nearly full may have room for one small transaction: then the notification is recorded and may leave.
+    let known = harness.known().unwrap().messages;
+    let recorded =
+        |file: &String| known.iter().any(|message| file.contains(message.message_id.trim_matches(['<', '>'])));
+    let more = harness.spooled().into_iter().filter(|file| !before.contains(file)).collect::<Vec<_>>();
+    assert!(more.iter().all(recorded), "mail about what is not recorded: {more:?}");
     assert!(daemon.get("/readyz").unwrap().1.contains("store: "));
     assert_eq!(daemon.get("/healthz").unwrap().0, 200);
 }

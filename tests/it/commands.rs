@@ -338,7 +338,7 @@ fn the_schema_completions_and_the_manual_come_from_the_definitions() {
     let page = world.run(&["man"]).expect(0).out;
     assert!(page.contains(".TH driftwise 1") && page.contains("driftwise\\-validate(1)"), "{page}");
     assert!(!page.contains("driftwise\\-accept"), "{page}");
-    assert!(world.run(&["man", "mail", "test"]).expect(0).out.contains("Send a test message"));
+    assert!(world.run(&["man", "notifications", "test"]).expect(0).out.contains("Send a test message"));
     for unknown in ["accept", "nothing"] {
         assert!(world.run(&["man", unknown]).expect(2).err.contains("there is no command"));
     }

@@ -103,7 +103,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["notifications", "list"],
     &["notifications", "list", "--format", "json"],
     &["healthcheck", "--address", "127.0.0.1:9"],
-    &["mail", "preview", "drift"],
+    &["notifications", "preview", "drift"],
 ];
 
 #[test]

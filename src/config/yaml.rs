@@ -38,7 +38,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
         Err(stop) => {
             let Stop { place, message, syntax } = *stop;
             if syntax {
-                builder.report.distrust_around(place);
+                builder.report.distrust(place.file);
             }
             let line = text.lines().nth(place.line - 1).unwrap_or_default();
             if syntax && line.contains("${") && line.contains(['{', '[']) {

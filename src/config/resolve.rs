@@ -1,6 +1,6 @@
 //! From the trees to the typed configuration: every reference is followed, every problem is collected, nothing is guessed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -63,8 +63,12 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
     let store = store.unwrap_or_else(|| absent(report, root.place));
     let server = server.unwrap_or_else(|| absent(report, root.place));
     let server = ServerConfig::understand(report, server);
-    nothing_configured(report, written, &written_sources);
+    nothing_configured(report, written);
     let plans = plans(&sources, reader.sources, sessions);
+    for plan in plans.values().filter(|plan| plan.sessions.is_empty()) {
+        let place = written_sources.get(plan.name.as_str()).map_or(root.place, |entry| entry.place);
+        report.warning(place, format!("no session of the source {} is audited", plan.name), "it will not be read");
+    }
     Config {
         sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
@@ -88,7 +92,7 @@ fn root_part<'a>(report: &mut Report, root: &'a Node, key: &str, sections: Secti
 
 /// The value of a key of the main file, unless nothing stands there.
 fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a Node> {
-    let entry = root.entries()?.iter().find(|entry| entry.key == key)?;
+    let entry = root.entry(key)?;
     if entry.value.is_null() {
         report.problem_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
         return None;
@@ -112,7 +116,7 @@ fn defaults<'a>(report: &mut Report, root: &'a Node, alerts: Fields<'a>) -> Defa
 /// The entries of `customers`, `sources` or `policies` from all files.
 fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> {
     let mut found: Named<'a> = BTreeMap::new();
-    for root in std::iter::once(&written.root).chain(&written.included) {
+    for root in written.roots() {
         let Some(node) = root_node(report, root, key) else { continue };
         let Some(entries) = node.entries() else {
             let message = format!("{key:?} must be a mapping of names to what they name, not {}", node.sort());
@@ -227,7 +231,7 @@ fn customer_of(
 
 fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -> Vec<Session> {
     let mut sessions = Vec::new();
-    for root in std::iter::once(&written.root).chain(&written.included) {
+    for root in written.roots() {
         let Some(node) = root_node(report, root, "sessions") else { continue };
         let Some(items) = items(report, node, "sessions") else { continue };
         sessions.extend(items.iter().filter_map(|item| reader.read(report, item)));
@@ -236,54 +240,24 @@ fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -
 }
 
 /// Says in one plain sentence that there is nothing to do, where that is the case.
-fn nothing_configured(report: &mut Report, written: &Written, sources: &Named<'_>) {
-    let roots = || std::iter::once(&written.root).chain(&written.included);
-    let has = |key: &str| {
-        roots().filter_map(Node::entries).flatten().any(|entry| entry.key == key && !is_empty(&entry.value))
+fn nothing_configured(report: &mut Report, written: &Written) {
+    let holds_something = |node: &Node| matches!(node.value, Value::Scalar(..)) || node.size() > 1;
+    let has = |key: &str| written.roots().filter_map(|root| root.entry(key)).any(|entry| holds_something(&entry.value));
+    let (message, help) = match (has("sources"), has("sessions")) {
+        (true, true) => return,
+        (false, false) => (
+            "nothing is configured: there are no sources and no sessions",
+            "it needs a source to read from and a session to audit: config/driftwise.example.yaml shows how",
+        ),
+        (true, false) => (
+            "nothing is audited: there are no sessions",
+            "list them under \"sessions\", each with its source and id; \"driftwise sessions --source NAME\" shows which there are",
+        ),
+        (false, true) => {
+            ("nothing can be audited: there are no sources", "name under \"sources\" where the sessions are read from")
+        }
     };
-    let place = Place { file: written.main, line: 0, column: 0 };
-    if sources.is_empty() && !has("sources") && !has("sessions") {
-        let help = "it needs a source to read from and a session to audit: config/driftwise.example.yaml shows how";
-        report.problem_with(place, "nothing is configured: there are no sources and no sessions", help);
-    } else if !has("sessions") {
-        let help = "list them under \"sessions\", each with its source and id; \"driftwise sessions --source NAME\" shows which there are";
-        report.problem_with(place, "nothing is audited: there are no sessions", help);
-    } else if sources.is_empty() && !has("sources") {
-        let help = "name under \"sources\" where the sessions are read from";
-        report.problem_with(place, "nothing can be audited: there are no sources", help);
-    } else {
-        warn_of_idle_sources(report, written, sources);
-    }
-}
-
-fn warn_of_idle_sources(report: &mut Report, written: &Written, sources: &Named<'_>) {
-    let roots = std::iter::once(&written.root).chain(&written.included);
-    let mut used = BTreeSet::new();
-    for entry in roots.filter_map(Node::entries).flatten().filter(|entry| entry.key == "sessions") {
-        let Value::List(items) = &entry.value.value else { continue };
-        let source =
-            |item: &'_ Node| item.entries()?.iter().find(|e| e.key == "source")?.value.scalar().map(str::to_owned);
-        used.extend(items.iter().filter_map(source));
-    }
-    let default = root_default_source(&written.root);
-    for (name, entry) in sources.iter().filter(|(name, _)| !used.contains(**name) && default != Some(**name)) {
-        report.warning(entry.place, format!("no session of the source {name} is audited"), "it will not be read");
-    }
-}
-
-/// `defaults.session.source`, with which every session is of one source.
-fn root_default_source(root: &Node) -> Option<&str> {
-    let defaults = &root.entries()?.iter().find(|entry| entry.key == "defaults")?.value;
-    let session = &defaults.entries()?.iter().find(|entry| entry.key == "session")?.value;
-    session.entries()?.iter().find(|entry| entry.key == "source")?.value.scalar()
-}
-
-fn is_empty(node: &Node) -> bool {
-    match &node.value {
-        Value::Scalar(..) => false,
-        Value::List(items) => items.is_empty(),
-        Value::Map(entries) => entries.is_empty(),
-    }
+    report.problem_with(Place { file: written.main, line: 0, column: 0 }, message, help);
 }
 
 fn plans<'a>(

@@ -46,11 +46,11 @@ pub(super) struct Fallbacks {
 
 impl Fallbacks {
     pub fn of<'a>(root: &'a Node, customers: impl Iterator<Item = &'a Node>) -> Self {
-        let key = |node: &'a Node, key: &str| node.entries()?.iter().find(|entry| entry.key == key).map(|e| &e.value);
-        let alerts = key(root, "alerts");
-        let defaults = key(root, "defaults").and_then(|defaults| key(defaults, "customer"));
+        let value = |node: &'a Node, key: &str| node.entry(key).map(|entry| &entry.value);
+        let defaults = value(root, "defaults").and_then(|defaults| value(defaults, "customer"));
+        let everywhere = customers.chain(value(root, "alerts")).chain(defaults);
         let mut found = Self::default();
-        for written in customers.chain(alerts).chain(defaults).filter_map(|node| key(node, "fallback")) {
+        for written in everywhere.filter_map(|node| value(node, "fallback")) {
             let readable = |item: &Node| item.scalar().is_some_and(|text| Address::parse(text).is_ok());
             let readable = written.items().is_some_and(|items| items.is_empty() || items.iter().any(readable));
             found.any |= written.items().is_some_and(|items| !items.is_empty());

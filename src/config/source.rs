@@ -107,7 +107,7 @@ pub(super) struct Read {
 /// Reads one source. `None`, and reported, where nothing can be said of it.
 pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fields<'_>) -> Option<Read> {
     // What belongs to a type that is not built yet is not looked at: one problem says it all.
-    let own = entry.value.entries().unwrap_or_default().iter().find(|entry| entry.key == "type");
+    let own = entry.value.entry("type");
     if let Some(own) = own.or_else(|| defaults.entry("type")).filter(|entry| later(&entry.value)) {
         Choice::<Type>::read(report, &own.value, "type");
         let entries = entry.value.entries().unwrap_or_default();

@@ -80,6 +80,11 @@ impl Node {
         }
     }
 
+    /// The entry of a mapping.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries()?.iter().find(|entry| entry.key == key)
+    }
+
     /// How many values it is made of, itself included.
     pub fn size(&self) -> usize {
         1 + match &self.value {

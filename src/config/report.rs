@@ -92,15 +92,20 @@ impl<'e> Report<'e> {
         self.say(place, message.into(), Some(help.into()));
     }
 
-    /// As [`Self::problem`], of a value that cannot be used.
-    pub fn refuse<T>(&mut self, node: &Node, message: impl Into<String>) -> Option<T> {
-        self.problem(node.place, message);
+    /// As [`Self::problem`], and there is no value.
+    pub fn refuse<T>(&mut self, at: impl Into<Place>, message: impl Into<String>) -> Option<T> {
+        self.problem(at.into(), message);
         None
     }
 
-    /// As [`Self::problem_with`], of a value that cannot be used.
-    pub fn refuse_with<T>(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
-        self.problem_with(node.place, message, help);
+    /// As [`Self::problem_with`], where there is then no value.
+    pub fn refuse_with<T>(
+        &mut self,
+        at: impl Into<Place>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.problem_with(at.into(), message, help);
         None
     }
 

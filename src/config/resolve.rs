@@ -94,8 +94,7 @@ fn root_part<'a>(report: &mut Report, root: &'a Node, key: &str, sections: Secti
 fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a Node> {
     let entry = root.entry(key)?;
     if entry.value.is_null() {
-        report.problem_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
-        return None;
+        return report.refuse_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
     }
     Some(&entry.value)
 }
@@ -225,8 +224,7 @@ fn customer_of(
         return customer.clone();
     }
     let message = format!("there is no customer {}", quote(name));
-    report.problem_with(*place, message, suggestion(name, customers.keys().copied()));
-    None
+    report.refuse_with(*place, message, suggestion(name, customers.keys().copied()))
 }
 
 fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -> Vec<Session> {

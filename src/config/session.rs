@@ -142,8 +142,7 @@ impl<'a> Sessions<'a> {
             return Name::parse(name).ok();
         }
         let message = format!("there is no source {}", quote(name));
-        report.problem_with(at, message, suggestion(name, self.sources.keys().copied()));
-        None
+        report.refuse_with(at, message, suggestion(name, self.sources.keys().copied()))
     }
 
     fn policy(&self, report: &mut Report, keys: &SessionKeys) -> Option<Arc<Policy>> {

@@ -48,6 +48,12 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl From<&Node> for Place {
+    fn from(node: &Node) -> Self {
+        node.place
+    }
+}
+
 impl Node {
     /// A single value as if somebody had written it, without quotes, at `place`.
     pub fn plain(text: &str, place: Place) -> Self {

@@ -192,7 +192,7 @@ fn known_sources<'a>(
     let default_zone = defaults.session.entry("timezone").and_then(|entry| read_entry::<Parsed<Tz>>(report, entry));
     let mut known = BTreeMap::new();
     for name in written.keys() {
-        let Some(source) = sources.get(name) else {
+        let Some((source, valid)) = sources.get(name).zip(Name::parse(name).ok()) else {
             known.insert(*name, None);
             continue;
         };
@@ -207,9 +207,14 @@ fn known_sources<'a>(
             reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
             zone: zone.or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC),
         };
-        let alerts = alerts.clone();
-        let mapping = source.mapping.clone();
-        known.insert(*name, Some(Known { mapping, contacts: Arc::new(contacts), customer, alerts }));
+        let plan = SourcePlan {
+            name: valid,
+            mapping: source.mapping.clone(),
+            sessions: BTreeMap::new(),
+            contacts: Arc::new(contacts),
+            alerts: alerts.alerts.clone(),
+        };
+        known.insert(*name, Some(Known { plan, customer }));
     }
     known
 }
@@ -258,20 +263,15 @@ fn nothing_configured(report: &mut Report, written: &Written) {
     report.problem_with(Place { file: written.main, line: 0, column: 0 }, message, help);
 }
 
-fn plans<'a>(
-    sources: &Sources<'a>,
-    mut known: BTreeMap<&'a str, Option<Known>>,
+/// What is audited of the sources that can be used.
+fn plans(
+    sources: &Sources<'_>,
+    known: BTreeMap<&str, Option<Known>>,
     sessions: Vec<Session>,
 ) -> BTreeMap<Name, SourcePlan> {
-    let mut plans = BTreeMap::new();
-    for (name, source) in sources {
-        let Some(source) = &source.config else { continue };
-        let Some(Some(Known { mapping, contacts, alerts, .. })) = known.remove(name) else { continue };
-        let name = source.name.clone();
-        let (sessions, alerts) = (BTreeMap::new(), alerts.alerts);
-        let plan = SourcePlan { name: name.clone(), mapping, sessions, contacts, alerts };
-        plans.insert(name, plan);
-    }
+    let usable = |name: &str| sources.get(name).is_some_and(|source| source.config.is_some());
+    let known = known.into_iter().filter(|(name, _)| usable(name)).filter_map(|(_, known)| known);
+    let mut plans: BTreeMap<_, _> = known.map(|Known { plan, .. }| (plan.name.clone(), plan)).collect();
     for session in sessions {
         if let Some(plan) = plans.get_mut(&session.key.source) {
             plan.sessions.insert(session.key.id.clone(), session);

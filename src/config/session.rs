@@ -10,13 +10,14 @@ use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
+use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
 use crate::domain::reading::{Kind, quote};
 use crate::domain::schedule::Schedule;
-use crate::domain::session::{Contacts, Params, Session, SessionKey};
+use crate::domain::session::{Params, Session, SessionKey};
 
 use super::containers::Member;
-use super::customer::{AlertsConfig, Customer, addresses};
+use super::customer::{Customer, addresses};
 use super::fields::Fields;
 use super::keys::{SessionKeys, SessionMember};
 use super::policy::{is_readable, kind_words};
@@ -28,10 +29,8 @@ const NOTIFICATION_EMAIL: &str = "notification_email";
 
 /// A source as far as sessions need it.
 pub(super) struct Known {
-    pub mapping: Mapping,
-    pub contacts: Arc<Contacts>,
-    /// Its customer's, else everybody's.
-    pub alerts: AlertsConfig,
+    /// Without its sessions.
+    pub plan: SourcePlan,
     pub customer: Option<Customer>,
 }
 
@@ -110,15 +109,15 @@ impl<'a> Sessions<'a> {
         let zone = zone.or(own.value).or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC);
         let called = key.as_ref().map_or_else(|| "this session".to_owned(), |key| format!("session {key}"));
         if let Some(policy) = &policy {
-            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.mapping));
+            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.plan.mapping));
             self.check_unused(report, &keys, policy);
         }
-        let fallback = source.map_or(self.fallbacks.any, |source| !source.contacts.fallback.is_empty());
+        let fallback = source.map_or(self.fallbacks.any, |source| !source.plan.contacts.fallback.is_empty());
         if owners.as_ref().is_some_and(Vec::is_empty) && !fallback && !self.fallbacks.unread {
             let help = "give it params: { notification_email: ... } or owners, or its customer or alerts a fallback";
             report.problem_with(node.place, format!("nobody would be told about {called}"), help);
         }
-        let contacts = source.map(|source| Arc::clone(&source.contacts));
+        let contacts = source.map(|source| Arc::clone(&source.plan.contacts));
         let schedule = self.schedule(report, keys.schedule.value.trim(), keys.schedule.at, zone);
         let (key, policy, schedule) = (key.filter(|_| first)?, policy?, schedule?);
         let labels = keys.labels.value.into_iter().flatten().map(|label| (label.name, label.value)).collect();

@@ -9,8 +9,8 @@
 
 #[path = "death/begin.rs"]
 mod begin;
-#[path = "death/house.rs"]
-mod house;
+#[path = "death/harness.rs"]
+mod harness;
 #[path = "death/kill.rs"]
 mod kill;
 #[path = "death/sink.rs"]

@@ -31,10 +31,10 @@ impl From<AlertKeys> for AlertsConfig {
         let every = keys.remind_every.value;
         Self {
             alerts: Alerts {
-                confirm_looks: keys.confirm_polls.value,
-                resolve_looks: keys.resolve_polls.value,
+                confirm_polls: keys.confirm_polls.value,
+                resolve_polls: keys.resolve_polls.value,
                 remind_every: (!every.is_zero()).then_some(every),
-                mail_from: keys.min_severity.value,
+                min_severity: keys.min_severity.value,
                 unreachable_after: keys.unreachable_after.value,
             },
             fallback: addresses(keys.fallback.value),

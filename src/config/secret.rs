@@ -10,7 +10,7 @@ use super::report::Report;
 use super::shapes::text_like;
 use super::tree::Node;
 
-/// A secret: in place, as a variable, or as a file. Variables are read now; a file is only looked at,
+/// A secret: in place, as a variable, or as a file. Variables are read now; a file is only polled,
 /// and read again each time it is needed.
 pub(super) struct Hidden;
 

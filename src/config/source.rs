@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
-use crate::domain::reading::{Cell, quote};
+use crate::domain::reading::{RawValue, quote};
 use crate::domain::setting::SettingKey;
 use crate::secret::Secret;
 
@@ -106,7 +106,7 @@ pub(super) struct Read {
 
 /// Reads one source. `None`, and reported, where nothing can be said of it.
 pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fields<'_>) -> Option<Read> {
-    // What belongs to a type that is not built yet is not looked at: one problem says it all.
+    // What belongs to a type that is not built yet is not polled: one problem says it all.
     let own = entry.value.entry("type");
     if let Some(own) = own.or_else(|| defaults.entry("type")).filter(|entry| later(&entry.value)) {
         Choice::<Type>::read(report, &own.value, "type");
@@ -244,7 +244,8 @@ fn mapping(report: &mut Report, keys: &SourceKeys) -> Mapping {
     }
     let columns = keys.columns.value.iter().flatten();
     let values = keys.values.value.iter().flatten().map(|setting| {
-        let meanings = setting.value.iter().map(|item| (item.name.trim().to_owned(), Cell::text(item.value.as_str())));
+        let meanings =
+            setting.value.iter().map(|item| (item.name.trim().to_owned(), RawValue::text(item.value.as_str())));
         (SettingKey::new(&setting.name), meanings.collect())
     });
     let kinds = keys.kinds.value.iter().flatten();

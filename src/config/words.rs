@@ -169,7 +169,7 @@ fn zone_help(text: &str) -> String {
     format!("{meant} have IANA names, such as Europe/London or UTC")
 }
 
-/// A file with certificates; looked at now, so that a wrong path shows here and not in the first audit.
+/// A file with certificates; polled now, so that a wrong path shows here and not in the first audit.
 pub(super) struct Certificates;
 
 shape!(Certificates, PathBuf, any_text("path of a PEM file"), |report, node, key| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::name::Name;
-use crate::domain::reading::{Cell, Kind};
+use crate::domain::reading::{Kind, RawValue};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
@@ -43,7 +43,7 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert!(config.store.path.ends_with("driftwise.db"));
     assert_eq!(config.max_polls, 64);
     assert_eq!(
-        (config.alerts.alerts.confirm_looks, config.alerts.alerts.remind_every),
+        (config.alerts.alerts.confirm_polls, config.alerts.alerts.remind_every),
         (1, Some(Duration::from_hours(24)))
     );
 }
@@ -56,7 +56,7 @@ fn email_is_only_missed_by_what_sends() {
 }
 
 #[test]
-fn zero_means_never_to_reminders_and_at_once_to_patience() {
+fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
     let config = load_text(&format!(
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
     ))
@@ -174,7 +174,7 @@ fn columns_values_and_kinds_become_the_mapping() {
     let mapping = &config.plans.values().next().unwrap().mapping;
     assert_eq!(mapping.session_id_column, "ID");
     assert_eq!(mapping.columns[0].1, "TT");
-    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], Cell::text("Web Service"));
+    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], RawValue::text("Web Service"));
     assert_eq!(mapping.kind(&SettingKey::new("PAUSED")), Kind::Flag);
 }
 
@@ -343,7 +343,13 @@ fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
         let plan = &config.plans[&Name::parse(source).unwrap()];
         let (alerts, fallback) = (&plan.alerts, plan.contacts.fallback[0].to_string());
         assert_eq!(alerts.unreachable_after, Duration::from_mins(5), "{source}");
-        (alerts.confirm_looks, alerts.resolve_looks, alerts.remind_every.is_some(), alerts.mail_from.label(), fallback)
+        (
+            alerts.confirm_polls,
+            alerts.resolve_polls,
+            alerts.remind_every.is_some(),
+            alerts.min_severity.label(),
+            fallback,
+        )
     };
     assert_eq!(of("a"), (3, 4, false, "info", "it@acme.example".to_owned()));
     assert_eq!(of("b"), (2, 4, true, "warning", "ops@integrator.example".to_owned()));

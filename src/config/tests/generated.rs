@@ -75,7 +75,7 @@ fn link(section: &Section) -> String {
 }
 
 fn row(key: &Key) -> String {
-    let cell = |text: &str| text.replace('|', "\\|");
+    let raw = |text: &str| text.replace('|', "\\|");
     let default = match (key.default, key.status) {
         (Some(default), _) => format!("`{default}`"),
         (None, Status::Required) => "required".to_owned(),
@@ -86,7 +86,7 @@ fn row(key: &Key) -> String {
     let words = schema["title"].as_str().unwrap_or_default();
     let words = if links.is_empty() { words.to_owned() } else { format!("{words}: {links}") };
     let about = description(key.about);
-    format!("| `{}` | {} | {} | {} | `{}` |\n", key.name, cell(&words), cell(&default), cell(&about), cell(key.example))
+    format!("| `{}` | {} | {} | {} | `{}` |\n", key.name, raw(&words), raw(&default), raw(&about), raw(key.example))
 }
 
 /// A description inside of a sentence; an abbreviation stays as it is.

@@ -242,7 +242,7 @@ const VALUES: [&str; 14] = [
     "-1",
     "1.5",
     "99999999999999999999",
-    "no such thing",
+    "no such key",
     "\"\"",
     "\" \"",
     "[]",
@@ -433,15 +433,15 @@ fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
     assert!(tried > 3000, "{tried}");
 }
 
-/// A letter left out, doubled, swapped with the next, or another.
+/// A outbound left out, doubled, swapped with the next, or another.
 fn slips(word: &str) -> Vec<String> {
     let mut slips = Vec::new();
     for at in 0..word.len() {
         let (before, after) = word.split_at(at);
-        let (letter, rest) = after.split_at(1);
-        slips.extend([format!("{before}{rest}"), format!("{before}{letter}{after}"), format!("{before}x{rest}")]);
+        let (outbound, rest) = after.split_at(1);
+        slips.extend([format!("{before}{rest}"), format!("{before}{outbound}{after}"), format!("{before}x{rest}")]);
         if let Some(next) = rest.get(..1) {
-            slips.push(format!("{before}{next}{letter}{}", &rest[1..]));
+            slips.push(format!("{before}{next}{outbound}{}", &rest[1..]));
         }
     }
     slips

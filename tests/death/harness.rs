@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use driftwise::domain::event::Event;
-use driftwise::store::{MessageFilter, MessageRow, Store};
+use driftwise::store::{NotificationFilter, Store, StoredNotification};
 use tempfile::TempDir;
 
 const COLUMNS: [&str; 16] = [
@@ -35,7 +35,7 @@ const COLUMNS: [&str; 16] = [
 pub const SESSIONS: usize = 3;
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const GRACE: Duration = Duration::from_secs(40);
 
 /// Waits until `done` says so, and fails with `what` if it never does.
 pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
@@ -44,12 +44,12 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = done() {
             return value;
         }
-        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(begun.elapsed() < GRACE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-pub struct House {
+pub struct Harness {
     pub folder: TempDir,
     /// Where the store is, apart from all else.
     pub store: PathBuf,
@@ -86,17 +86,17 @@ pub fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-impl House {
+impl Harness {
     /// `delivery` is what stands under `email`.
     pub fn new(delivery: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("store")).unwrap();
         let store = folder.path().join("store/driftwise.db");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let house = Self { folder, store, port, delivery: delivery.to_owned() };
-        house.configure(1..=SESSIONS);
-        house.write([false; SESSIONS]);
-        house
+        let harness = Self { folder, store, port, delivery: delivery.to_owned() };
+        harness.configure(1..=SESSIONS);
+        harness.write([false; SESSIONS]);
+        harness
     }
 
     /// Writes a configuration that audits these sessions.
@@ -172,7 +172,7 @@ impl House {
                 Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
             };
             store.integrity_check().await.unwrap();
-            let messages = store.messages(&MessageFilter::default(), 100_000).await.unwrap();
+            let messages = store.messages(&NotificationFilter::default(), 100_000).await.unwrap();
             let events = store.events(None, None, None, 100_000).await.unwrap();
             store.close().await;
             Some(Known { messages, events: events.into_iter().map(|(_, event)| event).collect() })
@@ -190,7 +190,7 @@ impl House {
 /// Everything that the store knows of the past, in order.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub messages: Vec<MessageRow>,
+    pub messages: Vec<StoredNotification>,
     pub events: Vec<Event>,
 }
 
@@ -253,7 +253,7 @@ impl Daemon {
     }
 
     /// It has looked, and recorded that.
-    pub fn has_looked(&self) -> bool {
+    pub fn was_polled(&self) -> bool {
         self.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
     }
 }

@@ -130,10 +130,6 @@ pub(super) struct Unbuilt;
 impl Shape for Unbuilt {
     type Value = ();
 
-    fn read(_: &mut Report, _: &Node, _: &str) -> Option<()> {
-        None
-    }
-
     fn schema() -> Json {
         json!(false)
     }
@@ -156,10 +152,6 @@ pub(super) trait Member {
 impl<M: Member> Shape for Merged<M> {
     type Value = ();
 
-    fn read(_: &mut Report, _: &Node, _: &str) -> Option<()> {
-        None
-    }
-
     fn schema() -> Json {
         schema::merged::<M>()
     }
@@ -174,10 +166,6 @@ pub(super) struct Partial<M>(PhantomData<M>);
 
 impl<M: Member> Shape for Partial<M> {
     type Value = ();
-
-    fn read(_: &mut Report, _: &Node, _: &str) -> Option<()> {
-        None
-    }
 
     fn schema() -> Json {
         schema::section(M::SECTIONS, false)

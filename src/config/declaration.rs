@@ -19,8 +19,10 @@ use super::tree::{Node, Place};
 pub(super) trait Shape {
     type Value;
 
-    /// Reports the value and returns `None` where it is unusable.
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value>;
+    /// Reports the value and returns `None` where it is unusable, or where `resolve` reads it.
+    fn read(_: &mut Report, _: &Node, _: &str) -> Option<Self::Value> {
+        None
+    }
 
     /// Its `title` is the word of the reference, as in "duration".
     fn schema() -> Json;

@@ -151,8 +151,7 @@ pub(super) fn read_entry<S: Shape>(report: &mut Report, entry: &Entry) -> Option
 pub(super) fn read_value<S: Shape>(report: &mut Report, entry: &Entry, called: &str) -> Option<S::Value> {
     if entry.value.is_null() {
         let message = format!("{} has no value", quote(called));
-        report.problem_with(entry.place, message, "give one, or remove the key");
-        return None;
+        return report.refuse_with(entry.place, message, "give one, or remove the key");
     }
     S::read(report, &entry.value, called)
 }

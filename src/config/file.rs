@@ -35,6 +35,13 @@ pub(super) struct Written {
     pub files: Vec<PathBuf>,
 }
 
+impl Written {
+    /// The main file and what it includes.
+    pub fn roots(&self) -> impl Iterator<Item = &Node> {
+        std::iter::once(&self.root).chain(&self.included)
+    }
+}
+
 /// Reads the file at `path`, or `text` in its place, and what it includes. `None`, and reported, where the main file cannot
 /// be used.
 pub(super) fn read(

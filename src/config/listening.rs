@@ -28,7 +28,7 @@ pub(super) fn listen(path: &Path, environment: &dyn Environment) -> SocketAddr {
 }
 
 fn server(root: &Node) -> Option<&Node> {
-    root.entries()?.iter().find(|entry| entry.key == "server").map(|entry| &entry.value)
+    root.entry("server").map(|entry| &entry.value)
 }
 
 /// The first address after `listen:` in the section `server`, in a text that is not YAML at the moment.

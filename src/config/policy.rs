@@ -98,13 +98,11 @@ impl<'a> Reader<'a> {
     fn base(&mut self, report: &mut Report, base: &str, at: Place) -> Option<Arc<Policy>> {
         if let Some(position) = self.open.iter().position(|open| *open == base) {
             let cycle = self.open[position..].join(" extends ");
-            report.problem(at, format!("policies extend each other in a circle: {cycle} extends {base}"));
-            return None;
+            return report.refuse(at, format!("policies extend each other in a circle: {cycle} extends {base}"));
         }
         let Some((name, _)) = self.written.get_key_value(base) else {
             let message = format!("there is no policy {} to extend", quote(base));
-            report.problem_with(at, message, suggestion(base, self.written.keys().copied()));
-            return None;
+            return report.refuse_with(at, message, suggestion(base, self.written.keys().copied()));
         };
         self.policy(report, name)
     }

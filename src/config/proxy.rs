@@ -65,8 +65,7 @@ impl Proxy {
                 Ok(proxy) => Some(proxy),
                 Err((name, reason)) => {
                     let message = format!("\"proxy\": the environment variable {name} {reason}");
-                    report.problem_with(at, message, FORMS);
-                    None
+                    report.refuse_with(at, message, FORMS)
                 }
             },
         }

@@ -8,7 +8,7 @@ use crate::domain::reading::visible;
 use super::environment::Environment;
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
-use super::tree::{Entry, Node, Place, Value};
+use super::tree::{Node, Place, Value};
 
 /// The files that were read, and what was found wrong in them.
 pub(super) struct Report<'e> {
@@ -26,12 +26,17 @@ pub(super) struct Report<'e> {
 struct File {
     path: PathBuf,
     lines: Vec<String>,
-    /// Lines that hold a secret from the given column on; column 1 hides the line.
-    hidden: Vec<(usize, usize)>,
-    /// As `hidden`, of what follows unknown keys: hardly ever a secret, so that columns behind it may be told.
-    unsure: Vec<(usize, usize)>,
+    hidden: Vec<Hidden>,
     /// It is no YAML, so of its lines only what is surely harmless is shown.
     broken: bool,
+}
+
+/// A line that holds a secret from a column on.
+struct Hidden {
+    line: usize,
+    column: usize,
+    /// Else it may as well be something else.
+    sure: bool,
 }
 
 struct Remark {
@@ -55,7 +60,7 @@ impl<'e> Report<'e> {
     /// Adds a file; its number stands in every place.
     pub fn add(&mut self, path: PathBuf, text: &str) -> usize {
         let lines = text.lines().map(str::to_owned).collect();
-        self.files.push(File { path, lines, hidden: Vec::new(), unsure: Vec::new(), broken: false });
+        self.files.push(File { path, lines, hidden: Vec::new(), broken: false });
         self.files.len() - 1
     }
 
@@ -87,15 +92,20 @@ impl<'e> Report<'e> {
         self.say(place, message.into(), Some(help.into()));
     }
 
-    /// As [`Self::problem`], of a value that cannot be used.
-    pub fn refuse<T>(&mut self, node: &Node, message: impl Into<String>) -> Option<T> {
-        self.problem(node.place, message);
+    /// As [`Self::problem`], and there is no value.
+    pub fn refuse<T>(&mut self, at: impl Into<Place>, message: impl Into<String>) -> Option<T> {
+        self.problem(at.into(), message);
         None
     }
 
-    /// As [`Self::problem_with`], of a value that cannot be used.
-    pub fn refuse_with<T>(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
-        self.problem_with(node.place, message, help);
+    /// As [`Self::problem_with`], where there is then no value.
+    pub fn refuse_with<T>(
+        &mut self,
+        at: impl Into<Place>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.problem_with(at.into(), message, help);
         None
     }
 
@@ -129,35 +139,30 @@ impl<'e> Report<'e> {
 
     /// No source line shows this value, wherever it was written: it is a secret.
     pub fn hide(&mut self, node: &Node) {
-        match &node.value {
-            Value::Scalar(..) => {
-                let hidden = &mut self.files[node.place.file].hidden;
-                hidden.push((node.place.line, node.place.column));
-                hidden.extend((node.place.line + 1..=node.last_line).map(|line| (line, 1)));
-            }
-            Value::List(items) => items.iter().for_each(|item| self.hide(item)),
-            Value::Map(entries) => {
-                let strange = |entry: &Entry| !matches!(entry.key.as_str(), "env" | "file");
-                if let Some(first) = entries.iter().find(|entry| strange(entry)) {
-                    // With a colon left out or put in, part of the secret may have become a key.
-                    let hidden = &mut self.files[node.place.file].hidden;
-                    hidden.push((first.place.line, node.place.column.min(first.place.column)));
-                    hidden
-                        .extend((first.place.line + 1..=node.last_line.min(node.place.line + 8)).map(|line| (line, 1)));
-                }
-                entries.iter().filter(|entry| strange(entry)).for_each(|entry| self.hide(&entry.value));
-            }
-        }
+        self.hide_value(node, true);
     }
 
-    /// As [`Self::hide`], for what may be a secret only because nobody knows what it is.
+    /// As [`Self::hide`], of what follows an unknown key: hardly ever a secret, so that columns behind it may be told.
     pub fn hide_unknown(&mut self, node: &Node) {
-        let file = &mut self.files[node.place.file];
-        let known = std::mem::take(&mut file.hidden);
-        self.hide(node);
-        let file = &mut self.files[node.place.file];
-        file.unsure.append(&mut file.hidden);
-        file.hidden = known;
+        self.hide_value(node, false);
+    }
+
+    fn hide_value(&mut self, node: &Node, sure: bool) {
+        let (from, to) = match &node.value {
+            Value::Scalar(..) => (node.place, node.last_line),
+            Value::List(items) => return items.iter().for_each(|item| self.hide_value(item, sure)),
+            Value::Map(entries) => {
+                let mut strange =
+                    entries.iter().filter(|entry| !matches!(entry.key.as_str(), "env" | "file")).peekable();
+                let Some(first) = strange.peek().map(|entry| entry.place) else { return };
+                strange.for_each(|entry| self.hide_value(&entry.value, sure));
+                // With a colon left out or put in, part of the secret may have become a key.
+                let column = node.place.column.min(first.column);
+                (Place { column, ..first }, node.last_line.min(node.place.line + 8))
+            }
+        };
+        let lines = std::iter::once((from.line, from.column)).chain((from.line + 1..=to).map(|line| (line, 1)));
+        self.files[from.file].hidden.extend(lines.map(|(line, column)| Hidden { line, column, sure }));
     }
 
     /// Whether the line at `place`, from its start, hints at a secret: what stands there is better not quoted.
@@ -168,22 +173,12 @@ impl<'e> Report<'e> {
 
     /// Shows nothing of the line at `place` from there on.
     pub fn hide_from(&mut self, place: Place) {
-        self.files[place.file].hidden.push((place.line, place.column));
+        self.files[place.file].hidden.push(Hidden { line: place.line, column: place.column, sure: true });
     }
 
-    /// The text around `place` could not be understood, so a line there that may belong to a secret is not shown at all.
-    pub fn distrust_around(&mut self, place: Place) {
-        /// A secret over more lines than that, in a file that is broken right there, is not to be expected.
-        const BEFORE: usize = 8;
-        let file = &mut self.files[place.file];
-        file.broken = true;
-        let first = place.line.saturating_sub(BEFORE).max(1);
-        let suspicious = (first..place.line).any(|line| {
-            file.lines.get(line - 1).is_some_and(|text| mask::line(text).ends_with(HIDDEN) || opens_a_secret(text))
-        });
-        if suspicious {
-            file.hidden.push((place.line, 1));
-        }
+    /// The file is no YAML, so of its lines only what is surely harmless is shown.
+    pub fn distrust(&mut self, file: usize) {
+        self.files[file].broken = true;
     }
 
     /// What was found, problems first, then warnings; both in the order of files and lines.
@@ -203,18 +198,18 @@ impl<'e> Report<'e> {
         /// Longest source line that is shown, in characters.
         const LONGEST: usize = 160;
         let Place { file, line, column } = remark.place;
-        let File { path, lines, hidden, unsure, broken } = &self.files[file];
+        let File { path, lines, hidden, broken } = &self.files[file];
         let written = line.checked_sub(1).and_then(|at| lines.get(at)).map_or("", String::as_str);
-        let without_secrets = cut(written, line, hidden.iter());
-        // What a secret is long is not told by the column of what follows it.
-        let longest = without_secrets.chars().count() + 1;
-        let mut source_line = cut(written, line, hidden.iter().chain(unsure));
+        let secrets = hidden.iter().filter(|secret| secret.line == line);
+        // How long a secret is must not show in the column of what follows it.
+        let without_secrets = cut(written, secrets.clone().filter(|secret| secret.sure));
+        let mut source_line = cut(written, secrets);
         if *broken {
             source_line = mask::harmless_line(&source_line);
         }
+        let longest = if *broken { &source_line } else { &without_secrets }.chars().count() + 1;
         let source_line: String =
             source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { visible(c) }).collect();
-        let longest = if *broken { source_line.chars().count() + 1 } else { longest };
         let column = column.min(longest.min(LONGEST + 1));
         let at = Some(Location { file: path.clone(), line, column, source_line });
         // A path or a name in a message may hold marks that a terminal would obey.
@@ -223,20 +218,15 @@ impl<'e> Report<'e> {
     }
 }
 
-/// What may be shown of a line.
-fn cut<'a>(written: &str, line: usize, hidden: impl Iterator<Item = &'a (usize, usize)>) -> String {
-    let from = hidden.filter(|(at, _)| *at == line).map(|(_, column)| *column).min();
+/// What may be shown of a line with these secrets.
+fn cut<'a>(written: &str, secrets: impl Iterator<Item = &'a Hidden>) -> String {
+    let from = secrets.map(|secret| secret.column).min();
     let kept = from.map_or_else(|| written.to_owned(), |from| written.chars().take(from - 1).collect());
     let mut shown = mask::line(&kept);
     if from.is_some() && !shown.ends_with(HIDDEN) {
         shown.push_str(HIDDEN);
     }
     shown
-}
-
-fn opens_a_secret(line: &str) -> bool {
-    let words = line.trim_end_matches([':', ' ', '"', '\'']);
-    words.rsplit([' ', '{', ',', '"', '\'']).next().is_some_and(|word| !word.is_empty() && mask::names_a_secret(word))
 }
 
 /// The known word that was probably meant.

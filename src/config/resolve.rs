@@ -1,6 +1,6 @@
 //! From the trees to the typed configuration: every reference is followed, every problem is collected, nothing is guessed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -63,8 +63,12 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
     let store = store.unwrap_or_else(|| absent(report, root.place));
     let server = server.unwrap_or_else(|| absent(report, root.place));
     let server = ServerConfig::understand(report, server);
-    nothing_configured(report, written, &written_sources);
+    nothing_configured(report, written);
     let plans = plans(&sources, reader.sources, sessions);
+    for plan in plans.values().filter(|plan| plan.sessions.is_empty()) {
+        let place = written_sources.get(plan.name.as_str()).map_or(root.place, |entry| entry.place);
+        report.warning(place, format!("no session of the source {} is audited", plan.name), "it will not be read");
+    }
     Config {
         sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
@@ -88,10 +92,9 @@ fn root_part<'a>(report: &mut Report, root: &'a Node, key: &str, sections: Secti
 
 /// The value of a key of the main file, unless nothing stands there.
 fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a Node> {
-    let entry = root.entries()?.iter().find(|entry| entry.key == key)?;
+    let entry = root.entry(key)?;
     if entry.value.is_null() {
-        report.problem_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
-        return None;
+        return report.refuse_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
     }
     Some(&entry.value)
 }
@@ -112,7 +115,7 @@ fn defaults<'a>(report: &mut Report, root: &'a Node, alerts: Fields<'a>) -> Defa
 /// The entries of `customers`, `sources` or `policies` from all files.
 fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> {
     let mut found: Named<'a> = BTreeMap::new();
-    for root in std::iter::once(&written.root).chain(&written.included) {
+    for root in written.roots() {
         let Some(node) = root_node(report, root, key) else { continue };
         let Some(entries) = node.entries() else {
             let message = format!("{key:?} must be a mapping of names to what they name, not {}", node.sort());
@@ -189,7 +192,7 @@ fn known_sources<'a>(
     let default_zone = defaults.session.entry("timezone").and_then(|entry| read_entry::<Parsed<Tz>>(report, entry));
     let mut known = BTreeMap::new();
     for name in written.keys() {
-        let Some(source) = sources.get(name) else {
+        let Some((source, valid)) = sources.get(name).zip(Name::parse(name).ok()) else {
             known.insert(*name, None);
             continue;
         };
@@ -205,9 +208,14 @@ fn known_sources<'a>(
             reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
             zone: zone.or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC),
         };
-        let alerts = alerts.clone();
-        let mapping = source.mapping.clone();
-        known.insert(*name, Some(Known { mapping, contacts: Arc::new(contacts), customer, alerts }));
+        let plan = SourcePlan {
+            name: valid,
+            mapping: source.mapping.clone(),
+            sessions: BTreeMap::new(),
+            contacts: Arc::new(contacts),
+            alerts: alerts.alerts.clone(),
+        };
+        known.insert(*name, Some(Known { plan, customer }));
     }
     known
 }
@@ -222,13 +230,12 @@ fn customer_of(
         return customer.clone();
     }
     let message = format!("there is no customer {}", quote(name));
-    report.problem_with(*place, message, suggestion(name, customers.keys().copied()));
-    None
+    report.refuse_with(*place, message, suggestion(name, customers.keys().copied()))
 }
 
 fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -> Vec<Session> {
     let mut sessions = Vec::new();
-    for root in std::iter::once(&written.root).chain(&written.included) {
+    for root in written.roots() {
         let Some(node) = root_node(report, root, "sessions") else { continue };
         let Some(items) = items(report, node, "sessions") else { continue };
         sessions.extend(items.iter().filter_map(|item| reader.read(report, item)));
@@ -237,70 +244,35 @@ fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -
 }
 
 /// Says in one plain sentence that there is nothing to do, where that is the case.
-fn nothing_configured(report: &mut Report, written: &Written, sources: &Named<'_>) {
-    let roots = || std::iter::once(&written.root).chain(&written.included);
-    let has = |key: &str| {
-        roots().filter_map(Node::entries).flatten().any(|entry| entry.key == key && !is_empty(&entry.value))
+fn nothing_configured(report: &mut Report, written: &Written) {
+    let holds_something = |node: &Node| matches!(node.value, Value::Scalar(..)) || node.size() > 1;
+    let has = |key: &str| written.roots().filter_map(|root| root.entry(key)).any(|entry| holds_something(&entry.value));
+    let (message, help) = match (has("sources"), has("sessions")) {
+        (true, true) => return,
+        (false, false) => (
+            "nothing is configured: there are no sources and no sessions",
+            "it needs a source to read from and a session to audit: config/driftwise.example.yaml shows how",
+        ),
+        (true, false) => (
+            "nothing is audited: there are no sessions",
+            "list them under \"sessions\", each with its source and id; \"driftwise sessions --source NAME\" shows which there are",
+        ),
+        (false, true) => {
+            ("nothing can be audited: there are no sources", "name under \"sources\" where the sessions are read from")
+        }
     };
-    let place = Place { file: written.main, line: 0, column: 0 };
-    if sources.is_empty() && !has("sources") && !has("sessions") {
-        let help = "it needs a source to read from and a session to audit: config/driftwise.example.yaml shows how";
-        report.problem_with(place, "nothing is configured: there are no sources and no sessions", help);
-    } else if !has("sessions") {
-        let help = "list them under \"sessions\", each with its source and id; \"driftwise sessions --source NAME\" shows which there are";
-        report.problem_with(place, "nothing is audited: there are no sessions", help);
-    } else if sources.is_empty() && !has("sources") {
-        let help = "name under \"sources\" where the sessions are read from";
-        report.problem_with(place, "nothing can be audited: there are no sources", help);
-    } else {
-        warn_of_idle_sources(report, written, sources);
-    }
+    report.problem_with(Place { file: written.main, line: 0, column: 0 }, message, help);
 }
 
-fn warn_of_idle_sources(report: &mut Report, written: &Written, sources: &Named<'_>) {
-    let roots = std::iter::once(&written.root).chain(&written.included);
-    let mut used = BTreeSet::new();
-    for entry in roots.filter_map(Node::entries).flatten().filter(|entry| entry.key == "sessions") {
-        let Value::List(items) = &entry.value.value else { continue };
-        let source =
-            |item: &'_ Node| item.entries()?.iter().find(|e| e.key == "source")?.value.scalar().map(str::to_owned);
-        used.extend(items.iter().filter_map(source));
-    }
-    let default = root_default_source(&written.root);
-    for (name, entry) in sources.iter().filter(|(name, _)| !used.contains(**name) && default != Some(**name)) {
-        report.warning(entry.place, format!("no session of the source {name} is audited"), "it will not be read");
-    }
-}
-
-/// `defaults.session.source`, with which every session is of one source.
-fn root_default_source(root: &Node) -> Option<&str> {
-    let defaults = &root.entries()?.iter().find(|entry| entry.key == "defaults")?.value;
-    let session = &defaults.entries()?.iter().find(|entry| entry.key == "session")?.value;
-    session.entries()?.iter().find(|entry| entry.key == "source")?.value.scalar()
-}
-
-fn is_empty(node: &Node) -> bool {
-    match &node.value {
-        Value::Scalar(..) => false,
-        Value::List(items) => items.is_empty(),
-        Value::Map(entries) => entries.is_empty(),
-    }
-}
-
-fn plans<'a>(
-    sources: &Sources<'a>,
-    mut known: BTreeMap<&'a str, Option<Known>>,
+/// What is audited of the sources that can be used.
+fn plans(
+    sources: &Sources<'_>,
+    known: BTreeMap<&str, Option<Known>>,
     sessions: Vec<Session>,
 ) -> BTreeMap<Name, SourcePlan> {
-    let mut plans = BTreeMap::new();
-    for (name, source) in sources {
-        let Some(source) = &source.config else { continue };
-        let Some(Some(Known { mapping, contacts, alerts, .. })) = known.remove(name) else { continue };
-        let name = source.name.clone();
-        let (sessions, alerts) = (BTreeMap::new(), alerts.alerts);
-        let plan = SourcePlan { name: name.clone(), mapping, sessions, contacts, alerts };
-        plans.insert(name, plan);
-    }
+    let usable = |name: &str| sources.get(name).is_some_and(|source| source.config.is_some());
+    let known = known.into_iter().filter(|(name, _)| usable(name)).filter_map(|(_, known)| known);
+    let mut plans: BTreeMap<_, _> = known.map(|Known { plan, .. }| (plan.name.clone(), plan)).collect();
     for session in sessions {
         if let Some(plan) = plans.get_mut(&session.key.source) {
             plan.sessions.insert(session.key.id.clone(), session);

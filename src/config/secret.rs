@@ -22,21 +22,14 @@ impl Shape for Hidden {
     const SECRET: bool = true;
 
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Secret> {
-        if let Some(text) = node.scalar() {
-            if text.is_empty() {
-                return report.refuse_with(node, format!("{key:?} is empty"), FORMS);
-            }
-            return Some(Secret::given(text));
-        }
-        let entry = match node.entries() {
-            Some([entry]) if matches!(entry.key.as_str(), "env" | "file") => entry,
-            _ => {
-                return report.refuse_with(node, format!("{key:?} is not a secret that can be read"), FORMS);
-            }
+        let entry = match (node.scalar(), node.entries()) {
+            (Some(""), _) => return report.refuse_with(node, format!("{key:?} is empty"), FORMS),
+            (Some(text), _) => return Some(Secret::given(text)),
+            (_, Some([entry])) if matches!(entry.key.as_str(), "env" | "file") => entry,
+            _ => return report.refuse_with(node, format!("{key:?} is not a secret that can be read"), FORMS),
         };
         let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
-            report.problem_with(entry.place, format!("{:?} of {key:?} must be text", entry.key), FORMS);
-            return None;
+            return report.refuse_with(entry.place, format!("{:?} of {key:?} must be text", entry.key), FORMS);
         };
         if entry.key == "env" {
             variable(report, &entry.value, key, text)
@@ -46,7 +39,10 @@ impl Shape for Hidden {
     }
 
     fn schema() -> Json {
-        let reference = |key: &str, value: Json| json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false });
+        let reference = |key: &str, value: Json| {
+            let properties = json!({ key: value });
+            json!({ "type": "object", "properties": properties, "required": [key], "additionalProperties": false })
+        };
         let text = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
         let name = text_like("name of a variable", "^[A-Za-z_][A-Za-z0-9_]*$");
         json!({ "title": "secret", "anyOf": [text, reference("env", name), reference("file", text.clone())] })
@@ -60,13 +56,12 @@ fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<S
         let message = format!("{key:?}: what follows \"env\" is not the name of an environment variable");
         return report.refuse_with(node, message, "a name has letters, digits and underscores only");
     }
-    let value = report.environment.variable(name);
-    match value.as_deref() {
-        None => report.problem(node.place, format!("{key:?}: the environment variable {name} is not set")),
-        Some("") => report.problem(node.place, format!("{key:?}: the environment variable {name} is empty")),
+    let missing = match report.environment.variable(name).as_deref() {
+        None => "not set",
+        Some("") => "empty",
         Some(value) => return Some(Secret::given(value)),
-    }
-    None
+    };
+    report.refuse(node, format!("{key:?}: the environment variable {name} is {missing}"))
 }
 
 fn file(report: &mut Report, node: &Node, key: &str, path: &str) -> Option<Secret> {

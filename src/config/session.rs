@@ -10,13 +10,14 @@ use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
 use crate::domain::observation::Mapping;
+use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
 use crate::domain::reading::{Kind, quote};
 use crate::domain::schedule::Schedule;
-use crate::domain::session::{Contacts, Params, Session, SessionKey};
+use crate::domain::session::{Params, Session, SessionKey};
 
 use super::containers::Member;
-use super::customer::{AlertsConfig, Customer, addresses};
+use super::customer::{Customer, addresses};
 use super::fields::Fields;
 use super::keys::{SessionKeys, SessionMember};
 use super::policy::{is_readable, kind_words};
@@ -28,10 +29,8 @@ const NOTIFICATION_EMAIL: &str = "notification_email";
 
 /// A source as far as sessions need it.
 pub(super) struct Known {
-    pub mapping: Mapping,
-    pub contacts: Arc<Contacts>,
-    /// Its customer's, else everybody's.
-    pub alerts: AlertsConfig,
+    /// Without its sessions.
+    pub plan: SourcePlan,
     pub customer: Option<Customer>,
 }
 
@@ -46,11 +45,11 @@ pub(super) struct Fallbacks {
 
 impl Fallbacks {
     pub fn of<'a>(root: &'a Node, customers: impl Iterator<Item = &'a Node>) -> Self {
-        let key = |node: &'a Node, key: &str| node.entries()?.iter().find(|entry| entry.key == key).map(|e| &e.value);
-        let alerts = key(root, "alerts");
-        let defaults = key(root, "defaults").and_then(|defaults| key(defaults, "customer"));
+        let value = |node: &'a Node, key: &str| node.entry(key).map(|entry| &entry.value);
+        let defaults = value(root, "defaults").and_then(|defaults| value(defaults, "customer"));
+        let everywhere = customers.chain(value(root, "alerts")).chain(defaults);
         let mut found = Self::default();
-        for written in customers.chain(alerts).chain(defaults).filter_map(|node| key(node, "fallback")) {
+        for written in everywhere.filter_map(|node| value(node, "fallback")) {
             let readable = |item: &Node| item.scalar().is_some_and(|text| Address::parse(text).is_ok());
             let readable = written.items().is_some_and(|items| items.is_empty() || items.iter().any(readable));
             found.any |= written.items().is_some_and(|items| !items.is_empty());
@@ -110,15 +109,15 @@ impl<'a> Sessions<'a> {
         let zone = zone.or(own.value).or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC);
         let called = key.as_ref().map_or_else(|| "this session".to_owned(), |key| format!("session {key}"));
         if let Some(policy) = &policy {
-            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.mapping));
+            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.plan.mapping));
             self.check_unused(report, &keys, policy);
         }
-        let fallback = source.map_or(self.fallbacks.any, |source| !source.contacts.fallback.is_empty());
+        let fallback = source.map_or(self.fallbacks.any, |source| !source.plan.contacts.fallback.is_empty());
         if owners.as_ref().is_some_and(Vec::is_empty) && !fallback && !self.fallbacks.unread {
             let help = "give it params: { notification_email: ... } or owners, or its customer or alerts a fallback";
             report.problem_with(node.place, format!("nobody would be told about {called}"), help);
         }
-        let contacts = source.map(|source| Arc::clone(&source.contacts));
+        let contacts = source.map(|source| Arc::clone(&source.plan.contacts));
         let schedule = self.schedule(report, keys.schedule.value.trim(), keys.schedule.at, zone);
         let (key, policy, schedule) = (key.filter(|_| first)?, policy?, schedule?);
         let labels = keys.labels.value.into_iter().flatten().map(|label| (label.name, label.value)).collect();
@@ -142,8 +141,7 @@ impl<'a> Sessions<'a> {
             return Name::parse(name).ok();
         }
         let message = format!("there is no source {}", quote(name));
-        report.problem_with(at, message, suggestion(name, self.sources.keys().copied()));
-        None
+        report.refuse_with(at, message, suggestion(name, self.sources.keys().copied()))
     }
 
     fn policy(&self, report: &mut Report, keys: &SessionKeys) -> Option<Arc<Policy>> {

@@ -15,13 +15,13 @@ use crate::domain::setting::SettingKey;
 use crate::secret::Secret;
 
 use super::containers::Member;
-use super::declaration::Shape;
+use super::declaration::{Shape as _, shape};
 use super::fields::Fields;
 use super::keys::{FileKeys, OrderWiseKeys, SourceKeys, SourceMember, is_harmless};
 use super::proxy::ProxyConfig;
 use super::report::Report;
 use super::shapes::{Choice, Words, described};
-use super::tree::{Entry, Node, Place};
+use super::tree::{Entry, Node, Place, Value};
 use super::url::is_loopback;
 
 /// A source as the configuration describes it.
@@ -107,7 +107,7 @@ pub(super) struct Read {
 /// Reads one source. `None`, and reported, where nothing can be said of it.
 pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fields<'_>) -> Option<Read> {
     // What belongs to a type that is not built yet is not polled: one problem says it all.
-    let own = entry.value.entries().unwrap_or_default().iter().find(|entry| entry.key == "type");
+    let own = entry.value.entry("type");
     if let Some(own) = own.or_else(|| defaults.entry("type")).filter(|entry| later(&entry.value)) {
         Choice::<Type>::read(report, &own.value, "type");
         let entries = entry.value.entries().unwrap_or_default();
@@ -161,8 +161,7 @@ fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> O
     if !base_url.encrypted && !is_loopback(&base_url.host) && !keys.allow_insecure.value {
         let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
         let help = "use https://, or set allow_insecure: true for this source where the network can be trusted";
-        report.problem_with(keys.base_url.at, message, help);
-        return None;
+        return report.refuse_with(keys.base_url.at, message, help);
     }
     Some(OrderWiseConfig {
         base_url: base_url.text,
@@ -180,27 +179,25 @@ fn credential(report: &mut Report, keys: &OrderWiseKeys) -> Option<Credential> {
     const HELP: &str = "give username and password, or credential_hash instead of both";
     let (username, password, hash) = (&keys.username, &keys.password, &keys.credential_hash);
     let with_pair = username.given || password.given;
-    if hash.given && with_pair {
-        report.problem_with(hash.key, "\"credential_hash\" cannot be combined with username or password", HELP);
-        return None;
-    }
-    if hash.given {
-        let secret = hash.value.clone()?;
-        // A file has been seen to be readable; that it may be otherwise when it is needed is for the sign-in to say.
-        let is_base64 = secret.checked(|text| STANDARD.decode(text).is_ok()).unwrap_or(false);
-        if !is_base64 {
-            report.problem_with(hash.at, "\"credential_hash\" is not base64", "it is the base64 of username:password");
+    match (hash.given, with_pair) {
+        (true, true) => {
+            let message = "\"credential_hash\" cannot be combined with username or password";
+            return report.refuse_with(hash.key, message, HELP);
         }
-        return is_base64.then_some(Credential::Hash(secret));
-    }
-    if !with_pair && hash.misspelled {
-        return None;
-    }
-    if !with_pair {
-        if !username.misspelled && !password.misspelled {
-            report.problem_with(keys.place, "a source of type orderwise needs a way to sign in", HELP);
+        (true, false) => {
+            let secret = hash.value.clone()?;
+            // A file has been seen to be readable; that it may be otherwise when it is needed is for the sign-in to say.
+            if secret.checked(|text| STANDARD.decode(text).is_ok()).unwrap_or(true) {
+                return Some(Credential::Hash(secret));
+            }
+            let help = "it is the base64 of username:password";
+            return report.refuse_with(hash.at, "\"credential_hash\" is not base64", help);
         }
-        return None;
+        (false, true) => {}
+        (false, false) if hash.misspelled || username.misspelled || password.misspelled => return None,
+        (false, false) => {
+            return report.refuse_with(keys.place, "a source of type orderwise needs a way to sign in", HELP);
+        }
     }
     for (key, missing) in [("username", username.is_missing()), ("password", password.is_missing())] {
         if missing {
@@ -218,17 +215,16 @@ fn file(report: &mut Report, keys: FileKeys, common: &SourceKeys, fields: &Field
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let (timeout, max_body) = (common.timeout.value, common.max_body.value);
     match ending.as_deref() {
-        Some("csv" | "json") => return Some(FileConfig { path, max_age: keys.max_age.value, timeout, max_body }),
+        Some("csv" | "json") => Some(FileConfig { path, max_age: keys.max_age.value, timeout, max_body }),
         Some("xlsx") => {
             let message = "a source file of type .xlsx is not available yet";
-            report.problem_with(keys.path.at, message, "available: .csv, .json");
+            report.refuse_with(keys.path.at, message, "available: .csv, .json")
         }
         _ => {
             let written = fields.entry("path").map(|entry| described(&entry.value)).unwrap_or_default();
-            report.problem(keys.path.at, format!("\"path\" must end in .csv or .json, not {written}"));
+            report.refuse(keys.path.at, format!("\"path\" must end in .csv or .json, not {written}"))
         }
     }
-    None
 }
 
 /// How the columns of the source become settings, and its words values.
@@ -264,23 +260,23 @@ fn mapping(report: &mut Report, keys: &SourceKeys) -> Mapping {
 /// Names to single values, each of the type that YAML takes it for; null too.
 pub(super) struct ScalarMap;
 
-impl Shape for ScalarMap {
-    type Value = Vec<(String, Json)>;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self::Value> {
+shape!(
+    ScalarMap,
+    Vec<(String, Json)>,
+    {
+        let single = json!({ "type": ["string", "number", "boolean", "null"] });
+        json!({ "title": "names to: single value", "type": "object", "additionalProperties": single })
+    },
+    |report, node, key| {
         let Some(entries) = node.entries() else {
             let message = format!("{key:?} must be a mapping of names to values, not {}", described(node));
             return report.refuse(node, message);
         };
-        for entry in entries.iter().filter(|entry| entry.value.entries().is_some() || entry.value.items().is_some()) {
+        let single = |node: &Node| matches!(node.value, Value::Scalar(..));
+        for entry in entries.iter().filter(|entry| !single(&entry.value)) {
             let message = format!("the export parameter {} must be a single value", quote(&entry.key));
             report.problem(entry.value.place, message);
         }
         Some(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
     }
-
-    fn schema() -> Json {
-        let single = json!({ "type": ["string", "number", "boolean", "null"] });
-        json!({ "title": "names to: single value", "type": "object", "additionalProperties": single })
-    }
-}
+);

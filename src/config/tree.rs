@@ -48,6 +48,12 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl From<&Node> for Place {
+    fn from(node: &Node) -> Self {
+        node.place
+    }
+}
+
 impl Node {
     /// A single value as if somebody had written it, without quotes, at `place`.
     pub fn plain(text: &str, place: Place) -> Self {
@@ -78,6 +84,11 @@ impl Node {
             Value::Map(entries) => Some(entries),
             _ => None,
         }
+    }
+
+    /// The entry of a mapping.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries()?.iter().find(|entry| entry.key == key)
     }
 
     /// How many values it is made of, itself included.

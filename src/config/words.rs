@@ -97,11 +97,10 @@ words! {
     SessionId, any_text("session ID"),
         |text| Self::parse(text).map_err(|error| format!(" cannot be {}: {error}", quote(text)));
     SettingPattern, any_text("setting, or a pattern with *"),
-        |text| if text.chars().any(is_invisible) {
-                Err(" holds characters that cannot be seen".to_owned())
-            } else {
-                Ok(Self::parse(text))
-            };
+        |text| {
+            let visible = !text.chars().any(is_invisible);
+            visible.then(|| Self::parse(text)).ok_or_else(|| " holds characters that cannot be seen".to_owned())
+        };
     Regex, any_text("regular expression"),
         |text| Self::new(text).map_err(|error| {
             // The last line says what is wrong; those before it draw the expression.

@@ -38,7 +38,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
         Err(stop) => {
             let Stop { place, message, syntax } = *stop;
             if syntax {
-                builder.report.distrust_around(place);
+                builder.report.distrust(place.file);
             }
             let line = text.lines().nth(place.line - 1).unwrap_or_default();
             if syntax && line.contains("${") && line.contains(['{', '[']) {
@@ -211,7 +211,7 @@ impl<'a> Builder<'a, '_> {
         loop {
             let (event, at) = self.next()?;
             if event == Event::MappingEnd {
-                merge(&mut entries, merged);
+                merge(self.report, &mut entries, merged);
                 return Ok(self.whole(span, &at, Value::Map(entries)));
             }
             let place = self.place(&at);
@@ -253,40 +253,25 @@ impl<'a> Builder<'a, '_> {
         secret
     }
 
-    fn whole(&mut self, start: &Span, end: &Span, mut value: Value) -> Node {
-        if let Value::Map(entries) = &mut value {
-            for entry in entries.extract_if(.., |entry| entry.key == "<<") {
-                self.report.problem(entry.place, "\"<<\" takes a mapping or a list of mappings");
-            }
-        }
+    fn whole(&self, start: &Span, end: &Span, value: Value) -> Node {
         Node { place: self.place(start), last_line: end.end.line().max(start.start.line()), value }
     }
 }
 
 /// Adds what `<<` brings: what stands in the mapping itself wins, then what was merged first.
-/// A value that is no mapping is kept under its key, for `whole` to refuse.
-fn merge(entries: &mut Vec<Entry>, merged: Vec<Node>) {
+fn merge(report: &mut Report, entries: &mut Vec<Entry>, merged: Vec<Node>) {
     let mut known: HashSet<String> = HashSet::new();
     if !merged.is_empty() {
         known.extend(entries.iter().map(|entry| entry.key.clone()));
     }
-    let mut pending = Vec::new();
-    for node in merged {
+    let single = |node: Node| match node.value {
+        Value::List(items) => items,
+        _ => vec![node],
+    };
+    for node in merged.into_iter().flat_map(single) {
         match node.value {
-            Value::List(items) => pending.extend(items),
-            _ => pending.push(node),
-        }
-    }
-    for node in pending {
-        let place = node.place;
-        match node.value {
-            Value::Map(more) => {
-                entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone())));
-            }
-            value => {
-                let value = Node { place, last_line: node.last_line, value };
-                entries.push(Entry { key: "<<".to_owned(), place, value });
-            }
+            Value::Map(more) => entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone()))),
+            _ => report.problem(node.place, "\"<<\" takes a mapping or a list of mappings"),
         }
     }
 }

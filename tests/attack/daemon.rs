@@ -1,0 +1,196 @@
+//! The real program as a process: under a clock of its own, with a log that may be deaf, full or gone, and few descriptors.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest that a stop may take: the drain of the program, and some more on a machine that is busy.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// Longest that a page may take.
+const PAGE: Duration = Duration::from_secs(5);
+
+/// Where a Debian system has the library that fakes the clock.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.exists())
+}
+
+/// The clock of the daemon: the real one, moved.
+pub struct Clock {
+    file: PathBuf,
+    library: PathBuf,
+    /// How far it is wrong, in seconds.
+    jump: i64,
+    /// How far time was let run ahead so that waits end within the test, in seconds. Only grows.
+    lapse: i64,
+}
+
+impl Clock {
+    pub fn new(folder: &Path) -> Self {
+        let library = faketime().expect("this test needs Debian's package libfaketime; scripts/test installs it");
+        let clock = Self { file: folder.join("clock"), library, jump: 0, lapse: 0 };
+        clock.write();
+        clock
+    }
+
+    pub fn jump_to(&mut self, seconds: i64) {
+        self.jump = seconds;
+        self.write();
+    }
+
+    /// Lets time run ahead.
+    pub fn lapse(&mut self, seconds: i64) {
+        self.lapse += seconds;
+        self.write();
+    }
+
+    pub fn is_right(&self) -> bool {
+        self.jump == 0
+    }
+
+    fn write(&self) {
+        let next = self.file.with_extension("next");
+        fs::write(&next, format!("{:+}\n", self.jump + self.lapse)).unwrap();
+        fs::rename(next, &self.file).unwrap();
+    }
+
+    fn variables(&self) -> [String; 5] {
+        [
+            format!("LD_PRELOAD={}", self.library.display()),
+            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
+            String::from("FAKETIME_DONT_FAKE_MONOTONIC=1"),
+            String::from("FAKETIME_NO_CACHE=1"),
+            // Times of files are real.
+            String::from("NO_FAKE_STAT=1"),
+        ]
+    }
+}
+
+/// What becomes of standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    Kept,
+    /// `/dev/full`.
+    Full,
+    /// A pipe that nobody reads.
+    Unread,
+    /// A pipe whose reader has gone.
+    Closed,
+}
+
+/// How a daemon is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    pub log: Log,
+    /// Soft and hard limit.
+    pub descriptors: Option<(u32, u32)>,
+    pub verbose: bool,
+}
+
+pub struct Daemon {
+    child: Child,
+    pipe: Option<ChildStderr>,
+    /// Where logs are kept, one after another.
+    said: PathBuf,
+    port: u16,
+    pub start: Start,
+}
+
+impl Daemon {
+    pub fn start(folder: &Path, port: u16, clock: &Clock, start: Start) -> Self {
+        let said = folder.join("stderr");
+        let limits = start.descriptors.map_or(String::new(), |(soft, hard)| format!("ulimit -Sn {soft} -Hn {hard};"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limits} exec env \"$@\""), "sh"]).args(clock.variables());
+        command.arg(format!("RUST_LOG={}", if start.verbose { "debug" } else { "info" }));
+        command.args([env!("CARGO_BIN_EXE_driftwise"), "run", "--config"]).arg(folder.join("driftwise.yaml"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(match start.log {
+            Log::Kept => Stdio::from(File::options().append(true).create(true).open(&said).unwrap()),
+            Log::Full => Stdio::from(File::options().write(true).open("/dev/full").unwrap()),
+            Log::Unread | Log::Closed => Stdio::piped(),
+        });
+        let mut child = command.spawn().unwrap();
+        let pipe = child.stderr.take().filter(|_| start.log == Log::Unread);
+        Self { child, pipe, said, port, start }
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its end, if it came without being asked for.
+    pub fn gone(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// The reader of its log goes away, if there is one.
+    pub fn close_log(&mut self) -> bool {
+        self.pipe.take().is_some()
+    }
+
+    /// SIGKILL: no chance to do anything more.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; why it was not obeyed, if it was not.
+    pub fn terminate(mut self) -> Result<Duration, String> {
+        let begun = Instant::now();
+        let signal = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(signal.success());
+        while begun.elapsed() < DRAIN {
+            match self.gone() {
+                Some(status) if status.code() == Some(0) => return Ok(begun.elapsed()),
+                Some(status) => return Err(format!("SIGTERM ended it with {status}")),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        Err(format!("it did not end within {DRAIN:?} after SIGTERM"))
+    }
+
+    /// The most memory that it ever had, in MiB; none where it has gone.
+    pub fn peak(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().unwrap() >> 10)
+    }
+
+    pub fn connect(&self) -> Option<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(PAGE)).unwrap();
+        Some(stream)
+    }
+
+    /// Status line and headers with the body; nothing where nobody answers.
+    pub fn get(&self, path: &str) -> Option<Vec<u8>> {
+        let mut stream = self.connect()?;
+        let port = self.port;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").ok()?;
+        let mut page = Vec::new();
+        stream.read_to_end(&mut page).ok()?;
+        page.starts_with(b"HTTP/1.1 ").then_some(page)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What nobody read is read now: it may hold what it must not.
+        if let Some(mut pipe) = self.pipe.take() {
+            let mut rest = Vec::new();
+            let _ = pipe.read_to_end(&mut rest);
+            let _ = File::options().append(true).create(true).open(&self.said).unwrap().write_all(&rest);
+        }
+        // The library leaves these behind where a process is killed, and the next with the same id would trip over them.
+        let id = self.id();
+        for left in [format!("/dev/shm/faketime_shm_{id}"), format!("/dev/shm/sem.faketime_sem_{id}")] {
+            let _ = fs::remove_file(left);
+        }
+    }
+}

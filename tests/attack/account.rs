@@ -66,6 +66,13 @@ impl Known {
         self.states.get(&Name::parse(&source.name).unwrap())
     }
 
+    /// How often a source was found unreachable.
+    pub fn unreachable(&self, source: &Source) -> u64 {
+        let opened = |event: &Event| event.what.opened().is_some_and(|(kind, _)| kind == IncidentKind::Unreachable);
+        let events = self.events.iter().filter(|(name, event)| name.as_str() == source.name && opened(event));
+        events.count() as u64
+    }
+
     pub fn opened(&self) -> usize {
         self.events.iter().filter(|(_, event)| event.what.opened().is_some()).count()
     }
@@ -181,9 +188,12 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
         bytes
     });
     let bytes = bytes.unwrap().unwrap_or_default();
-    wrong.extend(first.iter().filter(|(id, taken)| bytes.get(*id).is_some_and(|raw| *raw != taken.raw)).map(|(id, _)| {
-        format!("{id} arrived with other bytes than are recorded")
-    }));
+    wrong.extend(
+        first
+            .iter()
+            .filter(|(id, taken)| bytes.get(*id).is_some_and(|raw| *raw != taken.raw))
+            .map(|(id, _)| format!("{id} arrived with other bytes than are recorded")),
+    );
     let mut dead: BTreeMap<&str, u64> = BTreeMap::new();
     for message in known.messages.iter().filter(|message| message.state == MessageState::Dead) {
         let dead = dead.entry(message.to.as_str()).or_default();
@@ -209,19 +219,23 @@ fn notifications(known: &Known) -> Vec<String> {
             }
         }
     }
+    let mut by_time: BTreeMap<_, Vec<&MessageRow>> = BTreeMap::new();
+    for message in &known.messages {
+        by_time.entry(message.recorded_at).or_default().push(message);
+    }
     for (source, event) in &known.events {
-        let told = match &event.what {
+        let kind = match &event.what {
             Happening::Opened { thing, .. } => thing.kind(),
             Happening::Ended { thing, end, .. } if *end != End::Unconfirmed => thing.kind(),
             _ => continue,
         };
-        if !matches!(told, IncidentKind::Drift | IncidentKind::Missing) {
+        if !matches!(kind, IncidentKind::Drift | IncidentKind::Missing) {
             continue;
         }
         let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
         let (owner, about) = (owner(source.as_str(), &session), format!("{source}/{session}"));
-        let of_event = |m: &&MessageRow| m.recorded_at == event.at && m.to.as_str() == owner && m.sessions.contains(&about);
-        let count = known.messages.iter().filter(of_event).count();
+        let told = |m: &&&MessageRow| m.to.as_str() == owner && m.sessions.contains(&about);
+        let count = by_time.get(&event.at).map_or(0, |messages| messages.iter().filter(told).count());
         if count != 1 {
             wrong.push(format!("{owner} has {count} messages about {event:?}"));
         }
@@ -275,9 +289,7 @@ fn openings(source: &str, events: &[&Event], tally: &Tally) -> Vec<String> {
 
 /// Every file that the daemon wrote, with its bytes.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files = vec![(String::from("the log"), fs::read(folder.join("stderr")).unwrap_or_default())];
-    for entry in fs::read_dir(folder.join("store")).unwrap().flatten() {
-        files.push((entry.path().display().to_string(), fs::read(entry.path()).unwrap_or_default()));
-    }
-    files
+    let stored = fs::read_dir(folder.join("store")).unwrap().flatten().map(|entry| entry.path());
+    let files = stored.chain([folder.join("stderr")]);
+    files.map(|path| (path.display().to_string(), fs::read(&path).unwrap_or_default())).collect()
 }

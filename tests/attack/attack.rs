@@ -39,6 +39,10 @@ pub struct Attack {
     /// As of the last look into the store.
     pub(super) known: Known,
     pub(super) figures: Figures,
+    /// How often each source had failed by then.
+    spoiled: [u64; 3],
+    /// Mail up to here has been looked through.
+    pub(super) read: usize,
     port: u16,
     step: u64,
 }
@@ -78,13 +82,11 @@ impl Attack {
             dice,
             known: Known::default(),
             figures: Figures::default(),
+            spoiled: [0; 3],
+            read: 0,
             port,
             step: 0,
         }
-    }
-
-    pub fn rounds(&self) -> u64 {
-        self.figures.rounds
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -136,19 +138,11 @@ impl Attack {
             63..=69 => self.restart(true),
             70..=74 => self.restart(false),
             75..=84 if self.plan.has(Family::Clock) => self.jump(),
-            85..=89 if self.plan.has(Family::Log) => {
+            85..=87 if self.plan.has(Family::Log) => {
                 let closed = self.daemon.as_mut().is_some_and(Daemon::close_log);
                 format!("the reader of the log goes away, if there is one: {closed}")
             }
-            90..=95 if self.plan.has(Family::Fds) => {
-                if self.dice.below(3) == 0 {
-                    self.visitors.clear();
-                } else {
-                    let daemon = self.daemon.as_ref();
-                    self.visitors.extend((0..80).filter_map(|_| daemon.and_then(Daemon::connect)));
-                }
-                format!("{} visitors", self.visitors.len())
-            }
+            88..=96 if self.plan.has(Family::Fds) => self.change_descriptors(),
             97.. => {
                 let page = self.daemon.as_ref().and_then(|daemon| daemon.get("/"));
                 self.figures.pages += u64::from(page.is_some());
@@ -156,6 +150,33 @@ impl Attack {
             }
             // In place of a family that is off.
             _ => format!("{}/{}", source.name, source.state().change(&mut self.dice)),
+        }
+    }
+
+    fn change_descriptors(&mut self) -> String {
+        let spare = self.dice.below(4);
+        let Some(daemon) = &self.daemon else { return String::from("nobody has descriptors") };
+        match self.dice.below(4) {
+            0 => {
+                self.relieve();
+                String::from("there are descriptors again")
+            }
+            1 => {
+                self.visitors.extend((0..80).filter_map(|_| daemon.connect()));
+                format!("{} visitors take descriptors", self.visitors.len())
+            }
+            _ => {
+                daemon.limit_descriptors(Some(spare));
+                format!("{spare} descriptors are left")
+            }
+        }
+    }
+
+    /// Whatever kept descriptors from the daemon is over.
+    pub(super) fn relieve(&mut self) {
+        self.visitors.clear();
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| self.plan.has(Family::Fds)) {
+            daemon.limit_descriptors(None);
         }
     }
 
@@ -191,12 +212,7 @@ impl Attack {
             3 => Log::Closed,
             _ => Log::Unread,
         };
-        let descriptors = match self.dice.below(4) {
-            kind if !self.plan.has(Family::Fds) || kind < 1 => None,
-            1 => Some((64, 4_096)),
-            2 => Some((64, 64)),
-            _ => Some((128, 256)),
-        };
+        let descriptors = (self.plan.has(Family::Fds) && self.dice.below(2) == 0).then_some(64);
         let start = Start { log, descriptors, verbose: self.dice.below(3) == 0 };
         self.mail.life.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         self.daemon = Some(Daemon::start(self.path(), self.port, &self.clock, start));
@@ -227,7 +243,16 @@ impl Attack {
             Ok(now) => now,
             Err(why) => self.fail(&[why]),
         };
-        let wrong = self.mail.ledger(|ledger| kept(&self.known, &now, ledger));
+        let mut wrong = self.mail.ledger(|ledger| kept(&self.known, &now, ledger));
+        for (source, before) in self.sources.iter().zip(&mut self.spoiled) {
+            let spoiled = source.state().tally.spoiled();
+            let opened = now.unreachable(source) - self.known.unreachable(source).min(now.unreachable(source));
+            if opened > spoiled - *before {
+                let name = &source.name;
+                wrong.push(format!("{name} was unreachable {opened} times, and failed {} times", spoiled - *before));
+            }
+            *before = spoiled;
+        }
         self.known = now;
         if !wrong.is_empty() {
             self.fail(&wrong);
@@ -244,6 +269,14 @@ impl Attack {
         self.figures.peak = self.figures.peak.max(peak);
         if peak > MEMORY {
             self.fail(&[format!("the daemon has had {peak} MiB of memory")]);
+        }
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.take().filter(|_| std::thread::panicking()) {
+            println!("everything is kept in {}", folder.keep().display());
         }
     }
 }

@@ -14,7 +14,7 @@ const DRAIN: Duration = Duration::from_secs(12);
 const PAGE: Duration = Duration::from_secs(5);
 
 /// Where a Debian system has the library that fakes the clock.
-fn faketime() -> Option<PathBuf> {
+pub fn faketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.exists())
 }
@@ -86,8 +86,8 @@ pub enum Log {
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
     pub log: Log,
-    /// Soft and hard limit.
-    pub descriptors: Option<(u32, u32)>,
+    /// The soft limit; the hard one is plenty.
+    pub descriptors: Option<u32>,
     pub verbose: bool,
 }
 
@@ -103,7 +103,7 @@ pub struct Daemon {
 impl Daemon {
     pub fn start(folder: &Path, port: u16, clock: &Clock, start: Start) -> Self {
         let said = folder.join("stderr");
-        let limits = start.descriptors.map_or(String::new(), |(soft, hard)| format!("ulimit -Sn {soft} -Hn {hard};"));
+        let limits = start.descriptors.map_or(String::new(), |soft| format!("ulimit -Hn 4096; ulimit -Sn {soft};"));
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{limits} exec env \"$@\""), "sh"]).args(clock.variables());
         command.arg(format!("RUST_LOG={}", if start.verbose { "debug" } else { "info" }));
@@ -158,6 +158,14 @@ impl Daemon {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().unwrap() >> 10)
+    }
+
+    /// Leaves it so many descriptors beyond those that it has open; none gives it plenty.
+    pub fn limit_descriptors(&self, spare: Option<u64>) {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, |open| open.count() as u64);
+        let limit = spare.map_or(4_096, |spare| open + spare);
+        let arguments = ["--pid", &self.id().to_string(), &format!("--nofile={limit}:4096")];
+        assert!(Command::new("prlimit").args(arguments).status().expect("this test needs prlimit").success());
     }
 
     pub fn connect(&self) -> Option<TcpStream> {

@@ -213,7 +213,8 @@ fn spoil(state: &mut State, fault: Fault) -> Vec<u8> {
             bytes[..bytes.len() - rows.len() / 2].to_vec()
         }
         Fault::BadChunk => {
-            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\nzz {a}\r\n[]\r\n0\r\n\r\n").into_bytes()
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{headers}\r\nzz {a}\r\n[]\r\n0\r\n\r\n")
+                .into_bytes()
         }
         Fault::BadGzip => whole("200 OK", &format!("Content-Encoding: gzip\r\n{headers}"), page.as_bytes()),
         Fault::Garbage => format!("\0\x01{a}\r\n\r\n{b}").into_bytes(),

@@ -32,8 +32,10 @@ impl Attack {
         }
         self.heal();
         self.expect_rest();
-        self.expect_no_secret();
+        self.expect_shown_without_secret();
         self.end(false);
+        self.expect_no_secret(files(self.path()));
+        let _ = std::fs::remove_file(self.path().join("stderr"));
         let wrong = self.mail.ledger(|ledger| account(&self.known, ledger, &self.sources, self.path()));
         if !wrong.is_empty() {
             self.fail(&wrong);
@@ -44,7 +46,7 @@ impl Attack {
     }
 
     fn heal(&mut self) {
-        self.visitors.clear();
+        self.relieve();
         self.sources.iter().for_each(super::world::Source::heal);
         self.mail.behave(Manners::Honest);
         let was_right = self.clock.is_right();
@@ -97,8 +99,27 @@ impl Attack {
         std::thread::sleep(Duration::from_millis(250));
     }
 
-    /// No piece of a secret, in any spelling, in anything that the daemon wrote, sent, showed or printed.
-    fn expect_no_secret(&mut self) {
+    /// No secret in anything that the daemon sent, shows or prints, nor in what it has written so far.
+    fn expect_shown_without_secret(&mut self) {
+        let mut shown = files(self.path());
+        shown.extend(self.pages());
+        for words in [["status", "--format=table"], ["status", "--format=json"]] {
+            let config = self.path().join("driftwise.yaml");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
+            let printed = command.args(words).arg("--config").arg(config).output().unwrap();
+            shown.push((words.join(" "), [printed.stdout, printed.stderr].concat()));
+        }
+        let already = self.read;
+        let mails = self.mail.ledger(|ledger| {
+            ledger.taken[already..].iter().map(|taken| (taken.id(), words(taken))).collect::<Vec<_>>()
+        });
+        self.read += mails.len();
+        shown.extend(mails);
+        self.expect_no_secret(shown);
+    }
+
+    /// No piece of a secret, in any spelling.
+    fn expect_no_secret(&mut self, shown: Vec<(String, Vec<u8>)>) {
         let mut secrets = Secrets::default();
         secrets.add_pair(&self.mail.account);
         for source in &self.sources {
@@ -106,19 +127,10 @@ impl Attack {
             secrets.add_pair(&state.pair);
             state.tokens.iter().for_each(|token| secrets.add_token(token));
         }
-        let mut seen = files(self.path());
-        seen.extend(self.pages());
-        for words in [["status", "--format", "table"], ["status", "--format", "json"], ["mail", "list", "--format=json"]] {
-            let config = self.path().join("driftwise.yaml");
-            let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
-            let printed = command.args(words).arg("--config").arg(config).output().unwrap();
-            seen.push((words.join(" "), [printed.stdout, printed.stderr].concat()));
-        }
-        seen.extend(self.mail.ledger(|ledger| ledger.taken.iter().map(|t| (t.id(), words(t))).collect::<Vec<_>>()));
-        let shown = |(what, bytes): &(String, Vec<u8>)| {
-            secrets.seen_in(bytes).map(|around| format!("a piece of a secret in {what}: {around}"))
+        let seen = |(what, bytes): (String, Vec<u8>)| {
+            secrets.seen_in(&bytes).map(|around| format!("a piece of a secret in {what}: {around}"))
         };
-        let wrong = seen.iter().filter_map(shown).collect::<Vec<_>>();
+        let wrong = shown.into_iter().filter_map(seen).collect::<Vec<_>>();
         if !wrong.is_empty() {
             self.fail(&wrong);
         }
@@ -156,7 +168,10 @@ impl Attack {
             );
         });
         let (messages, opened) = (self.known.messages.len(), self.known.opened());
-        println!("{messages} messages about {opened} incidents, {} events; the store is sound", self.known.events.len());
+        println!(
+            "{messages} messages about {opened} incidents, {} events; the store is sound",
+            self.known.events.len()
+        );
     }
 }
 

@@ -131,7 +131,9 @@ impl State {
         let echo = (self.echoes && way < 2).then(|| self.echo(dice));
         let session = self.sessions.get_mut(&id).unwrap();
         match way {
-            0..=5 if echo.is_none() && session.wrong.remove(setting).is_some() => format!("{id}: {setting} is repaired"),
+            0..=5 if echo.is_none() && session.wrong.remove(setting).is_some() => {
+                format!("{id}: {setting} is repaired")
+            }
             0..=5 => {
                 self.drifts += 1;
                 let value = match (setting, echo) {

@@ -57,8 +57,8 @@ impl Known {
         known.transpose().map(Option::unwrap_or_default).map_err(|error| format!("the store is not sound: {error}"))
     }
 
-    /// How often a source was looked at.
-    pub fn looks(&self, source: &Source) -> u64 {
+    /// How often a source was polled.
+    pub fn polls(&self, source: &Source) -> u64 {
         self.state(source).map_or(0, |state| state.record.looks)
     }
 
@@ -78,14 +78,14 @@ impl Known {
     }
 }
 
-/// What of `known` is not yet as the world is: empty once everything has come to rest.
+/// Every difference between `known` and the world: empty once everything has come to rest.
 pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
     let waits = |message: &&MessageRow| !matches!(message.state, MessageState::Sent | MessageState::Dead);
     let mut wrong = known.messages.iter().filter(waits).map(|m| format!("{m:?} waits")).collect::<Vec<_>>();
     for source in sources {
         let name = &source.name;
         let Some(state) = known.state(source) else {
-            wrong.push(format!("{name} was never looked at"));
+            wrong.push(format!("{name} was never polled"));
             continue;
         };
         let open = state.incidents().filter(|incident| incident.is_open()).collect::<Vec<_>>();
@@ -94,7 +94,7 @@ pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
             open.iter().any(|i| i.thing.session().is_some_and(|s| s.as_str() == id) && wanted(&i.thing))
         };
         for incident in &open {
-            // What could not be read of a session that has gone since cannot be read now.
+            // A missing session stays unverifiable, too.
             let id = incident.thing.session().and_then(|session| session.as_str().parse::<u32>().ok());
             let gone = id.is_some_and(|id| source.state().sessions.get(&id).is_none_or(|session| !session.present));
             let unseen = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
@@ -107,7 +107,7 @@ pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
             if missing == session.present {
                 wrong.push(format!("{name}/{id}: missing is {missing}, present is {}", session.present));
             }
-            // Of a session that is not there, what was open stays open and nothing else opens.
+            // The drifts of a missing session stay as they were.
             for setting in SETTINGS.iter().filter(|_| session.present) {
                 let drifts = is_open(*id, &|thing| thing.rule().is_some_and(|(rule, _)| rule.as_str() == *setting));
                 let drifted = session.wrong.contains_key(setting);
@@ -120,7 +120,7 @@ pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// What was recorded before is recorded now, what was sent has stayed so, and what is sent was taken.
+/// Records are kept, sent messages stay sent, and each of them was accepted by the server.
 pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     if !now.events.starts_with(&before.events) {
@@ -138,7 +138,7 @@ pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     let accepted = ledger.accepted();
     for message in now.messages.iter().filter(|message| message.state == MessageState::Sent) {
         if !accepted.contains(&message.message_id) {
-            wrong.push(format!("recorded as sent and never taken: {message:?}"));
+            wrong.push(format!("recorded as sent and never accepted: {message:?}"));
         }
     }
     wrong
@@ -172,7 +172,7 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
             Some(_) => {}
         }
         if taken_in.contains(&(id.clone(), taken.life)) {
-            wrong.push(format!("{id} was taken without any doubt and sent again by the same daemon"));
+            wrong.push(format!("{id} was clearly accepted and sent again by the same daemon"));
         }
         if taken.verdict == Verdict::Yes {
             taken_in.insert((id, taken.life));
@@ -205,15 +205,15 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
     wrong
 }
 
-/// Nobody is told anything under two ids, and every owner is told of every drift, every missing session and every end.
+/// No recipient has two messages about one audit, and each owner has one about every drift, missing session and end.
 fn notifications(known: &Known) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut of_look: BTreeMap<(&str, i64), &MessageRow> = BTreeMap::new();
+    let mut of_audit: BTreeMap<(&str, i64), &MessageRow> = BTreeMap::new();
     for message in &known.messages {
         for session in &message.sessions {
             let source = session.split('/').next().unwrap_or_default();
-            let look = message.recorded_at.timestamp_nanos_opt().unwrap_or_default();
-            let other = *of_look.entry((message.to.as_str(), look)).or_insert(message);
+            let at = message.recorded_at.timestamp_nanos_opt().unwrap_or_default();
+            let other = *of_audit.entry((message.to.as_str(), at)).or_insert(message);
             if other.id != message.id && other.sessions.iter().any(|s| s.starts_with(&format!("{source}/"))) {
                 wrong.push(format!("two messages of one audit to one recipient: {other:?} and {message:?}"));
             }
@@ -234,8 +234,8 @@ fn notifications(known: &Known) -> Vec<String> {
         }
         let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
         let (owner, about) = (owner(source.as_str(), &session), format!("{source}/{session}"));
-        let told = |m: &&&MessageRow| m.to.as_str() == owner && m.sessions.contains(&about);
-        let count = by_time.get(&event.at).map_or(0, |messages| messages.iter().filter(told).count());
+        let matches = |m: &&&MessageRow| m.to.as_str() == owner && m.sessions.contains(&about);
+        let count = by_time.get(&event.at).map_or(0, |messages| messages.iter().filter(matches).count());
         if count != 1 {
             wrong.push(format!("{owner} has {count} messages about {event:?}"));
         }
@@ -243,7 +243,7 @@ fn notifications(known: &Known) -> Vec<String> {
     wrong
 }
 
-/// Whom a session's mail goes to.
+/// The owner of a session.
 pub fn owner(source: &str, session: &str) -> String {
     format!("{source}-{session}@acme.example")
 }
@@ -273,7 +273,7 @@ fn openings(source: &str, events: &[&Event], tally: &Tally) -> Vec<String> {
         let cause = match thing {
             Thing::Unreachable => tally.spoiled(),
             Thing::Missing { .. } => vanished,
-            // A session that comes back is looked at as if it had never been away.
+            // An incident may end with the session that vanishes, and open again with its return.
             Thing::Unverifiable { .. } => tally.hidden.get(&id).copied().unwrap_or_default() + vanished,
             Thing::Drift { rule, .. } => {
                 let drifts = tally.drifts.iter().filter(|((of, setting), _)| *of == id && *setting == rule.as_str());

@@ -36,12 +36,12 @@ pub struct Attack {
     pub(super) daemon: Option<Daemon>,
     pub(super) visitors: Vec<TcpStream>,
     pub(super) dice: Dice,
-    /// As of the last look into the store.
+    /// The store as last read.
     pub(super) known: Known,
     pub(super) figures: Figures,
-    /// How often each source had failed by then.
+    /// How many exchanges of each source were spoiled by then.
     spoiled: [u64; 3],
-    /// Mail up to here has been looked through.
+    /// Mails up to here were searched for secrets.
     pub(super) read: usize,
     port: u16,
     step: u64,
@@ -109,7 +109,7 @@ impl Attack {
         );
     }
 
-    /// One step, whatever it is, and a look at whether the daemon is still well.
+    /// Makes one step and checks that the daemon is still well.
     pub(super) fn step(&mut self, step: u64) {
         self.step = step;
         self.figures.steps += 1;
@@ -155,7 +155,7 @@ impl Attack {
 
     fn change_descriptors(&mut self) -> String {
         let spare = self.dice.below(4);
-        let Some(daemon) = &self.daemon else { return String::from("nobody has descriptors") };
+        let Some(daemon) = &self.daemon else { return String::from("no daemon runs") };
         match self.dice.below(4) {
             0 => {
                 self.relieve();
@@ -172,7 +172,7 @@ impl Attack {
         }
     }
 
-    /// Whatever kept descriptors from the daemon is over.
+    /// The daemon gets its descriptors back.
     pub(super) fn relieve(&mut self) {
         self.visitors.clear();
         if let Some(daemon) = self.daemon.as_ref().filter(|_| self.plan.has(Family::Fds)) {
@@ -203,7 +203,7 @@ impl Attack {
         format!("the clock is wrong by {to} s")
     }
 
-    /// Ends the daemon, looks at what it left, and starts another.
+    /// Ends the daemon, compares the store with its last reading, and starts another.
     pub(super) fn restart(&mut self, killed: bool) -> String {
         self.end(killed);
         let log = match self.dice.below(6) {
@@ -219,7 +219,7 @@ impl Attack {
         format!("{} and started: {start:?}", if killed { "killed" } else { "stopped" })
     }
 
-    /// Ends the daemon, if there is one, and looks at what it left.
+    /// Ends the daemon, if one runs, and compares the store with its last reading.
     pub(super) fn end(&mut self, killed: bool) {
         self.visitors.clear();
         self.expect_well();
@@ -234,11 +234,11 @@ impl Attack {
                 Err(why) => self.fail(&[why]),
             }
         }
-        self.look();
+        self.compare();
     }
 
     /// Reads the store and holds it against what it was before.
-    pub(super) fn look(&mut self) {
+    pub(super) fn compare(&mut self) {
         let now = match Known::read(self.path()) {
             Ok(now) => now,
             Err(why) => self.fail(&[why]),
@@ -249,7 +249,10 @@ impl Attack {
             let opened = now.unreachable(source) - self.known.unreachable(source).min(now.unreachable(source));
             if opened > spoiled - *before {
                 let name = &source.name;
-                wrong.push(format!("{name} was unreachable {opened} times, and failed {} times", spoiled - *before));
+                wrong.push(format!(
+                    "{name} was found unreachable {opened} times and failed {} times",
+                    spoiled - *before
+                ));
             }
             *before = spoiled;
         }

@@ -25,7 +25,7 @@ pub struct Clock {
     library: PathBuf,
     /// How far it is wrong, in seconds.
     jump: i64,
-    /// How far time was let run ahead so that waits end within the test, in seconds. Only grows.
+    /// How far it runs ahead so that retries fall due within the test, in seconds. Only grows.
     lapse: i64,
 }
 
@@ -76,7 +76,7 @@ pub enum Log {
     Kept,
     /// `/dev/full`.
     Full,
-    /// A pipe that nobody reads.
+    /// A pipe that is never read.
     Unread,
     /// A pipe whose reader has gone.
     Closed,
@@ -122,7 +122,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Its end, if it came without being asked for.
+    /// Its exit status, if it has ended.
     pub fn gone(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -138,7 +138,7 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; why it was not obeyed, if it was not.
+    /// SIGTERM: how long it took to end with 0, or how it failed to.
     pub fn terminate(mut self) -> Result<Duration, String> {
         let begun = Instant::now();
         let signal = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
@@ -153,14 +153,14 @@ impl Daemon {
         Err(format!("it did not end within {DRAIN:?} after SIGTERM"))
     }
 
-    /// The most memory that it ever had, in MiB; none where it has gone.
+    /// Its peak resident memory in MiB; `None` once it has ended.
     pub fn peak(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().unwrap() >> 10)
     }
 
-    /// Leaves it so many descriptors beyond those that it has open; none gives it plenty.
+    /// Allows this many descriptors besides the open ones; `None` allows 4,096.
     pub fn limit_descriptors(&self, spare: Option<u64>) {
         let open = fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, |open| open.count() as u64);
         let limit = spare.map_or(4_096, |spare| open + spare);
@@ -174,7 +174,7 @@ impl Daemon {
         Some(stream)
     }
 
-    /// Status line and headers with the body; nothing where nobody answers.
+    /// The whole response; `None` where there is none.
     pub fn get(&self, path: &str) -> Option<Vec<u8>> {
         let mut stream = self.connect()?;
         let port = self.port;
@@ -189,7 +189,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // What nobody read is read now: it may hold what it must not.
+        // The unread log is searched for secrets, too.
         if let Some(mut pipe) = self.pipe.take() {
             let mut rest = Vec::new();
             let _ = pipe.read_to_end(&mut rest);

@@ -183,7 +183,7 @@ fn whole(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 /// The bytes of a spoiled answer.
 fn spoil(state: &mut State, fault: Fault) -> Vec<u8> {
     let mut dice = Dice::seeded(state.dice.below(u64::MAX));
-    let mut echo = || if state.echoes { state.echo(&mut dice) } else { String::from("nobody") };
+    let mut echo = || if state.echoes { state.echo(&mut dice) } else { String::from("a user") };
     let (a, b, c) = (echo(), echo(), echo());
     let headers = format!("X-Asked: {a}\r\nSet-Cookie: session={b}\r\nWWW-Authenticate: Basic realm=\"{c}\"\r\n");
     let page = format!("<html><head><title>Refused {a}</title></head><body>{b}</body></html>");

@@ -1,7 +1,7 @@
 //! What a mail server says at random: at every stage any code, in pieces or too much of it, floods, silence, and ends.
 //!
 //! At most one stage of a conversation is wrong. Two wrongs can add up to a conversation that is right in every byte that a
-//! client can see, and then nobody could do better.
+//! client can see.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -29,7 +29,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
     Code(u16),
-    /// The right reply, and another that nobody asked for: in the same packet, or after the next command.
+    /// The right reply, and a second one: in the same packet, or 5 ms later.
     Stray(u16, bool),
     /// The right reply, and all later ones with it.
     Ahead,
@@ -48,7 +48,7 @@ pub enum Wrong {
     NoCode,
 }
 
-/// What was said at a stage, as far as anybody can tell from it.
+/// How a client can understand the reply at a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
     /// One complete reply, as the grammar wants it.
@@ -84,12 +84,12 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// Whose mail is to be taken without any fault.
+    /// Without any fault.
     pub fn honest(out: TcpStream) -> Self {
         Self { out, dice: Dice::seeded(0), wrong: None, odd: false, echo: String::new() }
     }
 
-    /// With troubles that every client must know; `wild` adds all others.
+    /// Temporary refusals and closed connections; `wild` adds the rest of the grammar.
     pub fn hostile(out: TcpStream, mut dice: Dice, wild: bool) -> Self {
         const STAGES: [Stage; 12] = [
             Stage::Greeting,

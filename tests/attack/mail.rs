@@ -1,4 +1,4 @@
-//! A mail server whose replies come from the grammar, and which knows the truth: what it took, and what it did not.
+//! A mail server whose replies come from the grammar, and which knows the truth: what it accepted, and what it did not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -35,9 +35,9 @@ pub struct Taken {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Nobody was told that it is taken.
+    /// The server never said that it accepted the message.
     No,
-    /// Said so, in a way that a client may doubt.
+    /// It said so in a way that a client may doubt.
     Perhaps,
     /// One reply of 250 in a conversation without any fault before.
     Yes,
@@ -62,7 +62,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What the server took.
+    /// The ids that the server accepted.
     pub fn accepted(&self) -> BTreeSet<String> {
         self.taken.iter().filter(|taken| taken.verdict > Verdict::No).map(Taken::id).collect()
     }
@@ -73,7 +73,7 @@ impl Ledger {
 pub struct MailServer {
     pub port: u16,
     pub account: Pair,
-    /// Which daemon is running: what came from an earlier one was under way when that died.
+    /// The number of the running daemon: a repeat by a later one is legitimate, by the same one it is not.
     pub life: Arc<AtomicU64>,
     seed: u64,
     echoes: bool,
@@ -83,7 +83,7 @@ pub struct MailServer {
 struct Shared {
     ledger: Ledger,
     manners: Manners,
-    /// Conversations that stand still until the world is healed.
+    /// Connections to close when the world is healed.
     silent: Vec<TcpStream>,
 }
 
@@ -128,7 +128,7 @@ impl MailServer {
         }
     }
 
-    fn voice(&self, stream: TcpStream) -> std::io::Result<Voice> {
+    fn voice(&self, stream: &TcpStream) -> std::io::Result<Voice> {
         let mut shared = self.shared();
         shared.ledger.conversations += 1;
         let mut dice = Dice::seeded(self.seed ^ shared.ledger.conversations.wrapping_mul(0xD1B5_4A32_D192_ED03));
@@ -159,22 +159,22 @@ impl MailServer {
     fn talk(&self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let life = self.life.load(Ordering::SeqCst);
-        let mut voice = self.voice(stream.try_clone()?)?;
+        let mut voice = self.voice(&stream)?;
         let mut lines = BufReader::new(stream);
         let mut to = String::new();
         voice.say(Stage::Greeting, 220, "sink")?;
         loop {
-            let Some(line) = line(&mut lines)? else { return Ok(()) };
-            let command = line.trim_end().to_ascii_uppercase();
+            let Some(command_line) = next_line(&mut lines)? else { return Ok(()) };
+            let command = command_line.trim_end().to_ascii_uppercase();
             if command.starts_with("EHLO") || command.starts_with("HELO") {
                 voice.say(Stage::Hello, 250, "AUTH PLAIN")?;
             } else if command.starts_with("AUTH") {
-                let known = line.trim_end().ends_with(&self.account.plain());
+                let known = command_line.trim_end().ends_with(&self.account.plain());
                 voice.say(Stage::SignIn, if known { 235 } else { 535 }, "sign-in")?;
             } else if command.starts_with("MAIL") {
                 voice.say(Stage::Sender, 250, "ok")?;
             } else if command.starts_with("RCPT") {
-                line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
+                command_line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
                 let said = voice.say(Stage::Recipient, 250, "ok")?;
                 self.note_refusal(&to, &voice, said);
             } else if command == "DATA" {
@@ -192,9 +192,9 @@ impl MailServer {
         }
     }
 
-    /// The final dot. What is taken is in the ledger before anybody hears of it.
+    /// The final dot. An accepted message is in the ledger before the reply leaves.
     fn end(&self, voice: &mut Voice, mut taken: Taken) -> std::io::Result<()> {
-        // A client that has seen too much can know that what follows is not about this message; so it is not.
+        // A client that checks for unread bytes ends such a conversation, so this message is never accepted.
         let ahead = voice.wrong().is_some_and(|(_, wrong)| wrong == Wrong::Ahead);
         let stray = voice.wrong().is_some_and(|(at, wrong)| matches!(wrong, Wrong::Stray(_, true)) && at != Stage::Dot);
         let right = if stray { 451 } else { 250 };
@@ -215,7 +215,7 @@ impl MailServer {
         Ok(())
     }
 
-    /// A refusal, or what a client that goes on can only take for one.
+    /// Counts a permanent refusal, and a late stray reply that no client can tell from one.
     fn note_refusal(&self, to: &str, voice: &Voice, said: Said) {
         let late = voice.wrong().is_some_and(|(_, wrong)| matches!(wrong, Wrong::Stray(500.., false)));
         if said.refuses() || late {
@@ -224,12 +224,12 @@ impl MailServer {
     }
 }
 
-fn line(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
+fn next_line(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
     let mut line = String::new();
     Ok((lines.read_line(&mut line)? > 0).then_some(line))
 }
 
-/// What comes up to the final dot; nothing where it never comes.
+/// The message up to the final dot; `None` where the dot never comes.
 fn message(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
     let mut raw = Vec::new();
     loop {

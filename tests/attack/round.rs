@@ -11,13 +11,13 @@ use super::mail::{Manners, Taken};
 use super::secrets::Secrets;
 use super::world::SESSIONS;
 
-/// Longest time after which every source must have been looked at again, in a world without faults.
-const NEXT_LOOK: Duration = Duration::from_secs(15);
+/// Longest time until every source is polled again in a world without faults.
+const NEXT_POLL: Duration = Duration::from_secs(15);
 
 /// Longest time until everything is at rest.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 
-/// So far time is let run ahead each second, in seconds: by more than anything waits for before it is tried again.
+/// How far the clock runs ahead each second, in seconds: more than the longest wait before a retry (15 minutes).
 const LAPSE: i64 = 16 * 60;
 
 impl Attack {
@@ -66,14 +66,14 @@ impl Attack {
         }
     }
 
-    /// Every source is looked at again; and then, with time running ahead, everything comes to rest.
+    /// Every source is polled again; then, with time running ahead, everything comes to rest.
     fn expect_rest(&mut self) {
         let (before, begun) = (self.read(), Instant::now());
         while let now = self.read()
-            && let Some(late) = self.sources.iter().find(|source| now.looks(source) <= before.looks(source))
+            && let Some(late) = self.sources.iter().find(|source| now.polls(source) <= before.polls(source))
         {
-            if begun.elapsed() > NEXT_LOOK {
-                let late = format!("{} was not looked at for {NEXT_LOOK:?} in a world without faults", late.name);
+            if begun.elapsed() > NEXT_POLL {
+                let late = format!("{} was not polled for {NEXT_POLL:?} in a world without faults", late.name);
                 self.fail(&[late]);
             }
             self.wait();

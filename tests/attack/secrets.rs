@@ -21,7 +21,7 @@ pub fn token(dice: &mut Dice) -> String {
 }
 
 fn run(dice: &mut Dice) -> String {
-    (0..2).map(|_| format!("{:010x}", dice.below(1 << 40))).collect()
+    format!("{:010x}{:010x}", dice.below(1 << 40), dice.below(1 << 40))
 }
 
 /// A user name with its password.
@@ -46,7 +46,7 @@ impl Pair {
         BASE64_STANDARD.encode(format!("\0{}\0{}", self.username, self.password))
     }
 
-    /// One of the spellings in which somebody who has seen it can repeat it, or a piece.
+    /// The pair, or a piece of it, in one of the spellings in which a server can repeat it.
     pub fn spelled(&self, dice: &mut Dice) -> String {
         let basic = self.basic();
         match dice.below(12) {

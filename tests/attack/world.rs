@@ -106,7 +106,7 @@ impl Source {
         self.state.lock().unwrap()
     }
 
-    /// Every source answers, every setting is returned, and nothing repeats a secret. Drifts and missing sessions stay.
+    /// The source answers, returns every setting, and repeats no secret. Drifts and missing sessions stay.
     pub fn heal(&self) {
         let mut state = self.state();
         state.fault = None;

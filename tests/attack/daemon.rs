@@ -3,12 +3,16 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest that a stop may take: the drain of the program, and some more on a machine that is busy.
 const DRAIN: Duration = Duration::from_secs(12);
+
+/// How long a process may take from its start until it listens to SIGTERM: before that, the signal ends it.
+const DEAF: Duration = Duration::from_secs(2);
 
 /// Longest that a page may take.
 const PAGE: Duration = Duration::from_secs(5);
@@ -97,13 +101,14 @@ pub struct Daemon {
     /// Where logs are kept, one after another.
     said: PathBuf,
     port: u16,
+    since: Instant,
     pub start: Start,
 }
 
 impl Daemon {
     pub fn start(folder: &Path, port: u16, clock: &Clock, start: Start) -> Self {
         let said = folder.join("stderr");
-        let limits = start.descriptors.map_or(String::new(), |soft| format!("ulimit -Hn 4096; ulimit -Sn {soft};"));
+        let limits = start.descriptors.map_or(String::new(), |soft| format!("ulimit -Sn {soft}; ulimit -Hn 4096;"));
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{limits} exec env \"$@\""), "sh"]).args(clock.variables());
         command.arg(format!("RUST_LOG={}", if start.verbose { "debug" } else { "info" }));
@@ -115,7 +120,7 @@ impl Daemon {
         });
         let mut child = command.spawn().unwrap();
         let pipe = child.stderr.take().filter(|_| start.log == Log::Unread);
-        Self { child, pipe, said, port, start }
+        Self { child, pipe, said, port, since: Instant::now(), start }
     }
 
     fn id(&self) -> u32 {
@@ -146,6 +151,9 @@ impl Daemon {
         while begun.elapsed() < DRAIN {
             match self.gone() {
                 Some(status) if status.code() == Some(0) => return Ok(begun.elapsed()),
+                Some(status) if status.signal() == Some(15) && self.since.elapsed() < DEAF => {
+                    return Ok(begun.elapsed());
+                }
                 Some(status) => return Err(format!("SIGTERM ended it with {status}")),
                 None => std::thread::sleep(Duration::from_millis(5)),
             }

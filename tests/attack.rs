@@ -40,7 +40,7 @@ const ROUNDS: u64 = 15;
 fn a_daemon_that_is_attacked_from_all_sides_loses_nothing_invents_nothing_and_shows_no_secret() {
     let mut plan = plan::Plan::from_environment();
     if daemon::faketime().is_none() && plan.may_be_skipped() {
-        println!("SKIPPED: Debian's package libfaketime is not installed");
+        println!("SKIPPED: Debian's package faketime is not installed");
         return;
     }
     let end = plan.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));

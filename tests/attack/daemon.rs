@@ -35,7 +35,7 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(folder: &Path) -> Self {
-        let library = faketime().expect("this test needs Debian's package libfaketime; scripts/test installs it");
+        let library = faketime().expect("this test needs Debian's package faketime; scripts/test installs it");
         let clock = Self { file: folder.join("clock"), library, jump: 0, lapse: 0 };
         clock.write();
         clock

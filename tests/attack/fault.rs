@@ -108,6 +108,12 @@ struct Asked {
     authorization: String,
 }
 
+impl Asked {
+    fn token(&self) -> Option<&str> {
+        self.authorization.strip_prefix("Bearer ")
+    }
+}
+
 /// Reads the request of one connection and answers it.
 pub fn serve(source: &Source, stream: TcpStream) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
@@ -117,7 +123,7 @@ pub fn serve(source: &Source, stream: TcpStream) -> std::io::Result<()> {
     if let Some(fault) = fault {
         *state.tally.spoiled.entry(fault.label()).or_default() += 1;
         state.fault = state.fault.filter(|(_, left)| *left > 1).map(|(fault, left)| (fault, left - 1));
-        let spoiled = spoil(&mut state, fault);
+        let spoiled = spoil(&mut state, fault, asked.token());
         if matches!(fault, Fault::Hang | Fault::Trickle) {
             state.held.push(out.try_clone()?);
         }
@@ -153,9 +159,7 @@ fn read(stream: TcpStream) -> std::io::Result<Asked> {
 fn answer(state: &mut State, asked: &Asked) -> Vec<u8> {
     let known = match asked.at {
         At::SignIn => asked.authorization == format!("Basic {}", state.pair.basic()),
-        At::Export => {
-            (asked.authorization.strip_prefix("Bearer ")).is_some_and(|token| state.tokens.iter().any(|t| t == token))
-        }
+        At::Export => asked.token().is_some_and(|token| state.tokens.iter().any(|known| known == token)),
     };
     let body = match asked.at {
         _ if !known => return whole("401 Unauthorized", "", b""),
@@ -181,9 +185,9 @@ fn whole(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes of a spoiled answer.
-fn spoil(state: &mut State, fault: Fault) -> Vec<u8> {
+fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
     let mut dice = Dice::seeded(state.dice.below(u64::MAX));
-    let mut echo = || if state.echoes { state.echo(&mut dice) } else { String::from("a user") };
+    let mut echo = || if state.echoes { state.echo(token, &mut dice) } else { String::from("a user") };
     let (a, b, c) = (echo(), echo(), echo());
     let headers = format!("X-Asked: {a}\r\nSet-Cookie: session={b}\r\nWWW-Authenticate: Basic realm=\"{c}\"\r\n");
     let page = format!("<html><head><title>Refused {a}</title></head><body>{b}</body></html>");

@@ -128,7 +128,8 @@ impl State {
         let id = u32::try_from(dice.below(u64::from(SESSIONS))).unwrap() + 1;
         let setting = SETTINGS[usize::try_from(dice.below(3)).unwrap()];
         let way = dice.below(10);
-        let echo = (self.echoes && way < 2).then(|| self.echo(dice));
+        // Not a token: a later daemon cannot know it.
+        let echo = (self.echoes && way < 2).then(|| self.pair.spelled(dice));
         let session = self.sessions.get_mut(&id).unwrap();
         match way {
             0..=5 if echo.is_none() && session.wrong.remove(setting).is_some() => {
@@ -162,9 +163,9 @@ impl State {
         }
     }
 
-    /// Something secret in one spelling.
-    pub fn echo(&self, dice: &mut Dice) -> String {
-        match self.tokens.last().filter(|_| dice.below(2) == 0) {
+    /// The credential, or the token that a request came with, in one spelling.
+    pub fn echo(&self, token: Option<&str>, dice: &mut Dice) -> String {
+        match token.filter(|_| dice.below(2) == 0) {
             Some(token) => secrets::spelled(token, dice),
             None => self.pair.spelled(dice),
         }

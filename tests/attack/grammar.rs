@@ -175,6 +175,10 @@ impl Voice {
     }
 
     fn right(&mut self, stage: Stage, code: u16, words: &str) -> std::io::Result<()> {
+        // The first line names the server, the others what it offers.
+        if stage == Stage::Hello {
+            self.out.write_all(format!("{code}-sink\r\n").as_bytes())?;
+        }
         // Replies that were not asked for shift into the next stage as soon as a right one comes in pieces.
         if !self.odd || self.wrong.is_some_and(|(_, wrong)| matches!(wrong, Wrong::Stray(..) | Wrong::Ahead)) {
             return self.out.write_all(format!("{code} {words}\r\n").as_bytes());

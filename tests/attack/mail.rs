@@ -6,9 +6,6 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-
 use super::dice::Dice;
 use super::grammar::{Said, Stage, Voice, Wrong};
 use super::secrets::Pair;
@@ -133,11 +130,7 @@ impl MailServer {
         shared.ledger.conversations += 1;
         let mut dice = Dice::seeded(self.seed ^ shared.ledger.conversations.wrapping_mul(0xD1B5_4A32_D192_ED03));
         let echo = if self.echoes && shared.manners != Manners::Honest {
-            match dice.below(3) {
-                0 => self.account.plain(),
-                1 => BASE64_STANDARD.encode(&self.account.password),
-                _ => self.account.spelled(&mut dice),
-            }
+            self.account.spelled_by_mail_server(&mut dice)
         } else {
             String::new()
         };

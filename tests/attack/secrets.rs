@@ -65,6 +65,18 @@ impl Pair {
         }
     }
 
+    /// The pair in one of the spellings in which a mail server can repeat what it has seen.
+    pub fn spelled_by_mail_server(&self, dice: &mut Dice) -> String {
+        match dice.below(6) {
+            0 => self.password.clone(),
+            1 => self.joined(),
+            2 => self.plain(),
+            3 => self.plain().trim_end_matches('=').to_owned(),
+            4 => BASE64_STANDARD.encode(&self.password),
+            _ => self.basic(),
+        }
+    }
+
     /// Every form of which no piece may be seen. Of the pair in base64, what stands for the user name is no secret.
     fn forms(&self) -> Vec<String> {
         let after = |lead: usize, coded: String| coded[(lead / 3 + 1) * 4..].to_owned();
@@ -135,7 +147,7 @@ fn every_spelling_of_a_secret_is_seen_and_a_user_name_is_not() {
         secrets.add_pair(&pair);
         secrets.add_token(&token);
         for _ in 0..200 {
-            for echo in [pair.spelled(&mut dice), spelled(&token, &mut dice)] {
+            for echo in [pair.spelled(&mut dice), pair.spelled_by_mail_server(&mut dice), spelled(&token, &mut dice)] {
                 let echo = format!("refused for {echo} by the server");
                 assert!(secrets.seen_in(echo.as_bytes()).is_some(), "{echo}");
             }

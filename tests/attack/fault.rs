@@ -189,6 +189,8 @@ fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
     let mut dice = Dice::seeded(state.dice.below(u64::MAX));
     let mut echo = || if state.echoes { state.echo(token, &mut dice) } else { String::from("a user") };
     let (a, b, c) = (echo(), echo(), echo());
+    // A piece of a password is not removed from a row: it may be a word that the row holds anyway.
+    let row = state.pair.spelled(&mut dice);
     let headers = format!("X-Asked: {a}\r\nSet-Cookie: session={b}\r\nWWW-Authenticate: Basic realm=\"{c}\"\r\n");
     let page = format!("<html><head><title>Refused {a}</title></head><body>{b}</body></html>");
     let explained = format!("{{\"Message\": {}}}", serde_json::json!(format!("no rights for {a}")));
@@ -225,7 +227,7 @@ fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
         Fault::HugeHead => format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n{headers}\r\n[]", a.repeat(20_000)).into_bytes(),
         Fault::Close | Fault::Hang => Vec::new(),
         Fault::Trickle => format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n{headers}\r\n[").into_bytes(),
-        Fault::EchoRows => whole("200 OK", &headers, state.rows(Some(&a)).as_bytes()),
+        Fault::EchoRows => whole("200 OK", &headers, state.rows(Some(&row)).as_bytes()),
     }
 }
 

@@ -163,11 +163,11 @@ impl State {
         }
     }
 
-    /// The credential, or the token that a request came with, in one spelling.
+    /// The credential, or the token that a request came with, in one spelling, or a piece of it.
     pub fn echo(&self, token: Option<&str>, dice: &mut Dice) -> String {
         match token.filter(|_| dice.below(2) == 0) {
             Some(token) => secrets::spelled(token, dice),
-            None => self.pair.spelled(dice),
+            None => self.pair.spelled_or_piece(dice),
         }
     }
 

@@ -14,6 +14,9 @@ const DRAIN: Duration = Duration::from_secs(12);
 /// How long a process may take from its start until it listens to SIGTERM: before that, the signal ends it.
 const DEAF: Duration = Duration::from_secs(2);
 
+/// Longest that a connection may take.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// Longest that a page may take.
 const PAGE: Duration = Duration::from_secs(5);
 
@@ -177,7 +180,8 @@ impl Daemon {
     }
 
     pub fn connect(&self) -> Option<TcpStream> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        // Where the queue of connections is full, an attempt without a limit takes minutes.
+        let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], self.port).into(), CONNECT).ok()?;
         stream.set_read_timeout(Some(PAGE)).unwrap();
         Some(stream)
     }

@@ -19,7 +19,7 @@ pub enum Family {
 }
 
 /// What the gate attacks with.
-pub const IN_GATE: [Family; 0] = [];
+pub const IN_GATE: &[Family] = &[];
 
 impl Family {
     const ALL: [(Self, &'static str); 5] = [

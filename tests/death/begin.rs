@@ -6,7 +6,8 @@ use std::thread::sleep;
 use driftwise::domain::message::MessageKind;
 use driftwise::store::MessageState;
 
-use super::house::{Dice, House, Known, SESSIONS, number, until};
+use super::dice::{Dice, number, until};
+use super::house::{House, Known, SESSIONS};
 use super::kill::first_look;
 
 fn deaths() -> u64 {
@@ -15,7 +16,7 @@ fn deaths() -> u64 {
 
 #[test]
 fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_start_takes() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let quick = first_look(&House::with_spool());
     let mut made = 0;
     for _ in 0..deaths() {
@@ -38,7 +39,7 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
 
 #[test]
 fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_once() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     for _ in 0..(deaths() / 3).max(1) {
         let house = House::with_spool();
         house.write([true; SESSIONS]);
@@ -71,7 +72,7 @@ fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_o
 #[test]
 fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
     const OLD: usize = 40_000;
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let house = House::with_spool();
     house.write([true, false, false]);
     let quick = first_look(&house);

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use driftwise::store::MessageState;
 
-use super::house::{Daemon, House, SESSIONS, until};
+use super::dice::until;
+use super::house::{Daemon, House, SESSIONS};
 
 const DRIFT: [bool; SESSIONS] = [true, false, false];
 

@@ -4,6 +4,7 @@
 //! `scripts/attack` runs it for as long as it is told; the gate runs a short round of the families in [`plan::IN_GATE`]. After each
 //! round the world is healed, and everything that was recorded, sent, opened and shown is held against the truth.
 
+#![expect(clippy::print_stdout, reason = "a long run shows its steps")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 

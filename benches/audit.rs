@@ -22,12 +22,12 @@ use driftwise::domain::decide::{Sender, decide};
 use driftwise::domain::name::Name;
 use driftwise::domain::observation::{Answer, Digest};
 use driftwise::domain::plan::Due;
-use driftwise::domain::reconcile::SourceLook;
-use driftwise::domain::sighting::Sighting;
+use driftwise::domain::reconcile::PollOutcome;
+use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
 use driftwise::engine::audit::{Auditor, Outcome};
-use driftwise::engine::board::Board;
 use driftwise::engine::polls::Polls;
+use driftwise::engine::published::Published;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
 use driftwise::secret::{Known, Redactor};
@@ -177,7 +177,7 @@ impl Stage {
             recorded: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
             channel,
-            board: Arc::new(Board::new(Arc::new(config.plans), BTreeMap::new())),
+            published: Arc::new(Published::new(Arc::new(config.plans), BTreeMap::new())),
         };
         Self { auditor, source, clock, name, _folder: folder }
     }
@@ -188,7 +188,7 @@ impl Stage {
         self.clock.advance(TimeDelta::minutes(5));
         let outcome = self.auditor.run(&self.name, &Due::All).await;
         let took = self.source.asked.lock().unwrap().unwrap().elapsed();
-        assert!(matches!(outcome, Outcome::Looked { .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Polled { .. }), "{outcome:?}");
         took
     }
 }
@@ -225,26 +225,26 @@ fn milliseconds(took: Duration) -> f64 {
 /// The pure stages, one after another, on the state that the auditor has.
 fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     let now = stage.clock.now();
-    let (board, name) = (&stage.auditor.board, &stage.name);
-    let plan = &board.plans()[name];
+    let (published, name) = (&stage.auditor.published, &stage.name);
+    let plan = &published.plans()[name];
     let begun = Instant::now();
     let answer = read(body, &stage.source.redactor).unwrap();
     least.put("  read the rows", begun.elapsed());
     least.put("  the same, without secrets", time(|| json::read(body).unwrap()));
     let begun = Instant::now();
-    let look = SourceLook::Answer(Sighting::take(answer, &plan.mapping, now).unwrap());
+    let poll = PollOutcome::Snapshot(Snapshot::take(answer, &plan.mapping, now).unwrap());
     least.put("  find the sessions", begun.elapsed());
     let sender = Sender::default();
-    board.read(|present| {
+    published.read(|present| {
         let known = &present.states[name];
         let begun = Instant::now();
-        let decision = decide(plan, known, &look, &Due::All, &sender, now);
+        let decision = decide(plan, known, &poll, &Due::All, &sender, now);
         least.put("  decide, nothing changed", begun.elapsed());
         assert!(decision.delta.sessions.is_empty());
     });
     let nothing = SourceState::default();
-    least.put("  decide, first look", time(|| decide(plan, &nothing, &look, &Due::All, &sender, now)));
-    least.put("  free the answer", time(|| drop(look)));
+    least.put("  decide, first poll", time(|| decide(plan, &nothing, &poll, &Due::All, &sender, now)));
+    least.put("  free the answer", time(|| drop(poll)));
 }
 
 async fn estate(sessions: usize, rounds: usize) {
@@ -265,7 +265,7 @@ async fn estate(sessions: usize, rounds: usize) {
             "scrape",
             time(|| {
                 let mut out = String::new();
-                exposition::write(&stage.auditor.board, &mut out);
+                exposition::write(&stage.auditor.published, &mut out);
                 out
             }),
         );

@@ -5,11 +5,11 @@ CREATE TABLE sources (
     record TEXT NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE rhythms (
+CREATE TABLE schedules (
     source TEXT NOT NULL REFERENCES sources (name),
-    rhythm TEXT NOT NULL,
-    looked_at INTEGER NOT NULL,
-    PRIMARY KEY (source, rhythm)
+    schedule_key TEXT NOT NULL,
+    polled_at INTEGER NOT NULL,
+    PRIMARY KEY (source, schedule_key)
 ) WITHOUT ROWID;
 
 -- The sessions that are audited now.
@@ -17,7 +17,7 @@ CREATE TABLE sessions (
     source TEXT NOT NULL REFERENCES sources (name),
     id TEXT NOT NULL,
     record TEXT NOT NULL,
-    pins TEXT NOT NULL,
+    pinned TEXT NOT NULL,
     PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
 
@@ -35,7 +35,7 @@ CREATE TABLE observations (
     since INTEGER NOT NULL,
     until INTEGER,
     shape INTEGER NOT NULL REFERENCES shapes (id),
-    cells TEXT NOT NULL
+    raw_values TEXT NOT NULL
 );
 CREATE UNIQUE INDEX observations_now ON observations (source, session) WHERE until IS NULL;
 CREATE INDEX observations_history ON observations (source, session, since);

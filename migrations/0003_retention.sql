@@ -7,5 +7,5 @@ INSERT INTO retention (seen) SELECT max(at) FROM (
     SELECT max(at) AS at FROM events
     UNION ALL SELECT max(since) FROM observations
     UNION ALL SELECT max(recorded_at) FROM outbox
-    UNION ALL SELECT max(looked_at) FROM rhythms
+    UNION ALL SELECT max(polled_at) FROM schedules
 );

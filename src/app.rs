@@ -17,11 +17,11 @@ use crate::domain::decide::Sender;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
 use crate::engine::audit::Auditor;
-use crate::engine::board::Board;
-use crate::engine::deliver::Courier;
+use crate::engine::dispatcher::Dispatcher;
 use crate::engine::inbox::Inbox;
-use crate::engine::pace::Pace;
 use crate::engine::polls::Polls;
+use crate::engine::published::Published;
+use crate::engine::rate_limiter::RateLimiter;
 use crate::lifecycle::Supervisor;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
@@ -29,10 +29,10 @@ use crate::store::Store;
 use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
-pub mod look;
 pub mod mail;
 pub mod online;
 mod past;
+pub mod poll;
 mod tasks;
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
@@ -42,8 +42,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// The program, put together and not yet running.
 pub struct App {
     auditor: Arc<Auditor>,
-    courier: Arc<Courier>,
-    board: Arc<Board>,
+    dispatcher: Arc<Dispatcher>,
+    published: Arc<Published>,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -56,7 +56,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the store, binds the listeners and wires everything. Nothing is looked at yet. `shutdown` ends it.
+    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `shutdown` ends it.
     pub async fn build(config: Config, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let email = config.require_email()?;
         let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
@@ -74,10 +74,10 @@ impl App {
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
         let sender = adapters::sender(&config);
-        let pace = Pace::new(adapters::pace(email));
+        let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
         let (retain, polls) = (config.store.retain, Arc::new(Polls::new(config.max_polls)));
-        let board = Arc::new(Board::new(Arc::new(config.plans), states));
-        let parts = Parts { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown };
+        let published = Arc::new(Published::new(Arc::new(config.plans), states));
+        let parts = Parts { published, sources, polls, store, channel, metrics, clock, sender, rate_limiter, shutdown };
         Ok(parts.assemble(retain, listener, probes, hosts))
     }
 
@@ -100,9 +100,9 @@ impl App {
         let mut supervisor = Supervisor::new(self.shutdown.clone());
         self.auditor.retire().await.context("ending what is not audited any more")?;
         let inboxes: BTreeMap<Name, Arc<Inbox>> =
-            self.board.plans().keys().map(|name| (name.clone(), Arc::default())).collect();
+            self.published.plans().keys().map(|name| (name.clone(), Arc::default())).collect();
         let web = Web::new(
-            Arc::clone(&self.board),
+            Arc::clone(&self.published),
             Arc::clone(&self.metrics),
             Arc::new(past::StoredHistory { store: Arc::clone(&self.store), metrics: Arc::clone(&self.metrics) }),
         )?;
@@ -117,9 +117,9 @@ impl App {
                 tasks::Worker { source: name.clone(), inbox: Arc::clone(inbox), auditor: Arc::clone(&self.auditor) };
             supervisor.start("audits", worker.run(Arc::clone(&self.clock), stop.clone()));
         }
-        supervisor.start("delivery", tasks::deliver(self.courier, Arc::clone(&self.clock), stop.clone()));
+        supervisor.start("delivery", tasks::deliver(self.dispatcher, Arc::clone(&self.clock), stop.clone()));
         let timing =
-            tasks::Timing { board: self.board, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
+            tasks::Timing { published: self.published, metrics: self.metrics, clock: Arc::clone(&self.clock), inboxes };
         supervisor.start("schedules", timing.run(stop.clone()));
         let store = Store::clone(&self.store);
         let (owned, guard) = (Arc::clone(&self.store), Arc::clone(&self.auditor));
@@ -139,14 +139,14 @@ impl App {
     }
 
     fn size(&self) -> (usize, usize) {
-        let plans = self.board.plans();
+        let plans = self.published.plans();
         (plans.values().map(|plan| plan.sessions.len()).sum(), plans.len())
     }
 }
 
 /// What an [`App`] is made of, beside its listeners.
 struct Parts {
-    board: Arc<Board>,
+    published: Arc<Published>,
     sources: adapters::Sources,
     polls: Arc<Polls>,
     store: Arc<Store>,
@@ -154,16 +154,16 @@ struct Parts {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     sender: Sender,
-    pace: Pace,
+    rate_limiter: RateLimiter,
     shutdown: CancellationToken,
 }
 
 impl Parts {
     fn assemble(self, retain: Duration, listener: TcpListener, probes: Option<TcpListener>, hosts: Hosts) -> App {
-        let Self { board, sources, polls, store, channel, metrics, clock, sender, pace, shutdown } = self;
+        let Self { published, sources, polls, store, channel, metrics, clock, sender, rate_limiter, shutdown } = self;
         let recorded = Arc::new(Notify::new());
         let auditor = Arc::new(Auditor {
-            board: Arc::clone(&board),
+            published: Arc::clone(&published),
             sources,
             polls,
             store: Arc::clone(&store),
@@ -174,19 +174,19 @@ impl Parts {
             recorded: Arc::clone(&recorded),
             stop: shutdown.clone(),
         });
-        let courier = Arc::new(Courier::new(
+        let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&store),
             channel,
             Arc::clone(&metrics),
             Arc::clone(&clock),
-            pace,
+            rate_limiter,
             recorded,
             shutdown.clone(),
         ));
         App {
             auditor,
-            courier,
-            board,
+            dispatcher,
+            published,
             metrics,
             store,
             clock,

@@ -103,13 +103,13 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     // The one TLS provider; a second installation, as in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (level, patience) = match cli.command {
+    let (level, grace_period) = match cli.command {
         Command::Run(_) | Command::Simulate(_) => (LogLevel::Info, Some(LAST_LINES)),
         _ => (LogLevel::Warn, None),
     };
     let environment = ProcessEnvironment;
     let rust_log = environment.variable("RUST_LOG");
-    let log = telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), level, patience);
+    let log = telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), level, grace_period);
     let _log = match log.context("cannot start the log") {
         Ok(log) => log,
         Err(e) => return report(&e),
@@ -117,7 +117,7 @@ fn run(cli: Cli) -> Exit {
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(dispatch(cli));
-            // A look that was given up may still hold a thread; nothing waits for it.
+            // A poll that was given up may still hold a thread; nothing waits for it.
             runtime.shutdown_background();
             outcome
         }

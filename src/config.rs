@@ -71,7 +71,7 @@ pub struct Config {
     pub policies: BTreeMap<Name, Arc<Policy>>,
     /// The main file first, then what it includes.
     pub files: Vec<PathBuf>,
-    /// What is allowed and yet worth a second look.
+    /// What is allowed and yet worth a second poll.
     pub warnings: Vec<Problem>,
 }
 

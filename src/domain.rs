@@ -1,13 +1,12 @@
 //! The pure middle: values and `now` in, values out. No clock, no I/O, no logging; everything that decides is here.
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
-//! source says (`observation`, `sighting`, `reading`), what it should say (`policy`, `expectation`), the comparison
+//! source says (`observation`, `snapshot`, `reading`), what it should say (`policy`, `expectation`), the comparison
 //! (`evaluate`), what becomes of it over time (`incident`, `state`, `reconcile`, `settled`, `status`), who is told (`route`,
 //! `message`), when to look (`schedule`,
-//! `agenda`, `owed`), and up to when history may be forgotten (`retention`).
+//! `timetable`, `owed`), and up to when history may be forgotten (`retention`).
 
 pub mod address;
-pub mod agenda;
 pub mod backoff;
 pub mod catalogue;
 pub mod decide;
@@ -15,23 +14,24 @@ pub mod evaluate;
 pub mod event;
 pub mod expectation;
 pub mod incident;
-pub mod message;
 pub mod name;
+pub mod notification;
 pub mod observation;
-pub mod owed;
 pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod reconcile;
 pub mod retention;
+pub mod retry;
 pub mod route;
 pub mod schedule;
 pub mod session;
 pub mod setting;
 pub mod settled;
-pub mod sighting;
+pub mod snapshot;
 pub mod state;
 pub mod status;
+pub mod timetable;
 
 #[cfg(test)]
 pub(crate) mod world;

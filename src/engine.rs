@@ -4,12 +4,12 @@
 //! after it was accepted, never before; audits of a source never overlap. The loops in `lifecycle`-run tasks only wait.
 
 pub mod audit;
-pub mod board;
-pub mod deliver;
+pub mod dispatcher;
 pub mod inbox;
 mod journal;
-pub mod pace;
 pub mod polls;
+pub mod published;
+pub mod rate_limiter;
 pub mod wait;
 
 #[cfg(test)]

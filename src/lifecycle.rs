@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tasks_that_stop_before_the_supervisor_looks_have_not_ended_early() {
+    async fn tasks_that_stop_before_the_supervisor_polls_have_not_ended_early() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone());
         supervisor.start("quick", std::future::ready(Ok(())));

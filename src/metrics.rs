@@ -1,7 +1,7 @@
 //! What the program measures of itself, for Prometheus. One explicit registry, label values from enums, and every label set
 //! at 0 from the start, so that the first increase is seen as one.
 //!
-//! Series of single sessions and sources are not kept here but written from the board when somebody asks: see [`exposition`].
+//! Series of single sessions and sources are not kept here but written from the published when somebody asks: see [`exposition`].
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use prometheus::{GaugeVec, Registry, TextEncoder};
 
 use crate::domain::incident::IncidentKind;
-use crate::domain::message::MessageKind;
 use crate::domain::name::Name;
+use crate::domain::notification::NotificationKind;
 use crate::domain::policy::Severity;
 use crate::notify::Obstacle;
 use crate::source::Failure;
@@ -62,7 +62,7 @@ impl Metrics {
                 count(&all.incidents_resolved, &[kind.label(), severity.label()]);
             }
         }
-        for kind in MessageKind::ALL {
+        for kind in NotificationKind::ALL {
             for outcome in [message_outcome(true), message_outcome(false)] {
                 count(&all.messages, &[self.channel, kind.label(), outcome]);
             }
@@ -132,7 +132,7 @@ impl Metrics {
     }
 
     /// A message that was accepted, or given up.
-    pub fn message(&self, kind: MessageKind, sent: bool) {
+    pub fn message(&self, kind: NotificationKind, sent: bool) {
         count(&self.all.messages, &[self.channel, kind.label(), message_outcome(sent)]).inc();
     }
 

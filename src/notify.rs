@@ -8,7 +8,7 @@ pub(crate) mod sample;
 use futures_util::future::BoxFuture;
 
 use crate::domain::address::Address;
-use crate::domain::message::Message;
+use crate::domain::notification::Notification;
 
 /// A way to reach people. An adapter makes one attempt and classifies the failure; the engine retries.
 pub trait Channel: Send + Sync {
@@ -16,15 +16,15 @@ pub trait Channel: Send + Sync {
     fn label(&self) -> &'static str;
 
     /// The message as it will be sent, byte for byte: pure, so that a repeat is the same message.
-    fn compose(&self, message: &Message) -> Vec<u8>;
+    fn compose(&self, message: &Notification) -> Vec<u8>;
 
     /// One attempt, bounded in time.
-    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>>;
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
 }
 
 /// A composed message on its way to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct Outbound {
     pub message_id: String,
     pub to: Address,
     pub raw: Vec<u8>,

@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::observation::{Answer, Digest};
-use crate::domain::sighting::SightingError;
+use crate::domain::snapshot::SnapshotError;
 
 mod hold;
 pub mod http;
 pub mod json;
+mod limits;
 mod quoted;
-mod room;
 mod shortage;
 
 pub mod file;
@@ -104,7 +104,7 @@ impl FetchError {
     }
 
     /// Of rows that cannot be divided into sessions.
-    pub fn of_rows(failure: Failure, error: &SightingError) -> Self {
+    pub fn of_rows(failure: Failure, error: &SnapshotError) -> Self {
         let (reason, columns) = error.parts();
         Self::new(failure, reason).quoting(columns.map(Quoted::columns))
     }

@@ -4,7 +4,7 @@
 //! - An audit is one transaction: state, events and outbox rows are there together or not at all, and survive a power cut
 //!   once [`Store::record`] has returned (WAL with `synchronous = FULL`).
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
-//!   first look at 10,000 sessions is some dozens of statements.
+//!   first poll at 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`owner`); others may read it meanwhile with [`Store::read`].
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.
@@ -27,7 +27,7 @@ mod form;
 mod history;
 mod load;
 mod lock;
-mod messages;
+mod notifications;
 mod outbox;
 mod owner;
 mod probe;
@@ -39,7 +39,7 @@ mod tests;
 
 pub use error::{Operation, StoreError, Trouble};
 pub use history::Run;
-pub use messages::{MessageFilter, MessageRow, MessageState};
+pub use notifications::{NotificationFilter, NotificationState, StoredNotification};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
 
@@ -52,7 +52,7 @@ use owner::Owner;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// How long a caller waits for a connection: longer than any transaction of ours takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Pages and probes read next to a delivery; more than a few at once would only share the same disk.
 const READERS: u32 = 4;
@@ -209,5 +209,5 @@ fn fit_for_use(connection: &SqliteConnection) -> bool {
 
 /// Connections last: opening one anew costs, and the file is still the same.
 fn pool(most: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).max_lifetime(None).idle_timeout(None)
+    SqlitePoolOptions::new().max_connections(most).acquire_timeout(GRACE).max_lifetime(None).idle_timeout(None)
 }

@@ -68,19 +68,19 @@ static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Writes what is left of the log when it is dropped.
 pub struct Log {
-    patience: Option<Duration>,
+    grace_period: Option<Duration>,
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         if let Some(queue) = LOG.get() {
-            queue.finish(self.patience);
+            queue.finish(self.grace_period);
         }
     }
 }
 
 /// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either. At the end the log's reader may take
-/// `patience` for what is left, or as long as it likes.
+/// `the grace period` for what is left, or as long as it likes.
 ///
 /// # Errors
 /// Where the system gives no thread or no descriptor.
@@ -89,7 +89,7 @@ pub fn start(
     level: Option<LogLevel>,
     rust_log: Option<&str>,
     default: LogLevel,
-    patience: Option<Duration>,
+    grace_period: Option<Duration>,
 ) -> io::Result<Log> {
     let terminal = stderr_is_terminal();
     let human = match format {
@@ -116,7 +116,7 @@ pub fn start(
         tracing::warn!(directive, "RUST_LOG has a directive that cannot be read; it is ignored");
     }
     std::panic::set_hook(Box::new(log_panic));
-    Ok(Log { patience })
+    Ok(Log { grace_period })
 }
 
 /// Writes a line to standard error for the person who typed a command. It is never dropped to make room.

@@ -1,4 +1,4 @@
-//! What people and machines ask over HTTP: the status pages, the probes and the metrics. It reads the board and decides nothing.
+//! What people and machines ask over HTTP: the status pages, the probes and the metrics. It reads the published and decides nothing.
 //!
 //! Properties:
 //! - A GET changes nothing: scanners of mail follow links.
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::event::Event;
 use crate::domain::session::SessionKey;
-use crate::engine::board::Board;
+use crate::engine::published::Published;
 use crate::metrics::Metrics;
 
 mod host;
@@ -49,7 +49,7 @@ pub trait History: Send + Sync {
 
 /// Everything that an answer may need.
 pub struct Web {
-    board: Arc<Board>,
+    published: Arc<Published>,
     metrics: Arc<Metrics>,
     history: Arc<dyn History>,
     pages: Pages,
@@ -59,11 +59,11 @@ impl Web {
     /// # Errors
     /// Only where a template that is compiled in is broken, which a test would have shown.
     pub fn new(
-        board: Arc<Board>,
+        published: Arc<Published>,
         metrics: Arc<Metrics>,
         history: Arc<dyn History>,
     ) -> Result<Arc<Self>, minijinja::Error> {
-        Ok(Arc::new(Self { board, metrics, history, pages: Pages::compile()? }))
+        Ok(Arc::new(Self { published, metrics, history, pages: Pages::compile()? }))
     }
 }
 

@@ -11,8 +11,8 @@
 mod begin;
 #[path = "death/dice.rs"]
 mod dice;
-#[path = "death/house.rs"]
-mod house;
+#[path = "death/harness.rs"]
+mod harness;
 #[path = "death/kill.rs"]
 mod kill;
 #[path = "death/sink.rs"]

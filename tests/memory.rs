@@ -248,14 +248,14 @@ impl Drop for Daemon {
 }
 
 /// A folder with a daemon that has seen what is good, and what it had taken by then.
-struct House {
+struct Harness {
     server: Server,
     folder: tempfile::TempDir,
     daemon: Daemon,
     before: u64,
 }
 
-impl House {
+impl Harness {
     fn new() -> Self {
         let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
         let config = format!(
@@ -302,14 +302,14 @@ fn no_answer_makes_the_program_larger_than_the_largest_answer_and_a_constant() {
         return;
     }
     let values = CASES.len() - 1;
-    let house = House::new();
-    (0..values).for_each(|turn| house.ask(turn, BEYOND));
-    House::new().ask(values, BEYOND_VALUES);
-    let house = House::new();
+    let harness = Harness::new();
+    (0..values).for_each(|turn| harness.ask(turn, BEYOND));
+    Harness::new().ask(values, BEYOND_VALUES);
+    let harness = Harness::new();
     let size = usize::try_from(MAX_BODY).unwrap();
     for (what, piece) in [("lines of nothing", "1\n"), ("fields of nothing", ",")] {
         let mut file = format!("session_id\n{}", piece.repeat(size / piece.len()));
         file.truncate(size);
-        house.read(what, &file);
+        harness.read(what, &file);
     }
 }

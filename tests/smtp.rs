@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use driftwise::domain::address::{Address, Mailbox};
 use driftwise::notify::email::{BuildError, Delivery, Email, Options, SmtpOptions, Tls};
-use driftwise::notify::{Channel as _, Letter, Obstacle, SendError};
+use driftwise::notify::{Channel as _, Obstacle, Outbound, SendError};
 use driftwise::secret::Secret;
 use script::Step::{Close, Expect, Hang, Say, Take};
 use serde_json::json;
@@ -51,16 +51,16 @@ fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
     SmtpOptions { username: Some("driftwise".to_owned()), password: Some(password), ..options }
 }
 
-fn letter(email: &Email, to: &str) -> Letter {
+fn outbound(email: &Email, to: &str) -> Outbound {
     let at = "2026-11-23T09:10:00Z".parse().unwrap();
     let message = email.test(Address::parse(to).unwrap(), at, chrono_tz::UTC).unwrap();
     let raw = email.compose(&message);
-    Letter { message_id: message.message_id, to: message.to, raw }
+    Outbound { message_id: message.message_id, to: message.to, raw }
 }
 
 async fn send(options: SmtpOptions, to: &str) -> Result<(), SendError> {
     let email = email(options);
-    email.send(&letter(&email, to)).await
+    email.send(&outbound(&email, to)).await
 }
 
 async fn refused(options: SmtpOptions, to: &str) -> (Obstacle, bool) {
@@ -76,15 +76,15 @@ async fn a_mail_arrives_byte_for_byte_over_each_kind_of_connection() {
             let server =
                 Server::start(json!({ "mode": mode, "auth": [method], "user": "driftwise", "pass": PASSWORD }));
             let email = email(signed_in(to_port(server.port, tls), Secret::given(PASSWORD)));
-            let letter = letter(&email, "it@acme.example");
+            let outbound = outbound(&email, "it@acme.example");
             email.probe().await.unwrap();
-            email.send(&letter).await.unwrap();
+            email.send(&outbound).await.unwrap();
             let taken = server.taken();
             assert_eq!(taken.from, "driftwise@integrator.example");
             assert_eq!(taken.to, ["it@acme.example"]);
             assert_eq!(taken.user.as_deref(), Some("driftwise"));
             assert_eq!(taken.secure, tls != Tls::None, "{mode}");
-            assert!(taken.raw == letter.raw, "{mode} {method}: {}", String::from_utf8_lossy(&taken.raw));
+            assert!(taken.raw == outbound.raw, "{mode} {method}: {}", String::from_utf8_lossy(&taken.raw));
         }
     }
 }
@@ -107,7 +107,7 @@ async fn only_a_5xx_to_the_recipient_or_the_message_is_permanent() {
         ("530-mail@x.example", Obstacle::Auth),
     ] {
         let email = email_from(from, to_port(server.port, Tls::StartTls));
-        let error = email.send(&letter(&email, "it@acme.example")).await.unwrap_err();
+        let error = email.send(&outbound(&email, "it@acme.example")).await.unwrap_err();
         assert_eq!((error.obstacle, error.permanent), (obstacle, false), "{from}: {error}");
     }
     // The server is none the worse for it.
@@ -142,13 +142,13 @@ async fn a_rotated_password_is_picked_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");
     let email = email(signed_in(to_port(server.port, Tls::StartTls), Secret::File(path.clone())));
-    let letter = letter(&email, "it@acme.example");
-    let missing = email.send(&letter).await.unwrap_err();
+    let outbound = outbound(&email, "it@acme.example");
+    let missing = email.send(&outbound).await.unwrap_err();
     assert_eq!((missing.obstacle, missing.permanent), (Obstacle::Auth, false));
     std::fs::write(&path, "old\n").unwrap();
-    assert_eq!(email.send(&letter).await.unwrap_err().obstacle, Obstacle::Auth);
+    assert_eq!(email.send(&outbound).await.unwrap_err().obstacle, Obstacle::Auth);
     std::fs::write(&path, format!("{PASSWORD}\n")).unwrap();
-    email.send(&letter).await.unwrap();
+    email.send(&outbound).await.unwrap();
 }
 
 #[tokio::test]
@@ -171,8 +171,8 @@ async fn starttls_is_never_downgraded() {
 async fn a_certificate_of_nobody_or_for_another_name_is_refused() {
     for (mode, tls) in [("starttls", Tls::StartTls), ("implicit", Tls::Implicit)] {
         let server = Server::start(json!({ "mode": mode }));
-        let strangers = SmtpOptions { ca_file: None, ..to_port(server.port, tls) };
-        assert_eq!(refused(strangers, "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
+        let unaudited = SmtpOptions { ca_file: None, ..to_port(server.port, tls) };
+        assert_eq!(refused(unaudited, "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
         let other_name = SmtpOptions { host: "127.0.0.1".to_owned(), ..to_port(server.port, tls) };
         assert_eq!(refused(other_name, "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
     }

@@ -15,12 +15,12 @@ use driftwise::domain::decide::{Sender, decide};
 use driftwise::domain::name::Name;
 use driftwise::domain::observation::Answer;
 use driftwise::domain::plan::{Due, SourcePlan};
-use driftwise::domain::reading::{Cell, Kind, read};
-use driftwise::domain::reconcile::SourceLook;
+use driftwise::domain::reading::{Kind, RawValue, read};
+use driftwise::domain::reconcile::PollOutcome;
 use driftwise::domain::schedule::Schedule;
 use driftwise::domain::session::{SessionId, SessionKey};
 use driftwise::domain::setting::{SettingKey, SettingPattern};
-use driftwise::domain::sighting::Sighting;
+use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
 use driftwise::notify::Channel as _;
 use driftwise::notify::email::{Delivery, Email, Options};
@@ -54,7 +54,7 @@ sessions:
   - { source: erp, id: 14, params: { notification_email: it@acme.example, import_orders_as: Shopify_Orders } }
   - { source: erp, id: 15, name: shop, owners: [a@b.example] }
   - { source: erp, id: 16, policy: every, params: { p: v, notification_email: it@acme.example }, timezone: Europe/London }
-alerts: { unreachable_after: 0, mail_from: info, fallback: [ops@integrator.example] }
+alerts: { unreachable_after: 0, min_severity: info, fallback: [ops@integrator.example] }
 "#;
 
 /// An ordinary answer, for before and after the one that is tried.
@@ -106,7 +106,7 @@ pub fn policy(bytes: &[u8]) {
     let written = format!(
         "sources: {{ erp: {{ type: file, path: grid.csv }} }}\nsessions:\n  - {{ source: erp, id: 14, policy: fuzzed, \
          params: {{ p: v, notification_email: it@acme.example }} }}\n  - {{ source: erp, id: 15, policy: fuzzed, \
-         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ mail_from: info }}\npolicies:\n  fuzzed:\n{body}\n"
+         owners: [a@b.example], params: {{ p: \"5\" }} }}\nalerts: {{ min_severity: info }}\npolicies:\n  fuzzed:\n{body}\n"
     );
     match Config::read(Path::new(NOWHERE), written.as_bytes(), &environment, now()) {
         Ok(config) => config.plans.values().for_each(judge_ordinary),
@@ -118,17 +118,17 @@ pub fn policy(bytes: &[u8]) {
 pub fn reading(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let padded = format!(" \u{a0}\t{text}\0\r\n");
-    let forms: [fn(&str) -> Cell; 3] =
-        [|text| Cell::text(text), |text| Cell::Number(text.into()), |text| Cell::Nested(text.into())];
+    let forms: [fn(&str) -> RawValue; 3] =
+        [|text| RawValue::text(text), |text| RawValue::Number(text.into()), |text| RawValue::Nested(text.into())];
     for (_, kind) in Kind::ALL {
         for zone in [Tz::UTC, Tz::Europe__London, Tz::Pacific__Apia] {
             for form in forms {
-                let (cell, stray) = (form(&text), form(&padded));
-                let (reading, other) = (read(&cell, kind, zone), read(&stray, kind, zone));
+                let (raw, stray) = (form(&text), form(&padded));
+                let (reading, other) = (read(&raw, kind, zone), read(&stray, kind, zone));
                 assert_eq!(format!("{reading:?}"), format!("{other:?}"), "stray spaces matter to {kind:?}");
             }
-            for cell in [Cell::Null, Cell::Repeated, Cell::Flag(true), Cell::Flag(false)] {
-                let _ = format!("{:?}", read(&cell, kind, zone));
+            for raw in [RawValue::Null, RawValue::Repeated, RawValue::Flag(true), RawValue::Flag(false)] {
+                let _ = format!("{:?}", read(&raw, kind, zone));
             }
         }
     }
@@ -177,7 +177,7 @@ pub fn answer(bytes: &[u8]) {
         assert!(!said.to_string().contains("Parameter"), "{said}");
     }
     if let Ok(answer) = json::read_within(bytes, bytes.len() as u64, &redactor) {
-        let texts = answer.rows.iter().flat_map(|row| &row.cells).filter_map(Cell::as_text);
+        let texts = answer.rows.iter().flat_map(|row| &row.raw_values).filter_map(RawValue::as_text);
         texts.for_each(|text| assert!(!text.contains("Shopify_Orders"), "{text}"));
     }
 }
@@ -192,7 +192,7 @@ pub fn grid(bytes: &[u8]) {
 fn judge(answer: Result<Answer, FetchError>) -> Option<FetchError> {
     match answer {
         Ok(answer) => {
-            look_three_times(audited(), &answer);
+            poll_three_times(audited(), &answer);
             None
         }
         Err(error) => Some(error),
@@ -200,24 +200,24 @@ fn judge(answer: Result<Answer, FetchError>) -> Option<FetchError> {
 }
 
 fn judge_ordinary(plan: &SourcePlan) {
-    look_three_times(plan, ordinary());
+    poll_three_times(plan, ordinary());
 }
 
-/// A look, another that sees what is ordinary, a third like the first; then the source is gone. Every mail is composed.
-fn look_three_times(plan: &SourcePlan, answer: &Answer) {
+/// A poll, another that sees what is ordinary, a third like the first; then the source is gone. Every mail is composed.
+fn poll_three_times(plan: &SourcePlan, answer: &Answer) {
     let mut state = SourceState::default();
     let sender = Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://d.example".to_owned()) };
     for (hours, answer) in (0..).zip([Some(answer), Some(ordinary()), Some(answer), None]) {
         let at = now() + TimeDelta::hours(30 * hours);
-        let look = match answer.map(|answer| Sighting::read(answer, &plan.mapping, at)) {
-            Some(Ok(sighting)) => SourceLook::Answer(sighting),
+        let poll = match answer.map(|answer| Snapshot::read(answer, &plan.mapping, at)) {
+            Some(Ok(snapshot)) => PollOutcome::Snapshot(snapshot),
             Some(Err(error)) => {
                 assert_plain(&error.to_string());
-                SourceLook::Unreachable(error.to_string())
+                PollOutcome::Unreachable(error.to_string())
             }
-            None => SourceLook::Unreachable("it does not answer".to_owned()),
+            None => PollOutcome::Unreachable("it does not answer".to_owned()),
         };
-        let decision = decide(plan, &state, &look, &Due::All, &sender, at);
+        let decision = decide(plan, &state, &poll, &Due::All, &sender, at);
         for message in &decision.messages {
             let page = render(message).unwrap();
             assert!(!page.subject.contains(char::is_control), "{:?}", page.subject);

@@ -82,7 +82,7 @@ pub fn email(config: &EmailConfig) -> anyhow::Result<Email> {
 }
 
 /// How many messages may leave in a minute; 0 for any number.
-pub fn pace(config: &EmailConfig) -> u32 {
+pub fn rate_limiter(config: &EmailConfig) -> u32 {
     match &config.delivery {
         Delivery::Spool(_) => 0,
         Delivery::Smtp(smtp) => smtp.max_per_minute,

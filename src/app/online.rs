@@ -8,19 +8,19 @@ use super::adapters::{self, Sources};
 use crate::config::Config;
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 
-/// One look at `source`, read into sessions; the inner error says why it could not be read.
-pub async fn sight(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Sighting, String>> {
-    Ok(look(config, &adapters::sources(config)?, source, now).await)
+/// One poll at `source`, read into sessions; the inner error says why it could not be read.
+pub async fn evidence(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
+    Ok(poll(config, &adapters::sources(config)?, source, now).await)
 }
 
-async fn look(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Sighting, String> {
+async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Snapshot, String> {
     let (Some(adapter), Some(plan)) = (adapters.get(source), config.plans.get(source)) else {
         return Err(String::from("it is not configured"));
     };
     let answer = adapter.fetch(now).await.map_err(|e| e.to_string())?;
-    Sighting::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
+    Snapshot::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
 }
 
 /// What asking one thing came to: its name, and what it said or why it could not be asked.
@@ -34,7 +34,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
     let adapters = adapters::sources(config)?;
     let mut asked = Vec::new();
     for plan in config.plans.values() {
-        let outcome = look(config, &adapters, &plan.name, now).await.map(|sighting| returned(plan, &sighting));
+        let outcome = poll(config, &adapters, &plan.name, now).await.map(|snapshot| returned(plan, &snapshot));
         asked.push(Asked { what: format!("source {}", plan.name), outcome });
     }
     if let Some(email) = &config.email {
@@ -46,8 +46,8 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
 }
 
 /// Which sessions came, and which of those that are audited did not.
-fn returned(plan: &SourcePlan, sighting: &Sighting) -> String {
-    let ids = sighting.ids().collect::<BTreeSet<_>>();
+fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> String {
+    let ids = snapshot.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
     let returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
     match (missing.as_slice(), plan.sessions.len()) {

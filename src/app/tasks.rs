@@ -11,15 +11,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::agenda::{Agenda, missed};
 use crate::domain::name::Name;
-use crate::domain::owed::{Came, Made, Owed};
 use crate::domain::plan::Due;
 use crate::domain::retention::RetentionClock;
+use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
+use crate::domain::timetable::{Timetable, missed};
 use crate::engine::audit::{Auditor, Outcome};
-use crate::engine::board::Board;
-use crate::engine::deliver::Courier;
+use crate::engine::dispatcher::Dispatcher;
 use crate::engine::inbox::Inbox;
+use crate::engine::published::Published;
 use crate::engine::wait::until;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
@@ -46,49 +46,49 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<(), String> {
-        let mut owed = Owed::default();
+        let mut retries = Retries::default();
         loop {
             let mut due = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 due = self.inbox.take() => due,
-                () = until(owed.next(), &*clock) => self.inbox.begin(),
+                () = until(retries.next(), &*clock) => self.inbox.begin(),
             };
             let began = clock.now();
-            due.extend(owed.take(began));
+            due.extend(retries.take(began));
             if due.is_empty() {
                 // The clock was set back. What waits would wait for as long as it was ahead; a poll reckons it anew.
-                due = owed.take_all();
+                due = retries.take_all();
             }
             if due.is_empty() {
                 self.inbox.done();
                 continue;
             }
-            let outcome = self.auditor.run(&self.source, &Due::Rhythms(due.clone())).await;
+            let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
             self.inbox.done();
             let came = match outcome {
                 Outcome::Stopped => return Ok(()),
-                Outcome::Unreachable { .. } => Came::Unreachable,
-                Outcome::NotAsked { .. } => Came::NotAsked,
-                Outcome::NotRecorded { .. } => Came::NotRecorded,
-                Outcome::Looked { .. } => Came::Seen,
+                Outcome::Unreachable { .. } => PollEnd::Unreachable,
+                Outcome::NotAsked { .. } => PollEnd::NotAsked,
+                Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
+                Outcome::Polled { .. } => PollEnd::Seen,
             };
-            let made = Made { due: &due, began, ended: clock.now(), came };
-            let board = &self.auditor.board;
-            let Some(plan) = board.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
-            let state = board.state(&self.source);
-            owed.note(made, plan, &state);
+            let made = FinishedPoll { due: &due, began, ended: clock.now(), came };
+            let published = &self.auditor.published;
+            let Some(plan) = published.plans().get(&self.source) else { return Err(String::from("it has no plan")) };
+            let state = published.state(&self.source);
+            retries.note(made, plan, &state);
         }
     }
 }
 
 /// Delivers whenever something was recorded or falls due.
 pub(super) async fn deliver(
-    courier: Arc<Courier>,
+    dispatcher: Arc<Dispatcher>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<(), String> {
     loop {
-        let next = match courier.run_round().await {
+        let next = match dispatcher.run_round().await {
             Ok(round) => round.next,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read or written; it is tried again");
@@ -97,7 +97,7 @@ pub(super) async fn deliver(
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = courier.rung() => {}
+            () = dispatcher.rung() => {}
             () = until(next, &*clock) => {}
         }
     }
@@ -105,7 +105,7 @@ pub(super) async fn deliver(
 
 /// Turns ticks into sessions that are due.
 pub(super) struct Timing {
-    pub board: Arc<Board>,
+    pub published: Arc<Published>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub inboxes: BTreeMap<Name, Arc<Inbox>>,
@@ -114,9 +114,9 @@ pub(super) struct Timing {
 impl Timing {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), String> {
         let started = self.clock.now();
-        let mut agenda = Agenda::new(self.board.plans().values(), started);
+        let mut timetable = Timetable::new(self.published.plans().values(), started);
         let mut ticker = Ticker::start().await.map_err(|e| e.to_string())?;
-        self.publish(&agenda);
+        self.publish(&timetable);
         self.ticked();
         self.count_missed(started);
         let mut beginning = pin!(self.begin());
@@ -131,31 +131,32 @@ impl Timing {
                 }
                 () = ticker.tick() => self.ticked(),
             }
-            let due = agenda.take_due(self.clock.now());
+            let due = timetable.take_due(self.clock.now());
             if due.is_empty() {
                 continue;
             }
             for call in due {
-                let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.rhythm]));
+                let waits = self.inboxes.get(&call.source).is_some_and(|inbox| inbox.put([call.schedule_key]));
                 // One audit is late for one reason: what was slept through would have come late to a worker at leisure, too.
                 let reason = call.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
                 if let Some(reason) = reason {
                     self.metrics.late(&call.source, reason, 1);
                 }
             }
-            self.publish(&agenda);
+            self.publish(&timetable);
         }
         ticker.stop().await.map_err(|e| e.to_string())
     }
 
     fn ticked(&self) {
-        self.board.write(|present| present.ticked = Some(Instant::now()));
+        self.published.write(|present| present.ticked = Some(Instant::now()));
     }
 
     /// Counts what was due while the process did not run, before the first audit makes it look as if it had run.
     fn count_missed(&self, started: DateTime<Utc>) {
-        for plan in self.board.plans().values() {
-            let missed = self.board.read(|present| present.state(&plan.name).map(|state| missed(plan, state, started)));
+        for plan in self.published.plans().values() {
+            let missed =
+                self.published.read(|present| present.state(&plan.name).map(|state| missed(plan, state, started)));
             self.metrics.late(&plan.name, Late::Downtime, missed.unwrap_or_default());
         }
     }
@@ -163,15 +164,16 @@ impl Timing {
     /// The first audit of everything, source after source.
     async fn begin(&self) {
         for (name, inbox) in &self.inboxes {
-            let Some(plan) = self.board.plans().get(name) else { continue };
-            inbox.put(plan.sessions.values().map(|session| session.schedule.rhythm()));
+            let Some(plan) = self.published.plans().get(name) else { continue };
+            inbox.put(plan.sessions.values().map(|session| session.schedule.key()));
             tokio::time::sleep(STAGGER).await;
         }
     }
 
-    fn publish(&self, agenda: &Agenda) {
-        let upcoming = agenda.upcoming().map(|(name, rhythm, at)| ((name.clone(), rhythm.clone()), at)).collect();
-        self.board.write(|present| present.next_audits = upcoming);
+    fn publish(&self, timetable: &Timetable) {
+        let upcoming =
+            timetable.upcoming().map(|(name, schedule_key, at)| ((name.clone(), schedule_key.clone()), at)).collect();
+        self.published.write(|present| present.next_audits = upcoming);
     }
 }
 
@@ -191,7 +193,7 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
             }
             tracing::error!(%error, "the store does not take what is written");
         }
-        auditor.board.write(|present| present.store_sound = probed.is_ok());
+        auditor.published.write(|present| present.store_sound = probed.is_ok());
     }
 }
 

@@ -1,4 +1,4 @@
-//! `check`: one look at everything, or some, and every finding of it.
+//! `check`: one poll at everything, or some, and every finding of it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::verdicts::{self, FindingRow, Format, Row, SeverityArgument};
 use super::{Exit, Shared, UsageError, count, print, say};
-use crate::app::look::{self, Notified, Seen, Wanted, What};
+use crate::app::poll::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::domain::evaluate::Ruling;
+use crate::domain::evaluate::VerdictKind;
 use crate::domain::evaluate::{Finding, Verdict};
 use crate::domain::reading::Reading;
 use crate::domain::session::{Session, SessionKey};
@@ -44,12 +44,12 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let wanted = wanted(&config, &arguments.sessions)?;
     let states = stored_states(&config).await?;
     let now = SystemClock.now();
-    let answers = look::ask(&config, &wanted, now).await?;
-    let seen = look::judge(&config, &wanted, &answers, &states, now);
+    let answers = poll::ask(&config, &wanted, now).await?;
+    let seen = poll::judge(&config, &wanted, &answers, &states, now);
     let mut rows = seen.iter().map(|seen| row(&config, seen)).collect::<Vec<_>>();
     rows.sort_by_key(|row| row.rank);
     let notified = if arguments.notify {
-        Some(look::notify(config, &wanted, answers, Arc::new(SystemClock)).await?)
+        Some(poll::notify(config, &wanted, answers, Arc::new(SystemClock)).await?)
     } else {
         None
     };
@@ -106,10 +106,10 @@ fn row(config: &Config, seen: &Seen) -> Row {
 }
 
 fn rank(findings: &[Finding]) -> Status {
-    match findings.iter().map(|finding| finding.verdict.ruling()).min() {
-        Some(Ruling::Drifted) => Status::Drifted,
-        Some(Ruling::Unverifiable) => Status::Unverifiable,
-        Some(Ruling::NotApplicable | Ruling::Compliant) | None => Status::Compliant,
+    match findings.iter().map(|finding| finding.verdict.kind()).min() {
+        Some(VerdictKind::Drifted) => Status::Drifted,
+        Some(VerdictKind::Unverifiable) => Status::Unverifiable,
+        Some(VerdictKind::NotApplicable | VerdictKind::Compliant) | None => Status::Compliant,
     }
 }
 
@@ -146,7 +146,7 @@ fn shown(
     FindingRow {
         rule: finding.rule.id.to_string(),
         setting: finding.setting.to_string(),
-        verdict: finding.verdict.ruling(),
+        verdict: finding.verdict.kind(),
         severity: finding.rule.severity.label(),
         expected,
         found,
@@ -171,12 +171,12 @@ fn coverage(seen: &[Seen]) -> String {
                 unchecked.push(format!("{}: all {rules} rules", one.session.key));
             }
             What::Judged { findings, .. } => {
-                let with = |ruling| {
-                    let findings = findings.iter().filter(move |finding| finding.verdict.ruling() == ruling);
+                let with = |verdict_label| {
+                    let findings = findings.iter().filter(move |finding| finding.verdict.kind() == verdict_label);
                     findings.map(|finding| finding.rule.id.as_str()).collect::<BTreeSet<_>>()
                 };
-                let open = with(Ruling::Unverifiable);
-                let out = &with(Ruling::NotApplicable) - &open;
+                let open = with(VerdictKind::Unverifiable);
+                let out = &with(VerdictKind::NotApplicable) - &open;
                 total += rules - out.len();
                 checked += rules - out.len() - open.len();
                 apart += out.len();

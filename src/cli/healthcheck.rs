@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::{Exit, Shared, print};
 
 /// A daemon that does not answer within this is not healthy.
-const PATIENCE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Longest answer that is read: a line of words.
 const LONGEST: u64 = 4096;
@@ -29,8 +29,8 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         None => shared.listen(),
     };
     let address = reachable(address);
-    let answer = tokio::time::timeout(PATIENCE, ask(address)).await;
-    let answer = answer.map_err(|_| anyhow::anyhow!("{address} did not answer within {} s", PATIENCE.as_secs()))??;
+    let answer = tokio::time::timeout(GRACE, ask(address)).await;
+    let answer = answer.map_err(|_| anyhow::anyhow!("{address} did not answer within {} s", GRACE.as_secs()))??;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.split_whitespace().nth(1) != Some("200") {
         bail!("the daemon on {address} is not ready: {}", body.trim());

@@ -9,7 +9,7 @@ use super::{Exit, Shared, UsageError, print, unbuilt};
 use crate::app::mail::send_test;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::address::Address;
-use crate::store::{MessageFilter, MessageRow, Store};
+use crate::store::{NotificationFilter, Store, StoredNotification};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Mail {
@@ -66,7 +66,7 @@ async fn test(shared: &Shared, arguments: &TestArguments) -> anyhow::Result<Exit
 async fn list(shared: &Shared, arguments: &ListArguments) -> anyhow::Result<Exit> {
     let config = shared.load()?;
     let rows = match Store::read(&config.store.path).await {
-        Ok(store) => store.messages(&MessageFilter::default(), usize::MAX).await?,
+        Ok(store) => store.messages(&NotificationFilter::default(), usize::MAX).await?,
         Err(e) if e.is_absent() => Vec::new(),
         Err(e) => return Err(e.into()),
     };
@@ -103,8 +103,8 @@ struct Listed {
     finished_at: Option<String>,
 }
 
-impl From<MessageRow> for Listed {
-    fn from(row: MessageRow) -> Self {
+impl From<StoredNotification> for Listed {
+    fn from(row: StoredNotification) -> Self {
         Self {
             id: row.id,
             message_id: row.message_id,

@@ -9,7 +9,7 @@ use super::{Exit, Shared, UsageError, print, say};
 use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::name::Name;
-use crate::domain::observation::Look;
+use crate::domain::observation::RowMatch;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -25,24 +25,24 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         UsageError(format!("there is no source {:?}; the sources are: {known}", arguments.source))
     })?;
-    let sighting = match online::sight(&config, &plan.name, SystemClock.now()).await? {
-        Ok(sighting) => sighting,
+    let snapshot = match online::evidence(&config, &plan.name, SystemClock.now()).await? {
+        Ok(snapshot) => snapshot,
         Err(reason) => {
             say(&format!("driftwise: {} could not be read: {reason}", plan.name));
             return Ok(Exit::Unverified);
         }
     };
     let mut rows = Vec::new();
-    for id in sighting.ids() {
+    for id in snapshot.ids() {
         let audited = if plan.sessions.contains_key(id) { "audited" } else { "not audited" };
-        let (name, note) = match sighting.look(id) {
-            Look::Seen(observation) => (observation.name().unwrap_or_default(), String::new()),
-            Look::Doubled(reason) | Look::Uncertain(reason) => (String::new(), reason),
-            Look::Missing => (String::new(), String::new()),
+        let (name, note) = match snapshot.poll(id) {
+            RowMatch::Seen(observation) => (observation.name().unwrap_or_default(), String::new()),
+            RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => (String::new(), reason),
+            RowMatch::Missing => (String::new(), String::new()),
         };
         rows.push(vec![id.to_string(), name, audited.to_owned(), note]);
     }
-    for id in plan.sessions.keys().filter(|id| matches!(sighting.look(id), Look::Missing)) {
+    for id in plan.sessions.keys().filter(|id| matches!(snapshot.poll(id), RowMatch::Missing)) {
         let note = String::from("the source returned no row for it");
         rows.push(vec![id.to_string(), String::new(), String::from("audited"), note]);
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::verdicts::{self, FindingRow, Format, Row};
 use super::{Exit, Shared, UsageError, print};
 use crate::app::stored_states;
-use crate::domain::evaluate::Ruling;
+use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::session::Session;
 use crate::domain::state::SourceState;
@@ -30,7 +30,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     rows.sort_by_key(|row| row.rank);
     match arguments.format {
         Format::Json => print(&verdicts::json(&rows)?)?,
-        _ => print(&verdicts::text(&rows, |finding| finding.verdict != Ruling::NotApplicable))?,
+        _ => print(&verdicts::text(&rows, |finding| finding.verdict != VerdictKind::NotApplicable))?,
     }
     Ok(verdicts::exit(&rows, Severity::Info))
 }

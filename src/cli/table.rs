@@ -1,28 +1,28 @@
-//! Tables for a terminal: columns as wide as their widest cell, one space between, outside text made harmless.
+//! Tables for a terminal: columns as wide as their widest raw value, one space between, outside text made harmless.
 
 use crate::domain::reading::visible;
 
-/// Longest cell, in characters; what is longer is cut.
+/// Longest raw value, in characters; what is longer is cut.
 const WIDEST: usize = 300;
 
 /// Lines of `rows` under `head`, without trailing spaces.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |cell: &str| {
-        let shown = cell.chars().map(visible).collect::<String>();
+    let clean = |raw: &str| {
+        let shown = raw.chars().map(visible).collect::<String>();
         if shown.chars().count() <= WIDEST {
             return shown;
         }
         shown.chars().take(WIDEST - 1).chain(std::iter::once('…')).collect()
     };
     let head = head.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let all = std::iter::once(&head).chain(rows).map(|row| row.iter().map(|cell| clean(cell)).collect::<Vec<_>>());
+    let all = std::iter::once(&head).chain(rows).map(|row| row.iter().map(|raw| clean(raw)).collect::<Vec<_>>());
     let all = all.collect::<Vec<_>>();
-    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|raw| raw.chars().count()).max();
     let widths = (0..head.len()).map(|column| width(column).unwrap_or_default()).collect::<Vec<_>>();
     let mut text = String::new();
     for row in &all {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
-        text.push_str(cells.join("  ").trim_end());
+        let raw_values = row.iter().zip(&widths).map(|(raw, width)| format!("{raw:width$}")).collect::<Vec<_>>();
+        text.push_str(raw_values.join("  ").trim_end());
         text.push('\n');
     }
     text

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::table::table;
 use super::{Exit, count};
-use crate::domain::evaluate::Ruling;
+use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::status::{Shown, Status};
 
@@ -56,8 +56,8 @@ pub(super) struct Row {
 pub(super) struct FindingRow {
     pub rule: String,
     pub setting: String,
-    #[serde(serialize_with = "ruling")]
-    pub verdict: Ruling,
+    #[serde(serialize_with = "verdict")]
+    pub verdict: VerdictKind,
     pub severity: &'static str,
     pub expected: Option<String>,
     pub found: Option<String>,
@@ -67,8 +67,8 @@ pub(super) struct FindingRow {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
-fn ruling<S: Serializer>(ruling: &Ruling, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(ruling.label())
+fn verdict<S: Serializer>(verdict: &VerdictKind, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(verdict.label())
 }
 
 impl From<Shown> for FindingRow {
@@ -106,7 +106,7 @@ pub(super) fn text(rows: &[Row], findings: impl Fn(&FindingRow) -> bool) -> Stri
         for finding in row.findings.iter().filter(|finding| findings(finding)) {
             let what = match (&finding.expected, &finding.found, &finding.reason) {
                 (_, _, Some(reason)) => reason.clone(),
-                (Some(expected), Some(found), None) if finding.verdict == Ruling::Drifted => {
+                (Some(expected), Some(found), None) if finding.verdict == VerdictKind::Drifted => {
                     format!("found {found}, expected {expected}")
                 }
                 (_, Some(found), None) => found.clone(),
@@ -141,10 +141,10 @@ fn summary(rows: &[Row]) -> String {
 
 /// Drift of `fail_on` or worse beats what could not be seen, which beats all well.
 pub(super) fn exit(rows: &[Row], fail_on: Severity) -> Exit {
-    let drifted = |finding: &FindingRow| finding.verdict == Ruling::Drifted && finding.weight >= fail_on;
+    let drifted = |finding: &FindingRow| finding.verdict == VerdictKind::Drifted && finding.weight >= fail_on;
     let unseen = |row: &Row| {
         matches!(row.rank, Status::Unreachable | Status::Missing | Status::Unverifiable | Status::Pending)
-            || row.findings.iter().any(|finding| finding.verdict == Ruling::Unverifiable)
+            || row.findings.iter().any(|finding| finding.verdict == VerdictKind::Unverifiable)
     };
     if rows.iter().flat_map(|row| &row.findings).any(drifted) {
         Exit::Drift

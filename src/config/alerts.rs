@@ -12,7 +12,7 @@ use super::tree::Node;
 
 pub(super) const KEYS: Keys = Keys {
     of: "\"alerts\"",
-    known: &["confirm_looks", "resolve_looks", "remind_every", "mail_from", "unreachable_after", "fallback"],
+    known: &["confirm_polls", "resolve_polls", "remind_every", "min_severity", "unreachable_after", "fallback"],
     later: &["digest"],
 };
 
@@ -23,30 +23,30 @@ pub(super) const SEVERITIES: [(&str, Severity); 3] =
 const REMIND_EVERY: Duration = Duration::from_hours(24);
 const UNREACHABLE_AFTER: Duration = Duration::from_hours(1);
 
-/// Three and a half days of looks every five minutes; whoever writes more has most likely slipped by a zero.
+/// Three and a half days of polls every five minutes; whoever writes more has most likely slipped by a zero.
 const MOST_LOOKS: u64 = 1000;
 
 /// The alerts, and the fallback for customers without one of their own.
 pub(super) fn read(report: &mut Report, node: Option<&Node>) -> (Alerts, Vec<Address>) {
     let mut alerts = Alerts {
-        confirm_looks: 1,
-        resolve_looks: 1,
+        confirm_polls: 1,
+        resolve_polls: 1,
         remind_every: Some(REMIND_EVERY),
-        mail_from: Severity::Warning,
+        min_severity: Severity::Warning,
         unreachable_after: UNREACHABLE_AFTER,
     };
     let Some(fields) = node.and_then(|node| Fields::new(report, node, KEYS)) else {
         return (alerts, Vec::new());
     };
-    let looks = |report: &mut Report, key| {
-        fields.whole(report, key, 1..=MOST_LOOKS).and_then(|looks| u32::try_from(looks).ok()).unwrap_or(1)
+    let polls = |report: &mut Report, key| {
+        fields.whole(report, key, 1..=MOST_LOOKS).and_then(|polls| u32::try_from(polls).ok()).unwrap_or(1)
     };
-    alerts.confirm_looks = looks(report, "confirm_looks");
-    alerts.resolve_looks = looks(report, "resolve_looks");
+    alerts.confirm_polls = polls(report, "confirm_polls");
+    alerts.resolve_polls = polls(report, "resolve_polls");
     if let Some(every) = fields.duration_or_zero(report, "remind_every") {
         alerts.remind_every = (!every.is_zero()).then_some(every);
     }
-    alerts.mail_from = fields.choice(report, "mail_from", &SEVERITIES).unwrap_or(alerts.mail_from);
+    alerts.min_severity = fields.choice(report, "min_severity", &SEVERITIES).unwrap_or(alerts.min_severity);
     alerts.unreachable_after = fields.duration_or_zero(report, "unreachable_after").unwrap_or(UNREACHABLE_AFTER);
     (alerts, fields.addresses(report, "fallback").unwrap_or_default())
 }

@@ -144,7 +144,7 @@ fn matched(report: &mut Report, item: &Node) -> Vec<PathBuf> {
         match path {
             Ok(path) if path.is_dir() => {}
             Ok(path) => paths.push(path),
-            Err(error) => report.problem(item.place, format!("\"include\" cannot look there: {error}")),
+            Err(error) => report.problem(item.place, format!("\"include\" cannot poll there: {error}")),
         }
         if paths.len() > MOST_FILES {
             report.problem(item.place, "more than 20,000 files match this pattern");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::observation::Mapping;
-use crate::domain::reading::{Cell, Kind, quote};
+use crate::domain::reading::{Kind, RawValue, quote};
 use crate::domain::setting::SettingKey;
 
 use super::fields::{self, Fields};
@@ -24,7 +24,7 @@ pub(super) fn read(report: &mut Report, fields: &Fields<'_>) -> Mapping {
         let mut read = HashMap::new();
         for meaning in meanings {
             if let Some(text) = fields::text(report, &meaning.value, &meaning.key) {
-                read.insert(meaning.key.trim().to_owned(), Cell::text(text));
+                read.insert(meaning.key.trim().to_owned(), RawValue::text(text));
             }
         }
         values.insert(SettingKey::new(&entry.key), read);

@@ -7,7 +7,7 @@ use crate::domain::catalogue;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
 use crate::domain::policy::{Policy, Rule, Severity};
-use crate::domain::reading::{Cell, Kind, Reading, is_invisible, quote, read as read_cell};
+use crate::domain::reading::{Kind, RawValue, Reading, is_invisible, quote, read as read_raw};
 use crate::domain::setting::{SettingKey, SettingPattern};
 
 use super::alerts::SEVERITIES;
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
 
 /// Whether `text` means something as a value of that kind.
 pub(super) fn is_readable(text: &str, kind: Kind) -> bool {
-    matches!(read_cell(&Cell::text(text), kind, chrono_tz::UTC), Reading::Value(_))
+    matches!(read_raw(&RawValue::text(text), kind, chrono_tz::UTC), Reading::Value(_))
 }
 
 pub(super) fn kind_words(kind: Kind) -> &'static str {

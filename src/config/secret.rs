@@ -9,7 +9,7 @@ use super::tree::Node;
 
 const FORMS: &str = "write the secret itself, { env: NAME } or { file: PATH }";
 
-/// The secret under `key`. Variables are read now; a file is only looked at, and read again each time it is needed.
+/// The secret under `key`. Variables are read now; a file is only polled, and read again each time it is needed.
 pub(super) fn read(
     report: &mut Report,
     fields: &Fields<'_>,

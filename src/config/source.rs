@@ -143,7 +143,7 @@ pub(super) fn read(
     defaults: Fields<'_>,
     environment: &dyn Environment,
 ) -> Option<Read> {
-    // What belongs to a type that is not built yet is not looked at: one problem says it all.
+    // What belongs to a type that is not built yet is not polled: one problem says it all.
     let own = entry.value.entries().unwrap_or_default();
     for entry in
         own.iter().filter(|entry| entry.key == "proxy" && entry.value.scalar().is_some_and(url::may_hold_a_sign_in))
@@ -184,7 +184,7 @@ fn not_yet(report: &mut Report, node: &Node) {
     report.problem_with(node.place, message, "available: orderwise, file");
 }
 
-/// What bounds one look, whatever the type.
+/// What bounds one poll, whatever the type.
 struct Limits {
     timeout: Duration,
     max_body: u64,
@@ -329,7 +329,7 @@ fn tls(report: &mut Report, node: &Node) -> Option<PathBuf> {
     ca_file(report, &fields)
 }
 
-/// A file with certificates; looked at now, so that a wrong path shows here and not in the first audit.
+/// A file with certificates; polled now, so that a wrong path shows here and not in the first audit.
 pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBuf> {
     let path = fields.path(report, "ca_file")?;
     let place = fields.entry("ca_file")?.value.place;
@@ -344,7 +344,7 @@ pub(super) fn ca_file(report: &mut Report, fields: &Fields<'_>) -> Option<PathBu
     None
 }
 
-/// As far as it needs to be looked at: a path that was mistyped may be a device without end.
+/// As far as it needs to be polled: a path that was mistyped may be a device without end.
 fn certificates(path: &Path) -> io::Result<String> {
     /// All authorities of a system together take a fourth of it.
     const LARGEST: u64 = 1 << 20;

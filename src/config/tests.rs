@@ -57,7 +57,7 @@ fn fixtures() -> Vec<PathBuf> {
     paths
 }
 
-/// A report that differs is written beside the expected one with the ending `.new`, to be looked at and renamed.
+/// A report that differs is written beside the expected one with the ending `.new`, to be polled and renamed.
 #[test]
 fn each_wrong_configuration_gets_its_report() {
     let mut different = Vec::new();

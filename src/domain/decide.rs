@@ -1,4 +1,4 @@
-//! The whole decision about one look: reconcile, then route, then remember who was told.
+//! The whole decision about one poll: reconcile, then route, then remember who was told.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::incident::{Incident, IncidentKind, Told};
-use super::message::Message;
 use super::name::Name;
+use super::notification::Notification;
 use super::plan::{Due, SourcePlan};
-use super::reconcile::{SourceLook, reconcile, retire};
+use super::reconcile::{PollOutcome, reconcile, retire};
 use super::route::{Postmark, route};
 use super::state::{Delta, SourceState};
 
@@ -17,8 +17,8 @@ use super::state::{Delta, SourceState};
 #[derive(Debug, Default)]
 pub struct Decision {
     pub delta: Delta,
-    pub messages: Vec<Message>,
-    /// What nobody is told because it matters less than `mail_from`.
+    pub messages: Vec<Notification>,
+    /// What nobody is told because it matters less than `min_severity`.
     pub below_severity: u64,
 }
 
@@ -31,16 +31,16 @@ pub struct Sender {
     pub public_url: Option<String>,
 }
 
-/// Decides what one look changes and who is told.
+/// Decides what one poll changes and who is told.
 pub fn decide(
     plan: &SourcePlan,
     state: &SourceState,
-    look: &SourceLook,
+    poll: &PollOutcome,
     due: &Due,
     sender: &Sender,
     now: DateTime<Utc>,
 ) -> Decision {
-    finish(Some(plan), &plan.name, reconcile(plan, state, look, due, now), sender, now)
+    finish(Some(plan), &plan.name, reconcile(plan, state, poll, due, now), sender, now)
 }
 
 /// Decides what becomes of sessions, or of a whole source, that the configuration does not audit any more.
@@ -57,7 +57,7 @@ pub fn decide_retired(
 fn finish(plan: Option<&SourcePlan>, source: &Name, mut delta: Delta, sender: &Sender, now: DateTime<Utc>) -> Decision {
     let mark = Postmark {
         source,
-        look: delta.record.looks,
+        poll: delta.record.polls,
         now,
         domain: &sender.domain,
         public_url: sender.public_url.as_deref(),
@@ -68,12 +68,12 @@ fn finish(plan: Option<&SourcePlan>, source: &Name, mut delta: Delta, sender: &S
     Decision { delta, messages: routed.messages, below_severity }
 }
 
-/// What cannot be read waits for patience, and without enough severity there is no notice at its end that could be counted.
+/// What cannot be read waits for the grace period, and without enough severity there is no notice at its end that could be counted.
 /// So each is counted once, when it opens.
 fn never_noticed(plan: &SourcePlan, delta: &Delta) -> u64 {
     let opened = delta.events.iter().filter_map(|event| event.what.opened());
     let unseen = |kind: IncidentKind| matches!(kind, IncidentKind::Unverifiable | IncidentKind::Unreachable);
-    opened.filter(|(kind, severity)| unseen(*kind) && *severity < plan.alerts.mail_from).count() as u64
+    opened.filter(|(kind, severity)| unseen(*kind) && *severity < plan.alerts.min_severity).count() as u64
 }
 
 /// Notes in every copy of an incident that somebody was told of it.

@@ -1,4 +1,4 @@
-//! Rules to findings: what a policy says of one observation. Pure, and nothing about the past but the pins.
+//! Rules to findings: what a policy says of one observation. Pure, and nothing about the past but the pinned.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::expectation::{Compared, Expectation, Surroundings, present};
 use super::observation::{Mapping, Observation};
 use super::policy::Rule;
-use super::reading::{Cell, Kind, NOT_RETURNED, Reading, Value, addresses, read};
+use super::reading::{Kind, NOT_RETURNED, RawValue, Reading, Value, addresses, read};
 use super::session::Session;
 use super::setting::{SettingKey, SettingPattern};
 
@@ -18,13 +18,13 @@ mod tests;
 
 /// A value that `unchanged` holds a setting to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    pub cell: Cell,
+pub struct PinnedValue {
+    pub raw: RawValue,
     pub at: DateTime<Utc>,
 }
 
-/// The pins of one session.
-pub type Pins = BTreeMap<SettingKey, Pin>;
+/// The pinned of one session.
+pub type PinnedValues = BTreeMap<SettingKey, PinnedValue>;
 
 /// A rule's verdict on one setting of an observation.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Finding {
     pub verdict: Verdict,
 }
 
-/// The verdicts that a look can come to.
+/// The verdicts that a poll can come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -52,26 +52,26 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn ruling(&self) -> Ruling {
+    pub fn kind(&self) -> VerdictKind {
         match self {
-            Self::Compliant => Ruling::Compliant,
-            Self::Drifted { .. } => Ruling::Drifted,
-            Self::Unverifiable { .. } => Ruling::Unverifiable,
-            Self::NotApplicable => Ruling::NotApplicable,
+            Self::Compliant => VerdictKind::Compliant,
+            Self::Drifted { .. } => VerdictKind::Drifted,
+            Self::Unverifiable { .. } => VerdictKind::Unverifiable,
+            Self::NotApplicable => VerdictKind::NotApplicable,
         }
     }
 }
 
 /// A verdict without the values, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ruling {
+pub enum VerdictKind {
     Drifted,
     Unverifiable,
     NotApplicable,
     Compliant,
 }
 
-impl Ruling {
+impl VerdictKind {
     /// As scripts and scrapes know it.
     pub fn label(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ pub struct Neighbours {
 pub struct Circumstances<'a> {
     pub mapping: &'a Mapping,
     pub neighbours: &'a Neighbours,
-    pub pins: &'a Pins,
+    pub pinned: &'a PinnedValues,
     pub now: DateTime<Utc>,
 }
 
@@ -126,10 +126,10 @@ pub fn verdict_on(
     if !rule.watches_each() {
         return judge(session, rule, seen, around);
     }
-    match seen.cell(setting) {
-        Some(cell) => {
+    match seen.raw(setting) {
+        Some(raw) => {
             let kind = kind_for(rule, setting, around.mapping);
-            judge_pinned(session, setting, around.mapping.mean(setting, cell), kind, around)
+            judge_pinned(session, setting, around.mapping.mean(setting, raw), kind, around)
         }
         None => missing(rule, around),
     }
@@ -146,7 +146,10 @@ pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
 }
 
 /// The settings of `seen` that the session's `unchanged` rules watch.
-pub fn watched<'a>(session: &'a Session, seen: &'a Observation) -> impl Iterator<Item = (&'a SettingKey, &'a Cell)> {
+pub fn watched<'a>(
+    session: &'a Session,
+    seen: &'a Observation,
+) -> impl Iterator<Item = (&'a SettingKey, &'a RawValue)> {
     seen.iter().filter(|(setting, _)| {
         session.policy.rules().iter().any(|rule| match (&rule.expect, &rule.setting) {
             (Expectation::Unchanged, SettingPattern::One(key)) => key == *setting,
@@ -181,16 +184,16 @@ fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstanc
     if let (SettingPattern::Many(_), Expectation::AllTicked { count }) = (&rule.setting, &rule.expect) {
         return judge_group(session, rule, *count, seen, around);
     }
-    let Some(cell) = seen.cell(setting) else {
+    let Some(raw) = seen.raw(setting) else {
         return missing(rule, around);
     };
-    let cell = around.mapping.mean(setting, cell);
+    let raw = around.mapping.mean(setting, raw);
     let surroundings = Surroundings { params: &session.params, zone: session.zone(), now: around.now };
     let kind = kind_for(rule, setting, around.mapping);
     match &rule.expect {
-        Expectation::Unchanged => judge_pinned(session, setting, cell, kind, around),
-        Expectation::Unique => judge_unique(session, setting, cell, kind, around),
-        expect => match expect.compare(cell, kind, surroundings) {
+        Expectation::Unchanged => judge_pinned(session, setting, raw, kind, around),
+        Expectation::Unique => judge_unique(session, setting, raw, kind, around),
+        expect => match expect.compare(raw, kind, surroundings) {
             Compared::Met => Verdict::Compliant,
             Compared::Unmet { found } => {
                 Verdict::Drifted { expected: expect.describe(&session.params).into_owned(), found }
@@ -211,8 +214,8 @@ fn missing(rule: &Rule, around: Circumstances<'_>) -> Verdict {
 
 fn judge_group(session: &Session, rule: &Rule, count: usize, seen: &Observation, around: Circumstances<'_>) -> Verdict {
     let (mut ticked, mut unticked, mut unclear) = (0, Vec::new(), Vec::new());
-    for (setting, cell) in seen.iter().filter(|(setting, _)| rule.setting.matches(setting)) {
-        match read(around.mapping.mean(setting, cell), Kind::Flag, session.zone()) {
+    for (setting, raw) in seen.iter().filter(|(setting, _)| rule.setting.matches(setting)) {
+        match read(around.mapping.mean(setting, raw), Kind::Flag, session.zone()) {
             Reading::Value(Value::Flag(true)) => ticked += 1,
             Reading::Value(_) => unticked.push(setting.as_str()),
             Reading::Unreadable(reason) => unclear.push(format!("{setting}: {reason}")),
@@ -240,19 +243,19 @@ fn judge_group(session: &Session, rule: &Rule, count: usize, seen: &Observation,
 fn judge_pinned(
     session: &Session,
     setting: &SettingKey,
-    cell: &Cell,
+    raw: &RawValue,
     kind: Kind,
     around: Circumstances<'_>,
 ) -> Verdict {
-    let value = match read(cell, kind, session.zone()) {
+    let value = match read(raw, kind, session.zone()) {
         Reading::Value(value) => value,
         Reading::Unreadable(reason) => return Verdict::Unverifiable { reason },
         Reading::Missing => return Verdict::Unverifiable { reason: NOT_RETURNED.to_owned() },
     };
-    let Some(pin) = around.pins.get(setting) else {
+    let Some(pinned_value) = around.pinned.get(setting) else {
         return Verdict::Compliant;
     };
-    match read(around.mapping.mean(setting, &pin.cell), kind, session.zone()) {
+    match read(around.mapping.mean(setting, &pinned_value.raw), kind, session.zone()) {
         Reading::Value(pinned) if pinned.same(&value) => Verdict::Compliant,
         Reading::Value(pinned) => Verdict::Drifted { expected: pinned.to_string(), found: value.to_string() },
         Reading::Unreadable(_) | Reading::Missing => {
@@ -264,11 +267,11 @@ fn judge_pinned(
 fn judge_unique(
     session: &Session,
     setting: &SettingKey,
-    cell: &Cell,
+    raw: &RawValue,
     kind: Kind,
     around: Circumstances<'_>,
 ) -> Verdict {
-    match read(cell, kind, session.zone()) {
+    match read(raw, kind, session.zone()) {
         Reading::Value(value) if !present(&value) => Verdict::Compliant,
         Reading::Value(value) => {
             let shared = around.neighbours.counts.get(setting).and_then(|counts| counts.get(&unique_key(&value)));
@@ -304,17 +307,17 @@ fn watch(
     let mut push = |setting: &SettingKey, verdict| {
         findings.push(Finding { rule: Arc::clone(rule), setting: setting.clone(), verdict });
     };
-    for (setting, cell) in seen.iter().filter(|(setting, _)| in_scope(session, rule, setting)) {
+    for (setting, raw) in seen.iter().filter(|(setting, _)| in_scope(session, rule, setting)) {
         let kind = kind_for(rule, setting, around.mapping);
-        match judge_pinned(session, setting, around.mapping.mean(setting, cell), kind, around) {
+        match judge_pinned(session, setting, around.mapping.mean(setting, raw), kind, around) {
             Verdict::Compliant => {}
             verdict => push(setting, verdict),
         }
     }
     let gone = |setting: &&SettingKey| {
-        seen.cell(setting).is_none() && in_scope(session, rule, setting) && !around.mapping.renames(setting)
+        seen.raw(setting).is_none() && in_scope(session, rule, setting) && !around.mapping.renames(setting)
     };
-    for setting in around.pins.keys().filter(gone) {
+    for setting in around.pinned.keys().filter(gone) {
         push(setting, Verdict::Unverifiable { reason: "the source does not return it any more".to_owned() });
     }
     if findings.len() == before {

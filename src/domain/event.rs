@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::incident::{End, IncidentKind, Thing};
+use super::incident::{End, IncidentKey, IncidentKind};
 use super::policy::Severity;
 use super::session::SessionId;
 use super::setting::SettingKey;
@@ -17,16 +17,16 @@ pub struct Event {
     pub at: DateTime<Utc>,
     /// `None` for what concerns the whole source.
     pub session: Option<SessionId>,
-    pub what: Happening,
+    pub what: EventKind,
 }
 
 /// Everything that can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Happening {
+pub enum EventKind {
     Opened {
         incident: Uuid,
-        thing: Thing,
+        key: IncidentKey,
         severity: Severity,
         expected: String,
         found: String,
@@ -34,18 +34,18 @@ pub enum Happening {
     },
     Updated {
         incident: Uuid,
-        thing: Thing,
+        key: IncidentKey,
         before: String,
         found: String,
     },
     Ended {
         incident: Uuid,
-        thing: Thing,
+        key: IncidentKey,
         severity: Severity,
         end: End,
         found: String,
     },
-    /// The value of a setting is another one than at the last look; `None` where the source did not return it.
+    /// The value of a setting is another one than at the last poll; `None` where the source did not return it.
     SettingChanged {
         setting: SettingKey,
         before: Option<String>,
@@ -67,11 +67,11 @@ pub enum Happening {
     },
 }
 
-impl Happening {
+impl EventKind {
     /// The kind and severity of an incident that opened.
     pub fn opened(&self) -> Option<(IncidentKind, Severity)> {
         match self {
-            Self::Opened { thing, severity, .. } => Some((thing.kind(), *severity)),
+            Self::Opened { key, severity, .. } => Some((key.kind(), *severity)),
             _ => None,
         }
     }
@@ -79,24 +79,24 @@ impl Happening {
     /// The kind and severity of an incident that ended.
     pub fn ended(&self) -> Option<(IncidentKind, Severity)> {
         match self {
-            Self::Ended { thing, severity, .. } => Some((thing.kind(), *severity)),
+            Self::Ended { key, severity, .. } => Some((key.kind(), *severity)),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Happening {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened { thing, expected, found, .. } if thing.rule().is_some() => {
-                write!(f, "{} opened: found {found}, expected {expected}", About(thing))
+            Self::Opened { key, expected, found, .. } if key.rule().is_some() => {
+                write!(f, "{} opened: found {found}, expected {expected}", About(key))
             }
-            Self::Opened { thing, reason, .. } if reason.is_empty() => write!(f, "{} opened", About(thing)),
-            Self::Opened { thing, reason, .. } => write!(f, "{} opened: {reason}", About(thing)),
-            Self::Updated { thing, before, found, .. } => {
-                write!(f, "{} updated: found {found}, before {before}", About(thing))
+            Self::Opened { key, reason, .. } if reason.is_empty() => write!(f, "{} opened", About(key)),
+            Self::Opened { key, reason, .. } => write!(f, "{} opened: {reason}", About(key)),
+            Self::Updated { key, before, found, .. } => {
+                write!(f, "{} updated: found {found}, before {before}", About(key))
             }
-            Self::Ended { thing, end, .. } => write!(f, "{} ended: {}", About(thing), end.label()),
+            Self::Ended { key, end, .. } => write!(f, "{} ended: {}", About(key), end.label()),
             Self::SettingChanged { setting, before, after } => {
                 let said = |value: &Option<String>| value.clone().unwrap_or_else(|| String::from("(not returned)"));
                 write!(f, "{setting} changed from {} to {}", said(before), said(after))
@@ -109,7 +109,7 @@ impl fmt::Display for Happening {
 }
 
 /// A thing in the words of a log.
-struct About<'a>(&'a Thing);
+struct About<'a>(&'a IncidentKey);
 
 impl fmt::Display for About<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

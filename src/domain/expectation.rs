@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use regex::Regex;
 
 use super::address::Address;
-use super::reading::{Cell, Kind, NOT_RETURNED, Reading, Value, addresses, interval, read};
+use super::reading::{Kind, NOT_RETURNED, RawValue, Reading, Value, addresses, interval, read};
 use super::session::Params;
 
 /// A value in a rule: written there, or filled from the session's params.
@@ -107,20 +107,20 @@ impl Expectation {
     }
 
     /// Compares one value, read as `kind`. `Unchanged`, `Unique` and `AllTicked` need more than one value and are decided in `evaluate`.
-    pub fn compare(&self, cell: &Cell, kind: Kind, around: Surroundings<'_>) -> Compared {
-        let value = match read(cell, kind, around.zone) {
+    pub fn compare(&self, raw: &RawValue, kind: Kind, around: Surroundings<'_>) -> Compared {
+        let value = match read(raw, kind, around.zone) {
             Reading::Value(value) => value,
             Reading::Unreadable(reason) => return Compared::Unclear(reason),
             Reading::Missing => return Compared::Unclear(NOT_RETURNED.to_owned()),
         };
-        match self.meets(&value, cell, kind, around) {
+        match self.meets(&value, raw, kind, around) {
             Ok(true) => Compared::Met,
             Ok(false) => Compared::Unmet { found: value.to_string() },
             Err(reason) => Compared::Unclear(reason),
         }
     }
 
-    fn meets(&self, value: &Value<'_>, cell: &Cell, kind: Kind, around: Surroundings<'_>) -> Result<bool, String> {
+    fn meets(&self, value: &Value<'_>, raw: &RawValue, kind: Kind, around: Surroundings<'_>) -> Result<bool, String> {
         // One of them, where the operand is a list.
         let equals = |operand: &Operand| match operand.resolve_all(around.params) {
             Some(texts) => any(texts, |text| equal(value, text, kind, around.zone)),
@@ -132,7 +132,7 @@ impl Expectation {
             Self::Equals(operand) => equals(operand)?,
             Self::OneOf(list) => any(list, equals)?,
             Self::NotOneOf(list) => !any(list, equals)?,
-            Self::Matches(regex) => regex.is_match(cell.as_text().unwrap_or_default()),
+            Self::Matches(regex) => regex.is_match(raw.as_text().unwrap_or_default()),
             Self::Every(wanted) => matches!(value, Value::Interval(seconds) if *seconds == wanted.as_secs()),
             Self::AtMost(most) => {
                 matches!(value, Value::Interval(seconds) if *seconds > 0 && *seconds <= most.as_secs())
@@ -199,7 +199,7 @@ fn any<T>(list: &[T], equals: impl Fn(&T) -> Result<bool, String>) -> Result<boo
 
 /// Whether `text`, read the way the value was, is the same value.
 fn equal(value: &Value<'_>, text: &str, kind: Kind, zone: Tz) -> Result<bool, String> {
-    match read(&Cell::text(text), kind, zone) {
+    match read(&RawValue::text(text), kind, zone) {
         Reading::Value(wanted) => Ok(value.same(&wanted)),
         Reading::Unreadable(_) | Reading::Missing => {
             Err(format!("the rule's own value {text:?} cannot be read as such"))

@@ -1,14 +1,14 @@
 //! Something that is wrong until it is over. One state machine for drift, missing, unverifiable and unreachable.
 //!
 //! ```text
-//!            bad look                confirmed                 good looks
+//!            bad poll                confirmed                 good polls
 //!   (none) ----------> Suspected ---------------> Open ------------------------> Ended
-//!                         | good look               ^ | bad look, found changed: updated
+//!                         | good poll               ^ | bad poll, found changed: updated
 //!                         v                         +-+
 //!                       (none)
 //! ```
-//! Drift and missing are confirmed by `confirm_looks` in a row and end after `resolve_looks`. Unverifiable and unreachable
-//! open at the first failed look and end at the first good one; only their mail waits. Looks that could not see move nothing.
+//! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable
+//! open at the first failed poll and end at the first good one; only their mail waits. Polls that could not see move nothing.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::address::Address;
 use super::name::Name;
 use super::policy::Severity;
-use super::reading::Cell;
+use super::reading::RawValue;
 use super::session::SessionId;
 use super::setting::SettingKey;
 
@@ -49,14 +49,14 @@ impl IncidentKind {
 /// What an incident is about, within one source. At most one incident is open for a thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Thing {
+pub enum IncidentKey {
     Drift { session: SessionId, rule: Name, setting: SettingKey },
     Missing { session: SessionId },
     Unverifiable { session: SessionId },
     Unreachable,
 }
 
-impl Thing {
+impl IncidentKey {
     pub fn kind(&self) -> IncidentKind {
         match self {
             Self::Drift { .. } => IncidentKind::Drift,
@@ -91,7 +91,7 @@ pub enum Phase {
     Suspected {
         bad: u32,
     },
-    /// `good` looks in a row have found it right again.
+    /// `good` polls in a row have found it right again.
     Open {
         since: DateTime<Utc>,
         good: u32,
@@ -134,12 +134,12 @@ impl End {
 /// When it went wrong: after `last_good`, and not later than `first_bad`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// The last look that found it right; `None` where it was wrong when first looked at.
+    /// The last poll that found it right; `None` where it was wrong when first polled.
     pub last_good: Option<DateTime<Utc>>,
     pub first_bad: DateTime<Utc>,
 }
 
-/// What is wrong, in words, as of the last bad look.
+/// What is wrong, in words, as of the last bad poll.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
@@ -150,7 +150,7 @@ pub struct Facts {
     pub expected: String,
     pub found: String,
     /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
-    pub sent: BTreeMap<SettingKey, Cell>,
+    pub sent: BTreeMap<SettingKey, RawValue>,
     /// Why it cannot be seen: of unverifiable and unreachable.
     pub reason: String,
     /// Each setting that cannot be read, with the reason: of unverifiable.
@@ -186,9 +186,9 @@ pub struct Told {
 /// Something that is wrong until it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Stable over restarts and edits; a version 5 UUID of the source, the thing and the look that found it.
+    /// Stable over restarts and edits; a version 5 UUID of the source, the thing and the poll that found it.
     pub id: Uuid,
-    pub thing: Thing,
+    pub key: IncidentKey,
     pub severity: Severity,
     pub phase: Phase,
     pub window: Window,
@@ -204,11 +204,11 @@ pub struct Incident {
 
 impl Incident {
     /// A new incident, found by the `look`th look at `source`.
-    pub fn found(source: &Name, look: u64, thing: Thing, severity: Severity, window: Window, facts: Facts) -> Self {
-        let name = format!("driftwise incident\n{source}\n{look}\n{}", thing_name(&thing));
+    pub fn found(source: &Name, poll: u64, key: IncidentKey, severity: Severity, window: Window, facts: Facts) -> Self {
+        let name = format!("driftwise incident\n{source}\n{poll}\n{}", key_name(&key));
         Self {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
-            thing,
+            key,
             severity,
             phase: Phase::Suspected { bad: 0 },
             window,
@@ -220,7 +220,7 @@ impl Incident {
     }
 
     pub fn kind(&self) -> IncidentKind {
-        self.thing.kind()
+        self.key.kind()
     }
 
     pub fn is_open(&self) -> bool {
@@ -245,9 +245,9 @@ impl Incident {
     }
 }
 
-fn thing_name(thing: &Thing) -> String {
-    let kind = thing.kind().label();
-    let session = thing.session().map_or("", SessionId::as_str);
-    let (rule, setting) = thing.rule().map_or(("", ""), |(rule, setting)| (rule.as_str(), setting.folded()));
+fn key_name(key: &IncidentKey) -> String {
+    let kind = key.kind().label();
+    let session = key.session().map_or("", SessionId::as_str);
+    let (rule, setting) = key.rule().map_or(("", ""), |(rule, setting)| (rule.as_str(), setting.folded()));
     format!("{kind}\n{session}\n{rule}\n{setting}")
 }

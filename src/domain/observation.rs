@@ -1,4 +1,4 @@
-//! What was sent: an answer as it came, what its columns mean, and all cells of one session at one look.
+//! What was sent: an answer as it came, what its columns mean, and all raw values of one session at one poll.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::catalogue;
-use super::reading::{Cell, Kind, Reading, read};
+use super::reading::{Kind, RawValue, Reading, read};
 use super::setting::SettingKey;
 
-/// What a source answered, as it came: rows of named cells.
+/// What a source answered, as it came: rows of named raw values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     pub rows: Vec<Row>,
@@ -24,7 +24,7 @@ pub struct Digest(pub [u8; 32]);
 pub struct Row {
     pub columns: Arc<[Box<str>]>,
     /// One for each column, in its order.
-    pub cells: Vec<Cell>,
+    pub raw_values: Vec<RawValue>,
 }
 
 /// How the columns of a source become settings.
@@ -34,7 +34,7 @@ pub struct Mapping {
     /// Setting to column, where their names differ.
     pub columns: Vec<(SettingKey, String)>,
     /// Setting to what the source's words mean.
-    pub values: HashMap<SettingKey, HashMap<String, Cell>>,
+    pub values: HashMap<SettingKey, HashMap<String, RawValue>>,
     /// Setting to kind, where the catalogue does not know it or is wrong.
     pub kinds: HashMap<SettingKey, Kind>,
 }
@@ -54,14 +54,14 @@ impl Mapping {
         if taken { SettingKey::new(&format!("column:{column}")) } else { key }
     }
 
-    /// What the source means by `cell`. Observations and pins keep what it said, so that to teach another meaning changes nothing
+    /// What the source means by `raw value`. Observations and pinned keep what it said, so that to teach another meaning changes nothing
     /// that was seen.
-    pub fn mean<'a>(&'a self, setting: &SettingKey, cell: &'a Cell) -> &'a Cell {
+    pub fn mean<'a>(&'a self, setting: &SettingKey, raw: &'a RawValue) -> &'a RawValue {
         if self.values.is_empty() {
-            return cell;
+            return raw;
         }
-        let meaning = self.values.get(setting).zip(cell.as_text()).and_then(|(values, text)| values.get(text));
-        meaning.unwrap_or(cell)
+        let meaning = self.values.get(setting).zip(raw.as_text()).and_then(|(values, text)| values.get(text));
+        meaning.unwrap_or(raw)
     }
 
     /// Whether `setting` is the name of a column that is mapped to another setting, and so no setting of its own any more.
@@ -70,7 +70,7 @@ impl Mapping {
     }
 }
 
-/// The settings that observations of one shape hold, in the order of their cells. Shared by all of them.
+/// The settings that observations of one shape hold, in the order of their raw values. Shared by all of them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
     settings: Vec<SettingKey>,
@@ -93,18 +93,18 @@ impl Shape {
     }
 }
 
-/// All cells of one session at one look, as the source sent them.
+/// All raw values of one session at one poll, as the source sent them.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// When the session was first seen like this.
     pub at: DateTime<Utc>,
     pub shape: Arc<Shape>,
-    pub cells: Vec<Cell>,
+    pub raw_values: Vec<RawValue>,
 }
 
 impl Observation {
-    pub fn cell(&self, setting: &SettingKey) -> Option<&Cell> {
-        self.shape.index.get(setting).map(|at| &self.cells[*at])
+    pub fn raw(&self, setting: &SettingKey) -> Option<&RawValue> {
+        self.shape.index.get(setting).map(|at| &self.raw_values[*at])
     }
 
     /// What is made of a setting, read as `kind`.
@@ -115,34 +115,34 @@ impl Observation {
         kind: Kind,
         zone: chrono_tz::Tz,
     ) -> Reading<'a> {
-        self.cell(setting).map_or(Reading::Missing, |cell| read(mapping.mean(setting, cell), kind, zone))
+        self.raw(setting).map_or(Reading::Missing, |raw| read(mapping.mean(setting, raw), kind, zone))
     }
 
-    /// The settings with their cells.
-    pub fn iter(&self) -> impl Iterator<Item = (&SettingKey, &Cell)> {
-        self.shape.settings.iter().zip(&self.cells)
+    /// The settings with their raw values.
+    pub fn iter(&self) -> impl Iterator<Item = (&SettingKey, &RawValue)> {
+        self.shape.settings.iter().zip(&self.raw_values)
     }
 
     /// Whether both hold the same, whenever it was seen.
     pub fn same(&self, other: &Self) -> bool {
-        self.shape.same(&other.shape) && self.cells == other.cells
+        self.shape.same(&other.shape) && self.raw_values == other.raw_values
     }
 
     /// The name that the source returns for the session, where it returns one.
     pub fn name(&self) -> Option<String> {
-        let name = self.cell(&SettingKey::new("name"))?.as_text()?;
+        let name = self.raw(&SettingKey::new("name"))?.as_text()?;
         (!name.is_empty()).then(|| name.to_owned())
     }
 }
 
-/// What one look says of one session.
+/// What one poll says of one session.
 #[derive(Debug, Clone)]
-pub enum Look {
+pub enum RowMatch {
     Seen(Arc<Observation>),
     /// Others have a row, it has none.
     Missing,
     /// Several rows claim to be the session.
-    Doubled(String),
+    Duplicate(String),
     /// It has no row, and there are rows of which nobody can tell whose they are.
     Uncertain(String),
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::name::Name;
 use super::observation::Mapping;
 use super::policy::Severity;
-use super::schedule::Rhythm;
+use super::schedule::ScheduleKey;
 use super::session::{Contacts, Session, SessionId};
 
 /// Everything that an audit of one source needs to know beforehand.
@@ -24,14 +24,14 @@ pub struct SourcePlan {
 /// When people are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
-    /// Looks in a row before a drift or a missing session is mailed; at least 1.
-    pub confirm_looks: u32,
-    /// Looks in a row before it is over; at least 1.
-    pub resolve_looks: u32,
+    /// Polls in a row before a drift or a missing session is mailed; at least 1.
+    pub confirm_polls: u32,
+    /// Polls in a row before it is over; at least 1.
+    pub resolve_polls: u32,
     /// `None`: never.
     pub remind_every: Option<Duration>,
     /// What is less is not mailed.
-    pub mail_from: Severity,
+    pub min_severity: Severity,
     /// Patience with what cannot be read, source or setting.
     pub unreachable_after: Duration,
 }
@@ -40,7 +40,7 @@ pub struct Alerts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
     All,
-    Rhythms(BTreeSet<Rhythm>),
+    Schedules(BTreeSet<ScheduleKey>),
     Sessions(BTreeSet<SessionId>),
 }
 
@@ -48,7 +48,7 @@ impl Due {
     pub fn includes(&self, session: &Session) -> bool {
         match self {
             Self::All => true,
-            Self::Rhythms(rhythms) => rhythms.contains(session.schedule.rhythm_ref()),
+            Self::Schedules(schedules) => schedules.contains(session.schedule.key_ref()),
             Self::Sessions(ids) => ids.contains(&session.key.id),
         }
     }

@@ -1,4 +1,4 @@
-//! What one look made of a raw value: a typed value, missing, or unreadable with the reason.
+//! What one poll made of a raw value: a typed value, missing, or unreadable with the reason.
 //!
 //! How OrderWise sends a bit or a schedule is not documented, so every spelling that was seen is understood and every
 //! other one is unreadable, with the spelling in the reason. Guessing would turn into false alarms or false comfort.
@@ -17,7 +17,7 @@ pub mod time;
 
 /// A raw value as a source sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cell {
+pub enum RawValue {
     #[serde(rename = "null")]
     Null,
     #[serde(rename = "b")]
@@ -35,7 +35,7 @@ pub enum Cell {
     Repeated,
 }
 
-impl Cell {
+impl RawValue {
     pub fn text(text: impl Into<Arc<str>>) -> Self {
         Self::Text(text.into())
     }
@@ -95,7 +95,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Whether both say the same: text by letter, choices and addresses without regard to case, addresses in any order.
+    /// Whether both say the same: text by outbound, choices and addresses without regard to case, addresses in any order.
     pub fn same(&self, other: &Value<'_>) -> bool {
         match (self, other) {
             (Value::Choice(a), Value::Choice(b)) => same_ignoring_case(a, b),
@@ -128,7 +128,7 @@ impl fmt::Display for Value<'_> {
 /// Why a setting that is missing cannot be verified.
 pub const NOT_RETURNED: &str = "the source did not return it";
 
-/// What one look made of one setting.
+/// What one poll made of one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<'a> {
     Value(Value<'a>),
@@ -138,12 +138,12 @@ pub enum Reading<'a> {
     Unreadable(String),
 }
 
-/// Understands `cell` as `kind`. `zone` is where times without a zone of their own were written.
-pub fn read(cell: &Cell, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
-    if *cell == Cell::Repeated {
+/// Understands `raw value` as `kind`. `zone` is where times without a zone of their own were written.
+pub fn read(raw: &RawValue, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
+    if *raw == RawValue::Repeated {
         return Reading::Unreadable("the column came more than once in the row".to_owned());
     }
-    let text = cell.as_text();
+    let text = raw.as_text();
     match kind {
         Kind::Text => Reading::Value(Value::Text(Cow::Borrowed(text.unwrap_or_default()))),
         Kind::Choice => Reading::Value(Value::Choice(Cow::Borrowed(text.unwrap_or_default()))),
@@ -201,19 +201,20 @@ pub fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn read_utc(cell: &Cell, kind: Kind) -> Reading<'_> {
-        read(cell, kind, chrono_tz::UTC)
+    fn read_utc(raw: &RawValue, kind: Kind) -> Reading<'_> {
+        read(raw, kind, chrono_tz::UTC)
     }
 
     #[test]
     fn null_is_an_empty_text_and_an_unreadable_flag_or_interval() {
         for kind in [Kind::Text, Kind::Choice, Kind::Addresses] {
-            assert!(matches!(read_utc(&Cell::Null, kind), Reading::Value(v) if v.to_string() == "(empty)"));
+            assert!(matches!(read_utc(&RawValue::Null, kind), Reading::Value(v) if v.to_string() == "(empty)"));
         }
         for kind in [Kind::Flag, Kind::Interval, Kind::Time] {
-            for (cell, word) in [(Cell::Null, "null"), (Cell::text("  "), "empty"), (Cell::text("perhaps"), "perhaps")]
+            for (raw, word) in
+                [(RawValue::Null, "null"), (RawValue::text("  "), "empty"), (RawValue::text("perhaps"), "perhaps")]
             {
-                let Reading::Unreadable(reason) = read_utc(&cell, kind) else { panic!("{cell:?} as {kind:?}") };
+                let Reading::Unreadable(reason) = read_utc(&raw, kind) else { panic!("{raw:?} as {kind:?}") };
                 assert!(reason.contains(word), "{reason}");
             }
         }
@@ -221,8 +222,8 @@ mod tests {
 
     #[test]
     fn text_loses_stray_spaces_and_keeps_its_case() {
-        let cell = Cell::text("VP255R \0");
-        assert_eq!(read_utc(&cell, Kind::Text), Reading::Value(Value::Text("VP255R".into())));
+        let raw = RawValue::text("VP255R \0");
+        assert_eq!(read_utc(&raw, Kind::Text), Reading::Value(Value::Text("VP255R".into())));
         let (a, b) = (Value::Choice("Web Service".into()), Value::Choice("WEB service".into()));
         assert!(a.same(&b));
         assert!(!Value::Text("a".into()).same(&Value::Text("A".into())));
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_repeated_column_is_unreadable_as_any_kind() {
         for (_, kind) in Kind::ALL {
-            assert!(matches!(read_utc(&Cell::Repeated, kind), Reading::Unreadable(_)));
+            assert!(matches!(read_utc(&RawValue::Repeated, kind), Reading::Unreadable(_)));
         }
     }
 

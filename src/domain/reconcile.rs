@@ -1,7 +1,7 @@
 //! State and look to new state and events: when an incident opens, is updated and ends, and what people are told.
 //!
 //! Properties, held by tables and by generated histories:
-//! - A look that could not see opens and resolves no drift and no missing session.
+//! - A poll that could not see opens and resolves no drift and no missing session.
 //! - One opening is told once, over restarts too: what was told is part of the state.
 //! - The same looks from the same state give the same events; `now` is a parameter and ids come from what happened.
 //! - An open incident leaves the state only by an end that is an event.
@@ -13,15 +13,15 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::evaluate::{Neighbours, count_values};
-use super::event::{Event, Happening};
-use super::incident::{ENOUGH_POLLS, End, Facts, Incident, Phase, Thing, Window};
+use super::event::{Event, EventKind};
+use super::incident::{ENOUGH_POLLS, End, Facts, Incident, IncidentKey, Phase, Window};
 use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
-use super::schedule::Rhythm;
+use super::schedule::ScheduleKey;
 use super::session::{Session, SessionId};
 use super::settled;
-use super::sighting::Sighting;
+use super::snapshot::Snapshot;
 use super::state::{Delta, SourceState};
 
 mod drift;
@@ -36,8 +36,8 @@ mod tests;
 
 /// What one attempt to read a source came to.
 #[derive(Debug)]
-pub enum SourceLook {
-    Answer(Sighting),
+pub enum PollOutcome {
+    Snapshot(Snapshot),
     /// The answer is the last one again, and `settled` has said that it can change nothing.
     Unchanged(Digest),
     /// The reason in words.
@@ -46,7 +46,7 @@ pub enum SourceLook {
     Held(String),
 }
 
-/// Something that people are to be told, with the incident as it is after the look.
+/// Something that people are to be told, with the incident as it is after the poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     pub what: News,
@@ -71,27 +71,27 @@ pub enum News {
 pub enum About {
     Incident(Box<Incident>),
     /// A session that nobody audits.
-    Stranger {
+    Unaudited {
         id: SessionId,
         name: Option<String>,
     },
 }
 
-/// Advances `state` by one look at the sessions that are `due`.
-pub fn reconcile(plan: &SourcePlan, state: &SourceState, look: &SourceLook, due: &Due, now: DateTime<Utc>) -> Delta {
+/// Advances `state` by one poll at the sessions that are `due`.
+pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due: &Due, now: DateTime<Utc>) -> Delta {
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
-    delta.record.looks += 1;
-    delta.record.last_look = Some(now);
+    delta.record.polls += 1;
+    delta.record.last_poll = Some(now);
     let partial = match due {
-        Due::Sessions(_) => partial_rhythms(plan, due),
-        Due::All | Due::Rhythms(_) => BTreeSet::new(),
+        Due::Sessions(_) => partial_schedules(plan, due),
+        Due::All | Due::Schedules(_) => BTreeSet::new(),
     };
-    let step = Step { plan, state, now, look: delta.record.looks, partial: &partial };
-    match look {
-        SourceLook::Unreachable(reason) => step.unreachable(reason, true, &mut delta),
-        SourceLook::Held(reason) => step.unreachable(reason, false, &mut delta),
-        SourceLook::Answer(sighting) => step.answered(sighting, due, &mut delta),
-        SourceLook::Unchanged(digest) => step.unchanged(*digest, due, &mut delta),
+    let step = Step { plan, state, now, poll: delta.record.polls, partial: &partial };
+    match poll {
+        PollOutcome::Unreachable(reason) => step.unreachable(reason, true, &mut delta),
+        PollOutcome::Held(reason) => step.unreachable(reason, false, &mut delta),
+        PollOutcome::Snapshot(snapshot) => step.answered(snapshot, due, &mut delta),
+        PollOutcome::Unchanged(digest) => step.unchanged(*digest, due, &mut delta),
     }
     delta
 }
@@ -105,7 +105,7 @@ pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>
             end(incident.clone(), End::NoLongerAudited, now, &mut delta);
         }
         delta.retired.push(id.clone());
-        let what = Happening::SessionRetired { id: id.clone() };
+        let what = EventKind::SessionRetired { id: id.clone() };
         delta.events.push(Event { at: now, session: Some(id.clone()), what });
     }
     if let (None, Some(incident)) = (plan, &state.unreachable) {
@@ -115,30 +115,30 @@ pub fn retire(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>
 }
 
 /// What the other sessions of an answer tell.
-pub fn neighbours(plan: &SourcePlan, state: &SourceState, sighting: &Sighting) -> Neighbours {
+pub fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -> Neighbours {
     let depending = plan.sessions.values().filter(|session| session.policy.depends_on_others());
-    let seen = depending.filter_map(|session| Some((session, &**sighting.seen(&session.key.id)?)));
+    let seen = depending.filter_map(|session| Some((session, &**snapshot.seen(&session.key.id)?)));
     let counts = count_values(seen, &plan.mapping);
     let mut known = state.known_settings.clone();
-    known.extend(sighting.settings.iter().cloned());
+    known.extend(snapshot.settings.iter().cloned());
     Neighbours { counts, known }
 }
 
-/// One look at one source: what all parts of the decision read.
+/// One poll at one source: what all parts of the decision read.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     plan: &'a SourcePlan,
     state: &'a SourceState,
     now: DateTime<Utc>,
-    /// The number of this look, part of the ids of what it finds.
-    look: u64,
-    /// Rhythms of which only some sessions are looked at.
-    partial: &'a BTreeSet<Rhythm>,
+    /// The number of this poll, part of the ids of what it finds.
+    poll: u64,
+    /// Schedules of which only some sessions are polled.
+    partial: &'a BTreeSet<ScheduleKey>,
 }
 
-fn partial_rhythms(plan: &SourcePlan, due: &Due) -> BTreeSet<Rhythm> {
+fn partial_schedules(plan: &SourcePlan, due: &Due) -> BTreeSet<ScheduleKey> {
     let left_out = plan.sessions.values().filter(|session| !due.includes(session));
-    left_out.map(|session| session.schedule.rhythm()).collect()
+    left_out.map(|session| session.schedule.key()).collect()
 }
 
 impl Step<'_> {
@@ -147,8 +147,8 @@ impl Step<'_> {
             let window = Window { last_good: self.state.record.last_success, first_bad: self.now };
             Incident::found(
                 &self.plan.name,
-                self.look,
-                Thing::Unreachable,
+                self.poll,
+                IncidentKey::Unreachable,
                 Severity::Critical,
                 window,
                 Facts::default(),
@@ -163,31 +163,31 @@ impl Step<'_> {
         delta.unreachable = Some(incident);
     }
 
-    fn answered(&self, sighting: &Sighting, due: &Due, delta: &mut Delta) {
+    fn answered(&self, snapshot: &Snapshot, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
         if let Some(incident) = &self.state.unreachable {
             end(incident.clone(), End::VisibleAgain, self.now, delta);
         }
-        self.note_ids(sighting, delta);
+        self.note_ids(snapshot, delta);
         let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
-        delta.new_settings = sighting.settings.iter().filter(fresh).cloned().collect();
-        delta.answer = sighting.digest;
+        delta.new_settings = snapshot.settings.iter().filter(fresh).cloned().collect();
+        delta.answer = snapshot.digest;
         // Seldom needed: a session that rests asks nothing of the others.
-        let neighbours = LazyCell::new(|| neighbours(self.plan, self.state, sighting));
+        let neighbours = LazyCell::new(|| neighbours(self.plan, self.state, snapshot));
         // All three are in the order of their ids.
-        let (mut known, mut rows) = (self.state.sessions.iter().peekable(), sighting.walk());
-        let mut rhythm = None;
+        let (mut known, mut rows) = (self.state.sessions.iter().peekable(), snapshot.walk());
+        let mut schedule_key = None;
         for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
-            self.looked_at(session, &mut rhythm, delta);
+            self.polled_at(session, &mut schedule_key, delta);
             while known.next_if(|(other, _)| *other < id).is_some() {}
             let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
             let found = rows.to(id);
-            let whole = !self.partial.contains(session.schedule.rhythm_ref());
+            let whole = !self.partial.contains(session.schedule.key_ref());
             let quiet = before.zip(found.seen()).filter(|_| whole).is_some_and(|(before, seen)| {
                 settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
             });
             if !quiet {
-                self.session(session, before, found.look(), &neighbours, delta);
+                self.session(session, before, found.poll(), &neighbours, delta);
             }
         }
     }
@@ -196,51 +196,51 @@ impl Step<'_> {
     fn unchanged(&self, digest: Digest, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
         delta.answer = Some(digest);
-        let mut rhythm = None;
+        let mut schedule_key = None;
         for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
-            self.looked_at(session, &mut rhythm, delta);
+            self.polled_at(session, &mut schedule_key, delta);
         }
     }
 
-    /// Notes the rhythm of a session that was due. `last`: of the one before, which most share. A look at chosen sessions says
-    /// nothing of the others that have their rhythm.
-    fn looked_at<'s>(&self, session: &'s Session, last: &mut Option<&'s Rhythm>, delta: &mut Delta) {
-        let rhythm = session.schedule.rhythm_ref();
-        if *last != Some(rhythm) {
-            *last = Some(rhythm);
-            if !self.partial.contains(rhythm) {
-                delta.rhythms.insert(rhythm.clone(), self.now);
+    /// Notes the schedule of a session that was due. `last`: of the one before, which most share. A poll at chosen sessions says
+    /// nothing of the others that have their schedule.
+    fn polled_at<'s>(&self, session: &'s Session, last: &mut Option<&'s ScheduleKey>, delta: &mut Delta) {
+        let schedule_key = session.schedule.key_ref();
+        if *last != Some(schedule_key) {
+            *last = Some(schedule_key);
+            if !self.partial.contains(schedule_key) {
+                delta.schedules.insert(schedule_key.clone(), self.now);
             }
         }
     }
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.
-    fn note_ids(&self, sighting: &Sighting, delta: &mut Delta) {
-        let mut rows = sighting.walk();
+    fn note_ids(&self, snapshot: &Snapshot, delta: &mut Delta) {
+        let mut rows = snapshot.walk();
         let audited = self.plan.sessions.keys().filter(|id| rows.to(id).has_rows()).count();
         delta.record.audited = audited as u64;
-        delta.record.unaudited = (sighting.len() - audited) as u64;
+        delta.record.unaudited = (snapshot.len() - audited) as u64;
         let first = self.state.record.last_success.is_none();
-        for id in self.new_ids(sighting) {
+        for id in self.new_ids(snapshot) {
             delta.new_ids.push(id.clone());
             if first || self.plan.sessions.contains_key(id) {
                 continue;
             }
-            let name = sighting.seen(id).and_then(|observation| observation.name());
-            let what = Happening::SessionFound { id: id.clone(), name: name.clone() };
+            let name = snapshot.seen(id).and_then(|observation| observation.name());
+            let what = EventKind::SessionFound { id: id.clone(), name: name.clone() };
             delta.events.push(Event { at: self.now, session: Some(id.clone()), what });
-            delta.notices.push(Notice { what: News::Found, subject: About::Stranger { id: id.clone(), name } });
+            delta.notices.push(Notice { what: News::Found, subject: About::Unaudited { id: id.clone(), name } });
         }
     }
 
     /// The ids that were never seen before, in order.
-    fn new_ids<'s>(&self, sighting: &'s Sighting) -> Vec<&'s SessionId> {
+    fn new_ids<'s>(&self, snapshot: &'s Snapshot) -> Vec<&'s SessionId> {
         let mut known = self.state.known_ids.iter().peekable();
         let new = |id: &&SessionId| {
             while known.next_if(|other| other < id).is_some() {}
             known.next_if_eq(id).is_none()
         };
-        sighting.ids().filter(new).collect()
+        snapshot.ids().filter(new).collect()
     }
 
     /// Opens what needs no confirmation.
@@ -262,7 +262,7 @@ impl Step<'_> {
         let first_bad = first_bad.min(self.now);
         incident.window = Window { last_good: last_good.map(|at| at.min(first_bad)), first_bad };
         let lasted = (self.now - first_bad).to_std().unwrap_or_default();
-        let mailed = incident.severity >= self.plan.alerts.mail_from;
+        let mailed = incident.severity >= self.plan.alerts.min_severity;
         let grace = self.plan.alerts.unreachable_after;
         // Who wants no grace period is told by the first poll.
         let met = grace.is_zero() || incident.failed_polls >= ENOUGH_POLLS;
@@ -273,7 +273,7 @@ impl Step<'_> {
 
     /// Reminds of what people were told and is still so; tells what has come to matter enough since it opened.
     fn remind(&self, incident: &mut Incident, delta: &mut Delta) {
-        if incident.severity < self.plan.alerts.mail_from {
+        if incident.severity < self.plan.alerts.min_severity {
             return;
         }
         let Some(told_at) = incident.told_at else {
@@ -291,7 +291,7 @@ impl Step<'_> {
 
     /// Has people told, and remembers when.
     fn tell(&self, what: News, incident: &mut Incident, delta: &mut Delta) {
-        if incident.severity >= self.plan.alerts.mail_from {
+        if incident.severity >= self.plan.alerts.min_severity {
             incident.told_at = Some(self.now);
         }
         notify(what, incident, delta);
@@ -300,15 +300,15 @@ impl Step<'_> {
 
 fn opened(incident: &Incident, now: DateTime<Utc>, delta: &mut Delta) {
     let Facts { expected, found, reason, .. } = incident.facts.clone();
-    let what = Happening::Opened {
+    let what = EventKind::Opened {
         incident: incident.id,
-        thing: incident.thing.clone(),
+        key: incident.key.clone(),
         severity: incident.severity,
         expected,
         found,
         reason,
     };
-    delta.events.push(Event { at: now, session: incident.thing.session().cloned(), what });
+    delta.events.push(Event { at: now, session: incident.key.session().cloned(), what });
 }
 
 /// Ends an incident: written, an event and a notice if it was open, and nothing but written if it was only suspected.
@@ -317,20 +317,20 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
     let why = if was_open { why } else { End::Unconfirmed };
     incident.phase = Phase::Ended { at: now, end: why };
     if was_open {
-        let what = Happening::Ended {
+        let what = EventKind::Ended {
             incident: incident.id,
-            thing: incident.thing.clone(),
+            key: incident.key.clone(),
             severity: incident.severity,
             end: why,
             found: incident.facts.found.clone(),
         };
-        delta.events.push(Event { at: now, session: incident.thing.session().cloned(), what });
+        delta.events.push(Event { at: now, session: incident.key.session().cloned(), what });
         if !incident.told.is_empty() {
             notify(News::Ended(why), &incident, delta);
         }
     }
-    match incident.thing {
-        Thing::Unreachable => delta.unreachable = Some(incident),
+    match incident.key {
+        IncidentKey::Unreachable => delta.unreachable = Some(incident),
         _ => delta.incidents.push(incident),
     }
 }
@@ -344,7 +344,7 @@ fn changed_settings(before: &Observation, after: &Observation) -> BTreeSet<super
     if before.same(after) {
         return BTreeSet::new();
     }
-    let differs = |setting: &&super::setting::SettingKey| before.cell(setting) != after.cell(setting);
+    let differs = |setting: &&super::setting::SettingKey| before.raw(setting) != after.raw(setting);
     let all = before.shape.settings().iter().chain(after.shape.settings());
     all.filter(differs).cloned().collect()
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::incident::{IncidentKind, Told};
-use super::message::{Item, Message, MessageKind};
 use super::name::Name;
+use super::notification::{Item, Notification, NotificationKind};
 use super::plan::SourcePlan;
 use super::policy::Severity;
 use super::reconcile::{About, News, Notice};
@@ -22,10 +22,10 @@ mod subject;
 #[derive(Debug, Default)]
 pub struct Routed {
     /// In the order of their recipients.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Notification>,
     /// Who was told of which incident by which message.
     pub told: Vec<(Uuid, Told)>,
-    /// Notices that nobody gets because they matter less than `mail_from`.
+    /// Notices that nobody gets because they matter less than `min_severity`.
     pub below_severity: u64,
 }
 
@@ -33,8 +33,8 @@ pub struct Routed {
 #[derive(Debug, Clone, Copy)]
 pub struct Postmark<'a> {
     pub source: &'a Name,
-    /// The number of the look: with source and recipient it makes the Message-ID.
-    pub look: u64,
+    /// The number of the poll: with source and recipient it makes the Message-ID.
+    pub poll: u64,
     pub now: DateTime<Utc>,
     /// The right side of Message-IDs: the domain of the sender.
     pub domain: &'a str,
@@ -45,7 +45,7 @@ pub struct Postmark<'a> {
 /// Divides notices among recipients. `plan` is absent for a source that is not configured any more: then those are told who were told before.
 pub fn route(plan: Option<&SourcePlan>, notices: &[Notice], mark: Postmark<'_>) -> Routed {
     let mut routed = Routed::default();
-    let mut letters: BTreeMap<Address, Vec<Item>> = BTreeMap::new();
+    let mut outbound: BTreeMap<Address, Vec<Item>> = BTreeMap::new();
     for notice in notices {
         if suppressed(plan, notice) {
             routed.below_severity += 1;
@@ -53,10 +53,10 @@ pub fn route(plan: Option<&SourcePlan>, notices: &[Notice], mark: Postmark<'_>) 
         }
         let item = item(plan, notice, mark);
         for to in recipients(plan, notice) {
-            letters.entry(to).or_default().push(item.clone());
+            outbound.entry(to).or_default().push(item.clone());
         }
     }
-    for (to, items) in letters {
+    for (to, items) in outbound {
         let message = message(plan, to, items, mark);
         routed.told.extend(told(&message));
         routed.messages.push(message);
@@ -67,31 +67,31 @@ pub fn route(plan: Option<&SourcePlan>, notices: &[Notice], mark: Postmark<'_>) 
 fn suppressed(plan: Option<&SourcePlan>, notice: &Notice) -> bool {
     let About::Incident(incident) = &notice.subject else { return false };
     let followed_up = matches!(notice.what, News::Ended(_)) && !incident.told.is_empty();
-    !followed_up && plan.is_some_and(|plan| incident.severity < plan.alerts.mail_from)
+    !followed_up && plan.is_some_and(|plan| incident.severity < plan.alerts.min_severity)
 }
 
-fn kind(notice: &Notice) -> MessageKind {
-    let About::Incident(incident) = &notice.subject else { return MessageKind::Found };
+fn kind(notice: &Notice) -> NotificationKind {
+    let About::Incident(incident) = &notice.subject else { return NotificationKind::Found };
     match (&notice.what, incident.kind()) {
-        (News::Opened | News::Found, IncidentKind::Drift) => MessageKind::Drift,
-        (News::Opened | News::Found, IncidentKind::Missing) => MessageKind::Missing,
-        (News::Opened | News::Found, IncidentKind::Unverifiable) => MessageKind::Unverifiable,
-        (News::Opened | News::Found, IncidentKind::Unreachable) => MessageKind::Unreachable,
-        (News::Updated { .. }, _) => MessageKind::Update,
-        (News::Ended(_), IncidentKind::Drift) => MessageKind::Resolved,
-        (News::Ended(_), _) => MessageKind::Recovered,
-        (News::StillOpen, _) => MessageKind::Reminder,
+        (News::Opened | News::Found, IncidentKind::Drift) => NotificationKind::Drift,
+        (News::Opened | News::Found, IncidentKind::Missing) => NotificationKind::Missing,
+        (News::Opened | News::Found, IncidentKind::Unverifiable) => NotificationKind::Unverifiable,
+        (News::Opened | News::Found, IncidentKind::Unreachable) => NotificationKind::Unreachable,
+        (News::Updated { .. }, _) => NotificationKind::Update,
+        (News::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
+        (News::Ended(_), _) => NotificationKind::Recovered,
+        (News::StillOpen, _) => NotificationKind::Reminder,
     }
 }
 
 fn item(plan: Option<&SourcePlan>, notice: &Notice, mark: Postmark<'_>) -> Item {
     let session = match &notice.subject {
-        About::Incident(incident) => incident.thing.session(),
-        About::Stranger { .. } => None,
+        About::Incident(incident) => incident.key.session(),
+        About::Unaudited { .. } => None,
     };
     let severity = match &notice.subject {
         About::Incident(incident) => incident.severity,
-        About::Stranger { .. } => Severity::Info,
+        About::Unaudited { .. } => Severity::Info,
     };
     let known = plan.and_then(|plan| session.and_then(|id| plan.sessions.get(id)));
     let zone = known.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC);
@@ -119,10 +119,10 @@ pub fn encoded(text: &str) -> String {
 fn recipients(plan: Option<&SourcePlan>, notice: &Notice) -> Vec<Address> {
     let mut to: Vec<Address> = Vec::new();
     match (&notice.subject, plan) {
-        (About::Stranger { .. }, Some(plan)) => to.extend(source_recipients(plan)),
-        (About::Stranger { .. }, None) => {}
+        (About::Unaudited { .. }, Some(plan)) => to.extend(source_recipients(plan)),
+        (About::Unaudited { .. }, None) => {}
         (About::Incident(incident), plan) => {
-            let session = plan.and_then(|plan| incident.thing.session().and_then(|id| plan.sessions.get(id)));
+            let session = plan.and_then(|plan| incident.key.session().and_then(|id| plan.sessions.get(id)));
             match (session, plan) {
                 (Some(session), _) => {
                     to.extend(session.owners.iter().cloned());
@@ -161,9 +161,9 @@ fn source_recipients(plan: &SourcePlan) -> Vec<Address> {
 /// Most roots of incidents, and most openings, that one message refers to (some servers refuse longer headers).
 const MOST_ROOTS: usize = 20;
 
-fn message(plan: Option<&SourcePlan>, to: Address, mut items: Vec<Item>, mark: Postmark<'_>) -> Message {
+fn message(plan: Option<&SourcePlan>, to: Address, mut items: Vec<Item>, mark: Postmark<'_>) -> Notification {
     items.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.kind.cmp(&b.kind)).then(a.session().cmp(&b.session())));
-    let kind = items.iter().map(|item| item.kind).min().unwrap_or(MessageKind::Found);
+    let kind = items.iter().map(|item| item.kind).min().unwrap_or(NotificationKind::Found);
     let openings = items.iter().filter_map(|item| opening(item, &to)).collect::<Vec<_>>();
     let mut references =
         items.iter().filter_map(Item::incident).take(MOST_ROOTS).map(|i| root(i.id, mark.domain)).collect::<Vec<_>>();
@@ -182,7 +182,7 @@ fn message(plan: Option<&SourcePlan>, to: Address, mut items: Vec<Item>, mark: P
         _ => subject::subject(&items, mark.source),
     };
     let contacts = contacts(plan, &items);
-    Message {
+    Notification {
         message_id: message_id(&to, mark),
         kind,
         zone: items.first().map_or(chrono_tz::UTC, |item| item.zone),
@@ -216,12 +216,12 @@ fn root(incident: Uuid, domain: &str) -> String {
 
 fn message_id(to: &Address, mark: Postmark<'_>) -> String {
     let stamp = mark.now.timestamp_micros();
-    let name = format!("driftwise message\n{}\n{}\n{stamp}\n{}", mark.source, mark.look, to.as_str().to_lowercase());
+    let name = format!("driftwise message\n{}\n{}\n{stamp}\n{}", mark.source, mark.poll, to.as_str().to_lowercase());
     format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), mark.domain)
 }
 
 /// Every incident that `message` tells of; the state keeps who was told first.
-fn told(message: &Message) -> Vec<(Uuid, Told)> {
+fn told(message: &Notification) -> Vec<(Uuid, Told)> {
     let entry =
         Told { to: message.to.clone(), message_id: message.message_id.clone(), subject: message.subject.clone() };
     message.items.iter().filter_map(Item::incident).map(|incident| (incident.id, entry.clone())).collect()

@@ -1,4 +1,4 @@
-//! When a session is looked at: a cron expression in a zone, asked of croner each time so that it is right across clock changes.
+//! When a session is polled: a cron expression in a zone, asked of croner each time so that it is right across clock changes.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Schedule {
     cron: Arc<Cron>,
     expression: Arc<str>,
     zone: Tz,
-    rhythm: Rhythm,
+    schedule_key: ScheduleKey,
 }
 
 /// Why an expression cannot be a schedule.
@@ -41,8 +41,8 @@ impl Schedule {
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(expression).map_err(|e| ScheduleError::Syntax(plain(&e.to_string())))?;
-        let rhythm = Rhythm(Arc::from(format!("{expression} {zone}")));
-        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, rhythm };
+        let schedule_key = ScheduleKey(Arc::from(format!("{expression} {zone}")));
+        let schedule = Self { cron: Arc::new(cron), expression: Arc::from(expression), zone, schedule_key };
         schedule.next_after(now).ok_or(ScheduleError::Never)?;
         Ok(schedule)
     }
@@ -81,14 +81,14 @@ impl Schedule {
         first.zip(second).map_or(TimeDelta::zero(), |(first, second)| second - first)
     }
 
-    /// Sessions with the same rhythm are always due together, so one time of the last look serves them all.
-    pub fn rhythm(&self) -> Rhythm {
-        self.rhythm.clone()
+    /// Sessions with the same schedule are always due together, so one time of the last poll serves them all.
+    pub fn key(&self) -> ScheduleKey {
+        self.schedule_key.clone()
     }
 
-    /// See [`Schedule::rhythm`].
-    pub fn rhythm_ref(&self) -> &Rhythm {
-        &self.rhythm
+    /// See [`Schedule::schedule`].
+    pub fn key_ref(&self) -> &ScheduleKey {
+        &self.schedule_key
     }
 }
 
@@ -105,22 +105,22 @@ impl fmt::Debug for Schedule {
 
 /// The identity of a schedule: its expression and zone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Rhythm(Arc<str>);
+pub struct ScheduleKey(Arc<str>);
 
-impl PartialOrd for Rhythm {
+impl PartialOrd for ScheduleKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Rhythm {
+impl Ord for ScheduleKey {
     fn cmp(&self, other: &Self) -> Ordering {
         // Most are one and the same.
         if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
     }
 }
 
-impl Rhythm {
+impl ScheduleKey {
     pub fn from_stored(text: &str) -> Self {
         Self(Arc::from(text))
     }

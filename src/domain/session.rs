@@ -1,4 +1,4 @@
-//! A session that is audited: who it is, what is asked of it, when it is looked at and who is told.
+//! A session that is audited: who it is, what is asked of it, when it is polled and who is told.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::schedule::Schedule;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId {
-    /// The id as a number, so that most are compared without a look at their text; [`SessionId::NO_NUMBER`] for every other.
+    /// The id as a number, so that most are compared without a poll at their text; [`SessionId::NO_NUMBER`] for every other.
     number: u64,
     text: Arc<str>,
 }

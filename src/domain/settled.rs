@@ -1,7 +1,7 @@
 //! What need not be judged again: when the same answer can only lead to the same verdicts.
 //!
-//! A look is cheap where nothing changed, and never at the cost of a promise. A session rests only while nothing about it counts
-//! looks or waits for a time: it was seen at its last look and judged by the present plan, it has no incident, suspected or open, and
+//! A poll is cheap where nothing changed, and never at the cost of a promise. A session rests only while nothing about it counts
+//! looks or waits for a time: it was seen at its last poll and judged by the present plan, it has no incident, suspected or open, and
 //! it breaks no rule. What was judged by an earlier plan, before the program started, is judged anew.
 //! That a rest changes nothing is held by the generated histories of `reconcile`.
 
@@ -10,48 +10,48 @@ use std::collections::BTreeSet;
 use super::evaluate::Verdict;
 use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
-use super::schedule::Rhythm;
+use super::schedule::ScheduleKey;
 use super::session::Session;
 use super::state::{Delta, Presence, SessionState, SourceState};
 
 /// What the present plan has judged. Belongs to one run of the program: it is never written, and a state that is loaded has none.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
-    /// The rhythms of which all sessions were judged, by any answer.
-    rhythms: BTreeSet<Rhythm>,
-    /// The last answer, and the rhythms that were judged by it.
-    answer: Option<(Digest, BTreeSet<Rhythm>)>,
+    /// The schedules of which all sessions were judged, by any answer.
+    schedules: BTreeSet<ScheduleKey>,
+    /// The last answer, and the schedules that were judged by it.
+    answer: Option<(Digest, BTreeSet<ScheduleKey>)>,
 }
 
 impl Judged {
-    /// Remembers what a look judged. A setting that was never there before can make optional rules apply, to sessions too that were
+    /// Remembers what a poll judged. A setting that was never there before can make optional rules apply, to sessions too that were
     /// not due.
     pub(super) fn note(&mut self, delta: &Delta) {
-        let looked_at = || delta.rhythms.keys().cloned();
+        let polled_at = || delta.schedules.keys().cloned();
         if !delta.new_settings.is_empty() {
-            self.rhythms.clear();
+            self.schedules.clear();
         }
-        self.rhythms.extend(looked_at());
+        self.schedules.extend(polled_at());
         self.answer = match (self.answer.take(), delta.answer) {
             (_, None) => None,
             (Some((digest, mut known)), Some(new)) if digest == new => {
-                known.extend(looked_at());
+                known.extend(polled_at());
                 Some((digest, known))
             }
-            (_, Some(new)) => Some((new, looked_at().collect())),
+            (_, Some(new)) => Some((new, polled_at().collect())),
         };
     }
 
-    /// Whether all sessions of a rhythm were judged by the present plan.
-    pub(super) fn has(&self, rhythm: &Rhythm) -> bool {
-        self.rhythms.contains(rhythm)
+    /// Whether all sessions of a schedule were judged by the present plan.
+    pub(super) fn has(&self, schedule_key: &ScheduleKey) -> bool {
+        self.schedules.contains(schedule_key)
     }
 }
 
-/// The last answer, if the same one again would change nothing but the times of looks at the sessions that are `due`.
+/// The last answer, if the same one again would change nothing but the times of polls at the sessions that are `due`.
 pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Digest> {
     let (digest, judged) = state.judged.answer.as_ref()?;
-    // A look at chosen sessions is noted with each of them.
+    // A poll at chosen sessions is noted with each of them.
     if state.unreachable.is_some() || matches!(due, Due::Sessions(_)) {
         return None;
     }
@@ -59,7 +59,7 @@ pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Dige
     let mut sessions = plan.sessions.iter().filter(|(_, session)| due.includes(session));
     let settled = sessions.all(|(id, session)| {
         let before = known.find(|(other, _)| *other >= id).filter(|(other, _)| *other == id);
-        judged.contains(session.schedule.rhythm_ref()) && before.is_some_and(|(_, before)| rests(session, before))
+        judged.contains(session.schedule.key_ref()) && before.is_some_and(|(_, before)| rests(session, before))
     });
     settled.then_some(*digest)
 }
@@ -69,8 +69,8 @@ fn rests(session: &Session, before: &SessionState) -> bool {
     before.record.presence == Presence::Seen { at: None }
         && before.observation.is_some()
         && before.incidents.is_empty()
-        && before.record.standing.iter().all(|standing| standing.verdict == Verdict::NotApplicable)
-        && before.record.rhythm == *session.schedule.rhythm_ref()
+        && before.record.noncompliant.iter().all(|noncompliant| noncompliant.verdict == Verdict::NotApplicable)
+        && before.record.schedule_key == *session.schedule.key_ref()
         && !session.policy.depends_on_time()
 }
 
@@ -84,8 +84,8 @@ pub(super) fn quiet(
 ) -> bool {
     rests(session, before)
         && !session.policy.depends_on_others()
-        && (!new_settings || before.record.standing.is_empty())
-        && state.judged.has(session.schedule.rhythm_ref())
+        && (!new_settings || before.record.noncompliant.is_empty())
+        && state.judged.has(session.schedule.key_ref())
         && before.observation.as_ref().is_some_and(|before| before.same(seen))
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a source between two looks: kept by the store, advanced by `reconcile`.
+//! What is known of a source between two polls: kept by the store, advanced by `reconcile`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{Pin, Pins, Verdict};
+use super::evaluate::{PinnedValue, PinnedValues, Verdict};
 use super::event::Event;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::observation::{Digest, Observation};
 use super::policy::Severity;
 use super::reconcile::Notice;
-use super::schedule::Rhythm;
+use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::setting::SettingKey;
 use super::settled::Judged;
@@ -22,8 +22,8 @@ use super::settled::Judged;
 #[derive(Debug, Clone, Default)]
 pub struct SourceState {
     pub record: SourceRecord,
-    /// When the sessions of a rhythm were last looked at with success.
-    pub rhythms: BTreeMap<Rhythm, DateTime<Utc>>,
+    /// When the sessions of a schedule were last polled with success.
+    pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     pub unreachable: Option<Incident>,
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Every id that the source ever returned.
@@ -33,13 +33,13 @@ pub struct SourceState {
     pub judged: Judged,
 }
 
-/// What is written of a source at every look.
+/// What is written of a source at every poll.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceRecord {
-    /// How many looks there were.
-    pub looks: u64,
-    pub last_look: Option<DateTime<Utc>>,
+    /// How many polls there were.
+    pub polls: u64,
+    pub last_poll: Option<DateTime<Utc>>,
     pub last_success: Option<DateTime<Utc>>,
     /// Of the last answer: sessions that are audited, and that nobody audits.
     pub audited: u64,
@@ -52,7 +52,7 @@ pub struct SessionState {
     pub record: SessionRecord,
     /// As last seen; `None` before it ever was.
     pub observation: Option<Arc<Observation>>,
-    pub pins: Arc<Pins>,
+    pub pinned: Arc<PinnedValues>,
     /// Suspected and open, never ended.
     pub incidents: Vec<Incident>,
 }
@@ -60,23 +60,23 @@ pub struct SessionState {
 /// What is written of a session when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// The rhythm in which it was last looked at: the time of that look is the rhythm's.
-    pub rhythm: Rhythm,
+    /// The schedule in which it was last polled: the time of that poll is the schedule's.
+    pub schedule_key: ScheduleKey,
     pub presence: Presence,
-    /// Everything but compliance, as of the last look that saw the session.
-    pub standing: Vec<Standing>,
+    /// Everything but compliance, as of the last poll that saw the session.
+    pub noncompliant: Vec<NonCompliance>,
 }
 
-/// Whether the last look could see the session.
+/// Whether the last poll could see the session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "presence", rename_all = "lowercase")]
 pub enum Presence {
-    /// `at`: the look that saw it, where that was not one at all sessions of its rhythm.
+    /// `at`: the poll that saw it, where that was not one at all sessions of its schedule.
     Seen {
         #[serde(default)]
         at: Option<DateTime<Utc>>,
     },
-    /// `seen`: the last look that saw it, if any ever did.
+    /// `seen`: the last poll that saw it, if any ever did.
     Missing {
         seen: Option<DateTime<Utc>>,
     },
@@ -88,13 +88,13 @@ pub enum Presence {
 
 /// A finding that is not compliance, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct NonCompliance {
     pub rule: Name,
     pub setting: SettingKey,
     pub severity: Severity,
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The last look that found it compliant, if any.
+    /// The last poll that found it compliant, if any.
     pub last_good: Option<DateTime<Utc>>,
 }
 
@@ -102,7 +102,7 @@ impl SourceState {
     /// When the session was last seen, and so judged; `None` before that.
     pub fn last_verdict(&self, session: &SessionState) -> Option<DateTime<Utc>> {
         match &session.record.presence {
-            Presence::Seen { at } => self.rhythms.get(&session.record.rhythm).copied().max(*at),
+            Presence::Seen { at } => self.schedules.get(&session.record.schedule_key).copied().max(*at),
             Presence::Missing { seen } | Presence::Ambiguous { seen, .. } => *seen,
         }
     }
@@ -121,7 +121,7 @@ impl SourceState {
     pub fn apply(&mut self, delta: Delta) {
         self.judged.note(&delta);
         self.record = delta.record;
-        self.rhythms.extend(delta.rhythms);
+        self.schedules.extend(delta.schedules);
         if let Some(incident) = delta.unreachable {
             self.unreachable = (!incident.is_ended()).then_some(incident);
         }
@@ -144,13 +144,13 @@ impl SessionState {
     }
 }
 
-/// What one look changes: written in one transaction, then applied. Its size goes with what changed.
+/// What one poll changes: written in one transaction, then applied. Its size goes with what changed.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
     pub record: SourceRecord,
-    /// Rhythms that were looked at with success, with the time.
-    pub rhythms: BTreeMap<Rhythm, DateTime<Utc>>,
-    /// The answer that was looked at, where the source gave its digest; remembered, never written.
+    /// Schedules that were polled with success, with the time.
+    pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
+    /// The answer that was polled, where the source gave its digest; remembered, never written.
     pub answer: Option<Digest>,
     /// The source's own incident, if it changed; ended ones are only to be written.
     pub unreachable: Option<Incident>,
@@ -158,7 +158,7 @@ pub struct Delta {
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Observations that differ from the one before.
     pub observations: Vec<(SessionId, Arc<Observation>)>,
-    pub pins: Vec<(SessionId, SettingKey, Pin)>,
+    pub pinned: Vec<(SessionId, SettingKey, PinnedValue)>,
     /// Every session incident that changed, ended ones too.
     pub incidents: Vec<Incident>,
     pub new_ids: Vec<SessionId>,

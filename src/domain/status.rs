@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::evaluate::{Circumstances, Neighbours, Ruling, Verdict, evaluate};
+use super::evaluate::{Circumstances, Neighbours, Verdict, VerdictKind, evaluate};
 use super::expectation::Expectation;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
@@ -10,7 +10,7 @@ use super::observation::Mapping;
 use super::policy::{Rule, Severity};
 use super::session::Session;
 use super::setting::SettingKey;
-use super::state::{Presence, SessionState, SourceState, Standing};
+use super::state::{NonCompliance, Presence, SessionState, SourceState};
 
 /// The status of a session, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +20,7 @@ pub enum Status {
     Drifted,
     Unverifiable,
     Compliant,
-    /// Before the first look.
+    /// Before the first poll.
     Pending,
 }
 
@@ -42,7 +42,7 @@ impl Status {
 pub struct Shown {
     pub rule: String,
     pub setting: String,
-    pub verdict: Ruling,
+    pub verdict: VerdictKind,
     pub severity: Severity,
     pub expected: Option<String>,
     pub found: Option<String>,
@@ -110,50 +110,51 @@ fn verdict(known: &SessionState) -> Status {
     }
 }
 
-/// The open drifts, and of the last look whatever else is not compliance. A rule that holds a setting to one thing is said once:
+/// The open drifts, and of the last poll whatever else is not compliance. A rule that holds a setting to one thing is said once:
 /// where a drift is open and its setting cannot be read now, the drift is what is known.
 fn findings(known: &SessionState, session: &Session) -> Vec<Shown> {
-    let drifted = |standing: &Standing| {
-        let same = |incident: &Incident| incident.thing.rule() == Some((&standing.rule, &standing.setting));
+    let drifted = |noncompliant: &NonCompliance| {
+        let same = |incident: &Incident| incident.key.rule() == Some((&noncompliant.rule, &noncompliant.setting));
         known.open(IncidentKind::Drift).any(same)
     };
     let drifts = known.open(IncidentKind::Drift).filter_map(|incident| {
-        let (rule, setting) = incident.thing.rule()?;
+        let (rule, setting) = incident.key.rule()?;
         Some(Shown {
             rule: rule.to_string(),
             setting: setting.to_string(),
-            verdict: Ruling::Drifted,
+            verdict: VerdictKind::Drifted,
             severity: incident.severity,
             expected: Some(incident.facts.expected.clone()),
             found: Some(incident.facts.found.clone()),
             reason: None,
         })
     });
-    let others = known.record.standing.iter().filter(|standing| !drifted(standing)).filter_map(|standing| {
-        let reason = match &standing.verdict {
-            Verdict::Compliant | Verdict::Drifted { .. } => return None,
-            Verdict::Unverifiable { reason } => Some(reason.clone()),
-            Verdict::NotApplicable => Some(String::from(NEVER_RETURNED)),
-        };
-        let rule = session.policy.rules().iter().find(|rule| rule.id == standing.rule);
-        Some(Shown {
-            rule: standing.rule.to_string(),
-            setting: standing.setting.to_string(),
-            verdict: standing.verdict.ruling(),
-            severity: standing.severity,
-            expected: rule.map(|rule| rule.expect.describe(&session.params).into_owned()),
-            found: None,
-            reason,
-        })
-    });
+    let others =
+        known.record.noncompliant.iter().filter(|noncompliant| !drifted(noncompliant)).filter_map(|noncompliant| {
+            let reason = match &noncompliant.verdict {
+                Verdict::Compliant | Verdict::Drifted { .. } => return None,
+                Verdict::Unverifiable { reason } => Some(reason.clone()),
+                Verdict::NotApplicable => Some(String::from(NEVER_RETURNED)),
+            };
+            let rule = session.policy.rules().iter().find(|rule| rule.id == noncompliant.rule);
+            Some(Shown {
+                rule: noncompliant.rule.to_string(),
+                setting: noncompliant.setting.to_string(),
+                verdict: noncompliant.verdict.kind(),
+                severity: noncompliant.severity,
+                expected: rule.map(|rule| rule.expect.describe(&session.params).into_owned()),
+                found: None,
+                reason,
+            })
+        });
     drifts.chain(others).collect()
 }
 
 /// How far the present rules have been held against what a session is like: what says nothing of a rule may be all well, or
-/// may never have been looked at.
+/// may never have been polled.
 #[derive(Debug)]
 pub enum Checked {
-    /// The last look saw the session and judged it by the present rules: whatever is not noted is as it should be.
+    /// The last poll saw the session and judged it by the present rules: whatever is not noted is as it should be.
     Now,
     /// It was not seen since the present rules hold. What they find right in what was last seen.
     WhenLastSeen(HashSet<(Name, SettingKey)>),
@@ -173,12 +174,12 @@ impl Checked {
 pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known: &SessionState) -> Checked {
     let seen = matches!(known.record.presence, Presence::Seen { .. });
     let reachable = !state.unreachable.as_ref().is_some_and(Incident::is_open);
-    if seen && reachable && state.judged.has(session.schedule.rhythm_ref()) {
+    if seen && reachable && state.judged.has(session.schedule.key_ref()) {
         return Checked::Now;
     }
     let Some(observation) = known.observation.as_deref() else { return Checked::WhenLastSeen(HashSet::new()) };
     let neighbours = Neighbours { known: state.known_settings.clone(), ..Neighbours::default() };
-    let around = Circumstances { mapping, neighbours: &neighbours, pins: &known.pins, now: observation.at };
+    let around = Circumstances { mapping, neighbours: &neighbours, pinned: &known.pinned, now: observation.at };
     let findings = evaluate(session, observation, around).into_iter();
     // Whether a value is alone of its kind hangs on others, which were not all seen.
     let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
@@ -188,10 +189,10 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reading::Cell;
+    use crate::domain::reading::RawValue;
     use crate::domain::world::{World, id};
 
-    fn shown(world: &World) -> Vec<(String, Ruling)> {
+    fn shown(world: &World) -> Vec<(String, VerdictKind)> {
         let status = status(&world.state, &world.plan.sessions[&id("1")]);
         status.findings.into_iter().map(|finding| (finding.rule, finding.verdict)).collect()
     }
@@ -200,17 +201,17 @@ mod tests {
     fn a_drift_whose_setting_cannot_be_read_any_more_is_one_finding_and_stays_a_drift() {
         let mut world = World::new();
         world.tick("1", "export", true);
-        world.look();
-        let drifted = vec![(String::from("export-off"), Ruling::Drifted)];
+        world.poll();
+        let drifted = vec![(String::from("export-off"), VerdictKind::Drifted)];
         assert_eq!(shown(&world), drifted);
-        world.set("1", "export", &Cell::text("perhaps"));
-        world.look();
+        world.set("1", "export", &RawValue::text("perhaps"));
+        world.poll();
         assert!(world.state.incidents().any(|incident| incident.kind() == IncidentKind::Unverifiable));
         assert_eq!(shown(&world), drifted);
         // Another rule that cannot be read is a finding of its own.
-        world.set("1", "notification_email", &Cell::Repeated);
-        world.look();
-        let other = (String::from("notification-email"), Ruling::Unverifiable);
+        world.set("1", "notification_email", &RawValue::Repeated);
+        world.poll();
+        let other = (String::from("notification-email"), VerdictKind::Unverifiable);
         assert_eq!(shown(&world), [drifted, vec![other]].concat());
     }
 }

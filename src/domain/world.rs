@@ -1,4 +1,4 @@
-//! A small world for tests of the domain: one source whose rows are set by hand, looked at minute by minute.
+//! A small world for tests of the domain: one source whose rows are set by hand, polled minute by minute.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use super::address::Address;
 use super::decide::{Decision, Sender, decide};
 use super::expectation::{Expectation, Operand};
-use super::message::{Message, MessageKind};
 use super::name::Name;
+use super::notification::{Notification, NotificationKind};
 use super::observation::{Answer, Mapping, Row};
 use super::plan::{Alerts, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
-use super::reading::Cell;
-use super::reconcile::SourceLook;
+use super::reading::RawValue;
+use super::reconcile::PollOutcome;
 use super::schedule::Schedule;
 use super::session::{Contacts, Session, SessionId, SessionKey};
 use super::setting::SettingPattern;
-use super::sighting::Sighting;
+use super::snapshot::Snapshot;
 use super::state::SourceState;
 
 pub(crate) fn name(text: &str) -> Name {
@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub state: SourceState,
     pub now: DateTime<Utc>,
     /// Session id to its columns and values; a row may be there twice.
-    pub rows: Vec<(String, Vec<(String, Cell)>)>,
+    pub rows: Vec<(String, Vec<(String, RawValue)>)>,
 }
 
 impl World {
@@ -101,10 +101,10 @@ impl World {
     pub(crate) fn new() -> Self {
         let sessions = ["1", "2"].map(|n| (id(n), session(n, rules())));
         let alerts = Alerts {
-            confirm_looks: 1,
-            resolve_looks: 1,
+            confirm_polls: 1,
+            resolve_polls: 1,
             remind_every: Some(Duration::from_hours(24)),
-            mail_from: Severity::Warning,
+            min_severity: Severity::Warning,
             unreachable_after: Duration::from_hours(1),
         };
         let mapping = Mapping { session_id_column: String::from("session_id"), ..Mapping::default() };
@@ -114,77 +114,78 @@ impl World {
         Self { plan, state: SourceState::default(), now: start(), rows: rows.into() }
     }
 
-    pub(crate) fn set(&mut self, session: &str, setting: &str, cell: &Cell) {
-        for (_, cells) in self.rows.iter_mut().filter(|(id, _)| id == session) {
-            match cells.iter_mut().find(|(name, _)| name == setting) {
-                Some((_, value)) => *value = cell.clone(),
-                None => cells.push((setting.to_owned(), cell.clone())),
+    pub(crate) fn set(&mut self, session: &str, setting: &str, raw: &RawValue) {
+        for (_, raw_values) in self.rows.iter_mut().filter(|(id, _)| id == session) {
+            match raw_values.iter_mut().find(|(name, _)| name == setting) {
+                Some((_, value)) => *value = raw.clone(),
+                None => raw_values.push((setting.to_owned(), raw.clone())),
             }
         }
     }
 
     pub(crate) fn unset(&mut self, session: &str, setting: &str) {
-        for (_, cells) in self.rows.iter_mut().filter(|(id, _)| id == session) {
-            cells.retain(|(name, _)| name != setting);
+        for (_, raw_values) in self.rows.iter_mut().filter(|(id, _)| id == session) {
+            raw_values.retain(|(name, _)| name != setting);
         }
     }
 
     pub(crate) fn tick(&mut self, session: &str, setting: &str, ticked: bool) {
-        self.set(session, setting, &Cell::Flag(ticked));
+        self.set(session, setting, &RawValue::Flag(ticked));
     }
 
     pub(crate) fn answer(&self) -> Answer {
-        let row = |(session, cells): &(String, Vec<(String, Cell)>)| {
-            let id_cell = (String::from("session_id"), Cell::text(session.as_str()));
-            let all = std::iter::once(id_cell).chain(cells.iter().cloned());
-            let (columns, cells): (Vec<Box<str>>, Vec<Cell>) = all.map(|(n, c)| (n.into_boxed_str(), c)).unzip();
-            Row { columns: columns.into(), cells }
+        let row = |(session, raw_values): &(String, Vec<(String, RawValue)>)| {
+            let id_raw = (String::from("session_id"), RawValue::text(session.as_str()));
+            let all = std::iter::once(id_raw).chain(raw_values.iter().cloned());
+            let (columns, raw_values): (Vec<Box<str>>, Vec<RawValue>) =
+                all.map(|(n, c)| (n.into_boxed_str(), c)).unzip();
+            Row { columns: columns.into(), raw_values }
         };
         Answer { rows: self.rows.iter().map(row).collect() }
     }
 
-    pub(crate) fn decide(&self, look: &SourceLook, due: &Due) -> Decision {
+    pub(crate) fn decide(&self, poll: &PollOutcome, due: &Due) -> Decision {
         let sender = Sender { domain: String::from("driftwise.example"), public_url: None };
-        decide(&self.plan, &self.state, look, due, &sender, self.now)
+        decide(&self.plan, &self.state, poll, due, &sender, self.now)
     }
 
     /// Looks a minute later, applies what is decided and returns the messages.
-    pub(crate) fn look(&mut self) -> Vec<Message> {
-        let look = match Sighting::read(&self.answer(), &self.plan.mapping, self.now + TimeDelta::minutes(1)) {
-            Ok(sighting) => SourceLook::Answer(sighting),
-            Err(e) => SourceLook::Unreachable(e.to_string()),
+    pub(crate) fn poll(&mut self) -> Vec<Notification> {
+        let poll = match Snapshot::read(&self.answer(), &self.plan.mapping, self.now + TimeDelta::minutes(1)) {
+            Ok(snapshot) => PollOutcome::Snapshot(snapshot),
+            Err(e) => PollOutcome::Unreachable(e.to_string()),
         };
-        self.step(&look)
+        self.step(&poll)
     }
 
     /// Fails to look a minute later.
-    pub(crate) fn fail(&mut self) -> Vec<Message> {
-        self.step(&SourceLook::Unreachable(String::from("the connection was refused")))
+    pub(crate) fn fail(&mut self) -> Vec<Notification> {
+        self.step(&PollOutcome::Unreachable(String::from("the connection was refused")))
     }
 
-    fn step(&mut self, look: &SourceLook) -> Vec<Message> {
+    fn step(&mut self, poll: &PollOutcome) -> Vec<Notification> {
         self.now += TimeDelta::minutes(1);
-        let decision = self.decide(look, &Due::All);
+        let decision = self.decide(poll, &Due::All);
         self.state.apply(decision.delta);
         decision.messages
     }
 }
 
 /// The row of a session with which nothing is wrong.
-pub(crate) fn compliant(n: &str) -> Vec<(String, Cell)> {
+pub(crate) fn compliant(n: &str) -> Vec<(String, RawValue)> {
     [
-        ("name", Cell::text(format!("shop {n}"))),
-        ("export", Cell::Flag(false)),
-        ("notification_email", Cell::text("owner@acme.example")),
-        ("customer_validation_1", Cell::Number("1".into())),
-        ("customer_validation_2", Cell::text("Y")),
-        ("Postcodes", Cell::text("paused")),
+        ("name", RawValue::text(format!("shop {n}"))),
+        ("export", RawValue::Flag(false)),
+        ("notification_email", RawValue::text("owner@acme.example")),
+        ("customer_validation_1", RawValue::Number("1".into())),
+        ("customer_validation_2", RawValue::text("Y")),
+        ("Postcodes", RawValue::text("paused")),
     ]
-    .map(|(name, cell)| (name.to_owned(), cell))
+    .map(|(name, raw)| (name.to_owned(), raw))
     .into()
 }
 
 /// Kind and recipient of each message.
-pub(crate) fn told(messages: &[Message]) -> Vec<(MessageKind, &str)> {
+pub(crate) fn told(messages: &[Notification]) -> Vec<(NotificationKind, &str)> {
     messages.iter().map(|m| (m.kind, m.to.as_str())).collect()
 }

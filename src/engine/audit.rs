@@ -1,7 +1,7 @@
 //! One audit: look, decide, record, publish.
 //!
 //! In this order: the source is asked; `domain::decide` says what that changes and who is told; the messages are composed;
-//! the store commits all of it in one transaction; only then does the board show it and the courier hear of it. If the commit
+//! the store commits all of it in one transaction; only then does the published show it and the dispatcher hear of it. If the commit
 //! fails, nothing has happened: the next audit decides from the same state again, and nobody is told what is not recorded.
 //! Nor has anything happened where this machine could not ask (see [`Failure::OwnLimit`]): nothing is decided and recorded.
 
@@ -13,18 +13,18 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::board::Board;
 use super::journal;
 use super::polls::Polls;
+use super::published::Published;
 use crate::clock::Clock;
 use crate::domain::decide::{Decision, Sender, decide, decide_retired};
-use crate::domain::message::Message;
 use crate::domain::name::Name;
+use crate::domain::notification::Notification;
 use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::settled::settled;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::metrics::{Metrics, Phase, Suppressed};
 use crate::notify::Channel;
 use crate::source::{Failure, FetchError, Fetched, Source};
@@ -32,7 +32,7 @@ use crate::store::{Operation, Outgoing, Store, StoreError};
 
 /// Audits sources.
 pub struct Auditor {
-    pub board: Arc<Board>,
+    pub published: Arc<Published>,
     pub sources: BTreeMap<Name, Arc<dyn Source>>,
     pub polls: Arc<Polls>,
     pub store: Arc<Store>,
@@ -42,7 +42,7 @@ pub struct Auditor {
     pub sender: Sender,
     /// Rung when messages were recorded.
     pub recorded: Arc<Notify>,
-    /// Ends a look that is under way: nothing is lost by that.
+    /// Ends a poll that is under way: nothing is lost by that.
     pub stop: CancellationToken,
 }
 
@@ -50,12 +50,12 @@ pub struct Auditor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source answered; so many incidents opened and ended, and so many messages were recorded.
-    Looked { opened: usize, ended: usize, messages: usize },
+    Polled { opened: usize, ended: usize, messages: usize },
     /// The source could not be read.
     Unreachable { reason: String, messages: usize },
     /// This machine could not ask the source, which says nothing of the source.
     NotAsked { reason: String },
-    /// The program is stopping; nothing was looked at.
+    /// The program is stopping; nothing was polled.
     Stopped,
     /// Nothing was recorded, so nothing happened.
     NotRecorded { error: String },
@@ -65,7 +65,7 @@ impl Outcome {
     /// How many messages were recorded.
     pub fn messages(&self) -> usize {
         match self {
-            Self::Looked { messages, .. } | Self::Unreachable { messages, .. } => *messages,
+            Self::Polled { messages, .. } | Self::Unreachable { messages, .. } => *messages,
             Self::NotAsked { .. } | Self::Stopped | Self::NotRecorded { .. } => 0,
         }
     }
@@ -91,7 +91,7 @@ impl RecordError {
 }
 
 impl Auditor {
-    /// One audit of `source`: a look at the sessions that are `due`.
+    /// One audit of `source`: a poll at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let system = self.sources.get(source).and_then(|adapter| adapter.system());
         let turn = tokio::select! {
@@ -100,7 +100,8 @@ impl Auditor {
         };
         let now = self.clock.now();
         // Nothing else records looks of this source meanwhile, so what is settled now is so when the answer comes.
-        let known = self.board.plans().get(source).and_then(|plan| settled(plan, &self.board.state(source), due));
+        let known =
+            self.published.plans().get(source).and_then(|plan| settled(plan, &self.published.state(source), due));
         let attempt = tokio::select! {
             attempt = self.fetch(source, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
@@ -116,17 +117,17 @@ impl Auditor {
         }
         let judged = self.judge(source, attempt, Occasion { known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
-            Ok(Judged { composed, look, failed }) => {
+            Ok(Judged { composed, poll, failed }) => {
                 let recorded = self.record(source, composed, now).await;
                 // A large answer takes its time to be freed, and nobody need wait for that.
-                drop(tokio::task::spawn_blocking(move || drop(look)));
+                drop(tokio::task::spawn_blocking(move || drop(poll)));
                 (recorded, failed)
             }
             Err(e) => (Err(e), None),
         };
         match (recorded, failed) {
             (Err(error), _) => {
-                self.board.write(|present| present.unrecorded.insert(source.clone()));
+                self.published.write(|present| present.unrecorded.insert(source.clone()));
                 self.metrics.store_error(error.operation());
                 let error = describe(&error);
                 tracing::error!(%source, %error, "an audit could not be recorded; it is done again");
@@ -152,9 +153,9 @@ impl Auditor {
     /// Ends what is open of sessions and sources that the configuration does not audit any more.
     pub async fn retire(&self) -> Result<(), RecordError> {
         let now = self.clock.now();
-        let names = self.board.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
+        let names = self.published.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
-            let (plan, state) = (self.board.plans().get(&source), self.board.state(&source));
+            let (plan, state) = (self.published.plans().get(&source), self.published.state(&source));
             let decision = decide_retired(&source, plan, &state, &self.sender, now);
             drop(state);
             if !decision.delta.retired.is_empty() || decision.delta.unreachable.is_some() {
@@ -181,27 +182,28 @@ impl Auditor {
 
     /// Divides an answer into sessions, decides and composes, all on one thread that may take its time.
     async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
-        let (board, channel, sender) = (Arc::clone(&self.board), Arc::clone(&self.channel), self.sender.clone());
+        let (published, channel, sender) =
+            (Arc::clone(&self.published), Arc::clone(&self.channel), self.sender.clone());
         let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
         let work = move || {
             let Occasion { known, due, now } = occasion;
-            let plan = board.plans().get(&source).ok_or(RecordError::Interrupted)?;
-            let look = attempt.fetched.and_then(|fetched| understand(fetched, known, plan, now));
-            let error = look.as_ref().err();
+            let plan = published.plans().get(&source).ok_or(RecordError::Interrupted)?;
+            let poll = attempt.fetched.and_then(|fetched| understand(fetched, known, plan, now));
+            let error = poll.as_ref().err();
             if error.is_none_or(|e| e.asked) {
                 metrics.request(&source, error.map(|e| e.failure), attempt.took);
             }
             let failed = error.cloned();
-            let look = look.unwrap_or_else(|e| match e.again {
-                Some(_) => SourceLook::Held(e.to_string()),
-                None => SourceLook::Unreachable(e.to_string()),
+            let poll = poll.unwrap_or_else(|e| match e.again {
+                Some(_) => PollOutcome::Held(e.to_string()),
+                None => PollOutcome::Unreachable(e.to_string()),
             });
             let started = Instant::now();
             // The state is let go of when the decision is made: what comes of it is applied to it in place.
-            let decision = decide(plan, &board.state(&source), &look, &due, &sender, now);
+            let decision = decide(plan, &published.state(&source), &poll, &due, &sender, now);
             let composed = compose(decision, &*channel);
             metrics.phase(Phase::Evaluate, started.elapsed());
-            Ok(Judged { composed, look, failed })
+            Ok(Judged { composed, poll, failed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
@@ -212,7 +214,7 @@ impl Auditor {
         let recorded = self.store.record(source, &decision.delta, &outgoing, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());
         recorded?;
-        self.board.write(|present| present.unrecorded.remove(source));
+        self.published.write(|present| present.unrecorded.remove(source));
         let events = &decision.delta.events;
         let opened = events.iter().filter_map(|event| event.what.opened()).collect::<Vec<_>>();
         let ended = events.iter().filter_map(|event| event.what.ended()).collect::<Vec<_>>();
@@ -226,8 +228,8 @@ impl Auditor {
         for event in events {
             journal::note(source, event);
         }
-        let counts = Outcome::Looked { opened: opened.len(), ended: ended.len(), messages: outgoing.len() };
-        self.board.apply(source, decision.delta);
+        let counts = Outcome::Polled { opened: opened.len(), ended: ended.len(), messages: outgoing.len() };
+        self.published.apply(source, decision.delta);
         if !outgoing.is_empty() {
             self.recorded.notify_one();
         }
@@ -249,10 +251,10 @@ struct Occasion {
     now: DateTime<Utc>,
 }
 
-/// What is to be recorded, the look that it came from, and why that could not see.
+/// What is to be recorded, the poll that it came from, and why that could not see.
 struct Judged {
     composed: Composed,
-    look: SourceLook,
+    poll: PollOutcome,
     failed: Option<FetchError>,
 }
 
@@ -262,16 +264,16 @@ fn understand(
     known: Option<Digest>,
     plan: &SourcePlan,
     now: DateTime<Utc>,
-) -> Result<SourceLook, FetchError> {
+) -> Result<PollOutcome, FetchError> {
     let answer = match (fetched.answer, known) {
-        (None, Some(known)) => return Ok(SourceLook::Unchanged(known)),
+        (None, Some(known)) => return Ok(PollOutcome::Unchanged(known)),
         (answer, _) => answer.unwrap_or_default(),
     };
     let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
-    let sighting = Sighting::take(answer, &plan.mapping, now);
-    let mut sighting = sighting.map_err(|e| FetchError::of_rows(failure, &e))?;
-    sighting.digest = fetched.digest;
-    Ok(SourceLook::Answer(sighting))
+    let snapshot = Snapshot::take(answer, &plan.mapping, now);
+    let mut snapshot = snapshot.map_err(|e| FetchError::of_rows(failure, &e))?;
+    snapshot.digest = fetched.digest;
+    Ok(PollOutcome::Snapshot(snapshot))
 }
 
 /// A decision with its messages as they will be sent.
@@ -285,7 +287,7 @@ fn compose(decision: Decision, channel: &dyn Channel) -> Composed {
     Composed { decision, outgoing }
 }
 
-fn outgoing(message: &Message, channel: &dyn Channel) -> Outgoing {
+fn outgoing(message: &Notification, channel: &dyn Channel) -> Outgoing {
     Outgoing {
         message_id: message.message_id.clone(),
         kind: message.kind,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::domain::schedule::Rhythm;
+use crate::domain::schedule::ScheduleKey;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -17,22 +17,22 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct Tray {
-    due: BTreeSet<Rhythm>,
+    due: BTreeSet<ScheduleKey>,
     /// The worker has taken something and is not done with it.
     busy: bool,
 }
 
 impl Inbox {
     /// Puts in what is due. True where it has to wait for an audit that is under way.
-    pub fn put(&self, rhythms: impl IntoIterator<Item = Rhythm>) -> bool {
+    pub fn put(&self, schedules: impl IntoIterator<Item = ScheduleKey>) -> bool {
         let mut tray = self.tray();
-        tray.due.extend(rhythms);
+        tray.due.extend(schedules);
         self.bell.notify_one();
         tray.busy
     }
 
     /// Waits until something is due, and takes all of it. The worker is busy from here until [`Inbox::done`].
-    pub async fn take(&self) -> BTreeSet<Rhythm> {
+    pub async fn take(&self) -> BTreeSet<ScheduleKey> {
         loop {
             {
                 let mut tray = self.tray();
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     /// The same without waiting, for work that nobody put in: takes whatever is due by now, which may be nothing.
-    pub fn begin(&self) -> BTreeSet<Rhythm> {
+    pub fn begin(&self) -> BTreeSet<ScheduleKey> {
         let mut tray = self.tray();
         tray.busy = true;
         std::mem::take(&mut tray.due)
@@ -65,28 +65,28 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn rhythm(text: &str) -> Rhythm {
-        Rhythm::from_stored(text)
+    fn schedule_key(text: &str) -> ScheduleKey {
+        ScheduleKey::from_stored(text)
     }
 
     #[tokio::test]
     async fn all_that_is_due_is_taken_at_once_and_what_comes_meanwhile_next() {
         let inbox = Inbox::default();
-        assert!(!inbox.put([rhythm("a")]));
-        assert!(!inbox.put([rhythm("b"), rhythm("a")]));
-        assert_eq!(inbox.take().await, BTreeSet::from([rhythm("a"), rhythm("b")]));
-        assert!(inbox.put([rhythm("a")]), "it has to wait");
+        assert!(!inbox.put([schedule_key("a")]));
+        assert!(!inbox.put([schedule_key("b"), schedule_key("a")]));
+        assert_eq!(inbox.take().await, BTreeSet::from([schedule_key("a"), schedule_key("b")]));
+        assert!(inbox.put([schedule_key("a")]), "it has to wait");
         inbox.done();
-        assert_eq!(inbox.take().await, BTreeSet::from([rhythm("a")]));
+        assert_eq!(inbox.take().await, BTreeSet::from([schedule_key("a")]));
     }
 
     #[tokio::test]
-    async fn what_falls_due_while_the_worker_looks_of_its_own_accord_has_to_wait() {
+    async fn what_falls_due_while_the_worker_polls_of_its_own_accord_has_to_wait() {
         let inbox = Inbox::default();
         assert!(inbox.begin().is_empty());
-        assert!(inbox.put([rhythm("a")]), "it has to wait");
+        assert!(inbox.put([schedule_key("a")]), "it has to wait");
         inbox.done();
-        assert!(!inbox.put([rhythm("b")]));
-        assert_eq!(inbox.begin(), BTreeSet::from([rhythm("a"), rhythm("b")]));
+        assert!(!inbox.put([schedule_key("b")]));
+        assert_eq!(inbox.begin(), BTreeSet::from([schedule_key("a"), schedule_key("b")]));
     }
 }

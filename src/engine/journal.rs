@@ -1,18 +1,18 @@
 //! What the log says of an event: at `info` what happened to what, at `debug` also the values. A value may be an address, and
 //! logs go further than mail.
 
-use crate::domain::event::{Event, Happening};
-use crate::domain::incident::Thing;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::incident::IncidentKey;
 use crate::domain::name::Name;
 
 /// Logs one event of a source.
 pub(super) fn note(source: &Name, event: &Event) {
-    let Line { what, thing, setting, reason } = line(&event.what);
+    let Line { what, key, setting, reason } = line(&event.what);
     tracing::info!(
         %source,
         session = event.session.as_ref().map(tracing::field::display),
-        kind = thing.map(|thing| thing.kind().label()),
-        rule = thing.and_then(Thing::rule).map(|(rule, _)| rule.as_str()),
+        kind = key.map(|key| key.kind().label()),
+        rule = key.and_then(IncidentKey::rule).map(|(rule, _)| rule.as_str()),
         setting,
         reason,
         "{what}"
@@ -23,25 +23,25 @@ pub(super) fn note(source: &Name, event: &Event) {
 /// An event without any value.
 struct Line<'a> {
     what: &'static str,
-    thing: Option<&'a Thing>,
+    key: Option<&'a IncidentKey>,
     setting: Option<&'a str>,
     /// Why it is over.
     reason: Option<&'static str>,
 }
 
-fn line(what: &Happening) -> Line<'_> {
-    let about = |what, thing| {
-        let setting = Thing::rule(thing).map(|(_, setting)| setting.as_str());
-        Line { what, thing: Some(thing), setting, reason: None }
+fn line(what: &EventKind) -> Line<'_> {
+    let about = |what, key| {
+        let setting = IncidentKey::rule(key).map(|(_, setting)| setting.as_str());
+        Line { what, key: Some(key), setting, reason: None }
     };
-    let of = |what, setting| Line { what, thing: None, setting, reason: None };
+    let of = |what, setting| Line { what, key: None, setting, reason: None };
     match what {
-        Happening::Opened { thing, .. } => about("an incident opened", thing),
-        Happening::Updated { thing, .. } => about("an open incident changed", thing),
-        Happening::Ended { thing, end, .. } => Line { reason: Some(end.label()), ..about("an incident ended", thing) },
-        Happening::SettingChanged { setting, .. } => of("a setting changed", Some(setting.as_str())),
-        Happening::Pinned { setting, .. } => of("a setting is new and was pinned", Some(setting.as_str())),
-        Happening::SessionFound { .. } => of("a session has appeared that is not audited", None),
-        Happening::SessionRetired { .. } => of("a session is not audited any more", None),
+        EventKind::Opened { key, .. } => about("an incident opened", key),
+        EventKind::Updated { key, .. } => about("an open incident changed", key),
+        EventKind::Ended { key, end, .. } => Line { reason: Some(end.label()), ..about("an incident ended", key) },
+        EventKind::SettingChanged { setting, .. } => of("a setting changed", Some(setting.as_str())),
+        EventKind::Pinned { setting, .. } => of("a setting is new and was pinned", Some(setting.as_str())),
+        EventKind::SessionFound { .. } => of("a session has appeared that is not audited", None),
+        EventKind::SessionRetired { .. } => of("a session is not audited any more", None),
     }
 }

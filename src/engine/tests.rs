@@ -2,6 +2,6 @@
 
 mod counts;
 mod death;
-mod house;
+mod harness;
 mod outage;
 mod time;

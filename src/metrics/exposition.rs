@@ -1,4 +1,4 @@
-//! Series of single sessions and sources, written as text from the board at the moment of a scrape.
+//! Series of single sessions and sources, written as text from the published at the moment of a scrape.
 //!
 //! Nothing is kept between scrapes: a vector of gauges with a series a session takes ten times the memory of the state itself.
 //! A series is written only where it says something, and it goes with its session.
@@ -8,19 +8,19 @@ use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::evaluate::Ruling;
+use crate::domain::evaluate::VerdictKind;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::Session;
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{SessionStatus, status};
-use crate::engine::board::{Board, Plans, Present};
+use crate::engine::published::{Plans, Present, Published};
 
 /// What one session that says the usual takes, in bytes: six series of about a hundred.
 const BYTES_A_SESSION: usize = 640;
 
 /// The rulings that are counted.
-const COUNTED: [Ruling; 3] = [Ruling::Drifted, Ruling::Unverifiable, Ruling::NotApplicable];
+const COUNTED: [VerdictKind; 3] = [VerdictKind::Drifted, VerdictKind::Unverifiable, VerdictKind::NotApplicable];
 
 /// One session with what is shown of it, worked out once for all families.
 struct Line<'a> {
@@ -38,15 +38,15 @@ impl Line<'_> {
     }
 }
 
-/// Appends the series of every session and source on the board.
-pub fn write(board: &Board, out: &mut String) {
-    let plans = board.plans();
+/// Appends the series of every session and source on the published.
+pub fn write(published: &Published, out: &mut String) {
+    let plans = published.plans();
     out.reserve(plans.values().map(|plan| plan.sessions.len()).sum::<usize>() * BYTES_A_SESSION);
-    board.read(|present| {
+    published.read(|present| {
         let lines = lines(plans, present);
         write_sessions(&lines, out);
         write_drifts(&lines, out);
-        write_looks(&lines, present, out);
+        write_polls(&lines, present, out);
         write_sources(plans, present, out);
         write_scheduler(present, out);
     });
@@ -77,7 +77,7 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     for Line { labels, status, .. } in lines {
         family.series(format_args!("{labels},status=\"{}\"", status.verdict.label()), 1);
     }
-    let help = "Whether the last look could see the session: 0 while it is missing or its source unreachable.";
+    let help = "Whether the last poll could see the session: 0 while it is missing or its source unreachable.";
     let mut family = Family::new(out, "session_visible", help);
     for Line { labels, status, .. } in lines {
         family.series(labels, u8::from(status.visible));
@@ -115,43 +115,43 @@ impl fmt::Display for RuleOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(line, drift) = self;
         f.write_str(&line.labels)?;
-        let Some((rule, setting)) = drift.thing.rule() else { return Ok(()) };
+        let Some((rule, setting)) = drift.key.rule() else { return Ok(()) };
         write!(f, ",rule=\"{rule}\",setting=\"{}\"", escape(setting.as_str()))
     }
 }
 
-fn write_looks(lines: &[Line<'_>], present: &Present, out: &mut String) {
+fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
     let help = "When the session was last seen and judged.";
     let mut family = Family::new(out, "session_last_verdict_timestamp_seconds", help);
     for line in lines {
         let at = line.state.zip(line.known).and_then(|(state, known)| state.last_verdict(known));
         family.moment(&line.labels, at);
     }
-    let help = "When the session is looked at next.";
+    let help = "When the session is polled at next.";
     let mut family = Family::new(out, "session_next_audit_timestamp_seconds", help);
     for Line { session, labels, .. } in lines {
-        let rhythm = (session.key.source.clone(), session.schedule.rhythm());
-        family.moment(labels, present.next_audits.get(&rhythm).copied());
+        let schedule_key = (session.key.source.clone(), session.schedule.key());
+        family.moment(labels, present.next_audits.get(&schedule_key).copied());
     }
 }
 
 fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
-    let looked_at = || {
+    let polled_at = || {
         let known = plans.keys().filter_map(|name| Some((name, present.state(name)?)));
-        known.filter(|(_, state)| state.record.looks > 0)
+        known.filter(|(_, state)| state.record.polls > 0)
     };
-    let mut family = Family::new(out, "source_up", "Whether the last look could read the source.");
-    for (name, state) in looked_at() {
+    let mut family = Family::new(out, "source_up", "Whether the last poll could read the source.");
+    for (name, state) in polled_at() {
         let up = !state.unreachable.as_ref().is_some_and(Incident::is_open);
         family.series(format_args!("source=\"{name}\""), u8::from(up));
     }
     let help = "When the source was last read with success.";
     let mut family = Family::new(out, "source_last_success_timestamp_seconds", help);
-    for (name, state) in looked_at() {
+    for (name, state) in polled_at() {
         family.moment(format_args!("source=\"{name}\""), state.record.last_success);
     }
     let mut family = Family::new(out, "source_sessions", "Sessions in the last answer of the source.");
-    for (name, state) in looked_at().filter(|(_, state)| state.record.last_success.is_some()) {
+    for (name, state) in polled_at().filter(|(_, state)| state.record.last_success.is_some()) {
         for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
             family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);
         }

@@ -13,16 +13,16 @@ use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
-use crate::engine::board::Board;
+use crate::engine::published::Published;
 
-/// One Monday morning: when the first look happens.
+/// One Monday morning: when the first poll happens.
 pub(crate) fn morning() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).single().expect("it exists")
 }
@@ -39,22 +39,22 @@ pub(crate) const NOTIFIED: &str = "integrations@acme.example";
 
 /// Where trouble is sent to, as a source says it: to somebody else where it also says `true` of the export.
 fn notified(export: &str) -> &str {
-    if export == "true" { "Jo <secret-stranger@elsewhere.example>; x" } else { NOTIFIED }
+    if export == "true" { "Jo <secret-unaudited@elsewhere.example>; x" } else { NOTIFIED }
 }
 
-/// A configuration on its way to a board.
+/// A configuration on its way to a published.
 pub(crate) struct Stage {
-    board: Board,
+    published: Published,
     now: DateTime<Utc>,
     /// One more column, with the same value for all.
     more: Option<(&'static str, &'static str)>,
 }
 
 impl Stage {
-    /// Sources with their sessions, each looked at every five minutes in London.
+    /// Sources with their sessions, each polled every five minutes in London.
     pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
         let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
-        Self { board: Board::new(Arc::new(plans), BTreeMap::new()), now: morning(), more: None }
+        Self { published: Published::new(Arc::new(plans), BTreeMap::new()), now: morning(), more: None }
     }
 
     pub(crate) fn minutes_later(mut self, minutes: i64) -> Self {
@@ -79,57 +79,60 @@ impl Stage {
         let (more, value) = self.more.unzip();
         let columns: Arc<[Box<str>]> = columns.into_iter().chain(more).map(Box::from).collect();
         let row = |(id, name, export, schedule, tax): &Says<'_>| {
-            let cells = [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)];
-            Row { columns: Arc::clone(&columns), cells: cells.into_iter().chain(value).map(Cell::text).collect() }
+            let raw_values = [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)];
+            Row {
+                columns: Arc::clone(&columns),
+                raw_values: raw_values.into_iter().chain(value).map(RawValue::text).collect(),
+            }
         };
         let answer = Answer { rows: says.iter().map(row).collect() };
-        let look = SourceLook::Answer(
-            Sighting::read(&answer, &self.board.plans()[&name(source)].mapping, self.now).expect("an answer"),
+        let poll = PollOutcome::Snapshot(
+            Snapshot::read(&answer, &self.published.plans()[&name(source)].mapping, self.now).expect("an answer"),
         );
-        self.looked(source, &look)
+        self.polled(source, &poll)
     }
 
     pub(crate) fn unreachable(self, source: &str, reason: &str) -> Self {
-        self.looked(source, &SourceLook::Unreachable(reason.to_owned()))
+        self.polled(source, &PollOutcome::Unreachable(reason.to_owned()))
     }
 
-    fn looked(self, source: &str, look: &SourceLook) -> Self {
+    fn polled(self, source: &str, poll: &PollOutcome) -> Self {
         let source = name(source);
-        let plan = &self.board.plans()[&source];
-        let state = self.board.state(&source);
-        let decision = decide(plan, &state, look, &Due::All, &Sender::default(), self.now);
+        let plan = &self.published.plans()[&source];
+        let state = self.published.state(&source);
+        let decision = decide(plan, &state, poll, &Due::All, &Sender::default(), self.now);
         drop(state);
-        self.board.apply(&source, decision.delta);
+        self.published.apply(&source, decision.delta);
         self
     }
 
     /// Another start of the program, with one more rule for everybody: that a setting is ticked.
     pub(crate) fn restarted(self, setting: &str) -> Self {
         let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
-        let mut plans = self.board.plans().clone();
+        let mut plans = self.published.plans().clone();
         for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
             let rules = [session.policy.rules(), &[Arc::clone(&rule)]].concat();
             session.policy = Arc::new(Policy::new(session.policy.name.clone(), rules));
         }
-        let states = self.board.read(|present| present.states.clone()).into_iter().map(|(name, state)| {
+        let states = self.published.read(|present| present.states.clone()).into_iter().map(|(name, state)| {
             let mut state = SourceState::clone(&state);
             state.plan_changed();
             (name, state)
         });
-        Self { board: Board::new(Arc::new(plans), states.collect()), ..self }
+        Self { published: Published::new(Arc::new(plans), states.collect()), ..self }
     }
 
-    /// The board with schedules running, all due next at five past.
-    pub(crate) fn board(self) -> Arc<Board> {
+    /// The published with schedules running, all due next at five past.
+    pub(crate) fn published(self) -> Arc<Published> {
         let next = self.now + TimeDelta::minutes(5);
-        let due = (self.board.plans().iter())
-            .flat_map(|(name, plan)| plan.sessions.values().map(|s| ((name.clone(), s.schedule.rhythm()), next)))
+        let due = (self.published.plans().iter())
+            .flat_map(|(name, plan)| plan.sessions.values().map(|s| ((name.clone(), s.schedule.key()), next)))
             .collect();
-        self.board.write(|present| {
+        self.published.write(|present| {
             present.next_audits = due;
             present.ticked = Some(std::time::Instant::now());
         });
-        Arc::new(self.board)
+        Arc::new(self.published)
     }
 }
 
@@ -181,10 +184,10 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
         sessions: ids.iter().map(session).collect(),
         contacts: Arc::clone(&contacts),
         alerts: Alerts {
-            confirm_looks: 1,
-            resolve_looks: 1,
+            confirm_polls: 1,
+            resolve_polls: 1,
             remind_every: None,
-            mail_from: Severity::Warning,
+            min_severity: Severity::Warning,
             unreachable_after: Duration::from_hours(1),
         },
     }

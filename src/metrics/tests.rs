@@ -1,4 +1,4 @@
-//! What a scrape sees: counters at zero, series from the board, and what promtool thinks of it all.
+//! What a scrape sees: counters at zero, series from the published, and what promtool thinks of it all.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::stage::{Says, Stage, morning, name, troubled};
 use super::*;
-use crate::engine::board::Board;
+use crate::engine::published::Published;
 
-fn scrape(metrics: &Metrics, board: &Board) -> String {
+fn scrape(metrics: &Metrics, published: &Published) -> String {
     let mut text = String::new();
     metrics.encode(&mut text).unwrap();
-    exposition::write(board, &mut text);
+    exposition::write(published, &mut text);
     text
 }
 
@@ -26,7 +26,7 @@ fn series(text: &str, start: &str) -> Vec<String> {
 
 #[test]
 fn every_label_set_of_the_counters_is_there_at_zero() {
-    let text = scrape(&metrics(), &Stage::new(&[]).board());
+    let text = scrape(&metrics(), &Stage::new(&[]).published());
     let counted = |name: &str, sets: usize| {
         let lines = series(&text, &format!("driftwise_{name}{{"));
         assert_eq!(lines.len(), sets, "{name}: {lines:#?}");
@@ -37,7 +37,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     counted("audits_total", 4);
     counted("audits_late_total", 4);
     counted("source_requests_total", 28);
-    counted("messages_total", 2 * MessageKind::ALL.len());
+    counted("messages_total", 2 * NotificationKind::ALL.len());
     counted("message_attempts_total", 7);
     counted("messages_suppressed_total", 5);
     counted("store_errors_total", 5);
@@ -52,8 +52,8 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
 #[test]
 fn timestamps_are_absent_until_there_is_one() {
     let metrics = metrics();
-    let board = Stage::new(&[("acme-erp", &["14"])]).board();
-    let text = scrape(&metrics, &board);
+    let published = Stage::new(&[("acme-erp", &["14"])]).published();
+    let text = scrape(&metrics, &published);
     let absent =
         ["reload_success_timestamp", "oldest_pending", "last_verdict", "last_success", "source_up", "drift_open"];
     for absent in absent {
@@ -61,11 +61,11 @@ fn timestamps_are_absent_until_there_is_one() {
     }
     metrics.config_loaded(morning());
     metrics.outbox(2, 1, 0, Some(morning()));
-    let text = scrape(&metrics, &board);
+    let text = scrape(&metrics, &published);
     assert!(text.contains("driftwise_config_last_reload_success_timestamp_seconds 1795424400"), "{text}");
     assert!(text.contains("driftwise_outbox_oldest_pending_timestamp_seconds 1795424400"));
     metrics.outbox(0, 0, 0, None);
-    assert!(!scrape(&metrics, &board).contains("oldest_pending"));
+    assert!(!scrape(&metrics, &published).contains("oldest_pending"));
 }
 
 #[test]
@@ -75,14 +75,14 @@ fn what_is_counted_is_seen() {
     metrics.audit(&source, true);
     metrics.request(&source, Some(Failure::TooLarge), Duration::from_millis(20));
     metrics.late(&source, Late::Downtime, 3);
-    metrics.message(MessageKind::Drift, true);
+    metrics.message(NotificationKind::Drift, true);
     metrics.attempt(Some(Obstacle::Deferred));
     metrics.suppressed(Suppressed::BelowSeverity, 2);
     metrics.store_error(Operation::Record);
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
     metrics.config_loaded(morning());
     metrics.config_refused();
-    let text = scrape(&metrics, &Stage::new(&[]).board());
+    let text = scrape(&metrics, &Stage::new(&[]).published());
     for line in [
         "driftwise_audits_total{outcome=\"ok\",source=\"acme-erp\"} 1",
         "driftwise_source_requests_total{outcome=\"too_large\",source=\"acme-erp\"} 1",
@@ -104,36 +104,36 @@ fn sessions_and_sources_are_written_from_the_board() {
         ("1", "one", "0", "5", "1"),
         ("2", "two", "1", "5", "1"),
         ("3", "three", "0", "?", "1"),
-        ("99", "stranger", "0", "5", "1"),
+        ("99", "unaudited", "0", "5", "1"),
     ];
-    let board = Stage::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
+    let published = Stage::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
         .answers("acme-erp", &says)
         .minutes_later(5)
         .unreachable("erp-x", "refused")
-        .board();
+        .published();
     let mut text = String::new();
-    exposition::write(&board, &mut text);
+    exposition::write(&published, &mut text);
     insta::assert_snapshot!(text);
 }
 
 #[test]
 fn no_address_is_in_a_series_whatever_drifts() {
-    let board = troubled().board();
+    let published = troubled().published();
     let mut text = String::new();
-    exposition::write(&board, &mut text);
+    exposition::write(&published, &mut text);
     assert!(text.contains("rule=\"notification-email\",setting=\"notification_email\""), "{text}");
     assert!(!text.contains('@') && !text.contains("secret-"), "{text}");
 }
 
 #[test]
 fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
-    let board = Stage::new(&[("erp-x", &["1"])])
+    let published = Stage::new(&[("erp-x", &["1"])])
         .answers("erp-x", &[("1", "one", "yes", "5", "1")])
         .minutes_later(5)
         .unreachable("erp-x", "refused")
-        .board();
+        .published();
     let mut text = String::new();
-    exposition::write(&board, &mut text);
+    exposition::write(&published, &mut text);
     assert!(text.contains("driftwise_session_status{source=\"erp-x\",session=\"1\",status=\"drifted\"} 1\n"), "{text}");
     assert!(text.contains("driftwise_session_visible{source=\"erp-x\",session=\"1\"} 0\n"));
     assert!(text.contains("driftwise_drift_open{source=\"erp-x\",session=\"1\",rule=\"export-off\""));
@@ -145,10 +145,10 @@ fn ten_thousand_sessions_are_written_quickly() {
     let ids = (1..=10_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (*id, "shop", "0", "5", "1")).collect::<Vec<_>>();
-    let board = Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).board();
+    let published = Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published();
     let mut text = String::new();
     let start = Instant::now();
-    exposition::write(&board, &mut text);
+    exposition::write(&published, &mut text);
     let took = start.elapsed();
     assert_eq!(series(&text, "driftwise_session_info{").len(), 10_000);
     println!("{} bytes, {} reserved, in {took:?}", text.len(), text.capacity());
@@ -161,18 +161,18 @@ fn prometheus_itself_has_nothing_to_say_against_it() {
     let metrics = metrics();
     metrics.config_loaded(morning());
     metrics.outbox(1, 0, 0, Some(morning()));
-    accepted(&scrape(&metrics, &troubled().board()));
+    accepted(&scrape(&metrics, &troubled().published()));
 }
 
 #[test]
 fn a_setting_with_marks_that_nobody_sees_is_a_label_that_prometheus_reads() {
     let odd = "o\0d\u{1b}d \u{202E}\"\\ line\nbreak\u{200B}";
-    let board = Stage::new(&[("acme-erp", &["1"])])
+    let published = Stage::new(&[("acme-erp", &["1"])])
         .with_column(odd, "unticked")
         .restarted(odd)
         .answers("acme-erp", &[("1", "one", "0", "5", "1")])
-        .board();
-    let text = scrape(&metrics(), &board);
+        .published();
+    let text = scrape(&metrics(), &published);
     let setting = "setting=\"o\u{FFFD}d\u{FFFD}d \u{FFFD}\\\"\\\\ line\\nbreak\u{FFFD}\"";
     assert_eq!(
         series(&text, "driftwise_drift_open{").iter().filter(|line| line.contains(setting)).count(),

@@ -12,10 +12,10 @@ use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Channel, Letter, SendError};
+use super::{Channel, Outbound, SendError};
 use crate::domain::address::{Address, Mailbox};
-use crate::domain::message::{Message, MessageKind};
 use crate::domain::name::{Name, NameError};
+use crate::domain::notification::{Notification, NotificationKind};
 use crate::secret::Secret;
 
 mod compose;
@@ -129,11 +129,11 @@ impl Email {
     }
 
     /// The message of `mail test`: it tells of nothing.
-    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Message, NameError> {
+    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Notification, NameError> {
         let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
-        Ok(Message {
+        Ok(Notification {
             message_id: format!("<{}@{}>", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), self.domain()),
-            kind: MessageKind::Test,
+            kind: NotificationKind::Test,
             to,
             source: Name::parse("driftwise")?,
             at,
@@ -157,14 +157,14 @@ impl Channel for Email {
         "email"
     }
 
-    fn compose(&self, message: &Message) -> Vec<u8> {
+    fn compose(&self, message: &Notification) -> Vec<u8> {
         compose::compose(&self.from, message)
     }
 
-    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {
         match &self.way {
-            Way::Smtp(server) => Box::pin(server.send(letter)),
-            Way::Spool(folder) => Box::pin(spool::put(folder, letter)),
+            Way::Smtp(server) => Box::pin(server.send(outbound)),
+            Way::Spool(folder) => Box::pin(spool::put(folder, outbound)),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, HtmlEscape};
 
-use crate::domain::message::Message;
+use crate::domain::notification::Notification;
 
 mod entry;
 mod lead;
@@ -52,7 +52,7 @@ fn fault(error: &minijinja::Error) -> RenderError {
 const SUBJECT: usize = 200;
 
 /// Puts `message` into words, laid out by the templates.
-pub fn render(message: &Message) -> Result<Rendered, RenderError> {
+pub fn render(message: &Notification) -> Result<Rendered, RenderError> {
     let templates = TEMPLATES.as_ref().map_err(Clone::clone)?;
     let page = Value::from(Serde(page::page(message)));
     let fill =
@@ -61,7 +61,7 @@ pub fn render(message: &Message) -> Result<Rendered, RenderError> {
 }
 
 /// The same words without a template: for when those fail.
-pub fn unadorned(message: &Message) -> Rendered {
+pub fn unadorned(message: &Notification) -> Rendered {
     let text = page::page(message).lines().join("\n");
     let html = format!("<pre>{}</pre>", HtmlEscape(&text));
     Rendered { subject: words::plain(&message.subject, SUBJECT), text, html }

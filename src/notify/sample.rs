@@ -1,4 +1,4 @@
-//! A message of each kind, as the program itself makes it: a small world is looked at until somebody is told. Invented, and
+//! A message of each kind, as the program itself makes it: a small world is polled until somebody is told. Invented, and
 //! the same for the same arguments.
 
 use std::collections::BTreeMap;
@@ -12,75 +12,75 @@ use super::email::{Delivery, Email, Options};
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::decide::{Sender, decide};
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::message::{Message, MessageKind};
+use crate::domain::notification::{Notification, NotificationKind};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Policy, Rule, Severity};
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionKey};
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::world::{World, id, name, rule, session};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;
 
 /// A message of `kind` to `to`, recorded at `at`.
-pub(crate) fn sample(kind: MessageKind, to: &Address, at: DateTime<Utc>) -> Message {
+pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) -> Notification {
     let mut shop = Shop { world: world(to), to: to.clone() };
     let before = |minutes| at - TimeDelta::minutes(minutes);
     let message = match kind {
-        MessageKind::Test => {
+        NotificationKind::Test => {
             let from = Mailbox::parse("driftwise@driftwise.example").unwrap();
             let email = Email::new(Options { from, delivery: Delivery::Spool(PathBuf::new()) }).unwrap();
             Some(email.test(to.clone(), at, ZONE).unwrap())
         }
-        MessageKind::Drift => {
-            shop.look(before(5));
-            shop.transfer("FTP").look(at)
+        NotificationKind::Drift => {
+            shop.poll(before(5));
+            shop.transfer("FTP").poll(at)
         }
-        MessageKind::Update => {
-            shop.look(before(30));
-            shop.transfer("File Import").look(before(25));
-            shop.transfer("FTP").look(at)
+        NotificationKind::Update => {
+            shop.poll(before(30));
+            shop.transfer("File Import").poll(before(25));
+            shop.transfer("FTP").poll(at)
         }
-        MessageKind::Reminder => {
+        NotificationKind::Reminder => {
             let opened = before(24 * 60);
-            shop.look(opened - TimeDelta::minutes(5));
-            shop.transfer("FTP").look(opened);
-            shop.look(at)
+            shop.poll(opened - TimeDelta::minutes(5));
+            shop.transfer("FTP").poll(opened);
+            shop.poll(at)
         }
-        MessageKind::Resolved => {
-            shop.look(before(45));
-            shop.transfer("FTP").look(before(40));
-            shop.transfer("Web Service").look(at)
+        NotificationKind::Resolved => {
+            shop.poll(before(45));
+            shop.transfer("FTP").poll(before(40));
+            shop.transfer("Web Service").poll(at)
         }
-        MessageKind::Missing => {
-            shop.look(before(5));
+        NotificationKind::Missing => {
+            shop.poll(before(5));
             shop.world.rows.retain(|(id, _)| id != "14");
-            shop.look(at)
+            shop.poll(at)
         }
-        MessageKind::Unverifiable => {
-            shop.look(before(65));
+        NotificationKind::Unverifiable => {
+            shop.poll(before(65));
             shop.world.unset("14", "export");
-            shop.world.set("14", "schedule", &Cell::text("often"));
-            shop.look(before(60));
-            shop.look(at)
+            shop.world.set("14", "schedule", &RawValue::text("often"));
+            shop.poll(before(60));
+            shop.poll(at)
         }
-        MessageKind::Unreachable => {
-            shop.look(before(65));
+        NotificationKind::Unreachable => {
+            shop.poll(before(65));
             shop.fail(before(60));
             shop.fail(at)
         }
-        MessageKind::Recovered => {
-            shop.look(before(90));
+        NotificationKind::Recovered => {
+            shop.poll(before(90));
             shop.fail(before(85));
             shop.fail(before(25));
-            shop.look(at)
+            shop.poll(at)
         }
-        MessageKind::Found => {
-            shop.look(before(5));
+        NotificationKind::Found => {
+            shop.poll(before(5));
             shop.world.rows.push(("20".to_owned(), row("acme-de.myshopify.com")));
-            shop.look(at)
+            shop.poll(at)
         }
     };
     let message = message.unwrap_or_else(|| panic!("nobody is told of {kind}"));
@@ -95,24 +95,24 @@ struct Shop {
 
 impl Shop {
     fn transfer(&mut self, found: &str) -> &mut Self {
-        self.world.set("14", "transfer_type", &Cell::text(found));
+        self.world.set("14", "transfer_type", &RawValue::text(found));
         self
     }
 
-    fn look(&mut self, now: DateTime<Utc>) -> Option<Message> {
-        let sighting = Sighting::read(&self.world.answer(), &self.world.plan.mapping, now).unwrap();
-        self.step(&SourceLook::Answer(sighting), now)
+    fn poll(&mut self, now: DateTime<Utc>) -> Option<Notification> {
+        let snapshot = Snapshot::read(&self.world.answer(), &self.world.plan.mapping, now).unwrap();
+        self.step(&PollOutcome::Snapshot(snapshot), now)
     }
 
-    fn fail(&mut self, now: DateTime<Utc>) -> Option<Message> {
-        self.step(&SourceLook::Unreachable("OrderWise refused the sign-in (401)".to_owned()), now)
+    fn fail(&mut self, now: DateTime<Utc>) -> Option<Notification> {
+        self.step(&PollOutcome::Unreachable("OrderWise refused the sign-in (401)".to_owned()), now)
     }
 
-    fn step(&mut self, look: &SourceLook, now: DateTime<Utc>) -> Option<Message> {
+    fn step(&mut self, poll: &PollOutcome, now: DateTime<Utc>) -> Option<Notification> {
         let sender =
             Sender { domain: "driftwise.example".to_owned(), public_url: Some("https://driftwise.example".to_owned()) };
         let World { plan, state, .. } = &mut self.world;
-        let decision = decide(plan, state, look, &Due::All, &sender, now);
+        let decision = decide(plan, state, poll, &Due::All, &sender, now);
         state.apply(decision.delta);
         decision.messages.into_iter().find(|message| message.to == self.to)
     }
@@ -157,12 +157,12 @@ fn rules() -> Vec<Arc<Rule>> {
     ]
 }
 
-fn row(shop: &str) -> Vec<(String, Cell)> {
-    let cells = [
-        ("name", Cell::text(shop)),
-        ("export", Cell::Flag(false)),
-        ("schedule", Cell::text("Every 5 minutes")),
-        ("transfer_type", Cell::text("Web Service")),
+fn row(shop: &str) -> Vec<(String, RawValue)> {
+    let raw_values = [
+        ("name", RawValue::text(shop)),
+        ("export", RawValue::Flag(false)),
+        ("schedule", RawValue::text("Every 5 minutes")),
+        ("transfer_type", RawValue::text("Web Service")),
     ];
-    cells.map(|(column, cell)| (column.to_owned(), cell)).into()
+    raw_values.map(|(column, raw)| (column.to_owned(), raw)).into()
 }

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_secret_is_removed() {
+    fn what_polls_like_a_secret_is_removed() {
         let cases = [
             ("new eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.sig-1 given", "new [redacted] given"),
             ("you sent Basic dXNlcjpwYXNz", "you sent Basic [redacted]"),

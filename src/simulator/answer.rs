@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::api::typed;
 use super::bomb;
 use super::fault::Mode;
-use super::session::{Cells, to_json};
+use super::session::{RawValues, to_json};
 
 const JSON: &str = "application/json; charset=utf-8";
 
 /// In how many pieces a slow answer comes.
 const PIECES: usize = 10;
 
-pub(super) fn rows(rows: &[Cells], fault: Option<Mode>, stopping: &CancellationToken) -> Response {
+pub(super) fn rows(rows: &[RawValues], fault: Option<Mode>, stopping: &CancellationToken) -> Response {
     let Some(mode) = fault else {
         return if rows.is_empty() { StatusCode::NO_CONTENT.into_response() } else { typed(JSON, to_json(rows)) };
     };
@@ -56,7 +56,7 @@ pub(super) fn rows(rows: &[Cells], fault: Option<Mode>, stopping: &CancellationT
 }
 
 /// Rows that are well-formed and not what they should be.
-fn changed(rows: &[Cells], mode: &Mode) -> Vec<Cells> {
+fn changed(rows: &[RawValues], mode: &Mode) -> Vec<RawValues> {
     let mut rows = rows.to_vec();
     match mode {
         Mode::DuplicateRows => rows.extend(rows.first().cloned()),
@@ -74,7 +74,7 @@ fn changed(rows: &[Cells], mode: &Mode) -> Vec<Cells> {
 }
 
 /// Answers whose fault is in how they come.
-fn streamed(rows: &[Cells], mode: &Mode, stopping: &CancellationToken) -> Response {
+fn streamed(rows: &[RawValues], mode: &Mode, stopping: &CancellationToken) -> Response {
     let whole = to_json(rows);
     let half = whole[..whole.floor_char_boundary(whole.len() / 2)].to_owned();
     match mode {

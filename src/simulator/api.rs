@@ -46,7 +46,7 @@ enum Asked {
 }
 
 impl Asked {
-    /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; letters match without regard to case.
+    /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; outbound match without regard to case.
     fn read(path: &str) -> Self {
         let path = path.to_lowercase();
         let parts = path.trim_matches('/').split('/').collect::<Vec<_>>();
@@ -69,7 +69,7 @@ impl Asked {
 enum Decided {
     Status(StatusCode),
     Token(String),
-    Rows { rows: Vec<super::session::Cells>, fault: Option<Mode> },
+    Rows { rows: Vec<super::session::RawValues>, fault: Option<Mode> },
 }
 
 impl World {

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use super::fault::{self, Fault};
-use super::session::{Cells, to_json};
+use super::session::{RawValues, to_json};
 use super::{Simulator, api};
 
 type Shared = State<Arc<Simulator>>;
@@ -44,7 +44,7 @@ async fn how() -> Response {
     api::typed("text/plain; charset=utf-8", text)
 }
 
-fn rows(rows: &[Cells]) -> Response {
+fn rows(rows: &[RawValues]) -> Response {
     api::typed("application/json", to_json(rows))
 }
 
@@ -71,7 +71,7 @@ async fn replace(State(simulator): Shared, Path(id): Path<i64>, body: String) ->
         return StatusCode::NO_CONTENT.into_response();
     }
     match serde_json::from_str::<Map<String, Value>>(&body) {
-        Ok(cells) => simulator.world().sessions.replace(id, cells),
+        Ok(raw_values) => simulator.world().sessions.replace(id, raw_values),
         Err(error) => return wrong(error),
     }
     StatusCode::NO_CONTENT.into_response()
@@ -79,7 +79,7 @@ async fn replace(State(simulator): Shared, Path(id): Path<i64>, body: String) ->
 
 async fn change(State(simulator): Shared, Path(id): Path<i64>, body: String) -> Response {
     match serde_json::from_str::<Map<String, Value>>(&body) {
-        Ok(cells) => cells.into_iter().for_each(|(setting, value)| simulator.set(id, &setting, value)),
+        Ok(raw_values) => raw_values.into_iter().for_each(|(setting, value)| simulator.set(id, &setting, value)),
         Err(error) => return wrong(error),
     }
     StatusCode::NO_CONTENT.into_response()

@@ -13,11 +13,11 @@ const ID: &str = "session_id";
 /// Shops of the first sessions; the others are numbered.
 const SHOPS: [&str; 4] = ["acme-uk", "acme-us", "acme-eu", "acme-outlet"];
 
-/// The cells of one row in the order of the SQL.
-pub(super) type Cells = Vec<(String, Value)>;
+/// The raw values of one row in the order of the SQL.
+pub(super) type RawValues = Vec<(String, Value)>;
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sessions(BTreeMap<i64, Cells>);
+pub(super) struct Sessions(BTreeMap<i64, RawValues>);
 
 impl Sessions {
     pub(super) fn new(count: usize) -> Self {
@@ -33,22 +33,22 @@ impl Sessions {
     }
 
     /// Replaces the whole row; the id stays what it is.
-    pub(super) fn replace(&mut self, id: i64, cells: Map<String, Value>) {
-        let cells = cells.into_iter().filter(|(key, _)| key != ID);
-        self.0.insert(id, std::iter::once((ID.to_owned(), json!(id))).chain(cells).collect());
+    pub(super) fn replace(&mut self, id: i64, raw_values: Map<String, Value>) {
+        let raw_values = raw_values.into_iter().filter(|(key, _)| key != ID);
+        self.0.insert(id, std::iter::once((ID.to_owned(), json!(id))).chain(raw_values).collect());
     }
 
     pub(super) fn set(&mut self, id: i64, setting: &str, value: Value) {
-        let cells = self.0.entry(id).or_insert_with(|| compliant(id));
-        match cells.iter_mut().find(|(key, _)| key == setting) {
+        let raw_values = self.0.entry(id).or_insert_with(|| compliant(id));
+        match raw_values.iter_mut().find(|(key, _)| key == setting) {
             Some((_, old)) => *old = value,
-            None => cells.push((setting.to_owned(), value)),
+            None => raw_values.push((setting.to_owned(), value)),
         }
     }
 
     pub(super) fn unset(&mut self, id: i64, setting: &str) {
-        if let Some(cells) = self.0.get_mut(&id) {
-            cells.retain(|(key, _)| key != setting);
+        if let Some(raw_values) = self.0.get_mut(&id) {
+            raw_values.retain(|(key, _)| key != setting);
         }
     }
 
@@ -60,20 +60,20 @@ impl Sessions {
         self.0.keys().copied().collect()
     }
 
-    pub(super) fn row(&self, id: i64) -> Option<&Cells> {
+    pub(super) fn row(&self, id: i64) -> Option<&RawValues> {
         self.0.get(&id)
     }
 
-    pub(super) fn rows(&self) -> Vec<Cells> {
+    pub(super) fn rows(&self) -> Vec<RawValues> {
         self.0.values().cloned().collect()
     }
 }
 
 /// A session to which the built-in baseline has no objection.
-fn compliant(id: i64) -> Cells {
+fn compliant(id: i64) -> RawValues {
     let at = usize::try_from(id - FIRST_SESSION).ok();
     let shop = at.and_then(|at| SHOPS.get(at)).map_or_else(|| format!("shop-{id}"), |shop| (*shop).to_owned());
-    let mut cells = vec![
+    let mut raw_values = vec![
         (ID.to_owned(), json!(id)),
         ("name".to_owned(), json!(format!("{shop}.myshopify.com"))),
         ("active".to_owned(), json!(true)),
@@ -95,9 +95,9 @@ fn compliant(id: i64) -> Cells {
         "customer_validation_3",
         "customer_validation_4",
     ];
-    cells.extend(ticked.map(|key| (key.to_owned(), json!(true))));
+    raw_values.extend(ticked.map(|key| (key.to_owned(), json!(true))));
     // What a customer's SQL also names, and nobody maps: numbers, nulls and stray spaces as SQL Server pads them.
-    cells.extend([
+    raw_values.extend([
         ("invalid_postcodes_as_paused".to_owned(), json!(false)),
         ("default_warehouse".to_owned(), json!("MAIN      ")),
         ("price_list_id".to_owned(), json!(3)),
@@ -105,12 +105,12 @@ fn compliant(id: i64) -> Cells {
         ("deposit_percentage".to_owned(), json!(15.0)),
         ("default_analysis_code".to_owned(), Value::Null),
     ]);
-    cells
+    raw_values
 }
 
-/// Rows as JSON text, cell by cell: a map would sort the columns and lose equal keys.
-pub(super) fn to_json(rows: &[Cells]) -> String {
-    let cell = |(key, value): &(String, Value)| format!("{}:{value}", Value::from(key.as_str()));
-    let row = |cells: &Cells| format!("{{{}}}", cells.iter().map(cell).collect::<Vec<_>>().join(","));
+/// Rows as JSON text, raw value by raw value: a map would sort the columns and lose equal keys.
+pub(super) fn to_json(rows: &[RawValues]) -> String {
+    let raw = |(key, value): &(String, Value)| format!("{}:{value}", Value::from(key.as_str()));
+    let row = |raw_values: &RawValues| format!("{{{}}}", raw_values.iter().map(raw).collect::<Vec<_>>().join(","));
     format!("[{}]", rows.iter().map(row).collect::<Vec<_>>().join(","))
 }

@@ -23,7 +23,7 @@ pub struct Options {
     pub path: PathBuf,
     /// An older file is not read: an old export must not pass for ever.
     pub max_age: Option<Duration>,
-    /// Over the whole of a look: a share whose server is gone never answers.
+    /// Over the whole of a poll: a share whose server is gone never answers.
     pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
@@ -66,7 +66,7 @@ impl FileSource {
         Ok(Self { options, form, reading: Arc::new(Semaphore::new(1)) })
     }
 
-    async fn look(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
+    async fn poll(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let (options, form) = (self.options.clone(), self.form);
         let read = move || {
             let body = bounded(&options, now)?;
@@ -98,11 +98,11 @@ async fn in_time<T: Send + 'static>(
 
 impl Source for FileSource {
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        Box::pin(async move { Ok(self.look(now, None).await?.answer.unwrap_or_default()) })
+        Box::pin(async move { Ok(self.poll(now, None).await?.answer.unwrap_or_default()) })
     }
 
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
-        Box::pin(self.look(now, known))
+        Box::pin(self.poll(now, known))
     }
 }
 

@@ -1,8 +1,8 @@
-//! From the bytes of a JSON answer to rows of cells, with nothing lost.
+//! From the bytes of a JSON answer to rows of raw values, with nothing lost.
 //!
-//! The answer is one array of flat objects. Every cell is first taken as the raw piece of JSON that it is, which keeps
+//! The answer is one array of flat objects. Every raw value is first taken as the raw piece of JSON that it is, which keeps
 //! numbers digit for digit and equal keys apart, and walks nested values without recursion, so that depth costs no
-//! stack. Rows of the same shape share their columns, and cells of the same text share it with the row above: what repeats
+//! stack. Rows of the same shape share their columns, and raw values of the same text share it with the row above: what repeats
 //! allocates nothing. How much there may be of it all is counted (`room`) before it is taken.
 
 use std::borrow::Cow;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
-use serde_json::value::RawValue;
+use serde_json::value::RawValue as RawJson;
 
-use super::room::Room;
+use super::limits::Limits;
 use super::{Failure, FetchError, Quoted};
 use crate::domain::observation::{Answer, Row};
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 use crate::secret::Redactor;
 
 /// Said wherever a source answers without a single session.
@@ -37,7 +37,7 @@ pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<An
     let text = text(body)?;
     match text.bytes().next() {
         None => Err(empty()),
-        Some(b'[') => rows(text, Room::new(max_body), redactor),
+        Some(b'[') => rows(text, Limits::new(max_body), redactor),
         Some(_) if text == "null" => Err(empty()),
         Some(_) => Err(not_an_array(text, redactor)),
     }
@@ -59,7 +59,7 @@ fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-fn rows(text: &str, mut room: Room, redactor: &Redactor) -> Result<Answer, FetchError> {
+fn rows(text: &str, mut room: Limits, redactor: &Redactor) -> Result<Answer, FetchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let rows = deserializer.deserialize_seq(Rows { room: &mut room, redactor });
     match rows.and_then(|rows| deserializer.end().map(|()| rows)) {
@@ -101,7 +101,7 @@ pub(super) fn is_web_page(text: &str) -> bool {
 }
 
 struct Rows<'a> {
-    room: &'a mut Room,
+    room: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
         let mut rows: Vec<Row> = Vec::new();
         let mut shapes = Shapes::default();
         loop {
-            let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
+            let above = rows.last().map(|row| row.raw_values.as_slice()).unwrap_or_default();
             let seed = OneRow {
                 shapes: &mut shapes,
                 above,
@@ -145,7 +145,7 @@ impl Default for Shapes {
 
 impl Shapes {
     /// The columns of a row that differs from the one above: `own` from where it differs, else a shorter row.
-    fn settle(&mut self, own: Option<Names>, len: usize, room: &mut Room) -> Option<Arc<[Box<str>]>> {
+    fn settle(&mut self, own: Option<Names>, len: usize, room: &mut Limits) -> Option<Arc<[Box<str>]>> {
         if own.is_none() && len == self.above.len() {
             return Some(Arc::clone(&self.above));
         }
@@ -174,12 +174,12 @@ struct Names {
 
 impl Names {
     /// None where there is no room for them.
-    fn of(columns: &[Box<str>], room: &mut Room) -> Option<Self> {
+    fn of(columns: &[Box<str>], room: &mut Limits) -> Option<Self> {
         let taken = room.names(columns.iter().map(AsRef::as_ref))?;
         Some(Self { columns: columns.to_vec(), taken })
     }
 
-    fn push(&mut self, column: Box<str>, room: &mut Room) -> Option<()> {
+    fn push(&mut self, column: Box<str>, room: &mut Limits) -> Option<()> {
         self.taken += room.names([column.as_ref()])?;
         self.columns.push(column);
         Some(())
@@ -188,11 +188,11 @@ impl Names {
 
 struct OneRow<'a> {
     shapes: &'a mut Shapes,
-    /// The cells of the row above: most columns say the same in every row, and then share one text.
-    above: &'a [Cell],
+    /// The raw values of the row above: most columns say the same in every row, and then share one text.
+    above: &'a [RawValue],
     /// Counted from one, for people.
     at: usize,
-    room: &'a mut Room,
+    room: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
@@ -223,10 +223,10 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         if !room.row() {
             return Err(full());
         }
-        let mut cells = Vec::with_capacity(shapes.above.len());
+        let mut raw_values = Vec::with_capacity(shapes.above.len());
         let mut own: Option<Names> = None;
         loop {
-            let at = cells.len();
+            let at = raw_values.len();
             let expected = if own.is_none() { shapes.above.get(at).map(AsRef::as_ref) } else { None };
             match map.next_key_seed(KeySeed { above: expected, redactor })? {
                 None => break,
@@ -239,11 +239,11 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                     names.push(key, room).ok_or_else(full)?;
                 }
             }
-            cells.push(map.next_value_seed(CellSeed { above: above.get(at), room, redactor })?);
+            raw_values.push(map.next_value_seed(RawValueSeed { above: above.get(at), room, redactor })?);
         }
-        cells.shrink_to_fit();
-        let columns = shapes.settle(own, cells.len(), room).ok_or_else(full)?;
-        Ok(Row { columns, cells })
+        raw_values.shrink_to_fit();
+        let columns = shapes.settle(own, raw_values.len(), room).ok_or_else(full)?;
+        Ok(Row { columns, raw_values })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Row, A::Error> {
@@ -305,15 +305,15 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Reads a cell; where its text is that of the cell above, both share it.
-struct CellSeed<'a> {
-    above: Option<&'a Cell>,
-    room: &'a mut Room,
+/// Reads a raw value; where its text is that of the raw value above, both share it.
+struct RawValueSeed<'a> {
+    above: Option<&'a RawValue>,
+    room: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
-impl CellSeed<'_> {
-    /// The text of the cell above is known to hold no secret, so only what differs from it is searched.
+impl RawValueSeed<'_> {
+    /// The text of the raw value above is known to hold no secret, so only what differs from it is searched.
     fn shared<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
         let above = |text: &str| self.above.and_then(|above| same_text(above, text));
         if let Some(above) = above(text) {
@@ -328,31 +328,33 @@ impl CellSeed<'_> {
 }
 
 /// The text of `above`, where it is `text`.
-pub(super) fn same_text(above: &Cell, text: &str) -> Option<Arc<str>> {
+pub(super) fn same_text(above: &RawValue, text: &str) -> Option<Arc<str>> {
     match above {
-        Cell::Text(above) | Cell::Number(above) | Cell::Nested(above) if **above == *text => Some(Arc::clone(above)),
+        RawValue::Text(above) | RawValue::Number(above) | RawValue::Nested(above) if **above == *text => {
+            Some(Arc::clone(above))
+        }
         _ => None,
     }
 }
 
-impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
-    type Value = Cell;
+impl<'de> DeserializeSeed<'de> for RawValueSeed<'_> {
+    type Value = RawValue;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cell, D::Error> {
-        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawValue, D::Error> {
+        let raw = <&RawJson as serde::Deserialize>::deserialize(deserializer)?.get();
         if !self.room.value() {
             return Err(D::Error::custom(NO_ROOM));
         }
         Ok(match raw.as_bytes().first() {
-            Some(b'n') => Cell::Null,
-            Some(b't') => Cell::Flag(true),
-            Some(b'f') => Cell::Flag(false),
-            Some(b'"') => Cell::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)?),
-            Some(b'[' | b'{') => Cell::Nested(self.shared(raw)?),
+            Some(b'n') => RawValue::Null,
+            Some(b't') => RawValue::Flag(true),
+            Some(b'f') => RawValue::Flag(false),
+            Some(b'"') => RawValue::Text(self.shared(&unquote(raw).map_err(D::Error::custom)?)?),
+            Some(b'[' | b'{') => RawValue::Nested(self.shared(raw)?),
             _ => {
                 let number = self.shared(raw)?;
                 // What a secret was removed from is no number any more.
-                if number.as_bytes().contains(&b'[') { Cell::Text(number) } else { Cell::Number(number) }
+                if number.as_bytes().contains(&b'[') { RawValue::Text(number) } else { RawValue::Number(number) }
             }
         })
     }

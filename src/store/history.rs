@@ -64,15 +64,16 @@ impl Store {
     }
 
     async fn try_observations(&self, session: &SessionKey, limit: usize) -> Result<Vec<Run>, Fault> {
-        const SQL: &str = "SELECT since, until, shape, cells FROM observations WHERE source = ?1 AND session = ?2
+        const SQL: &str = "SELECT since, until, shape, raw_values FROM observations WHERE source = ?1 AND session = ?2
             ORDER BY since DESC, id DESC LIMIT ?3";
         let mut transaction = self.readers.begin().await?;
         let shapes = Self::shapes(&mut transaction, &mut Keys::default()).await?;
         let query = sqlx::query_as(SQL).bind(session.source.as_str()).bind(session.id.as_str()).bind(count(limit));
         let rows: Vec<(i64, Option<i64>, i64, String)> = query.fetch_all(&mut *transaction).await?;
         transaction.rollback().await?;
-        let run = |(since, until, shape, cells): (i64, Option<i64>, i64, String)| {
-            let observation = observation(&shapes, (since, shape, &cells), || format!("the history of {session}"))?;
+        let run = |(since, until, shape, raw_values): (i64, Option<i64>, i64, String)| {
+            let observation =
+                observation(&shapes, (since, shape, &raw_values), || format!("the history of {session}"))?;
             Ok(Run { observation, until: until.map(time) })
         };
         rows.into_iter().rev().map(run).collect()

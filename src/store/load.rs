@@ -8,18 +8,18 @@ use sqlx::{Sqlite, Transaction};
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{read, time};
-use crate::domain::evaluate::{Pin, Pins};
+use crate::domain::evaluate::{PinnedValue, PinnedValues};
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, Shape};
-use crate::domain::reading::Cell;
-use crate::domain::schedule::Rhythm;
+use crate::domain::reading::RawValue;
+use crate::domain::schedule::ScheduleKey;
 use crate::domain::session::SessionId;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionRecord, SessionState, SourceState};
 
 impl Store {
-    /// The state of every source that was ever looked at.
+    /// The state of every source that was ever polled.
     pub async fn load(&self) -> Result<BTreeMap<Name, SourceState>, StoreError> {
         self.try_load().await.map_err(self.error(Operation::Load))
     }
@@ -29,7 +29,7 @@ impl Store {
         let mut loading =
             Loading { from: self.readers.begin().await?, keys: Keys::default(), sources: BTreeMap::new() };
         loading.sources().await?;
-        loading.rhythms().await?;
+        loading.schedules().await?;
         loading.known().await?;
         loading.sessions().await?;
         loading.incidents().await?;
@@ -64,30 +64,30 @@ impl Keys {
         key
     }
 
-    fn pins(&mut self, text: &str, what: impl FnOnce() -> String) -> Result<Arc<Pins>, Fault> {
-        let pins: HashMap<String, Pin> = read(text, what)?;
-        Ok(Arc::new(pins.into_iter().map(|(name, pin)| (self.key(&name), pin)).collect()))
+    fn pinned(&mut self, text: &str, what: impl FnOnce() -> String) -> Result<Arc<PinnedValues>, Fault> {
+        let pinned: HashMap<String, PinnedValue> = read(text, what)?;
+        Ok(Arc::new(pinned.into_iter().map(|(name, pinned_value)| (self.key(&name), pinned_value)).collect()))
     }
 }
 
-/// Puts cells and shape of a stored observation together.
+/// Puts raw values and shape of a stored observation together.
 pub(super) fn observation(
     shapes: &Shapes,
-    (since, shape, cells): (i64, i64, &str),
+    (since, shape, raw_values): (i64, i64, &str),
     what: impl Fn() -> String,
 ) -> Result<Observation, Fault> {
     let shape = shapes.get(&shape).ok_or_else(|| Fault::unreadable(what(), "its settings are not there"))?;
-    let cells: Vec<_> = read(cells, &what)?;
-    if cells.len() != shape.settings().len() {
+    let raw_values: Vec<_> = read(raw_values, &what)?;
+    if raw_values.len() != shape.settings().len() {
         return Err(Fault::unreadable(what(), "it has not one value for each of its settings"));
     }
-    Ok(Observation { at: time(since), shape: Arc::clone(shape), cells })
+    Ok(Observation { at: time(since), shape: Arc::clone(shape), raw_values })
 }
 
-/// Lets cells share their texts with those of the row above, where they say the same: most do.
-fn share(cells: &mut [Cell], above: &[Cell]) {
-    for (cell, above) in cells.iter_mut().zip(above).filter(|(cell, above)| cell == above) {
-        cell.clone_from(above);
+/// Lets raw values share their texts with those of the row above, where they say the same: most do.
+fn share(raw_values: &mut [RawValue], above: &[RawValue]) {
+    for (raw, above) in raw_values.iter_mut().zip(above).filter(|(raw, above)| raw == above) {
+        raw.clone_from(above);
     }
 }
 
@@ -122,11 +122,11 @@ impl Loading {
         Ok(self.sources.entry(source_name(name)?).or_default())
     }
 
-    async fn rhythms(&mut self) -> Result<(), Fault> {
+    async fn schedules(&mut self) -> Result<(), Fault> {
         let rows: Vec<(String, String, i64)> =
-            sqlx::query_as("SELECT source, rhythm, looked_at FROM rhythms").fetch_all(&mut *self.from).await?;
-        for (source, rhythm, at) in rows {
-            self.source(&source)?.rhythms.insert(Rhythm::from_stored(&rhythm), time(at));
+            sqlx::query_as("SELECT source, schedule_key, polled_at FROM schedules").fetch_all(&mut *self.from).await?;
+        for (source, schedule_key, at) in rows {
+            self.source(&source)?.schedules.insert(ScheduleKey::from_stored(&schedule_key), time(at));
         }
         Ok(())
     }
@@ -148,29 +148,31 @@ impl Loading {
     }
 
     async fn sessions(&mut self) -> Result<(), Fault> {
-        const SQL: &str = "SELECT s.source, s.id, s.record, s.pins, o.since, o.shape, o.cells FROM sessions AS s
+        const SQL: &str = "SELECT s.source, s.id, s.record, s.pinned, o.since, o.shape, o.raw_values FROM sessions AS s
             LEFT JOIN observations AS o INDEXED BY observations_now
                 ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
         let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
         let mut above: Option<Arc<Observation>> = None;
-        for (source, id, record, pins, since, shape, cells) in rows {
+        for (source, id, record, pinned, since, shape, raw_values) in rows {
             let what = || format!("session {source}/{id}");
-            let pins = self.keys.pins(&pins, what)?;
-            let observation = match (since, shape, &cells) {
-                (Some(since), Some(shape), Some(cells)) => {
-                    let mut observation = observation(&shapes, (since, shape, cells), what)?;
-                    share(&mut observation.cells, above.as_ref().map_or(&[], |above| &above.cells));
+            let pinned = self.keys.pinned(&pinned, what)?;
+            let observation = match (since, shape, &raw_values) {
+                (Some(since), Some(shape), Some(raw_values)) => {
+                    let mut observation = observation(&shapes, (since, shape, raw_values), what)?;
+                    share(&mut observation.raw_values, above.as_ref().map_or(&[], |above| &above.raw_values));
                     above.insert(Arc::new(observation)).clone().into()
                 }
                 _ => None,
             };
             let mut record: SessionRecord = read(&record, what)?;
             let known = self.source(&source)?;
-            if let Some((rhythm, _)) = known.rhythms.get_key_value(&record.rhythm) {
-                record.rhythm = rhythm.clone();
+            if let Some((schedule_key, _)) = known.schedules.get_key_value(&record.schedule_key) {
+                record.schedule_key = schedule_key.clone();
             }
-            known.sessions.insert(session_id(&id)?, SessionState { record, observation, pins, incidents: Vec::new() });
+            known
+                .sessions
+                .insert(session_id(&id)?, SessionState { record, observation, pinned, incidents: Vec::new() });
         }
         Ok(())
     }
@@ -181,7 +183,7 @@ impl Loading {
         for (source, id, doc) in rows {
             let incident: Incident = read(&doc, || format!("incident {id}"))?;
             let known = self.source(&source)?;
-            match incident.thing.session() {
+            match incident.key.session() {
                 None => known.unreachable = Some(incident),
                 Some(session) => {
                     if let Some(session) = known.sessions.get_mut(session) {

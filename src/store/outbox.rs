@@ -21,14 +21,14 @@ use super::error::{Fault, Operation, StoreError};
 use super::form::{count, doc, number, read, stamp, time};
 use crate::domain::address::Address;
 use crate::domain::backoff::DELIVERY_LONGEST_WAIT;
-use crate::domain::message::MessageKind;
+use crate::domain::notification::NotificationKind;
 
 /// A message as it is recorded, in its final form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// With angle brackets; no two messages share one.
     pub message_id: String,
-    pub kind: MessageKind,
+    pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
     /// `SOURCE/ID` of each session told of.
@@ -43,7 +43,7 @@ pub struct Outgoing {
 pub struct Pending {
     pub id: i64,
     pub message_id: String,
-    pub kind: MessageKind,
+    pub kind: NotificationKind,
     pub to: Address,
     pub raw: Vec<u8>,
     /// How often it was tried in vain.
@@ -268,8 +268,9 @@ fn folded(to: &Address) -> String {
     to.as_str().to_ascii_lowercase()
 }
 
-pub(super) fn kind_of(id: i64, label: &str) -> Result<MessageKind, Fault> {
-    MessageKind::from_label(label).ok_or_else(|| Fault::unreadable(format!("message {id}"), format!("kind {label:?}")))
+pub(super) fn kind_of(id: i64, label: &str) -> Result<NotificationKind, Fault> {
+    NotificationKind::from_label(label)
+        .ok_or_else(|| Fault::unreadable(format!("message {id}"), format!("kind {label:?}")))
 }
 
 pub(super) fn address_of(id: i64, text: &str) -> Result<Address, Fault> {

@@ -29,7 +29,7 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How long a row may stay the same before its owner counts as dead.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
-/// How often a row is looked at within a lease.
+/// How often a row is polled within a lease.
 const LOOKS: u32 = 15;
 
 /// Who owns a store, as its row says.

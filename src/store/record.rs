@@ -16,13 +16,13 @@ use crate::domain::observation::{Observation, Shape};
 use crate::domain::session::SessionId;
 use crate::domain::state::Delta;
 
-/// Rows that travel in one statement: bounds the memory of a first look at many sessions.
+/// Rows that travel in one statement: bounds the memory of a first poll at many sessions.
 const CHUNK: usize = 1_000;
 
 impl Store {
     /// Records one audit of `source`: its state, events and messages together or not at all.
     ///
-    /// The state of each changed session is the one in `delta.sessions`, pins included, as [`Delta`] is applied in memory.
+    /// The state of each changed session is the one in `delta.sessions`, pinned included, as [`Delta`] is applied in memory.
     /// Recording the same messages again, after an answer that got lost, adds none of them twice.
     pub async fn record(
         &self,
@@ -66,12 +66,12 @@ impl Tables<'_> {
     async fn source(&mut self, delta: &Delta) -> Result<(), Fault> {
         const SQL: &str = "INSERT INTO sources (name, record) VALUES (?1, ?2)
             ON CONFLICT (name) DO UPDATE SET record = excluded.record";
-        const RHYTHMS: &str = "INSERT INTO rhythms (source, rhythm, looked_at)
+        const RHYTHMS: &str = "INSERT INTO schedules (source, schedule_key, polled_at)
             SELECT ?1, value ->> 0, value ->> 1 FROM json_each(?2) WHERE true
-            ON CONFLICT (source, rhythm) DO UPDATE SET looked_at = excluded.looked_at";
+            ON CONFLICT (source, schedule_key) DO UPDATE SET polled_at = excluded.polled_at";
         sqlx::query(SQL).bind(self.source.as_str()).bind(doc(&delta.record)?).execute(&mut *self.to).await?;
-        let rhythms = delta.rhythms.iter().map(|(rhythm, at)| (rhythm, stamp(*at))).collect::<Vec<_>>();
-        self.put(RHYTHMS, &rhythms).await
+        let schedules = delta.schedules.iter().map(|(schedule_key, at)| (schedule_key, stamp(*at))).collect::<Vec<_>>();
+        self.put(RHYTHMS, &schedules).await
     }
 
     /// Takes sessions out of the present; their history stays.
@@ -82,11 +82,11 @@ impl Tables<'_> {
     }
 
     async fn sessions(&mut self, delta: &Delta) -> Result<(), Fault> {
-        const SQL: &str = "INSERT INTO sessions (source, id, record, pins)
+        const SQL: &str = "INSERT INTO sessions (source, id, record, pinned)
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true
-            ON CONFLICT (source, id) DO UPDATE SET record = excluded.record, pins = excluded.pins";
+            ON CONFLICT (source, id) DO UPDATE SET record = excluded.record, pinned = excluded.pinned";
         let row = |(id, state): (_, &crate::domain::state::SessionState)| {
-            Ok::<_, Fault>((id, doc(&state.record)?, doc(&*state.pins)?))
+            Ok::<_, Fault>((id, doc(&state.record)?, doc(&*state.pinned)?))
         };
         let rows = delta.sessions.iter().map(row).collect::<Result<Vec<_>, _>>()?;
         self.put(SQL, &rows).await
@@ -94,7 +94,7 @@ impl Tables<'_> {
 
     /// Ends the present run of each session and begins the next one.
     async fn observations(&mut self, seen: &[(SessionId, Arc<Observation>)]) -> Result<(), Fault> {
-        const SQL: &str = "INSERT INTO observations (source, session, since, shape, cells)
+        const SQL: &str = "INSERT INTO observations (source, session, since, shape, raw_values)
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)";
         let mut shapes = HashMap::new();
         let mut ends: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -107,7 +107,7 @@ impl Tables<'_> {
             };
             shapes.insert(address(&observation.shape), shape);
             ends.entry(stamp(observation.at)).or_default().push(id);
-            rows.push((id, stamp(observation.at), shape, doc(&observation.cells)?));
+            rows.push((id, stamp(observation.at), shape, doc(&observation.raw_values)?));
         }
         for (at, ended) in ends {
             self.end_runs(ended.into_iter(), at).await?;
@@ -145,7 +145,7 @@ impl Tables<'_> {
                 Phase::Ended { at, .. } => Some(stamp(at)),
                 Phase::Suspected { .. } | Phase::Open { .. } => None,
             };
-            let session = incident.thing.session().cloned();
+            let session = incident.key.session().cloned();
             Ok::<_, Fault>((incident.id, session, incident.kind().label(), ended_at, doc(incident)?))
         };
         let rows = changed.map(row).collect::<Result<Vec<_>, _>>()?;

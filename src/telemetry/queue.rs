@@ -105,12 +105,12 @@ impl Queue {
         }
     }
 
-    /// Waits until everything is written, at most for `patience` where there is one.
-    pub fn finish(&self, patience: Option<Duration>) {
+    /// Waits until everything is written, at most for `the grace period` where there is one.
+    pub fn finish(&self, grace_period: Option<Duration>) {
         let unfinished = |state: &mut State| state.writing || !state.entries.is_empty() || state.refused > 0;
         let state = self.state();
-        match patience {
-            Some(patience) => drop(self.emptied.wait_timeout_while(state, patience, unfinished)),
+        match grace_period {
+            Some(grace_period) => drop(self.emptied.wait_timeout_while(state, grace_period, unfinished)),
             None => drop(self.emptied.wait_while(state, unfinished)),
         }
     }

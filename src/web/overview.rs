@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Web;
 use super::words::{self, Mood, When};
 use crate::domain::catalogue;
-use crate::domain::evaluate::Ruling;
+use crate::domain::evaluate::VerdictKind;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
@@ -22,12 +22,12 @@ use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{SessionStatus, Shown, Status, status};
-use crate::engine::board::{Plans, Present};
+use crate::engine::published::{Plans, Present};
 
 /// Sessions on one page: more than most people have, and small enough for any browser.
 const ON_A_PAGE: usize = 500;
 
-/// Things that are wrong in one row, before the session's own page has to tell the rest.
+/// IncidentKeys that are wrong in one row, before the session's own page has to tell the rest.
 const WRONG_IN_A_ROW: usize = 3;
 
 /// Longest value in a row, in characters.
@@ -76,7 +76,7 @@ struct Row {
     mood: Mood,
     last_seen_as: Option<&'static str>,
     since: Option<When>,
-    before_first_look: bool,
+    before_first_poll: bool,
     wrong: Vec<String>,
     more: usize,
     last: Option<When>,
@@ -85,7 +85,7 @@ struct Row {
 
 pub(super) async fn show(State(web): State<Arc<Web>>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
     let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
-    let overview = web.board.read(|present| overview(web.board.plans(), present, &asked));
+    let overview = web.published.read(|present| overview(web.published.plans(), present, &asked));
     web.pages.render(StatusCode::OK, "overview.html", overview)
 }
 
@@ -105,7 +105,8 @@ impl Entry<'_> {
 
     /// Worst first, then as people count.
     fn rank(&self) -> impl Ord + use<'_> {
-        let severity = self.shown.findings.iter().filter(|f| f.verdict == Ruling::Drifted).map(|f| f.severity).max();
+        let severity =
+            self.shown.findings.iter().filter(|f| f.verdict == VerdictKind::Drifted).map(|f| f.severity).max();
         let key = &self.session.key;
         let number = key.id.as_str().parse::<i128>().unwrap_or(i128::MAX);
         (self.shown.status, Reverse(severity), &key.source, number, &key.id)
@@ -185,13 +186,13 @@ fn headline(entries: &[Entry<'_>]) -> (String, Mood) {
     let of = format!("of {}", words::sessions(all));
     match (wrong, unclear) {
         _ if all == 0 => ("Nothing is audited yet".to_owned(), Mood::Quiet),
-        (0, 0) if pending == all => ("No session has been looked at yet".to_owned(), Mood::Quiet),
+        (0, 0) if pending == all => ("No session has been polled at yet".to_owned(), Mood::Quiet),
         (0, 0) if all == 1 => ("The session is as it should be".to_owned(), Mood::Good),
         (0, 0) if pending == 0 => (format!("All {} are as they should be", words::sessions(all)), Mood::Good),
         (0, 0) => {
             let seen = all - pending;
             let words = format!(
-                "{} {of} {} as it should be; the rest has not been looked at yet",
+                "{} {of} {} as it should be; the rest has not been polled at yet",
                 words::number(seen),
                 be(seen)
             );
@@ -249,7 +250,7 @@ fn row(entry: &Entry<'_>, present: &Present) -> Row {
     let mut wrong = wrong(entry);
     let more = wrong.len().saturating_sub(WRONG_IN_A_ROW);
     wrong.truncate(WRONG_IN_A_ROW);
-    let rhythm = (entry.session.key.source.clone(), entry.session.schedule.rhythm());
+    let schedule_key = (entry.session.key.source.clone(), entry.session.schedule.key());
     Row {
         name: entry.name().map(|name| words::cut(&name, VALUE)),
         link: words::link(&entry.session.key),
@@ -258,11 +259,11 @@ fn row(entry: &Entry<'_>, present: &Present) -> Row {
         mood: words::mood(entry.shown.status),
         last_seen_as: words::when_last_seen(&entry.shown),
         since: first.map(|incident| when(incident.window.first_bad)),
-        before_first_look: first.is_some_and(|incident| incident.window.last_good.is_none()),
+        before_first_poll: first.is_some_and(|incident| incident.window.last_good.is_none()),
         wrong,
         more,
         last: entry.state.zip(entry.known).and_then(|(state, known)| state.last_verdict(known)).map(when),
-        next: present.next_audits.get(&rhythm).copied().map(when),
+        next: present.next_audits.get(&schedule_key).copied().map(when),
     }
 }
 
@@ -287,7 +288,7 @@ fn wrong(entry: &Entry<'_>) -> Vec<String> {
         _ => None,
     };
     let mut findings = entry.shown.findings.iter().collect::<Vec<_>>();
-    findings.sort_by_key(|finding| (finding.verdict != Ruling::Drifted, Reverse::<Severity>(finding.severity)));
+    findings.sort_by_key(|finding| (finding.verdict != VerdictKind::Drifted, Reverse::<Severity>(finding.severity)));
     whole.into_iter().chain(findings.into_iter().filter_map(line)).collect()
 }
 
@@ -295,8 +296,8 @@ fn line(finding: &Shown) -> Option<String> {
     let label = catalogue::label(&SettingKey::new(&finding.setting));
     let cut = |text: &Option<String>| words::cut(text.as_deref().unwrap_or_default(), VALUE);
     match finding.verdict {
-        Ruling::Drifted => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
-        Ruling::Unverifiable => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
-        Ruling::NotApplicable | Ruling::Compliant => None,
+        VerdictKind::Drifted => Some(format!("{label}: {}; should be {}", cut(&finding.found), cut(&finding.expected))),
+        VerdictKind::Unverifiable => Some(format!("{label} could not be checked: {}", cut(&finding.reason))),
+        VerdictKind::NotApplicable | VerdictKind::Compliant => None,
     }
 }

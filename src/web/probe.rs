@@ -14,9 +14,9 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// The store takes what is written and the scheduler ticks. The configuration was accepted, or there would be no board.
+/// The store takes what is written and the scheduler ticks. The configuration was accepted, or there would be no published.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
-    let (ticking, store_works) = web.board.read(|present| (present.ticking(), present.store_works()));
+    let (ticking, store_works) = web.published.read(|present| (present.ticking(), present.store_works()));
     let schedules = match ticking {
         Some(true) => "",
         Some(false) => "schedules: no tick for ten seconds",
@@ -39,6 +39,6 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
         tracing::error!(error = %error, "the metrics cannot be written");
         return (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response();
     }
-    exposition::write(&web.board, &mut text);
+    exposition::write(&web.published, &mut text);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }

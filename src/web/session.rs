@@ -21,13 +21,13 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::session::{Session, SessionKey};
 use crate::domain::state::{SessionState, SourceState};
 use crate::domain::status::{Status, status};
-use crate::engine::board::{Plans, Present};
+use crate::engine::published::{Plans, Present};
 
 /// Events on the page.
 const EVENTS: usize = 50;
 
 /// How long the page waits for the history before it is shown without.
-const PATIENCE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// How long OrderWise can fetch orders again that it missed, in days (integration guide).
 const RECOVERABLE_DAYS: i64 = 7;
@@ -77,14 +77,14 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: Result<Path<(String,
     let Ok(Path((source, id))) = path else { return page::nothing_here(State(web)).await };
     let key = SessionKey::parse(&format!("{source}/{id}"));
     let found = key.and_then(|key| {
-        let page = web.board.read(|present| session_page(web.board.plans(), present, &key))?;
+        let page = web.published.read(|present| session_page(web.published.plans(), present, &key))?;
         Some((key, page))
     });
     let Some((key, (mut page, zone))) = found else {
         let text = "The configuration audits no session of this name. It may have been renamed or taken out.";
         return web.pages.notice(StatusCode::NOT_FOUND, "There is no such session", text);
     };
-    match tokio::time::timeout(PATIENCE, web.history.recent(&key, EVENTS)).await {
+    match tokio::time::timeout(GRACE, web.history.recent(&key, EVENTS)).await {
         Ok(Ok(events)) => page.events = events.iter().map(|event| happened(event, zone)).collect(),
         Ok(Err(error)) => {
             tracing::warn!(session = %key, error, "the history of a session cannot be read");
@@ -134,8 +134,8 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey) -> Option<(S
 
 fn not_yet(known: Option<&SessionState>) -> &'static str {
     match known {
-        None => "Nothing is known of it until the first look.",
-        Some(_) => "It was looked for and could not be seen so far.",
+        None => "Nothing is known of it until the first poll.",
+        Some(_) => "It was polled for and could not be seen so far.",
     }
 }
 
@@ -155,7 +155,7 @@ fn facts(
         ("Policy", format!("{}, {rules} rule{}", session.policy.name, if rules == 1 { "" } else { "s" })),
         ("Schedule", format!("{} in {}", session.schedule.expression(), zone.name())),
         ("Last checked", moment(known.and_then(|known| state.last_verdict(known)))),
-        ("Next look", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.rhythm())).copied())),
+        ("Next poll", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.key())).copied())),
         ("Source last read", moment(state.record.last_success)),
     ];
     if let Some(customer) = &session.contacts.customer {
@@ -170,7 +170,7 @@ fn facts(
 
 fn trouble(incident: &Incident, zone: Tz) -> Trouble {
     let facts = &incident.facts;
-    let rule = incident.thing.rule();
+    let rule = incident.key.rule();
     let title = match (incident.kind(), rule) {
         (_, Some((_, setting))) => catalogue::label(setting),
         (IncidentKind::Missing, _) => "The source has no row for this session".to_owned(),

@@ -8,10 +8,10 @@ use crate::domain::evaluate::{Verdict, in_scope};
 use crate::domain::expectation::Expectation;
 use crate::domain::observation::{Mapping, Observation};
 use crate::domain::policy::Rule;
-use crate::domain::reading::{Cell, Kind, Reading, Value, read};
+use crate::domain::reading::{Kind, RawValue, Reading, Value, read};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
-use crate::domain::state::{SessionState, SourceState, Standing};
+use crate::domain::state::{NonCompliance, SessionState, SourceState};
 use crate::domain::status::{Checked, checked};
 
 /// Longest value, in characters: a source may return anything.
@@ -46,10 +46,10 @@ pub(super) fn settings(
     for rule in session.policy.rules().iter().filter(|rule| !rule.watches_each()) {
         settings.push(sheet.ruled(rule));
     }
-    for (setting, cell) in observation.iter() {
+    for (setting, raw) in observation.iter() {
         let ruled = |rule: &Rule| matches!(&rule.setting, SettingPattern::One(key) if key == setting);
         if !session.policy.rules().iter().any(|rule| ruled(rule)) {
-            settings.push(sheet.other(setting, cell));
+            settings.push(sheet.other(setting, raw));
         }
     }
     settings.sort_by_key(|setting| match setting.mood {
@@ -73,53 +73,59 @@ impl Sheet<'_> {
     /// A setting, or a group, that a rule is about.
     fn ruled(&self, rule: &Rule) -> Setting {
         let setting = rule.setting.key();
-        let cell = self.observation.cell(setting).map(|cell| self.mapping.mean(setting, cell));
+        let raw = self.observation.raw(setting).map(|raw| self.mapping.mean(setting, raw));
         let kind = rule.expect.kind().unwrap_or_else(|| self.mapping.kind(setting));
-        let standing = self.standing(rule, setting);
-        let found = match (cell, standing.map(|standing| &standing.verdict)) {
-            (Some(cell), _) => self.found(cell, kind),
+        let noncompliant = self.noncompliant(rule, setting);
+        let found = match (raw, noncompliant.map(|noncompliant| &noncompliant.verdict)) {
+            (Some(raw), _) => self.found(raw, kind),
             (None, Some(Verdict::Drifted { found, .. })) => cut(found, VALUE),
             (None, None) if self.checked.right(rule, setting) => "all ticked".to_owned(),
             (None, _) => "not returned".to_owned(),
         };
-        let expected = match (&rule.expect, self.known.pins.get(setting)) {
-            (Expectation::Unchanged, Some(pin)) => self.found(self.mapping.mean(setting, &pin.cell), kind),
+        let expected = match (&rule.expect, self.known.pinned.get(setting)) {
+            (Expectation::Unchanged, Some(pinned_value)) => {
+                self.found(self.mapping.mean(setting, &pinned_value.raw), kind)
+            }
             (expect, _) => expect.describe(&self.session.params).into_owned(),
         };
         shown(setting, found, Some(expected), Some(rule), self.verdict(rule, setting))
     }
 
     /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
-    fn other(&self, setting: &SettingKey, cell: &Cell) -> Setting {
+    fn other(&self, setting: &SettingKey, raw: &RawValue) -> Setting {
         let rules = &self.session.policy.rules();
-        let cell = self.mapping.mean(setting, cell);
+        let raw = self.mapping.mean(setting, raw);
         let group = rules.iter().find(|rule| !rule.watches_each() && rule.setting.matches(setting));
         if let Some(rule) = group {
-            let said = match read(cell, Kind::Flag, self.session.zone()) {
+            let said = match read(raw, Kind::Flag, self.session.zone()) {
                 Reading::Value(Value::Flag(true)) => self.good(),
-                Reading::Value(_) if self.standing(rule, rule.setting.key()).is_none() => UNCHECKED,
+                Reading::Value(_) if self.noncompliant(rule, rule.setting.key()).is_none() => UNCHECKED,
                 Reading::Value(_) => BAD,
                 Reading::Unreadable(reason) => unclear(reason),
                 Reading::Missing => unclear("the source did not return it".to_owned()),
             };
-            return shown(setting, self.found(cell, Kind::Flag), Some("ticked".to_owned()), Some(rule), said);
+            return shown(setting, self.found(raw, Kind::Flag), Some("ticked".to_owned()), Some(rule), said);
         }
         let kind = self.mapping.kind(setting);
-        let found = self.found(cell, kind);
+        let found = self.found(raw, kind);
         let watching = rules.iter().find(|rule| rule.watches_each() && in_scope(self.session, rule, setting));
-        let Some((rule, pin)) = watching.zip(self.known.pins.get(setting)) else {
+        let Some((rule, pinned_value)) = watching.zip(self.known.pinned.get(setting)) else {
             return shown(setting, found, None, None, ("Not watched", None, Mood::Quiet));
         };
-        let expected = Some(self.found(self.mapping.mean(setting, &pin.cell), kind));
+        let expected = Some(self.found(self.mapping.mean(setting, &pinned_value.raw), kind));
         shown(setting, found, expected, Some(rule), self.verdict(rule, setting))
     }
 
-    fn standing(&self, rule: &Rule, setting: &SettingKey) -> Option<&Standing> {
-        self.known.record.standing.iter().find(|standing| standing.rule == rule.id && standing.setting == *setting)
+    fn noncompliant(&self, rule: &Rule, setting: &SettingKey) -> Option<&NonCompliance> {
+        self.known
+            .record
+            .noncompliant
+            .iter()
+            .find(|noncompliant| noncompliant.rule == rule.id && noncompliant.setting == *setting)
     }
 
     fn verdict(&self, rule: &Rule, setting: &SettingKey) -> Said {
-        match self.standing(rule, setting).map(|standing| &standing.verdict) {
+        match self.noncompliant(rule, setting).map(|noncompliant| &noncompliant.verdict) {
             Some(Verdict::Drifted { .. }) => BAD,
             Some(Verdict::Unverifiable { reason }) => unclear(reason.clone()),
             Some(Verdict::NotApplicable) => {
@@ -139,15 +145,15 @@ impl Sheet<'_> {
     }
 
     /// The value as read, or as it came where it cannot be read.
-    fn found(&self, cell: &Cell, kind: Kind) -> String {
-        let raw = || match cell {
-            Cell::Null => "null".to_owned(),
-            Cell::Repeated => "more than one value".to_owned(),
-            cell => cell.as_text().filter(|text| !text.is_empty()).unwrap_or("(empty)").to_owned(),
+    fn found(&self, raw: &RawValue, kind: Kind) -> String {
+        let value = || match raw {
+            RawValue::Null => "null".to_owned(),
+            RawValue::Repeated => "more than one value".to_owned(),
+            raw => raw.as_text().filter(|text| !text.is_empty()).unwrap_or("(empty)").to_owned(),
         };
-        let text = match read(cell, kind, self.session.zone()) {
+        let text = match read(raw, kind, self.session.zone()) {
             Reading::Value(value) => value.to_string(),
-            Reading::Unreadable(_) | Reading::Missing => raw(),
+            Reading::Unreadable(_) | Reading::Missing => value(),
         };
         cut(&text, VALUE)
     }
@@ -196,44 +202,55 @@ mod tests {
     use crate::metrics::stage::{morning, name, troubled};
 
     /// The settings of a session under one rule: label, found, expected, words.
-    fn under(setting: &str, expect: Expectation, cells: &[(&str, Cell)], verdict: Verdict) -> Vec<[String; 4]> {
-        let board = troubled().board();
-        let plan = &board.plans()[&name("acme-erp")];
+    fn under(
+        setting: &str,
+        expect: Expectation,
+        raw_values: &[(&str, RawValue)],
+        verdict: Verdict,
+    ) -> Vec<[String; 4]> {
+        let published = troubled().published();
+        let plan = &published.plans()[&name("acme-erp")];
         let mut session = plan.sessions.values().next().unwrap().clone();
         let old = Arc::clone(&session.policy.rules()[0]);
         let setting = SettingPattern::parse(setting);
         let key = setting.key().clone();
         let rule = Rule { id: Name::parse("the-rule").unwrap(), setting, expect, ..Rule::clone(&old) };
         session.policy = Arc::new(Policy::new(session.policy.name.clone(), vec![Arc::new(rule)]));
-        let shape = Shape::new(cells.iter().map(|(setting, _)| SettingKey::new(setting)).collect());
-        let cells = cells.iter().map(|(_, cell)| cell.clone()).collect();
-        let observation = Observation { at: morning(), shape: Arc::new(shape), cells };
-        let standing =
-            Standing { rule: name("the-rule"), setting: key, severity: Severity::Critical, verdict, last_good: None };
+        let shape = Shape::new(raw_values.iter().map(|(setting, _)| SettingKey::new(setting)).collect());
+        let raw_values = raw_values.iter().map(|(_, raw)| raw.clone()).collect();
+        let observation = Observation { at: morning(), shape: Arc::new(shape), raw_values };
+        let noncompliant = NonCompliance {
+            rule: name("the-rule"),
+            setting: key,
+            severity: Severity::Critical,
+            verdict,
+            last_good: None,
+        };
         let record = SessionRecord {
-            rhythm: session.schedule.rhythm(),
+            schedule_key: session.schedule.key(),
             presence: Presence::Seen { at: None },
-            standing: vec![standing].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
+            noncompliant: vec![noncompliant].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
         };
         let known = SessionState {
             record,
             observation: Some(Arc::new(observation)),
-            pins: Arc::default(),
+            pinned: Arc::default(),
             incidents: Vec::new(),
         };
         let told = |s: Setting| [s.label, s.found, s.expected.unwrap_or_default(), s.words.to_owned()];
-        let judged = board.state(&name("acme-erp"));
+        let judged = published.state(&name("acme-erp"));
         settings(&session, &plan.mapping, &judged, &known).into_iter().map(told).collect()
     }
 
     #[test]
     fn a_group_is_shown_as_a_whole_and_option_by_option() {
-        let cells = [("customer_validation_a", Cell::Flag(true)), ("customer_validation_b", Cell::text("no"))];
+        let raw_values =
+            [("customer_validation_a", RawValue::Flag(true)), ("customer_validation_b", RawValue::text("no"))];
         let verdict = Verdict::Drifted {
             expected: "all 4 ticked".to_owned(),
             found: "unticked: customer_validation_b".to_owned(),
         };
-        let shown = under("customer_validation_*", Expectation::AllTicked { count: 4 }, &cells, verdict);
+        let shown = under("customer_validation_*", Expectation::AllTicked { count: 4 }, &raw_values, verdict);
         let label = |member: &str| format!("Customer Validation (customer_validation_{member})");
         let expected = [
             ["Customer Validation", "unticked: customer_validation_b", "all 4 ticked", "Not as it should be"],
@@ -245,9 +262,10 @@ mod tests {
 
     #[test]
     fn what_no_rule_watches_is_said_to_be_so_and_what_cannot_be_read_is_shown_as_it_came() {
-        let cells = [("Colour", Cell::Null), ("export", Cell::text(" maybe ")), ("twice", Cell::Repeated)];
+        let raw_values =
+            [("Colour", RawValue::Null), ("export", RawValue::text(" maybe ")), ("twice", RawValue::Repeated)];
         let verdict = Verdict::Unverifiable { reason: "it is odd".to_owned() };
-        let shown = under("export", Expectation::Unticked, &cells, verdict);
+        let shown = under("export", Expectation::Unticked, &raw_values, verdict);
         let expected = [
             ["Export", "maybe", "unticked", "Could not be checked"],
             ["Colour", "(empty)", "", "Not watched"],

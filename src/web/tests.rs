@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::event::Happening;
-use crate::domain::incident::Thing;
+use crate::domain::event::EventKind;
+use crate::domain::incident::IncidentKey;
 use crate::domain::policy::Severity;
 use crate::domain::setting::SettingKey;
 use crate::metrics::stage::{NOTIFIED, Says, Stage, morning, name, troubled};
@@ -30,21 +30,22 @@ impl History for Told {
                 return Err("the file is gone".to_owned());
             }
             let setting = SettingKey::new("export");
-            let thing = Thing::Drift { session: key.id.clone(), rule: name("export-off"), setting: setting.clone() };
-            let opened = Happening::Opened {
+            let subject =
+                IncidentKey::Drift { session: key.id.clone(), rule: name("export-off"), setting: setting.clone() };
+            let opened = EventKind::Opened {
                 incident: Uuid::nil(),
-                thing,
+                key: subject,
                 severity: Severity::Critical,
                 expected: "unticked".to_owned(),
                 found: "ticked".to_owned(),
                 reason: String::new(),
             };
-            let moved = Happening::SettingChanged {
+            let moved = EventKind::SettingChanged {
                 setting: SettingKey::new("notification_email"),
                 before: Some(NOTIFIED.to_owned()),
                 after: Some("secret-stranger@elsewhere.example".to_owned()),
             };
-            let changed = Happening::SettingChanged { setting, before: Some("unticked".to_owned()), after: None };
+            let changed = EventKind::SettingChanged { setting, before: Some("unticked".to_owned()), after: None };
             let at = morning() + TimeDelta::minutes(5);
             let event = |what| Event { at, session: Some(key.id.clone()), what };
             Ok([opened, changed, moved].map(event).into_iter().take(limit).collect())
@@ -66,15 +67,15 @@ struct Served {
 }
 
 impl Served {
-    async fn new(board: Arc<Board>) -> Self {
-        Self::with(board, Arc::new(Told::default()), pages).await
+    async fn new(published: Arc<Published>) -> Self {
+        Self::with(published, Arc::new(Told::default()), pages).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its server")]
-    async fn with(board: Arc<Board>, history: Arc<dyn History>, routes: fn(Arc<Web>) -> Router) -> Self {
+    async fn with(published: Arc<Published>, history: Arc<dyn History>, routes: fn(Arc<Web>) -> Router) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new(&[name("acme-erp")], "email").unwrap());
-        let web = Web::new(board, metrics, history).unwrap();
+        let web = Web::new(published, metrics, history).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -115,7 +116,7 @@ fn words(html: &str) -> String {
 
 #[tokio::test]
 async fn the_status_page_shows_what_is_wrong_first() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     let (status, html) = served.text("/").await;
     assert_eq!(status, StatusCode::OK);
     assert!(!html.contains("secret-") && !html.contains(NOTIFIED), "an address is shown");
@@ -124,7 +125,7 @@ async fn the_status_page_shows_what_is_wrong_first() {
 
 #[tokio::test]
 async fn the_page_of_a_drifted_session_tells_everything() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     let (status, html) = served.text("/sessions/acme-erp/4").await;
     assert_eq!(status, StatusCode::OK);
     for hidden in ["secret-", NOTIFIED, "it@acme"] {
@@ -136,44 +137,44 @@ async fn the_page_of_a_drifted_session_tells_everything() {
 #[tokio::test]
 async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
     let stage = Stage::new(&[("acme-erp", &["1"])]);
-    let board = stage.answers("acme-erp", &[("1", "one", "0", "Every hour", "1")]).board();
-    let served = Served::new(board).await;
+    let published = stage.answers("acme-erp", &[("1", "one", "0", "Every hour", "1")]).published();
+    let served = Served::new(published).await;
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     let says = words(&html);
     assert!(says.contains("recovered for 7 days: the first of them until 30 Nov 2026, 09:00 GMT"), "{says}");
-    assert!(says.contains("before the first look on 23 Nov 2026, 09:00 GMT"), "{says}");
+    assert!(says.contains("before the first poll on 23 Nov 2026, 09:00 GMT"), "{says}");
     assert!(says.contains("E-Commerce &gt; E-Commerce Sessions"), "the place where the rule gives no fix\n{says}");
 }
 
 #[tokio::test]
 async fn a_rule_that_nobody_has_checked_is_never_shown_as_fulfilled() {
     let says: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
-    let looked_once = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
+    let polled_once = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
     let asks = |stage: Stage| async move {
-        let (_, html) = Served::new(stage.board()).await.text("/sessions/acme-erp/1").await;
+        let (_, html) = Served::new(stage.published()).await.text("/sessions/acme-erp/1").await;
         let table = html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
         (words(&table), table.matches("class=\"status good\"").count())
     };
-    // After a start with another configuration: before the first look, and while the source cannot be read.
+    // After a start with another configuration: before the first poll, and while the source cannot be read.
     for stage in
-        [looked_once().restarted("brand_new"), looked_once().restarted("brand_new").unreachable("acme-erp", "x")]
+        [polled_once().restarted("brand_new"), polled_once().restarted("brand_new").unreachable("acme-erp", "x")]
     {
         let (table, good) = asks(stage).await;
         assert!(table.contains("not returned\nticked one-more\nNot checked yet"), "{table}");
         assert!(table.contains("unticked export-off\nAs it should be when last seen"), "{table}");
         assert_eq!(good, 0, "a green light from an auditor that could not see: {table}");
     }
-    // What was last seen is no drift before a look has found one.
-    let (table, good) = asks(looked_once().restarted("export")).await;
+    // What was last seen is no drift before a poll has found one.
+    let (table, good) = asks(polled_once().restarted("export")).await;
     assert!(table.contains("ticked one-more\nNot checked yet") && good == 0, "{table}");
-    let (table, good) = asks(looked_once().restarted("brand_new").answers("acme-erp", &says)).await;
+    let (table, good) = asks(polled_once().restarted("brand_new").answers("acme-erp", &says)).await;
     assert!(table.contains("ticked one-more\nCould not be checked the source did not return it"), "{table}");
     assert!(good > 4 && !table.contains("last seen"), "{table}");
 }
 
 #[tokio::test]
 async fn sessions_that_cannot_be_seen_say_why() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     for (path, says) in [
         ("/sessions/acme-erp/9", "The source has no row for this session"),
         ("/sessions/acme-erp/9", "as it should be when last seen"),
@@ -193,18 +194,18 @@ async fn the_headline_counts_in_words() {
     let both = || Stage::new(&[("acme-erp", &["1", "2"])]);
     for (stage, headline) in [
         (Stage::new(&[]), "Nothing is audited yet"),
-        (both(), "No session has been looked at yet"),
+        (both(), "No session has been polled at yet"),
         (both().answers("acme-erp", &fine), "All 2 sessions are as they should be"),
         (Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
         (
             Stage::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
-            "1 of 2 sessions is as it should be; the rest has not been looked at yet",
+            "1 of 2 sessions is as it should be; the rest has not been polled at yet",
         ),
         (both().unreachable("acme-erp", "refused"), "2 of 2 sessions could not be checked"),
         (both().answers("acme-erp", &fine[..1]), "1 of 2 sessions is not as it should be"),
         (troubled(), "2 of 15 sessions are not as they should be, and 2 could not be checked"),
     ] {
-        let served = Served::new(stage.board()).await;
+        let served = Served::new(stage.published()).await;
         let (_, html) = served.text("/").await;
         assert!(html.contains(&format!(">{headline}</h1>")), "{headline}\n{}", words(&html));
     }
@@ -214,12 +215,12 @@ async fn the_headline_counts_in_words() {
 async fn what_comes_from_outside_is_harmless_on_every_page() {
     let evil = "<script>alert(1)</script>\u{202E}\"' onload=x";
     let id = "a/b <i>&\"?#%2F";
-    let board = Stage::new(&[("acme-erp", &[id, "2"])])
+    let published = Stage::new(&[("acme-erp", &[id, "2"])])
         .answers("acme-erp", &[(id, evil, evil, "javascript:alert(1)", "1"), ("2", "two", "0", "5", "1")])
         .minutes_later(5)
         .unreachable("acme-erp", "<img src=x onerror=alert(1)>")
-        .board();
-    let served = Served::new(board).await;
+        .published();
+    let served = Served::new(published).await;
     let (_, html) = served.text("/?q=%3Cscript%3E").await;
     assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
     let (_, html) = served.text("/").await;
@@ -239,8 +240,8 @@ async fn what_comes_from_outside_is_harmless_on_every_page() {
 #[tokio::test]
 async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
     let ids = ["a/../b", "../x", "a//b", "/a/", "./.", "a%2Fb", "a?b#c", "a&b=c;d", "a+b c", "@me", "é"];
-    let board = Stage::new(&[("acme-erp", &ids)]).board();
-    let served = Served::new(board).await;
+    let published = Stage::new(&[("acme-erp", &ids)]).published();
+    let served = Served::new(published).await;
     let (_, html) = served.text("/").await;
     let html = html.replace("&#x2f;", "/");
     let links = html.split("<a href=\"/sessions/").skip(1).map(|rest| rest.split('"').next().unwrap());
@@ -273,7 +274,7 @@ fn an_address_is_made_out_by_its_first_letter_and_its_host() {
 
 #[tokio::test]
 async fn pages_tell_the_browser_that_they_need_nothing_else() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     for path in ["/", "/sessions/acme-erp/4", "/nowhere", "/metrics"] {
         let response = served.ask(Method::GET, path).await;
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
@@ -294,30 +295,30 @@ async fn pages_tell_the_browser_that_they_need_nothing_else() {
 
 #[tokio::test]
 async fn readiness_says_what_is_missing() {
-    let board = troubled().board();
-    let served = Served::new(Arc::clone(&board)).await;
+    let published = troubled().published();
+    let served = Served::new(Arc::clone(&published)).await;
     assert_eq!(served.text("/healthz").await, (StatusCode::OK, "ok".to_owned()));
     assert_eq!(served.text("/readyz").await, (StatusCode::OK, "ready".to_owned()));
-    board.write(|present| present.store_sound = false);
+    published.write(|present| present.store_sound = false);
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("store") && !text.contains("schedules"), "{text}");
-    board.write(|present| present.ticked = None);
+    published.write(|present| present.ticked = None);
     let (_, text) = served.text("/readyz").await;
     assert!(text.contains("store") && text.contains("schedules: they are not running"), "{text}");
     let ticked = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
-    board.write(|present| (present.store_sound, present.ticked) = (true, ticked(11)));
+    published.write(|present| (present.store_sound, present.ticked) = (true, ticked(11)));
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
-    board.write(|present| present.ticked = ticked(5));
+    published.write(|present| present.ticked = ticked(5));
     assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn metrics_are_text_of_both_kinds() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     let response = served.ask(Method::GET, "/metrics").await;
     assert_eq!(response.headers()["content-type"], crate::metrics::CONTENT_TYPE);
     let text = response.text().await.unwrap();
@@ -326,7 +327,7 @@ async fn metrics_are_text_of_both_kinds() {
 
 #[tokio::test]
 async fn what_is_not_there_is_said_in_words() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     for (path, says) in [
         ("/nowhere", "There is no such page"),
         ("/sessions/acme-erp/999", "There is no such session"),
@@ -347,7 +348,7 @@ async fn what_is_not_there_is_said_in_words() {
 
 #[tokio::test]
 async fn only_reading_is_allowed() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     for path in ["/", "/sessions/acme-erp/4", "/metrics", "/healthz", "/readyz"] {
         for method in [Method::POST, Method::PUT, Method::DELETE] {
             let answer = served.ask(method, path).await;
@@ -361,7 +362,7 @@ async fn only_reading_is_allowed() {
 
 #[tokio::test]
 async fn the_probes_address_serves_nothing_else() {
-    let served = Served::with(troubled().board(), Arc::new(Told::default()), probes).await;
+    let served = Served::with(troubled().published(), Arc::new(Told::default()), probes).await;
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(served.text(path).await.0, StatusCode::OK, "{path}");
     }
@@ -373,7 +374,7 @@ async fn the_probes_address_serves_nothing_else() {
 #[tokio::test]
 async fn a_history_that_cannot_be_read_does_not_hide_the_rest() {
     let history = Told { broken: AtomicBool::new(true) };
-    let served = Served::with(troubled().board(), Arc::new(history), pages).await;
+    let served = Served::with(troubled().published(), Arc::new(history), pages).await;
     let (status, html) = served.text("/sessions/acme-erp/4").await;
     assert_eq!(status, StatusCode::OK);
     assert!(html.contains("The history could not be read just now") && html.contains("What is wrong"));
@@ -386,7 +387,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = |id| (id, "shop.example", if id == "7777" { "1" } else { "0" }, "5", "1");
     let says = ids.iter().map(|id| says(*id)).collect::<Vec<_>>();
-    let served = Served::new(Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).board()).await;
+    let served = Served::new(Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published()).await;
     let (_, html) = served.text("/").await;
     assert!(html.len() < 600_000, "{} bytes", html.len());
     assert!(words(&html).contains("1 of 10,000 sessions is not as it should be"));
@@ -401,7 +402,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
 
 #[tokio::test]
 async fn a_server_that_is_asked_to_stop_stops() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
     served.shutdown.cancel();
     let stopped = tokio::time::timeout(Duration::from_secs(10), served.serving).await;
@@ -410,7 +411,7 @@ async fn a_server_that_is_asked_to_stop_stops() {
 
 #[tokio::test]
 async fn another_sites_name_for_this_address_opens_nothing() {
-    let served = Served::new(troubled().board()).await;
+    let served = Served::new(troubled().published()).await;
     let ask = async |path: &str, host: &str| {
         let request = served.client.get(format!("{}{path}", served.base)).header("Host", host);
         let response = request.send().await.unwrap();
@@ -424,7 +425,7 @@ async fn another_sites_name_for_this_address_opens_nothing() {
         assert!(text.contains("server.public_url") && !text.contains("acme") && !text.contains("evil"), "{text}");
         assert!(ask(path, "drift.example").await.0 != 421, "{path}");
     }
-    let probes = Served::with(troubled().board(), Arc::new(Told::default()), probes).await;
+    let probes = Served::with(troubled().published(), Arc::new(Told::default()), probes).await;
     let request = probes.client.get(format!("{}/readyz", probes.base)).header("Host", "10-0-0-7.pods.example");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
 }

@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::domain::catalogue;
-use crate::domain::event::Happening;
-use crate::domain::incident::{End, IncidentKind, Thing, Window};
+use crate::domain::event::EventKind;
+use crate::domain::incident::{End, IncidentKey, IncidentKind, Window};
 use crate::domain::route;
 use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
@@ -57,7 +57,7 @@ pub(super) fn status(status: Status) -> &'static str {
         Status::Drifted => "Not as it should be",
         Status::Unverifiable => "Could not be checked in full",
         Status::Compliant => "As it should be",
-        Status::Pending => "Not looked at yet",
+        Status::Pending => "Not polled at yet",
     }
 }
 
@@ -84,12 +84,12 @@ pub(super) fn window(kind: IncidentKind, window: Window, zone: Tz) -> String {
             format!("since {first_bad}; last checked in full on {last_good}")
         }
         (IncidentKind::Unreachable | IncidentKind::Unverifiable, None) => {
-            format!("since the first look on {first_bad}")
+            format!("since the first poll on {first_bad}")
         }
         (IncidentKind::Drift | IncidentKind::Missing, Some(last_good)) => {
             format!("between {last_good} and {first_bad}")
         }
-        (IncidentKind::Drift | IncidentKind::Missing, None) => format!("before the first look on {first_bad}"),
+        (IncidentKind::Drift | IncidentKind::Missing, None) => format!("before the first poll on {first_bad}"),
     }
 }
 
@@ -154,19 +154,19 @@ pub(super) fn link(key: &SessionKey) -> String {
 }
 
 /// What happened to a session.
-pub(super) fn happening(what: &Happening) -> String {
+pub(super) fn happening(what: &EventKind) -> String {
     match what {
-        Happening::Opened { thing, expected, found, reason, .. } => opened(thing, expected, found, reason),
-        Happening::Updated { thing, before, found, .. } => {
-            format!("{} changed from {before} to {found}, still not as it should be", about(thing))
+        EventKind::Opened { key, expected, found, reason, .. } => opened(key, expected, found, reason),
+        EventKind::Updated { key, before, found, .. } => {
+            format!("{} changed from {before} to {found}, still not as it should be", about(key))
         }
-        Happening::Ended { thing, end, .. } => ended(thing, *end),
-        Happening::SettingChanged { setting, before, after } => changed(setting, before.as_deref(), after.as_deref()),
-        Happening::Pinned { setting, value } => {
+        EventKind::Ended { key, end, .. } => ended(key, *end),
+        EventKind::SettingChanged { setting, before, after } => changed(setting, before.as_deref(), after.as_deref()),
+        EventKind::Pinned { setting, value } => {
             format!("{} was returned for the first time: {value}. Changes of it will be reported", label(setting))
         }
-        Happening::SessionFound { .. } => "It appeared in the source, and nobody audited it".to_owned(),
-        Happening::SessionRetired { .. } => "The configuration does not audit it any more".to_owned(),
+        EventKind::SessionFound { .. } => "It appeared in the source, and nobody audited it".to_owned(),
+        EventKind::SessionRetired { .. } => "The configuration does not audit it any more".to_owned(),
     }
 }
 
@@ -180,17 +180,17 @@ fn changed(setting: &SettingKey, before: Option<&str>, after: Option<&str>) -> S
     }
 }
 
-fn opened(thing: &Thing, expected: &str, found: &str, reason: &str) -> String {
-    match thing {
-        Thing::Drift { .. } => format!("{} was found {found}; it should be {expected}", about(thing)),
-        Thing::Missing { .. } => "The source returned other sessions, but no row for this one".to_owned(),
-        Thing::Unverifiable { .. } => format!("Could not be checked in full: {reason}"),
-        Thing::Unreachable => format!("The source could not be read: {reason}"),
+fn opened(key: &IncidentKey, expected: &str, found: &str, reason: &str) -> String {
+    match key {
+        IncidentKey::Drift { .. } => format!("{} was found {found}; it should be {expected}", about(key)),
+        IncidentKey::Missing { .. } => "The source returned other sessions, but no row for this one".to_owned(),
+        IncidentKey::Unverifiable { .. } => format!("Could not be checked in full: {reason}"),
+        IncidentKey::Unreachable => format!("The source could not be read: {reason}"),
     }
 }
 
-fn ended(thing: &Thing, end: End) -> String {
-    let about = about(thing);
+fn ended(key: &IncidentKey, end: End) -> String {
+    let about = about(key);
     match end {
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} is as it was, but the configuration asks for something else now"),
@@ -200,11 +200,11 @@ fn ended(thing: &Thing, end: End) -> String {
     }
 }
 
-fn about(thing: &Thing) -> String {
-    match thing {
-        Thing::Drift { setting, .. } => label(setting),
-        Thing::Missing { .. } | Thing::Unverifiable { .. } => "The session".to_owned(),
-        Thing::Unreachable => "The source".to_owned(),
+fn about(key: &IncidentKey) -> String {
+    match key {
+        IncidentKey::Drift { setting, .. } => label(setting),
+        IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),
+        IncidentKey::Unreachable => "The source".to_owned(),
     }
 }
 

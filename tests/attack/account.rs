@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use driftwise::domain::event::{Event, Happening};
-use driftwise::domain::incident::{End, IncidentKind, Thing};
+use driftwise::domain::event::{Event, EventKind};
+use driftwise::domain::incident::{End, IncidentKey, IncidentKind};
 use driftwise::domain::name::Name;
 use driftwise::domain::state::SourceState;
-use driftwise::store::{MessageFilter, MessageRow, MessageState, Store};
+use driftwise::store::{NotificationFilter, NotificationState, Store, StoredNotification};
 
 use super::mail::{Ledger, Taken, Verdict};
 use super::world::{SETTINGS, Source, Tally};
@@ -19,7 +19,7 @@ const ALL: usize = 10_000_000;
 /// Everything that the store knows.
 #[derive(Default)]
 pub struct Known {
-    pub messages: Vec<MessageRow>,
+    pub messages: Vec<StoredNotification>,
     pub events: Vec<(Name, Event)>,
     pub states: BTreeMap<Name, SourceState>,
 }
@@ -49,7 +49,7 @@ impl Known {
         let known = reading(folder, async |store| {
             store.integrity_check().await?;
             Ok::<_, driftwise::store::StoreError>(Self {
-                messages: store.messages(&MessageFilter::default(), ALL).await?,
+                messages: store.messages(&NotificationFilter::default(), ALL).await?,
                 events: store.events(None, None, None, ALL).await?,
                 states: store.load().await?,
             })
@@ -59,7 +59,7 @@ impl Known {
 
     /// How often a source was polled.
     pub fn polls(&self, source: &Source) -> u64 {
-        self.state(source).map_or(0, |state| state.record.looks)
+        self.state(source).map_or(0, |state| state.record.polls)
     }
 
     fn state(&self, source: &Source) -> Option<&SourceState> {
@@ -80,7 +80,8 @@ impl Known {
 
 /// Every difference between `known` and the world: empty once everything has come to rest.
 pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
-    let waits = |message: &&MessageRow| !matches!(message.state, MessageState::Sent | MessageState::Dead);
+    let waits =
+        |message: &&StoredNotification| !matches!(message.state, NotificationState::Sent | NotificationState::Dead);
     let mut wrong = known.messages.iter().filter(waits).map(|m| format!("{m:?} waits")).collect::<Vec<_>>();
     for source in sources {
         let name = &source.name;
@@ -89,27 +90,27 @@ pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
             continue;
         };
         let open = state.incidents().filter(|incident| incident.is_open()).collect::<Vec<_>>();
-        let is_open = |id: u32, wanted: &dyn Fn(&Thing) -> bool| {
+        let is_open = |id: u32, wanted: &dyn Fn(&IncidentKey) -> bool| {
             let id = id.to_string();
-            open.iter().any(|i| i.thing.session().is_some_and(|s| s.as_str() == id) && wanted(&i.thing))
+            open.iter().any(|i| i.key.session().is_some_and(|s| s.as_str() == id) && wanted(&i.key))
         };
         for incident in &open {
             // A missing session stays unverifiable, too.
-            let id = incident.thing.session().and_then(|session| session.as_str().parse::<u32>().ok());
+            let id = incident.key.session().and_then(|session| session.as_str().parse::<u32>().ok());
             let gone = id.is_some_and(|id| source.state().sessions.get(&id).is_none_or(|session| !session.present));
             let unseen = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
             if unseen && !gone {
-                wrong.push(format!("{name}: {:?} is open: {}", incident.thing, incident.facts.reason));
+                wrong.push(format!("{name}: {:?} is open: {}", incident.key, incident.facts.reason));
             }
         }
         for (id, session) in &source.state().sessions {
-            let missing = is_open(*id, &|thing| thing.kind() == IncidentKind::Missing);
+            let missing = is_open(*id, &|key| key.kind() == IncidentKind::Missing);
             if missing == session.present {
                 wrong.push(format!("{name}/{id}: missing is {missing}, present is {}", session.present));
             }
             // The drifts of a missing session stay as they were.
             for setting in SETTINGS.iter().filter(|_| session.present) {
-                let drifts = is_open(*id, &|thing| thing.rule().is_some_and(|(rule, _)| rule.as_str() == *setting));
+                let drifts = is_open(*id, &|key| key.rule().is_some_and(|(rule, _)| rule.as_str() == *setting));
                 let drifted = session.wrong.contains_key(setting);
                 if drifts != drifted {
                     wrong.push(format!("{name}/{id}: open drift of {setting} is {drifts}, in truth {drifted}"));
@@ -131,12 +132,12 @@ pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     }
     for (was, is) in before.messages.iter().zip(&now.messages) {
         let same = (was.id, &was.message_id) == (is.id, &is.message_id);
-        if !same || was.state == MessageState::Sent && is.state != MessageState::Sent {
+        if !same || was.state == NotificationState::Sent && is.state != NotificationState::Sent {
             wrong.push(format!("{was:?} has become {is:?}"));
         }
     }
     let accepted = ledger.accepted();
-    for message in now.messages.iter().filter(|message| message.state == MessageState::Sent) {
+    for message in now.messages.iter().filter(|message| message.state == NotificationState::Sent) {
         if !accepted.contains(&message.message_id) {
             wrong.push(format!("recorded as sent and never accepted: {message:?}"));
         }
@@ -195,7 +196,7 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
             .map(|(id, _)| format!("{id} arrived with other bytes than are recorded")),
     );
     let mut dead: BTreeMap<&str, u64> = BTreeMap::new();
-    for message in known.messages.iter().filter(|message| message.state == MessageState::Dead) {
+    for message in known.messages.iter().filter(|message| message.state == NotificationState::Dead) {
         let dead = dead.entry(message.to.as_str()).or_default();
         *dead += 1;
         if *dead > ledger.refused.get(message.to.as_str()).copied().unwrap_or_default() {
@@ -208,7 +209,7 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
 /// No recipient has two messages about one audit, and each owner has one about every drift, missing session and end.
 fn notifications(known: &Known) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut of_audit: BTreeMap<(&str, i64), &MessageRow> = BTreeMap::new();
+    let mut of_audit: BTreeMap<(&str, i64), &StoredNotification> = BTreeMap::new();
     for message in &known.messages {
         for session in &message.sessions {
             let source = session.split('/').next().unwrap_or_default();
@@ -219,14 +220,14 @@ fn notifications(known: &Known) -> Vec<String> {
             }
         }
     }
-    let mut by_time: BTreeMap<_, Vec<&MessageRow>> = BTreeMap::new();
+    let mut by_time: BTreeMap<_, Vec<&StoredNotification>> = BTreeMap::new();
     for message in &known.messages {
         by_time.entry(message.recorded_at).or_default().push(message);
     }
     for (source, event) in &known.events {
         let kind = match &event.what {
-            Happening::Opened { thing, .. } => thing.kind(),
-            Happening::Ended { thing, end, .. } if *end != End::Unconfirmed => thing.kind(),
+            EventKind::Opened { key, .. } => key.kind(),
+            EventKind::Ended { key, end, .. } if *end != End::Unconfirmed => key.kind(),
             _ => continue,
         };
         if !matches!(kind, IncidentKind::Drift | IncidentKind::Missing) {
@@ -234,7 +235,7 @@ fn notifications(known: &Known) -> Vec<String> {
         }
         let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
         let (owner, about) = (owner(source.as_str(), &session), format!("{source}/{session}"));
-        let matches = |m: &&&MessageRow| m.to.as_str() == owner && m.sessions.contains(&about);
+        let matches = |m: &&&StoredNotification| m.to.as_str() == owner && m.sessions.contains(&about);
         let count = by_time.get(&event.at).map_or(0, |messages| messages.iter().filter(matches).count());
         if count != 1 {
             wrong.push(format!("{owner} has {count} messages about {event:?}"));
@@ -251,37 +252,37 @@ pub fn owner(source: &str, session: &str) -> String {
 /// Nothing opened twice, and nothing opened more often than the world gave cause.
 fn openings(source: &str, events: &[&Event], tally: &Tally) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut open: BTreeSet<&Thing> = BTreeSet::new();
-    let mut opened: BTreeMap<&Thing, u64> = BTreeMap::new();
+    let mut open: BTreeSet<&IncidentKey> = BTreeSet::new();
+    let mut opened: BTreeMap<&IncidentKey, u64> = BTreeMap::new();
     for event in events {
         match &event.what {
-            Happening::Opened { thing, .. } => {
-                *opened.entry(thing).or_default() += 1;
-                if !open.insert(thing) {
-                    wrong.push(format!("{source}: {thing:?} opened twice without an end"));
+            EventKind::Opened { key, .. } => {
+                *opened.entry(key).or_default() += 1;
+                if !open.insert(key) {
+                    wrong.push(format!("{source}: {key:?} opened twice without an end"));
                 }
             }
-            Happening::Ended { thing, end, .. } if !open.remove(thing) && *end != End::Unconfirmed => {
-                wrong.push(format!("{source}: {thing:?} ended and was not open"));
+            EventKind::Ended { key, end, .. } if !open.remove(key) && *end != End::Unconfirmed => {
+                wrong.push(format!("{source}: {key:?} ended and was not open"));
             }
             _ => {}
         }
     }
-    for (thing, times) in opened {
-        let id = thing.session().map_or(0, |session| session.as_str().parse::<u32>().unwrap_or(u32::MAX));
+    for (key, times) in opened {
+        let id = key.session().map_or(0, |session| session.as_str().parse::<u32>().unwrap_or(u32::MAX));
         let vanished = tally.vanished.get(&id).copied().unwrap_or_default();
-        let cause = match thing {
-            Thing::Unreachable => tally.spoiled(),
-            Thing::Missing { .. } => vanished,
+        let cause = match key {
+            IncidentKey::Unreachable => tally.spoiled(),
+            IncidentKey::Missing { .. } => vanished,
             // An incident may end with the session that vanishes, and open again with its return.
-            Thing::Unverifiable { .. } => tally.hidden.get(&id).copied().unwrap_or_default() + vanished,
-            Thing::Drift { rule, .. } => {
+            IncidentKey::Unverifiable { .. } => tally.hidden.get(&id).copied().unwrap_or_default() + vanished,
+            IncidentKey::Drift { rule, .. } => {
                 let drifts = tally.drifts.iter().filter(|((of, setting), _)| *of == id && *setting == rule.as_str());
                 drifts.map(|(_, times)| times).sum::<u64>() + vanished
             }
         };
         if times > cause {
-            wrong.push(format!("{source}: {thing:?} opened {times} times, with cause for {cause}"));
+            wrong.push(format!("{source}: {key:?} opened {times} times, with cause for {cause}"));
         }
     }
     wrong

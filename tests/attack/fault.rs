@@ -193,7 +193,7 @@ fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
     let row = state.pair.spelled(&mut dice);
     let headers = format!("X-Asked: {a}\r\nSet-Cookie: session={b}\r\nWWW-Authenticate: Basic realm=\"{c}\"\r\n");
     let page = format!("<html><head><title>Refused {a}</title></head><body>{b}</body></html>");
-    let explained = format!("{{\"Message\": {}}}", serde_json::json!(format!("no rights for {a}")));
+    let explained = format!("{{\"Notification\": {}}}", serde_json::json!(format!("no rights for {a}")));
     match fault {
         Fault::Status(code, _) => {
             let bodies = [page, explained, format!("refused: {b}"), String::new()];

@@ -3,12 +3,12 @@
 use std::process::Command;
 use std::thread::sleep;
 
-use driftwise::domain::message::MessageKind;
-use driftwise::store::MessageState;
+use driftwise::domain::notification::NotificationKind;
+use driftwise::store::NotificationState;
 
 use super::dice::{Dice, number, until};
-use super::house::{House, Known, SESSIONS};
-use super::kill::first_look;
+use super::harness::{Harness, Known, SESSIONS};
+use super::kill::first_poll;
 
 fn deaths() -> u64 {
     number("DRIFTWISE_DEATHS", 25)
@@ -17,22 +17,22 @@ fn deaths() -> u64 {
 #[test]
 fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_start_takes() {
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
-    let quick = first_look(&House::with_spool());
+    let quick = first_poll(&Harness::with_spool());
     let mut made = 0;
     for _ in 0..deaths() {
-        let house = House::with_spool();
+        let harness = Harness::with_spool();
         // More than once, so that what half a start left is met by another half.
         for _ in 0..2 {
-            let mut daemon = house.start();
+            let mut daemon = harness.start();
             sleep(dice.before(quick));
             daemon.kill();
-            made += u32::from(house.known().is_some());
+            made += u32::from(harness.known().is_some());
         }
-        let daemon = house.start();
+        let daemon = harness.start();
         daemon.expect_ready(200);
-        until("the first look", || daemon.has_looked().then_some(()));
+        until("the first poll", || daemon.was_polled().then_some(()));
         drop(daemon);
-        house.known().unwrap();
+        harness.known().unwrap();
     }
     println!("{made} of {} were killed after they had made it", deaths() * 2);
 }
@@ -41,28 +41,29 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
 fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_once() {
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     for _ in 0..(deaths() / 3).max(1) {
-        let house = House::with_spool();
-        house.write([true; SESSIONS]);
-        let quick = first_look(&house);
-        let daemon = house.start();
-        until("the mail about three drifts", || (house.spooled().len() == 4).then_some(()));
+        let harness = Harness::with_spool();
+        harness.write([true; SESSIONS]);
+        let quick = first_poll(&harness);
+        let daemon = harness.start();
+        until("the mail about three drifts", || (harness.spooled().len() == 4).then_some(()));
         drop(daemon);
-        house.configure(1..=1);
+        harness.configure(1..=1);
         for _ in 0..4 {
-            let mut daemon = house.start();
+            let mut daemon = harness.start();
             sleep(dice.before(quick));
             daemon.kill();
-            house.known().unwrap();
+            harness.known().unwrap();
         }
-        let daemon = house.start();
+        let daemon = harness.start();
         let known = until("the end of two drifts and its mail", || {
-            let known = house.known().unwrap();
+            let known = harness.known().unwrap();
             let ends = known.events.iter().filter(|event| event.what.ended().is_some()).count();
-            (ends >= 2 && known.messages.iter().all(|message| message.state == MessageState::Sent)).then_some(known)
+            (ends >= 2 && known.messages.iter().all(|message| message.state == NotificationState::Sent))
+                .then_some(known)
         });
         drop(daemon);
         assert_eq!(known.events.iter().filter(|event| event.what.ended().is_some()).count(), 2);
-        let mut told = known.messages.iter().filter(|message| message.kind == MessageKind::Resolved);
+        let mut told = known.messages.iter().filter(|message| message.kind == NotificationKind::Resolved);
         let mut told = told.by_ref().map(|message| message.to.as_str()).collect::<Vec<_>>();
         told.sort_unstable();
         assert_eq!(told, ["owner2@acme.example", "owner3@acme.example"]);
@@ -73,13 +74,13 @@ fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_o
 fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
     const OLD: usize = 40_000;
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
-    let house = House::with_spool();
-    house.write([true, false, false]);
-    let quick = first_look(&house);
-    let daemon = house.start();
+    let harness = Harness::with_spool();
+    harness.write([true, false, false]);
+    let quick = first_poll(&harness);
+    let daemon = harness.start();
     let before = until("the mail about a drift", || {
-        let sent = |known: &Known| known.messages.iter().filter(|m| m.state == MessageState::Sent).count();
-        house.known().filter(|known| sent(known) == 2)
+        let sent = |known: &Known| known.messages.iter().filter(|m| m.state == NotificationState::Sent).count();
+        harness.known().filter(|known| sent(known) == 2)
     });
     drop(daemon);
     let aged = format!(
@@ -87,21 +88,21 @@ fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
          INSERT INTO events (source, session, at, doc) SELECT 'grid', '9', i,
          '{{\"at\":\"1970-01-01T00:00:00Z\",\"session\":\"9\",\"what\":{{\"event\":\"session_retired\",\"id\":\"9\"}}}}' FROM n"
     );
-    let aging = Command::new("sqlite3").arg(&house.store).arg(aged).status().expect("this test needs sqlite3");
+    let aging = Command::new("sqlite3").arg(&harness.store).arg(aged).status().expect("this test needs sqlite3");
     assert!(aging.success());
     let old = |known: &Known| known.events.iter().filter(|event| event.at.timestamp() == 0).count();
     let (mut left, mut partly) = (OLD, 0);
     for _ in 0..deaths() {
-        let mut daemon = house.start();
+        let mut daemon = harness.start();
         sleep(quick / 2 + dice.before(quick));
         daemon.kill();
-        let now = old(&house.known().unwrap());
+        let now = old(&harness.known().unwrap());
         assert!(now <= left, "what was forgotten came back");
         partly += u32::from(now < left && now > 0);
         left = now;
     }
-    let daemon = house.start();
-    let known = until("the end of what is old", || house.known().filter(|known| old(known) == 0));
+    let daemon = harness.start();
+    let known = until("the end of what is old", || harness.known().filter(|known| old(known) == 0));
     drop(daemon);
     assert_eq!((known.events, known.messages), (before.events, before.messages));
     println!("{partly} were killed in the middle of it");

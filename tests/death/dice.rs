@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const GRACE: Duration = Duration::from_secs(40);
 
 /// Waits until `done` says so, and fails with `what` if it never does.
 pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
@@ -12,7 +12,7 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = done() {
             return value;
         }
-        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(begun.elapsed() < GRACE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use driftwise::domain::event::Happening;
-use driftwise::domain::message::MessageKind;
-use driftwise::store::MessageState;
+use driftwise::domain::event::EventKind;
+use driftwise::domain::notification::NotificationKind;
+use driftwise::store::NotificationState;
 
 use super::dice::{Dice, number, until};
-use super::house::{House, Known, SESSIONS};
+use super::harness::{Harness, Known, SESSIONS};
 use super::sink::{Sink, Taken};
 
 #[test]
@@ -17,27 +17,27 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
     let begun = Instant::now();
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let sink = Sink::start();
-    let house =
-        House::new(&format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 100000 }}", sink.port));
-    let quick = first_look(&house);
-    let (mut drifts, mut before) = ([false; SESSIONS], house.known().unwrap());
+    let harness =
+        Harness::new(&format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 100000 }}", sink.port));
+    let quick = first_poll(&harness);
+    let (mut drifts, mut before) = ([false; SESSIONS], harness.known().unwrap());
     for death in 0..deaths {
         let which = usize::try_from(dice.below(SESSIONS as u64)).unwrap();
         drifts[which] = !drifts[which];
-        house.write(drifts);
-        let mut daemon = house.start();
+        harness.write(drifts);
+        let mut daemon = harness.start();
         // From before it has opened the store to after it has mailed, most of all while it does.
         std::thread::sleep(dice.before(quick * 2));
         daemon.kill();
-        let now = house.known().unwrap();
+        let now = harness.known().unwrap();
         nothing_went(&before, &now, death);
         before = now;
     }
-    house.write([false; SESSIONS]);
-    let daemon = house.start();
+    harness.write([false; SESSIONS]);
+    let daemon = harness.start();
     let known = until("the end of every drift and of every mail", || {
-        let known = house.known().unwrap();
-        let waits = known.messages.iter().any(|message| message.state != MessageState::Sent);
+        let known = harness.known().unwrap();
+        let waits = known.messages.iter().any(|message| message.state != NotificationState::Sent);
         (open(&known) == 0 && !waits).then_some(known)
     });
     drop(daemon);
@@ -52,17 +52,17 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
 }
 
 /// Lets the daemon look once, and returns how long that took from its start.
-pub fn first_look(house: &House) -> Duration {
+pub fn first_poll(harness: &Harness) -> Duration {
     let begun = Instant::now();
-    let mut daemon = house.start();
-    until("the first look", || daemon.has_looked().then_some(()));
+    let mut daemon = harness.start();
+    until("the first poll", || daemon.was_polled().then_some(()));
     let took = begun.elapsed();
     daemon.kill();
     took
 }
 
 fn open(known: &Known) -> i64 {
-    let step = |what: &Happening| i64::from(what.opened().is_some()) - i64::from(what.ended().is_some());
+    let step = |what: &EventKind| i64::from(what.opened().is_some()) - i64::from(what.ended().is_some());
     known.events.iter().map(|event| step(&event.what)).sum()
 }
 
@@ -72,7 +72,7 @@ fn nothing_went(before: &Known, now: &Known, death: u64) {
     assert!(now.messages.len() >= before.messages.len(), "death {death}: a message is gone");
     for (was, is) in before.messages.iter().zip(&now.messages) {
         assert_eq!((was.id, &was.message_id), (is.id, &is.message_id), "death {death}: a message changed its id");
-        assert!(was.state != MessageState::Sent || is.state == MessageState::Sent, "death {death}: {is:?}");
+        assert!(was.state != NotificationState::Sent || is.state == NotificationState::Sent, "death {death}: {is:?}");
     }
 }
 
@@ -80,9 +80,9 @@ fn nothing_went(before: &Known, now: &Known, death: u64) {
 /// arrivals were repeats.
 fn account(known: &Known, taken: &[Taken]) -> usize {
     let mut arrived: BTreeMap<String, &Taken> = BTreeMap::new();
-    for letter in taken {
-        let first = *arrived.entry(letter.id()).or_insert(letter);
-        assert_eq!(first, letter, "a repeat is another mail");
+    for outbound in taken {
+        let first = *arrived.entry(outbound.id()).or_insert(outbound);
+        assert_eq!(first, outbound, "a repeat is another mail");
     }
     let recorded = known.messages.iter().map(|message| message.message_id.clone()).collect::<BTreeSet<_>>();
     assert_eq!(recorded, arrived.keys().cloned().collect::<BTreeSet<_>>(), "what was recorded and what arrived");
@@ -94,7 +94,7 @@ fn account(known: &Known, taken: &[Taken]) -> usize {
         if opens || event.what.ended().is_some() {
             let was_open = ends.insert(session.clone(), opens).unwrap_or(false);
             assert_ne!(was_open, opens, "session {session} opened twice or ended twice");
-            let kind = if opens { MessageKind::Drift } else { MessageKind::Resolved };
+            let kind = if opens { NotificationKind::Drift } else { NotificationKind::Resolved };
             let of_event = known.messages.iter().filter(|m| m.recorded_at == event.at && m.kind == kind);
             let of_event = of_event.filter(|m| m.sessions.contains(&format!("grid/{session}")));
             let to = of_event.map(|m| m.to.as_str()).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ fn in_order(known: &Known, taken: &[Taken]) {
     for to in recipients {
         let wanted = known.messages.iter().filter(|message| message.to.as_str() == to);
         let mut got: Vec<String> = Vec::new();
-        for id in taken.iter().filter(|letter| letter.to == to).map(Taken::id) {
+        for id in taken.iter().filter(|outbound| outbound.to == to).map(Taken::id) {
             if !got.contains(&id) {
                 got.push(id);
             }

@@ -84,7 +84,7 @@ fn wherever_the_clock_of_a_running_program_is_set_audits_go_on() {
     let world = World::new(1, &Setup::default());
     let Some(clock) = Faked::new(&world) else { return };
     let daemon = clock.daemon(0, &[]);
-    daemon.first_look();
+    daemon.first_poll();
     let to_1970 = DAY - real_now();
     for ahead in [-15, -7_200, -DAY, DAY, 10 * YEAR, 0, to_1970, 0] {
         clock.ahead(ahead);
@@ -100,7 +100,7 @@ fn a_program_that_starts_far_ahead_or_in_1970_goes_on_when_its_clock_is_set_righ
         let world = World::new(1, &Setup::default());
         let Some(clock) = Faked::new(&world) else { return };
         let daemon = clock.daemon(ahead, &[]);
-        daemon.first_look();
+        daemon.first_poll();
         audits_go_on(&daemon, ahead);
         clock.ahead(0);
         audits_go_on(&daemon, 0);
@@ -154,7 +154,7 @@ fn a_program_that_was_stopped_within_one_exchange_does_not_mail_unreachable() {
     let alerts = String::from("unreachable_after: 3s");
     let world = World::new(1, &Setup { alerts, source: String::from("timeout: 2s"), ..Setup::default() });
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let exports = world.simulator.count(RequestKind::Export);
     world.simulator.fail(Mode::Stall, None);
     let in_hand = || (world.simulator.count(RequestKind::Export) > exports).then_some(());
@@ -167,7 +167,7 @@ fn a_program_that_was_stopped_within_one_exchange_does_not_mail_unreachable() {
     daemon.signal("CONT");
     daemon.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
     daemon.until("driftwise_source_up", &[], 1.0);
-    daemon.look();
+    daemon.poll();
     daemon.stop();
     assert!(world.mails().is_empty(), "{:?}", world.told());
 }

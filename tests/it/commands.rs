@@ -15,7 +15,7 @@ fn two() -> Setup {
 }
 
 #[test]
-fn check_looks_at_all_or_some_and_the_exit_code_says_what_was_found() {
+fn check_polls_at_all_or_some_and_the_exit_code_says_what_was_found() {
     let world = World::new(2, &two());
     let fine = world.run(&["check"]).expect(0);
     assert!(fine.out.contains("2 sessions: 2 compliant") && fine.out.contains("30 of 30 rules could be checked"));
@@ -62,7 +62,7 @@ fn check_with_notify_records_and_mails_once() {
     assert_eq!(world.told().len(), 2);
     world.run(&["status"]).expect(1);
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.told().len(), 2, "the daemon knows what the command recorded");
     let refused = world.run(&["check", "--notify"]).expect(4);
     assert!(refused.err.contains(&format!("process {}", daemon.pid())), "{}", refused.err);
@@ -90,10 +90,10 @@ fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
     assert!(refused.out.contains("source erp: FAILED") && refused.out.contains("403"), "{}", refused.out);
 
     let sessions = vec![String::from("{ id: 14, polcy: x }"), String::from("{ id: 15, schedule: \"61 * * * *\" }")];
-    world.configure(&Setup { sessions, alerts: String::from("confirm_looks: often"), ..Setup::default() });
+    world.configure(&Setup { sessions, alerts: String::from("confirm_polls: often"), ..Setup::default() });
     let wrong = world.run(&["validate"]).expect(2);
     assert!(wrong.out.is_empty() && wrong.err.contains("3 problems"), "{}", wrong.err);
-    for words in ["driftwise.yaml:", "polcy", "policy", "61 * * * *", "confirm_looks"] {
+    for words in ["driftwise.yaml:", "polcy", "policy", "61 * * * *", "confirm_polls"] {
         assert!(wrong.err.contains(words), "{words}: {}", wrong.err);
     }
     world.run(&["run"]).expect(2);
@@ -112,7 +112,7 @@ fn sessions_lists_what_a_source_returns() {
 }
 
 #[test]
-fn status_is_pending_before_the_first_look_and_tells_the_state_after_it() {
+fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
     let world = World::new(2, &two());
     let before = world.run(&["status", "--format", "json"]).expect(3).json();
     assert_eq!(before["sessions"][1]["status"], "pending");
@@ -160,7 +160,7 @@ fn mail_test_sends_and_mail_list_tells_what_was_recorded() {
 fn healthcheck_asks_the_daemon() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let address = daemon.address.to_string();
     assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
     // In the middle of an edit: a secret is not there yet, a key is misspelled, a bracket is still open.
@@ -268,9 +268,9 @@ fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
     let loud = world.run(&["check", "--format", "json", "--log-level", "trace"]).expect(1);
     assert_eq!(loud.json()["sessions"][0]["status"], "drifted");
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     world.simulator.fail(Mode::ServerError, None);
-    daemon.look();
+    daemon.poll();
     let said = daemon.stop();
     for line in loud.err.lines().chain(said.lines()) {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -289,7 +289,7 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     let owners = ["550-rcpt@acme.example", "450-rcpt@acme.example"];
     let sessions = vec![format!("{{ id: 14, owners: [{}] }}", owners.join(", "))];
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
-    world.simulator.set(14, "notification_email", "stranger@evil.example");
+    world.simulator.set(14, "notification_email", "unaudited@evil.example");
     let daemon = world.daemon();
     daemon.until("driftwise_messages_total", &[("outcome", "dead")], 1.0);
     daemon.until("driftwise_message_attempts_total", &[("outcome", "deferred")], 1.0);
@@ -299,7 +299,7 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
         let told = |line: &str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
         assert!(said.lines().any(told), "{words}: {said}");
     }
-    for address in owners.into_iter().chain([OWNER, FALLBACK, "stranger@evil.example"]) {
+    for address in owners.into_iter().chain([OWNER, FALLBACK, "unaudited@evil.example"]) {
         assert!(!said.contains(address), "{address}: {said}");
     }
     let list = world.run(&["mail", "list", "--format", "json"]).expect(0).json();

@@ -24,7 +24,7 @@ fn another_wording_or_severity_alerts_nobody_again() {
     for rule in ["expect: unticked, severity: critical, why: For a reason.", "expect: unticked, severity: warning"] {
         world.configure(&with_rule(rule));
         let daemon = world.daemon();
-        daemon.look();
+        daemon.poll();
         assert_eq!(world.mails().len(), 2, "{:?}", world.told());
         assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
         daemon.stop();
@@ -50,7 +50,7 @@ fn a_changed_baseline_ends_a_drift_without_claiming_that_somebody_repaired_it() 
     let ended = world.mail("resolved", OWNER);
     ended.says("what is expected of it did");
     assert!(!ended.text.contains("As it should be again"), "{}", ended.text);
-    daemon.look();
+    daemon.poll();
     assert_eq!(daemon.metric("driftwise_drift_open", &[]), None);
     daemon.stop();
 }
@@ -69,7 +69,7 @@ fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
         ended.says("Not checked any more");
         assert_eq!(ended.header("In-Reply-To"), opening.id());
     }
-    daemon.look();
+    daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_info", &[("session", "14")]), None, "its series go with it");
     world.untold("missing");
     world.untold("found");

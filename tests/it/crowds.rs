@@ -22,7 +22,7 @@ fn three_hundred_connections_that_say_nothing_hide_neither_probes_nor_pages() {
     let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::new(1, &Setup { server: format!(", metrics_listen: \"{metrics}\""), ..Setup::default() });
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     for address in [daemon.address, metrics] {
         let held = (0..300).map(|n| {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -71,7 +71,7 @@ fn a_website_cannot_read_the_pages_through_a_visitors_browser() {
     let server = format!(", metrics_listen: \"{metrics}\", public_url: \"https://drift.example/\"");
     let world = World::new(1, &Setup { server, ..Setup::default() });
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let port = daemon.address.port();
     let status = |target: &str, version: &str, headers: &str| {
         let answer =

@@ -122,8 +122,8 @@ fn noisy() -> World {
 const SESSIONS: usize = 40;
 
 /// Each session of the second source gets another value.
-fn say(world: &World, letter: &str) {
-    let noise = letter.repeat(64 << 10);
+fn say(world: &World, outbound: &str) {
+    let noise = outbound.repeat(64 << 10);
     let row = |id: usize| serde_json::json!({ "session_id": id, "export": false, "noise": noise });
     let rows = serde_json::Value::from((1..=SESSIONS).map(row).collect::<Vec<_>>());
     // Never seen half-written.
@@ -136,11 +136,11 @@ fn unread(world: &World) -> (Deaf, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let deaf = Deaf::start(world, "trace", writer);
     deaf.until("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")], 1.0);
-    let mut letters = ["b", "c"].iter().cycle();
+    let mut outbound = ["b", "c"].iter().cycle();
     eventually("lines that are dropped", || {
         let audits = || deaf.metric("driftwise_audits_total", &[("source", "noisy"), ("outcome", "ok")]);
         let before = audits()?;
-        say(world, letters.next().unwrap());
+        say(world, outbound.next().unwrap());
         eventually("poll of the noisy source", || audits().filter(|audits| *audits >= before + 2.0));
         deaf.metric(DROPPED, &[]).filter(|lines| *lines > 0.0)
     });

@@ -50,7 +50,7 @@ enum Place {
     Redirect,
     Host,
     Text,
-    Message,
+    Notification,
     Title,
     Object,
     Value,
@@ -64,7 +64,7 @@ const PLACES: [Place; 11] = [
     Place::Redirect,
     Place::Host,
     Place::Text,
-    Place::Message,
+    Place::Notification,
     Place::Title,
     Place::Object,
     Place::Value,
@@ -86,7 +86,7 @@ fn cases() -> Vec<(Place, String)> {
             cases.extend(SPELLINGS.map(|spell| (place, spell(secret))));
         }
     }
-    for place in [Place::SignInRedirect, Place::Redirect, Place::Text, Place::Message, Place::Object] {
+    for place in [Place::SignInRedirect, Place::Redirect, Place::Text, Place::Notification, Place::Object] {
         cases.push((place, format!("?token={ISSUED}")));
         cases.push((place, format!("{{\"access_token\":\"c4n4ry-opaque\",\"x\":\"{ISSUED}\"}}")));
     }
@@ -107,7 +107,7 @@ fn respond(place: Place, said: &str, signs_in: bool) -> String {
         (Place::Redirect, _) => redirect(format!("/{said}")),
         (Place::Host, _) => redirect(format!("http://{said}.example/login")),
         (Place::Text, _) => answer("500 X", "", said),
-        (Place::Message, _) => answer("500 X", "", &json!({ "Message": said }).to_string()),
+        (Place::Notification, _) => answer("500 X", "", &json!({ "Notification": said }).to_string()),
         (Place::Title, _) => answer("500 X", "", &format!("<html><title>{said}</title></html>")),
         (Place::Object, _) => answer("200 OK", "", &json!({ "sent": said }).to_string()),
         (Place::Value, _) => rows(json!({ "session_id": 14, "import_orders_as": format!("as {said}") })),

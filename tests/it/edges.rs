@@ -14,11 +14,11 @@ use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 #[test]
 fn confirmation_is_counted_across_restarts() {
-    let alerts = String::from("confirm_looks: 3, resolve_looks: 2");
+    let alerts = String::from("confirm_polls: 3, resolve_polls: 2");
     let world = World::new(1, &Setup { alerts, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     let mut late = Vec::new();
-    let mut look = || {
+    let mut poll = || {
         let inside = world.inside(&clock);
         inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 1.0);
         let open = inside.metric("driftwise_drift_open", &[]);
@@ -28,26 +28,26 @@ fn confirmation_is_counted_across_restarts() {
         open
     };
     world.simulator.set(14, "import_orders_as", "j.doe");
-    assert_eq!([look(), look()], [None, None]);
+    assert_eq!([poll(), poll()], [None, None]);
     assert!(world.mails().is_empty());
-    assert_eq!(look(), Some(1.0));
+    assert_eq!(poll(), Some(1.0));
     world.mail("drift", OWNER);
     world.simulator.set(14, "import_orders_as", "Shopify_Orders");
-    assert_eq!([look(), look()], [Some(1.0), None]);
+    assert_eq!([poll(), poll()], [Some(1.0), None]);
     world.mail("resolved", OWNER);
     assert_eq!(world.mails().len(), 2);
-    assert_eq!(late, [0.0, 1.0, 1.0, 1.0, 1.0], "looks were due while nobody was running");
+    assert_eq!(late, [0.0, 1.0, 1.0, 1.0, 1.0], "polls were due while nobody was running");
 }
 
 #[test]
-fn a_first_look_that_could_see_nothing_is_not_the_first_look() {
+fn a_first_poll_that_could_see_nothing_is_not_the_first_poll() {
     let world = World::new(3, &Setup::default());
     world.simulator.fail(Mode::NoContent, None);
     let daemon = world.daemon();
     world.mail("unreachable", FALLBACK);
     world.simulator.heal();
     world.mail("recovered", FALLBACK);
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 2, "two sessions that nobody audits were there before: {:?}", world.told());
 }
 
@@ -103,7 +103,7 @@ fn one_address_in_two_spellings_is_one_recipient() {
     world.simulator.set(14, "notification_email", "");
     let daemon = world.daemon();
     world.mail("drift", FALLBACK);
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 2, "{:?}", world.told());
 }
 
@@ -224,11 +224,11 @@ fn a_rotated_password_is_picked_up_without_a_restart() {
     let text = text.replace("password: \"simulated\"", "password: { file: password }");
     std::fs::write(world.path("driftwise.yaml"), text).unwrap();
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     world.simulator.set_password("rotated");
     world.simulator.revoke_tokens();
     world.mail("unreachable", FALLBACK);
-    daemon.look();
+    daemon.poll();
     let asked = daemon.metric("driftwise_source_requests_total", &[("outcome", "auth")]).unwrap();
     assert!(asked <= 2.0, "a refused sign-in is not hammered: {asked}");
     std::fs::write(world.path("password"), "rotated").unwrap();

@@ -15,7 +15,7 @@ fn a_port_that_is_taken_ends_the_program_with_words() {
     let ended = world.run(&["run"]).expect(4);
     assert!(ended.err.contains(&format!("cannot listen on {address}")), "{}", ended.err);
     assert!(ended.err.contains("in use"), "{}", ended.err);
-    assert!(world.simulator.requests().is_empty(), "nothing was looked at");
+    assert!(world.simulator.requests().is_empty(), "nothing was polled at");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_second_daemon_on_the_same_store_says_who_has_it() {
     let daemon = world.daemon();
     let second = world.run(&["run"]).expect(4);
     assert!(second.err.contains(&format!("process {}", daemon.pid())), "{}", second.err);
-    daemon.look();
+    daemon.poll();
     daemon.stop();
 }
 
@@ -43,20 +43,20 @@ fn who_has_the_store_is_said_before_anything_of_the_port() {
 #[test]
 fn a_store_that_is_none_is_refused_and_left_alone() {
     let world = World::new(1, &Setup::default());
-    let letter = "Dear diary, this is not a database. ".repeat(200);
-    std::fs::write(world.path("driftwise.db"), &letter).unwrap();
+    let outbound = "Dear diary, this is not a database. ".repeat(200);
+    std::fs::write(world.path("driftwise.db"), &outbound).unwrap();
     for command in ["run", "status", "check"] {
         let refused = world.run(&[command]).expect(4);
         assert!(refused.err.contains("driftwise.db"), "{command}: {}", refused.err);
     }
-    assert_eq!(std::fs::read_to_string(world.path("driftwise.db")).unwrap(), letter);
+    assert_eq!(std::fs::read_to_string(world.path("driftwise.db")).unwrap(), outbound);
 }
 
 #[test]
 fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let ready = |wanted: u16| {
         eventually_or(
             || format!("{wanted} from /readyz: {}", daemon.said()),
@@ -103,7 +103,7 @@ fn a_hangup_is_answered_and_changes_nothing() {
     let daemon = world.daemon();
     daemon.signal("HUP");
     eventually("answer", || daemon.said().contains("not available yet").then_some(()));
-    daemon.look();
+    daemon.poll();
     daemon.stop();
 }
 

@@ -71,7 +71,7 @@ const OUTCOMES: [&str; 14] = [
 fn every_metric_is_there_from_the_start_and_prometheus_accepts_it() {
     let world = World::new(2, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let (_, text) = daemon.get("/metrics");
     for (name, labels) in FROM_THE_START {
         let full = if name.starts_with("process_") { name.to_owned() } else { format!("driftwise_{name}") };
@@ -139,7 +139,7 @@ fn each_way_of_not_being_read_has_its_outcome() {
     let source = String::from("timeout: 1s, max_body: 64KiB");
     let world = World::new(1, &Setup { source, ..Setup::default() });
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     // First what is asked again at once, last what makes the program hold back.
     let faults = [
         (Mode::Forbidden, "forbidden"),
@@ -220,7 +220,7 @@ fn probes_and_metrics_can_have_an_address_of_their_own_and_what_is_not_built_say
     let server = format!(", metrics_listen: \"{free}\"");
     let world = World::new(1, &Setup { server, ..Setup::default() });
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     for (path, status) in
         [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/", 404), ("/sessions/erp/14", 404)]
     {

@@ -48,13 +48,13 @@ fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
         assert!(said.contains(&by), "{said}");
         assert!(!folder.join("mail").exists(), "{}", folder.display());
     }
-    daemon.look();
+    daemon.poll();
     let drifts = world.mails().iter().filter(|mail| mail.kind() == "drift").count();
     assert_eq!(drifts, 2, "{:?}", world.told());
     daemon.stop();
     // The first has closed it in order, so its log is in the file and any name serves.
     let daemon = Daemon::start(&linked, &[]);
-    daemon.look();
+    daemon.poll();
     assert!(!linked.join("mail").exists(), "what was told is known under the other name");
     daemon.stop();
 }

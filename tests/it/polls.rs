@@ -102,7 +102,7 @@ fn configured(base_urls: &[String], max_polls: usize) -> TempDir {
         "sources:\n{sources}defaults:\n  max_polls: {max_polls}\n  \
          source: {{ type: orderwise, username: u, password: p, export_definition: 61, timeout: 2m }}\n  \
          session: {{ id: 14, schedule: \"* * * * *\", owners: [owner@acme.example] }}\n\
-         sessions: [{sessions}]\nalerts: {{ unreachable_after: 0, mail_from: critical }}\n\
+         sessions: [{sessions}]\nalerts: {{ unreachable_after: 0, min_severity: critical }}\n\
          email: {{ from: Driftwise <driftwise@integrator.example>, spool: ./mail }}\n\
          server: {{ listen: \"127.0.0.1:0\" }}\n"
     );

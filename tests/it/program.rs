@@ -145,14 +145,14 @@ impl Daemon {
         eventually_or(what, || self.metric(name, labels).filter(|value| *value >= least));
     }
 
-    /// Waits until the first look at a source that nobody has looked at before is recorded.
-    pub fn first_look(&self) {
+    /// Waits until the first poll at a source that nobody has polled before is recorded.
+    pub fn first_poll(&self) {
         self.until("driftwise_source_up", &[], 0.0);
     }
 
     /// Waits until two more audits are recorded. The first of them may have begun before now, so whatever the world is now
     /// has been seen by the second.
-    pub fn look(&self) {
+    pub fn poll(&self) {
         let (name, labels) = ("driftwise_audit_duration_seconds_count", [("phase", "record")]);
         self.until(name, &labels, self.metric(name, &labels).unwrap() + 2.0);
     }

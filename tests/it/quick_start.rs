@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::mailbox;
 use crate::program::{Daemon, eventually, run};
 
-/// A copy of `config/`, with a port of its own and a look every second.
+/// A copy of `config/`, with a port of its own and a poll every second.
 fn copied() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -71,7 +71,7 @@ fn asked_to_stop_it_ends_well_within_ten_seconds_and_a_restart_neither_repeats_n
     let mails = || mailbox::in_folder(&folder.path().join("mail"));
     for (round, signal) in ["TERM", "INT"].into_iter().enumerate() {
         let mut daemon = Daemon::start(folder.path(), &CONFIG);
-        daemon.look();
+        daemon.poll();
         daemon.until("driftwise_drift_open", &[("session", "3")], 1.0);
         let opened = daemon.metric("driftwise_incidents_opened_total", &[("kind", "drift")]);
         assert_eq!(opened, Some(if round == 0 { 1.0 } else { 0.0 }), "known before, so nothing opens");

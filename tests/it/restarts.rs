@@ -19,7 +19,7 @@ fn a_drift_that_was_told_before_a_crash_is_not_told_again_and_its_repair_is() {
     let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
     daemon.kill();
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 2, "{:?}", world.told());
     assert_eq!(daemon.metric("driftwise_drift_open", &[]), Some(1.0));
     daemon.kill();
@@ -29,7 +29,7 @@ fn a_drift_that_was_told_before_a_crash_is_not_told_again_and_its_repair_is() {
         let resolved = world.mail("resolved", opening.to());
         assert_eq!(resolved.header("In-Reply-To"), opening.id());
     }
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 4, "{:?}", world.told());
     daemon.stop();
 }
@@ -143,7 +143,7 @@ fn killed_at_any_moment_it_tells_everything_and_opens_nothing_twice() {
     }
     let daemon = world.daemon();
     eventually_or(|| format!("four mails: {:?}", world.told()), || (world.mails().len() == 4).then_some(()));
-    daemon.look();
+    daemon.poll();
     assert_eq!(listed(&world).len(), 4);
     let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
     told.sort();
@@ -159,16 +159,16 @@ fn what_cannot_be_read_is_told_once_also_across_restarts() {
     world.mail("unverifiable", OWNER);
     daemon.kill();
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     world.simulator.fail(Mode::Html, None);
     world.mail("unreachable", FALLBACK);
     daemon.kill();
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 2, "{:?}", world.told());
     assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
     world.simulator.heal();
     world.mail("recovered", FALLBACK);
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 3, "{:?}", world.told());
 }

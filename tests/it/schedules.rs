@@ -1,4 +1,4 @@
-//! Each session is looked at by its own schedule, and looks at one source never overlap.
+//! Each session is polled by its own schedule, and looks at one source never overlap.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
     world.simulator.set(14, "use_cvariant_stock_location", false);
     world.simulator.set(15, "import_orders_as", "second");
     daemon.until("driftwise_drift_open", &[("session", "14")], 1.0);
-    daemon.look();
+    daemon.poll();
     world.untold("update");
-    assert!((verdict("15") - first).abs() < 0.0005, "nobody looked at it again");
+    assert!((verdict("15") - first).abs() < 0.0005, "nobody polled at it again");
     assert!(verdict("14") > first);
     let next =
         |session| daemon.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap();
@@ -37,7 +37,7 @@ fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
 }
 
 #[test]
-fn looks_at_a_slow_source_never_overlap_and_are_counted_as_late() {
+fn polls_at_a_slow_source_never_overlap_and_are_counted_as_late() {
     let world = World::new(1, &Setup { source: String::from("timeout: 20s"), ..Setup::default() });
     world.simulator.fail(Mode::Slow(Duration::from_millis(250)), None);
     let daemon = world.daemon();
@@ -51,18 +51,18 @@ fn looks_at_a_slow_source_never_overlap_and_are_counted_as_late() {
     assert!(daemon.metric("driftwise_audit_duration_seconds_sum", &[("phase", "fetch")]).unwrap() > 2.0);
     assert_eq!(daemon.metric("driftwise_audits_total", &[("outcome", "unreachable")]), Some(0.0));
     world.simulator.fail(Mode::Stall, None);
-    eventually("look that hangs", || (world.simulator.count(RequestKind::Token) > 0).then_some(()));
+    eventually("poll that hangs", || (world.simulator.count(RequestKind::Token) > 0).then_some(()));
     daemon.stop();
 }
 
-/// When a session is looked at next.
-fn next_look(inside: &Inside<'_>, session: &str) -> DateTime<Utc> {
+/// When a session is polled next.
+fn next_poll(inside: &Inside<'_>, session: &str) -> DateTime<Utc> {
     let at = inside.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap();
     DateTime::UNIX_EPOCH + TimeDelta::from_std(Duration::from_secs_f64(at)).unwrap()
 }
 
 #[test]
-fn a_machine_that_slept_for_hours_looks_once_and_says_that_it_was_late() {
+fn a_machine_that_slept_for_hours_polls_once_and_says_that_it_was_late() {
     let sessions = vec![String::from("{ id: 14, schedule: \"*/5 * * * *\" }")];
     let world = World::new(1, &Setup { sessions, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
@@ -75,7 +75,7 @@ fn a_machine_that_slept_for_hours_looks_once_and_says_that_it_was_late() {
     audits(2.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
     // What comes in time is not late, and nothing is made up for.
-    clock.set(next_look(&inside, "14"));
+    clock.set(next_poll(&inside, "14"));
     audits(3.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
     assert_eq!(world.simulator.count(RequestKind::Export), 3);
@@ -83,7 +83,7 @@ fn a_machine_that_slept_for_hours_looks_once_and_says_that_it_was_late() {
 }
 
 #[test]
-fn a_look_that_failed_is_made_up_for_as_soon_as_the_source_is_seen_again_whatever_the_schedule() {
+fn a_poll_that_failed_is_made_up_for_as_soon_as_the_source_is_seen_again_whatever_the_schedule() {
     let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
     let world = World::new(2, &Setup { sessions: sessions.to_vec(), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
@@ -91,8 +91,8 @@ fn a_look_that_failed_is_made_up_for_as_soon_as_the_source_is_seen_again_whateve
     let inside = world.inside(&clock);
     inside.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
     world.simulator.heal();
-    // The schedule of the one comes before the five minutes after which a failed look is repeated.
-    clock.set(next_look(&inside, "15").min(moment("2026-11-23T09:04:59Z")));
+    // The schedule of the one comes before the five minutes after which a failed poll is repeated.
+    clock.set(next_poll(&inside, "15").min(moment("2026-11-23T09:04:59Z")));
     clock.advance(TimeDelta::minutes(1));
     for session in ["14", "15"] {
         inside.until("driftwise_session_last_verdict_timestamp_seconds", &[("session", session)], 1.0);

@@ -23,7 +23,7 @@ fn a_source_that_hangs_does_not_hold_up_the_end() {
     let world = World::new(1, &Setup { source: String::from("timeout: 60s"), ..Setup::default() });
     world.simulator.fail(Mode::TooLarge, None);
     let daemon = world.daemon();
-    eventually("look that hangs", || (world.simulator.count(RequestKind::Export) > 0).then_some(()));
+    eventually("poll that hangs", || (world.simulator.count(RequestKind::Export) > 0).then_some(()));
     stops_in_time(daemon);
 }
 
@@ -47,10 +47,10 @@ fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
 fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let mut halves = [TcpStream::connect(daemon.address).unwrap(), TcpStream::connect(daemon.address).unwrap()];
     halves[0].write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
-    daemon.look();
+    daemon.poll();
     stops_in_time(daemon);
 }
 
@@ -58,7 +58,7 @@ fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
 fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     let store = world.path("driftwise.db");
     let mut other = Command::new("sqlite3").arg(store).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut hands = other.stdin.take().unwrap();
@@ -73,6 +73,6 @@ fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
     other.wait().unwrap();
     // Nothing is left behind that keeps the next one out.
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     daemon.stop();
 }

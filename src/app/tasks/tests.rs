@@ -33,12 +33,12 @@ async fn a_fresh_start_counts_nothing_late_and_ticks_while_many_sources_begin() 
     let names = plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, "email").unwrap());
     let inboxes: BTreeMap<Name, Arc<Inbox>> = names.iter().map(|name| (name.clone(), Arc::default())).collect();
-    let board = Arc::new(Board::new(Arc::new(plans), BTreeMap::new()));
+    let published = Arc::new(Published::new(Arc::new(plans), BTreeMap::new()));
     // Every source falls due within the next seconds.
     let from = start() - TimeDelta::milliseconds(500);
     let clock = Arc::new(Follows { from, at: tokio::time::Instant::now() });
     let (stop, kept) = (CancellationToken::new(), inboxes.clone());
-    let timing = Timing { board: Arc::clone(&board), metrics: Arc::clone(&metrics), clock, inboxes };
+    let timing = Timing { published: Arc::clone(&published), metrics: Arc::clone(&metrics), clock, inboxes };
     let early = async {
         tokio::time::sleep(Duration::from_secs(14)).await;
         let begun = kept.values().filter(|inbox| !inbox.begin().is_empty()).count();

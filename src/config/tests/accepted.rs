@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::name::Name;
-use crate::domain::reading::{Cell, Kind};
+use crate::domain::reading::{Kind, RawValue};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
 
@@ -40,7 +40,7 @@ fn the_smallest_configuration_gets_the_defaults() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9464");
     assert!(config.store.path.ends_with("driftwise.db"));
     assert_eq!(config.max_polls, 64);
-    assert_eq!((config.alerts.confirm_looks, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
+    assert_eq!((config.alerts.confirm_polls, config.alerts.remind_every), (1, Some(Duration::from_hours(24))));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn email_is_only_missed_by_what_sends() {
 }
 
 #[test]
-fn zero_means_never_to_reminders_and_at_once_to_patience() {
+fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
     let config = load_text(&format!(
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
     ))
@@ -169,7 +169,7 @@ fn columns_values_and_kinds_become_the_mapping() {
     let mapping = &config.plans.values().next().unwrap().mapping;
     assert_eq!(mapping.session_id_column, "ID");
     assert_eq!(mapping.columns[0].1, "TT");
-    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], Cell::text("Web Service"));
+    assert_eq!(mapping.values[&SettingKey::new("transfer_type")]["3"], RawValue::text("Web Service"));
     assert_eq!(mapping.kind(&SettingKey::new("PAUSED")), Kind::Flag);
 }
 

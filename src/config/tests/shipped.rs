@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::observation::{Answer, Look, Row};
+use crate::domain::observation::{Answer, Row, RowMatch};
 use crate::domain::policy::Severity;
-use crate::domain::reading::Cell;
-use crate::domain::sighting::Sighting;
+use crate::domain::reading::RawValue;
+use crate::domain::snapshot::Snapshot;
 
 use super::super::{BASELINE, Config, Delivery};
 use super::{load, load_text, now};
@@ -88,9 +88,9 @@ fn quick_start_answer() -> Answer {
     let text = std::fs::read_to_string("config/quickstart-sessions.csv").unwrap();
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let columns: Arc<[Box<str>]> = lines.next().unwrap().into_iter().map(Box::from).collect();
-    let rows = lines.map(|cells| {
-        assert_eq!(cells.len(), columns.len());
-        Row { columns: Arc::clone(&columns), cells: cells.into_iter().map(Cell::text).collect() }
+    let rows = lines.map(|raw_values| {
+        assert_eq!(raw_values.len(), columns.len());
+        Row { columns: Arc::clone(&columns), raw_values: raw_values.into_iter().map(RawValue::text).collect() }
     });
     Answer { rows: rows.collect() }
 }
@@ -99,20 +99,20 @@ fn quick_start_answer() -> Answer {
 fn the_quick_start_finds_export_ticked_and_nothing_else() {
     let config = load(Path::new("config/quickstart.yaml")).unwrap();
     let plan = config.plans.values().next().unwrap();
-    let sighting = Sighting::read(&quick_start_answer(), &plan.mapping, now()).unwrap();
-    let (neighbours, pins) = (Neighbours::default(), BTreeMap::new());
-    let around = Circumstances { mapping: &plan.mapping, neighbours: &neighbours, pins: &pins, now: now() };
+    let snapshot = Snapshot::read(&quick_start_answer(), &plan.mapping, now()).unwrap();
+    let (neighbours, pinned) = (Neighbours::default(), BTreeMap::new());
+    let around = Circumstances { mapping: &plan.mapping, neighbours: &neighbours, pinned: &pinned, now: now() };
     let mut wrong = Vec::new();
     for (id, session) in &plan.sessions {
-        let Look::Seen(seen) = sighting.look(id) else { panic!("{id} is not in the file") };
+        let RowMatch::Seen(seen) = snapshot.poll(id) else { panic!("{id} is not in the file") };
         for finding in evaluate(session, &seen, around) {
             if finding.verdict != Verdict::Compliant {
-                wrong.push(format!("{id} {} {}", finding.rule.id, finding.verdict.ruling().label()));
+                wrong.push(format!("{id} {} {}", finding.rule.id, finding.verdict.kind().label()));
             }
         }
     }
     assert_eq!(wrong, ["3 export-off drifted"]);
-    assert_eq!(sighting.ids().len(), plan.sessions.len());
+    assert_eq!(snapshot.ids().len(), plan.sessions.len());
 }
 
 #[test]

@@ -36,7 +36,7 @@ const MAPPINGS: [Mapping; 15] = [
             ("customers", "{ acme: { contact: us } }"),
             ("defaults", "{ session: { timezone: UTC } }"),
             ("email", "{ from: a@b.example, spool: mail }"),
-            ("alerts", "{ confirm_looks: 2 }"),
+            ("alerts", "{ confirm_polls: 2 }"),
             ("store", "{ retain: 30d }"),
             ("server", "{ listen: 127.0.0.1:9464 }"),
             ("include", "[sessions/*.yaml]"),
@@ -206,10 +206,10 @@ const MAPPINGS: [Mapping; 15] = [
         before: "alerts:\n",
         indent: "  ",
         keys: &[
-            ("confirm_looks", "1"),
-            ("resolve_looks", "1"),
+            ("confirm_polls", "1"),
+            ("resolve_polls", "1"),
             ("remind_every", "24h"),
-            ("mail_from", "warning"),
+            ("min_severity", "warning"),
             ("unreachable_after", "1h"),
             ("fallback", "[ops@b.example]"),
         ],
@@ -242,7 +242,7 @@ const VALUES: [&str; 14] = [
     "-1",
     "1.5",
     "99999999999999999999",
-    "no such thing",
+    "no such key",
     "\"\"",
     "\" \"",
     "[]",
@@ -416,15 +416,15 @@ fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
     assert!(tried > 3000, "{tried}");
 }
 
-/// A letter left out, doubled, swapped with the next, or another.
+/// A outbound left out, doubled, swapped with the next, or another.
 fn slips(word: &str) -> Vec<String> {
     let mut slips = Vec::new();
     for at in 0..word.len() {
         let (before, after) = word.split_at(at);
-        let (letter, rest) = after.split_at(1);
-        slips.extend([format!("{before}{rest}"), format!("{before}{letter}{after}"), format!("{before}x{rest}")]);
+        let (outbound, rest) = after.split_at(1);
+        slips.extend([format!("{before}{rest}"), format!("{before}{outbound}{after}"), format!("{before}x{rest}")]);
         if let Some(next) = rest.get(..1) {
-            slips.push(format!("{before}{next}{letter}{}", &rest[1..]));
+            slips.push(format!("{before}{next}{outbound}{}", &rest[1..]));
         }
     }
     slips

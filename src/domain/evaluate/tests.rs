@@ -9,35 +9,40 @@ use regex::Regex;
 
 use super::*;
 use crate::domain::expectation::Operand;
-use crate::domain::observation::Look;
+use crate::domain::observation::RowMatch;
 use crate::domain::policy::Severity;
 use crate::domain::session::SessionId;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::world::{World, id, rule, session, start};
 
-fn observe(cells: &[(&str, Cell)]) -> (Arc<Observation>, Mapping) {
+fn observe(raw_values: &[(&str, RawValue)]) -> (Arc<Observation>, Mapping) {
     let mut world = World::new();
-    world.rows = vec![(String::from("1"), cells.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect())];
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    let Look::Seen(seen) = sighting.look(&id("1")) else { panic!("one row") };
+    world.rows = vec![(String::from("1"), raw_values.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect())];
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let RowMatch::Seen(seen) = snapshot.poll(&id("1")) else { panic!("one row") };
     (seen, world.plan.mapping)
 }
 
-fn findings(expect: Expectation, setting: &str, cells: &[(&str, Cell)], pins: &Pins) -> Vec<Finding> {
-    let (seen, mapping) = observe(cells);
+fn findings(
+    expect: Expectation,
+    setting: &str,
+    raw_values: &[(&str, RawValue)],
+    pinned: &PinnedValues,
+) -> Vec<Finding> {
+    let (seen, mapping) = observe(raw_values);
     let rules = vec![rule("r", setting, expect, Severity::Critical)];
     let neighbours = Neighbours::default();
     evaluate(
         &session("1", rules),
         &seen,
-        Circumstances { mapping: &mapping, neighbours: &neighbours, pins, now: start() },
+        Circumstances { mapping: &mapping, neighbours: &neighbours, pinned, now: start() },
     )
 }
 
-fn verdict(expect: Expectation, setting: &str, cell: Cell) -> &'static str {
-    let found = findings(expect, setting, &[(setting, cell)], &Pins::new());
+fn verdict(expect: Expectation, setting: &str, raw: RawValue) -> &'static str {
+    let found = findings(expect, setting, &[(setting, raw)], &PinnedValues::new());
     assert_eq!(found.len(), 1);
-    found[0].verdict.ruling().label()
+    found[0].verdict.kind().label()
 }
 
 fn text(value: &str) -> Operand {
@@ -51,20 +56,20 @@ fn param(name: &str, or_present: bool) -> Operand {
 #[test]
 fn tick_boxes() {
     let table = [
-        (Cell::Flag(true), "compliant", "drifted"),
-        (Cell::text(" Y "), "compliant", "drifted"),
-        (Cell::Number("-1".into()), "compliant", "drifted"),
-        (Cell::Number("0".into()), "drifted", "compliant"),
-        (Cell::text("Unticked"), "drifted", "compliant"),
-        (Cell::Null, "unverifiable", "unverifiable"),
-        (Cell::text(""), "unverifiable", "unverifiable"),
-        (Cell::text("NaN"), "unverifiable", "unverifiable"),
-        (Cell::Number("2".into()), "unverifiable", "unverifiable"),
-        (Cell::Nested("{}".into()), "unverifiable", "unverifiable"),
+        (RawValue::Flag(true), "compliant", "drifted"),
+        (RawValue::text(" Y "), "compliant", "drifted"),
+        (RawValue::Number("-1".into()), "compliant", "drifted"),
+        (RawValue::Number("0".into()), "drifted", "compliant"),
+        (RawValue::text("Unticked"), "drifted", "compliant"),
+        (RawValue::Null, "unverifiable", "unverifiable"),
+        (RawValue::text(""), "unverifiable", "unverifiable"),
+        (RawValue::text("NaN"), "unverifiable", "unverifiable"),
+        (RawValue::Number("2".into()), "unverifiable", "unverifiable"),
+        (RawValue::Nested("{}".into()), "unverifiable", "unverifiable"),
     ];
-    for (cell, ticked, unticked) in table {
-        assert_eq!(verdict(Expectation::Ticked, "export", cell.clone()), ticked, "{cell:?}");
-        assert_eq!(verdict(Expectation::Unticked, "anything", cell.clone()), unticked, "{cell:?}");
+    for (raw, ticked, unticked) in table {
+        assert_eq!(verdict(Expectation::Ticked, "export", raw.clone()), ticked, "{raw:?}");
+        assert_eq!(verdict(Expectation::Unticked, "anything", raw.clone()), unticked, "{raw:?}");
     }
 }
 
@@ -81,8 +86,8 @@ fn intervals() {
         ("never", "unverifiable", "unverifiable"),
     ];
     for (value, every, at_most) in table {
-        assert_eq!(verdict(Expectation::Every(five), "schedule", Cell::text(value)), every, "{value}");
-        assert_eq!(verdict(Expectation::AtMost(five), "schedule", Cell::text(value)), at_most, "{value}");
+        assert_eq!(verdict(Expectation::Every(five), "schedule", RawValue::text(value)), every, "{value}");
+        assert_eq!(verdict(Expectation::AtMost(five), "schedule", RawValue::text(value)), at_most, "{value}");
     }
 }
 
@@ -108,9 +113,13 @@ fn texts_choices_and_lists() {
         (Expectation::Present, "notification_email", "see wiki", "drifted"),
     ];
     for (expect, setting, value, expected) in table {
-        assert_eq!(verdict(expect.clone(), setting, Cell::text(value)), expected, "{expect} over {setting}={value:?}");
+        assert_eq!(
+            verdict(expect.clone(), setting, RawValue::text(value)),
+            expected,
+            "{expect} over {setting}={value:?}"
+        );
     }
-    assert_eq!(verdict(equals("x"), "name", Cell::Null), "drifted", "null is an empty text");
+    assert_eq!(verdict(equals("x"), "name", RawValue::Null), "drifted", "null is an empty text");
 }
 
 #[test]
@@ -125,23 +134,23 @@ fn addresses_are_found_among_others() {
         (text("x@y.example"), "X@Y.example", "compliant"),
     ];
     for (operand, value, expected) in table {
-        assert_eq!(verdict(includes(operand), "notification_email", Cell::text(value)), expected, "{value}");
+        assert_eq!(verdict(includes(operand), "notification_email", RawValue::text(value)), expected, "{value}");
     }
 }
 
 #[test]
 fn times_must_not_be_older() {
-    let ago = |minutes: i64| Cell::text((start() - TimeDelta::minutes(minutes)).to_rfc3339());
+    let ago = |minutes: i64| RawValue::text((start() - TimeDelta::minutes(minutes)).to_rfc3339());
     let within = Expectation::Within(Duration::from_hours(2));
-    for (cell, expected) in [
+    for (raw, expected) in [
         (ago(119), "compliant"),
         (ago(120), "compliant"),
         (ago(121), "drifted"),
         (ago(-5), "compliant"),
-        (Cell::Null, "unverifiable"),
-        (Cell::text("yesterday"), "unverifiable"),
+        (RawValue::Null, "unverifiable"),
+        (RawValue::text("yesterday"), "unverifiable"),
     ] {
-        assert_eq!(verdict(within.clone(), "last_run", cell.clone()), expected, "{cell:?}");
+        assert_eq!(verdict(within.clone(), "last_run", raw.clone()), expected, "{raw:?}");
     }
 }
 
@@ -161,28 +170,28 @@ fn all_ticked_over_a_group_never_passes_on_too_little() {
     ];
     for (values, expected) in table {
         let names = (0..values.len()).map(name).collect::<Vec<_>>();
-        let cells = names.iter().zip(values).map(|(n, v)| (n.as_str(), Cell::text(*v))).collect::<Vec<_>>();
-        let found = findings(all.clone(), "customer_validation_*", &cells, &Pins::new());
-        assert_eq!(found[0].verdict.ruling().label(), expected, "{values:?}");
+        let raw_values = names.iter().zip(values).map(|(n, v)| (n.as_str(), RawValue::text(*v))).collect::<Vec<_>>();
+        let found = findings(all.clone(), "customer_validation_*", &raw_values, &PinnedValues::new());
+        assert_eq!(found[0].verdict.kind().label(), expected, "{values:?}");
         assert_eq!(found[0].setting.as_str(), "customer_validation_*");
     }
 }
 
 #[test]
 fn unchanged_gives_one_finding_for_each_setting_that_differs() {
-    let pin = |text: &str| Pin { cell: Cell::text(text), at: start() };
-    let pins = Pins::from([
-        (SettingKey::new("a"), pin("1")),
-        (SettingKey::new("b"), pin("2")),
-        (SettingKey::new("gone"), pin("3")),
+    let pinned_value = |text: &str| PinnedValue { raw: RawValue::text(text), at: start() };
+    let pinned = PinnedValues::from([
+        (SettingKey::new("a"), pinned_value("1")),
+        (SettingKey::new("b"), pinned_value("2")),
+        (SettingKey::new("gone"), pinned_value("3")),
     ]);
-    let cells = [("a", Cell::text("1 ")), ("b", Cell::text("5")), ("fresh", Cell::text("9"))];
-    let found = findings(Expectation::Unchanged, "*", &cells, &pins);
-    let said = found.iter().map(|f| (f.setting.as_str(), f.verdict.ruling().label())).collect::<Vec<_>>();
+    let raw_values = [("a", RawValue::text("1 ")), ("b", RawValue::text("5")), ("fresh", RawValue::text("9"))];
+    let found = findings(Expectation::Unchanged, "*", &raw_values, &pinned);
+    let said = found.iter().map(|f| (f.setting.as_str(), f.verdict.kind().label())).collect::<Vec<_>>();
     assert_eq!(said, [("b", "drifted"), ("gone", "unverifiable")]);
-    let quiet = findings(Expectation::Unchanged, "*", &cells[..1], &Pins::new());
+    let quiet = findings(Expectation::Unchanged, "*", &raw_values[..1], &PinnedValues::new());
     assert_eq!(
-        quiet.iter().map(|f| (f.setting.as_str(), f.verdict.ruling().label())).collect::<Vec<_>>(),
+        quiet.iter().map(|f| (f.setting.as_str(), f.verdict.kind().label())).collect::<Vec<_>>(),
         [("*", "compliant")]
     );
 }
@@ -190,34 +199,34 @@ fn unchanged_gives_one_finding_for_each_setting_that_differs() {
 #[test]
 fn unchanged_watches_only_what_no_other_rule_covers_and_nobody_ignores() {
     let (seen, mapping) =
-        observe(&[("export", Cell::text("0")), ("last_run_at", Cell::text("now")), ("x", Cell::text("1"))]);
+        observe(&[("export", RawValue::text("0")), ("last_run_at", RawValue::text("now")), ("x", RawValue::text("1"))]);
     let mut watch = rule("others", "*", Expectation::Unchanged, Severity::Warning);
     Arc::make_mut(&mut watch).ignore = vec![SettingPattern::parse("last_run*")];
     let rules = vec![rule("export-off", "export", Expectation::Unticked, Severity::Critical), watch];
     let session = session("1", rules);
     let watched = watched(&session, &seen).map(|(setting, _)| setting.as_str()).collect::<Vec<_>>();
     assert_eq!(watched, ["x"]);
-    let pin = |text: &str| Pin { cell: Cell::text(text), at: start() };
-    let pins = ["export", "last_run_at", "x"].map(|s| (SettingKey::new(s), pin("other")));
-    let pins = Pins::from(pins);
+    let pinned_value = |text: &str| PinnedValue { raw: RawValue::text(text), at: start() };
+    let pinned = ["export", "last_run_at", "x"].map(|s| (SettingKey::new(s), pinned_value("other")));
+    let pinned = PinnedValues::from(pinned);
     let neighbours = Neighbours::default();
-    let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
+    let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
     let drifted = evaluate(&session, &seen, around);
-    let drifted = drifted.iter().filter(|f| f.verdict.ruling().label() == "drifted").map(|f| f.setting.as_str());
+    let drifted = drifted.iter().filter(|f| f.verdict.kind().label() == "drifted").map(|f| f.setting.as_str());
     assert_eq!(drifted.collect::<Vec<_>>(), ["x"]);
 }
 
 #[test]
 fn unique_values_are_counted_over_all_audited_sessions() {
     let rules = vec![rule("own-user", "import_orders_as", Expectation::Unique, Severity::Warning)];
-    let (seen, mapping) = observe(&[("import_orders_as", Cell::text("Shopify"))]);
+    let (seen, mapping) = observe(&[("import_orders_as", RawValue::text("Shopify"))]);
     let session = session("1", rules);
     for (shared, expected) in [(1, "compliant"), (2, "drifted")] {
         let counts = count_values((0..shared).map(|_| (&session, &*seen)), &mapping);
         let neighbours = Neighbours { counts, known: HashSet::new() };
-        let pins = Pins::new();
-        let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
-        assert_eq!(evaluate(&session, &seen, around)[0].verdict.ruling().label(), expected);
+        let pinned = PinnedValues::new();
+        let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
+        assert_eq!(evaluate(&session, &seen, around)[0].verdict.kind().label(), expected);
     }
 }
 
@@ -231,25 +240,25 @@ fn values_that_say_the_same_are_one_value_to_a_rule_that_wants_it_unique() {
     ];
     for (setting, one, other, expected) in cases {
         let session = session("1", vec![rule("own", setting, Expectation::Unique, Severity::Warning)]);
-        let (seen, mapping) = observe(&[(setting, Cell::text(one))]);
-        let (neighbour, _) = observe(&[(setting, Cell::text(other))]);
+        let (seen, mapping) = observe(&[(setting, RawValue::text(one))]);
+        let (neighbour, _) = observe(&[(setting, RawValue::text(other))]);
         let counts = count_values([(&session, &*seen), (&session, &*neighbour)].into_iter(), &mapping);
         let neighbours = Neighbours { counts, known: HashSet::new() };
-        let pins = Pins::new();
-        let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
-        assert_eq!(evaluate(&session, &seen, around)[0].verdict.ruling().label(), expected, "{one} beside {other}");
+        let pinned = PinnedValues::new();
+        let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
+        assert_eq!(evaluate(&session, &seen, around)[0].verdict.kind().label(), expected, "{one} beside {other}");
     }
 }
 
 #[test]
 fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
-    let twice = [("export", Cell::Flag(false)), ("Export", Cell::Flag(false))];
+    let twice = [("export", RawValue::Flag(false)), ("Export", RawValue::Flag(false))];
     assert_eq!(
-        findings(Expectation::Unticked, "export", &twice, &Pins::new())[0].verdict.ruling().label(),
+        findings(Expectation::Unticked, "export", &twice, &PinnedValues::new())[0].verdict.kind().label(),
         "unverifiable"
     );
     assert_eq!(
-        findings(Expectation::Unticked, "export", &[], &Pins::new())[0].verdict.ruling().label(),
+        findings(Expectation::Unticked, "export", &[], &PinnedValues::new())[0].verdict.kind().label(),
         "unverifiable"
     );
 }
@@ -258,57 +267,58 @@ fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
 fn mapped_columns_and_values_are_read_under_their_settings() {
     let mut world = World::new();
     world.plan.mapping.columns = vec![(SettingKey::new("transfer_type"), String::from("TransferTypeName"))];
-    let meanings = HashMap::from([(String::from("3"), Cell::text("Web Service"))]);
+    let meanings = HashMap::from([(String::from("3"), RawValue::text("Web Service"))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("transfer_type"), meanings)]);
     world.rows = vec![(
         String::from("1"),
         vec![
-            (String::from("TRANSFERTYPENAME"), Cell::Number("3".into())),
-            (String::from("transfer_type"), Cell::Number("9".into())),
+            (String::from("TRANSFERTYPENAME"), RawValue::Number("3".into())),
+            (String::from("transfer_type"), RawValue::Number("9".into())),
         ],
     )];
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    let Look::Seen(seen) = sighting.look(&id("1")) else { panic!("one row") };
-    let named = seen.iter().map(|(setting, cell)| (setting.to_string(), cell.clone())).collect::<BTreeMap<_, _>>();
-    assert_eq!(named["transfer_type"], Cell::Number("3".into()), "kept as it came");
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let RowMatch::Seen(seen) = snapshot.poll(&id("1")) else { panic!("one row") };
+    let named = seen.iter().map(|(setting, raw)| (setting.to_string(), raw.clone())).collect::<BTreeMap<_, _>>();
+    assert_eq!(named["transfer_type"], RawValue::Number("3".into()), "kept as it came");
     let mapping = &world.plan.mapping;
     let reading = seen.reading(&SettingKey::new("transfer_type"), mapping, Kind::Choice, chrono_tz::UTC);
     assert_eq!(reading, Reading::Value(Value::Choice("Web Service".into())));
-    assert_eq!(named["column:transfer_type"], Cell::Number("9".into()), "nothing that came is dropped");
+    assert_eq!(named["column:transfer_type"], RawValue::Number("9".into()), "nothing that came is dropped");
 }
 
 #[test]
 fn rows_without_a_readable_id_make_missing_sessions_uncertain() {
     let mut world = World::new();
     world.rows.push((String::from("  "), Vec::new()));
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
     let unknown: SessionId = id("77");
-    assert!(matches!(sighting.look(&unknown), Look::Uncertain(_)));
+    assert!(matches!(snapshot.poll(&unknown), RowMatch::Uncertain(_)));
     world.rows.pop();
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    assert!(matches!(sighting.look(&unknown), Look::Missing));
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    assert!(matches!(snapshot.poll(&unknown), RowMatch::Missing));
 }
 
 #[test]
 fn an_answer_without_the_id_column_names_the_columns_that_came() {
     let mut world = World::new();
     world.plan.mapping.session_id_column = String::from("es_id");
-    let error = Sighting::read(&world.answer(), &world.plan.mapping, start()).unwrap_err().to_string();
+    let error = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap_err().to_string();
     assert!(error.contains("es_id") && error.contains("\"export\""), "{error}");
 }
 
 #[test]
 fn of_two_patterns_the_narrower_one_answers_for_a_setting() {
-    let (seen, mapping) = observe(&[("foo_1", Cell::text("new")), ("foo_skip", Cell::text("new"))]);
+    let (seen, mapping) = observe(&[("foo_1", RawValue::text("new")), ("foo_skip", RawValue::text("new"))]);
     let mut narrow = rule("foo-same", "foo_*", Expectation::Unchanged, Severity::Critical);
     Arc::make_mut(&mut narrow).ignore = vec![SettingPattern::parse("foo_skip")];
     let session = session("1", vec![rule("others", "*", Expectation::Unchanged, Severity::Warning), narrow]);
-    let pin = |setting: &str| (SettingKey::new(setting), Pin { cell: Cell::text("old"), at: start() });
-    let pins = Pins::from([pin("foo_1"), pin("foo_skip")]);
+    let pinned_value =
+        |setting: &str| (SettingKey::new(setting), PinnedValue { raw: RawValue::text("old"), at: start() });
+    let pinned = PinnedValues::from([pinned_value("foo_1"), pinned_value("foo_skip")]);
     let neighbours = Neighbours::default();
-    let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pins: &pins, now: start() };
+    let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
     let found = evaluate(&session, &seen, around);
-    let drifted = found.iter().filter(|f| f.verdict.ruling().label() == "drifted");
+    let drifted = found.iter().filter(|f| f.verdict.kind().label() == "drifted");
     let drifted = drifted.map(|f| (f.rule.id.as_str(), f.setting.as_str())).collect::<Vec<_>>();
     assert_eq!(drifted, [("foo-same", "foo_1")], "and what it ignores falls to no other");
 }

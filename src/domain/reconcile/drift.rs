@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::session::{Draft, Sight};
-use super::track::{Moved, bad_look, good_look};
+use super::session::{Draft, Evidence};
+use super::track::{Moved, bad_poll, good_poll};
 use super::{Step, opened};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
-use crate::domain::event::{Event, Happening};
+use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
-use crate::domain::incident::{End, Facts, Incident, IncidentKind, Thing, Window};
+use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Window};
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 use crate::domain::reconcile::News;
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
@@ -22,24 +22,30 @@ use crate::domain::state::Delta;
 
 impl Step<'_> {
     /// Opens, updates and ends the drifts of a session that was seen.
-    pub(super) fn drifts(&self, draft: &mut Draft<'_>, findings: &[Finding], sight: Sight<'_>, delta: &mut Delta) {
+    pub(super) fn drifts(
+        &self,
+        draft: &mut Draft<'_>,
+        findings: &[Finding],
+        evidence: Evidence<'_>,
+        delta: &mut Delta,
+    ) {
         let (known, others) =
             std::mem::take(&mut draft.incidents).into_iter().partition(|i| i.kind() == IncidentKind::Drift);
         draft.incidents = others;
         let mut known = Known::new(known);
         for finding in findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Drifted { .. })) {
-            let incident = known.take(finding).unwrap_or_else(|| self.first_seen(draft, finding, sight));
-            let incident = self.wrong(draft, incident, finding, sight, delta);
+            let incident = known.take(finding).unwrap_or_else(|| self.first_seen(draft, finding, evidence));
+            let incident = self.wrong(draft, incident, finding, evidence, delta);
             draft.incidents.push(incident);
         }
         let mut over = Vec::new();
         let verdicts = if known.any_left() { index(findings) } else { Verdicts::new() };
         for mut incident in known.left() {
-            match self.standing_of(&incident, draft.session, &verdicts, sight.seen) {
+            match self.noncompliant_of(&incident, draft.session, &verdicts, evidence.seen) {
                 Stands::Unseen => draft.incidents.push(incident),
                 Stands::Dropped => over.push((incident, End::NoLongerAudited)),
                 Stands::Right(end) => {
-                    if good_look(&mut incident, self.plan.alerts.resolve_looks) {
+                    if good_poll(&mut incident, self.plan.alerts.resolve_polls) {
                         over.push((incident, end));
                     } else {
                         draft.incidents.push(incident);
@@ -56,12 +62,12 @@ impl Step<'_> {
         draft: &Draft<'_>,
         mut incident: Incident,
         finding: &Finding,
-        sight: Sight<'_>,
+        evidence: Evidence<'_>,
         delta: &mut Delta,
     ) -> Incident {
         let Verdict::Drifted { expected, found } = &finding.verdict else { return incident };
-        let sent = sent(&finding.rule, &finding.setting, sight.seen);
-        let moved = match bad_look(&mut incident, found, self.plan.alerts.confirm_looks, self.now) {
+        let sent = sent(&finding.rule, &finding.setting, evidence.seen);
+        let moved = match bad_poll(&mut incident, found, self.plan.alerts.confirm_polls, self.now) {
             // Read in another way than before, but the same: the configuration changed, not the setting.
             Moved::Updated { .. } if incident.facts.sent == sent => Moved::Still,
             moved => moved,
@@ -75,9 +81,9 @@ impl Step<'_> {
                 self.tell(News::Opened, &mut incident, delta);
             }
             Moved::Updated { before } => {
-                let what = Happening::Updated {
+                let what = EventKind::Updated {
                     incident: incident.id,
-                    thing: incident.thing.clone(),
+                    key: incident.key.clone(),
                     before: before.clone(),
                     found: found.clone(),
                 };
@@ -91,22 +97,22 @@ impl Step<'_> {
         incident
     }
 
-    fn first_seen(&self, draft: &Draft<'_>, finding: &Finding, sight: Sight<'_>) -> Incident {
-        let window = Window { last_good: draft.last_right(finding, sight), first_bad: self.now };
+    fn first_seen(&self, draft: &Draft<'_>, finding: &Finding, evidence: Evidence<'_>) -> Incident {
+        let window = Window { last_good: draft.last_right(finding, evidence), first_bad: self.now };
         let (rule, setting) = (finding.rule.id.clone(), finding.setting.clone());
-        let thing = Thing::Drift { session: draft.session.key.id.clone(), rule, setting };
-        Incident::found(&self.plan.name, self.look, thing, finding.rule.severity, window, Facts::default())
+        let key = IncidentKey::Drift { session: draft.session.key.id.clone(), rule, setting };
+        Incident::found(&self.plan.name, self.poll, key, finding.rule.severity, window, Facts::default())
     }
 
     /// Where a known drift stands that no finding calls drifted.
-    fn standing_of(
+    fn noncompliant_of(
         &self,
         incident: &Incident,
         session: &Session,
         verdicts: &Verdicts<'_>,
         seen: &Observation,
     ) -> Stands {
-        let Some((rule_id, setting)) = incident.thing.rule() else { return Stands::Unseen };
+        let Some((rule_id, setting)) = incident.key.rule() else { return Stands::Unseen };
         let Some(rule) = session.policy.rules().iter().find(|rule| rule.id == *rule_id) else { return Stands::Dropped };
         match verdicts.get(&(rule_id, setting)) {
             Some(Verdict::Unverifiable { .. }) => Stands::Unseen,
@@ -115,13 +121,13 @@ impl Step<'_> {
             None if !rule.watches_each() || !in_scope(session, rule, setting) => Stands::Dropped,
             None if self.plan.mapping.renames(setting) => Stands::Dropped,
             // Watched one by one, and not named: it is as it was pinned, if it is there at all.
-            None if seen.cell(setting).is_none() => Stands::Unseen,
+            None if seen.raw(setting).is_none() => Stands::Unseen,
             None => Stands::Right(why_right(incident, rule, seen)),
         }
     }
 }
 
-/// The drifts that were known before a look, to be taken out one by one.
+/// The drifts that were known before a poll, to be taken out one by one.
 struct Known {
     incidents: Vec<Option<Incident>>,
     places: HashMap<(Name, SettingKey), usize>,
@@ -129,7 +135,7 @@ struct Known {
 
 impl Known {
     fn new(incidents: Vec<Incident>) -> Self {
-        let key = |incident: &Incident| incident.thing.rule().map(|(rule, setting)| (rule.clone(), setting.clone()));
+        let key = |incident: &Incident| incident.key.rule().map(|(rule, setting)| (rule.clone(), setting.clone()));
         let places = incidents.iter().enumerate().filter_map(|(at, incident)| Some((key(incident)?, at))).collect();
         Self { incidents: incidents.into_iter().map(Some).collect(), places }
     }
@@ -162,25 +168,25 @@ fn index(findings: &[Finding]) -> Verdicts<'_> {
 /// What was sent as it was when it was wrong has not been repaired: what is asked of it changed. What another session holds can put
 /// a value right that must be unique.
 fn why_right(incident: &Incident, rule: &Rule, seen: &Observation) -> End {
-    let Some((_, setting)) = incident.thing.rule() else { return End::Repaired };
+    let Some((_, setting)) = incident.key.rule() else { return End::Repaired };
     let unique = matches!(rule.expect, Expectation::Unique);
     if !unique && sent(rule, setting, seen) == incident.facts.sent { End::BaselineChanged } else { End::Repaired }
 }
 
-/// What the source sent for a finding: one cell, or each of a group.
-fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<SettingKey, Cell> {
-    let cells = |(setting, cell): (&SettingKey, &Cell)| (setting.clone(), cell.clone());
+/// What the source sent for a finding: one raw value, or each of a group.
+fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<SettingKey, RawValue> {
+    let raw_values = |(setting, raw): (&SettingKey, &RawValue)| (setting.clone(), raw.clone());
     match rule.setting {
         SettingPattern::Many(_) if !rule.watches_each() => {
-            seen.iter().filter(|(setting, _)| rule.setting.matches(setting)).map(cells).collect()
+            seen.iter().filter(|(setting, _)| rule.setting.matches(setting)).map(raw_values).collect()
         }
-        _ => seen.cell(setting).map(|cell| (setting, cell)).into_iter().map(cells).collect(),
+        _ => seen.raw(setting).map(|raw| (setting, raw)).into_iter().map(raw_values).collect(),
     }
 }
 
-/// Where a known drift stands after a look.
+/// Where a known drift stands after a poll.
 enum Stands {
-    /// The look could not tell.
+    /// The poll could not tell.
     Unseen,
     /// No rule asks for it any more.
     Dropped,

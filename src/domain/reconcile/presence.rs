@@ -1,11 +1,11 @@
 //! Sessions that cannot be seen, or not be read: missing, ambiguous, unverifiable.
 
 use super::session::Draft;
-use super::track::{Moved, bad_look, good_look};
+use super::track::{Moved, bad_poll, good_poll};
 use super::{Step, end, opened};
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, unreadable};
-use crate::domain::incident::{End, Facts, Incident, IncidentKind, Thing, Unread, Window};
+use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Unread, Window};
 use crate::domain::policy::Severity;
 use crate::domain::reconcile::News;
 use crate::domain::state::Delta;
@@ -13,11 +13,11 @@ use crate::domain::state::Delta;
 impl Step<'_> {
     /// Others have a row, the session has none.
     pub(super) fn missing(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
-        let thing = Thing::Missing { session: draft.session.key.id.clone() };
+        let key = IncidentKey::Missing { session: draft.session.key.id.clone() };
         let mut incident =
-            draft.take(IncidentKind::Missing).unwrap_or_else(|| self.begin(draft, thing, Severity::Critical));
+            draft.take(IncidentKind::Missing).unwrap_or_else(|| self.begin(draft, key, Severity::Critical));
         incident.facts.name.clone_from(&draft.name);
-        match bad_look(&mut incident, "", self.plan.alerts.confirm_looks, self.now) {
+        match bad_poll(&mut incident, "", self.plan.alerts.confirm_polls, self.now) {
             Moved::Opened => {
                 opened(&incident, self.now, delta);
                 self.tell(News::Opened, &mut incident, delta);
@@ -31,7 +31,7 @@ impl Step<'_> {
     /// The session has a row: it is not missing.
     pub(super) fn back_again(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
         let Some(mut incident) = draft.take(IncidentKind::Missing) else { return };
-        if good_look(&mut incident, self.plan.alerts.resolve_looks) {
+        if good_poll(&mut incident, self.plan.alerts.resolve_polls) {
             end(incident, End::VisibleAgain, self.now, delta);
         } else {
             draft.incidents.push(incident);
@@ -55,8 +55,8 @@ impl Step<'_> {
             }
             return;
         };
-        let thing = Thing::Unverifiable { session: draft.session.key.id.clone() };
-        let mut incident = existing.unwrap_or_else(|| self.begin(draft, thing, severity));
+        let key = IncidentKey::Unverifiable { session: draft.session.key.id.clone() };
+        let mut incident = existing.unwrap_or_else(|| self.begin(draft, key, severity));
         incident.severity = severity;
         incident.facts.name.clone_from(&draft.name);
         incident.facts.reason = summary(&unread);
@@ -67,10 +67,10 @@ impl Step<'_> {
         draft.incidents.push(incident);
     }
 
-    fn begin(&self, draft: &Draft<'_>, thing: Thing, severity: Severity) -> Incident {
+    fn begin(&self, draft: &Draft<'_>, key: IncidentKey, severity: Severity) -> Incident {
         let window = Window { last_good: draft.last_verdict, first_bad: self.now };
         let facts = Facts { name: draft.name.clone(), ..Facts::default() };
-        Incident::found(&self.plan.name, self.look, thing, severity, window, facts)
+        Incident::found(&self.plan.name, self.poll, key, severity, window, facts)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One session at one look: where its presence, its drifts and its pins come together, and whether anything changed.
+//! One session at one poll: where its presence, its drifts and its pinned come together, and whether anything changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,31 +6,33 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{Step, changed_settings, end};
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, Pin, Pins, Verdict, evaluate, verdict_on, watched};
-use crate::domain::event::{Event, Happening};
+use crate::domain::evaluate::{
+    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, evaluate, verdict_on, watched,
+};
+use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
-use crate::domain::observation::{Look, Observation};
+use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
-use crate::domain::state::{Delta, Presence, SessionRecord, SessionState, SourceState, Standing};
+use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState, SourceState};
 
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
     pub session: &'a Session,
-    /// The last look that saw the session, before this one.
+    /// The last poll that saw the session, before this one.
     pub last_verdict: Option<DateTime<Utc>>,
     pub name: Option<String>,
     pub incidents: Vec<Incident>,
-    /// What was not compliance at that look.
-    standing: HashMap<(&'a Name, &'a SettingKey), &'a Standing>,
+    /// What was not compliance at that poll.
+    noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
 }
 
-/// What a look saw of a session.
+/// What a poll saw of a session.
 #[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct Evidence<'a> {
     pub seen: &'a Observation,
     /// When the session was last seen, if it ever was.
     pub previous: Option<&'a Observation>,
@@ -39,24 +41,26 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Draft<'a> {
     fn new(session: &'a Session, before: Option<&'a SessionState>, state: &SourceState) -> Self {
-        let standing = before.into_iter().flat_map(|before| &before.record.standing);
+        let noncompliant = before.into_iter().flat_map(|before| &before.record.noncompliant);
         Self {
             session,
             last_verdict: before.and_then(|before| state.last_verdict(before)),
             name: session.name.clone(),
             incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
-            standing: standing.map(|standing| ((&standing.rule, &standing.setting), standing)).collect(),
+            noncompliant: noncompliant
+                .map(|noncompliant| ((&noncompliant.rule, &noncompliant.setting), noncompliant))
+                .collect(),
         }
     }
 
-    /// The last look that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
+    /// The last poll that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
     /// right then either, what changed is what is asked of it, and nobody knows since when it has been so.
-    pub fn last_right(&self, finding: &Finding, sight: Sight<'_>) -> Option<DateTime<Utc>> {
-        if let Some(earlier) = self.standing.get(&(&finding.rule.id, &finding.setting)) {
+    pub fn last_right(&self, finding: &Finding, evidence: Evidence<'_>) -> Option<DateTime<Utc>> {
+        if let Some(earlier) = self.noncompliant.get(&(&finding.rule.id, &finding.setting)) {
             return earlier.last_good;
         }
-        let (previous, at) = sight.previous.zip(self.last_verdict)?;
-        let around = Circumstances { now: at, ..sight.around };
+        let (previous, at) = evidence.previous.zip(self.last_verdict)?;
+        let around = Circumstances { now: at, ..evidence.around };
         let right =
             || verdict_on(self.session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
         // Who else had the value then is not known any more.
@@ -75,54 +79,56 @@ impl Step<'_> {
         &self,
         session: &Session,
         before: Option<&SessionState>,
-        look: Look,
+        poll: RowMatch,
         neighbours: &Neighbours,
         delta: &mut Delta,
     ) {
         let mut draft = Draft::new(session, before, self.state);
         let mut observation = before.and_then(|before| before.observation.clone());
-        let mut pins = before.map(|before| Arc::clone(&before.pins)).unwrap_or_default();
-        let mut standing = before.map(|before| before.record.standing.clone()).unwrap_or_default();
-        draft.name = draft.name.or_else(|| match &look {
-            Look::Seen(seen) => seen.name(),
-            Look::Missing | Look::Doubled(_) | Look::Uncertain(_) => observation.as_ref().and_then(|seen| seen.name()),
+        let mut pinned = before.map(|before| Arc::clone(&before.pinned)).unwrap_or_default();
+        let mut noncompliant = before.map(|before| before.record.noncompliant.clone()).unwrap_or_default();
+        draft.name = draft.name.or_else(|| match &poll {
+            RowMatch::Seen(seen) => seen.name(),
+            RowMatch::Missing | RowMatch::Duplicate(_) | RowMatch::Uncertain(_) => {
+                observation.as_ref().and_then(|seen| seen.name())
+            }
         });
-        let presence = match look {
-            Look::Missing => {
+        let presence = match poll {
+            RowMatch::Missing => {
                 self.missing(&mut draft, delta);
                 Presence::Missing { seen: draft.last_verdict }
             }
-            Look::Doubled(reason) => {
+            RowMatch::Duplicate(reason) => {
                 self.back_again(&mut draft, delta);
                 self.ambiguous(&mut draft, &reason, delta);
                 Presence::Ambiguous { seen: draft.last_verdict, reason }
             }
-            Look::Uncertain(reason) => {
+            RowMatch::Uncertain(reason) => {
                 self.ambiguous(&mut draft, &reason, delta);
                 Presence::Ambiguous { seen: draft.last_verdict, reason }
             }
-            Look::Seen(seen) => {
-                let around = Circumstances { mapping: &self.plan.mapping, neighbours, pins: &pins, now: self.now };
+            RowMatch::Seen(seen) => {
+                let around = Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &pinned, now: self.now };
                 let findings = evaluate(session, &seen, around);
-                let sight = Sight { seen: &seen, previous: observation.as_deref(), around };
+                let evidence = Evidence { seen: &seen, previous: observation.as_deref(), around };
                 self.back_again(&mut draft, delta);
-                self.drifts(&mut draft, &findings, sight, delta);
+                self.drifts(&mut draft, &findings, evidence, delta);
                 self.unverifiable(&mut draft, &findings, delta);
-                standing = shortfalls(&draft, &findings, sight);
+                noncompliant = shortfalls(&draft, &findings, evidence);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
-                if let Some(more) = self.new_pins(session, observation.as_deref(), &seen, &pins, delta) {
-                    pins = more;
+                if let Some(more) = self.newly_pinned(session, observation.as_deref(), &seen, &pinned, delta) {
+                    pinned = more;
                 }
                 if !observation.as_ref().is_some_and(|before| before.same(&seen)) {
                     delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
                     observation = Some(seen);
                 }
-                let partial = self.partial.contains(session.schedule.rhythm_ref());
+                let partial = self.partial.contains(session.schedule.key_ref());
                 Presence::Seen { at: partial.then_some(self.now) }
             }
         };
-        let record = SessionRecord { rhythm: session.schedule.rhythm(), presence, standing };
-        let next = SessionState { record, observation, pins, incidents: draft.incidents };
+        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant };
+        let next = SessionState { record, observation, pinned, incidents: draft.incidents };
         Self::keep_if_changed(session, before, next, delta);
     }
 
@@ -139,7 +145,7 @@ impl Step<'_> {
             };
             same_seen
                 && before.record == next.record
-                && Arc::ptr_eq(&before.pins, &next.pins)
+                && Arc::ptr_eq(&before.pinned, &next.pinned)
                 && changed.is_empty()
                 && old.len() == next.incidents.len()
         });
@@ -166,38 +172,38 @@ impl Step<'_> {
             };
             let (before, after) = (said(before), said(seen));
             if before != after {
-                let what = Happening::SettingChanged { setting, before, after };
+                let what = EventKind::SettingChanged { setting, before, after };
                 delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });
             }
         }
     }
 
-    /// Pins what an `unchanged` rule watches and nobody pinned yet. What came after the first look is noted.
-    fn new_pins(
+    /// PinnedValues what an `unchanged` rule watches and nobody pinned yet. What came after the first poll is noted.
+    fn newly_pinned(
         &self,
         session: &Session,
         before: Option<&Observation>,
         seen: &Observation,
-        pins: &Arc<Pins>,
+        pinned: &Arc<PinnedValues>,
         delta: &mut Delta,
-    ) -> Option<Arc<Pins>> {
-        let mut more = BTreeMap::<SettingKey, Pin>::new();
-        for (setting, cell) in watched(session, seen).filter(|(setting, _)| !pins.contains_key(*setting)) {
+    ) -> Option<Arc<PinnedValues>> {
+        let mut more = BTreeMap::<SettingKey, PinnedValue>::new();
+        for (setting, raw) in watched(session, seen).filter(|(setting, _)| !pinned.contains_key(*setting)) {
             let mapping = &self.plan.mapping;
-            let reading = read(mapping.mean(setting, cell), mapping.kind(setting), session.zone());
+            let reading = read(mapping.mean(setting, raw), mapping.kind(setting), session.zone());
             let Reading::Value(value) = reading else { continue };
-            if before.is_some_and(|before| before.cell(setting).is_none()) {
-                let what = Happening::Pinned { setting: setting.clone(), value: value.to_string() };
+            if before.is_some_and(|before| before.raw(setting).is_none()) {
+                let what = EventKind::Pinned { setting: setting.clone(), value: value.to_string() };
                 delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });
             }
-            let pin = Pin { cell: cell.clone(), at: self.now };
-            delta.pins.push((session.key.id.clone(), setting.clone(), pin.clone()));
-            more.insert(setting.clone(), pin);
+            let pinned_value = PinnedValue { raw: raw.clone(), at: self.now };
+            delta.pinned.push((session.key.id.clone(), setting.clone(), pinned_value.clone()));
+            more.insert(setting.clone(), pinned_value);
         }
         if more.is_empty() {
             return None;
         }
-        let mut all = Pins::clone(pins);
+        let mut all = PinnedValues::clone(pinned);
         all.extend(more);
         Some(Arc::new(all))
     }
@@ -210,14 +216,14 @@ impl Step<'_> {
     }
 }
 
-/// What is not compliance, each with the last look that found it so.
-fn shortfalls(draft: &Draft<'_>, findings: &[Finding], sight: Sight<'_>) -> Vec<Standing> {
-    let stand = |finding: &Finding| Standing {
+/// What is not compliance, each with the last poll that found it so.
+fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -> Vec<NonCompliance> {
+    let stand = |finding: &Finding| NonCompliance {
         rule: finding.rule.id.clone(),
         setting: finding.setting.clone(),
         severity: finding.rule.severity,
         verdict: finding.verdict.clone(),
-        last_good: draft.last_right(finding, sight),
+        last_good: draft.last_right(finding, evidence),
     };
     findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

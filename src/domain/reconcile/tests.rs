@@ -7,16 +7,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::domain::decide::{Sender, decide_retired};
-use crate::domain::event::Happening;
+use crate::domain::event::EventKind;
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{End, IncidentKind};
-use crate::domain::message::MessageKind;
+use crate::domain::notification::NotificationKind;
 use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::{News, SourceLook};
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::{News, PollOutcome};
 use crate::domain::setting::SettingKey;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::status::{Status, status};
 use crate::domain::world::{World, address, id, name, rule, rules, session, start, told};
 
@@ -35,107 +35,107 @@ fn status_of(world: &World, session: &str) -> Status {
 fn a_quiet_world_tells_nobody_and_changes_nothing() {
     let mut world = World::new();
     assert_eq!(status_of(&world, "1"), Status::Pending);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-    let delta = world.decide(&SourceLook::Answer(sighting), &Due::All).delta;
-    assert!(delta.sessions.is_empty() && delta.observations.is_empty() && delta.pins.is_empty());
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let delta = world.decide(&PollOutcome::Snapshot(snapshot), &Due::All).delta;
+    assert!(delta.sessions.is_empty() && delta.observations.is_empty() && delta.pinned.is_empty());
     assert!(delta.events.is_empty() && delta.incidents.is_empty() && delta.notices.is_empty());
 }
 
 #[test]
 fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.tick("1", "export", true);
-    let opened = world.look();
-    assert_eq!(told(&opened), [(MessageKind::Drift, OPS), (MessageKind::Drift, OWNER)]);
+    let opened = world.poll();
+    assert_eq!(told(&opened), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     assert_eq!(opened[1].subject, "shop 1: Export is ticked, should be unticked");
     let incident = opened[1].items[0].incident().unwrap();
     assert_eq!(incident.window.last_good, Some(start() + TimeDelta::minutes(1)));
     assert_eq!(incident.window.first_bad, start() + TimeDelta::minutes(2));
     for _ in 0..3 {
-        assert!(world.look().is_empty());
+        assert!(world.poll().is_empty());
     }
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     world.tick("1", "export", false);
-    let resolved = world.look();
-    assert_eq!(told(&resolved), [(MessageKind::Resolved, OPS), (MessageKind::Resolved, OWNER)]);
+    let resolved = world.poll();
+    assert_eq!(told(&resolved), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
     assert_eq!(resolved[1].items[0].news, News::Ended(End::Repaired));
     assert_eq!(resolved[1].subject, format!("Re: {}", opened[1].subject));
     assert_eq!(resolved[1].in_reply_to.as_ref(), Some(&opened[1].message_id));
     assert!(resolved[1].references.contains(&opened[1].references[0]));
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
 }
 
 #[test]
-fn what_is_wrong_at_the_first_look_has_been_so_since_before_it() {
+fn what_is_wrong_at_the_first_poll_has_been_so_since_before_it() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }
 
 #[test]
-fn confirm_and_resolve_count_looks_in_a_row_and_blind_looks_neither_count_nor_reset() {
+fn confirm_and_resolve_count_polls_in_a_row_and_blind_polls_neither_count_nor_reset() {
     let mut world = World::new();
-    (world.plan.alerts.confirm_looks, world.plan.alerts.resolve_looks) = (3, 2);
-    world.look();
+    (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (3, 2);
+    world.poll();
     world.tick("1", "export", true);
-    assert!(world.look().is_empty());
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
     world.tick("1", "export", false);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     world.tick("1", "export", true);
     for wrong in 0..3 {
         assert!(world.fail().is_empty());
-        assert_eq!(world.look().is_empty(), wrong < 2, "look {wrong}");
+        assert_eq!(world.poll().is_empty(), wrong < 2, "poll {wrong}");
     }
     world.tick("1", "export", false);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     world.tick("1", "export", true);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     world.tick("1", "export", false);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     world.fail();
-    assert_eq!(told(&world.look()), [(MessageKind::Resolved, OPS), (MessageKind::Resolved, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
 }
 
 #[test]
 fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.tick("1", "customer_validation_1", false);
-    let opened = world.look();
-    assert_eq!(told(&opened), [(MessageKind::Drift, OWNER)]);
-    world.set("1", "customer_validation_1", &Cell::text("no"));
-    assert!(world.look().is_empty(), "another spelling of the same value is no update");
+    let opened = world.poll();
+    assert_eq!(told(&opened), [(NotificationKind::Drift, OWNER)]);
+    world.set("1", "customer_validation_1", &RawValue::text("no"));
+    assert!(world.poll().is_empty(), "another spelling of the same value is no update");
     world.tick("1", "customer_validation_2", false);
-    let updated = world.look();
-    assert_eq!(told(&updated), [(MessageKind::Update, OWNER)]);
+    let updated = world.poll();
+    assert_eq!(told(&updated), [(NotificationKind::Update, OWNER)]);
     let before = String::from("unticked: customer_validation_1");
     assert_eq!(updated[0].items[0].news, News::Updated { before });
     assert_eq!(updated[0].in_reply_to.as_ref(), Some(&opened[0].message_id));
 }
 
 #[test]
-fn the_first_look_pins_and_a_later_column_is_pinned_and_noted() {
+fn the_first_poll_pins_and_a_later_column_is_pinned_and_noted() {
     let mut world = World::new();
-    world.look();
-    world.set("1", "NewOption", &Cell::text("a"));
-    assert!(world.look().is_empty());
-    world.set("1", "NewOption", &Cell::text("b"));
-    let messages = world.look();
-    assert_eq!(told(&messages), [(MessageKind::Drift, OWNER)]);
+    world.poll();
+    world.set("1", "NewOption", &RawValue::text("a"));
+    assert!(world.poll().is_empty());
+    world.set("1", "NewOption", &RawValue::text("b"));
+    let messages = world.poll();
+    assert_eq!(told(&messages), [(NotificationKind::Drift, OWNER)]);
     let facts = messages[0].items[0].facts().unwrap();
     assert_eq!((facts.label.as_str(), facts.expected.as_str(), facts.found.as_str()), ("NewOption", "a", "b"));
-    world.set("1", "newoption", &Cell::text("b"));
+    world.set("1", "newoption", &RawValue::text("b"));
     world.unset("1", "NewOption");
-    assert!(world.look().is_empty(), "the case of a column name does not matter");
+    assert!(world.poll().is_empty(), "the case of a column name does not matter");
     world.unset("1", "newoption");
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).count(), 1, "its absence resolves nothing");
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Unverifiable).count(), 1);
 }
@@ -143,37 +143,37 @@ fn the_first_look_pins_and_a_later_column_is_pinned_and_noted() {
 #[test]
 fn only_sessions_that_are_due_are_judged() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.tick("1", "export", true);
     world.tick("2", "export", true);
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
     let due = Due::Sessions([id("2")].into());
-    let decision = world.decide(&SourceLook::Answer(sighting), &due);
+    let decision = world.decide(&PollOutcome::Snapshot(snapshot), &due);
     assert_eq!(decision.delta.sessions.keys().collect::<Vec<_>>(), [&id("2")]);
-    assert!(decision.delta.rhythms.is_empty(), "the other session of the rhythm was not looked at");
+    assert!(decision.delta.schedules.is_empty(), "the other session of the schedule_key was not polled at");
 }
 
 #[test]
 fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
     let mut world = World::new();
-    world.look();
-    world.set("1", "name", &Cell::text("renamed"));
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-    let delta = world.decide(&SourceLook::Answer(sighting), &Due::All).delta;
+    world.poll();
+    world.set("1", "name", &RawValue::text("renamed"));
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let delta = world.decide(&PollOutcome::Snapshot(snapshot), &Due::All).delta;
     let changed = delta.events.iter().any(|event| {
-        matches!(&event.what, Happening::SettingChanged { before: Some(b), after: Some(a), .. } if b == "shop 1" && a == "renamed")
+        matches!(&event.what, EventKind::SettingChanged { before: Some(b), after: Some(a), .. } if b == "shop 1" && a == "renamed")
     });
     assert!(changed, "{:?}", delta.events);
 }
 
 #[test]
-fn a_look_at_one_session_is_remembered_as_its_last_good_look() {
+fn a_poll_at_one_session_is_remembered_as_its_last_good_poll() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.now += TimeDelta::minutes(9);
     let glance = |world: &mut World| {
-        let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-        let decision = world.decide(&SourceLook::Answer(sighting), &Due::Sessions([id("1")].into()));
+        let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+        let decision = world.decide(&PollOutcome::Snapshot(snapshot), &Due::Sessions([id("1")].into()));
         world.state.apply(decision.delta);
         decision.messages
     };
@@ -184,7 +184,7 @@ fn a_look_at_one_session_is_remembered_as_its_last_good_look() {
     let messages = glance(&mut world);
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, Some(last_good));
     assert_eq!(world.state.last_verdict(&world.state.sessions[&id("1")]), Some(world.now));
-    world.look();
+    world.poll();
     assert_eq!(world.state.last_verdict(&world.state.sessions[&id("1")]), Some(world.now));
 }
 
@@ -193,16 +193,16 @@ fn a_look_at_one_session_is_remembered_as_its_last_good_look() {
 fn a_session_of_very_many_columns_is_judged_like_any_other() {
     const COLUMNS: usize = 20_000;
     let mut world = World::new();
-    let columns = |text: &str| (0..COLUMNS).map(|n| (format!("column_{n}"), Cell::text(text))).collect::<Vec<_>>();
+    let columns = |text: &str| (0..COLUMNS).map(|n| (format!("column_{n}"), RawValue::text(text))).collect::<Vec<_>>();
     let fill = |world: &mut World, text: &str| {
         world.rows[0].1.truncate(6);
         world.rows[0].1.extend(columns(text));
-        world.look()
+        world.poll()
     };
     assert!(fill(&mut world, "a").is_empty());
     assert_eq!(fill(&mut world, "b")[0].items.len(), COLUMNS);
     assert!(fill(&mut world, "b").is_empty());
-    assert_eq!(fill(&mut world, "c")[0].kind, MessageKind::Update);
-    assert_eq!(fill(&mut world, "a")[0].kind, MessageKind::Resolved);
+    assert_eq!(fill(&mut world, "c")[0].kind, NotificationKind::Update);
+    assert_eq!(fill(&mut world, "a")[0].kind, NotificationKind::Resolved);
     assert!(world.state.sessions[&id("1")].incidents.is_empty());
 }

@@ -1,10 +1,10 @@
-//! The counting of looks: how one bad or good look moves one incident.
+//! The counting of polls: how one bad or good poll moves one incident.
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::incident::{Incident, Phase};
 
-/// What a bad look did to an incident.
+/// What a bad poll did to an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Moved {
     /// Not yet seen often enough.
@@ -18,12 +18,12 @@ pub(super) enum Moved {
     Still,
 }
 
-/// A look that found it wrong. `found` is the value as read.
-pub(super) fn bad_look(incident: &mut Incident, found: &str, confirm_looks: u32, now: DateTime<Utc>) -> Moved {
+/// A poll that found it wrong. `found` is the value as read.
+pub(super) fn bad_poll(incident: &mut Incident, found: &str, confirm_polls: u32, now: DateTime<Utc>) -> Moved {
     let moved = match &mut incident.phase {
         Phase::Suspected { bad } => {
             *bad += 1;
-            if *bad >= confirm_looks {
+            if *bad >= confirm_polls {
                 incident.phase = Phase::Open { since: now, good: 0 };
                 Moved::Opened
             } else {
@@ -44,13 +44,13 @@ pub(super) fn bad_look(incident: &mut Incident, found: &str, confirm_looks: u32,
     moved
 }
 
-/// A look that found it right. True where the incident is over.
-pub(super) fn good_look(incident: &mut Incident, resolve_looks: u32) -> bool {
+/// A poll that found it right. True where the incident is over.
+pub(super) fn good_poll(incident: &mut Incident, resolve_polls: u32) -> bool {
     match &mut incident.phase {
         Phase::Suspected { .. } => true,
         Phase::Open { good, .. } => {
             *good += 1;
-            *good >= resolve_looks
+            *good >= resolve_polls
         }
         Phase::Ended { .. } => false,
     }

@@ -1,8 +1,8 @@
 //! Subjects: what happened, in the words of the reader, short enough for a phone.
 
 use crate::domain::incident::{End, IncidentKind};
-use crate::domain::message::{Item, MessageKind};
 use crate::domain::name::Name;
+use crate::domain::notification::{Item, NotificationKind};
 use crate::domain::reading::is_invisible;
 use crate::domain::reconcile::{About, News};
 
@@ -35,7 +35,7 @@ fn clean(text: &str, most: usize) -> String {
 fn who(item: &Item, source: &Name) -> String {
     let name = match &item.about {
         About::Incident(incident) => incident.facts.name.clone(),
-        About::Stranger { name, .. } => name.clone(),
+        About::Unaudited { name, .. } => name.clone(),
     };
     let key = item.session().map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
     name.map_or_else(|| key.clone(), |name| clean(&name, 50))
@@ -73,7 +73,7 @@ fn one(item: &Item, source: &Name) -> String {
 }
 
 fn several(items: &[Item], source: &Name) -> String {
-    let kind = items.iter().map(|item| item.kind).min().unwrap_or(MessageKind::Found);
+    let kind = items.iter().map(|item| item.kind).min().unwrap_or(NotificationKind::Found);
     let of_kind = items.iter().filter(|item| item.kind == kind).collect::<Vec<_>>();
     let mut sessions = of_kind.iter().filter_map(|item| item.session()).collect::<Vec<_>>();
     sessions.sort();
@@ -86,23 +86,23 @@ fn several(items: &[Item], source: &Name) -> String {
     let settings = if count == 1 { "1 setting".to_owned() } else { format!("{count} settings") };
     let verb = if count == 1 { "is" } else { "are" };
     let what = match kind {
-        MessageKind::Drift => format!("{settings} {verb} not as they should be"),
-        MessageKind::Missing if count == 1 => "the session is missing".to_owned(),
-        MessageKind::Missing => "sessions are missing".to_owned(),
-        MessageKind::Unreachable | MessageKind::Unverifiable => "could not be checked".to_owned(),
-        MessageKind::Update => format!("{settings} changed again, still not as they should be"),
-        MessageKind::Resolved if all_repaired(&of_kind) => format!("{settings} {verb} as they should be again"),
-        MessageKind::Resolved => format!("{settings} {verb} not reported any more"),
-        MessageKind::Recovered => "being checked again".to_owned(),
-        MessageKind::Reminder if count == 1 => "1 thing is still not as it should be".to_owned(),
-        MessageKind::Reminder => format!("{count} things are still not as they should be"),
-        MessageKind::Found | MessageKind::Test => "sessions that nobody checks have appeared".to_owned(),
+        NotificationKind::Drift => format!("{settings} {verb} not as they should be"),
+        NotificationKind::Missing if count == 1 => "the session is missing".to_owned(),
+        NotificationKind::Missing => "sessions are missing".to_owned(),
+        NotificationKind::Unreachable | NotificationKind::Unverifiable => "could not be checked".to_owned(),
+        NotificationKind::Update => format!("{settings} changed again, still not as they should be"),
+        NotificationKind::Resolved if all_repaired(&of_kind) => format!("{settings} {verb} as they should be again"),
+        NotificationKind::Resolved => format!("{settings} {verb} not reported any more"),
+        NotificationKind::Recovered => "being checked again".to_owned(),
+        NotificationKind::Reminder if count == 1 => "1 key is still not as it should be".to_owned(),
+        NotificationKind::Reminder => format!("{count} things are still not as they should be"),
+        NotificationKind::Found | NotificationKind::Test => "sessions that nobody checks have appeared".to_owned(),
     };
     let what = if count == 1 { what.replace("as they should", "as it should") } else { what };
-    let known = matches!(kind, MessageKind::Resolved | MessageKind::Recovered | MessageKind::Reminder);
-    let reminder = if kind == MessageKind::Reminder { "Reminder: " } else { "" };
+    let known = matches!(kind, NotificationKind::Resolved | NotificationKind::Recovered | NotificationKind::Reminder);
+    let reminder = if kind == NotificationKind::Reminder { "Reminder: " } else { "" };
     // What is new must not hide behind what is known.
-    match items.iter().filter(|item| item.kind == MessageKind::Found).count() {
+    match items.iter().filter(|item| item.kind == NotificationKind::Found).count() {
         1 if known => format!("A session that nobody checks has appeared. {reminder}{where_}: {what}"),
         2.. if known => format!("Sessions that nobody checks have appeared. {reminder}{where_}: {what}"),
         _ => format!("{reminder}{where_}: {what}"),

@@ -1,4 +1,4 @@
-//! A rest changes nothing: whatever a look decides, it decides the same with everything judged anew.
+//! A rest changes nothing: whatever a poll decides, it decides the same with everything judged anew.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::domain::expectation::Expectation;
 use crate::domain::observation::{Answer, Digest};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Rule, Severity};
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::world::{World, id, rule, rules, session, start};
 
 /// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that nobody returns at first.
@@ -54,14 +54,14 @@ fn shown(decision: &Decision) -> String {
     format!("{:?} {:?} {}", decision.delta, decision.messages, decision.below_severity)
 }
 
-/// One look as the engine makes it, held against the same look with everything judged anew. Says whether the answer was skipped.
-fn look(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, TestCaseError> {
+/// One poll as the engine makes it, held against the same poll with everything judged anew. Says whether the answer was skipped.
+fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, TestCaseError> {
     world.now += TimeDelta::minutes(1);
     let answer = world.answer();
     let digest = digests.of(&answer);
-    let Ok(mut sighting) = Sighting::read(&answer, &world.plan.mapping, world.now) else { return Ok(false) };
-    sighting.digest = Some(digest);
-    let full = SourceLook::Answer(sighting);
+    let Ok(mut snapshot) = Snapshot::read(&answer, &world.plan.mapping, world.now) else { return Ok(false) };
+    snapshot.digest = Some(digest);
+    let full = PollOutcome::Snapshot(snapshot);
     let judged = std::mem::take(&mut world.state.judged);
     let anew = world.decide(&full, due);
     world.state.judged = judged;
@@ -69,7 +69,7 @@ fn look(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, Tes
     prop_assert_eq!(shown(&decision), shown(&anew), "a session that was left alone would have changed");
     let skipped = settled(&world.plan, &world.state, due) == Some(digest);
     if skipped {
-        let decision = world.decide(&SourceLook::Unchanged(digest), due);
+        let decision = world.decide(&PollOutcome::Unchanged(digest), due);
         prop_assert_eq!(shown(&decision), shown(&anew), "an answer that was skipped would have changed something");
     }
     world.state.apply(decision.delta);
@@ -84,40 +84,46 @@ enum Step {
     Restore(u8),
     Fail,
     Restart,
-    Look(u8),
+    Poll(u8),
 }
 
 const SETTINGS: [&str; 5] = ["export", "active", "customer_validation_1", "Postcodes", "last_run"];
 
-fn cells() -> [Cell; 5] {
-    [Cell::Flag(true), Cell::Flag(false), Cell::Null, Cell::text("perhaps"), Cell::text("2026-11-23 08:30")]
+fn raw_values() -> [RawValue; 5] {
+    [
+        RawValue::Flag(true),
+        RawValue::Flag(false),
+        RawValue::Null,
+        RawValue::text("perhaps"),
+        RawValue::text("2026-11-23 08:30"),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (1u8..=3, 0..SETTINGS.len(), 0..cells().len()).prop_map(|(s, k, c)| Step::Set(s, k, c)),
+        2 => (1u8..=3, 0..SETTINGS.len(), 0..raw_values().len()).prop_map(|(s, k, c)| Step::Set(s, k, c)),
         1 => (1u8..=3, 0..SETTINGS.len()).prop_map(|(s, k)| Step::Drop(s, k)),
         1 => (1u8..=3).prop_map(Step::Hide),
         3 => (1u8..=3).prop_map(Step::Restore),
         1 => Just(Step::Fail),
         1 => Just(Step::Restart),
-        10 => (0u8..6).prop_map(Step::Look),
+        10 => (0u8..6).prop_map(Step::Poll),
     ]
 }
 
 fn due(world: &World, which: u8) -> Due {
-    let rhythm = |n: &str| world.plan.sessions[&id(n)].schedule.rhythm();
+    let schedule_key = |n: &str| world.plan.sessions[&id(n)].schedule.key();
     match which {
         0 | 1 => Due::All,
-        2 | 3 => Due::Rhythms(BTreeSet::from([rhythm("1")])),
-        4 => Due::Rhythms(BTreeSet::from([rhythm("3")])),
+        2 | 3 => Due::Schedules(BTreeSet::from([schedule_key("1")])),
+        4 => Due::Schedules(BTreeSet::from([schedule_key("3")])),
         _ => Due::Sessions(BTreeSet::from([id("2")])),
     }
 }
 
 fn take(world: &mut World, digests: &mut Digests, step: &Step) -> Result<(), TestCaseError> {
     match step {
-        Step::Set(session, setting, cell) => world.set(&session.to_string(), SETTINGS[*setting], &cells()[*cell]),
+        Step::Set(session, setting, raw) => world.set(&session.to_string(), SETTINGS[*setting], &raw_values()[*raw]),
         Step::Drop(session, setting) => world.unset(&session.to_string(), SETTINGS[*setting]),
         Step::Hide(session) => world.rows.retain(|(id, _)| *id != session.to_string()),
         Step::Restore(session) => {
@@ -130,9 +136,9 @@ fn take(world: &mut World, digests: &mut Digests, step: &Step) -> Result<(), Tes
             let _ = world.fail();
         }
         Step::Restart => world.state.plan_changed(),
-        Step::Look(which) => {
+        Step::Poll(which) => {
             let due = due(world, *which);
-            look(world, digests, &due)?;
+            poll(world, digests, &due)?;
         }
     }
     Ok(())
@@ -151,7 +157,7 @@ proptest! {
         let unique = rule("own", "Postcodes", Expectation::Unique, Severity::Warning);
         let chosen = [(time_and_others.0, within), (time_and_others.1, unique)];
         let mut world = world(chosen.into_iter().filter(|(wanted, _)| *wanted).map(|(_, rule)| rule).collect());
-        (world.plan.alerts.confirm_looks, world.plan.alerts.resolve_looks) = (confirm, confirm);
+        (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (confirm, confirm);
         let mut digests = Digests::default();
         for step in &steps {
             take(&mut world, &mut digests, step)?;
@@ -159,54 +165,54 @@ proptest! {
     }
 }
 
-fn looks(world: &mut World, digests: &mut Digests, due: &Due) -> bool {
-    look(world, digests, due).unwrap_or_else(|e| panic!("{e}"))
+fn polls(world: &mut World, digests: &mut Digests, due: &Due) -> bool {
+    poll(world, digests, due).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]
 fn the_same_answer_is_skipped_while_all_is_well_and_not_while_anything_is_wrong() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
-    assert!(!looks(&mut world, &mut digests, &Due::All), "nothing is known yet");
-    assert!(looks(&mut world, &mut digests, &Due::All));
+    assert!(!polls(&mut world, &mut digests, &Due::All), "nothing is known yet");
+    assert!(polls(&mut world, &mut digests, &Due::All));
     world.tick("1", "export", true);
-    assert!(!looks(&mut world, &mut digests, &Due::All), "other bytes");
-    assert!(!looks(&mut world, &mut digests, &Due::All), "a drift is open: reminders and counts go by looks");
+    assert!(!polls(&mut world, &mut digests, &Due::All), "other bytes");
+    assert!(!polls(&mut world, &mut digests, &Due::All), "a drift is open: reminders and counts go by polls");
     world.tick("1", "export", false);
-    assert!(!looks(&mut world, &mut digests, &Due::All));
-    assert!(looks(&mut world, &mut digests, &Due::All));
+    assert!(!polls(&mut world, &mut digests, &Due::All));
+    assert!(polls(&mut world, &mut digests, &Due::All));
 }
 
 #[test]
 fn what_another_plan_judged_before_a_restart_is_judged_anew() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
-    looks(&mut world, &mut digests, &Due::All);
+    polls(&mut world, &mut digests, &Due::All);
     world.state.plan_changed();
-    assert!(!looks(&mut world, &mut digests, &Due::All));
-    assert!(looks(&mut world, &mut digests, &Due::All));
+    assert!(!polls(&mut world, &mut digests, &Due::All));
+    assert!(polls(&mut world, &mut digests, &Due::All));
 }
 
 #[test]
 fn sessions_that_were_not_due_when_the_answer_came_are_judged_by_it() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
     let hourly = due(&world, 4);
-    looks(&mut world, &mut digests, &Due::All);
+    polls(&mut world, &mut digests, &Due::All);
     world.tick("3", "export", true);
     let often = due(&world, 2);
-    looks(&mut world, &mut digests, &often);
-    assert!(looks(&mut world, &mut digests, &often), "sessions 1 and 2 are as they were");
-    assert!(!looks(&mut world, &mut digests, &hourly), "session 3 is not");
+    polls(&mut world, &mut digests, &often);
+    assert!(polls(&mut world, &mut digests, &often), "sessions 1 and 2 are as they were");
+    assert!(!polls(&mut world, &mut digests, &hourly), "session 3 is not");
     assert_eq!(world.state.sessions[&id("3")].incidents.len(), 1);
 }
 
 #[test]
-fn a_rule_that_time_breaks_is_asked_at_every_look() {
+fn a_rule_that_time_breaks_is_asked_at_every_poll() {
     let within = rule("ran", "last_run", Expectation::Within(Duration::from_mins(40)), Severity::Warning);
     let (mut world, mut digests) = (world(vec![within]), Digests::default());
     for n in ["1", "2", "3"] {
-        world.set(n, "last_run", &Cell::text("2026-11-23 08:30"));
+        world.set(n, "last_run", &RawValue::text("2026-11-23 08:30"));
     }
     for minute in 1..=12 {
-        assert!(!looks(&mut world, &mut digests, &Due::All), "minute {minute}");
+        assert!(!polls(&mut world, &mut digests, &Due::All), "minute {minute}");
     }
     assert_eq!(world.state.incidents().count(), 3, "older than 40 minutes by now");
 }
@@ -214,9 +220,9 @@ fn a_rule_that_time_breaks_is_asked_at_every_look() {
 #[test]
 fn after_a_failure_the_same_answer_ends_it() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
-    looks(&mut world, &mut digests, &Due::All);
+    polls(&mut world, &mut digests, &Due::All);
     let _ = world.fail();
-    assert!(!looks(&mut world, &mut digests, &Due::All));
+    assert!(!polls(&mut world, &mut digests, &Due::All));
     assert!(world.state.unreachable.is_none());
-    assert!(looks(&mut world, &mut digests, &Due::All));
+    assert!(polls(&mut world, &mut digests, &Due::All));
 }

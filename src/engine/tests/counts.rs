@@ -4,39 +4,39 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::house::House;
+use super::harness::Harness;
 use crate::engine::audit::Outcome;
-use crate::engine::board::Present;
+use crate::engine::published::Present;
 use crate::source::{Failure, FetchError};
 
 #[tokio::test]
-async fn a_look_that_never_asked_is_not_timed_as_one() {
-    let mut house = House::new();
+async fn a_poll_that_never_asked_is_not_timed_as_one() {
+    let mut harness = Harness::new();
     let held_back = FetchError { asked: false, ..FetchError::new(Failure::Auth, "it waits after a refused sign-in") };
-    house.fail_with(held_back);
-    let running = house.start().await;
+    harness.fail_with(held_back);
+    let running = harness.start().await;
     assert!(matches!(running.audit().await, Outcome::Unreachable { .. }));
     let timed = "driftwise_audit_duration_seconds_count{phase=\"fetch\"}";
     let requests = "driftwise_source_requests_total{outcome=\"auth\",source=\"erp\"}";
     assert_eq!((running.metric(timed), running.metric(requests)), (0, 0));
     drop(running);
-    house.fail_with(FetchError::new(Failure::Auth, "the sign-in was refused"));
-    let running = house.start().await;
+    harness.fail_with(FetchError::new(Failure::Auth, "the sign-in was refused"));
+    let running = harness.start().await;
     running.audit().await;
     assert_eq!((running.metric(timed), running.metric(requests)), (1, 1));
 }
 
 #[tokio::test]
 async fn a_poll_that_this_machine_could_not_make_changes_and_tells_nothing() {
-    let mut house = House::new();
-    house.live().await;
+    let mut harness = Harness::new();
+    harness.live().await;
     let lacking = FetchError { asked: false, ..FetchError::new(Failure::OwnLimit, "no descriptor is left") };
-    house.fail_with(lacking);
-    let running = house.start().await;
-    let state = || format!("{:?}", running.auditor.board.state(&house.world.plan.name));
+    harness.fail_with(lacking);
+    let running = harness.start().await;
+    let state = || format!("{:?}", running.auditor.published.state(&harness.world.plan.name));
     let before = state();
     for _ in 0..3 {
-        house.clock.advance(TimeDelta::hours(2));
+        harness.clock.advance(TimeDelta::hours(2));
         let outcome = running.audit().await;
         assert_eq!(outcome, Outcome::NotAsked { reason: "no descriptor is left".to_owned() });
     }
@@ -48,35 +48,35 @@ async fn a_poll_that_this_machine_could_not_make_changes_and_tells_nothing() {
 
 #[tokio::test]
 async fn an_audit_that_breaks_down_is_not_recorded_and_readiness_says_so() {
-    let mut house = House::new();
-    house.live().await;
-    house.world.tick("1", "export", true);
-    let running = house.start().await;
-    house.post.break_down(true);
-    let works = || running.auditor.board.read(Present::store_works);
+    let mut harness = Harness::new();
+    harness.live().await;
+    harness.world.tick("1", "export", true);
+    let running = harness.start().await;
+    harness.post.break_down(true);
+    let works = || running.auditor.published.read(Present::store_works);
     assert!(works());
     assert!(matches!(running.audit().await, Outcome::NotRecorded { .. }));
     assert!(!works(), "nobody hears of what is not recorded, so it is not ready");
     let errors = "driftwise_store_errors_total{operation=\"record\"}";
     assert_eq!(running.metric(errors), 1);
-    house.post.break_down(false);
-    assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, messages: 2, .. }));
+    harness.post.break_down(false);
+    assert!(matches!(running.audit().await, Outcome::Polled { opened: 1, messages: 2, .. }));
     assert!(works());
     assert_eq!(running.metric(errors), 1);
-    running.courier.run_round().await.unwrap();
+    running.dispatcher.run_round().await.unwrap();
     drop(running);
-    house.check("whole at last").await;
+    harness.check("whole at last").await;
 }
 
 #[tokio::test]
 async fn a_state_is_changed_where_it_lies_and_never_copied() {
-    let mut house = House::new();
-    house.live().await;
-    house.world.tick("1", "export", true);
-    let running = house.start().await;
-    let place = || Arc::as_ptr(&running.auditor.board.state(&house.world.plan.name));
+    let mut harness = Harness::new();
+    harness.live().await;
+    harness.world.tick("1", "export", true);
+    let running = harness.start().await;
+    let place = || Arc::as_ptr(&running.auditor.published.state(&harness.world.plan.name));
     let before = place();
-    assert!(matches!(running.audit().await, Outcome::Looked { opened: 1, .. }));
-    assert!(matches!(running.audit().await, Outcome::Looked { opened: 0, .. }));
-    assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every look");
+    assert!(matches!(running.audit().await, Outcome::Polled { opened: 1, .. }));
+    assert!(matches!(running.audit().await, Outcome::Polled { opened: 0, .. }));
+    assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every poll");
 }

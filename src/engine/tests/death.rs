@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use super::house::House;
+use super::harness::Harness;
 use crate::engine::audit::Outcome;
 
 /// When it dies: as soon as it waits for something, or when that has come about and it is about to go on.
@@ -38,24 +38,24 @@ const MOST: u32 = 2_000;
 
 #[tokio::test]
 async fn an_audit_that_dies_between_any_two_steps_loses_nothing_and_tells_nothing_twice() {
-    let house = House::new();
-    house.live().await;
-    let before = house.bytes().await;
+    let harness = Harness::new();
+    harness.live().await;
+    let before = harness.bytes().await;
     for moment in [Moment::Waiting, Moment::Woken] {
         let mut steps = 0;
         for polls in 1..MOST {
-            let mut house = House::with(Some(&before));
-            house.world.tick("1", "export", true);
-            house.world.set("2", "Postcodes", &crate::domain::reading::Cell::text("allowed"));
-            let running = house.start().await;
+            let mut harness = Harness::with(Some(&before));
+            harness.world.tick("1", "export", true);
+            harness.world.set("2", "Postcodes", &crate::domain::reading::RawValue::text("allowed"));
+            let running = harness.start().await;
             let lived = dies_after(polls, moment, running.audit()).await.is_some();
             drop(running);
-            house.live().await;
-            house.world.tick("1", "export", false);
-            let after = house.live().await;
+            harness.live().await;
+            harness.world.tick("1", "export", false);
+            let after = harness.live().await;
             let case = format!("dead after {polls} ({moment:?})");
-            assert!(matches!(after, Outcome::Looked { opened: 0, ended: 1, messages: 2 }), "{case}: {after:?}");
-            house.check(&case).await;
+            assert!(matches!(after, Outcome::Polled { opened: 0, ended: 1, messages: 2 }), "{case}: {after:?}");
+            harness.check(&case).await;
             if lived {
                 steps = polls;
                 break;
@@ -68,23 +68,23 @@ async fn an_audit_that_dies_between_any_two_steps_loses_nothing_and_tells_nothin
 
 #[tokio::test]
 async fn a_delivery_that_dies_between_any_two_steps_repeats_only_under_the_same_id() {
-    let mut house = House::new();
-    house.live().await;
-    house.world.tick("1", "export", true);
-    house.start().await.audit().await;
-    house.world.tick("2", "export", true);
-    house.start().await.audit().await;
-    let (world, before) = (World::of(&house), house.bytes().await);
+    let mut harness = Harness::new();
+    harness.live().await;
+    harness.world.tick("1", "export", true);
+    harness.start().await.audit().await;
+    harness.world.tick("2", "export", true);
+    harness.start().await.audit().await;
+    let (world, before) = (World::of(&harness), harness.bytes().await);
     for moment in [Moment::Waiting, Moment::Woken] {
         let mut steps = 0;
         for polls in 1..MOST {
-            let mut house = House::with(Some(&before));
-            world.give(&mut house);
-            let running = house.start().await;
-            let lived = dies_after(polls, moment, running.courier.run_round()).await.is_some();
+            let mut harness = Harness::with(Some(&before));
+            world.give(&mut harness);
+            let running = harness.start().await;
+            let lived = dies_after(polls, moment, running.dispatcher.run_round()).await.is_some();
             drop(running);
-            house.live().await;
-            house.check(&format!("dead after {polls} ({moment:?})")).await;
+            harness.live().await;
+            harness.check(&format!("dead after {polls} ({moment:?})")).await;
             if lived {
                 steps = polls;
                 break;
@@ -95,36 +95,36 @@ async fn a_delivery_that_dies_between_any_two_steps_repeats_only_under_the_same_
     }
     let mut repeats = 0;
     for point in 0..8 {
-        let mut house = House::with(Some(&before));
-        world.give(&mut house);
-        let running = house.start().await;
-        house.post.hang_after(Some(point));
+        let mut harness = Harness::with(Some(&before));
+        world.give(&mut harness);
+        let running = harness.start().await;
+        harness.post.hang_after(Some(point));
         tokio::select! {
-            round = running.courier.run_round() => panic!("point {point}: {round:?}"),
-            () = house.post.hung.notified() => {}
+            round = running.dispatcher.run_round() => panic!("point {point}: {round:?}"),
+            () = harness.post.hung.notified() => {}
         }
         drop(running);
-        house.post.hang_after(None);
-        house.live().await;
-        house.check(&format!("dead at point {point}")).await;
-        repeats += house.post.accepted().len() - 4;
+        harness.post.hang_after(None);
+        harness.live().await;
+        harness.check(&format!("dead at point {point}")).await;
+        repeats += harness.post.accepted().len() - 4;
     }
     assert!(
         repeats >= 4,
-        "{repeats} letters came twice: each of four deaths between acceptance and record repeats one"
+        "{repeats} outbound came twice: each of four deaths between acceptance and record repeats one"
     );
 }
 
-/// The rows of a source, to be given to another house.
-struct World(Vec<(String, Vec<(String, crate::domain::reading::Cell)>)>);
+/// The rows of a source, to be given to another harness.
+struct World(Vec<(String, Vec<(String, crate::domain::reading::RawValue)>)>);
 
 impl World {
-    fn of(house: &House) -> Self {
-        Self(house.world.rows.clone())
+    fn of(harness: &Harness) -> Self {
+        Self(harness.world.rows.clone())
     }
 
-    fn give(&self, house: &mut House) {
-        house.clock.advance(chrono::TimeDelta::hours(1));
-        house.world.rows = self.0.clone();
+    fn give(&self, harness: &mut Harness) {
+        harness.clock.advance(chrono::TimeDelta::hours(1));
+        harness.world.rows = self.0.clone();
     }
 }

@@ -5,103 +5,103 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 
-use super::house::{House, Running, in_order, refusal};
+use super::harness::{Harness, Running, in_order, refusal};
 use crate::domain::world::start;
 use crate::notify::Obstacle;
-use crate::store::MessageState;
+use crate::store::NotificationState;
 
 const PEOPLE: [&str; 3] = ["anna@acme.example", "ben@acme.example", "cleo@acme.example"];
 
 #[tokio::test]
 async fn after_a_day_without_mail_everything_arrives_once_and_in_order() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
     for hour in 0..24 {
-        house.clock.set(start() + TimeDelta::hours(hour));
+        harness.clock.set(start() + TimeDelta::hours(hour));
         for (number, to) in (hour * 10..).zip(PEOPLE) {
             running.post(usize::try_from(number).unwrap(), to).await;
         }
-        running.deliver_until(&house.clock, start() + TimeDelta::hours(hour + 1)).await;
+        running.deliver_until(&harness.clock, start() + TimeDelta::hours(hour + 1)).await;
     }
     assert_eq!(running.states().await, [69, 3, 0, 0], "only the head of each line is tried");
-    let attempts = house.post.attempts(PEOPLE[0]);
+    let attempts = harness.post.attempts(PEOPLE[0]);
     assert!((80..=140).contains(&attempts), "{attempts} attempts a mailbox in a day");
 
-    house.post.down(None);
-    let round = running.deliver_until(&house.clock, start() + TimeDelta::minutes(24 * 60 + 20)).await;
+    harness.post.down(None);
+    let round = running.deliver_until(&harness.clock, start() + TimeDelta::minutes(24 * 60 + 20)).await;
     assert_eq!((round.sent, round.dead, round.next), (72, 0, None));
-    assert_eq!(house.post.accepted().len(), 72);
-    in_order(&running.rows().await, &house.post.accepted(), "a day later");
+    assert_eq!(harness.post.accepted().len(), 72);
+    in_order(&running.rows().await, &harness.post.accepted(), "a day later");
     assert_eq!(running.states().await, [0, 0, 72, 0]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.refuse(PEOPLE[0], refusal(Obstacle::Deferred, false));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.refuse(PEOPLE[0], refusal(Obstacle::Deferred, false));
     running.post(1, PEOPLE[0]).await;
-    running.deliver_until(&house.clock, start() + TimeDelta::minutes(71 * 60 + 59)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(71 * 60 + 59)).await;
     assert_eq!(running.states().await, [0, 1, 0, 0]);
     running.post(2, PEOPLE[0]).await;
-    let round = running.deliver_until(&house.clock, start() + TimeDelta::minutes(72 * 60 + 20)).await;
+    let round = running.deliver_until(&harness.clock, start() + TimeDelta::minutes(72 * 60 + 20)).await;
     assert_eq!(round.dead, 1);
     let rows = running.rows().await;
-    assert_eq!((rows[0].state, rows[1].state), (MessageState::Dead, MessageState::Retrying));
+    assert_eq!((rows[0].state, rows[1].state), (NotificationState::Dead, NotificationState::Retrying));
     assert_eq!(running.metric("driftwise_messages_total{channel=\"email\",kind=\"test\",outcome=\"dead\"}"), 1);
 }
 
 #[tokio::test]
 async fn a_mailbox_that_is_refused_for_good_is_dead_at_once_and_harms_nobody() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.refuse(PEOPLE[1], refusal(Obstacle::Rejected, true));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.refuse(PEOPLE[1], refusal(Obstacle::Rejected, true));
     for number in 0..4 {
         for (person, to) in PEOPLE.into_iter().enumerate() {
             running.post(number * 10 + person, to).await;
             running.post(number * 10 + person + 100, &format!("{number}{to}")).await;
         }
     }
-    let round = running.courier.run_round().await.unwrap();
+    let round = running.dispatcher.run_round().await.unwrap();
     assert_eq!((round.sent, round.dead, round.retrying, round.next), (20, 4, 0, None));
-    assert_eq!(house.post.attempts(PEOPLE[1]), 4);
+    assert_eq!(harness.post.attempts(PEOPLE[1]), 4);
 }
 
 #[tokio::test]
 async fn a_mailbox_that_stalls_delays_nobody_else() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.stall(PEOPLE[0]);
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.stall(PEOPLE[0]);
     running.post(0, PEOPLE[0]).await;
     running.post(1, PEOPLE[0]).await;
     for number in 2..20 {
         running.post(number, PEOPLE[1 + number % 2]).await;
     }
     let others_are_served = async {
-        while house.post.accepted().len() < 18 {
-            house.post.asked.notified().await;
+        while harness.post.accepted().len() < 18 {
+            harness.post.asked.notified().await;
             tokio::task::yield_now().await;
         }
-        assert!(house.post.of(PEOPLE[0]).is_empty());
-        while house.post.attempts(PEOPLE[0]) < 2 {
-            house.post.go_on.notify_one();
+        assert!(harness.post.of(PEOPLE[0]).is_empty());
+        while harness.post.attempts(PEOPLE[0]) < 2 {
+            harness.post.go_on.notify_one();
             tokio::task::yield_now().await;
         }
-        house.post.go_on.notify_one();
+        harness.post.go_on.notify_one();
     };
-    let (round, ()) = tokio::join!(running.courier.run_round(), others_are_served);
+    let (round, ()) = tokio::join!(running.dispatcher.run_round(), others_are_served);
     assert_eq!(round.unwrap().sent, 20);
-    in_order(&running.rows().await, &house.post.accepted(), "stalled");
+    in_order(&running.rows().await, &harness.post.accepted(), "stalled");
 }
 
 /// Lets seconds pass until so many attempts were made at `to`: far more slowly than the store works.
-async fn until_attempted(times: usize, to: &str, house: &House, running: &Running) {
+async fn until_attempted(times: usize, to: &str, harness: &Harness, running: &Running) {
     for _ in 0..100 {
-        if house.post.attempts(to) == times {
+        if harness.post.attempts(to) == times {
             return;
         }
-        house.clock.advance(TimeDelta::seconds(1));
+        harness.clock.advance(TimeDelta::seconds(1));
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(1)).await;
         tokio::time::resume();
@@ -109,192 +109,192 @@ async fn until_attempted(times: usize, to: &str, house: &House, running: &Runnin
             running.states().await;
         }
     }
-    panic!("{} attempts at {to}, not {times}", house.post.attempts(to));
+    panic!("{} attempts at {to}, not {times}", harness.post.attempts(to));
 }
 
 #[tokio::test]
 async fn a_retry_that_falls_due_is_made_beside_a_mailbox_that_stalls() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.stall(PEOPLE[0]);
-    house.post.refuse(PEOPLE[1], refusal(Obstacle::Deferred, false));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.stall(PEOPLE[0]);
+    harness.post.refuse(PEOPLE[1], refusal(Obstacle::Deferred, false));
     running.post(0, PEOPLE[0]).await;
     running.post(1, PEOPLE[1]).await;
     let time_passes = async {
         while running.states().await != [1, 1, 0, 0] {}
-        until_attempted(2, PEOPLE[1], &house, &running).await;
-        house.post.go_on.notify_one();
+        until_attempted(2, PEOPLE[1], &harness, &running).await;
+        harness.post.go_on.notify_one();
     };
-    let (round, ()) = tokio::join!(running.courier.run_round(), time_passes);
+    let (round, ()) = tokio::join!(running.dispatcher.run_round(), time_passes);
     let round = round.unwrap();
     assert_eq!((round.sent, round.retrying), (1, 2));
 }
 
 #[tokio::test]
 async fn what_the_pace_held_back_leaves_beside_a_mailbox_that_stalls() {
-    let house = House::new();
-    let running = house.start_paced(2).await;
-    house.post.stall(PEOPLE[0]);
+    let harness = Harness::new();
+    let running = harness.start_rate_limited(2).await;
+    harness.post.stall(PEOPLE[0]);
     for (number, to) in PEOPLE.into_iter().enumerate() {
         running.post(number, to).await;
     }
     let time_passes = async {
         while running.states().await != [2, 0, 1, 0] {}
-        until_attempted(1, PEOPLE[2], &house, &running).await;
-        house.post.go_on.notify_one();
+        until_attempted(1, PEOPLE[2], &harness, &running).await;
+        harness.post.go_on.notify_one();
     };
-    let (round, ()) = tokio::join!(running.courier.run_round(), time_passes);
+    let (round, ()) = tokio::join!(running.dispatcher.run_round(), time_passes);
     assert_eq!(round.unwrap().sent, 3);
 }
 
 #[tokio::test]
 async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
-    let house = House::new();
-    let running = house.start().await;
+    let harness = Harness::new();
+    let running = harness.start().await;
     let silent = ["stuck1@acme.example", "stuck2@acme.example", "stuck3@acme.example"];
     for (number, to) in silent.into_iter().enumerate() {
-        house.post.stall(to);
-        house.post.refuse(to, refusal(Obstacle::Timeout, false));
+        harness.post.stall(to);
+        harness.post.refuse(to, refusal(Obstacle::Timeout, false));
         running.post(number, to).await;
     }
     let give_up = async {
         loop {
-            house.post.go_on.notify_one();
+            harness.post.go_on.notify_one();
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
-        round = running.courier.run_round() => assert_eq!(round.unwrap().retrying, 3),
+        round = running.dispatcher.run_round() => assert_eq!(round.unwrap().retrying, 3),
         () = give_up => {}
     }
     // Nobody is released by what was left over.
-    let _ = house.post.go_on.notified().now_or_never();
-    house.clock.advance(TimeDelta::minutes(1));
+    let _ = harness.post.go_on.notified().now_or_never();
+    harness.clock.advance(TimeDelta::minutes(1));
     for number in 10..20 {
         running.post(number, PEOPLE[number % 2]).await;
     }
     let others_are_served = async {
-        while house.post.accepted().len() < 10 {
+        while harness.post.accepted().len() < 10 {
             tokio::task::yield_now().await;
         }
     };
     let hang_guard = tokio::time::sleep(std::time::Duration::from_mins(1));
     tokio::select! {
-        round = running.courier.run_round() => panic!("nobody released those that stall: {round:?}"),
+        round = running.dispatcher.run_round() => panic!("nobody released those that stall: {round:?}"),
         () = others_are_served => {}
         () = hang_guard => panic!("the silent mailboxes hold every connection"),
     }
-    let again = silent.into_iter().filter(|to| house.post.attempts(to) == 2).count();
+    let again = silent.into_iter().filter(|to| harness.post.attempts(to) == 2).count();
     assert_eq!(again, 2, "they use the connections that are left to them");
-    in_order(&running.rows().await.split_off(3), &house.post.accepted(), "beside the silent");
+    in_order(&running.rows().await.split_off(3), &harness.post.accepted(), "beside the silent");
 }
 
 #[tokio::test]
 async fn a_refused_sign_in_kills_nothing() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Auth, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Auth, false)));
     for (number, to) in PEOPLE.into_iter().enumerate() {
         running.post(number, to).await;
     }
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(48)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(48)).await;
     assert_eq!(running.states().await, [0, 3, 0, 0]);
     assert!(running.metric("driftwise_message_attempts_total{channel=\"email\",outcome=\"auth\"}") > 100);
-    house.post.down(None);
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(49)).await;
+    harness.post.down(None);
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(49)).await;
     assert_eq!(running.states().await, [0, 0, 3, 0]);
-    assert_eq!(house.post.accepted().len(), 3);
+    assert_eq!(harness.post.accepted().len(), 3);
 }
 
 #[tokio::test]
 async fn no_more_leaves_in_a_minute_than_the_pace_allows() {
-    let house = House::new();
-    let running = house.start_paced(30).await;
+    let harness = Harness::new();
+    let running = harness.start_rate_limited(30).await;
     for number in 0..70 {
         running.post(number, &format!("person{number}@acme.example")).await;
     }
     let mut minutes = Vec::new();
     for minute in 1..=4 {
-        minutes.push(running.deliver_until(&house.clock, start() + TimeDelta::seconds(minute * 60 - 1)).await.sent);
+        minutes.push(running.deliver_until(&harness.clock, start() + TimeDelta::seconds(minute * 60 - 1)).await.sent);
     }
     assert_eq!(minutes, [30, 30, 10, 0]);
 }
 
 #[tokio::test]
 async fn at_a_pace_old_failures_do_not_starve_what_is_new() {
-    let house = House::new();
-    let running = house.start_paced(1).await;
+    let harness = Harness::new();
+    let running = harness.start_rate_limited(1).await;
     for number in 0..30 {
         let to = format!("gone{number}@acme.example");
-        house.post.refuse(&to, refusal(Obstacle::Deferred, false));
+        harness.post.refuse(&to, refusal(Obstacle::Deferred, false));
         running.post(number, &to).await;
     }
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(3)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(3)).await;
     running.post(100, PEOPLE[0]).await;
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(4)).await;
-    assert_eq!(house.post.of(PEOPLE[0]).len(), 1, "it waits behind thirty mailboxes that refuse");
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(4)).await;
+    assert_eq!(harness.post.of(PEOPLE[0]).len(), 1, "it waits behind thirty mailboxes that refuse");
 }
 
 #[tokio::test]
 async fn what_was_accepted_and_cannot_be_recorded_is_not_sent_again_while_the_process_lives() {
-    let house = House::new();
-    let running = house.start().await;
+    let harness = Harness::new();
+    let running = harness.start().await;
     for (number, to) in PEOPLE.into_iter().enumerate() {
         running.post(number, to).await;
         running.post(number + 10, to).await;
     }
-    house.post.move_at_next(&house.path(), &house.away());
+    harness.post.move_at_next(&harness.path(), &harness.away());
     for _ in 0..5 {
-        let error = running.courier.run_round().await.unwrap_err();
+        let error = running.dispatcher.run_round().await.unwrap_err();
         assert_eq!(error.label(), "gone");
-        house.clock.advance(TimeDelta::seconds(5));
+        harness.clock.advance(TimeDelta::seconds(5));
     }
-    let arrived = house.post.accepted().len();
-    assert!((1..=3).contains(&arrived), "{arrived} letters left although the store takes nothing");
+    let arrived = harness.post.accepted().len();
+    assert!((1..=3).contains(&arrived), "{arrived} outbound left although the store takes nothing");
     assert!(running.metric("driftwise_store_errors_total{operation=\"outbox\"}") >= 5);
-    std::fs::rename(house.away(), house.path()).unwrap();
-    running.courier.run_round().await.unwrap();
-    assert_eq!(house.post.accepted().len(), 6, "a letter came twice");
+    std::fs::rename(harness.away(), harness.path()).unwrap();
+    running.dispatcher.run_round().await.unwrap();
+    assert_eq!(harness.post.accepted().len(), 6, "a outbound came twice");
     assert_eq!(running.states().await, [0, 0, 6, 0]);
-    in_order(&running.rows().await, &house.post.accepted(), "after the trouble");
+    in_order(&running.rows().await, &harness.post.accepted(), "after the trouble");
 }
 
 #[tokio::test]
 async fn a_process_that_dies_before_it_could_record_repeats_under_the_same_id() {
-    let house = House::new();
-    let running = house.start().await;
+    let harness = Harness::new();
+    let running = harness.start().await;
     running.post(0, PEOPLE[0]).await;
-    house.post.move_at_next(&house.path(), &house.away());
-    running.courier.run_round().await.unwrap_err();
+    harness.post.move_at_next(&harness.path(), &harness.away());
+    running.dispatcher.run_round().await.unwrap_err();
     drop(running);
-    std::fs::rename(house.away(), house.path()).unwrap();
-    house.start().await.courier.run_round().await.unwrap();
-    let letters = house.post.accepted();
-    assert_eq!(letters.len(), 2);
-    assert_eq!(letters[0], letters[1]);
+    std::fs::rename(harness.away(), harness.path()).unwrap();
+    harness.start().await.dispatcher.run_round().await.unwrap();
+    let outbound = harness.post.accepted();
+    assert_eq!(outbound.len(), 2);
+    assert_eq!(outbound[0], outbound[1]);
 }
 
 #[tokio::test]
 async fn nobody_is_told_what_could_not_be_recorded_and_it_is_told_when_it_can_be() {
-    let mut house = House::new();
-    house.live().await;
-    house.world.tick("1", "export", true);
-    let running = house.start().await;
-    std::fs::rename(house.path(), house.away()).unwrap();
+    let mut harness = Harness::new();
+    harness.live().await;
+    harness.world.tick("1", "export", true);
+    let running = harness.start().await;
+    std::fs::rename(harness.path(), harness.away()).unwrap();
     for errors in 1..=3 {
         let outcome = running.audit().await;
         assert!(matches!(outcome, crate::engine::audit::Outcome::NotRecorded { .. }), "{outcome:?}");
-        running.courier.run_round().await.unwrap_err();
+        running.dispatcher.run_round().await.unwrap_err();
         assert_eq!(running.metric("driftwise_store_errors_total{operation=\"record\"}"), errors);
-        assert!(!running.auditor.board.read(crate::engine::board::Present::store_works));
-        house.clock.advance(TimeDelta::minutes(5));
+        assert!(!running.auditor.published.read(crate::engine::published::Present::store_works));
+        harness.clock.advance(TimeDelta::minutes(5));
     }
-    assert!(house.post.accepted().is_empty());
-    std::fs::rename(house.away(), house.path()).unwrap();
+    assert!(harness.post.accepted().is_empty());
+    std::fs::rename(harness.away(), harness.path()).unwrap();
     running.audit().await;
-    assert!(running.auditor.board.read(crate::engine::board::Present::store_works));
-    running.courier.run_round().await.unwrap();
-    assert_eq!(house.post.accepted().len(), 2);
+    assert!(running.auditor.published.read(crate::engine::published::Present::store_works));
+    running.dispatcher.run_round().await.unwrap();
+    assert_eq!(harness.post.accepted().len(), 2);
     drop(running);
-    house.check("after the trouble").await;
+    harness.check("after the trouble").await;
 }

@@ -2,15 +2,15 @@
 
 use chrono::TimeDelta;
 
-use super::house::{House, refusal};
+use super::harness::{Harness, refusal};
 use crate::domain::world::start;
 use crate::engine::audit::Outcome;
 use crate::notify::Obstacle;
-use crate::store::MessageState;
+use crate::store::NotificationState;
 
-fn looked(outcome: &Outcome) -> (usize, usize, usize) {
+fn polled(outcome: &Outcome) -> (usize, usize, usize) {
     match outcome {
-        Outcome::Looked { opened, ended, messages } => (*opened, *ended, *messages),
+        Outcome::Polled { opened, ended, messages } => (*opened, *ended, *messages),
         other => panic!("{other:?}"),
     }
 }
@@ -20,51 +20,51 @@ async fn a_clock_set_back_or_forth_between_audits_loses_and_repeats_nothing() {
     let jumps =
         [TimeDelta::days(1), TimeDelta::days(-2), TimeDelta::seconds(-1), TimeDelta::zero(), TimeDelta::days(400)];
     for jump in jumps {
-        let mut house = House::new();
-        house.world.plan.alerts.remind_every = None;
-        house.live().await;
-        house.world.tick("1", "export", true);
-        house.clock.advance(jump);
-        assert_eq!(looked(&house.live().await), (1, 0, 2), "{jump}: it opens");
-        house.clock.advance(-jump);
-        let again = looked(&house.live().await);
+        let mut harness = Harness::new();
+        harness.world.plan.alerts.remind_every = None;
+        harness.live().await;
+        harness.world.tick("1", "export", true);
+        harness.clock.advance(jump);
+        assert_eq!(polled(&harness.live().await), (1, 0, 2), "{jump}: it opens");
+        harness.clock.advance(-jump);
+        let again = polled(&harness.live().await);
         assert_eq!((again.0, again.1), (0, 0), "{jump}: it is open already");
         assert_eq!(again.2, 0, "{jump}: nothing new to tell");
-        house.world.tick("1", "export", false);
-        house.clock.advance(-jump);
-        assert_eq!(looked(&house.live().await), (0, 1, 2), "{jump}: it ends");
-        house.check(&jump.to_string()).await;
+        harness.world.tick("1", "export", false);
+        harness.clock.advance(-jump);
+        assert_eq!(polled(&harness.live().await), (0, 1, 2), "{jump}: it ends");
+        harness.check(&jump.to_string()).await;
     }
 }
 
 #[tokio::test]
 async fn two_audits_in_the_same_instant_send_two_messages() {
-    let mut house = House::new();
-    house.live().await;
+    let mut harness = Harness::new();
+    harness.live().await;
     for ticked in [true, false, true] {
-        house.world.tick("1", "export", ticked);
-        let running = house.start().await;
-        assert_eq!(looked(&running.audit().await).2, 2);
-        running.courier.run_round().await.unwrap();
+        harness.world.tick("1", "export", ticked);
+        let running = harness.start().await;
+        assert_eq!(polled(&running.audit().await).2, 2);
+        running.dispatcher.run_round().await.unwrap();
     }
-    house.check("the clock stood still").await;
+    harness.check("the clock stood still").await;
 }
 
 #[tokio::test]
 async fn a_source_that_is_down_is_told_once_wherever_the_clock_goes() {
     for jump in [TimeDelta::zero(), TimeDelta::days(-1), TimeDelta::days(1)] {
-        let mut house = House::new();
-        house.live().await;
-        house.set_reachable(false);
-        house.live().await;
-        house.clock.advance(jump);
+        let mut harness = Harness::new();
+        harness.live().await;
+        harness.set_reachable(false);
+        harness.live().await;
+        harness.clock.advance(jump);
         for _ in 0..12 {
-            house.clock.advance(TimeDelta::hours(4));
-            house.live().await;
+            harness.clock.advance(TimeDelta::hours(4));
+            harness.live().await;
         }
-        house.set_reachable(true);
-        house.live().await;
-        let told = house.post.of("ops@integrator.example");
+        harness.set_reachable(true);
+        harness.live().await;
+        let told = harness.post.of("ops@integrator.example");
         let first = told.iter().filter(|body| body.starts_with("unreachable")).count();
         let ends = told.iter().filter(|body| body.starts_with("recovered")).count();
         assert_eq!((first, ends), (1, 1), "{jump}: {told:?}");
@@ -73,103 +73,103 @@ async fn a_source_that_is_down_is_told_once_wherever_the_clock_goes() {
 
 #[tokio::test]
 async fn mail_recorded_or_put_off_by_a_clock_that_was_ahead_leaves_when_it_is_set_right() {
-    let house = House::new();
-    let running = house.start().await;
-    house.clock.advance(TimeDelta::days(3));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.clock.advance(TimeDelta::days(3));
     running.post(0, "anna@acme.example").await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
-    running.courier.run_round().await.unwrap();
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
+    running.dispatcher.run_round().await.unwrap();
     running.post(1, "ben@acme.example").await;
-    house.post.down(None);
-    house.clock.set(start());
-    running.deliver_until(&house.clock, start() + TimeDelta::minutes(20)).await;
+    harness.post.down(None);
+    harness.clock.set(start());
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(20)).await;
     assert_eq!(running.states().await, [0, 0, 2, 0]);
 }
 
 #[tokio::test]
 async fn after_days_asleep_mail_that_waits_is_tried_and_arrives() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
     running.post(0, "anna@acme.example").await;
-    running.courier.run_round().await.unwrap();
-    house.clock.advance(TimeDelta::hours(60));
-    house.post.down(None);
-    assert_eq!(running.courier.run_round().await.unwrap().sent, 1);
+    running.dispatcher.run_round().await.unwrap();
+    harness.clock.advance(TimeDelta::hours(60));
+    harness.post.down(None);
+    assert_eq!(running.dispatcher.run_round().await.unwrap().sent, 1);
 }
 
 #[tokio::test]
 async fn time_in_which_nobody_could_try_is_not_held_against_a_message() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
     running.post(0, "anna@acme.example").await;
-    house.clock.advance(TimeDelta::days(4));
-    assert_eq!(running.courier.run_round().await.unwrap().dead, 0, "its first attempt was not its last");
-    house.clock.advance(TimeDelta::days(4));
-    assert_eq!(running.courier.run_round().await.unwrap().dead, 0, "nor was the second");
+    harness.clock.advance(TimeDelta::days(4));
+    assert_eq!(running.dispatcher.run_round().await.unwrap().dead, 0, "its first attempt was not its last");
+    harness.clock.advance(TimeDelta::days(4));
+    assert_eq!(running.dispatcher.run_round().await.unwrap().dead, 0, "nor was the second");
     drop(running);
     // Nobody was running, either.
-    house.clock.advance(TimeDelta::days(4));
-    let running = house.start().await;
-    running.deliver_until(&house.clock, start() + TimeDelta::days(14)).await;
+    harness.clock.advance(TimeDelta::days(4));
+    let running = harness.start().await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(14)).await;
     assert_eq!(running.states().await, [0, 1, 0, 0]);
-    house.post.down(None);
-    running.deliver_until(&house.clock, start() + TimeDelta::days(14) + TimeDelta::minutes(20)).await;
+    harness.post.down(None);
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(14) + TimeDelta::minutes(20)).await;
     assert_eq!(running.states().await, [0, 0, 1, 0]);
-    assert_eq!(house.post.of("anna@acme.example"), ["number 0"]);
+    assert_eq!(harness.post.of("anna@acme.example"), ["number 0"]);
 }
 
 #[tokio::test]
 async fn what_was_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
     running.post(0, "anna@acme.example").await;
     // The machine is awake by day: what it tries in one day is little more than twelve hours.
     for day in 0..5 {
-        running.deliver_until(&house.clock, start() + TimeDelta::days(day) + TimeDelta::hours(12)).await;
+        running.deliver_until(&harness.clock, start() + TimeDelta::days(day) + TimeDelta::hours(12)).await;
         assert_eq!(running.states().await, [0, 1, 0, 0], "day {day}");
-        house.clock.set(start() + TimeDelta::days(day + 1));
+        harness.clock.set(start() + TimeDelta::days(day + 1));
     }
-    running.deliver_until(&house.clock, start() + TimeDelta::days(5) + TimeDelta::hours(12)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(5) + TimeDelta::hours(12)).await;
     assert_eq!(running.states().await, [0, 0, 0, 1]);
 }
 
 #[tokio::test]
 async fn what_waits_behind_a_message_in_vain_is_no_longer_tried_than_that_one() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
     running.post(0, "anna@acme.example").await;
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(10)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(10)).await;
     running.post(1, "anna@acme.example").await;
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(73)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(73)).await;
     assert_eq!(running.states().await, [0, 1, 0, 1]);
-    running.deliver_until(&house.clock, start() + TimeDelta::minutes(81 * 60 + 59)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(81 * 60 + 59)).await;
     assert_eq!(running.states().await, [0, 1, 0, 1]);
-    running.deliver_until(&house.clock, start() + TimeDelta::minutes(82 * 60 + 20)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(82 * 60 + 20)).await;
     assert_eq!(running.states().await, [0, 0, 0, 2]);
     // Days without mail count for nothing either.
-    running.deliver_until(&house.clock, start() + TimeDelta::days(30)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(30)).await;
     running.post(2, "anna@acme.example").await;
-    running.deliver_until(&house.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(71 * 60 + 59)).await;
-    assert_eq!(running.rows().await[2].state, MessageState::Retrying);
-    running.deliver_until(&house.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(72 * 60 + 20)).await;
-    assert_eq!(running.rows().await[2].state, MessageState::Dead);
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(71 * 60 + 59)).await;
+    assert_eq!(running.rows().await[2].state, NotificationState::Retrying);
+    running.deliver_until(&harness.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(72 * 60 + 20)).await;
+    assert_eq!(running.rows().await[2].state, NotificationState::Dead);
 }
 
 #[tokio::test]
 async fn a_clock_set_back_does_not_keep_a_message_alive_for_ever() {
-    let house = House::new();
-    let running = house.start().await;
-    house.post.down(Some(refusal(Obstacle::Connect, false)));
-    house.clock.advance(TimeDelta::days(400));
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(refusal(Obstacle::Connect, false)));
+    harness.clock.advance(TimeDelta::days(400));
     running.post(0, "anna@acme.example").await;
-    running.courier.run_round().await.unwrap();
-    house.clock.set(start());
-    running.deliver_until(&house.clock, start() + TimeDelta::minutes(71 * 60)).await;
+    running.dispatcher.run_round().await.unwrap();
+    harness.clock.set(start());
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(71 * 60)).await;
     assert_eq!(running.states().await, [0, 1, 0, 0]);
-    running.deliver_until(&house.clock, start() + TimeDelta::hours(74)).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(74)).await;
     assert_eq!(running.states().await, [0, 0, 0, 1]);
 }

@@ -8,7 +8,7 @@ use lettre::message::{Mailbox as LettreMailbox, Mailboxes, MultiPart, SinglePart
 use uuid::Uuid;
 
 use crate::domain::address::{Address, Mailbox};
-use crate::domain::message::{Item, Message, MessageKind};
+use crate::domain::notification::{Item, Notification, NotificationKind};
 use crate::domain::reading::is_invisible;
 use crate::notify::render::{Rendered, render, unadorned};
 
@@ -25,7 +25,7 @@ const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
 /// There is nothing that is routed and cannot be composed: one message that failed here would keep its whole audit from being
 /// recorded, again and again. Where the layout fails, which is a fault of ours, the words go out without it.
-pub(super) fn compose(from: &Mailbox, message: &Message) -> Vec<u8> {
+pub(super) fn compose(from: &Mailbox, message: &Notification) -> Vec<u8> {
     let rendered = render(message).unwrap_or_else(|error| {
         tracing::error!(message_id = message.message_id, %error, "a mail goes out without its layout");
         unadorned(message)
@@ -33,7 +33,7 @@ pub(super) fn compose(from: &Mailbox, message: &Message) -> Vec<u8> {
     assemble(from, message, rendered)
 }
 
-fn assemble(from: &Mailbox, message: &Message, rendered: Rendered) -> Vec<u8> {
+fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Vec<u8> {
     let id = one_line(&message.message_id);
     let mut headers = Headers::new();
     headers.set(header::From::from(Mailboxes::from(mailbox(&from.address, from.name.as_deref()))));
@@ -68,7 +68,7 @@ fn assemble(from: &Mailbox, message: &Message, rendered: Rendered) -> Vec<u8> {
 }
 
 /// The headers that come once for each thing; lettre keeps one of a name only.
-fn repeated_headers(message: &Message) -> String {
+fn repeated_headers(message: &Notification) -> String {
     let mut lines = String::new();
     let mut add = |name: &HeaderName, value: String| {
         let mut headers = Headers::new();
@@ -80,7 +80,10 @@ fn repeated_headers(message: &Message) -> String {
     }
     let source_told = |item: &Item| {
         item.of_source()
-            && matches!(item.kind, MessageKind::Unreachable | MessageKind::Recovered | MessageKind::Reminder)
+            && matches!(
+                item.kind,
+                NotificationKind::Unreachable | NotificationKind::Recovered | NotificationKind::Reminder
+            )
     };
     if message.items.iter().any(source_told) {
         add(&SOURCE, message.source.to_string());
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn without_a_layout_a_message_is_still_whole() {
         let at = "2026-11-23T09:10:00Z".parse().unwrap();
-        for kind in MessageKind::ALL {
+        for kind in NotificationKind::ALL {
             let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
             let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
             let bare = unadorned(&message);

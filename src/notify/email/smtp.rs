@@ -16,7 +16,7 @@ use self::tls::Protection;
 use super::refusal::{Echoes, cause, classify, shown, transient};
 use super::{BuildError, SmtpOptions, Tls};
 use crate::domain::address::Address;
-use crate::notify::{Letter, Obstacle, SendError};
+use crate::notify::{Obstacle, Outbound, SendError};
 use crate::secret::Secret;
 
 pub(super) mod reply;
@@ -69,15 +69,15 @@ impl Server {
         self.attempt(None).await
     }
 
-    pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
-        self.attempt(Some(letter)).await
+    pub async fn send(&self, outbound: &Outbound) -> Result<(), SendError> {
+        self.attempt(Some(outbound)).await
     }
 
-    /// One session: up to the sign-in, and on to the end where there is a letter.
-    async fn attempt(&self, letter: Option<&Letter>) -> Result<(), SendError> {
+    /// One session: up to the sign-in, and on to the end where there is a outbound.
+    async fn attempt(&self, outbound: Option<&Outbound>) -> Result<(), SendError> {
         let account = self.revealed()?;
         let mut session = None;
-        let outcome = timeout(self.timeout, self.converse(&mut session, &account, letter)).await;
+        let outcome = timeout(self.timeout, self.converse(&mut session, &account, outbound)).await;
         // Taken or refused: whatever happens now, it stays so. After a time-out the connection only closes.
         if let (Some(session), Ok(_)) = (session, &outcome) {
             session.farewell().await;
@@ -93,7 +93,7 @@ impl Server {
         &self,
         place: &mut Option<Session>,
         revealed: &Revealed,
-        letter: Option<&Letter>,
+        outbound: Option<&Outbound>,
     ) -> Result<(), SendError> {
         let server = self.address();
         let failed = |Failure { stage, trouble }| classify(&server, stage, &trouble, &revealed.echoes);
@@ -119,8 +119,8 @@ impl Server {
             }
             session.sign_in(account).await.map_err(failed)?;
         }
-        match letter {
-            Some(letter) => session.hand_over(&self.sender, &letter.to, &letter.raw).await.map_err(failed),
+        match outbound {
+            Some(outbound) => session.hand_over(&self.sender, &outbound.to, &outbound.raw).await.map_err(failed),
             None => Ok(()),
         }
     }

@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::refusal::transient;
-use crate::notify::{Letter, Obstacle, SendError};
+use crate::notify::{Obstacle, Outbound, SendError};
 
 /// Longest part of a Message-ID in a file name, in bytes; file systems stop at 255.
 const LONGEST_ID: usize = 120;
 
 /// A folder on a network may not answer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const GRACE: Duration = Duration::from_mins(1);
 
-pub(super) async fn put(folder: &Path, letter: &Letter) -> Result<(), SendError> {
-    let (place, name, raw) = (folder.to_owned(), file_name(letter), letter.raw.clone());
+pub(super) async fn put(folder: &Path, outbound: &Outbound) -> Result<(), SendError> {
+    let (place, name, raw) = (folder.to_owned(), file_name(outbound), outbound.raw.clone());
     on_disk(folder, move || write(&place, &name, &raw)).await
 }
 
@@ -43,10 +43,10 @@ async fn on_disk(folder: &Path, work: impl FnOnce() -> io::Result<()> + Send + '
         let reason = format!("the mail folder {} cannot be written to: {why}", folder.display());
         transient(obstacle, reason)
     };
-    match timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {
+    match timeout(GRACE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done.map_err(|error| failed(Obstacle::Deferred, error.to_string())),
         Ok(Err(panicked)) => Err(failed(Obstacle::Deferred, panicked.to_string())),
-        Err(_) => Err(failed(Obstacle::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(failed(Obstacle::Timeout, format!("no answer within {} s", GRACE.as_secs()))),
     }
 }
 
@@ -69,8 +69,8 @@ fn flushed(path: &PathBuf, raw: &[u8]) -> io::Result<()> {
 }
 
 /// `20261123T090500Z-ID.eml`.
-fn file_name(letter: &Letter) -> String {
-    let id = letter.message_id.trim_matches(['<', '>', ' ']);
+fn file_name(outbound: &Outbound) -> String {
+    let id = outbound.message_id.trim_matches(['<', '>', ' ']);
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._@-".contains(c) { c } else { '_' };
     let mut shown = id.chars().take(LONGEST_ID).map(plain).collect::<String>();
     if shown != id {
@@ -78,7 +78,7 @@ fn file_name(letter: &Letter) -> String {
         shown.push('-');
         shown.push_str(&Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).simple().to_string());
     }
-    match date(&letter.raw) {
+    match date(&outbound.raw) {
         Some(at) => format!("{}-{shown}.eml", at.format("%Y%m%dT%H%M%SZ")),
         None => format!("{shown}.eml"),
     }

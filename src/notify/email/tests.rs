@@ -4,7 +4,7 @@ use mail_parser::{HeaderValue, MessageParser};
 
 use super::*;
 use crate::domain::incident::Incident;
-use crate::domain::message::Item;
+use crate::domain::notification::Item;
 use crate::domain::reconcile::{About, News};
 use crate::domain::session::SessionId;
 use crate::notify::Obstacle;
@@ -27,11 +27,11 @@ fn spool() -> Email {
     email(Delivery::Spool(PathBuf::from("unused")))
 }
 
-fn message(kind: MessageKind) -> Message {
+fn message(kind: NotificationKind) -> Notification {
     sample(kind, &to(), at())
 }
 
-fn raw(message: &Message) -> Vec<u8> {
+fn raw(message: &Notification) -> Vec<u8> {
     spool().compose(message)
 }
 
@@ -44,19 +44,19 @@ fn headers<'a>(parsed: &'a mail_parser::Message<'_>, name: &str) -> Vec<&'a str>
     named.map(|header| header.value().as_text().unwrap_or("(not text)").trim()).collect()
 }
 
-fn incident(message: &mut Message) -> &mut Incident {
+fn incident(message: &mut Notification) -> &mut Incident {
     let About::Incident(incident) = &mut message.items[0].about else { panic!("no incident") };
     incident
 }
 
 fn of_session(item: &Item, id: &str) -> Item {
-    let about = About::Stranger { id: SessionId::parse(id).unwrap(), name: None };
-    Item { kind: MessageKind::Found, news: News::Found, about, ..item.clone() }
+    let about = About::Unaudited { id: SessionId::parse(id).unwrap(), name: None };
+    Item { kind: NotificationKind::Found, news: News::Found, about, ..item.clone() }
 }
 
 #[test]
 fn a_mail_has_the_headers_of_the_contract() {
-    let message = message(MessageKind::Update);
+    let message = message(NotificationKind::Update);
     let raw = raw(&message);
     let parsed = parse(&raw);
     assert_eq!(parsed.from().unwrap().first().unwrap().address(), Some("driftwise@integrator.example"));
@@ -80,7 +80,7 @@ fn a_mail_has_the_headers_of_the_contract() {
 
 #[test]
 fn both_parts_come_back_as_they_were_written() {
-    for kind in MessageKind::ALL {
+    for kind in NotificationKind::ALL {
         let message = message(kind);
         let rendered = crate::notify::render::render(&message).unwrap();
         let raw = raw(&message);
@@ -93,7 +93,7 @@ fn both_parts_come_back_as_they_were_written() {
 
 #[test]
 fn the_same_message_is_the_same_bytes() {
-    for kind in MessageKind::ALL {
+    for kind in NotificationKind::ALL {
         assert_eq!(raw(&message(kind)), raw(&message(kind)), "{kind}");
     }
 }
@@ -101,10 +101,10 @@ fn the_same_message_is_the_same_bytes() {
 #[test]
 fn a_source_is_named_where_it_is_told_of_as_a_whole() {
     for (kind, expected) in [
-        (MessageKind::Unreachable, vec!["acme-erp"]),
-        (MessageKind::Recovered, vec!["acme-erp"]),
-        (MessageKind::Drift, Vec::new()),
-        (MessageKind::Unverifiable, Vec::new()),
+        (NotificationKind::Unreachable, vec!["acme-erp"]),
+        (NotificationKind::Recovered, vec!["acme-erp"]),
+        (NotificationKind::Drift, Vec::new()),
+        (NotificationKind::Unverifiable, Vec::new()),
     ] {
         let raw = raw(&message(kind));
         assert_eq!(headers(&parse(&raw), "X-Driftwise-Source"), expected, "{kind}");
@@ -113,7 +113,7 @@ fn a_source_is_named_where_it_is_told_of_as_a_whole() {
 
 #[test]
 fn each_session_is_named_once_and_at_most_a_hundred() {
-    let mut message = message(MessageKind::Drift);
+    let mut message = message(NotificationKind::Drift);
     let item = message.items[0].clone();
     message.items = (0..300).map(|n| of_session(&item, &(n / 2).to_string())).collect();
     let raw = raw(&message);
@@ -126,7 +126,7 @@ fn each_session_is_named_once_and_at_most_a_hundred() {
 #[test]
 fn nothing_from_outside_becomes_a_header() {
     let evil = "x\r\nBcc: thief@evil.example\r\n\r\nbody\n.\r\n\u{0}\u{1b}[31m\u{202E}=?utf-8?q?hidden?=";
-    let mut message = message(MessageKind::Update);
+    let mut message = message(NotificationKind::Update);
     message.subject = format!("Re: {evil} {}", "ü".repeat(900));
     message.contact = Some(evil.to_owned());
     message.references = vec![format!("<{evil}@x>"), "y".repeat(3000)];
@@ -172,7 +172,7 @@ fn lines_are_short_and_end_well(raw: &[u8]) {
 
 #[test]
 fn a_session_id_beyond_ascii_comes_back() {
-    let mut message = message(MessageKind::Drift);
+    let mut message = message(NotificationKind::Drift);
     message.items = vec![of_session(&message.items[0], &format!("Größe {}", "語".repeat(60)))];
     let raw = raw(&message);
     let parsed = MessageParser::new().header_text("X-Driftwise-Session").parse(&raw).unwrap();
@@ -184,7 +184,7 @@ fn a_session_id_beyond_ascii_comes_back() {
 fn the_largest_message_stays_under_200_kilobytes() {
     for evil in ["<&\"'>".repeat(400), "語".repeat(2000), "\u{1F980}".repeat(2000), "ü=".repeat(1000), String::new()]
     {
-        let mut message = message(MessageKind::Drift);
+        let mut message = message(NotificationKind::Drift);
         let facts = &mut incident(&mut message).facts;
         facts.name = Some(evil.clone());
         for text in [&mut facts.found, &mut facts.expected, &mut facts.why, &mut facts.fix, &mut facts.label] {
@@ -243,8 +243,8 @@ fn a_ca_file_that_is_none_is_refused() {
     assert!(matches!(build(), Err(BuildError::CaFormat { .. })));
 }
 
-fn letter(message: &Message) -> Letter {
-    Letter { message_id: message.message_id.clone(), to: message.to.clone(), raw: raw(message) }
+fn outbound(message: &Notification) -> Outbound {
+    Outbound { message_id: message.message_id.clone(), to: message.to.clone(), raw: raw(message) }
 }
 
 fn files(folder: &std::path::Path) -> Vec<String> {
@@ -261,10 +261,10 @@ async fn a_folder_takes_one_file_a_message_and_a_repeat_replaces_it() {
     let email = email(Delivery::Spool(folder.clone()));
     email.probe().await.unwrap();
     assert_eq!(files(&folder), Vec::<String>::new());
-    let first = letter(&message(MessageKind::Drift));
+    let first = outbound(&message(NotificationKind::Drift));
     email.send(&first).await.unwrap();
     email.send(&first).await.unwrap();
-    email.send(&letter(&message(MessageKind::Resolved))).await.unwrap();
+    email.send(&outbound(&message(NotificationKind::Resolved))).await.unwrap();
     let names = files(&folder);
     assert_eq!(names.len(), 2, "{names:?}");
     let name = format!("20261123T091000Z-{}.eml", first.message_id.trim_matches(['<', '>']));
@@ -275,16 +275,16 @@ async fn a_folder_takes_one_file_a_message_and_a_repeat_replaces_it() {
 async fn what_a_kill_left_half_written_is_finished_by_the_repeat() {
     let folder = tempfile::tempdir().unwrap();
     let email = email(Delivery::Spool(folder.path().to_owned()));
-    let letter = letter(&message(MessageKind::Drift));
-    email.send(&letter).await.unwrap();
+    let outbound = outbound(&message(NotificationKind::Drift));
+    email.send(&outbound).await.unwrap();
     let [whole] = &files(folder.path())[..] else { panic!("one file") };
     // As it lies there after a kill in the middle of the write, longer than what follows.
     std::fs::remove_file(folder.path().join(whole)).unwrap();
-    let half = [letter.raw.as_slice(), b"left over"].concat();
+    let half = [outbound.raw.as_slice(), b"left over"].concat();
     std::fs::write(folder.path().join(format!(".{whole}.part")), half).unwrap();
-    email.send(&letter).await.unwrap();
+    email.send(&outbound).await.unwrap();
     assert_eq!(files(folder.path()), std::slice::from_ref(whole));
-    assert_eq!(std::fs::read(folder.path().join(whole)).unwrap(), letter.raw);
+    assert_eq!(std::fs::read(folder.path().join(whole)).unwrap(), outbound.raw);
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn an_id_from_outside_stays_inside_the_folder() {
     let folder = base.path().join("mail");
     let email = email(Delivery::Spool(folder.clone()));
     for id in ["<../../etc/passwd>", "<a/b>", "<a_b>", "<.>", &format!("<{}>", "x".repeat(900))] {
-        let odd = Letter { message_id: id.to_owned(), to: to(), raw: b"Subject: x\r\n\r\n".to_vec() };
+        let odd = Outbound { message_id: id.to_owned(), to: to(), raw: b"Subject: x\r\n\r\n".to_vec() };
         email.send(&odd).await.unwrap();
     }
     assert_eq!(files(&folder).len(), 5);
@@ -306,7 +306,7 @@ async fn a_folder_that_cannot_be_written_to_is_tried_again_later() {
     let file = base.path().join("file");
     std::fs::write(&file, "").unwrap();
     let email = email(Delivery::Spool(file.join("mail")));
-    let failed = email.send(&letter(&message(MessageKind::Drift))).await.unwrap_err();
+    let failed = email.send(&outbound(&message(NotificationKind::Drift))).await.unwrap_err();
     assert_eq!((failed.obstacle, failed.permanent), (Obstacle::Deferred, false));
     assert!(failed.reason.starts_with("the mail folder "), "{failed}");
     assert!(email.probe().await.is_err());

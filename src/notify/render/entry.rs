@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::times::{at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::message::{Item, Message};
+use crate::domain::notification::{Item, Notification};
 use crate::domain::policy::Severity;
 use crate::domain::reconcile::{About, News};
 
@@ -40,11 +40,11 @@ const AMBER: &str = "#bf8700";
 const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
-pub(super) fn entry(item: &Item, message: &Message) -> Entry {
+pub(super) fn entry(item: &Item, message: &Notification) -> Entry {
     let teller = Teller { item, message };
     let (heading, rows) = match &item.about {
         About::Incident(incident) => teller.incident(incident),
-        About::Stranger { id, name } => teller.stranger(id.as_str(), name.as_deref()),
+        About::Unaudited { id, name } => teller.unaudited(id.as_str(), name.as_deref()),
     };
     let colour = match (&item.news, item.severity) {
         (News::Ended(End::BaselineChanged | End::NoLongerAudited) | News::Found, _) => GREY,
@@ -79,7 +79,7 @@ type Told = (String, Vec<Option<Row>>);
 
 struct Teller<'a> {
     item: &'a Item,
-    message: &'a Message,
+    message: &'a Notification,
 }
 
 impl Teller<'_> {
@@ -174,9 +174,9 @@ impl Teller<'_> {
             prose(
                 "What to do",
                 if never_seen {
-                    "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, what Driftwise reads leaves it out: ask whoever looks after that export"
+                    "poll for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, what Driftwise reads leaves it out: ask whoever polls after that export"
                 } else {
-                    "look for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever looks after that export. If it was removed on purpose, take it out of the configuration of Driftwise"
+                    "poll for it under E-Commerce > E-Commerce Sessions. If it is there, what Driftwise reads leaves it out: ask whoever polls after that export. If it was removed on purpose, take it out of the configuration of Driftwise"
                 },
             ),
             self.importance(),
@@ -195,7 +195,7 @@ impl Teller<'_> {
             ),
             prose(
                 "What to do",
-                "ask whoever looks after the export that Driftwise reads: most often a column is missing from it, or a value comes in another spelling than before",
+                "ask whoever polls after the export that Driftwise reads: most often a column is missing from it, or a value comes in another spelling than before",
             ),
             self.importance(),
         ];
@@ -249,7 +249,7 @@ impl Teller<'_> {
         (heading, rows)
     }
 
-    fn stranger(&self, id: &str, name: Option<&str>) -> Told {
+    fn unaudited(&self, id: &str, name: Option<&str>) -> Told {
         let rows = vec![
             row("Name", name.unwrap_or("(none)")),
             row("Session ID", id),

@@ -3,15 +3,15 @@
 use super::page::{of_sessions, who};
 use super::words::{VALUE, count, plain, value};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
-use crate::domain::message::{Item, Message, MessageKind};
 use crate::domain::name::Name;
+use crate::domain::notification::{Item, Notification, NotificationKind};
 use crate::domain::reconcile::{About, News};
 
 /// Longest value in the first sentence, in characters; the whole value stands below.
 const SHORT: usize = 80;
 
-pub(super) fn lead(message: &Message) -> Vec<String> {
-    if message.kind == MessageKind::Test {
+pub(super) fn lead(message: &Notification) -> Vec<String> {
+    if message.kind == NotificationKind::Test {
         return vec!["This is a test message of Driftwise. If you can read it, alerts reach this address.".to_owned()];
     }
     let source = &message.source;
@@ -20,7 +20,7 @@ pub(super) fn lead(message: &Message) -> Vec<String> {
         [item] => vec![one(item, source)],
         items => {
             let of = |kind| items.iter().filter(|item| item.kind == kind).collect::<Vec<_>>();
-            let said = MessageKind::ALL.map(of).into_iter().filter(|items| !items.is_empty());
+            let said = NotificationKind::ALL.map(of).into_iter().filter(|items| !items.is_empty());
             said.map(|items| several(&items, source)).collect()
         }
     }
@@ -30,8 +30,8 @@ fn one(item: &Item, source: &Name) -> String {
     let who = who(item, source);
     let incident = match &item.about {
         About::Incident(incident) => incident,
-        About::Stranger { id, .. } => {
-            return format!("A session that nobody checks has appeared in {source}: {}.", stranger(&who, id.as_str()));
+        About::Unaudited { id, .. } => {
+            return format!("A session that nobody checks has appeared in {source}: {}.", unaudited(&who, id.as_str()));
         }
     };
     match (incident.kind(), &item.news) {
@@ -56,7 +56,7 @@ fn one(item: &Item, source: &Name) -> String {
     }
 }
 
-fn stranger(who: &str, id: &str) -> String {
+fn unaudited(who: &str, id: &str) -> String {
     if who.ends_with(id) { who.to_owned() } else { format!("{who}, session ID {}", plain(id, SHORT)) }
 }
 
@@ -116,22 +116,22 @@ fn several(items: &[&Item], source: &Name) -> String {
     let sessions = count(items.len(), "session", "sessions");
     let one = items.len() == 1;
     match kind {
-        MessageKind::Drift if one => format!("1 setting of {place} is not as it should be."),
-        MessageKind::Drift => format!("{settings} of {place} are not as they should be."),
-        MessageKind::Missing if one => {
+        NotificationKind::Drift if one => format!("1 setting of {place} is not as it should be."),
+        NotificationKind::Drift => format!("{settings} of {place} are not as they should be."),
+        NotificationKind::Missing if one => {
             format!("The {} is missing: OrderWise does not return it.", session(&place))
         }
-        MessageKind::Missing => format!("{sessions} of {source} are missing: OrderWise does not return them."),
-        MessageKind::Unreachable => format!("{source} and all its sessions could not be checked."),
-        MessageKind::Unverifiable => format!("Could not be checked: settings of {place}."),
-        MessageKind::Update => format!("Changed again, and still not as it should be: {settings} of {place}."),
-        MessageKind::Resolved => resolved(items, &place),
-        MessageKind::Recovered => recovered(items, &place, source),
-        MessageKind::Reminder if one => format!("Still not as it should be: 1 thing of {place}."),
-        MessageKind::Reminder => format!("Still not as they should be: {} things of {place}.", items.len()),
-        MessageKind::Found if one => format!("A session that nobody checks has appeared in {source}."),
-        MessageKind::Found => format!("{sessions} that nobody checks have appeared in {source}."),
-        MessageKind::Test => String::new(),
+        NotificationKind::Missing => format!("{sessions} of {source} are missing: OrderWise does not return them."),
+        NotificationKind::Unreachable => format!("{source} and all its sessions could not be checked."),
+        NotificationKind::Unverifiable => format!("Could not be checked: settings of {place}."),
+        NotificationKind::Update => format!("Changed again, and still not as it should be: {settings} of {place}."),
+        NotificationKind::Resolved => resolved(items, &place),
+        NotificationKind::Recovered => recovered(items, &place, source),
+        NotificationKind::Reminder if one => format!("Still not as it should be: 1 key of {place}."),
+        NotificationKind::Reminder => format!("Still not as they should be: {} things of {place}.", items.len()),
+        NotificationKind::Found if one => format!("A session that nobody checks has appeared in {source}."),
+        NotificationKind::Found => format!("{sessions} that nobody checks have appeared in {source}."),
+        NotificationKind::Test => String::new(),
     }
 }
 

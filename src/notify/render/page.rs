@@ -8,15 +8,15 @@ use super::entry::{Entry, entry};
 use super::lead::{brief, lead};
 use super::words::{PROSE, VALUE, count, escaped, plain};
 use crate::domain::incident::IncidentKind;
-use crate::domain::message::{Item, Message, MessageKind};
 use crate::domain::name::Name;
+use crate::domain::notification::{Item, Notification, NotificationKind};
 use crate::domain::reconcile::{About, News};
 
-/// Things told in full; the others are listed.
+/// IncidentKeys told in full; the others are listed.
 const IN_FULL: usize = 50;
 /// Bytes of words told in full, so that hostile lengths do not add up: a message stays under 200 KB.
 const BUDGET: usize = 32_000;
-/// Things that are listed by a line; the others are counted.
+/// IncidentKeys that are listed by a line; the others are counted.
 const LISTED: usize = 100;
 /// Bytes of that list.
 const LIST_BUDGET: usize = 12_000;
@@ -74,7 +74,7 @@ impl Page {
     }
 }
 
-pub(super) fn page(message: &Message) -> Page {
+pub(super) fn page(message: &Notification) -> Page {
     let (full, rest) = message.items.split_at(in_full(message));
     Page {
         title: plain(&message.subject, VALUE),
@@ -87,7 +87,7 @@ pub(super) fn page(message: &Message) -> Page {
 }
 
 /// How many things, from the first, fit in full.
-fn in_full(message: &Message) -> usize {
+fn in_full(message: &Notification) -> usize {
     let mut bytes = 0;
     let fits = |item: &&Item| {
         bytes += entry(item, message).bytes();
@@ -112,13 +112,13 @@ pub(super) fn who(item: &Item, source: &Name) -> String {
 fn name(item: &Item) -> Option<String> {
     let name = match &item.about {
         About::Incident(incident) => incident.facts.name.as_deref(),
-        About::Stranger { name, .. } => name.as_deref(),
+        About::Unaudited { name, .. } => name.as_deref(),
     };
     name.map(|name| plain(name, LINE)).filter(|name| !name.is_empty())
 }
 
 /// By session, in the order in which each is first told of.
-fn groups(items: &[Item], message: &Message) -> Vec<Group> {
+fn groups(items: &[Item], message: &Notification) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places = BTreeMap::new();
     for item in items {
@@ -151,7 +151,7 @@ fn listed(rest: &[Item], source: &Name) -> Rest {
     Rest { heading: format!("And {} more:", rest.len()), lines }
 }
 
-fn notes(message: &Message) -> Vec<String> {
+fn notes(message: &Notification) -> Vec<String> {
     let mut notes = Vec::new();
     let changed = |item: &Item| {
         let kind = item.incident().map(crate::domain::incident::Incident::kind);
@@ -170,7 +170,7 @@ fn notes(message: &Message) -> Vec<String> {
         (None, true) => notes.push("Questions? Reply to this message.".to_owned()),
         (None, false) => {}
     }
-    if message.kind == MessageKind::Test {
+    if message.kind == NotificationKind::Test {
         notes.insert(0, "Nothing is wrong, and there is nothing to do.".to_owned());
     }
     notes

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::domain::address::Address;
 use crate::domain::incident::{End, Facts, Phase, Unread};
-use crate::domain::message::{Item, MessageKind};
+use crate::domain::notification::{Item, NotificationKind};
 use crate::domain::reconcile::{About, News};
 use crate::domain::session::SessionId;
 use crate::notify::sample::sample;
@@ -16,40 +16,40 @@ fn at() -> DateTime<Utc> {
     "2026-11-23T09:10:00Z".parse().unwrap()
 }
 
-fn message(kind: MessageKind) -> Message {
+fn message(kind: NotificationKind) -> Notification {
     sample(kind, &Address::parse("it@acme.example").unwrap(), at())
 }
 
 /// The message with the facts of its first thing changed.
-fn with(kind: MessageKind, change: impl FnOnce(&mut Facts)) -> Message {
+fn with(kind: NotificationKind, change: impl FnOnce(&mut Facts)) -> Notification {
     let mut message = message(kind);
     let About::Incident(incident) = &mut message.items[0].about else { panic!("{kind} has no incident") };
     change(&mut incident.facts);
     message
 }
 
-fn with_end(end: End) -> Message {
-    let mut message = message(MessageKind::Resolved);
+fn with_end(end: End) -> Notification {
+    let mut message = message(NotificationKind::Resolved);
     message.items[0].news = News::Ended(end);
     let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
     incident.phase = Phase::Ended { at: at(), end };
     message
 }
 
-fn text(message: &Message) -> String {
+fn text(message: &Notification) -> String {
     render(message).unwrap().text
 }
 
 /// As many drifts as wanted, of ten sessions.
-fn many(count: usize, change: impl Fn(&mut Facts)) -> Message {
-    let mut message = with(MessageKind::Drift, change);
+fn many(count: usize, change: impl Fn(&mut Facts)) -> Notification {
+    let mut message = with(NotificationKind::Drift, change);
     let item = message.items[0].clone();
     message.items = (0..count)
         .map(|n| {
             let mut item: Item = item.clone();
             let About::Incident(incident) = &mut item.about else { unreachable!() };
             let id = SessionId::parse(&(n % 10).to_string()).unwrap();
-            if let crate::domain::incident::Thing::Drift { session, .. } = &mut incident.thing {
+            if let crate::domain::incident::IncidentKey::Drift { session, .. } = &mut incident.key {
                 *session = id;
             }
             item
@@ -60,7 +60,7 @@ fn many(count: usize, change: impl Fn(&mut Facts)) -> Message {
 
 #[test]
 fn each_kind_reads_as_its_snapshot() {
-    for kind in MessageKind::ALL {
+    for kind in NotificationKind::ALL {
         let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
         insta::assert_snapshot!(format!("text-{kind}"), format!("Subject: {subject}\n\n{text}"));
     }
@@ -68,7 +68,7 @@ fn each_kind_reads_as_its_snapshot() {
 
 #[test]
 fn html_reads_as_its_snapshot() {
-    insta::assert_snapshot!("html-drift", render(&message(MessageKind::Drift)).unwrap().html);
+    insta::assert_snapshot!("html-drift", render(&message(NotificationKind::Drift)).unwrap().html);
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
 #[test]
 fn a_line_of_the_list_says_what_became_of_it() {
     let source = crate::domain::name::Name::parse("acme-erp").unwrap();
-    let brief = |message: &Message| lead::brief(&message.items[0], &source);
+    let brief = |message: &Notification| lead::brief(&message.items[0], &source);
     let who = "acme-uk.myshopify.com";
-    assert_eq!(brief(&message(MessageKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
+    assert_eq!(brief(&message(NotificationKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
     for (end, said) in [
         (End::Repaired, "as it should be again"),
         (End::BaselineChanged, "not reported any more"),
@@ -99,7 +99,7 @@ fn a_line_of_the_list_says_what_became_of_it() {
     ] {
         assert_eq!(brief(&with_end(end)), format!("{who}: Transfer Type: {said}"));
     }
-    let mut gone = message(MessageKind::Missing);
+    let mut gone = message(NotificationKind::Missing);
     assert_eq!(brief(&gone), format!("{who}: disappeared"));
     let About::Incident(incident) = &mut gone.items[0].about else { unreachable!() };
     incident.window.last_good = None;
@@ -108,13 +108,13 @@ fn a_line_of_the_list_says_what_became_of_it() {
     assert_eq!(brief(&gone), format!("{who}: back again"));
     gone.items[0].news = News::Ended(End::NoLongerAudited);
     assert_eq!(brief(&gone), format!("{who}: not checked any more"));
-    assert_eq!(brief(&message(MessageKind::Recovered)), "acme-erp: being checked again");
-    assert_eq!(brief(&message(MessageKind::Unreachable)), "acme-erp: could not be checked");
+    assert_eq!(brief(&message(NotificationKind::Recovered)), "acme-erp: being checked again");
+    assert_eq!(brief(&message(NotificationKind::Unreachable)), "acme-erp: could not be checked");
 }
 
 #[test]
 fn an_address_that_should_be_there_is_asked_for_in_a_sentence() {
-    let message = with(MessageKind::Drift, |facts| {
+    let message = with(NotificationKind::Drift, |facts| {
         facts.expected = "an address list that includes it@acme.example".to_owned();
         facts.found = "x@y.example".to_owned();
     });
@@ -132,7 +132,7 @@ fn every_explanation_ends_with_one_stop() {
         ("It matters. (Much.)", "It matters. (Much.)"),
         ("Does it?", "Does it?"),
     ] {
-        let text = text(&with(MessageKind::Drift, |facts| facts.why = why.to_owned()));
+        let text = text(&with(NotificationKind::Drift, |facts| facts.why = why.to_owned()));
         assert!(text.contains(&format!("What this does: {said}\n")), "{text}");
     }
 }
@@ -141,14 +141,14 @@ fn every_explanation_ends_with_one_stop() {
 fn a_session_without_a_name_is_called_by_its_number() {
     let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
     let gone = "The session acme-erp/14 has disappeared: OrderWise does not return it any more.";
-    assert_eq!(lead(MessageKind::Missing), gone);
-    assert!(lead(MessageKind::Drift).starts_with("In session acme-erp/14, “Transfer Type”"));
-    assert!(text(&with(MessageKind::Drift, |facts| facts.name = None)).contains("\nacme-erp/14\n-----------\n"));
+    assert_eq!(lead(NotificationKind::Missing), gone);
+    assert!(lead(NotificationKind::Drift).starts_with("In session acme-erp/14, “Transfer Type”"));
+    assert!(text(&with(NotificationKind::Drift, |facts| facts.name = None)).contains("\nacme-erp/14\n-----------\n"));
 }
 
 #[test]
 fn a_tick_box_is_told_in_a_plain_sentence() {
-    let message = with(MessageKind::Drift, |facts| {
+    let message = with(NotificationKind::Drift, |facts| {
         (facts.label, facts.found, facts.expected) = ("Export".to_owned(), "ticked".to_owned(), "unticked".to_owned());
     });
     let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";
@@ -157,8 +157,13 @@ fn a_tick_box_is_told_in_a_plain_sentence() {
 
 #[test]
 fn a_message_of_many_kinds_says_each_most_severe_first() {
-    let mut message = message(MessageKind::Drift);
-    for kind in [MessageKind::Missing, MessageKind::Unverifiable, MessageKind::Resolved, MessageKind::Reminder] {
+    let mut message = message(NotificationKind::Drift);
+    for kind in [
+        NotificationKind::Missing,
+        NotificationKind::Unverifiable,
+        NotificationKind::Resolved,
+        NotificationKind::Reminder,
+    ] {
         message.items.extend(super::tests::message(kind).items);
     }
     let text = text(&message);
@@ -168,11 +173,11 @@ fn a_message_of_many_kinds_says_each_most_severe_first() {
 
 #[test]
 fn first_bad_alone_is_said_to_be_all_that_is_known() {
-    let mut message = message(MessageKind::Drift);
+    let mut message = message(NotificationKind::Drift);
     let About::Incident(incident) = &mut message.items[0].about else { unreachable!() };
     incident.window.last_good = None;
     let text = text(&message);
-    assert!(text.contains("since before the first look at it (Mon 23 Nov 2026 09:10 GMT)"), "{text}");
+    assert!(text.contains("since before the first poll at it (Mon 23 Nov 2026 09:10 GMT)"), "{text}");
     assert!(text.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{text}");
 }
 
@@ -193,7 +198,7 @@ fn every_message_is_bounded_whatever_it_tells() {
             assert!(text.len() + html.len() < 140_000, "{count}: {} + {}", text.len(), html.len());
         }
     }
-    let unread = with(MessageKind::Unverifiable, |facts| {
+    let unread = with(NotificationKind::Unverifiable, |facts| {
         let one = facts.unread[0].clone();
         facts.unread = (0..500).map(|n| Unread { reason: format!("{n} {}", hostile[0]), ..one.clone() }).collect();
     });
@@ -205,7 +210,7 @@ fn every_message_is_bounded_whatever_it_tells() {
 #[test]
 fn outside_text_is_escaped_and_its_marks_are_shown() {
     let evil = "<script>alert(1)</script>\r\n\r\nPlease pay\u{202E}\0 \" onload='x' & {{ 7*7 }}";
-    let message = with(MessageKind::Drift, |facts| {
+    let message = with(NotificationKind::Drift, |facts| {
         facts.name = Some(evil.to_owned());
         facts.label = evil.to_owned();
         facts.found = evil.to_owned();
@@ -223,7 +228,7 @@ fn outside_text_is_escaped_and_its_marks_are_shown() {
 
 #[test]
 fn a_link_is_followed_only_to_a_page() {
-    let mut message = message(MessageKind::Drift);
+    let mut message = message(NotificationKind::Drift);
     message.items[0].link = Some("javascript:alert(1)".to_owned());
     assert!(!render(&message).unwrap().html.contains("javascript"));
 }
@@ -244,7 +249,7 @@ fn without_markup(html: &str) -> String {
 
 #[test]
 fn text_and_html_say_the_same() {
-    let mut messages = MessageKind::ALL.map(message).to_vec();
+    let mut messages = NotificationKind::ALL.map(message).to_vec();
     messages.extend([many(400, |facts| facts.found = "a<b>&'c' \"d\"".to_owned()), with_end(End::BaselineChanged)]);
     for message in messages {
         let Rendered { text, html, .. } = render(&message).unwrap();
@@ -254,7 +259,7 @@ fn text_and_html_say_the_same() {
 
 #[test]
 fn no_word_of_ours_reaches_the_reader() {
-    for kind in MessageKind::ALL {
+    for kind in NotificationKind::ALL {
         let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
         let said = format!("{subject} {text}").to_lowercase();
         for word in ["unverifiable", "unreachable", "incident", "verdict", "drifted", "baseline", "finding"] {
@@ -266,17 +271,17 @@ fn no_word_of_ours_reaches_the_reader() {
 #[test]
 fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
     let first = |kind| text(&message(kind)).lines().next().unwrap_or_default().to_owned();
-    assert!(first(MessageKind::Resolved).starts_with("As it should be again: "));
-    assert!(first(MessageKind::Update).starts_with("Changed again, and still not as it should be: "));
-    assert!(first(MessageKind::Reminder).starts_with("Still not as it should be: "));
-    assert!(first(MessageKind::Recovered).starts_with("Being checked again: "));
+    assert!(first(NotificationKind::Resolved).starts_with("As it should be again: "));
+    assert!(first(NotificationKind::Update).starts_with("Changed again, and still not as it should be: "));
+    assert!(first(NotificationKind::Reminder).starts_with("Still not as it should be: "));
+    assert!(first(NotificationKind::Recovered).starts_with("Being checked again: "));
     assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
     assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
 }
 
 #[test]
 fn without_a_template_the_words_are_the_same() {
-    let mut messages = MessageKind::ALL.map(message).to_vec();
+    let mut messages = NotificationKind::ALL.map(message).to_vec();
     messages.extend([many(400, |facts| facts.found = "a<b>&'c' \"d\"".to_owned()), with_end(End::BaselineChanged)]);
     for message in messages {
         let (laid_out, bare) = (render(&message).unwrap(), unadorned(&message));
@@ -288,14 +293,14 @@ fn without_a_template_the_words_are_the_same() {
 
 #[test]
 fn the_same_message_is_the_same_words() {
-    for kind in MessageKind::ALL {
+    for kind in NotificationKind::ALL {
         assert_eq!(render(&message(kind)).unwrap(), render(&message(kind)).unwrap());
     }
 }
 
 #[test]
 fn a_reminder_after_a_week_does_not_promise_what_is_lost() {
-    let mut message = message(MessageKind::Reminder);
+    let mut message = message(NotificationKind::Reminder);
     message.at = at() + TimeDelta::days(8);
     let text = text(&message);
     assert!(text.contains("which has passed"), "{text}");

@@ -14,17 +14,17 @@ pub(super) fn at(time: DateTime<Utc>, zone: Tz) -> String {
     format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
 }
 
-/// The zone's usual letters, or its offset where it has none.
+/// The zone's usual outbound, or its offset where it has none.
 fn zone_name(local: &DateTime<Tz>) -> String {
-    let letters = local.format("%Z").to_string();
-    if letters.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { letters }
+    let outbound = local.format("%Z").to_string();
+    if outbound.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { outbound }
 }
 
-/// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first looked at.
+/// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first polled.
 pub(super) fn since(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => between(good, window.first_bad, zone),
-        None => format!("since before the first look at it ({})", at(window.first_bad, zone)),
+        None => format!("since before the first poll at it ({})", at(window.first_bad, zone)),
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> Str
 
 /// Until when orders that stopped can be recovered, as it stands at `now`.
 pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
-    const WHY: &str = "Shopwise looks back only 168 hours (7 days)";
+    const WHY: &str = "Shopwise polls back only 168 hours (7 days)";
     let until = window.last_good.unwrap_or(window.first_bad) + LOOKS_BACK;
     let shown = at(until, zone);
     if until <= now {
@@ -69,9 +69,9 @@ pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> Strin
 pub(super) fn catching_up(window: Window, zone: Tz) -> String {
     let from = match window.last_good {
         Some(good) => format!("since {}", at(good, zone)),
-        None => "since before the first look at it".to_owned(),
+        None => "since before the first poll at it".to_owned(),
     };
-    format!("check that those placed {from} have arrived: Shopwise looks back only 168 hours (7 days)")
+    format!("check that those placed {from} have arrived: Shopwise polls back only 168 hours (7 days)")
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
                 "between Sun 8 Mar 2026 01:55 EST and Sun 8 Mar 2026 03:00 EDT",
             ),
             (york, "2026-03-08T07:00:00Z", "2026-03-08T07:05:00Z", "between Sun 8 Mar 2026 03:00 and 03:05 EDT"),
-            // They go back: an hour comes twice, with other letters.
+            // They go back: an hour comes twice, with other outbound.
             (london, "2026-10-25T00:30:00Z", "2026-10-25T00:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 BST"),
             (london, "2026-10-25T01:30:00Z", "2026-10-25T01:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 GMT"),
             (
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_can_be_recovered_for_a_week_after_the_last_good_look() {
+    fn orders_can_be_recovered_for_a_week_after_the_last_good_poll() {
         let window = |last_good| Window { last_good, first_bad: utc("2026-11-23T09:10:00Z") };
         let (zone, now) = (chrono_tz::Europe::London, utc("2026-11-23T09:10:00Z"));
         let known = recoverable(window(Some(utc("2026-11-23T09:05:00Z"))), now, zone);

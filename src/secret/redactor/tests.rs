@@ -126,7 +126,7 @@ fn secrets_side_by_side_and_in_other_alphabets_are_removed_whole() {
 }
 
 #[test]
-fn a_redactor_does_not_show_what_it_looks_for() {
+fn a_redactor_does_not_show_what_it_polls_for() {
     assert_eq!(format!("{:?}", redactor(PASSWORD)), "Redactor { .. }");
 }
 

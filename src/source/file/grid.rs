@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::observation::{Answer, Row};
-use crate::domain::reading::Cell;
-use crate::source::room::Room;
+use crate::domain::reading::RawValue;
+use crate::source::limits::Limits;
 use crate::source::{Failure, FetchError, json};
 
 /// Most fields of a line. The reader of CSV keeps a whole line with the ends of all its fields before it can be asked for any.
@@ -52,11 +52,11 @@ pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
         return Err(malformed("the file is cut off: a quote is never closed"));
     }
     let delimiter = delimiter(text);
-    let mut room = Room::new(max_body);
+    let mut room = Limits::new(max_body);
     rows(text, delimiter, &mut room).map_err(|error| room.overrun().unwrap_or(error))
 }
 
-fn rows(text: &str, delimiter: u8, room: &mut Room) -> Result<Answer, FetchError> {
+fn rows(text: &str, delimiter: u8, room: &mut Limits) -> Result<Answer, FetchError> {
     let no_room = || malformed("there is no room for it");
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     if most_fields(text, delimiter) > MOST_FIELDS {
@@ -68,9 +68,9 @@ fn rows(text: &str, delimiter: u8, room: &mut Room) -> Result<Answer, FetchError
     let mut rows: Vec<Row> = Vec::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| broken(&error))? {
-        let above = rows.last().map(|row| row.cells.as_slice()).unwrap_or_default();
-        let cells = cells(&record, above, room).filter(|_| room.row()).ok_or_else(no_room)?;
-        rows.push(Row { columns: Arc::clone(&columns), cells });
+        let above = rows.last().map(|row| row.raw_values.as_slice()).unwrap_or_default();
+        let raw_values = raw_values(&record, above, room).filter(|_| room.row()).ok_or_else(no_room)?;
+        rows.push(Row { columns: Arc::clone(&columns), raw_values });
     }
     if rows.is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
@@ -78,17 +78,17 @@ fn rows(text: &str, delimiter: u8, room: &mut Room) -> Result<Answer, FetchError
     Ok(Answer { rows })
 }
 
-/// The cells of a line; one that says the same as the one above shares its text. None where there is no room for them.
-fn cells(record: &csv::StringRecord, above: &[Cell], room: &mut Room) -> Option<Vec<Cell>> {
-    let mut cells = Vec::with_capacity(record.len());
+/// The raw values of a line; one that says the same as the one above shares its text. None where there is no room for them.
+fn raw_values(record: &csv::StringRecord, above: &[RawValue], room: &mut Limits) -> Option<Vec<RawValue>> {
+    let mut raw_values = Vec::with_capacity(record.len());
     for (at, text) in record.iter().enumerate() {
         let shared = above.get(at).and_then(|above| json::same_text(above, text));
         if !room.value() || shared.is_none() && !room.text(text) {
             return None;
         }
-        cells.push(shared.map_or_else(|| Cell::text(text), Cell::Text));
+        raw_values.push(shared.map_or_else(|| RawValue::text(text), RawValue::Text));
     }
-    Some(cells)
+    Some(raw_values)
 }
 
 /// The fields of the line that has most.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::observation::{Look, Mapping};
+use crate::domain::observation::{Mapping, RowMatch};
 use crate::domain::reading::{Kind, Reading};
 use crate::domain::session::SessionId;
 use crate::domain::setting::SettingKey;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::simulator::{FIRST_SESSION, Mode, RequestKind};
 
 #[tokio::test]
@@ -105,16 +105,16 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
     let served = serve(Simulator::new(2)).await;
     let mapping = Mapping { session_id_column: "Session_ID".to_owned(), ..Mapping::default() };
     let first = SessionId::parse(&FIRST_SESSION.to_string()).unwrap();
-    let look = async |mode: Mode| {
+    let poll = async |mode: Mode| {
         served.simulator.fail(mode, Some(1));
         let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
-        Sighting::read(&answer, &mapping, at(0)).unwrap().look(&first)
+        Snapshot::read(&answer, &mapping, at(0)).unwrap().poll(&first)
     };
-    assert!(matches!(look(Mode::DuplicateRows).await, Look::Doubled(reason) if reason.contains("2 rows")));
-    assert!(matches!(look(Mode::MissingSession).await, Look::Missing));
-    let Look::Seen(seen) = look(Mode::MissingColumn("export".to_owned())).await else { panic!() };
+    assert!(matches!(poll(Mode::DuplicateRows).await, RowMatch::Duplicate(reason) if reason.contains("2 rows")));
+    assert!(matches!(poll(Mode::MissingSession).await, RowMatch::Missing));
+    let RowMatch::Seen(seen) = poll(Mode::MissingColumn("export".to_owned())).await else { panic!() };
     assert_eq!(seen.reading(&SettingKey::new("export"), &mapping, Kind::Flag, chrono_tz::UTC), Reading::Missing);
-    let Look::Seen(seen) = look(Mode::RepeatedKey("export".to_owned())).await else { panic!() };
+    let RowMatch::Seen(seen) = poll(Mode::RepeatedKey("export".to_owned())).await else { panic!() };
     let twice = seen.reading(&SettingKey::new("EXPORT"), &mapping, Kind::Flag, chrono_tz::UTC);
     assert!(matches!(twice, Reading::Unreadable(_)));
 }
@@ -131,7 +131,7 @@ fn a_column_of_ids_that_is_renamed_or_comes_twice_is_told_by_its_name() {
     ];
     for (body, words) in cases {
         let answer = super::super::json::read(body.as_bytes()).unwrap();
-        let error = Sighting::read(&answer, &mapping, at(0)).unwrap_err().to_string();
+        let error = Snapshot::read(&answer, &mapping, at(0)).unwrap_err().to_string();
         assert!(error.contains(words), "{body}: {error}");
     }
 }
@@ -149,11 +149,11 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
     ];
     for (configured, sent) in forms {
         let answer = super::super::json::read(format!("[{{\"session_id\":{sent}}}]").as_bytes()).unwrap();
-        let sighting = Sighting::read(&answer, &mapping, at(0)).unwrap();
+        let snapshot = Snapshot::read(&answer, &mapping, at(0)).unwrap();
         let id = SessionId::parse(configured).unwrap();
-        assert!(matches!(sighting.look(&id), Look::Seen(_)), "{sent}: {:?}", sighting.ids().collect::<Vec<_>>());
+        assert!(matches!(snapshot.poll(&id), RowMatch::Seen(_)), "{sent}: {:?}", snapshot.ids().collect::<Vec<_>>());
         let other = SessionId::parse(&configured.replace("890", "891")).unwrap();
-        assert!(matches!(sighting.look(&other), Look::Missing), "{sent}");
+        assert!(matches!(snapshot.poll(&other), RowMatch::Missing), "{sent}");
     }
 }
 
@@ -167,7 +167,7 @@ fn what_a_source_said_is_left_out_of_a_reason_for_the_log() {
     assert_eq!(held.for_log(), format!("it answered 500{until}"));
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
     let answer = super::super::json::read(b"[{\"j.doe\":1}]").unwrap();
-    let error = FetchError::of_rows(Failure::Malformed, &Sighting::read(&answer, &mapping, at(0)).unwrap_err());
+    let error = FetchError::of_rows(Failure::Malformed, &Snapshot::read(&answer, &mapping, at(0)).unwrap_err());
     assert_eq!(error.to_string(), "its rows have no column session_id; the columns are: \"j.doe\"");
     assert_eq!(error.for_log(), "its rows have no column session_id; the columns are");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::*;
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 use crate::source::file::{FileSource, Options, csv};
 
 struct Folder(tempfile::TempDir);
@@ -49,8 +49,11 @@ async fn csv_is_read_however_a_spreadsheet_separates_and_encodes_it() {
     for body in forms {
         let answer = fetch(folder.file("grid.csv", &body), at(0)).await.unwrap();
         assert_eq!(answer.rows[0].columns.join("|"), "session_id|Name|Export");
-        assert_eq!(answer.rows[0].cells, [Cell::text("14"), Cell::text("Café, \"UK\""), Cell::text("")]);
-        assert_eq!(answer.rows[1].cells[2], Cell::text("True"));
+        assert_eq!(
+            answer.rows[0].raw_values,
+            [RawValue::text("14"), RawValue::text("Café, \"UK\""), RawValue::text("")]
+        );
+        assert_eq!(answer.rows[1].raw_values[2], RawValue::text("True"));
         assert!(Arc::ptr_eq(&answer.rows[0].columns, &answer.rows[1].columns));
     }
 }
@@ -78,7 +81,7 @@ async fn a_csv_that_cannot_be_trusted_says_where() {
 async fn json_files_are_read_as_answers_are() {
     let folder = Folder::new();
     let answer = fetch(folder.file("grid.JSON", b"\xEF\xBB\xBF[{\"a\":15.0}]"), at(0)).await.unwrap();
-    assert_eq!(answer.rows[0].cells, [Cell::Number("15.0".into())]);
+    assert_eq!(answer.rows[0].raw_values, [RawValue::Number("15.0".into())]);
     failed(fetch(folder.file("grid.json", b"[]"), at(0)).await, Failure::Empty, "it returned no sessions");
     failed(fetch(folder.file("grid.json", b"[{"), at(0)).await, Failure::Malformed, "cut off");
 }
@@ -119,12 +122,12 @@ async fn a_file_is_read_up_to_its_limit() {
 #[test]
 fn a_grid_of_a_hundred_thousand_sessions_is_read_and_one_that_would_fill_the_memory_is_not() {
     let header = format!("session_id,name{}\n", (0..23).map(|n| format!(",setting_{n}")).collect::<Vec<_>>().concat());
-    let cells = ",True".repeat(23);
-    let body = (0..100_000).fold(header, |body, id| body + &format!("{id},shop-{id}.example{cells}\n"));
+    let raw_values = ",True".repeat(23);
+    let body = (0..100_000).fold(header, |body, id| body + &format!("{id},shop-{id}.example{raw_values}\n"));
     assert!(body.len() < 16 << 20);
     assert_eq!(csv(body.as_bytes()).unwrap().rows.len(), 100_000);
     let wide = format!("{}\n{}\n", vec!["name"; 50_000].join(","), vec!["x"; 50_000].join(","));
-    assert_eq!(csv(wide.as_bytes()).unwrap().rows[0].cells.len(), 50_000);
+    assert_eq!(csv(wide.as_bytes()).unwrap().rows[0].raw_values.len(), 50_000);
     let ones = format!("id\n{}", "1\n".repeat(250_001));
     failed(csv(ones.as_bytes()), Failure::TooLarge, "more than 250,000 rows");
     let commas = format!("id\n{}\n", ",".repeat(250_000));

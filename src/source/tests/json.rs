@@ -3,33 +3,33 @@
 use std::sync::Arc;
 
 use super::{Failure, failed};
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 use crate::source::json::read;
 
-fn cells(body: &str) -> Vec<Cell> {
-    read(body.as_bytes()).unwrap().rows.remove(0).cells
+fn raw_values(body: &str) -> Vec<RawValue> {
+    read(body.as_bytes()).unwrap().rows.remove(0).raw_values
 }
 
 #[test]
 fn every_cell_comes_exactly_as_it_was_sent() {
-    let number = |text: &str| Cell::Number(text.into());
+    let number = |text: &str| RawValue::Number(text.into());
     let cases = [
         ("15.0", number("15.0")),
         ("-1", number("-1")),
         ("123456789012345678901234567890.10", number("123456789012345678901234567890.10")),
         ("1e999", number("1e999")),
-        ("true", Cell::Flag(true)),
-        ("false", Cell::Flag(false)),
-        ("null", Cell::Null),
-        ("\"VP255R \"", Cell::text("VP255R ")),
-        ("\"\"", Cell::text("")),
-        (r#""a\"\\\u00e9\ud83d\ude00\n""#, Cell::text("a\"\\é😀\n")),
-        (r#"{ "a": [1, {}] }"#, Cell::Nested(r#"{ "a": [1, {}] }"#.into())),
-        ("[]", Cell::Nested("[]".into())),
-        (r#""[{\"a\":1}]""#, Cell::text(r#"[{"a":1}]"#)),
+        ("true", RawValue::Flag(true)),
+        ("false", RawValue::Flag(false)),
+        ("null", RawValue::Null),
+        ("\"VP255R \"", RawValue::text("VP255R ")),
+        ("\"\"", RawValue::text("")),
+        (r#""a\"\\\u00e9\ud83d\ude00\n""#, RawValue::text("a\"\\é😀\n")),
+        (r#"{ "a": [1, {}] }"#, RawValue::Nested(r#"{ "a": [1, {}] }"#.into())),
+        ("[]", RawValue::Nested("[]".into())),
+        (r#""[{\"a\":1}]""#, RawValue::text(r#"[{"a":1}]"#)),
     ];
     for (json, expected) in cases {
-        assert_eq!(cells(&format!("[{{\"k\" : {json} }}]")), [expected], "{json}");
+        assert_eq!(raw_values(&format!("[{{\"k\" : {json} }}]")), [expected], "{json}");
     }
 }
 
@@ -39,7 +39,7 @@ fn rows_of_one_shape_share_their_columns_and_others_do_not() {
     let rows = read(body.as_bytes()).unwrap().rows;
     let names = rows.iter().map(|row| row.columns.join(",")).collect::<Vec<_>>();
     assert_eq!(names, ["a,b", "a,b", "b,a", "a", "a,b,c", "a,b", "", "A"]);
-    assert!(rows.iter().all(|row| row.columns.len() == row.cells.len()));
+    assert!(rows.iter().all(|row| row.columns.len() == row.raw_values.len()));
     for (other, shared) in [(1, true), (2, false), (5, true)] {
         assert_eq!(Arc::ptr_eq(&rows[0].columns, &rows[other].columns), shared, "row {other}");
     }
@@ -56,7 +56,7 @@ fn a_key_that_comes_twice_stays_twice_and_escapes_in_keys_are_read() {
 fn what_is_no_list_of_sessions_is_named() {
     let malformed: [(&[u8], &str); 19] = [
         (b"<!DOCTYPE html><html>", "it answered with a web page (HTML) instead of data"),
-        (b"{\"Message\":\"no\"}", "a single object instead of a list of sessions: \"{\"Message"),
+        (b"{\"Notification\":\"no\"}", "a single object instead of a list of sessions: \"{\"Notification"),
         (b"\"text\"", "a single value instead of a list of sessions"),
         (b"12", "a single value"),
         (b"Access denied", "text that is not JSON: \"Access denied\""),
@@ -89,7 +89,7 @@ fn what_is_no_list_of_sessions_is_named() {
 fn depth_neither_overflows_the_stack_nor_takes_long() {
     const DEPTH: usize = 2_000_000;
     let nested = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
-    assert_eq!(cells(&format!("[{{\"a\":{nested}}}]")), [Cell::Nested(nested.as_str().into())]);
+    assert_eq!(raw_values(&format!("[{{\"a\":{nested}}}]")), [RawValue::Nested(nested.as_str().into())]);
     failed(read(nested.as_bytes()), Failure::Malformed, "entry 1 of its answer is a list");
     failed(read("{\"a\":".repeat(DEPTH).as_bytes()), Failure::Malformed, "a single object");
     failed(read(format!("[{}", "{\"a\":".repeat(DEPTH)).as_bytes()), Failure::Malformed, "cut off");
@@ -100,14 +100,14 @@ fn depth_neither_overflows_the_stack_nor_takes_long() {
 fn fifty_thousand_columns_are_read() {
     let row = (0..50_000).map(|n| format!("\"column_{n}\":{n}")).collect::<Vec<_>>().join(",");
     let rows = read(format!("[{{{row}}},{{{row}}}]").as_bytes()).unwrap().rows;
-    assert_eq!(rows[1].cells.len(), 50_000);
+    assert_eq!(rows[1].raw_values.len(), 50_000);
     assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
 }
 
 #[test]
 fn a_hundred_thousand_sessions_are_read_and_a_list_of_nothing_ends_at_its_limit() {
-    let cells = (0..23).map(|n| format!(",\"setting_{n}\":\"Yes\"")).collect::<Vec<_>>().concat();
-    let row = |id| format!("{{\"session_id\":{id},\"name\":\"shop-{id}.example\"{cells}}}");
+    let raw_values = (0..23).map(|n| format!(",\"setting_{n}\":\"Yes\"")).collect::<Vec<_>>().concat();
+    let row = |id| format!("{{\"session_id\":{id},\"name\":\"shop-{id}.example\"{raw_values}}}");
     let body = (0..100_000).map(row).collect::<Vec<_>>().join(",");
     assert_eq!(read(format!("[{body}]").as_bytes()).unwrap().rows.len(), 100_000);
     let empty = |rows: usize| format!("[{}{{}}]", "{},".repeat(rows - 1));
@@ -147,14 +147,14 @@ proptest::proptest! {
         rows in proptest::collection::vec(proptest::collection::vec((".{0,4}", ".{0,9}", proptest::prelude::any::<i128>()), 0..5), 1..5)
     ) {
         let quoted = |text: &str| serde_json::to_string(text).unwrap();
-        let cell = |(key, text, number): &(String, String, i128)| format!("{}:{},\"n\" : {number}", quoted(key), quoted(text));
-        let row = |cells: &Vec<_>| format!("{{{}}}", cells.iter().map(cell).collect::<Vec<_>>().join(","));
+        let raw = |(key, text, number): &(String, String, i128)| format!("{}:{},\"n\" : {number}", quoted(key), quoted(text));
+        let row = |raw_values: &Vec<_>| format!("{{{}}}", raw_values.iter().map(raw).collect::<Vec<_>>().join(","));
         let read = read(format!("[{}]", rows.iter().map(row).collect::<Vec<_>>().join(",")).as_bytes()).unwrap().rows;
         for (row, read) in rows.iter().zip(&read) {
             let keys = row.iter().flat_map(|(key, ..)| [key.as_str(), "n"]).collect::<Vec<_>>();
             proptest::prop_assert_eq!(read.columns.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), keys);
-            let cells = row.iter().flat_map(|(_, text, n)| [Cell::text(text.as_str()), Cell::Number(n.to_string().into())]);
-            proptest::prop_assert_eq!(&read.cells, &cells.collect::<Vec<_>>());
+            let raw_values = row.iter().flat_map(|(_, text, n)| [RawValue::text(text.as_str()), RawValue::Number(n.to_string().into())]);
+            proptest::prop_assert_eq!(&read.raw_values, &raw_values.collect::<Vec<_>>());
         }
         proptest::prop_assert_eq!(rows.len(), read.len());
     }

@@ -1,7 +1,7 @@
 //! Events, runs and their retention.
 
 use super::world::{Place, World, at, id, name, outgoing, shown};
-use crate::store::{MessageFilter, Store};
+use crate::store::{NotificationFilter, Store};
 
 async fn drifting_and_back(store: &Store) -> World {
     let mut world = World::new("acme", 3);
@@ -56,7 +56,7 @@ async fn retention_removes_what_is_over_and_nothing_that_is_current() {
     let due = store.due(at(20), 100).await.unwrap();
     let done = due.iter().find(|pending| pending.to.as_str() == "done@x.example").unwrap();
     store.sent(done.id, at(20)).await.unwrap();
-    let messages = store.messages(&MessageFilter::default(), 100).await.unwrap().len();
+    let messages = store.messages(&NotificationFilter::default(), 100).await.unwrap().len();
 
     assert_eq!(store.prune(at(-1), 2, || false).await.unwrap(), 0);
     let batches = std::sync::atomic::AtomicU32::new(0);
@@ -65,7 +65,7 @@ async fn retention_removes_what_is_over_and_nothing_that_is_current() {
     assert!(store.prune(at(60), 2, || false).await.unwrap() > 4);
     assert_eq!(store.prune(at(60), 2, || false).await.unwrap(), 0);
     assert!(store.events(None, None, None, 9).await.unwrap().is_empty());
-    assert_eq!(store.messages(&MessageFilter::default(), 100).await.unwrap().len(), messages - 1);
+    assert_eq!(store.messages(&NotificationFilter::default(), 100).await.unwrap().len(), messages - 1);
     assert_eq!(store.observations(&world.plan.sessions[&id(1)].key, 9).await.unwrap().len(), 1);
     assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
     store.integrity_check().await.unwrap();

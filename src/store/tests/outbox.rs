@@ -2,7 +2,7 @@
 
 use super::world::{Place, at, outgoing, start};
 use crate::domain::world::address;
-use crate::store::{MessageFilter, MessageState, OutboxCounts, Store};
+use crate::store::{NotificationFilter, NotificationState, OutboxCounts, Store};
 
 async fn filled(place: &Place, to: &[&str]) -> Store {
     let store = place.open().await;
@@ -100,8 +100,11 @@ async fn one_that_is_finished_stays_so() {
     store.sent(id, at(1)).await.unwrap();
     store.failed(id, at(2), at(3), "late").await.unwrap();
     store.dead(id, at(2), "late").await.unwrap();
-    let row = store.messages(&MessageFilter::default(), 9).await.unwrap().remove(0);
-    assert_eq!((row.state, row.attempts, row.last_error, row.finished_at), (MessageState::Sent, 1, None, Some(at(1))));
+    let row = store.messages(&NotificationFilter::default(), 9).await.unwrap().remove(0);
+    assert_eq!(
+        (row.state, row.attempts, row.last_error, row.finished_at),
+        (NotificationState::Sent, 1, None, Some(at(1)))
+    );
 }
 
 #[tokio::test]
@@ -109,7 +112,7 @@ async fn the_same_message_is_never_queued_twice() {
     let place = Place::new();
     let store = filled(&place, &["a@x.example"]).await;
     store.post(&[outgoing(0, "a@x.example")]).await.unwrap();
-    assert_eq!(store.messages(&MessageFilter::default(), 9).await.unwrap().len(), 1);
+    assert_eq!(store.messages(&NotificationFilter::default(), 9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -123,14 +126,15 @@ async fn messages_are_counted_and_listed_newest_last() {
     let expected = OutboxCounts { pending: 1, retrying: 1, dead: 1, oldest_pending: Some(start()) };
     assert_eq!(store.outbox_counts().await.unwrap(), expected);
 
-    let states = |rows: Vec<crate::store::MessageRow>| rows.iter().map(|row| row.state.label()).collect::<Vec<_>>();
-    let all = MessageFilter::default();
+    let states =
+        |rows: Vec<crate::store::StoredNotification>| rows.iter().map(|row| row.state.label()).collect::<Vec<_>>();
+    let all = NotificationFilter::default();
     assert_eq!(states(store.messages(&all, 9).await.unwrap()), ["retrying", "dead", "sent", "pending"]);
     assert_eq!(states(store.messages(&all, 2).await.unwrap()), ["sent", "pending"]);
-    let dead = MessageFilter { state: Some(MessageState::Dead), session: None };
+    let dead = NotificationFilter { state: Some(NotificationState::Dead), session: None };
     let rows = store.messages(&dead, 9).await.unwrap();
     assert_eq!(rows[0].attempted_at, Some(at(1)));
     assert_eq!((rows.len(), rows[0].last_error.as_deref()), (1, Some("550 no")));
-    let of_session = MessageFilter { state: None, session: Some("acme/3".to_owned()) };
+    let of_session = NotificationFilter { state: None, session: Some("acme/3".to_owned()) };
     assert_eq!(states(store.messages(&of_session, 9).await.unwrap()), ["pending"]);
 }

@@ -1,4 +1,4 @@
-//! Writes grow with what changed, not with what was looked at.
+//! Writes grow with what changed, not with what was polled.
 
 use super::world::{Place, World, at, name, shown};
 use crate::store::Store;

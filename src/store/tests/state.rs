@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{Place, World, at, id, name, shown};
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 use crate::store::Store;
 
 /// A source through everything that can happen to it, leaving some of each behind.
@@ -15,10 +15,10 @@ async fn eventful(store: &Store) -> World {
     world.audit(store, at(5)).await;
     world.ticked.remove(&2);
     world.extra = vec![
-        ("Late\0Column".to_owned(), Cell::Nested("{\"a\": [1]}".into())),
-        ("other_late".to_owned(), Cell::Number("1e400".into())),
-        ("Twice".to_owned(), Cell::Null),
-        ("twice".to_owned(), Cell::Null),
+        ("Late\0Column".to_owned(), RawValue::Nested("{\"a\": [1]}".into())),
+        ("other_late".to_owned(), RawValue::Number("1e400".into())),
+        ("Twice".to_owned(), RawValue::Null),
+        ("twice".to_owned(), RawValue::Null),
     ];
     world.audit(store, at(10)).await;
     world.retire(store, 4, at(11)).await;

@@ -11,17 +11,17 @@ use tempfile::TempDir;
 use crate::domain::address::Address;
 use crate::domain::decide::{Sender, decide, decide_retired};
 use crate::domain::expectation::Expectation;
-use crate::domain::message::{Message, MessageKind};
 use crate::domain::name::Name;
+use crate::domain::notification::{Notification, NotificationKind};
 use crate::domain::observation::{Answer, Mapping, Row};
 use crate::domain::plan::{Alerts, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
 use crate::domain::setting::SettingPattern;
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::state::{Delta, SourceState};
 use crate::store::{Outgoing, Store};
 
@@ -52,7 +52,7 @@ pub(super) fn at(minutes: i64) -> DateTime<Utc> {
 pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
     Outgoing {
         message_id: format!("<{number}@test.example>"),
-        kind: MessageKind::Drift,
+        kind: NotificationKind::Drift,
         to: address(to),
         subject: format!("Subject {number} – é"),
         sessions: vec![format!("acme/{number}")],
@@ -89,7 +89,7 @@ pub(super) struct World {
     /// Ids that have no row.
     pub gone: BTreeSet<usize>,
     /// More columns, the same for all.
-    pub extra: Vec<(String, Cell)>,
+    pub extra: Vec<(String, RawValue)>,
     sessions: usize,
 }
 
@@ -127,48 +127,48 @@ impl World {
             sessions: (0..sessions).map(|number| (id(number), session(number))).collect(),
             contacts: Arc::clone(&contacts),
             alerts: Alerts {
-                confirm_looks: 1,
-                resolve_looks: 1,
+                confirm_polls: 1,
+                resolve_polls: 1,
                 remind_every: None,
-                mail_from: Severity::Info,
+                min_severity: Severity::Info,
                 unreachable_after: Duration::ZERO,
             },
         };
-        let extra = vec![("needed".to_owned(), Cell::text("there"))];
+        let extra = vec![("needed".to_owned(), RawValue::text("there"))];
         let (state, ticked, gone) = (SourceState::default(), BTreeSet::new(), BTreeSet::new());
         Self { plan, state, ticked, gone, extra, sessions }
     }
 
-    fn answer(&self) -> SourceLook {
+    fn answer(&self) -> PollOutcome {
         let others = (0..OTHERS).map(|n| format!("Other_{n}"));
         let columns = (["session_id".to_owned(), "export".to_owned()].into_iter().chain(others))
             .chain(self.extra.iter().map(|(column, _)| column.clone()))
             .map(String::into_boxed_str)
             .collect::<Arc<[_]>>();
         let row = |number: usize| {
-            let first = [Cell::Number(number.to_string().into()), Cell::Flag(self.ticked.contains(&number))];
-            let others = (0..OTHERS).map(|n| Cell::text(format!("value {n} \"quoted\" ü\0")));
-            let extra = self.extra.iter().map(|(_, cell)| cell.clone());
-            Row { columns: Arc::clone(&columns), cells: first.into_iter().chain(others).chain(extra).collect() }
+            let first = [RawValue::Number(number.to_string().into()), RawValue::Flag(self.ticked.contains(&number))];
+            let others = (0..OTHERS).map(|n| RawValue::text(format!("value {n} \"quoted\" ü\0")));
+            let extra = self.extra.iter().map(|(_, raw)| raw.clone());
+            Row { columns: Arc::clone(&columns), raw_values: first.into_iter().chain(others).chain(extra).collect() }
         };
         let rows = (0..self.sessions).filter(|number| !self.gone.contains(number)).map(row).collect();
-        let sighting = Sighting::read(&Answer { rows }, &self.plan.mapping, start()).unwrap();
-        SourceLook::Answer(sighting)
+        let snapshot = Snapshot::read(&Answer { rows }, &self.plan.mapping, start()).unwrap();
+        PollOutcome::Snapshot(snapshot)
     }
 
-    pub(super) fn decide(&self, look: &SourceLook, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
-        let decision = decide(&self.plan, &self.state, look, &Due::All, &Sender::default(), now);
+    pub(super) fn decide(&self, poll: &PollOutcome, now: DateTime<Utc>) -> (Delta, Vec<Outgoing>) {
+        let decision = decide(&self.plan, &self.state, poll, &Due::All, &Sender::default(), now);
         (decision.delta, decision.messages.iter().map(posted).collect())
     }
 
     /// One audit that gets an answer: decided, recorded, applied.
     pub(super) async fn audit(&mut self, store: &Store, now: DateTime<Utc>) {
-        let look = self.answer();
-        self.record(store, &look, now).await;
+        let poll = self.answer();
+        self.record(store, &poll, now).await;
     }
 
     pub(super) async fn fail(&mut self, store: &Store, now: DateTime<Utc>) {
-        self.record(store, &SourceLook::Unreachable("the server refused".to_owned()), now).await;
+        self.record(store, &PollOutcome::Unreachable("the server refused".to_owned()), now).await;
     }
 
     /// Stops auditing one session.
@@ -183,14 +183,14 @@ impl World {
         self.decide(&self.answer(), now)
     }
 
-    async fn record(&mut self, store: &Store, look: &SourceLook, now: DateTime<Utc>) {
-        let (delta, messages) = self.decide(look, now);
+    async fn record(&mut self, store: &Store, poll: &PollOutcome, now: DateTime<Utc>) {
+        let (delta, messages) = self.decide(poll, now);
         store.record(&self.plan.name, &delta, &messages, now).await.unwrap();
         self.state.apply(delta);
     }
 }
 
-fn posted(message: &Message) -> Outgoing {
+fn posted(message: &Notification) -> Outgoing {
     Outgoing {
         message_id: message.message_id.clone(),
         kind: message.kind,
@@ -219,12 +219,12 @@ fn rule(rule: &str, setting: &str, expect: Expectation) -> Rule {
 /// All of a state in a form that can be compared; the order of a session's incidents says nothing.
 pub(super) fn shown(state: &SourceState) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{:?}\n{:?}\n{:?}\n", state.record, state.rhythms, state.unreachable);
+    let mut text = format!("{:?}\n{:?}\n{:?}\n", state.record, state.schedules, state.unreachable);
     for (id, session) in &state.sessions {
         let mut incidents = session.incidents.clone();
         incidents.sort_by_key(|incident| incident.id);
-        let seen = session.observation.as_ref().map(|seen| (seen.at, seen.shape.settings().to_vec(), &seen.cells));
-        writeln!(text, "{id} {:?} {seen:?} {:?} {incidents:?}", session.record, session.pins).unwrap();
+        let seen = session.observation.as_ref().map(|seen| (seen.at, seen.shape.settings().to_vec(), &seen.raw_values));
+        writeln!(text, "{id} {:?} {seen:?} {:?} {incidents:?}", session.record, session.pinned).unwrap();
     }
     let settings = state.known_settings.iter().collect::<BTreeSet<_>>();
     writeln!(text, "{:?} {settings:?}", state.known_ids).unwrap();

@@ -41,7 +41,7 @@ pub(super) struct Place {
 }
 
 impl Crowd {
-    /// Room for so many connections, and for so many of one peer.
+    /// Limits for so many connections, and for so many of one peer.
     pub fn new(places: usize, per_peer: usize) -> Arc<Self> {
         Arc::new(Self { places, per_peer, open: Mutex::default() })
     }

@@ -12,14 +12,14 @@ use tokio::time::Sleep;
 /// See the module.
 pub(super) struct Progress {
     stream: TcpStream,
-    patience: Duration,
+    grace_period: Duration,
     /// Runs while something waits to be written.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Progress {
-    pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, end: None }
+    pub fn new(stream: TcpStream, grace_period: Duration) -> Self {
+        Self { stream, grace_period, end: None }
     }
 
     fn wrote(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -27,7 +27,7 @@ impl Progress {
             self.end = None;
             return wrote;
         }
-        let end = self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+        let end = self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.grace_period)));
         end.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

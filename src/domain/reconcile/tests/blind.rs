@@ -1,13 +1,13 @@
-//! What cannot be seen or read: nothing opens, nothing is resolved, and people hear of it when patience ends.
+//! What cannot be seen or read: nothing opens, nothing is resolved, and people hear of it when the grace period ends.
 
 use super::*;
 
 #[test]
-fn a_look_that_failed_resolves_nothing_and_opens_no_drift() {
+fn a_poll_that_failed_resolves_nothing_and_opens_no_drift() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     world.tick("1", "export", false);
     world.tick("2", "export", true);
     for _ in 0..30 {
@@ -15,27 +15,27 @@ fn a_look_that_failed_resolves_nothing_and_opens_no_drift() {
     }
     assert_eq!(status_of(&world, "1"), Status::Unreachable);
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).count(), 1);
-    let messages = world.look();
-    assert_eq!(told(&messages), [(MessageKind::Drift, OPS), (MessageKind::Drift, OWNER)]);
+    let messages = world.poll();
+    assert_eq!(told(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let kinds = messages[0].items.iter().map(|item| item.kind).collect::<Vec<_>>();
-    assert_eq!(kinds, [MessageKind::Drift, MessageKind::Resolved]);
+    assert_eq!(kinds, [NotificationKind::Drift, NotificationKind::Resolved]);
 }
 
 #[test]
-fn not_being_able_to_look_is_told_once_when_patience_ends_and_so_is_its_end() {
+fn not_being_able_to_poll_is_told_once_when_patience_ends_and_so_is_its_end() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     for minute in 0..60 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
     for _ in 0..60 {
         assert!(world.fail().is_empty());
     }
-    let back = world.look();
-    assert_eq!(told(&back), [(MessageKind::Recovered, OPS)]);
+    let back = world.poll();
+    assert_eq!(told(&back), [(NotificationKind::Recovered, OPS)]);
     assert!(back[0].subject.starts_with("Re: "));
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
 }
 
 /// As after a process that was stopped within one exchange: the failure is found long after it began, and until the source may
@@ -43,10 +43,10 @@ fn not_being_able_to_look_is_told_once_when_patience_ends_and_so_is_its_end() {
 #[test]
 fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.fail();
     world.now += TimeDelta::hours(3);
-    let held = SourceLook::Held(String::from("refused; it is not asked again before 12:00"));
+    let held = PollOutcome::Held(String::from("refused; it is not asked again before 12:00"));
     for _ in 0..5 {
         let decision = world.decide(&held, &Due::All);
         assert!(decision.messages.is_empty(), "a repeated failure is no poll");
@@ -55,29 +55,29 @@ fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
     assert_eq!(status_of(&world, "1"), Status::Unreachable, "it is shown at once");
     let mut recovers =
         World { plan: world.plan.clone(), state: world.state.clone(), rows: world.rows.clone(), ..world };
-    assert!(recovers.look().is_empty(), "the process stood still, not the source");
-    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+    assert!(recovers.poll().is_empty(), "the process stood still, not the source");
+    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 }
 
 #[test]
 fn what_is_held_back_is_told_once_its_polls_were_enough() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.fail();
     world.fail();
     world.now += TimeDelta::hours(1);
-    let decision = world.decide(&SourceLook::Held(String::from("refused")), &Due::All);
-    assert_eq!(told(&decision.messages), [(MessageKind::Unreachable, OPS)]);
+    let decision = world.decide(&PollOutcome::Held(String::from("refused")), &Due::All);
+    assert_eq!(told(&decision.messages), [(NotificationKind::Unreachable, OPS)]);
 }
 
 #[test]
 fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_written_again() {
     let mut world = World::new();
-    world.look();
-    world.set("1", "export", &Cell::text("perhaps"));
+    world.poll();
+    world.set("1", "export", &RawValue::text("perhaps"));
     let changed = |world: &mut World| {
-        let look = SourceLook::Answer(Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap());
-        let decision = world.decide(&look, &Due::All);
+        let poll = PollOutcome::Snapshot(Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap());
+        let decision = world.decide(&poll, &Due::All);
         let (incidents, messages) = (decision.delta.incidents.len(), decision.messages.len());
         world.state.apply(decision.delta);
         (incidents, messages)
@@ -93,49 +93,49 @@ fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_
 fn without_a_grace_period_the_first_failed_poll_tells() {
     let mut world = World::new();
     world.plan.alerts.unreachable_after = Duration::ZERO;
-    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 }
 
 #[test]
 fn a_short_outage_is_told_to_nobody_but_shown_at_once() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.fail();
     assert_eq!(status_of(&world, "2"), Status::Unreachable);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "2"), Status::Compliant);
 }
 
 #[test]
-fn without_a_fallback_the_owners_are_told_that_nobody_can_look() {
+fn without_a_fallback_the_owners_are_told_that_nobody_can_poll() {
     let mut world = World::new();
     let mut contacts = (*world.plan.contacts).clone();
     contacts.fallback.clear();
     world.plan.contacts = Arc::new(contacts);
     world.plan.alerts.unreachable_after = Duration::ZERO;
-    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OWNER)]);
+    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OWNER)]);
 }
 
 #[test]
 fn a_session_without_a_row_is_missing_and_its_drifts_stay_open() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     let row = world.rows.remove(0);
-    assert_eq!(told(&world.look()), [(MessageKind::Missing, OPS), (MessageKind::Missing, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Missing, OPS), (NotificationKind::Missing, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Missing);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     world.rows.insert(0, row);
-    assert_eq!(told(&world.look()), [(MessageKind::Recovered, OPS), (MessageKind::Recovered, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Drifted);
 }
 
 #[test]
 fn no_row_at_all_is_not_missing_sessions_but_an_answer_that_cannot_be_trusted() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.rows.clear();
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Unreachable);
     assert_eq!(world.state.unreachable.as_ref().unwrap().facts.reason, "it returned no sessions");
 }
@@ -145,45 +145,45 @@ fn two_rows_for_one_session_are_unverifiable_and_move_no_drift() {
     let mut world = World::new();
     world.plan.alerts.unreachable_after = Duration::ZERO;
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     let mut twin = world.rows[0].clone();
-    twin.1[1].1 = Cell::Flag(false);
+    twin.1[1].1 = RawValue::Flag(false);
     world.rows.push(twin);
-    assert_eq!(told(&world.look()), [(MessageKind::Unverifiable, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Unverifiable, OWNER)]);
     let shown = status(&world.state, &world.plan.sessions[&id("1")]);
     assert_eq!(shown.status, Status::Drifted);
     let incident = world.state.sessions[&id("1")].incident(IncidentKind::Unverifiable).unwrap();
     assert_eq!(incident.facts.reason, "the source returned 2 rows for this session");
     world.rows.pop();
-    assert_eq!(told(&world.look()), [(MessageKind::Recovered, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OWNER)]);
 }
 
 #[test]
-fn a_setting_that_cannot_be_read_neither_opens_nor_resolves_and_waits_for_patience() {
+fn a_setting_that_cannot_be_read_neither_opens_nor_resolves_and_waits_for_grace_period() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    world.look();
-    world.set("1", "export", &Cell::text("perhaps"));
+    world.poll();
+    world.set("1", "export", &RawValue::text("perhaps"));
     for _ in 0..60 {
-        assert!(world.look().is_empty());
+        assert!(world.poll().is_empty());
     }
-    assert_eq!(told(&world.look()), [(MessageKind::Unverifiable, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Unverifiable, OWNER)]);
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).count(), 1);
     world.tick("1", "export", true);
-    assert_eq!(told(&world.look()), [(MessageKind::Recovered, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Drifted);
 }
 
 #[test]
-fn a_drift_found_after_settings_could_not_be_read_began_after_the_last_good_look_before_that() {
+fn a_drift_found_after_settings_could_not_be_read_began_after_the_last_good_poll_before_that() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     let last_good = world.now;
-    world.set("1", "export", &Cell::Null);
-    world.look();
-    world.look();
+    world.set("1", "export", &RawValue::Null);
+    world.poll();
+    world.poll();
     world.tick("1", "export", true);
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, Some(last_good));
 }
 
@@ -193,12 +193,12 @@ fn an_optional_rule_does_not_apply_until_the_source_has_once_returned_the_settin
     let mut optional = rule("active", "active", Expectation::Ticked, Severity::Critical);
     Arc::make_mut(&mut optional).optional = true;
     world.plan.sessions.insert(id("1"), session("1", vec![optional]));
-    world.look();
+    world.poll();
     assert_eq!(status_of(&world, "1"), Status::Compliant);
     world.tick("2", "active", true);
-    world.look();
+    world.poll();
     world.unset("2", "active");
-    world.look();
+    world.poll();
     assert_eq!(status_of(&world, "1"), Status::Unverifiable);
 }
 
@@ -206,23 +206,23 @@ fn an_optional_rule_does_not_apply_until_the_source_has_once_returned_the_settin
 fn a_session_that_was_never_seen_has_not_disappeared() {
     let mut world = World::new();
     world.rows.remove(0);
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[1].subject, "erp/1: the session was not found");
-    world.look();
+    world.poll();
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.rows.remove(0);
-    assert_eq!(world.look()[1].subject, "shop 1: the session has disappeared");
+    assert_eq!(world.poll()[1].subject, "shop 1: the session has disappeared");
 }
 
 #[test]
 fn a_missing_session_that_comes_back_twice_is_not_missing_any_more() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     let row = world.rows.remove(0);
-    world.look();
+    world.poll();
     world.rows.extend([row.clone(), row]);
-    assert_eq!(told(&world.look()), [(MessageKind::Recovered, OPS), (MessageKind::Recovered, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Unverifiable);
 }
 
@@ -232,29 +232,29 @@ fn a_setting_that_comes_for_the_first_time_and_is_wrong_was_never_seen_right() {
     let mut optional = rule("active", "active", Expectation::Ticked, Severity::Critical);
     Arc::make_mut(&mut optional).optional = true;
     world.plan.sessions.insert(id("1"), session("1", vec![optional]));
-    world.look();
-    world.look();
+    world.poll();
+    world.poll();
     world.tick("1", "active", false);
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }
 
 #[test]
 fn a_clock_that_is_set_back_makes_nobody_wait_longer_for_the_end_of_patience_or_a_reminder() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.now += TimeDelta::days(1);
     assert!(world.fail().is_empty());
     world.now -= TimeDelta::days(1);
     for minute in 0..60 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(MessageKind::Unreachable, OPS)]);
+    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 
     world.plan.alerts.remind_every = Some(Duration::from_hours(2));
     world.now -= TimeDelta::days(1);
     for minute in 0..120 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(MessageKind::Reminder, OPS)]);
+    assert_eq!(told(&world.fail()), [(NotificationKind::Reminder, OPS)]);
 }

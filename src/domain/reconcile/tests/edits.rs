@@ -6,23 +6,23 @@ use super::*;
 fn a_drift_that_ends_because_the_baseline_changed_says_so() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     let mut rules = rules();
     rules[0] = rule("export-off", "export", Expectation::Ticked, Severity::Critical);
     world.plan.sessions.insert(id("1"), session("1", rules));
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].news, News::Ended(End::BaselineChanged));
-    assert_eq!(messages[0].kind, MessageKind::Resolved);
+    assert_eq!(messages[0].kind, NotificationKind::Resolved);
 }
 
 #[test]
 fn a_rule_that_is_gone_ends_its_drift_at_once() {
     let mut world = World::new();
-    world.plan.alerts.resolve_looks = 5;
+    world.plan.alerts.resolve_polls = 5;
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     world.plan.sessions.insert(id("1"), session("1", rules().into_iter().skip(1).collect()));
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].news, News::Ended(End::NoLongerAudited));
 }
 
@@ -31,10 +31,10 @@ fn a_new_rule_over_an_old_value_does_not_claim_to_know_since_when() {
     let mut world = World::new();
     world.plan.sessions.insert(id("1"), session("1", rules().into_iter().skip(1).collect()));
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     world.plan.sessions.insert(id("1"), session("1", rules()));
     world.state.plan_changed();
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }
 
@@ -42,23 +42,23 @@ fn a_new_rule_over_an_old_value_does_not_claim_to_know_since_when() {
 fn editing_the_wording_of_a_rule_alerts_nobody_again() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     let mut edited = rules();
     Arc::make_mut(&mut edited[0]).why = String::from("other words");
     Arc::make_mut(&mut edited[0]).severity = Severity::Warning;
     world.plan.sessions.insert(id("1"), session("1", edited));
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
 }
 
 #[test]
 fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     world.plan.sessions.remove(&id("1"));
     let sender = Sender { domain: String::from("driftwise.example"), public_url: None };
     let decision = decide_retired(&name("erp"), Some(&world.plan), &world.state, &sender, world.now);
-    assert_eq!(told(&decision.messages), [(MessageKind::Resolved, OPS), (MessageKind::Resolved, OWNER)]);
+    assert_eq!(told(&decision.messages), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
     assert_eq!(decision.messages[0].items[0].news, News::Ended(End::NoLongerAudited));
     world.state.apply(decision.delta);
     assert!(!world.state.sessions.contains_key(&id("1")));
@@ -69,52 +69,52 @@ fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
 #[test]
 fn a_drift_that_comes_to_matter_enough_is_told_then_and_once() {
     let mut world = World::new();
-    world.plan.alerts.mail_from = Severity::Critical;
-    world.look();
+    world.plan.alerts.min_severity = Severity::Critical;
+    world.poll();
     world.tick("1", "customer_validation_1", false);
-    assert!(world.look().is_empty());
-    world.plan.alerts.mail_from = Severity::Warning;
-    assert_eq!(told(&world.look()), [(MessageKind::Drift, OWNER)]);
-    assert!(world.look().is_empty());
-    world.plan.alerts.mail_from = Severity::Critical;
+    assert!(world.poll().is_empty());
+    world.plan.alerts.min_severity = Severity::Warning;
+    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
+    assert!(world.poll().is_empty());
+    world.plan.alerts.min_severity = Severity::Critical;
     world.plan.alerts.remind_every = Some(Duration::from_secs(1));
-    let sighting = Sighting::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
-    let quiet = world.decide(&SourceLook::Answer(sighting), &Due::All);
-    assert_eq!(quiet.below_severity, 0, "what nobody waits for is not suppressed look after look");
+    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let quiet = world.decide(&PollOutcome::Snapshot(snapshot), &Due::All);
+    assert_eq!(quiet.below_severity, 0, "what nobody waits for is not suppressed poll after poll");
 }
 
 #[test]
 fn teaching_what_a_value_means_alerts_nobody() {
     let mut world = World::new();
-    world.set("1", "colour", &Cell::Number("1".into()));
+    world.set("1", "colour", &RawValue::Number("1".into()));
     world.tick("1", "customer_validation_1", false);
-    world.look();
-    let red = HashMap::from([(String::from("1"), Cell::text("red"))]);
+    world.poll();
+    let red = HashMap::from([(String::from("1"), RawValue::text("red"))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("colour"), red)]);
     world.state.plan_changed();
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Drifted, "what was open stays open");
-    world.set("1", "colour", &Cell::Number("2".into()));
-    let messages = world.look();
+    world.set("1", "colour", &RawValue::Number("2".into()));
+    let messages = world.poll();
     let facts = messages[0].items[0].facts().unwrap();
     assert_eq!((facts.expected.as_str(), facts.found.as_str()), ("red", "2"));
-    let blue = HashMap::from([(String::from("1"), Cell::text("red")), (String::from("2"), Cell::text("blue"))]);
+    let blue = HashMap::from([(String::from("1"), RawValue::text("red")), (String::from("2"), RawValue::text("blue"))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("colour"), blue)]);
     world.state.plan_changed();
-    assert!(world.look().is_empty(), "the open drift is read in another way, and no update");
+    assert!(world.poll().is_empty(), "the open drift is read in another way, and no update");
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).last().unwrap().facts.found, "blue");
 }
 
 #[test]
 fn a_column_that_is_given_to_a_setting_is_not_missed_under_its_own_name() {
     let mut world = World::new();
-    world.set("1", "TransferTypeName", &Cell::text("Web Service"));
-    world.look();
-    world.set("1", "TransferTypeName", &Cell::text("FTP"));
-    assert_eq!(told(&world.look()), [(MessageKind::Drift, OWNER)]);
+    world.set("1", "TransferTypeName", &RawValue::text("Web Service"));
+    world.poll();
+    world.set("1", "TransferTypeName", &RawValue::text("FTP"));
+    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
     world.plan.mapping.columns = vec![(SettingKey::new("transfer_type"), String::from("TransferTypeName"))];
     world.state.plan_changed();
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].news, News::Ended(End::NoLongerAudited));
     assert_eq!(status_of(&world, "1"), Status::Compliant);
 }
@@ -122,51 +122,51 @@ fn a_column_that_is_given_to_a_setting_is_not_missed_under_its_own_name() {
 #[test]
 fn a_drift_that_is_right_only_because_its_value_is_read_in_another_way_was_not_repaired() {
     let mut world = World::new();
-    (world.plan.alerts.confirm_looks, world.plan.alerts.resolve_looks) = (1, 2);
-    world.set("1", "export", &Cell::text("aus"));
-    world.look();
+    (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (1, 2);
+    world.set("1", "export", &RawValue::text("aus"));
+    world.poll();
     world.tick("1", "export", true);
-    world.look();
-    let off = HashMap::from([(String::from("true"), Cell::Flag(false))]);
+    world.poll();
+    let off = HashMap::from([(String::from("true"), RawValue::Flag(false))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("export"), off)]);
     world.state.plan_changed();
-    assert!(world.look().is_empty());
-    assert_eq!(world.look()[0].items[0].news, News::Ended(End::BaselineChanged));
+    assert!(world.poll().is_empty());
+    assert_eq!(world.poll()[0].items[0].news, News::Ended(End::BaselineChanged));
 }
 
 #[test]
-fn a_repair_that_takes_two_looks_to_believe_is_a_repair() {
+fn a_repair_that_takes_two_polls_to_believe_is_a_repair() {
     let mut world = World::new();
-    world.plan.alerts.resolve_looks = 2;
+    world.plan.alerts.resolve_polls = 2;
     world.tick("1", "customer_validation_1", false);
-    world.look();
+    world.poll();
     world.tick("1", "customer_validation_1", true);
-    assert!(world.look().is_empty());
-    assert_eq!(world.look()[0].items[0].news, News::Ended(End::Repaired));
+    assert!(world.poll().is_empty());
+    assert_eq!(world.poll()[0].items[0].news, News::Ended(End::Repaired));
 }
 
 #[test]
 fn a_new_rule_whose_setting_could_not_be_read_does_not_claim_that_it_was_right() {
     let mut world = World::new();
     world.plan.sessions.insert(id("1"), session("1", rules().into_iter().skip(1).collect()));
-    world.set("1", "export", &Cell::text("perhaps"));
-    world.look();
+    world.set("1", "export", &RawValue::text("perhaps"));
+    world.poll();
     world.plan.sessions.insert(id("1"), session("1", rules()));
     world.state.plan_changed();
-    world.look();
+    world.poll();
     world.tick("1", "export", true);
-    let messages = world.look();
+    let messages = world.poll();
     assert_eq!(messages[0].items[0].incident().unwrap().window.last_good, None);
 }
 
 #[test]
 fn a_value_that_changes_when_it_comes_to_matter_is_told_as_new() {
     let mut world = World::new();
-    world.plan.alerts.mail_from = Severity::Critical;
-    world.look();
+    world.plan.alerts.min_severity = Severity::Critical;
+    world.poll();
     world.tick("1", "customer_validation_1", false);
-    assert!(world.look().is_empty());
-    world.plan.alerts.mail_from = Severity::Warning;
+    assert!(world.poll().is_empty());
+    world.plan.alerts.min_severity = Severity::Warning;
     world.tick("1", "customer_validation_2", false);
-    assert_eq!(told(&world.look()), [(MessageKind::Drift, OWNER)]);
+    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
 }

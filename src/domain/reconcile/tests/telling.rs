@@ -5,15 +5,15 @@ use super::*;
 #[test]
 fn what_matters_less_than_mail_from_is_shown_and_not_mailed() {
     let mut world = World::new();
-    world.plan.alerts.mail_from = Severity::Critical;
-    world.look();
+    world.plan.alerts.min_severity = Severity::Critical;
+    world.poll();
     world.tick("1", "customer_validation_1", false);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     world.tick("1", "customer_validation_1", true);
-    assert!(world.look().is_empty(), "nobody was told, so nobody hears of the end");
+    assert!(world.poll().is_empty(), "nobody was told, so nobody hears of the end");
     world.tick("1", "export", true);
-    assert_eq!(world.look().len(), 2);
+    assert_eq!(world.poll().len(), 2);
 }
 
 #[test]
@@ -21,25 +21,25 @@ fn a_reminder_comes_after_its_time_and_no_sooner() {
     let mut world = World::new();
     world.plan.alerts.remind_every = Some(Duration::from_mins(10));
     world.tick("1", "export", true);
-    world.look();
+    world.poll();
     for _ in 0..9 {
-        assert!(world.look().is_empty());
+        assert!(world.poll().is_empty());
     }
-    assert_eq!(told(&world.look()), [(MessageKind::Reminder, OPS), (MessageKind::Reminder, OWNER)]);
-    assert!(world.look().is_empty());
+    assert_eq!(told(&world.poll()), [(NotificationKind::Reminder, OPS), (NotificationKind::Reminder, OWNER)]);
+    assert!(world.poll().is_empty());
 }
 
 #[test]
 fn a_session_that_nobody_audits_is_told_once_unless_it_was_there_from_the_start() {
     let mut world = World::new();
     world.rows.push((String::from("8"), Vec::new()));
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
     assert_eq!(world.state.record.unaudited, 1);
-    world.rows.push((String::from("9"), vec![(String::from("name"), Cell::text("cloned"))]));
-    let found = world.look();
-    assert_eq!(told(&found), [(MessageKind::Found, OPS)]);
+    world.rows.push((String::from("9"), vec![(String::from("name"), RawValue::text("cloned"))]));
+    let found = world.poll();
+    assert_eq!(told(&found), [(NotificationKind::Found, OPS)]);
     assert_eq!(world.state.record.unaudited, 2);
-    assert!(world.look().is_empty());
+    assert!(world.poll().is_empty());
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn an_alert_about_the_notification_address_goes_to_the_expected_one_never_to_the
     let mut changed = session("1", rules());
     changed.owners = vec![address("boss@acme.example")];
     world.plan.sessions.insert(id("1"), changed);
-    world.look();
-    world.set("1", "notification_email", &Cell::text("thief@evil.example"));
-    let messages = world.look();
+    world.poll();
+    world.set("1", "notification_email", &RawValue::text("thief@evil.example"));
+    let messages = world.poll();
     let to = told(&messages).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
     assert_eq!(to, ["boss@acme.example", OPS, OWNER]);
 }
@@ -58,13 +58,13 @@ fn an_alert_about_the_notification_address_goes_to_the_expected_one_never_to_the
 #[test]
 fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_first() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     for session in ["1", "2"] {
         world.tick(session, "customer_validation_1", false);
         world.tick(session, "export", true);
     }
-    let messages = world.look();
-    assert_eq!(told(&messages), [(MessageKind::Drift, OPS), (MessageKind::Drift, OWNER)]);
+    let messages = world.poll();
+    assert_eq!(told(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let severities = messages[1].items.iter().map(|item| item.severity).collect::<Vec<_>>();
     assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Warning, Severity::Warning]);
     assert_eq!(messages[1].subject, "erp, 2 sessions: 4 settings are not as they should be");
@@ -74,14 +74,14 @@ fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_firs
 #[test]
 fn a_follow_up_refers_to_every_message_that_opened_what_it_tells_of() {
     let mut world = World::new();
-    world.look();
+    world.poll();
     world.tick("1", "export", true);
-    let first = world.look();
+    let first = world.poll();
     world.tick("2", "export", true);
-    let second = world.look();
+    let second = world.poll();
     world.tick("1", "export", false);
     world.tick("2", "export", false);
-    let both = world.look();
+    let both = world.poll();
     assert_eq!(both[0].subject, "erp, 2 sessions: 2 settings are as they should be again");
     for opening in [&first[0].message_id, &second[0].message_id] {
         assert!(both[0].references.contains(opening));

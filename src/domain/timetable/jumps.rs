@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::tests::{plan, utc};
 use super::*;
-use crate::domain::reading::Cell;
-use crate::domain::reconcile::SourceLook;
+use crate::domain::reading::RawValue;
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::world::{World, start};
 
 /// So many seconds the clock goes right, and then it jumps by so many.
@@ -30,17 +30,17 @@ proptest! {
         let expression = format!("*/{minutes} * * * *");
         let plan = plan("erp", &[(&expression, "Europe/London")]);
         let mut now = start();
-        let mut agenda = Agenda::new(std::iter::once(&plan), now);
+        let mut timetable = Timetable::new(std::iter::once(&plan), now);
         // A period, and what was just called is not called again within a correction.
         let longest = TimeDelta::minutes(minutes) + SET_BACK + WIDEST_SHIFT;
         for (seconds, jump) in history {
             let mut calls = 0;
             for _ in 0..seconds / step {
                 now += TimeDelta::seconds(step);
-                let due = agenda.take_due(now);
+                let due = timetable.take_due(now);
                 prop_assert!(due.len() <= 1);
                 calls += due.len();
-                let next = agenda.upcoming().next().map(|(_, _, at)| at).expect("it is always planned");
+                let next = timetable.upcoming().next().map(|(_, _, at)| at).expect("it is always planned");
                 prop_assert!(next > now && next - now <= longest, "at {now} the next is {next}");
             }
             let periods = usize::try_from(seconds / (minutes * 60)).unwrap();
@@ -57,16 +57,20 @@ fn a_clock_that_starts_far_ahead_and_is_set_right_goes_on_at_once() {
     for from in ["1970-01-01T00:00:01Z", "2199-12-31T23:59:59Z"] {
         for to in ["2026-11-23T09:00:00Z", "1970-01-01T00:00:10Z"] {
             let plan = plan("erp", &[("*/5 * * * *", "UTC"), ("0 9 * * MON", "Europe/London")]);
-            let mut agenda = Agenda::new(std::iter::once(&plan), utc(from));
-            agenda.take_due(utc(from) + TimeDelta::seconds(1));
-            agenda.take_due(utc(to));
-            for (_, rhythm, at) in agenda.upcoming() {
-                assert!(at - utc(to) <= TimeDelta::days(7) + WIDEST_SHIFT, "{} {from} {to}: {at}", rhythm.as_str());
+            let mut timetable = Timetable::new(std::iter::once(&plan), utc(from));
+            timetable.take_due(utc(from) + TimeDelta::seconds(1));
+            timetable.take_due(utc(to));
+            for (_, schedule_key, at) in timetable.upcoming() {
+                assert!(
+                    at - utc(to) <= TimeDelta::days(7) + WIDEST_SHIFT,
+                    "{} {from} {to}: {at}",
+                    schedule_key.as_str()
+                );
             }
-            let first = |agenda: &Agenda| agenda.upcoming().map(|(_, _, at)| at).min().unwrap();
-            assert!(first(&agenda) - utc(to) <= TimeDelta::minutes(5) + WIDEST_SHIFT);
-            let at = first(&agenda);
-            assert!(!agenda.take_due(at).is_empty());
+            let first = |timetable: &Timetable| timetable.upcoming().map(|(_, _, at)| at).min().unwrap();
+            assert!(first(&timetable) - utc(to) <= TimeDelta::minutes(5) + WIDEST_SHIFT);
+            let at = first(&timetable);
+            assert!(!timetable.take_due(at).is_empty());
         }
     }
 }
@@ -74,7 +78,7 @@ fn a_clock_that_starts_far_ahead_and_is_set_right_goes_on_at_once() {
 /// What is known of a source that was polled `at`.
 fn polled(world: &mut World, at: DateTime<Utc>) {
     world.now = at - TimeDelta::minutes(1);
-    world.look();
+    world.poll();
 }
 
 #[test]
@@ -85,7 +89,7 @@ fn a_restart_counts_only_schedules_that_passed_while_the_process_was_down() {
     polled(&mut world, start() + shift + TimeDelta::seconds(1));
     let after = |seconds| missed(&world.plan, &world.state, start() + shift + TimeDelta::seconds(seconds));
     assert_eq!([after(2), after(59), after(60)], [0, 0, 0], "the next minute, shifted, has not passed");
-    assert_eq!([after(61), after(86_400)], [1, 1], "what passed counts once a rhythm");
+    assert_eq!([after(61), after(86_400)], [1, 1], "what passed counts once a schedule_key");
     assert_eq!(after(-3_600), 0, "a clock set back has passed nothing");
 }
 
@@ -94,10 +98,10 @@ fn a_failed_poll_was_made_in_time_and_a_new_schedule_was_not_due_before() {
     let mut world = World::new();
     polled(&mut world, start());
     world.now = start() + TimeDelta::hours(1);
-    let decision = world.decide(&SourceLook::Unreachable(String::from("refused")), &crate::domain::plan::Due::All);
+    let decision = world.decide(&PollOutcome::Unreachable(String::from("refused")), &crate::domain::plan::Due::All);
     world.state.apply(decision.delta);
     assert_eq!(missed(&world.plan, &world.state, world.now + TimeDelta::seconds(1)), 0);
-    world.set("1", "export", &Cell::Flag(false));
+    world.set("1", "export", &RawValue::Flag(false));
     polled(&mut world, start() + TimeDelta::hours(2));
     let session = world.plan.sessions.values_mut().next().unwrap();
     session.schedule = Schedule::parse("*/2 * * * *", chrono_tz::UTC, start()).unwrap();

@@ -15,14 +15,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::address::Address;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
-use crate::domain::message::MessageKind;
+use crate::domain::notification::NotificationKind;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Letter, Obstacle, SendError};
+use crate::notify::{Channel, Obstacle, Outbound, SendError};
 use crate::store::{Operation, Pending, Store, StoreError};
 
 /// Sends at the same time: what Microsoft 365 allows as connections.
@@ -33,12 +33,12 @@ const AT_ONCE: usize = 3;
 const MOST_SILENT: usize = AT_ONCE - 1;
 
 /// Carries messages from the outbox to a channel.
-pub struct Courier {
+pub struct Dispatcher {
     store: Arc<Store>,
     channel: Arc<dyn Channel>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    pace: Pace,
+    rate_limiter: RateLimiter,
     /// Rung when messages were recorded.
     recorded: Arc<Notify>,
     /// What is under way is finished, nothing more is begun.
@@ -57,8 +57,8 @@ type UnderWay = BTreeMap<i64, bool>;
 #[derive(Debug, Clone)]
 struct Attempted {
     id: i64,
-    letter: Letter,
-    kind: MessageKind,
+    outbound: Outbound,
+    kind: NotificationKind,
     attempts: u32,
     recorded_at: DateTime<Utc>,
     at: DateTime<Utc>,
@@ -74,32 +74,32 @@ pub struct Round {
     /// When the next message is due, if any is waiting.
     pub next: Option<DateTime<Utc>>,
     /// Something is due and waits only because enough has left in this minute.
-    pub paced: bool,
+    pub rate_limited: bool,
 }
 
-enum Fate {
+enum AttemptResult {
     Sent,
     Retrying,
     Dead,
 }
 
 impl Round {
-    fn count(&mut self, fate: &Fate) {
-        match fate {
-            Fate::Sent => self.sent += 1,
-            Fate::Retrying => self.retrying += 1,
-            Fate::Dead => self.dead += 1,
+    fn count(&mut self, result: &AttemptResult) {
+        match result {
+            AttemptResult::Sent => self.sent += 1,
+            AttemptResult::Retrying => self.retrying += 1,
+            AttemptResult::Dead => self.dead += 1,
         }
     }
 }
 
-impl Courier {
+impl Dispatcher {
     pub fn new(
         store: Arc<Store>,
         channel: Arc<dyn Channel>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
-        pace: Pace,
+        rate_limiter: RateLimiter,
         recorded: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
@@ -108,7 +108,7 @@ impl Courier {
             channel,
             metrics,
             clock,
-            pace,
+            rate_limiter,
             recorded,
             stop,
             unrecorded: Mutex::default(),
@@ -141,7 +141,7 @@ impl Courier {
             if sends.is_empty() {
                 match failed {
                     Some(error) => return Err(error),
-                    None => (round.next, round.paced) = self.next(now).await?,
+                    None => (round.next, round.rate_limited) = self.next(now).await?,
                 }
                 break;
             }
@@ -158,7 +158,7 @@ impl Courier {
                 Some(attempted) = sends.next() => {
                     under_way.remove(&attempted.id);
                     match self.settle(&attempted).await {
-                        Ok(fate) => round.count(&fate),
+                        Ok(result) => round.count(&result),
                         Err(error) => {
                             self.unrecorded().push_back(attempted);
                             failed = Some(error);
@@ -177,7 +177,7 @@ impl Courier {
     async fn choose(&self, now: DateTime<Utc>, under_way: &mut UnderWay) -> Result<Vec<Pending>, StoreError> {
         let mut chosen = Vec::new();
         loop {
-            let room = self.pace.room(now).min(AT_ONCE - under_way.len());
+            let room = self.rate_limiter.room(now).min(AT_ONCE - under_way.len());
             let mut room_for_silent = MOST_SILENT.saturating_sub(under_way.values().filter(|silent| **silent).count());
             if room == 0 {
                 return Ok(chosen);
@@ -196,7 +196,7 @@ impl Courier {
                 }
                 room_for_silent -= usize::from(was_silent);
                 under_way.insert(message.id, was_silent);
-                self.pace.sending(now);
+                self.rate_limiter.sending(now);
                 chosen.push(message);
             }
             if chosen.len() == before {
@@ -211,8 +211,8 @@ impl Courier {
         if under_way.len() >= AT_ONCE {
             return Ok(None);
         }
-        if self.pace.room(now) == 0 {
-            return Ok(Some(self.pace.free_at(now)));
+        if self.rate_limiter.room(now) == 0 {
+            return Ok(Some(self.rate_limiter.free_at(now)));
         }
         let next = self.noted(self.store.next_due(Some(now)).await)?;
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
@@ -228,13 +228,13 @@ impl Courier {
     }
 
     /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
-    /// set back meanwhile. Also whether something is due and only paced.
+    /// set back meanwhile. Also whether something is due and only rate_limited.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
-        let free = (self.pace.room(now) == 0).then(|| self.pace.free_at(now));
+        let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
         let next = self.noted(self.store.next_due(None).await)?;
-        let paced = free.is_some() && next.is_some_and(|next| next <= now);
+        let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
-        Ok((next, paced))
+        Ok((next, rate_limited))
     }
 
     /// Publishes what waits in the outbox.
@@ -246,24 +246,24 @@ impl Courier {
 
     async fn attempt(&self, message: Pending) -> Attempted {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
-        let letter = Letter { message_id, to, raw };
-        let outcome = self.channel.send(&letter).await;
-        self.note_silence(&letter.to, &outcome);
+        let outbound = Outbound { message_id, to, raw };
+        let outcome = self.channel.send(&outbound).await;
+        self.note_silence(&outbound.to, &outcome);
         self.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
-        Attempted { id, letter, kind, attempts, recorded_at, at: self.clock.now(), outcome }
+        Attempted { id, outbound, kind, attempts, recorded_at, at: self.clock.now(), outcome }
     }
 
     /// Records what came of an attempt.
-    async fn settle(&self, attempted: &Attempted) -> Result<Fate, StoreError> {
-        let Attempted { id, letter, kind, attempts, recorded_at, at, outcome } = attempted;
-        let (id, at, message_id) = (*id, *at, &letter.message_id);
-        let fate = match outcome {
+    async fn settle(&self, attempted: &Attempted) -> Result<AttemptResult, StoreError> {
+        let Attempted { id, outbound, kind, attempts, recorded_at, at, outcome } = attempted;
+        let (id, at, message_id) = (*id, *at, &outbound.message_id);
+        let result = match outcome {
             Ok(()) => {
                 self.noted(self.store.sent(id, at).await)?;
                 self.metrics.message(*kind, true);
                 self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
                 tracing::info!(message_id, %kind, "mail accepted");
-                Fate::Sent
+                AttemptResult::Sent
             }
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
@@ -271,17 +271,17 @@ impl Courier {
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
                 tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead and will not be tried again");
                 whole_reason(message_id, e);
-                Fate::Dead
+                AttemptResult::Dead
             }
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
                 let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
                 self.noted(self.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);
-                Fate::Retrying
+                AttemptResult::Retrying
             }
         };
-        Ok(fate)
+        Ok(result)
     }
 
     fn note_silence(&self, to: &Address, outcome: &Result<(), SendError>) {

@@ -1,4 +1,4 @@
-//! The present, shared: what is configured, what is known, and when each source is looked at next. The engine writes it after
+//! The present, shared: what is configured, what is known, and when each source is polled next. The engine writes it after
 //! a commit; web and metrics only read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
-use crate::domain::schedule::Rhythm;
+use crate::domain::schedule::ScheduleKey;
 use crate::domain::state::{Delta, SourceState};
 
 /// The plans of all sources.
@@ -18,13 +18,13 @@ pub type Plans = BTreeMap<Name, SourcePlan>;
 /// Longest that a scheduler that ticks may be silent: it ticks each second, or in the worst case every few.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// What is known of all sources, with when they are next looked at.
+/// What is known of all sources, with when they are next polled.
 #[derive(Debug, Default)]
 pub struct Present {
     /// Shared, so that a long reckoning can hold one without holding up whoever wants to write.
     pub states: BTreeMap<Name, Arc<SourceState>>,
-    /// When the sessions of a rhythm of a source are due next.
-    pub next_audits: HashMap<(Name, Rhythm), DateTime<Utc>>,
+    /// When the sessions of a schedule of a source are due next.
+    pub next_audits: HashMap<(Name, ScheduleKey), DateTime<Utc>>,
     /// The last tick of the scheduler by the monotonic clock; its start counts as one. `None` before that.
     pub ticked: Option<Instant>,
     /// The store takes what is written, as far as the last probe saw.
@@ -53,12 +53,12 @@ impl Present {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Board {
+pub struct Published {
     plans: Arc<Plans>,
     present: RwLock<Present>,
 }
 
-impl Board {
+impl Published {
     pub fn new(plans: Arc<Plans>, states: BTreeMap<Name, SourceState>) -> Self {
         let states = states.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         let present = Present { states, store_sound: true, ..Present::default() };
@@ -69,7 +69,7 @@ impl Board {
         &self.plans
     }
 
-    /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Board::apply`], which would have to
+    /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Published::apply`], which would have to
     /// copy it otherwise.
     pub fn state(&self, source: &Name) -> Arc<SourceState> {
         self.read(|present| present.states.get(source).map(Arc::clone)).unwrap_or_default()

@@ -4,7 +4,7 @@
 //! counted before it is taken: it may be as large as the answer may be, and a constant more.
 
 use super::{Failure, FetchError};
-use crate::domain::reading::Cell;
+use crate::domain::reading::RawValue;
 
 /// Most rows of one answer: one is a session, and the largest integrators have ten thousand of them.
 pub(super) const MOST_ROWS: usize = 250_000;
@@ -17,7 +17,7 @@ const PIECE: u64 = 32;
 
 /// What is left for the rows of one answer.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Limits {
     rows: usize,
     memory: u64,
     left: u64,
@@ -30,7 +30,7 @@ enum Full {
     Values,
 }
 
-impl Room {
+impl Limits {
     /// For an answer that may have `max_body` bytes.
     pub fn new(max_body: u64) -> Self {
         let memory = max_body.saturating_add(BEYOND);
@@ -48,7 +48,7 @@ impl Room {
 
     /// One more value, without its text.
     pub fn value(&mut self) -> bool {
-        self.take(size_of::<Cell>() as u64)
+        self.take(size_of::<RawValue>() as u64)
     }
 
     /// A text that nothing else shares.
@@ -97,11 +97,11 @@ mod tests {
 
     #[test]
     fn what_is_full_says_what_there_was_room_for() {
-        let mut room = Room::new(1 << 20);
+        let mut room = Limits::new(1 << 20);
         assert!((0..MOST_ROWS).all(|_| room.row()) && room.overrun().is_none());
         assert!(!room.row());
         assert_eq!(room.overrun().unwrap().reason, "it has more than 250,000 rows");
-        let mut room = Room::new(1 << 20);
+        let mut room = Limits::new(1 << 20);
         let text = "x".repeat(64 << 20);
         let names = room.names(["session_id"]).unwrap();
         assert!(room.value() && room.text(&text));

@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// At most so many sends a minute, as mail services demand.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimiter {
     per_minute: usize,
     sends: Mutex<VecDeque<DateTime<Utc>>>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// `per_minute` of 0 means without limit.
     pub fn new(per_minute: u32) -> Self {
         Self { per_minute: per_minute as usize, sends: Mutex::default() }
@@ -48,20 +48,20 @@ mod tests {
 
     #[test]
     fn no_more_leaves_in_a_minute_than_the_service_allows() {
-        let pace = Pace::new(3);
+        let rate_limiter = RateLimiter::new(3);
         for _ in 0..3 {
-            assert!(pace.room(start()) > 0);
-            pace.sending(start());
+            assert!(rate_limiter.room(start()) > 0);
+            rate_limiter.sending(start());
         }
-        assert_eq!(pace.room(start() + TimeDelta::seconds(59)), 0);
-        assert_eq!(pace.free_at(start()), start() + TimeDelta::minutes(1));
-        assert_eq!(pace.room(start() + TimeDelta::seconds(60)), 3);
+        assert_eq!(rate_limiter.room(start() + TimeDelta::seconds(59)), 0);
+        assert_eq!(rate_limiter.free_at(start()), start() + TimeDelta::minutes(1));
+        assert_eq!(rate_limiter.room(start() + TimeDelta::seconds(60)), 3);
     }
 
     #[test]
     fn a_clock_set_back_does_not_hold_mail_up() {
-        let pace = Pace::new(1);
-        pace.sending(start());
-        assert_eq!(pace.room(start() - TimeDelta::hours(1)), 1);
+        let rate_limiter = RateLimiter::new(1);
+        rate_limiter.sending(start());
+        assert_eq!(rate_limiter.room(start() - TimeDelta::hours(1)), 1);
     }
 }

@@ -38,7 +38,7 @@ fn two() -> Setup {
 fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_thread() {
     let world = World::new(2, &two());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     assert!(world.mails().is_empty(), "{:?}", world.told());
     world.simulator.set(14, "schedule", "Every 10 minutes");
     let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
@@ -65,7 +65,7 @@ fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_threa
 }
 
 #[test]
-fn what_one_look_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
+fn what_one_poll_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
     let world = World::new(2, &two());
     world.simulator.set(14, "import_orders_as", "j.doe");
     world.simulator.set(15, "use_cvariant_stock_location", false);
@@ -75,7 +75,7 @@ fn what_one_look_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
     well_formed(&mail);
     assert_eq!(mail.all("X-Driftwise-Session").len(), 2);
     mail.says("j.doe");
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 1, "info is not mailed, warnings not to the fallback: {:?}", world.told());
     let below = [("reason", "below_severity")];
     assert_eq!(daemon.metric("driftwise_messages_suppressed_total", &below), Some(1.0));
@@ -86,10 +86,10 @@ fn what_one_look_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
 fn a_session_that_disappears_is_missing_and_recovers() {
     let world = World::new(2, &two());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     world.simulator.remove_session(14);
     let opened = [OWNER, FALLBACK].map(|to| world.mail("missing", to));
-    daemon.look();
+    daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_visible", &[("session", "14")]), Some(0.0));
     assert_eq!(daemon.metric("driftwise_session_status", &[("session", "14"), ("status", "compliant")]), Some(1.0));
     world.simulator.add_session(14);
@@ -114,9 +114,9 @@ fn a_source_that_cannot_be_read_is_told_to_the_fallback_once_and_so_is_its_retur
     well_formed(&opening);
     assert_eq!(opening.header("X-Driftwise-Source"), "erp");
     assert!(opening.all("X-Driftwise-Session").is_empty());
-    daemon.look();
+    daemon.poll();
     let open = daemon.metric("driftwise_drift_open", &[("session", "15")]);
-    assert_eq!(open, Some(1.0), "a look that could not see resolves nothing");
+    assert_eq!(open, Some(1.0), "a poll that could not see resolves nothing");
     assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
     world.simulator.heal();
     // The drift's end and the source's come in one mail: its kind is the first that applies.
@@ -124,7 +124,7 @@ fn a_source_that_cannot_be_read_is_told_to_the_fallback_once_and_so_is_its_retur
     assert!(ended.header("References").contains(opening.header("References").split(' ').next().unwrap()));
     assert_eq!(ended.header("X-Driftwise-Source"), "erp");
     world.mail("resolved", OWNER);
-    daemon.look();
+    daemon.poll();
     world.simulator.fail(Mode::Html, None);
     daemon.until("driftwise_incidents_opened_total", &[("kind", "unreachable")], 2.0);
     world.simulator.heal();
@@ -145,12 +145,12 @@ fn a_setting_that_nobody_can_read_is_told_to_the_owner_and_keeps_its_drift_open(
     let opening = world.mail("unverifiable", OWNER);
     well_formed(&opening);
     opening.says("perhaps");
-    daemon.look();
+    daemon.poll();
     assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
     world.untold("resolved");
     world.simulator.set(14, "export", true);
     continues(&world.mail("recovered", OWNER), &opening);
-    daemon.look();
+    daemon.poll();
     let told = world.told();
     assert_eq!(told.iter().filter(|(kind, _)| kind == "drift").count(), 2, "{told:?}");
     assert!(told.iter().all(|(kind, to)| kind == "drift" || to == OWNER), "{told:?}");
@@ -160,16 +160,16 @@ fn a_setting_that_nobody_can_read_is_told_to_the_owner_and_keeps_its_drift_open(
 fn a_session_that_nobody_audits_is_found_once() {
     let world = World::new(2, &Setup::default());
     let daemon = world.daemon();
-    daemon.first_look();
+    daemon.first_poll();
     world.untold("found");
     world.simulator.add_session(99);
     let found = world.mail("found", FALLBACK);
     well_formed(&found);
     assert_eq!(found.all("X-Driftwise-Session"), ["erp/99"]);
-    daemon.look();
+    daemon.poll();
     daemon.stop();
     let daemon = world.daemon();
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 1, "{:?}", world.told());
     assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(2.0));
 }
@@ -178,11 +178,11 @@ fn a_session_that_nobody_audits_is_found_once() {
 fn a_changed_notification_address_is_told_to_those_expected_and_never_to_the_one_found() {
     let sessions = vec![String::from("{ id: 14, owners: [boss@acme.example] }")];
     let world = World::new(1, &Setup { sessions, ..Setup::default() });
-    world.simulator.set(14, "notification_email", "stranger@evil.example");
+    world.simulator.set(14, "notification_email", "unaudited@evil.example");
     let daemon = world.daemon();
     for to in ["boss@acme.example", OWNER, FALLBACK] {
-        world.mail("drift", to).says("stranger@evil.example");
+        world.mail("drift", to).says("unaudited@evil.example");
     }
-    daemon.look();
+    daemon.poll();
     assert_eq!(world.mails().len(), 3, "{:?}", world.told());
 }

@@ -1,6 +1,6 @@
-//! When which sessions are due: for each source and rhythm the next time, advanced as time passes.
+//! When which sessions are due: for each source and schedule the next time, advanced as time passes.
 //!
-//! Properties: a rhythm is never due twice for one time of its schedule, also where the clock is corrected by a little around
+//! Properties: a schedule is never due twice for one time of its schedule, also where the clock is corrected by a little around
 //! it; times that passed unnoticed (a machine asleep, a busy
 //! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
 //! same instant.
@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::name::Name;
 use super::plan::SourcePlan;
-use super::schedule::{Rhythm, Schedule};
+use super::schedule::{Schedule, ScheduleKey};
 use super::state::SourceState;
 
 /// Most that a source is shifted against its schedule; less where the schedule is quick.
@@ -25,7 +25,7 @@ const NOTICEABLE: TimeDelta = TimeDelta::seconds(10);
 
 /// See the module.
 #[derive(Debug)]
-pub struct Agenda {
+pub struct Timetable {
     entries: Vec<Entry>,
     /// The last tick, to see a clock that was set back.
     ticked: DateTime<Utc>,
@@ -34,7 +34,7 @@ pub struct Agenda {
 #[derive(Debug)]
 struct Entry {
     source: Name,
-    rhythm: Rhythm,
+    schedule_key: ScheduleKey,
     schedule: Schedule,
     shift: TimeDelta,
     next: Option<DateTime<Utc>>,
@@ -50,28 +50,28 @@ impl Entry {
     }
 }
 
-/// A rhythm of a source that is due.
+/// A schedule of a source that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub source: Name,
-    pub rhythm: Rhythm,
+    pub schedule_key: ScheduleKey,
     /// Noticed much later than it was due: the process or the machine was asleep.
     pub late: bool,
 }
 
-impl Agenda {
-    /// The agenda of all `plans` from `now` on.
+impl Timetable {
+    /// The timetable of all `plans` from `now` on.
     pub fn new<'a>(plans: impl Iterator<Item = &'a SourcePlan>, now: DateTime<Utc>) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         for plan in plans {
             let mut known = std::collections::HashSet::new();
             for session in plan.sessions.values() {
-                let rhythm = session.schedule.rhythm();
-                if known.insert(rhythm.clone()) {
+                let schedule_key = session.schedule.key();
+                if known.insert(schedule_key.clone()) {
                     let schedule = session.schedule.clone();
                     let shift = shift(&plan.name, schedule.gap_after(now));
                     let next = next(&schedule, shift, now);
-                    entries.push(Entry { source: plan.name.clone(), rhythm, schedule, shift, next, fired: None });
+                    entries.push(Entry { source: plan.name.clone(), schedule_key, schedule, shift, next, fired: None });
                 }
             }
         }
@@ -86,8 +86,8 @@ impl Agenda {
         for entry in &mut self.entries {
             match entry.next {
                 Some(at) if at <= now => {
-                    let (source, rhythm) = (entry.source.clone(), entry.rhythm.clone());
-                    due.push(Call { source, rhythm, late: now - at > NOTICEABLE });
+                    let (source, schedule_key) = (entry.source.clone(), entry.schedule_key.clone());
+                    due.push(Call { source, schedule_key, late: now - at > NOTICEABLE });
                     entry.fired = Some(at);
                     entry.plan(now);
                 }
@@ -99,19 +99,19 @@ impl Agenda {
         due
     }
 
-    /// When each rhythm is due next.
-    pub fn upcoming(&self) -> impl Iterator<Item = (&Name, &Rhythm, DateTime<Utc>)> {
-        self.entries.iter().filter_map(|entry| Some((&entry.source, &entry.rhythm, entry.next?)))
+    /// When each schedule is due next.
+    pub fn upcoming(&self) -> impl Iterator<Item = (&Name, &ScheduleKey, DateTime<Utc>)> {
+        self.entries.iter().filter_map(|entry| Some((&entry.source, &entry.schedule_key, entry.next?)))
     }
 }
 
-/// How many rhythms of a source were due while the process did not run: since it last polled the source, and before it
-/// started at `now`. A rhythm that no poll has been made for yet was not due, and one whose last poll failed was polled.
+/// How many schedules of a source were due while the process did not run: since it last polled the source, and before it
+/// started at `now`. A schedule that no poll has been made for yet was not due, and one whose last poll failed was polled.
 pub fn missed(plan: &SourcePlan, state: &SourceState, now: DateTime<Utc>) -> u64 {
-    let schedules = plan.sessions.values().map(|session| (session.schedule.rhythm(), &session.schedule));
-    let missed = |(rhythm, schedule): &(Rhythm, &Schedule)| {
-        let polled = state.rhythms.get(rhythm).copied().max(state.record.last_look);
-        let known = polled.filter(|_| state.rhythms.contains_key(rhythm));
+    let schedules = plan.sessions.values().map(|session| (session.schedule.key(), &session.schedule));
+    let missed = |(schedule_key, schedule): &(ScheduleKey, &Schedule)| {
+        let polled = state.schedules.get(schedule_key).copied().max(state.record.last_poll);
+        let known = polled.filter(|_| state.schedules.contains_key(schedule_key));
         let shift = shift(&plan.name, schedule.gap_after(now));
         known.and_then(|polled| next(schedule, shift, polled)).is_some_and(|due| due < now)
     };
@@ -163,11 +163,11 @@ mod tests {
     #[test]
     fn each_time_of_a_schedule_is_due_once() {
         let plan = plan("a", &[("*/5 * * * *", "UTC"), ("*/5 * * * *", "UTC"), ("0 * * * *", "UTC")]);
-        let mut agenda = Agenda::new(std::iter::once(&plan), start());
+        let mut timetable = Timetable::new(std::iter::once(&plan), start());
         let mut due = std::collections::HashMap::<String, u32>::new();
         for second in 1..=7200 {
-            for call in agenda.take_due(start() + TimeDelta::seconds(second)) {
-                *due.entry(call.rhythm.as_str().to_owned()).or_default() += 1;
+            for call in timetable.take_due(start() + TimeDelta::seconds(second)) {
+                *due.entry(call.schedule_key.as_str().to_owned()).or_default() += 1;
                 assert!(!call.late);
             }
         }
@@ -178,21 +178,21 @@ mod tests {
     #[test]
     fn what_passed_while_asleep_falls_due_once_and_is_called_late() {
         let plan = plan("a", &[("*/5 * * * *", "UTC")]);
-        let mut agenda = Agenda::new(std::iter::once(&plan), start());
-        let due = agenda.take_due(start() + TimeDelta::hours(9));
+        let mut timetable = Timetable::new(std::iter::once(&plan), start());
+        let due = timetable.take_due(start() + TimeDelta::hours(9));
         assert_eq!(due.len(), 1);
         assert!(due[0].late);
-        assert!(agenda.take_due(start() + TimeDelta::hours(9) + TimeDelta::seconds(1)).is_empty());
+        assert!(timetable.take_due(start() + TimeDelta::hours(9) + TimeDelta::seconds(1)).is_empty());
     }
 
     #[test]
     fn a_clock_set_back_does_not_silence_a_schedule() {
         let plan = plan("a", &[("*/5 * * * *", "UTC")]);
-        let mut agenda = Agenda::new(std::iter::once(&plan), start());
-        agenda.take_due(start() + TimeDelta::days(30));
+        let mut timetable = Timetable::new(std::iter::once(&plan), start());
+        timetable.take_due(start() + TimeDelta::days(30));
         let mut due = 0;
         for minute in 0..60 {
-            due += agenda.take_due(start() + TimeDelta::minutes(minute)).len();
+            due += timetable.take_due(start() + TimeDelta::minutes(minute)).len();
         }
         assert!(due >= 11, "{due}");
     }
@@ -203,32 +203,32 @@ mod tests {
             [("*/5 * * * *", 100), ("*/5 * * * *", 9_000), ("* * * * * *", 400), ("* * * * * *", 3_500)]
         {
             let plan = plan("a", &[(expression, "UTC")]);
-            let mut agenda = Agenda::new(std::iter::once(&plan), start());
-            let at = agenda.upcoming().next().unwrap().2;
-            assert_eq!(agenda.take_due(at + TimeDelta::milliseconds(50)).len(), 1);
+            let mut timetable = Timetable::new(std::iter::once(&plan), start());
+            let at = timetable.upcoming().next().unwrap().2;
+            assert_eq!(timetable.take_due(at + TimeDelta::milliseconds(50)).len(), 1);
             let back = at + TimeDelta::milliseconds(50 - step);
             let mut due = 0;
             for passed in (0..=step - 50).step_by(50) {
-                due += agenda.take_due(back + TimeDelta::milliseconds(passed)).len();
+                due += timetable.take_due(back + TimeDelta::milliseconds(passed)).len();
             }
             assert_eq!(due, 0, "{expression} {step}");
-            let next = agenda.upcoming().next().unwrap().2;
+            let next = timetable.upcoming().next().unwrap().2;
             assert!(next > at);
-            assert_eq!(agenda.take_due(next).len(), 1, "{expression} {step}");
+            assert_eq!(timetable.take_due(next).len(), 1, "{expression} {step}");
         }
     }
 
     /// When calls come, in the zone, from a clock that ticks every second or, under load, every few.
     fn calls(expression: &str, zone: &str, from: &str, hours: i64) -> Vec<DateTime<chrono_tz::Tz>> {
         let plan = plan("erp", &[(expression, zone)]);
-        let mut agenda = Agenda::new(std::iter::once(&plan), utc(from));
-        let shift = agenda.entries[0].shift;
+        let mut timetable = Timetable::new(std::iter::once(&plan), utc(from));
+        let shift = timetable.entries[0].shift;
         let mut calls = Vec::new();
         let mut second = 0;
         while second < hours * 3600 {
             second += 1 + second % 3;
             let now = utc(from) + TimeDelta::seconds(second);
-            for call in agenda.take_due(now) {
+            for call in timetable.take_due(now) {
                 assert!(!call.late, "{expression} in {zone} at {now}");
                 calls.push((now - shift).with_timezone(&zone.parse().unwrap()));
             }

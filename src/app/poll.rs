@@ -1,4 +1,4 @@
-//! One look for a person: every finding of the sessions that were asked for, from the same answer that an audit would use.
+//! One poll for a person: every finding of the sessions that were asked for, from the same answer that an audit would use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::evaluate::{Circumstances, Finding, Neighbours, evaluate, unreadable};
 use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Look, Observation};
+use crate::domain::observation::{Answer, Observation, RowMatch};
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::neighbours;
 use crate::domain::session::{Session, SessionId, SessionKey};
-use crate::domain::sighting::Sighting;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
 use crate::engine::audit::{Auditor, Outcome};
-use crate::engine::board::Board;
-use crate::engine::deliver::{Courier, Round};
-use crate::engine::pace::Pace;
+use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::polls::Polls;
+use crate::engine::published::Published;
+use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::source::{FetchError, Source};
 use crate::store::Store;
 
-/// What one look says of one session.
+/// What one poll says of one session.
 pub struct Seen {
     pub session: Session,
     pub what: What,
@@ -57,17 +57,17 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Answers> {
     let adapters = adapters::sources(config)?;
     let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
-    let looks =
+    let polls =
         asked.filter_map(|plan| adapters.get(&plan.name).map(|adapter| (plan.name.clone(), Arc::clone(adapter))));
     let polls = &Polls::new(config.max_polls);
-    let looks = looks.map(|(name, adapter)| async move {
+    let polls = polls.map(|(name, adapter)| async move {
         let _turn = polls.turn(adapter.system()).await;
         (name, adapter.fetch(now).await)
     });
-    Ok(join_all(looks).await.into_iter().collect())
+    Ok(join_all(polls).await.into_iter().collect())
 }
 
-/// Judges the wanted sessions of all answers, with the pins of `states`.
+/// Judges the wanted sessions of all answers, with the pinned of `states`.
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
@@ -80,18 +80,18 @@ pub fn judge(
     for (name, answer) in answers {
         let Some(plan) = config.plans.get(name) else { continue };
         let state = states.get(name).unwrap_or(&nothing);
-        let sighting = answer.as_ref().map_err(ToString::to_string);
-        let sighting =
-            sighting.and_then(|answer| Sighting::read(answer, &plan.mapping, now).map_err(|e| e.to_string()));
+        let snapshot = answer.as_ref().map_err(ToString::to_string);
+        let snapshot =
+            snapshot.and_then(|answer| Snapshot::read(answer, &plan.mapping, now).map_err(|e| e.to_string()));
         let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));
-        match sighting {
+        match snapshot {
             Err(reason) => {
                 seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }));
             }
-            Ok(sighting) => {
-                let neighbours = neighbours(plan, state, &sighting);
+            Ok(snapshot) => {
+                let neighbours = neighbours(plan, state, &snapshot);
                 seen.extend(sessions.map(|session| {
-                    let what = judge_one(plan, session, state, sighting.look(&session.key.id), &neighbours, now);
+                    let what = judge_one(plan, session, state, snapshot.poll(&session.key.id), &neighbours, now);
                     Seen { session: session.clone(), what }
                 }));
             }
@@ -104,19 +104,19 @@ fn judge_one(
     plan: &SourcePlan,
     session: &Session,
     state: &SourceState,
-    look: Look,
+    poll: RowMatch,
     neighbours: &Neighbours,
     now: DateTime<Utc>,
 ) -> What {
-    match look {
-        Look::Missing => What::Missing,
-        Look::Doubled(reason) | Look::Uncertain(reason) => {
+    match poll {
+        RowMatch::Missing => What::Missing,
+        RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => {
             let findings = unreadable(session, &reason);
             What::Judged { observation: None, findings, ambiguous: Some(reason) }
         }
-        Look::Seen(observation) => {
-            let pins = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pins)).unwrap_or_default();
-            let around = Circumstances { mapping: &plan.mapping, neighbours, pins: &pins, now };
+        RowMatch::Seen(observation) => {
+            let pinned = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pinned)).unwrap_or_default();
+            let around = Circumstances { mapping: &plan.mapping, neighbours, pinned: &pinned, now };
             let findings = evaluate(session, &observation, around);
             What::Judged { observation: Some(observation), findings, ambiguous: None }
         }
@@ -148,7 +148,7 @@ pub async fn notify(
 ) -> anyhow::Result<Notified> {
     let email = config.require_email()?;
     let channel: Arc<dyn Channel> = Arc::new(adapters::email(email)?);
-    let pace = Pace::new(adapters::pace(email));
+    let rate_limiter = RateLimiter::new(adapters::rate_limiter(email));
     let sender = adapters::sender(&config);
     let store = Arc::new(Store::open(&config.store.path).await?);
     let states = store.load().await?;
@@ -157,7 +157,7 @@ pub async fn notify(
     let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let fixed = |(name, answer)| (name, Arc::new(Fetched(answer)) as Arc<dyn Source>);
     let auditor = Auditor {
-        board: Arc::new(Board::new(Arc::new(config.plans), states)),
+        published: Arc::new(Published::new(Arc::new(config.plans), states)),
         sources: answers.into_iter().map(fixed).collect(),
         polls: Arc::new(Polls::new(config.max_polls)),
         store: Arc::clone(&store),
@@ -178,15 +178,16 @@ pub async fn notify(
         match outcome {
             Outcome::NotRecorded { error } => notified.errors.push(error),
             Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Looked { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
+            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
         }
     }
-    let courier = Courier::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), pace, recorded, stop);
+    let dispatcher =
+        Dispatcher::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), rate_limiter, recorded, stop);
     loop {
-        let round = courier.run_round().await.context("the outbox cannot be read or written")?;
+        let round = dispatcher.run_round().await.context("the outbox cannot be read or written")?;
         notified.add(round);
         // What waits only for its minute has not been tried once.
-        match round.next.filter(|_| round.paced) {
+        match round.next.filter(|_| round.rate_limited) {
             Some(next) => tokio::time::sleep((next - clock.now()).to_std().unwrap_or_default()).await,
             None => break,
         }

@@ -12,7 +12,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 const UNREACHABLE: (&str, &[(&str, &str)]) = ("driftwise_audits_total", &[("outcome", "unreachable")]);
 
 #[test]
-fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restart() {
+fn grace_period_with_a_source_counts_from_the_first_failed_poll_also_across_a_restart() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.fail(Mode::ServerError, None);
@@ -35,7 +35,7 @@ fn patience_with_a_source_counts_from_the_first_failed_look_also_across_a_restar
 }
 
 #[test]
-fn patience_with_one_session_ends_beside_an_older_one_of_which_nobody_was_told_either() {
+fn grace_period_with_one_session_ends_beside_an_older_one_of_which_nobody_was_told_either() {
     let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
     let alerts = String::from("unreachable_after: 1h");
     let world = World::new(2, &Setup { sessions: sessions.to_vec(), alerts, ..Setup::default() });

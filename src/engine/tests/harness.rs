@@ -13,22 +13,22 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::address::Address;
 use crate::domain::decide::Sender;
-use crate::domain::message::{Message, MessageKind};
+use crate::domain::notification::{Notification, NotificationKind};
 use crate::domain::observation::Answer;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::audit::{Auditor, Outcome};
-use crate::engine::board::Board;
-use crate::engine::deliver::{Courier, Round};
-use crate::engine::pace::Pace;
+use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::polls::Polls;
+use crate::engine::published::Published;
+use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Letter, Obstacle, SendError};
+use crate::notify::{Channel, Obstacle, Outbound, SendError};
 use crate::source::{Failure, FetchError, Source};
-use crate::store::{MessageFilter, MessageRow, MessageState, Outgoing, Store};
+use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
 /// Everything outlives the engine but what the engine keeps in memory.
-pub(super) struct House {
+pub(super) struct Harness {
     folder: TempDir,
     pub world: World,
     pub clock: ManualClock,
@@ -40,24 +40,24 @@ pub(super) struct House {
 /// The engine, as it is after a start.
 pub(super) struct Running {
     pub auditor: Auditor,
-    pub courier: Courier,
+    pub dispatcher: Dispatcher,
     pub store: Arc<Store>,
 }
 
-impl House {
+impl Harness {
     pub(super) fn new() -> Self {
         Self::with(None)
     }
 
-    /// A house whose store is a copy of what was made before.
+    /// A harness whose store is a copy of what was made before.
     pub(super) fn with(store: Option<&[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let house =
+        let harness =
             Self { folder, world: World::new(), clock: ManualClock::new(start()), post: Arc::default(), failure: None };
         if let Some(bytes) = store {
-            std::fs::write(house.path(), bytes).unwrap();
+            std::fs::write(harness.path(), bytes).unwrap();
         }
-        house
+        harness
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -79,10 +79,10 @@ impl House {
 
     /// What the source answers from now on is fixed when the engine starts.
     pub(super) async fn start(&self) -> Running {
-        self.start_paced(0).await
+        self.start_rate_limited(0).await
     }
 
-    pub(super) async fn start_paced(&self, per_minute: u32) -> Running {
+    pub(super) async fn start_rate_limited(&self, per_minute: u32) -> Running {
         let store = Arc::new(Store::open(&self.path()).await.unwrap());
         let states = store.load().await.unwrap();
         let plan = self.world.plan.clone();
@@ -94,7 +94,7 @@ impl House {
         let clock: Arc<dyn crate::clock::Clock> = Arc::new(self.clock.clone());
         let auditor = Auditor {
             sources: BTreeMap::from([(plan.name.clone(), source)]),
-            board: Arc::new(Board::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states)),
+            published: Arc::new(Published::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states)),
             polls: Arc::new(Polls::new(1)),
             store: Arc::clone(&store),
             channel: Arc::clone(&channel),
@@ -104,9 +104,9 @@ impl House {
             recorded: Arc::clone(&recorded),
             stop: stop.clone(),
         };
-        let pace = Pace::new(per_minute);
-        let courier = Courier::new(Arc::clone(&store), channel, metrics, clock, pace, recorded, stop);
-        Running { auditor, courier, store }
+        let rate_limiter = RateLimiter::new(per_minute);
+        let dispatcher = Dispatcher::new(Arc::clone(&store), channel, metrics, clock, rate_limiter, recorded, stop);
+        Running { auditor, dispatcher, store }
     }
 
     /// One audit and one round by a new process, a minute later.
@@ -114,7 +114,7 @@ impl House {
         self.clock.advance(TimeDelta::minutes(1));
         let running = self.start().await;
         let outcome = running.audit().await;
-        running.courier.run_round().await.unwrap();
+        running.dispatcher.run_round().await.unwrap();
         outcome
     }
 
@@ -129,29 +129,29 @@ impl House {
     pub(super) async fn check(&self, case: &str) {
         let store = Store::open(&self.path()).await.unwrap();
         store.integrity_check().await.unwrap();
-        let rows = store.messages(&MessageFilter::default(), 10_000).await.unwrap();
+        let rows = store.messages(&NotificationFilter::default(), 10_000).await.unwrap();
         let accepted = self.post.accepted();
         let recorded = rows.iter().map(|row| row.message_id.as_str()).collect::<BTreeSet<_>>();
-        let arrived = accepted.iter().map(|letter| letter.message_id.as_str()).collect::<BTreeSet<_>>();
+        let arrived = accepted.iter().map(|outbound| outbound.message_id.as_str()).collect::<BTreeSet<_>>();
         assert_eq!(recorded, arrived, "{case}: what was recorded and what arrived");
-        assert!(rows.iter().all(|row| row.state == MessageState::Sent), "{case}: {rows:#?}");
+        assert!(rows.iter().all(|row| row.state == NotificationState::Sent), "{case}: {rows:#?}");
         let mut ids: HashMap<(&str, &str), BTreeSet<&str>> = HashMap::new();
         let mut bodies: HashMap<&str, &[u8]> = HashMap::new();
-        for letter in &accepted {
+        for outbound in &accepted {
             assert_eq!(
-                *bodies.entry(&letter.message_id).or_insert(&letter.raw),
-                letter.raw,
+                *bodies.entry(&outbound.message_id).or_insert(&outbound.raw),
+                outbound.raw,
                 "{case}: a repeat differs"
             );
-            for line in std::str::from_utf8(&letter.raw).unwrap().lines() {
-                ids.entry((letter.to.as_str(), line)).or_default().insert(&letter.message_id);
+            for line in std::str::from_utf8(&outbound.raw).unwrap().lines() {
+                ids.entry((outbound.to.as_str(), line)).or_default().insert(&outbound.message_id);
             }
         }
         assert!(ids.values().all(|ids| ids.len() == 1), "{case}: told under two ids: {ids:#?}");
         in_order(&rows, &accepted, case);
         let mut opened = BTreeSet::new();
         for (_, event) in store.events(None, None, None, 10_000).await.unwrap() {
-            if let crate::domain::event::Happening::Opened { incident, .. } = event.what {
+            if let crate::domain::event::EventKind::Opened { incident, .. } = event.what {
                 assert!(opened.insert(incident), "{case}: {incident} opened twice");
                 let line = format!("drift {incident}");
                 assert!(ids.keys().any(|(_, told)| *told == line), "{case}: nobody was told of {incident}");
@@ -161,14 +161,14 @@ impl House {
 }
 
 /// The first arrivals of each recipient are in the order recorded.
-pub(super) fn in_order(rows: &[MessageRow], accepted: &[Letter], case: &str) {
+pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case: &str) {
     let recipients = rows.iter().map(|row| row.to.as_str()).collect::<BTreeSet<_>>();
     for to in recipients {
         let wanted = rows.iter().filter(|row| row.to.as_str() == to).map(|row| row.message_id.as_str());
         let mut got = Vec::new();
-        for letter in accepted.iter().filter(|letter| letter.to.as_str() == to) {
-            if !got.contains(&letter.message_id.as_str()) {
-                got.push(&letter.message_id);
+        for outbound in accepted.iter().filter(|outbound| outbound.to.as_str() == to) {
+            if !got.contains(&outbound.message_id.as_str()) {
+                got.push(&outbound.message_id);
             }
         }
         assert_eq!(wanted.collect::<Vec<_>>(), got, "{case}: the order of {to}");
@@ -182,34 +182,34 @@ impl Running {
     }
 
     pub(super) async fn post(&self, number: usize, to: &str) {
-        let recorded_at = self.courier.now();
-        let letter = Outgoing {
+        let recorded_at = self.dispatcher.now();
+        let outbound = Outgoing {
             message_id: format!("<{number}@driftwise.example>"),
-            kind: MessageKind::Test,
+            kind: NotificationKind::Test,
             to: Address::parse(to).unwrap(),
             subject: format!("number {number}"),
             sessions: Vec::new(),
             raw: format!("number {number}").into_bytes(),
             recorded_at,
         };
-        self.store.post(&[letter]).await.unwrap();
+        self.store.post(&[outbound]).await.unwrap();
     }
 
-    pub(super) async fn rows(&self) -> Vec<MessageRow> {
-        self.store.messages(&MessageFilter::default(), 10_000).await.unwrap()
+    pub(super) async fn rows(&self) -> Vec<StoredNotification> {
+        self.store.messages(&NotificationFilter::default(), 10_000).await.unwrap()
     }
 
     /// How many messages are in each state: pending, retrying, sent, dead.
     pub(super) async fn states(&self) -> [usize; 4] {
         let rows = self.rows().await;
-        MessageState::ALL.map(|state| rows.iter().filter(|row| row.state == state).count())
+        NotificationState::ALL.map(|state| rows.iter().filter(|row| row.state == state).count())
     }
 
     /// Rounds as the loop of the daemon makes them, until nothing waits or the clock has reached `end`.
     pub(super) async fn deliver_until(&self, clock: &ManualClock, end: DateTime<Utc>) -> Round {
         let mut all = Round::default();
         loop {
-            let round = self.courier.run_round().await.unwrap();
+            let round = self.dispatcher.run_round().await.unwrap();
             (all.sent, all.retrying, all.dead) =
                 (all.sent + round.sent, all.retrying + round.retrying, all.dead + round.dead);
             match round.next {
@@ -242,11 +242,11 @@ impl Source for Says {
     }
 }
 
-/// Takes letters, or refuses them as it is told.
+/// Takes outbound, or refuses them as it is told.
 #[derive(Default)]
 pub(super) struct PostOffice {
     ledger: Mutex<Ledger>,
-    /// Rung when a letter that stalls may go on.
+    /// Rung when a outbound that stalls may go on.
     pub go_on: Notify,
     /// Rung when a send hangs for good.
     pub hung: Notify,
@@ -256,17 +256,17 @@ pub(super) struct PostOffice {
 
 #[derive(Default)]
 struct Ledger {
-    accepted: Vec<Letter>,
+    accepted: Vec<Outbound>,
     attempts: Vec<String>,
     /// Nobody gets anything.
     down: Option<SendError>,
     refused: HashMap<String, SendError>,
     stalled: BTreeSet<String>,
-    /// How many more points of a send are passed before one never ends: each letter has one before it is taken and one after.
+    /// How many more points of a send are passed before one never ends: each outbound has one before it is taken and one after.
     points: Option<usize>,
     /// No message can be composed.
     broken: bool,
-    /// A file that is moved away when the next letter is accepted.
+    /// A file that is moved away when the next outbound is accepted.
     moved_at_next: Option<(PathBuf, PathBuf)>,
 }
 
@@ -279,13 +279,13 @@ impl PostOffice {
         self.ledger.lock().unwrap()
     }
 
-    pub(super) fn accepted(&self) -> Vec<Letter> {
+    pub(super) fn accepted(&self) -> Vec<Outbound> {
         self.ledger().accepted.clone()
     }
 
     /// The bodies that `to` got, in order.
     pub(super) fn of(&self, to: &str) -> Vec<String> {
-        let of = |letter: &&Letter| letter.to.as_str() == to;
+        let of = |outbound: &&Outbound| outbound.to.as_str() == to;
         self.ledger().accepted.iter().filter(of).map(|l| String::from_utf8(l.raw.clone()).unwrap()).collect()
     }
 
@@ -334,13 +334,13 @@ impl PostOffice {
         }
     }
 
-    fn receive(&self, letter: &Letter) -> Result<(), SendError> {
+    fn receive(&self, outbound: &Outbound) -> Result<(), SendError> {
         let mut ledger = self.ledger();
-        let refused = ledger.down.clone().or_else(|| ledger.refused.get(letter.to.as_str()).cloned());
+        let refused = ledger.down.clone().or_else(|| ledger.refused.get(outbound.to.as_str()).cloned());
         if let Some(error) = refused {
             return Err(error);
         }
-        ledger.accepted.push(letter.clone());
+        ledger.accepted.push(outbound.clone());
         if let Some((from, to)) = ledger.moved_at_next.take() {
             std::fs::rename(from, to).unwrap();
         }
@@ -353,16 +353,16 @@ impl Channel for PostOffice {
         "email"
     }
 
-    fn compose(&self, message: &Message) -> Vec<u8> {
+    fn compose(&self, message: &Notification) -> Vec<u8> {
         let broken = self.ledger().broken;
         assert!(!broken, "a fault of ours, as the test wants it");
-        let line = |item: &crate::domain::message::Item| Some(format!("{} {}\n", item.kind, item.incident()?.id));
+        let line = |item: &crate::domain::notification::Item| Some(format!("{} {}\n", item.kind, item.incident()?.id));
         message.items.iter().filter_map(line).collect::<String>().into_bytes()
     }
 
-    fn send<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), SendError>> {
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(async move {
-            let to = letter.to.as_str().to_owned();
+            let to = outbound.to.as_str().to_owned();
             let stalls = self.ledger().stalled.contains(&to);
             self.ledger().attempts.push(to);
             self.asked.notify_one();
@@ -370,7 +370,7 @@ impl Channel for PostOffice {
             if stalls {
                 self.go_on.notified().await;
             }
-            let answer = self.receive(letter);
+            let answer = self.receive(outbound);
             self.point().await;
             answer
         })

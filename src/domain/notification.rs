@@ -16,7 +16,7 @@ use super::session::SessionId;
 /// What kind of message it is; the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MessageKind {
+pub enum NotificationKind {
     Drift,
     Missing,
     Unreachable,
@@ -31,7 +31,7 @@ pub enum MessageKind {
     Test,
 }
 
-impl MessageKind {
+impl NotificationKind {
     pub const ALL: [Self; 10] = [
         Self::Drift,
         Self::Missing,
@@ -65,7 +65,7 @@ impl MessageKind {
     }
 }
 
-impl fmt::Display for MessageKind {
+impl fmt::Display for NotificationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
     }
@@ -74,7 +74,7 @@ impl fmt::Display for MessageKind {
 /// One thing that a message tells of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    pub kind: MessageKind,
+    pub kind: NotificationKind,
     pub severity: Severity,
     pub news: News,
     pub about: About,
@@ -88,7 +88,7 @@ impl Item {
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident(incident) => Some(incident),
-            About::Stranger { .. } => None,
+            About::Unaudited { .. } => None,
         }
     }
 
@@ -98,8 +98,8 @@ impl Item {
 
     pub fn session(&self) -> Option<&SessionId> {
         match &self.about {
-            About::Incident(incident) => incident.thing.session(),
-            About::Stranger { id, .. } => Some(id),
+            About::Incident(incident) => incident.key.session(),
+            About::Unaudited { id, .. } => Some(id),
         }
     }
 
@@ -111,10 +111,10 @@ impl Item {
 
 /// One message to one recipient, before it is put into a channel's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct Notification {
     /// With angle brackets, as in the header.
     pub message_id: String,
-    pub kind: MessageKind,
+    pub kind: NotificationKind,
     pub to: Address,
     pub source: Name,
     /// When it was recorded: the mail's `Date`.
@@ -131,7 +131,7 @@ pub struct Message {
     pub reply_to: Option<Address>,
 }
 
-impl Message {
+impl Notification {
     /// The sessions told of, each once, in order: for the headers and the outbox.
     pub fn sessions(&self) -> Vec<&SessionId> {
         let mut sessions = Vec::new();

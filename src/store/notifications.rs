@@ -11,11 +11,11 @@ use super::error::{Fault, Operation, StoreError};
 use super::form::{count, number, read, time};
 use super::outbox::{address_of, kind_of};
 use crate::domain::address::Address;
-use crate::domain::message::MessageKind;
+use crate::domain::notification::NotificationKind;
 
 /// What became of a message so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MessageState {
+pub enum NotificationState {
     /// Never tried yet.
     Pending,
     /// Tried in vain, to be tried again.
@@ -25,7 +25,7 @@ pub enum MessageState {
     Dead,
 }
 
-impl MessageState {
+impl NotificationState {
     pub const ALL: [Self; 4] = [Self::Pending, Self::Retrying, Self::Sent, Self::Dead];
 
     pub fn label(self) -> &'static str {
@@ -42,7 +42,7 @@ impl MessageState {
     }
 }
 
-impl fmt::Display for MessageState {
+impl fmt::Display for NotificationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
     }
@@ -50,23 +50,23 @@ impl fmt::Display for MessageState {
 
 /// Which messages are asked for; the default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MessageFilter {
-    pub state: Option<MessageState>,
+pub struct NotificationFilter {
+    pub state: Option<NotificationState>,
     /// `SOURCE/ID` of a session told of.
     pub session: Option<String>,
 }
 
 /// A message without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageRow {
+pub struct StoredNotification {
     pub id: i64,
     pub message_id: String,
-    pub kind: MessageKind,
+    pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
     /// `SOURCE/ID` of each session told of.
     pub sessions: Vec<String>,
-    pub state: MessageState,
+    pub state: NotificationState,
     pub attempts: u32,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
@@ -78,11 +78,15 @@ pub struct MessageRow {
 
 impl Store {
     /// The last `limit` messages that `filter` lets through, newest last.
-    pub async fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Vec<MessageRow>, StoreError> {
+    pub async fn messages(
+        &self,
+        filter: &NotificationFilter,
+        limit: usize,
+    ) -> Result<Vec<StoredNotification>, StoreError> {
         self.try_messages(filter, limit).await.map_err(self.error(Operation::Read))
     }
 
-    async fn try_messages(&self, filter: &MessageFilter, limit: usize) -> Result<Vec<MessageRow>, Fault> {
+    async fn try_messages(&self, filter: &NotificationFilter, limit: usize) -> Result<Vec<StoredNotification>, Fault> {
         const SQL: &str =
             "SELECT id, message_id, kind, recipient, subject, sessions, state, attempts, attempted_at, last_error,
             recorded_at, finished_at FROM outbox
@@ -90,25 +94,25 @@ impl Store {
               AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(outbox.sessions) WHERE value = ?2))
             ORDER BY id DESC LIMIT ?3";
         let query =
-            sqlx::query(SQL).bind(filter.state.map(MessageState::label)).bind(&filter.session).bind(count(limit));
+            sqlx::query(SQL).bind(filter.state.map(NotificationState::label)).bind(&filter.session).bind(count(limit));
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter().rev().map(message).collect()
     }
 }
 
-fn message(row: &SqliteRow) -> Result<MessageRow, Fault> {
+fn message(row: &SqliteRow) -> Result<StoredNotification, Fault> {
     let id = row.try_get("id")?;
     let text = |column| row.try_get::<&str, _>(column);
     let state = text("state")?;
     let unknown = || Fault::unreadable(format!("message {id}"), format!("state {state:?}"));
-    Ok(MessageRow {
+    Ok(StoredNotification {
         id,
         message_id: row.try_get("message_id")?,
         kind: kind_of(id, text("kind")?)?,
         to: address_of(id, text("recipient")?)?,
         subject: row.try_get("subject")?,
         sessions: read(text("sessions")?, || format!("message {id}"))?,
-        state: MessageState::from_label(state).ok_or_else(unknown)?,
+        state: NotificationState::from_label(state).ok_or_else(unknown)?,
         attempts: number(row.try_get("attempts")?),
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time),
         last_error: row.try_get("last_error")?,

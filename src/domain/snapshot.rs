@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::observation::{Answer, Digest, Look, Mapping, Observation, Shape};
-use super::reading::{Cell, quote};
+use super::observation::{Answer, Digest, Mapping, Observation, RowMatch, Shape};
+use super::reading::{RawValue, quote};
 use super::session::{SessionId, SessionIdError};
 use super::setting::SettingKey;
 
 /// All sessions of one answer.
 #[derive(Debug, Default)]
-pub struct Sighting {
+pub struct Snapshot {
     /// In the order of their ids, each once.
     sessions: Vec<(SessionId, Rows)>,
     /// Rows whose session ID cannot be read, and why the first of them cannot.
@@ -48,7 +48,7 @@ impl Rows {
 
 /// Why an answer cannot be divided into sessions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SightingError {
+pub enum SnapshotError {
     #[error("it returned no sessions")]
     Empty,
     #[error("its rows have no column {wanted}; the columns are: {columns}")]
@@ -57,7 +57,7 @@ pub enum SightingError {
     RepeatedIdColumn(String),
 }
 
-impl SightingError {
+impl SnapshotError {
     /// Our words, and the names of columns that came from outside.
     pub fn parts(&self) -> (String, Option<&str>) {
         match self {
@@ -69,24 +69,24 @@ impl SightingError {
     }
 }
 
-impl Sighting {
+impl Snapshot {
     /// Reads an answer that is still needed afterwards.
-    pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+    pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
         Self::take(answer.clone(), mapping, now)
     }
 
-    /// Reads an answer: finds each row's session and names its cells by setting.
-    pub fn take(answer: Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SightingError> {
+    /// Reads an answer: finds each row's session and names its raw values by setting.
+    pub fn take(answer: Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
         let Some(first) = answer.rows.first().map(|row| Arc::clone(&row.columns)) else {
-            return Err(SightingError::Empty);
+            return Err(SnapshotError::Empty);
         };
         let sessions = Vec::with_capacity(answer.rows.len());
-        let mut sighting = Self { sessions, ..Self::default() };
+        let mut snapshot = Self { sessions, ..Self::default() };
         // By the address of the columns, which lasts as long as they are held here.
         let mut plans: HashMap<usize, Plan> = HashMap::new();
         for row in answer.rows {
             let plan = plans.entry(address(&row.columns)).or_insert_with(|| Plan::new(&row.columns, mapping));
-            sighting.add(plan, row.cells, now);
+            snapshot.add(plan, row.raw_values, now);
         }
         if plans.values().all(|plan| plan.id.is_none()) {
             return Err(no_id_column(&first, mapping));
@@ -94,13 +94,13 @@ impl Sighting {
         let mut settings = plans.into_values().flat_map(|plan| plan.shape.settings().to_vec()).collect::<Vec<_>>();
         settings.sort();
         settings.dedup();
-        sighting.settings = settings;
-        sighting.settle();
-        Ok(sighting)
+        snapshot.settings = settings;
+        snapshot.settle();
+        Ok(snapshot)
     }
 
-    fn add(&mut self, plan: &Plan, cells: Vec<Cell>, now: DateTime<Utc>) {
-        let id = match plan.id.map_or(Err("the row has no ID column"), |at| identify(&cells[at])) {
+    fn add(&mut self, plan: &Plan, raw_values: Vec<RawValue>, now: DateTime<Utc>) {
+        let id = match plan.id.map_or(Err("the row has no ID column"), |at| identify(&raw_values[at])) {
             Ok(id) => id,
             Err(reason) => {
                 self.unidentified += 1;
@@ -108,7 +108,8 @@ impl Sighting {
                 return;
             }
         };
-        let observation = Observation { at: now, shape: Arc::clone(&plan.shape), cells: plan.cells(cells) };
+        let observation =
+            Observation { at: now, shape: Arc::clone(&plan.shape), raw_values: plan.raw_values(raw_values) };
         self.sessions.push((id, Rows::One(Arc::new(observation))));
     }
 
@@ -130,21 +131,23 @@ impl Sighting {
     }
 
     /// What the answer says of one session.
-    pub fn look(&self, id: &SessionId) -> Look {
-        self.look_at(self.rows(id))
+    pub fn poll(&self, id: &SessionId) -> RowMatch {
+        self.poll_at(self.rows(id))
     }
 
-    fn look_at(&self, rows: Option<&Rows>) -> Look {
+    fn poll_at(&self, rows: Option<&Rows>) -> RowMatch {
         match rows {
-            Some(Rows::One(observation)) => Look::Seen(Arc::clone(observation)),
-            Some(Rows::Several(count)) => Look::Doubled(format!("the source returned {count} rows for this session")),
-            None if self.unidentified > 0 => Look::Uncertain(format!(
+            Some(Rows::One(observation)) => RowMatch::Seen(Arc::clone(observation)),
+            Some(Rows::Several(count)) => {
+                RowMatch::Duplicate(format!("the source returned {count} rows for this session"))
+            }
+            None if self.unidentified > 0 => RowMatch::Uncertain(format!(
                 "the source returned no row with this ID, and {} whose ID cannot be read ({}{})",
                 if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) },
                 if self.unidentified == 1 { "" } else { "the first: " },
                 self.unread.unwrap_or("no reason is known")
             )),
-            None => Look::Missing,
+            None => RowMatch::Missing,
         }
     }
 
@@ -164,7 +167,7 @@ impl Sighting {
 
     /// For many sessions in the order of their ids.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { sighting: self, ahead: &self.sessions }
+        Walk { snapshot: self, ahead: &self.sessions }
     }
 
     /// What was seen of a session that can be told from the others.
@@ -176,7 +179,7 @@ impl Sighting {
 /// Finds the rows of one session after the other, each a step on from the last, where a search would start anew.
 #[derive(Debug, Clone)]
 pub struct Walk<'a> {
-    sighting: &'a Sighting,
+    snapshot: &'a Snapshot,
     ahead: &'a [(SessionId, Rows)],
 }
 
@@ -186,14 +189,14 @@ impl<'a> Walk<'a> {
         let passed = self.ahead.iter().take_while(|(other, _)| other < id).count();
         self.ahead = &self.ahead[passed..];
         let rows = self.ahead.first().filter(|(other, _)| other == id).map(|(_, rows)| rows);
-        Stop { sighting: self.sighting, rows }
+        Stop { snapshot: self.snapshot, rows }
     }
 }
 
 /// What an answer says of one session.
 #[derive(Debug, Clone, Copy)]
 pub struct Stop<'a> {
-    sighting: &'a Sighting,
+    snapshot: &'a Snapshot,
     rows: Option<&'a Rows>,
 }
 
@@ -203,25 +206,25 @@ impl<'a> Stop<'a> {
         self.rows.is_some()
     }
 
-    /// See [`Sighting::seen`].
+    /// See [`Snapshot::seen`].
     pub fn seen(&self) -> Option<&'a Arc<Observation>> {
         self.rows?.one()
     }
 
-    /// See [`Sighting::look`].
-    pub fn look(&self) -> Look {
-        self.sighting.look_at(self.rows)
+    /// See [`Snapshot::look`].
+    pub fn poll(&self) -> RowMatch {
+        self.snapshot.poll_at(self.rows)
     }
 }
 
-/// The session of a row by the cell of its ID column; the error says in words why there is none.
-fn identify(cell: &Cell) -> Result<SessionId, &'static str> {
-    if let Cell::Number(text) | Cell::Text(text) = cell
+/// The session of a row by the raw value of its ID column; the error says in words why there is none.
+fn identify(raw: &RawValue) -> Result<SessionId, &'static str> {
+    if let RawValue::Number(text) | RawValue::Text(text) = raw
         && let Some(id) = SessionId::shared(text)
     {
         return Ok(id);
     }
-    match cell.as_text() {
+    match raw.as_text() {
         None => Err("it is null"),
         Some("") => Err("it is empty"),
         Some(text) => SessionId::parse(text).map_err(|error| match error {
@@ -236,11 +239,11 @@ fn address(columns: &Arc<[Box<str>]>) -> usize {
     Arc::as_ptr(columns).cast::<()>().addr()
 }
 
-fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {
+fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SnapshotError {
     const SHOWN: usize = 20;
     let id_column = SettingKey::new(&mapping.session_id_column);
     if columns.iter().any(|column| SettingKey::new(column) == id_column) {
-        return SightingError::RepeatedIdColumn(mapping.session_id_column.clone());
+        return SnapshotError::RepeatedIdColumn(mapping.session_id_column.clone());
     }
     let mut shown = columns.iter().take(SHOWN).map(|c| quote(c)).collect::<Vec<_>>().join(", ");
     if columns.len() > SHOWN {
@@ -249,7 +252,7 @@ fn no_id_column(columns: &[Box<str>], mapping: &Mapping) -> SightingError {
     if shown.is_empty() {
         shown.push_str("none");
     }
-    SightingError::NoIdColumn { wanted: mapping.session_id_column.clone(), columns: shown }
+    SnapshotError::NoIdColumn { wanted: mapping.session_id_column.clone(), columns: shown }
 }
 
 /// How the rows of one shape are read, worked out once.
@@ -290,16 +293,16 @@ impl Plan {
         Self { id, shape, places, straight, _columns: Arc::clone(columns) }
     }
 
-    fn cells(&self, mut cells: Vec<Cell>) -> Vec<Cell> {
+    fn raw_values(&self, mut raw_values: Vec<RawValue>) -> Vec<RawValue> {
         if let (Some(id), true) = (self.id, self.straight) {
-            cells.remove(id);
-            return cells;
+            raw_values.remove(id);
+            return raw_values;
         }
-        let cell = |place: &Option<usize>| match place {
-            None => Cell::Repeated,
+        let raw = |place: &Option<usize>| match place {
+            None => RawValue::Repeated,
             // No two settings have one place.
-            Some(at) => std::mem::replace(&mut cells[*at], Cell::Null),
+            Some(at) => std::mem::replace(&mut raw_values[*at], RawValue::Null),
         };
-        self.places.iter().map(cell).collect()
+        self.places.iter().map(raw).collect()
     }
 }

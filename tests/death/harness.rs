@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use driftwise::domain::event::Event;
-use driftwise::store::{MessageFilter, MessageRow, Store};
+use driftwise::store::{NotificationFilter, Store, StoredNotification};
 use tempfile::TempDir;
 
 use super::dice::until;
@@ -35,7 +35,7 @@ const COLUMNS: [&str; 16] = [
 /// Sessions audited; each has an owner of its own.
 pub const SESSIONS: usize = 3;
 
-pub struct House {
+pub struct Harness {
     pub folder: TempDir,
     /// Where the store is, apart from all else.
     pub store: PathBuf,
@@ -43,17 +43,17 @@ pub struct House {
     delivery: String,
 }
 
-impl House {
+impl Harness {
     /// `delivery` is what stands under `email`.
     pub fn new(delivery: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("store")).unwrap();
         let store = folder.path().join("store/driftwise.db");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let house = Self { folder, store, port, delivery: delivery.to_owned() };
-        house.configure(1..=SESSIONS);
-        house.write([false; SESSIONS]);
-        house
+        let harness = Self { folder, store, port, delivery: delivery.to_owned() };
+        harness.configure(1..=SESSIONS);
+        harness.write([false; SESSIONS]);
+        harness
     }
 
     /// Writes a configuration that audits these sessions.
@@ -129,7 +129,7 @@ impl House {
                 Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
             };
             store.integrity_check().await.unwrap();
-            let messages = store.messages(&MessageFilter::default(), 100_000).await.unwrap();
+            let messages = store.messages(&NotificationFilter::default(), 100_000).await.unwrap();
             let events = store.events(None, None, None, 100_000).await.unwrap();
             store.close().await;
             Some(Known { messages, events: events.into_iter().map(|(_, event)| event).collect() })
@@ -147,7 +147,7 @@ impl House {
 /// Everything that the store knows of the past, in order.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub messages: Vec<MessageRow>,
+    pub messages: Vec<StoredNotification>,
     pub events: Vec<Event>,
 }
 
@@ -210,7 +210,7 @@ impl Daemon {
     }
 
     /// It has looked, and recorded that.
-    pub fn has_looked(&self) -> bool {
+    pub fn was_polled(&self) -> bool {
         self.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
     }
 }

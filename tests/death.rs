@@ -9,6 +9,8 @@
 
 #[path = "death/begin.rs"]
 mod begin;
+#[path = "death/dice.rs"]
+mod dice;
 #[path = "death/harness.rs"]
 mod harness;
 #[path = "death/kill.rs"]

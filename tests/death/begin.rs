@@ -6,7 +6,8 @@ use std::thread::sleep;
 use driftwise::domain::notification::NotificationKind;
 use driftwise::store::NotificationState;
 
-use super::harness::{Dice, Harness, Known, SESSIONS, number, until};
+use super::dice::{Dice, number, until};
+use super::harness::{Harness, Known, SESSIONS};
 use super::kill::first_poll;
 
 fn deaths() -> u64 {
@@ -15,7 +16,7 @@ fn deaths() -> u64 {
 
 #[test]
 fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_start_takes() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let quick = first_poll(&Harness::with_spool());
     let mut made = 0;
     for _ in 0..deaths() {
@@ -38,7 +39,7 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
 
 #[test]
 fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_once() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     for _ in 0..(deaths() / 3).max(1) {
         let harness = Harness::with_spool();
         harness.write([true; SESSIONS]);
@@ -73,7 +74,7 @@ fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_o
 #[test]
 fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
     const OLD: usize = 40_000;
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let harness = Harness::with_spool();
     harness.write([true, false, false]);
     let quick = first_poll(&harness);

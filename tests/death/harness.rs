@@ -6,11 +6,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use driftwise::domain::event::Event;
 use driftwise::store::{NotificationFilter, Store, StoredNotification};
 use tempfile::TempDir;
+
+use super::dice::until;
 
 const COLUMNS: [&str; 16] = [
     "schedule",
@@ -34,56 +35,12 @@ const COLUMNS: [&str; 16] = [
 /// Sessions audited; each has an owner of its own.
 pub const SESSIONS: usize = 3;
 
-/// Longest that anything here may take.
-const GRACE: Duration = Duration::from_secs(40);
-
-/// Waits until `done` says so, and fails with `what` if it never does.
-pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = done() {
-            return value;
-        }
-        assert!(begun.elapsed() < GRACE, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 pub struct Harness {
     pub folder: TempDir,
     /// Where the store is, apart from all else.
     pub store: PathBuf,
     pub port: u16,
     delivery: String,
-}
-
-/// The numbers of `SplitMix64`: the same moments for the same seed.
-pub struct Dice(u64);
-
-impl Dice {
-    /// The seed is printed, and can be given.
-    pub fn new() -> Self {
-        let seed = number("DRIFTWISE_DEATH_SEED", u64::from(std::process::id()));
-        println!("DRIFTWISE_DEATH_SEED={seed}");
-        Self(seed)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    /// A moment before `end`.
-    pub fn before(&mut self, end: Duration) -> Duration {
-        Duration::from_micros(self.below(u64::try_from(end.as_micros()).unwrap().max(1)))
-    }
-}
-
-pub fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
 impl Harness {

@@ -7,14 +7,15 @@ use driftwise::domain::event::EventKind;
 use driftwise::domain::notification::NotificationKind;
 use driftwise::store::NotificationState;
 
-use super::harness::{Dice, Harness, Known, SESSIONS, number, until};
+use super::dice::{Dice, number, until};
+use super::harness::{Harness, Known, SESSIONS};
 use super::sink::{Sink, Taken};
 
 #[test]
 fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under_two_ids() {
     let deaths = number("DRIFTWISE_DEATHS", 25);
     let begun = Instant::now();
-    let mut dice = Dice::new();
+    let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let sink = Sink::start();
     let harness =
         Harness::new(&format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 100000 }}", sink.port));

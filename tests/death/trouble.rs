@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use driftwise::store::NotificationState;
 
-use super::harness::{Daemon, Harness, SESSIONS, until};
+use super::dice::until;
+use super::harness::{Daemon, Harness, SESSIONS};
 
 const DRIFT: [bool; SESSIONS] = [true, false, false];
 

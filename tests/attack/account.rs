@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use driftwise::domain::event::{Event, EventKind};
 use driftwise::domain::incident::{End, IncidentKey, IncidentKind};
 use driftwise::domain::name::Name;
+use driftwise::domain::notification::Reason;
 use driftwise::domain::state::SourceState;
 use driftwise::store::{NotificationFilter, NotificationState, Store, StoredNotification};
+use uuid::Uuid;
 
 use super::mail::{Ledger, Taken, Verdict};
 use super::world::{SETTINGS, Source, Tally};
@@ -49,7 +52,7 @@ impl Known {
         let known = reading(folder, async |store| {
             store.integrity_check().await?;
             Ok::<_, driftwise::store::StoreError>(Self {
-                messages: store.messages(&NotificationFilter::default(), ALL).await?,
+                messages: store.notifications(&NotificationFilter::default(), ALL).await?,
                 events: store.events(None, None, None, ALL).await?,
                 states: store.load().await?,
             })
@@ -79,9 +82,10 @@ impl Known {
 }
 
 /// Every difference between `known` and the world: empty once everything has come to rest.
-pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
-    let waits =
-        |message: &&StoredNotification| !matches!(message.state, NotificationState::Sent | NotificationState::Dead);
+pub fn unsettled(known: &Known, sources: &[Source], folder: &Path) -> Vec<String> {
+    let waits = |message: &&StoredNotification| {
+        matches!(message.state, NotificationState::Pending | NotificationState::Retrying)
+    };
     let mut wrong = known.messages.iter().filter(waits).map(|m| format!("{m:?} waits")).collect::<Vec<_>>();
     for source in sources {
         let name = &source.name;
@@ -118,7 +122,8 @@ pub fn unsettled(known: &Known, sources: &[Source]) -> Vec<String> {
             }
         }
     }
-    wrong
+    // What an audit has committed is notified by a second commit.
+    if wrong.is_empty() { notifications(known, folder) } else { wrong }
 }
 
 /// Records are kept, sent messages stay sent, and each of them was accepted by the server.
@@ -148,7 +153,7 @@ pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
 /// Everything that must hold once the world has come to rest.
 pub fn account(known: &Known, ledger: &Ledger, sources: &[Source], folder: &Path) -> Vec<String> {
     let mut wrong = deliveries(known, ledger, folder);
-    wrong.extend(notifications(known));
+    wrong.extend(notifications(known, folder));
     for source in sources {
         let events = known.events.iter().filter(|(name, _)| name.as_str() == source.name).map(|(_, event)| event);
         wrong.extend(openings(&source.name, &events.collect::<Vec<_>>(), &source.state().tally));
@@ -179,16 +184,7 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
             taken_in.insert((id, taken.life));
         }
     }
-    let rows = known.messages.iter().map(|message| message.id).collect::<Vec<_>>();
-    let bytes = reading(folder, async |store| {
-        let mut bytes = BTreeMap::new();
-        for id in rows {
-            let message = store.message(id).await.unwrap().unwrap();
-            bytes.insert(message.message_id, message.raw);
-        }
-        bytes
-    });
-    let bytes = bytes.unwrap().unwrap_or_default();
+    let bytes = recorded_bytes(folder);
     wrong.extend(
         first
             .iter()
@@ -206,39 +202,60 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
     wrong
 }
 
-/// No recipient has two messages about one audit, and each owner has one about every drift, missing session and end.
-fn notifications(known: &Known) -> Vec<String> {
+/// Why each message went to its recipient, in their order.
+fn reasons(folder: &Path, messages: &[StoredNotification]) -> Vec<Reason> {
+    let ids = messages.iter().map(|message| message.id).collect::<Vec<_>>();
+    let read = reading(folder, async |store| {
+        let mut reasons = Vec::new();
+        for id in ids {
+            reasons.push(store.notification(id).await.unwrap().unwrap().1);
+        }
+        reasons
+    });
+    read.unwrap().unwrap_or_default()
+}
+
+/// The bytes of each message as they were recorded, by Message-ID.
+fn recorded_bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let store = folder.join("store/driftwise.db");
+    let rows = Command::new("sqlite3").arg(store).arg("SELECT message_id, hex(raw) FROM outbox").output().unwrap();
+    assert!(rows.status.success(), "{}", String::from_utf8_lossy(&rows.stderr));
+    let digit = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
+    let row = |row: &str| {
+        let (id, raw) = row.split_once('|').unwrap();
+        (id.to_owned(), raw.as_bytes().chunks(2).map(digit).collect())
+    };
+    String::from_utf8(rows.stdout).unwrap().lines().map(row).collect()
+}
+
+/// Each owner was notified once of the beginning and once of the end of each drift and each missing session, and of nothing twice.
+fn notifications(known: &Known, folder: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut of_audit: BTreeMap<(&str, i64), &StoredNotification> = BTreeMap::new();
-    for message in &known.messages {
-        for session in &message.sessions {
-            let source = session.split('/').next().unwrap_or_default();
-            let at = message.recorded_at.timestamp_nanos_opt().unwrap_or_default();
-            let other = *of_audit.entry((message.to.as_str(), at)).or_insert(message);
-            if other.id != message.id && other.sessions.iter().any(|s| s.starts_with(&format!("{source}/"))) {
-                wrong.push(format!("two messages of one audit to one recipient: {other:?} and {message:?}"));
+    let reasons = reasons(folder, &known.messages);
+    let mut told: BTreeMap<(&str, Uuid, &str), u64> = BTreeMap::new();
+    for (message, reason) in known.messages.iter().zip(&reasons) {
+        let replaced = message.state == NotificationState::Superseded;
+        for because in &reason.because {
+            let times = told.entry((message.to.as_str(), because.id, because.change.as_str())).or_default();
+            *times += u64::from(!replaced);
+            if *times > 1 {
+                wrong.push(format!("{} was notified twice of {because:?}", message.to));
             }
         }
     }
-    let mut by_time: BTreeMap<_, Vec<&StoredNotification>> = BTreeMap::new();
-    for message in &known.messages {
-        by_time.entry(message.recorded_at).or_default().push(message);
-    }
     for (source, event) in &known.events {
-        let kind = match &event.what {
-            EventKind::Opened { key, .. } => key.kind(),
-            EventKind::Ended { key, end, .. } if *end != End::Unconfirmed => key.kind(),
+        let (key, incident, change) = match &event.what {
+            EventKind::Opened { key, incident, .. } => (key, incident, "opened"),
+            EventKind::Ended { key, incident, end, .. } if *end != End::Unconfirmed => (key, incident, "ended"),
             _ => continue,
         };
-        if !matches!(kind, IncidentKind::Drift | IncidentKind::Missing) {
+        if !matches!(key.kind(), IncidentKind::Drift | IncidentKind::Missing) {
             continue;
         }
         let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (owner, about) = (owner(source.as_str(), &session), format!("{source}/{session}"));
-        let matches = |m: &&&StoredNotification| m.to.as_str() == owner && m.sessions.contains(&about);
-        let count = by_time.get(&event.at).map_or(0, |messages| messages.iter().filter(matches).count());
-        if count != 1 {
-            wrong.push(format!("{owner} has {count} messages about {event:?}"));
+        let owner = owner(source.as_str(), &session);
+        if !told.contains_key(&(owner.as_str(), *incident, change)) {
+            wrong.push(format!("{owner} was not notified of {event:?}"));
         }
     }
     wrong

@@ -80,7 +80,7 @@ impl Attack {
         }
         let begun = Instant::now();
         loop {
-            let wrong = unsettled(&self.read(), &self.sources);
+            let wrong = unsettled(&self.read(), &self.sources, self.path());
             if wrong.is_empty() {
                 return;
             }

@@ -39,7 +39,7 @@ fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     until("two errors of recording", || (daemon.errors_of_recording() >= 2).then_some(()));
     // A disk that is nearly full may have room for one small transaction: then the notification is recorded and may leave.
     for file in harness.spooled().into_iter().filter(|file| !before.contains(file)) {
-        let known = harness.known().expect("a store that tells what was recorded").messages;
+        let known = harness.known().unwrap().messages;
         let recorded = known.iter().any(|message| file.contains(message.message_id.trim_matches(['<', '>'])));
         assert!(recorded, "mail about what is not recorded: {file}");
     }

@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "how the test went, for people")]
-#![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 
 #[path = "death/begin.rs"]
 mod begin;
@@ -13,7 +12,6 @@ mod begin;
 mod harness;
 #[path = "death/kill.rs"]
 mod kill;
-#[path = "death/sink.rs"]
-mod sink;
+mod support;
 #[path = "death/trouble.rs"]
 mod trouble;

@@ -131,7 +131,7 @@ fn one_start_years_ahead_erases_no_history_unless_the_clock_is_trusted() {
     let daemon = clock.daemon(0, &[]);
     world.mail("drift", FALLBACK);
     world.simulator.set(14, "export", false);
-    daemon.until("driftwise_messages_total", &[("kind", "resolved"), ("outcome", "sent")], 2.0);
+    daemon.until("driftwise_notifications_total", &[("kind", "resolved"), ("outcome", "sent")], 2.0);
     daemon.stop();
     let before = kept(&world.path("driftwise.db"));
     assert!(before.0 >= 2 && before.1 == 4, "{before:?}");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::program::{ask, driftwise, eventually, run};
 use crate::server::Server;
+use crate::support::edit::replaced;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 fn two() -> Setup {
@@ -201,7 +202,7 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
     let base = lines.find_map(|line| Some(line.split_once("base_url: http://")?.1.to_owned())).unwrap();
     let address = base.split('/').next().unwrap().parse().unwrap();
     let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let own = text.replace(&world.api.to_string(), base.split('/').next().unwrap());
+    let own = replaced(&text, &world.api.to_string(), base.split('/').next().unwrap());
     std::fs::write(world.path("own.yaml"), own).unwrap();
     world.run(&["check", "-c", "own.yaml"]).expect(0);
     let (status, _) = ask(address, "PATCH", "/_simulator/sessions/14", r#"{"export": true}"#).unwrap();
@@ -338,7 +339,7 @@ fn the_schema_completions_and_the_manual_come_from_the_definitions() {
     let page = world.run(&["man"]).expect(0).out;
     assert!(page.contains(".TH driftwise 1") && page.contains("driftwise\\-validate(1)"), "{page}");
     assert!(!page.contains("driftwise\\-accept"), "{page}");
-    assert!(world.run(&["man", "mail", "test"]).expect(0).out.contains("Send a test message"));
+    assert!(world.run(&["man", "notifications", "test"]).expect(0).out.contains("Send a test message"));
     for unknown in ["accept", "nothing"] {
         assert!(world.run(&["man", unknown]).expect(2).err.contains("there is no command"));
     }

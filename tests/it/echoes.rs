@@ -218,9 +218,9 @@ fn what_a_source_repeats_of_a_secret_is_nowhere() {
     let mut command = crate::program::driftwise(folder);
     let daemon = Daemon::begin(command.arg("run").env("RUST_LOG", "trace,hyper=info,reqwest=debug"));
     daemon.until("driftwise_audits_total", &[], f64::from(u32::try_from(cases.len()).unwrap()));
-    daemon.until("driftwise_messages_total", &[("outcome", "sent")], 1.0);
+    daemon.until("driftwise_notifications_total", &[("outcome", "sent")], 1.0);
     crate::program::eventually("empty outbox", || {
-        daemon.metric("driftwise_outbox_messages", &[]).filter(|left| *left == 0.0)
+        daemon.metric("driftwise_outbox_notifications", &[]).filter(|left| *left == 0.0)
     });
     clean("/metrics", daemon.get("/metrics").1);
     let mut pages = daemon.get("/").1;
@@ -229,8 +229,9 @@ fn what_a_source_repeats_of_a_secret_is_nowhere() {
     }
     assert!(pages.contains("[redacted]"));
     clean("a page", pages);
-    for command in [&["status"][..], &["status", "--format", "json"], &["mail", "list", "--format", "json"]] {
+    for command in [&["status"][..], &["status", "--format", "json"], &["notifications", "list", "--format", "json"]] {
         let done = run(folder, command);
+        assert!(done.out.contains("s0"), "{command:?}: {} {}", done.out, done.err);
         clean(&format!("{command:?}"), done.out + &done.err);
     }
     clean("the log", daemon.stop());
@@ -239,9 +240,9 @@ fn what_a_source_repeats_of_a_secret_is_nowhere() {
     for mail in mails {
         clean("a mail", mail.raw);
     }
-    for name in ["driftwise.db", "driftwise.db-wal"] {
-        if let Ok(bytes) = std::fs::read(folder.join(name)) {
-            clean(name, bytes);
-        }
-    }
+    // An orderly stop leaves one file.
+    let store = std::fs::read(folder.join("driftwise.db")).unwrap();
+    assert!(store.windows(10).any(|bytes| bytes == b"[redacted]"), "the store does not hold what the sources returned");
+    clean("the store", store);
+    assert!(!folder.join("driftwise.db-wal").exists());
 }

@@ -208,7 +208,7 @@ async fn against(steps: Vec<script::Step>, timeout: Duration) -> Result<(), Send
 
 const LONG: Duration = Duration::from_secs(20);
 /// Long enough for a loaded machine to come as far as the silence.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(4);
 
 fn until_data() -> Vec<script::Step> {
     vec![

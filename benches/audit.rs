@@ -9,6 +9,8 @@
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 #![expect(clippy::disallowed_methods, reason = "outside the program")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
@@ -73,29 +75,8 @@ struct Typed {
 /// The answer of an export with `sessions` rows. `last` is a column of a session that nobody audits: it makes other bytes of
 /// the same sessions. `drifted` sessions have Export ticked.
 fn body(sessions: usize, last: usize, drifted: usize) -> Vec<u8> {
-    use std::fmt::Write as _;
-    let mut text = String::from("[");
-    for id in 0..=sessions {
-        let id = if id == sessions { 9_999_999 } else { id + 1 };
-        let prefix = if id == 9_999_999 { format!("SH{last}") } else { "SH".to_owned() };
-        write!(
-            text,
-            "{{\"session_id\":{id},\"name\":\"shop-{id}.myshopify.com\",\"active\":true,\"export\":{},\
-             \"schedule\":\"Every 5 minutes\",\"notification_email\":\"integrations@acme.example\",\
-             \"transfer_type\":\"Web Service\",\"import_orders_as\":\"Shopify_Orders\",\
-             \"use_delivery_method_system_tax_code\":true,\"use_cvariant_system_tax_code\":true,\
-             \"add_customer_contact\":true,\"add_delivery_address\":true,\"use_cvariant_stock_location\":true,\
-             \"override_variant_disallow\":true,\"customer_validation_1\":true,\"customer_validation_2\":true,\
-             \"customer_validation_3\":true,\"customer_validation_4\":true,\"invalid_postcodes_as_paused\":false,\
-             \"default_warehouse\":\"MAIN      \",\"price_list_id\":3,\"order_prefix\":\"{prefix}\",\
-             \"deposit_percentage\":15.0,\"default_analysis_code\":null}},",
-            id <= drifted,
-        )
-        .unwrap();
-    }
-    text.pop();
-    text.push(']');
-    text.into_bytes()
+    let audited = (1..=sessions).map(|id| (id, id <= drifted, String::from("SH")));
+    support::rows(audited.chain(std::iter::once((9_999_999, false, format!("SH{last}"))))).into_bytes()
 }
 
 /// A source whose answer is set by hand, read as the sources of the program read theirs. Notes when it was asked, which is when the

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "figures for people")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+mod support;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -28,27 +30,9 @@ struct World {
 
 type Shared = Arc<Mutex<World>>;
 
+/// All sessions, of which the first so many have Export ticked.
 fn rows(sessions: usize, drifted: usize) -> String {
-    let mut text = String::from("[");
-    for id in 1..=sessions {
-        write!(
-            text,
-            "{{\"session_id\":{id},\"name\":\"shop-{id}.myshopify.com\",\"active\":true,\"export\":{},\
-             \"schedule\":\"Every 5 minutes\",\"notification_email\":\"integrations@acme.example\",\
-             \"transfer_type\":\"Web Service\",\"import_orders_as\":\"Shopify_Orders\",\
-             \"use_delivery_method_system_tax_code\":true,\"use_cvariant_system_tax_code\":true,\
-             \"add_customer_contact\":true,\"add_delivery_address\":true,\"use_cvariant_stock_location\":true,\
-             \"override_variant_disallow\":true,\"customer_validation_1\":true,\"customer_validation_2\":true,\
-             \"customer_validation_3\":true,\"customer_validation_4\":true,\"invalid_postcodes_as_paused\":false,\
-             \"default_warehouse\":\"MAIN      \",\"price_list_id\":3,\"order_prefix\":\"SH\",\
-             \"deposit_percentage\":15.0,\"default_analysis_code\":null}},",
-            id <= drifted,
-        )
-        .unwrap();
-    }
-    text.pop();
-    text.push(']');
-    text
+    support::rows((1..=sessions).map(|id| (id, id <= drifted, String::from("SH"))))
 }
 
 /// Answers one request: a token, or the rows as the world is now.

@@ -16,7 +16,7 @@ mod account;
 mod attack;
 #[path = "attack/daemon.rs"]
 mod daemon;
-#[path = "death/dice.rs"]
+#[path = "support/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of death, which use more of it")]
 mod dice;
 #[path = "attack/fault.rs"]

@@ -5,17 +5,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "how the test went, for people")]
-#![expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 
 #[path = "death/begin.rs"]
 mod begin;
-#[path = "death/dice.rs"]
-mod dice;
 #[path = "death/harness.rs"]
 mod harness;
 #[path = "death/kill.rs"]
 mod kill;
-#[path = "death/sink.rs"]
-mod sink;
+mod support;
 #[path = "death/trouble.rs"]
 mod trouble;

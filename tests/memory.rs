@@ -2,28 +2,26 @@
 //!
 //! The system counts the most that a process ever had, so what is alike is asked of one daemon, and the rest of another.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a property that does not hold is a failed test")]
 #![expect(clippy::print_stdout, reason = "how the test went, for people")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write};
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+
+use support::program::Daemon;
 
 /// The largest answer that may be read: the default.
 const MAX_BODY: u64 = 16 << 20;
 
-/// What looks may take beyond it: the rows of one, and what the system keeps back of the others.
+/// What polls may take beyond it: the rows of one, and what the system keeps back of the others.
 const BEYOND: u64 = 64 << 20;
 
 /// The same where a single row is of more values than anybody has: those may take as much as the answer and 64 MiB.
 const BEYOND_VALUES: u64 = 96 << 20;
-
-/// Longest that one answer may take on a loaded machine.
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the stand-in does with a request, after it has read it.
 type Reply = fn(&mut TcpStream, token: bool) -> std::io::Result<()>;
@@ -170,81 +168,19 @@ fn answer(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The daemon; killed when it is dropped.
-struct Daemon {
-    child: Child,
-    said: Arc<Mutex<String>>,
-    page: SocketAddr,
+const REQUESTS: &str = "driftwise_source_requests_total";
+
+/// Waits until one more request has had this outcome.
+fn one_more(daemon: &Daemon, source: &str, outcome: &str) {
+    let labels = [("source", source), ("outcome", outcome)];
+    daemon.until(REQUESTS, &labels, daemon.metric(REQUESTS, &labels).unwrap() + 1.0);
 }
 
-impl Daemon {
-    fn start(folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
-        command.arg("run").current_dir(folder).env_remove("DRIFTWISE_CONFIG").env_remove("RUST_LOG");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (reader, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for line in reader.lines().map_while(Result::ok) {
-                let mut heard = heard.lock().unwrap();
-                heard.push_str(&line);
-                heard.push('\n');
-            }
-        });
-        let mut daemon = Self { child, said, page: ([127, 0, 0, 1], 0).into() };
-        daemon.page = daemon.eventually("page", |daemon| {
-            let said = daemon.said.lock().unwrap();
-            said.split("\"page\":\"http://").nth(1)?.split('/').next()?.parse().ok()
-        });
-        daemon
-    }
-
-    /// Asks again and again until there is an answer.
-    fn eventually<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
-        let started = Instant::now();
-        loop {
-            if let Some(answer) = ask(self) {
-                return answer;
-            }
-            let said = || self.said.lock().unwrap().clone();
-            assert!(started.elapsed() < DEADLINE, "within {DEADLINE:?} there was no {what}: {}", said());
-            std::thread::sleep(Duration::from_millis(40));
-        }
-    }
-
-    /// How many requests had this outcome.
-    fn requests(&self, source: &str, outcome: &str) -> u64 {
-        let mut stream = TcpStream::connect(self.page).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (outcome, source) = (format!("outcome=\"{outcome}\""), format!("source=\"{source}\""));
-        let it = |line: &&str| line.starts_with("driftwise_source_requests_total{") && line.contains(&outcome);
-        let series =
-            answer.lines().filter(it).find(|line| line.contains(&source)).unwrap_or_else(|| panic!("{answer}"));
-        series.rsplit_once(' ').unwrap().1.parse().unwrap()
-    }
-
-    /// Waits until one more request has had this outcome.
-    fn one_more(&self, what: &str, source: &str, outcome: &str) {
-        let before = self.requests(source, outcome);
-        self.eventually(what, |daemon| (daemon.requests(source, outcome) > before).then_some(()));
-    }
-
-    /// The most memory that it ever held, in bytes.
-    fn largest_ever(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The most memory that the daemon ever held, in bytes.
+fn largest_ever(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// A folder with a daemon that has seen what is good, and what it had taken by then.
@@ -268,27 +204,27 @@ impl Harness {
         );
         std::fs::write(folder.path().join("driftwise.yaml"), config).unwrap();
         std::fs::write(folder.path().join("grid.csv"), "session_id\n14\n").unwrap();
-        let daemon = Daemon::start(folder.path());
-        daemon.one_more("good answer", "erp", "ok");
-        daemon.one_more("good file", "grid", "ok");
-        Self { before: daemon.largest_ever(), server, folder, daemon }
+        let daemon = Daemon::start(folder.path(), &[]);
+        one_more(&daemon, "erp", "ok");
+        one_more(&daemon, "grid", "ok");
+        Self { before: largest_ever(&daemon), server, folder, daemon }
     }
 
     fn ask(&self, turn: usize, beyond: u64) {
         let (what, _, outcome) = CASES[turn];
         self.server.turn.store(turn, Ordering::SeqCst);
-        self.daemon.one_more(what, "erp", outcome);
+        one_more(&self.daemon, "erp", outcome);
         self.check(what, beyond);
     }
 
     fn read(&self, what: &str, file: &str) {
         std::fs::write(self.folder.path().join("grid.csv"), file).unwrap();
-        self.daemon.one_more(what, "grid", "too_large");
+        one_more(&self.daemon, "grid", "too_large");
         self.check(what, BEYOND);
     }
 
     fn check(&self, what: &str, beyond: u64) {
-        let grown = self.daemon.largest_ever() - self.before;
+        let grown = largest_ever(&self.daemon) - self.before;
         assert!(grown < MAX_BODY + beyond, "after {what} it had grown by {} MiB", grown >> 20);
         println!("after {what} it had grown by {} MiB", grown >> 20);
     }

@@ -1,4 +1,4 @@
-//! The harness rules that a machine can hold: who may know whom, which outside crate has which room, how files look.
+//! The house rules that a machine can hold: which module may use which, which module may use an outside crate, how files look.
 
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
 

@@ -54,29 +54,35 @@ fn load_text_with(text: &str, environment: &dyn Environment) -> Result<Config, S
     Config::load(&path, environment, now()).map_err(|problems| problems.to_string().replace(&shown, ""))
 }
 
-fn fixtures() -> Vec<PathBuf> {
+fn with_extension(wanted: &str) -> Vec<PathBuf> {
     let folder = std::fs::read_dir("tests/fixtures/config").unwrap();
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == wanted));
     paths.sort();
     paths
 }
 
-/// A report that differs is written beside the expected one with the ending `.new`, to be polled and renamed.
+fn fixtures() -> Vec<PathBuf> {
+    with_extension("yaml")
+}
+
+/// The expected report of `NAME.yaml` is `NAME.snap` beside it.
 #[test]
 fn each_wrong_configuration_gets_its_report() {
-    let mut different = Vec::new();
     let paths = fixtures();
     assert!(paths.len() > 20, "{paths:?}");
-    for path in paths {
-        let report = load(&path).expect_err(&path.display().to_string()).to_string();
-        let expected = path.with_extension("txt");
-        if std::fs::read_to_string(&expected).ok().as_deref() != Some(report.as_str()) {
-            std::fs::write(path.with_extension("txt.new"), &report).unwrap();
-            different.push(path);
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.with_extension("")).collect::<Vec<_>>();
+    assert_eq!(names(&with_extension("snap")), names(&paths), "one report for each configuration");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../tests/fixtures/config");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for path in paths {
+            let report = load(&path).expect_err(&path.display().to_string()).to_string();
+            insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), report);
         }
-    }
-    assert!(different.is_empty(), "these reports differ from the expected ones: {different:?}");
+    });
 }
 
 #[test]

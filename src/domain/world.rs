@@ -1,4 +1,5 @@
-//! A small world for tests of the domain: one source whose rows are set by hand, polled minute by minute.
+//! The fixture of the domain for all tests: names, rules, sessions and plans as literals would give them, and a small world, one
+//! source whose rows are set by hand, polled minute by minute.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,6 +78,37 @@ pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
     }
 }
 
+/// Drift and its end are told at once, of warnings and above, and a source may be unreachable for an hour.
+pub(crate) fn alerts() -> Alerts {
+    Alerts {
+        confirm_polls: 1,
+        resolve_polls: 1,
+        remind_every: None,
+        min_severity: Severity::Warning,
+        unreachable_after: Duration::from_hours(1),
+        blind_after: Alerts::BLIND_AFTER,
+    }
+}
+
+/// A source with these sessions, its ids in `session_id`.
+pub(crate) fn plan(source: &str, contacts: Arc<Contacts>, sessions: impl IntoIterator<Item = Session>) -> SourcePlan {
+    SourcePlan {
+        name: name(source),
+        mapping: Mapping { session_id_column: String::from("session_id"), ..Mapping::default() },
+        sessions: sessions.into_iter().map(|session| (session.key.id.clone(), session)).collect(),
+        contacts,
+        alerts: alerts(),
+    }
+}
+
+/// What reading `answer` at `now` comes to.
+pub(crate) fn outcome(answer: &Answer, plan: &SourcePlan, now: DateTime<Utc>) -> PollOutcome {
+    match Snapshot::read(answer, &plan.mapping, now) {
+        Ok(snapshot) => PollOutcome::Snapshot(snapshot),
+        Err(e) => PollOutcome::Unreachable(e.to_string()),
+    }
+}
+
 pub(crate) fn contacts() -> Arc<Contacts> {
     Arc::new(Contacts {
         customer: None,
@@ -102,18 +134,8 @@ pub(crate) struct World {
 impl World {
     /// Sessions 1 and 2, both compliant, told at once.
     pub(crate) fn new() -> Self {
-        let sessions = ["1", "2"].map(|n| (id(n), session(n, rules())));
-        let alerts = Alerts {
-            confirm_polls: 1,
-            resolve_polls: 1,
-            remind_every: Some(Duration::from_hours(24)),
-            min_severity: Severity::Warning,
-            unreachable_after: Duration::from_hours(1),
-            blind_after: Alerts::BLIND_AFTER,
-        };
-        let mapping = Mapping { session_id_column: String::from("session_id"), ..Mapping::default() };
-        let plan =
-            SourcePlan { name: name("erp"), mapping, sessions: BTreeMap::from(sessions), contacts: contacts(), alerts };
+        let mut plan = plan("erp", contacts(), ["1", "2"].map(|n| session(n, rules())));
+        plan.alerts.remind_every = Some(Duration::from_hours(24));
         let rows = ["1", "2"].map(|n| (n.to_owned(), compliant(n)));
         let (state, known) = (SourceState::default(), WorkingSet::default());
         Self { plan, state, known, now: start(), rows: rows.into() }
@@ -181,10 +203,7 @@ impl World {
 
     /// Polls a minute later, applies what is found and returns who is notified of what.
     pub(crate) fn poll(&mut self) -> Vec<Notification> {
-        let poll = match Snapshot::read(&self.answer(), &self.plan.mapping, self.now + TimeDelta::minutes(1)) {
-            Ok(snapshot) => PollOutcome::Snapshot(snapshot),
-            Err(e) => PollOutcome::Unreachable(e.to_string()),
-        };
+        let poll = outcome(&self.answer(), &self.plan, self.now + TimeDelta::minutes(1));
         self.step(&poll)
     }
 

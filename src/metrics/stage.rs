@@ -1,34 +1,22 @@
-//! Named situations for tests: a small configuration and what looks at it came to, decided by the domain itself.
+//! Named situations for tests: a small configuration and the outcome of its polls, decided by the domain itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Mapping, Row};
-use crate::domain::plan::{Alerts, Due, SourcePlan};
+use crate::domain::observation::{Answer, Row};
+use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::{PollOutcome, reconcile};
 use crate::domain::schedule::Schedule;
-use crate::domain::session::{Contacts, Params, Session, SessionId, SessionKey};
-use crate::domain::setting::SettingPattern;
-use crate::domain::snapshot::Snapshot;
+use crate::domain::session::{Contacts, Params, Session, SessionKey};
 use crate::domain::state::SourceState;
+use crate::domain::world::{self, address, id, name, start};
 use crate::engine::published::Published;
-
-/// One Monday morning: when the first poll happens.
-pub(crate) fn morning() -> DateTime<Utc> {
-    Utc.with_ymd_and_hms(2026, 11, 23, 9, 0, 0).single().expect("it exists")
-}
-
-pub(crate) fn name(text: &str) -> Name {
-    Name::parse(text).expect("a name")
-}
 
 /// What the source says of one session: id, name, export, schedule, tax code.
 pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
@@ -53,7 +41,7 @@ impl Stage {
     /// Sources with their sessions, each polled every five minutes in London.
     pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
         let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
-        Self { published: Published::new(Arc::new(plans), BTreeMap::new()), now: morning(), more: None }
+        Self { published: Published::new(Arc::new(plans), BTreeMap::new()), now: start(), more: None }
     }
 
     pub(crate) fn minutes_later(mut self, minutes: i64) -> Self {
@@ -85,9 +73,7 @@ impl Stage {
             }
         };
         let answer = Answer { rows: says.iter().map(row).collect() };
-        let poll = PollOutcome::Snapshot(
-            Snapshot::read(&answer, &self.published.plans()[&name(source)].mapping, self.now).expect("an answer"),
-        );
+        let poll = world::outcome(&answer, &self.published.plans()[&name(source)], self.now);
         self.polled(source, &poll)
     }
 
@@ -135,7 +121,7 @@ impl Stage {
     }
 }
 
-/// Fourteen sessions of which one exports, one has lost its row and one has a schedule that nobody can read.
+/// Fourteen sessions of which one exports, one has lost its row and one has a schedule that cannot be read.
 pub(crate) fn troubled() -> Stage {
     let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
@@ -156,56 +142,28 @@ pub(crate) fn troubled() -> Stage {
 fn plan(source: &str, ids: &[&str]) -> SourcePlan {
     let contacts = Arc::new(Contacts {
         customer: (source == "acme-erp").then(|| name("acme")),
-        fallback: vec![Address::parse("it@acme.example").expect("an address")],
-        operators: Vec::new(),
+        fallback: vec![address("it@acme.example")],
         contact: None,
-        reply_to: None,
         zone: chrono_tz::Europe::London,
+        ..Contacts::clone(&world::contacts())
     });
     let policy = Arc::new(policy());
-    let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, morning()).expect("a schedule");
-    let session = |id: &&str| {
-        let id = SessionId::parse(id).expect("an id");
-        let session = Session {
-            key: SessionKey { source: name(source), id: id.clone() },
-            name: None,
-            policy: Arc::clone(&policy),
-            schedule: schedule.clone(),
-            params: Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])]),
-            owners: vec![Address::parse("secret-owner@acme.example").expect("an address")],
-            labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
-            contacts: Arc::clone(&contacts),
-        };
-        (id, session)
-    };
-    SourcePlan {
-        name: name(source),
-        mapping: Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() },
-        sessions: ids.iter().map(session).collect(),
+    let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, start()).expect("a schedule");
+    let session = |number: &&str| Session {
+        key: SessionKey { source: name(source), id: id(number) },
+        policy: Arc::clone(&policy),
+        schedule: schedule.clone(),
+        params: Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])]),
+        owners: vec![address("secret-owner@acme.example")],
+        labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
         contacts: Arc::clone(&contacts),
-        alerts: Alerts {
-            confirm_polls: 1,
-            resolve_polls: 1,
-            remind_every: None,
-            min_severity: Severity::Warning,
-            unreachable_after: Duration::from_hours(1),
-            blind_after: Alerts::BLIND_AFTER,
-        },
-    }
+        ..world::session(number, Vec::new())
+    };
+    world::plan(source, Arc::clone(&contacts), ids.iter().map(session))
 }
 
 fn rule(id: &str, setting: &str, expect: Expectation, severity: Severity) -> Rule {
-    Rule {
-        id: name(id),
-        setting: SettingPattern::parse(setting),
-        expect,
-        severity,
-        why: String::new(),
-        fix: String::new(),
-        optional: false,
-        stops_orders: false,
-        ignore: Vec::new(),
-    }
+    Rule { why: String::new(), ..Arc::unwrap_or_clone(world::rule(id, setting, expect, severity)) }
 }
 
 fn policy() -> Policy {

@@ -1,4 +1,4 @@
-//! A notification of each kind, as the program itself makes it: a small world is polled until somebody is notified. Invented, and
+//! A notification of each kind, as the program itself makes it: a small world is polled until it owes a notification. Invented, and
 //! the same for the same arguments.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,10 @@ use crate::domain::notification::{Notification, NotificationKind};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
-use crate::domain::reconcile::{PollOutcome, reconcile};
+use crate::domain::reconcile::PollOutcome;
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionKey};
-use crate::domain::snapshot::Snapshot;
-use crate::domain::world::{World, id, name, rule, session};
+use crate::domain::world::{World, contacts, id, name, outcome, rule, session};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;
 
@@ -83,7 +82,7 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
             shop.poll(at)
         }
     };
-    let message = message.unwrap_or_else(|| panic!("nobody is told of {kind}"));
+    let message = message.unwrap_or_else(|| panic!("no notification of {kind}"));
     assert_eq!(message.kind, kind);
     message
 }
@@ -104,8 +103,8 @@ impl Shop {
     }
 
     fn poll(&mut self, now: DateTime<Utc>) -> Option<Notification> {
-        let snapshot = Snapshot::read(&self.world.answer(), &self.world.plan.mapping, now).unwrap();
-        self.step(&PollOutcome::Snapshot(snapshot), now)
+        let poll = outcome(&self.world.answer(), &self.world.plan, now);
+        self.step(&poll, now)
     }
 
     fn fail(&mut self, now: DateTime<Utc>) -> Option<Notification> {
@@ -114,8 +113,7 @@ impl Shop {
 
     fn step(&mut self, poll: &PollOutcome, now: DateTime<Utc>) -> Option<Notification> {
         self.world.now = now;
-        let World { plan, state, .. } = &self.world;
-        let delta = reconcile(plan, state, poll, &Due::All, now);
+        let delta = self.world.reconcile(poll, &Due::All);
         self.world.commit(delta);
         let mut evaluation = self.world.evaluate();
         // What is composed first is what later ones answer to.
@@ -130,12 +128,11 @@ impl Shop {
 fn world(to: &Address) -> World {
     let mut world = World::new();
     let contacts = Arc::new(Contacts {
-        customer: None,
         fallback: vec![to.clone()],
-        operators: Vec::new(),
         contact: Some("Integrator support, +44 20 7946 0000".to_owned()),
         reply_to: Address::parse("support@integrator.example").ok(),
         zone: ZONE,
+        ..Contacts::clone(&contacts())
     });
     let audited = |number: &str| Session {
         key: SessionKey { source: name("acme-erp"), id: id(number) },

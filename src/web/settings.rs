@@ -199,7 +199,8 @@ mod tests {
     use crate::domain::observation::Shape;
     use crate::domain::policy::{Policy, Severity};
     use crate::domain::state::{Presence, SessionRecord};
-    use crate::metrics::stage::{morning, name, troubled};
+    use crate::domain::world::{name, start};
+    use crate::metrics::stage::troubled;
 
     /// The settings of a session under one rule: label, found, expected, words.
     fn under(
@@ -218,7 +219,7 @@ mod tests {
         session.policy = Arc::new(Policy::new(session.policy.name.clone(), vec![Arc::new(rule)]));
         let shape = Shape::new(raw_values.iter().map(|(setting, _)| SettingKey::new(setting)).collect());
         let raw_values = raw_values.iter().map(|(_, raw)| raw.clone()).collect();
-        let observation = Observation { at: morning(), shape: Arc::new(shape), raw_values };
+        let observation = Observation { at: start(), shape: Arc::new(shape), raw_values };
         let noncompliant = NonCompliance {
             rule: name("the-rule"),
             setting: key,

@@ -15,7 +15,8 @@ use crate::domain::event::EventKind;
 use crate::domain::incident::IncidentKey;
 use crate::domain::policy::Severity;
 use crate::domain::setting::SettingKey;
-use crate::metrics::stage::{NOTIFIED, Says, Stage, morning, name, troubled};
+use crate::domain::world::{name, start};
+use crate::metrics::stage::{NOTIFIED, Says, Stage, troubled};
 
 /// A history that tells of one drift, or fails.
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl History for Told {
                 after: Some("secret-stranger@elsewhere.example".to_owned()),
             };
             let changed = EventKind::SettingChanged { setting, before: Some("unticked".to_owned()), after: None };
-            let at = morning() + TimeDelta::minutes(5);
+            let at = start() + TimeDelta::minutes(5);
             let event = |what| Event { at, session: Some(key.id.clone()), what };
             Ok([opened, changed, moved].map(event).into_iter().take(limit).collect())
         })

@@ -6,9 +6,10 @@ use std::thread::sleep;
 use driftwise::domain::notification::NotificationKind;
 use driftwise::store::NotificationState;
 
-use super::dice::{Dice, number, until};
-use super::harness::{Harness, Known, SESSIONS};
+use super::harness::{Harness, Known, SESSIONS, expect_ready, was_polled};
 use super::kill::first_poll;
+use crate::support::dice::{Dice, number};
+use crate::support::program::eventually;
 
 fn deaths() -> u64 {
     number("DRIFTWISE_DEATHS", 25)
@@ -23,14 +24,14 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
         let harness = Harness::with_spool();
         // More than once, so that what half a start left is met by another half.
         for _ in 0..2 {
-            let mut daemon = harness.start();
+            let daemon = harness.start();
             sleep(dice.before(quick));
             daemon.kill();
             made += u32::from(harness.known().is_some());
         }
         let daemon = harness.start();
-        daemon.expect_ready(200);
-        until("the first poll", || daemon.was_polled().then_some(()));
+        expect_ready(&daemon, 200);
+        eventually("the first poll", || was_polled(&daemon).then_some(()));
         drop(daemon);
         harness.known().unwrap();
     }
@@ -38,24 +39,24 @@ fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_sta
 }
 
 #[test]
-fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_once() {
+fn a_daemon_that_is_killed_while_it_ends_incidents_of_removed_sessions_notifies_once() {
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     for _ in 0..(deaths() / 3).max(1) {
         let harness = Harness::with_spool();
         harness.write([true; SESSIONS]);
         let quick = first_poll(&harness);
         let daemon = harness.start();
-        until("the mail about three drifts", || (harness.spooled().len() == 4).then_some(()));
+        eventually("the mail about three drifts", || (harness.spooled().len() == 4).then_some(()));
         drop(daemon);
         harness.configure(1..=1);
         for _ in 0..4 {
-            let mut daemon = harness.start();
+            let daemon = harness.start();
             sleep(dice.before(quick));
             daemon.kill();
             harness.known().unwrap();
         }
         let daemon = harness.start();
-        let known = until("the end of two drifts and its mail", || {
+        let known = eventually("the end of two drifts and its mail", || {
             let known = harness.known().unwrap();
             let ends = known.events.iter().filter(|event| event.what.ended().is_some()).count();
             let told = known.messages.iter().filter(|message| message.kind == NotificationKind::Resolved).count();
@@ -72,14 +73,14 @@ fn a_daemon_that_is_killed_while_it_ends_what_is_not_audited_any_more_tells_it_o
 }
 
 #[test]
-fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
+fn a_daemon_that_is_killed_while_it_removes_old_history_removes_nothing_else() {
     const OLD: usize = 40_000;
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let harness = Harness::with_spool();
     harness.write([true, false, false]);
     let quick = first_poll(&harness);
     let daemon = harness.start();
-    let before = until("the mail about a drift", || {
+    let before = eventually("the mail about a drift", || {
         let sent = |known: &Known| known.messages.iter().filter(|m| m.state == NotificationState::Sent).count();
         harness.known().filter(|known| sent(known) == 2)
     });
@@ -94,7 +95,7 @@ fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
     let old = |known: &Known| known.events.iter().filter(|event| event.at.timestamp() == 0).count();
     let (mut left, mut partly) = (OLD, 0);
     for _ in 0..deaths() {
-        let mut daemon = harness.start();
+        let daemon = harness.start();
         sleep(quick / 2 + dice.before(quick));
         daemon.kill();
         let now = old(&harness.known().unwrap());
@@ -103,7 +104,7 @@ fn a_daemon_that_is_killed_while_it_forgets_what_is_old_forgets_nothing_else() {
         left = now;
     }
     let daemon = harness.start();
-    let known = until("the end of what is old", || harness.known().filter(|known| old(known) == 0));
+    let known = eventually("the end of what is old", || harness.known().filter(|known| old(known) == 0));
     drop(daemon);
     assert_eq!((known.events, known.messages), (before.events, before.messages));
     println!("{partly} were killed in the middle of it");

@@ -1,17 +1,16 @@
 //! A folder with a configuration, a grid of sessions and a store; a daemon that lives in it until it is killed.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use driftwise::domain::event::Event;
 use driftwise::store::{NotificationFilter, Store, StoredNotification};
 use tempfile::TempDir;
 
-use super::dice::until;
+use crate::support::program::{Daemon, eventually_or};
 
 const COLUMNS: [&str; 16] = [
     "schedule",
@@ -111,12 +110,9 @@ impl Harness {
 
     /// The daemon as the last arguments of another command.
     pub fn start_under(&self, wrapper: &[&str]) -> Daemon {
-        let said = self.folder.path().join("stderr");
         let all = wrapper.iter().map(|word| (*word).to_owned()).chain(self.command()).collect::<Vec<_>>();
         let mut command = Command::new(&all[0]);
-        command.args(&all[1..]).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(File::create(&said).unwrap()).spawn().unwrap();
-        Daemon { child, said, port: self.port }
+        Daemon::launch(command.args(&all[1..]).env_remove("RUST_LOG"), ([127, 0, 0, 1], self.port).into())
     }
 
     /// What the store knows, asked by a reader beside the daemon.
@@ -151,73 +147,27 @@ pub struct Known {
     pub events: Vec<Event>,
 }
 
-pub struct Daemon {
-    child: Child,
-    said: PathBuf,
-    port: u16,
+pub fn expect_said(daemon: &Daemon, words: &str) {
+    let what = || format!("{words:?} on standard error, which has\n{}", daemon.said());
+    eventually_or(what, || daemon.said().contains(words).then_some(()));
 }
 
-impl Daemon {
-    /// SIGKILL: no chance to do anything more.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub fn id(&self) -> String {
-        self.child.id().to_string()
-    }
-
-    /// Its standard error so far.
-    pub fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
-    }
-
-    pub fn expect_said(&self, words: &str) {
-        until(&format!("{words:?} on standard error, which has\n{}", self.said()), || {
-            self.said().contains(words).then_some(())
-        });
-    }
-
-    /// Its exit code and what it said, once it has ended by itself.
-    pub fn ended(mut self) -> (Option<i32>, String) {
-        let status = until("the end of the daemon", || self.child.try_wait().unwrap());
-        (status.code(), self.said())
-    }
-
-    /// Status and body; nothing while nobody listens.
-    pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-    }
-
-    pub fn expect_ready(&self, status: u16) {
-        until(&format!("/readyz with {status}; standard error has\n{}", self.said()), || {
-            self.get("/readyz").filter(|(got, _)| *got == status)
-        });
-    }
-
-    /// How many errors of the store it counted while it was recording audits.
-    pub fn errors_of_recording(&self) -> u64 {
-        let text = self.get("/metrics").unwrap().1;
-        let series = "driftwise_store_errors_total{operation=\"record\"} ";
-        let count = text.lines().find_map(|line| line.strip_prefix(series)).unwrap();
-        count.parse().unwrap()
-    }
-
-    /// It has looked, and recorded that.
-    pub fn was_polled(&self) -> bool {
-        self.get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
-    }
+pub fn expect_ready(daemon: &Daemon, status: u16) {
+    let what = || format!("/readyz with {status}; standard error has\n{}", daemon.said());
+    eventually_or(what, || daemon.try_get("/readyz").filter(|(got, _)| *got == status));
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Its exit code and what it said, once it has ended by itself.
+pub fn ended(mut daemon: Daemon) -> (Option<i32>, String) {
+    (daemon.wait().code(), daemon.said())
+}
+
+/// How many errors of the store it counted while it was recording audits.
+pub fn errors_of_recording(daemon: &Daemon) -> f64 {
+    daemon.metric("driftwise_store_errors_total", &[("operation", "record")]).unwrap()
+}
+
+/// It has polled, and recorded that.
+pub fn was_polled(daemon: &Daemon) -> bool {
+    daemon.try_get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
 }

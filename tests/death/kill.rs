@@ -7,12 +7,13 @@ use driftwise::domain::event::EventKind;
 use driftwise::domain::notification::NotificationKind;
 use driftwise::store::NotificationState;
 
-use super::dice::{Dice, number, until};
-use super::harness::{Harness, Known, SESSIONS};
-use super::sink::{Sink, Taken};
+use super::harness::{Harness, Known, SESSIONS, was_polled};
+use crate::support::dice::{Dice, number};
+use crate::support::program::eventually;
+use crate::support::sink::{Sink, Taken};
 
 #[test]
-fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under_two_ids() {
+fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_sends_nothing_under_two_ids() {
     let deaths = number("DRIFTWISE_DEATHS", 25);
     let begun = Instant::now();
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
@@ -25,7 +26,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
         let which = usize::try_from(dice.below(SESSIONS as u64)).unwrap();
         drifts[which] = !drifts[which];
         harness.write(drifts);
-        let mut daemon = harness.start();
+        let daemon = harness.start();
         // From before it has opened the store to after it has mailed, most of all while it does.
         std::thread::sleep(dice.before(quick * 2));
         daemon.kill();
@@ -35,7 +36,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
     }
     harness.write([false; SESSIONS]);
     let daemon = harness.start();
-    let known = until("the end of every drift and of every mail", || {
+    let known = eventually("the end of every drift and of every mail", || {
         let known = harness.known().unwrap();
         let waits = known.messages.iter().any(|message| message.state != NotificationState::Sent);
         // What an audit has committed is notified by a second commit.
@@ -52,11 +53,11 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_tells_nothing_under
     assert!(deaths < 20 || opened > 0, "no daemon lived long enough to see a drift");
 }
 
-/// Lets the daemon look once, and returns how long that took from its start.
+/// Lets the daemon poll once, and returns how long that took from its start.
 pub fn first_poll(harness: &Harness) -> Duration {
     let begun = Instant::now();
-    let mut daemon = harness.start();
-    until("the first poll", || daemon.was_polled().then_some(()));
+    let daemon = harness.start();
+    eventually("the first poll", || was_polled(&daemon).then_some(()));
     let took = begun.elapsed();
     daemon.kill();
     took

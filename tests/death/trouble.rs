@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 
 use driftwise::store::NotificationState;
 
-use super::dice::until;
-use super::harness::{Daemon, Harness, SESSIONS};
+use super::harness::{Harness, SESSIONS, ended, errors_of_recording, expect_ready, expect_said, was_polled};
+use crate::support::edit::edit;
+use crate::support::program::{Daemon, eventually};
 
 const DRIFT: [bool; SESSIONS] = [true, false, false];
 
@@ -22,41 +23,42 @@ fn sql(store: &Path, statement: &str) {
     assert!(run("sqlite3", &[store.to_str().unwrap(), statement]), "these tests need sqlite3");
 }
 
-/// A daemon that has looked once and found nothing.
+/// A daemon that has polled once and found nothing.
 fn started(harness: &Harness, wrapper: &[&str]) -> Daemon {
     let daemon = harness.start_under(wrapper);
-    daemon.expect_ready(200);
-    until("the first poll", || daemon.was_polled().then_some(()));
+    expect_ready(&daemon, 200);
+    eventually("the first poll", || was_polled(&daemon).then_some(()));
     daemon
 }
 
-/// While the store takes nothing: in clear words, counted, not ready, and nobody is told of the drift.
+/// While the store takes nothing: in clear words, counted, not ready, and no mail about the drift.
 fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     let before = harness.spooled();
     harness.write(DRIFT);
-    daemon.expect_said(words);
-    daemon.expect_ready(503);
-    until("two errors of recording", || (daemon.errors_of_recording() >= 2).then_some(()));
-    // A disk that is nearly full may have room for one small transaction: then the notification is recorded and may leave.
-    for file in harness.spooled().into_iter().filter(|file| !before.contains(file)) {
-        let known = harness.known().unwrap().messages;
-        let recorded = known.iter().any(|message| file.contains(message.message_id.trim_matches(['<', '>'])));
-        assert!(recorded, "mail about what is not recorded: {file}");
-    }
-    assert!(daemon.get("/readyz").unwrap().1.contains("store: "));
-    assert_eq!(daemon.get("/healthz").unwrap().0, 200);
+    expect_said(daemon, words);
+    expect_ready(daemon, 503);
+    eventually("two errors of recording", || (errors_of_recording(daemon) >= 2.0).then_some(()));
+    assert_eq!(harness.spooled(), before, "mail about what is not recorded");
+    assert!(daemon.get("/readyz").1.contains("store: "));
+    assert_eq!(daemon.get("/healthz").0, 200);
 }
 
 /// Once the trouble is over: ready again without a restart, and the drift is told once to each.
 fn recovers(harness: &Harness, daemon: &Daemon) {
-    daemon.expect_ready(200);
-    until("the mail about the drift", || (harness.spooled().len() == 2).then_some(()));
-    let known = until("its record", || {
+    expect_ready(daemon, 200);
+    eventually("the mail about the drift", || (harness.spooled().len() == 2).then_some(()));
+    let known = eventually("its record", || {
         let known = harness.known().unwrap();
         known.messages.iter().all(|message| message.state == NotificationState::Sent).then_some(known)
     });
     assert_eq!(known.messages.len(), 2);
     assert_eq!(known.events.iter().filter(|event| event.what.opened().is_some()).count(), 1);
+}
+
+/// Moves the log of the store into its file and cuts it; false where the daemon was just writing or reading.
+fn emptied_log(harness: &Harness) -> bool {
+    let folded = Command::new("sqlite3").arg(&harness.store).arg("PRAGMA wal_checkpoint(TRUNCATE)").output().unwrap();
+    folded.stdout.starts_with(b"0|")
 }
 
 /// Loud, and a failure where a machine is meant to run everything.
@@ -91,10 +93,11 @@ fn a_full_disk_is_called_so_and_when_there_is_room_everything_goes_on() {
     let Some(mount) = Mount::small(&harness) else {
         return skipped("this user may not mount a small disk; the limit on file sizes stands in for it");
     };
-    let mut daemon = started(&harness, &[]);
+    let daemon = started(&harness, &[]);
+    // A log that was written before has room for the drift, which would then be recorded and notified.
+    eventually("an empty log", || emptied_log(&harness).then_some(()));
     let filler = mount.0.join("filler");
     fs::write(&filler, vec![0_u8; 1 << 22]).unwrap_err();
-    // What is left of a log that was written before still has room for a little.
     suffers(&harness, &daemon, "the disk is full");
     fs::remove_file(filler).unwrap();
     recovers(&harness, &daemon);
@@ -116,7 +119,7 @@ fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_clear_words() {
         }
         let filler = mount.0.join("filler");
         fs::write(&filler, vec![0_u8; 1 << 22]).unwrap_err();
-        let (code, said) = harness.start().ended();
+        let (code, said) = ended(harness.start());
         assert_eq!(code, Some(4), "{said}");
         assert!(said.contains("the disk is full") && said.contains("driftwise.db"), "{said}");
         fs::remove_file(filler).unwrap();
@@ -142,14 +145,12 @@ fn a_store_that_is_damaged_while_in_use_is_called_so_until_it_is_whole_again() {
 fn damaged(left: usize) {
     let harness = Harness::with_spool();
     let daemon = started(&harness, &[]);
-    // While it stands still, and is not just writing: everything in the one file, and its log begun anew, so that it has to
+    // While it stands still, and is not just writing: everything in the one file, and its log started again, so that it has to
     // read again what it has at hand.
-    let signal = |name: &str| assert!(run("kill", &[name, &daemon.id()]));
-    until("a moment at which it does not write", || {
+    let signal = |name: &str| assert!(run("kill", &[name, &daemon.pid().to_string()]));
+    eventually("a moment at which it does not write", || {
         signal("-STOP");
-        let folded =
-            Command::new("sqlite3").arg(&harness.store).arg("PRAGMA wal_checkpoint(TRUNCATE)").output().unwrap();
-        let at_rest = folded.stdout.starts_with(b"0|");
+        let at_rest = emptied_log(&harness);
         if !at_rest {
             signal("-CONT");
         }
@@ -176,7 +177,7 @@ fn expect_unmoved_by_a_visitor(harness: &Harness) {
 fn a_visitor_takes_nothing_from_a_store_however_often_it_was_opened() {
     let harness = Harness::with_spool();
     for _ in 0..2 {
-        let mut daemon = started(&harness, &[]);
+        let daemon = started(&harness, &[]);
         expect_unmoved_by_a_visitor(&harness);
         daemon.kill();
     }
@@ -191,7 +192,7 @@ fn a_limit_on_file_sizes_is_called_a_trouble_of_the_disk_and_does_not_kill() {
     let harness = Harness::with_spool();
     // What a shell ignores, its child ignores: the signal would end the daemon.
     let daemon = started(&harness, &["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    let process = daemon.id();
+    let process = daemon.pid().to_string();
     assert!(run("prlimit", &["--pid", &process, "--fsize=65536:unlimited"]), "these tests need prlimit");
     // Mail and logs obey the limit as well, but are far smaller than the log of the store already is.
     suffers(&harness, &daemon, "a limit on the size of files");
@@ -225,9 +226,9 @@ fn a_store_that_is_deleted_while_in_use_is_missed_until_it_is_put_back() {
 }
 
 #[test]
-fn a_store_that_is_deleted_for_good_is_made_anew_by_a_restart() {
+fn a_store_that_is_deleted_for_good_is_created_again_by_a_restart() {
     let harness = Harness::with_spool();
-    let mut daemon = started(&harness, &[]);
+    let daemon = started(&harness, &[]);
     for file in fs::read_dir(harness.store.parent().unwrap()).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
@@ -264,7 +265,7 @@ fn what_cannot_be_opened_ends_the_daemon_with_4_and_clear_words_and_is_left_alon
     ];
     for (harm, words) in cases {
         let harness = Harness::with_spool();
-        let mut daemon = started(&harness, &[]);
+        let daemon = started(&harness, &[]);
         daemon.kill();
         // As an orderly stop leaves it: one file.
         sql(&harness.store, "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -273,7 +274,7 @@ fn what_cannot_be_opened_ends_the_daemon_with_4_and_clear_words_and_is_left_alon
         }
         harm(&harness);
         let before = fs::read(&harness.store).ok();
-        let (code, said) = harness.start().ended();
+        let (code, said) = ended(harness.start());
         assert_eq!(code, Some(4), "{words}: {said}");
         assert!(said.contains(words) && said.contains("driftwise.db"), "{words}: {said}");
         assert!(fs::read(&harness.store).ok() == before, "{words}: the file was changed");
@@ -285,12 +286,11 @@ fn a_second_daemon_is_told_who_has_the_store() {
     let harness = Harness::with_spool();
     let first = started(&harness, &[]);
     let other = Harness::with_spool();
-    let config = fs::read_to_string(other.folder.path().join("driftwise.yaml")).unwrap();
-    let config = config.replace("sqlite://store/driftwise.db", &format!("sqlite://{}", harness.store.display()));
-    fs::write(other.folder.path().join("driftwise.yaml"), config).unwrap();
-    let (code, said) = other.start().ended();
+    let store = format!("sqlite://{}", harness.store.display());
+    edit(&other.folder.path().join("driftwise.yaml"), &[("sqlite://store/driftwise.db", &store)]);
+    let (code, said) = ended(other.start());
     assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains(&format!("is in use by process {}", first.id())), "{said}");
+    assert!(said.contains(&format!("is in use by process {}", first.pid())), "{said}");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_store_that_may_not_be_written_is_refused_at_start() {
         if folder == "777" {
             allow(Path::new(&lock), "666");
         }
-        let (code, said) = harness.start_under(&nobody).ended();
+        let (code, said) = ended(harness.start_under(&nobody));
         assert_eq!(code, Some(4), "{said}");
         assert!(said.contains(words), "{words}: {said}");
     }

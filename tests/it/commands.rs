@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::program::{ask, driftwise, eventually, run};
 use crate::server::Server;
+use crate::support::edit::replaced;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 fn two() -> Setup {
@@ -201,7 +202,7 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
     let base = lines.find_map(|line| Some(line.split_once("base_url: http://")?.1.to_owned())).unwrap();
     let address = base.split('/').next().unwrap().parse().unwrap();
     let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let own = text.replace(&world.api.to_string(), base.split('/').next().unwrap());
+    let own = replaced(&text, &world.api.to_string(), base.split('/').next().unwrap());
     std::fs::write(world.path("own.yaml"), own).unwrap();
     world.run(&["check", "-c", "own.yaml"]).expect(0);
     let (status, _) = ask(address, "PATCH", "/_simulator/sessions/14", r#"{"export": true}"#).unwrap();

@@ -14,7 +14,7 @@ fn with_rule(rule: &str) -> Setup {
 }
 
 #[test]
-fn another_wording_or_severity_alerts_nobody_again() {
+fn another_wording_or_severity_sends_no_second_notification() {
     let world = World::new(2, &with_rule("expect: unticked, severity: critical, why: Because."));
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -32,7 +32,7 @@ fn another_wording_or_severity_alerts_nobody_again() {
     world.simulator.set(14, "export", false);
     let daemon = world.daemon();
     for opening in &opened {
-        // Whoever was told that it began is told that it is over.
+        // The recipients of the opening get the end.
         assert_eq!(world.mail("resolved", opening.to()).header("In-Reply-To"), opening.id());
     }
     daemon.stop();
@@ -72,12 +72,12 @@ fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_info", &[("session", "14")]), None, "its series go with it");
     world.untold("missing");
-    world.untold("found");
+    world.untold("unaudited");
     daemon.stop();
 }
 
 #[test]
-fn a_drift_that_mattered_too_little_to_be_told_is_told_once_when_it_matters_more() {
+fn a_drift_below_min_severity_is_notified_once_when_its_severity_rises() {
     let world = World::new(2, &with_rule("expect: unticked, severity: info"));
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.set(14, "export", true);

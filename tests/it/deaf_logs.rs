@@ -4,69 +4,58 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::program::{self, Done, driftwise, eventually, eventually_or};
+use crate::program::{self, Daemon, Done, driftwise, eventually, eventually_or};
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 const DROPPED: &str = "driftwise_log_lines_dropped_total";
 
 /// A daemon whose log the test sees only as far as it wants to.
-struct Deaf {
-    child: Child,
-    address: SocketAddr,
-}
+struct Deaf(Daemon);
 
 impl Deaf {
     /// With a log that goes to `log`.
     fn start(world: &World, level: &str, log: impl Into<Stdio>) -> Self {
-        // Nobody hears on which port it listens, so it is told one that is free.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-        std::fs::write(world.path("driftwise.yaml"), text.replace("127.0.0.1:0", &address.to_string())).unwrap();
+        let address = free(world);
         let mut command = driftwise(world.folder());
-        command.arg("run").env("RUST_LOG", level).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let deaf = Self { child: command.spawn().unwrap(), address };
+        let daemon = Daemon::launch_with_log(command.arg("run").env("RUST_LOG", level), address, log);
         // The command holds the other end of the pipe, too.
         drop(command);
-        deaf
+        Self(daemon.listens())
     }
 
     fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        program::metric(&program::get(self.address, "/metrics")?.1, name, labels)
+        self.0.metric(name, labels)
     }
 
     fn until(&self, name: &str, labels: &[(&str, &str)], least: f64) {
-        let what = format!("{name} {labels:?} of {least}");
-        eventually(&what, || self.metric(name, labels).filter(|value| *value >= least));
+        self.0.until(name, labels, least);
     }
 
     /// Polls go on, and mail is delivered.
     fn works(&self, world: &World) {
         let polls = ("driftwise_audits_total", [("source", "erp"), ("outcome", "ok")]);
-        let before = eventually("metrics", || self.metric(polls.0, &polls.1));
-        self.until(polls.0, &polls.1, before + 3.0);
+        self.until(polls.0, &polls.1, self.metric(polls.0, &polls.1).unwrap() + 3.0);
         world.simulator.set(14, "import_orders_as", "j.doe");
         world.mail("drift", OWNER);
         world.simulator.set(14, "import_orders_as", "Shopify_Orders");
         world.mail("resolved", OWNER);
     }
 
-    fn stop(mut self) {
+    fn stop(self) {
         let asked = Instant::now();
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        let status = eventually("end of the daemon", || self.child.try_wait().unwrap());
-        assert_eq!(status.code(), Some(0), "{status}");
+        self.0.stop();
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     }
 }
 
-impl Drop for Deaf {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Nobody hears on which port such a daemon listens, so the configuration gets one that is free.
+fn free(world: &World) -> SocketAddr {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    world.edit(&[("127.0.0.1:0", &address.to_string())]);
+    address
 }
 
 fn full() -> File {
@@ -112,9 +101,7 @@ fn noisy() -> World {
     let sessions = std::iter::once(String::from("{ id: 14 }")).chain(sessions).collect();
     let more = "policies: { quiet: { rules: [{ id: export-off, setting: export, expect: unticked }] } }\n".to_owned();
     let world = World::new(1, &Setup { sessions, more, ..Setup::default() });
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let text = text.replace("defaults:\n", "  noisy: { type: file, path: grid.json }\ndefaults:\n");
-    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    world.edit(&[("defaults:\n", "  noisy: { type: file, path: grid.json }\ndefaults:\n")]);
     say(&world, "a");
     world
 }
@@ -187,9 +174,7 @@ fn a_daemon_that_fails_while_nobody_reads_its_log_ends_all_the_same() {
     drop(command);
     fill.wait().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let text = text.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
-    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    world.edit(&[("127.0.0.1:0", &taken.local_addr().unwrap().to_string())]);
     let mut child = driftwise(world.folder()).arg("run").stderr(writer).spawn().unwrap();
     let status = eventually("end of the daemon", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(4));

@@ -1,4 +1,4 @@
-//! Ways through the whole program that none of its rooms sees alone.
+//! Ways through the whole program that no module sees alone.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};
@@ -8,8 +8,9 @@ use driftwise::clock::ManualClock;
 use driftwise::simulator::{Mode, Simulator};
 use serde_json::json;
 
-use crate::program::{driftwise, eventually, run, spawn};
+use crate::program::{Daemon, driftwise, eventually, eventually_or, run};
 use crate::server::Server;
+use crate::support::port::ClosedPort;
 use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 
 #[test]
@@ -18,12 +19,12 @@ fn confirmation_is_counted_across_restarts() {
     let world = World::new(1, &Setup { alerts, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     let mut late = Vec::new();
-    // One poll by a new process, which stops once so many mails have left in all.
+    // One poll, and so many mails before the program stops.
     let mut poll = |mails: usize| {
         let inside = world.inside(&clock);
         inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 1.0);
-        eventually("the mails", || (world.mails().len() >= mails).then_some(()));
         let open = inside.metric("driftwise_drift_open", &[]);
+        eventually_or(|| format!("{mails} mails: {:?}", world.told()), || (world.mails().len() == mails).then_some(()));
         late.push(inside.metric("driftwise_audits_late_total", &[("reason", "downtime")]).unwrap());
         inside.stop();
         clock.advance(TimeDelta::minutes(5));
@@ -38,7 +39,7 @@ fn confirmation_is_counted_across_restarts() {
     assert_eq!([poll(1), poll(2)], [Some(1.0), None]);
     world.mail("resolved", OWNER);
     assert_eq!(world.mails().len(), 2);
-    assert_eq!(late, [0.0, 1.0, 1.0, 1.0, 1.0], "polls were due while nobody was running");
+    assert_eq!(late, [0.0, 1.0, 1.0, 1.0, 1.0], "polls were due while no daemon was running");
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn a_first_poll_that_could_see_nothing_is_not_the_first_poll() {
     world.simulator.heal();
     world.mail("recovered", FALLBACK);
     daemon.poll();
-    assert_eq!(world.mails().len(), 2, "two sessions that nobody audits were there before: {:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "two unaudited sessions were there before: {:?}", world.told());
 }
 
 #[test]
@@ -139,10 +140,10 @@ fn a_source_that_hangs_does_not_hold_up_another() {
     let world = World::new(1, &Setup { source: String::from("timeout: 60s"), ..Setup::default() });
     let grid = "session_id,name,export\n7,shop,Y\n";
     std::fs::write(world.path("grid.csv"), grid).unwrap();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let text = text.replace("defaults:\n", "  zz: { type: file, path: grid.csv }\ndefaults:\n");
-    let text = text.replace("  - { id: 14 }", "  - { id: 14 }\n  - { source: zz, id: 7 }");
-    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    world.edit(&[
+        ("defaults:\n", "  zz: { type: file, path: grid.csv }\ndefaults:\n"),
+        ("  - { id: 14 }", "  - { id: 14 }\n  - { source: zz, id: 7 }"),
+    ]);
     world.simulator.fail(Mode::Stall, None);
     let daemon = world.daemon();
     daemon.until("driftwise_audits_total", &[("source", "zz"), ("outcome", "ok")], 3.0);
@@ -171,10 +172,12 @@ fn an_old_export_does_not_pass_for_ever() {
 
 #[test]
 fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
-    let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
+    let closed = ClosedPort::hold();
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
     let world = World::new(1, &Setup { email, ..Setup::default() });
+    let server = format!("127.0.0.1:{}", closed.number);
     let test = world.run(&["notifications", "test", "--to", OWNER]).expect(4);
-    assert!(test.err.contains("was not accepted") && test.err.contains("127.0.0.1:9"), "{}", test.err);
+    assert!(test.err.contains("was not accepted") && test.err.contains(&server), "{}", test.err);
     world.simulator.set(14, "import_orders_as", "j.doe");
     let notify = world.run(&["check", "--notify"]).expect(1);
     assert!(notify.err.contains("1 notification recorded; 0 sent, 1 to be tried again"), "{}", notify.err);
@@ -183,14 +186,14 @@ fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
 }
 
 #[test]
-fn check_with_notify_keeps_the_pace_that_the_mail_service_allows() {
+fn check_with_notify_keeps_the_rate_limit_of_the_mail_server() {
     let server = Server::start(json!({ "mode": "none" }));
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, max_per_minute: 3 }}", server.port);
     let owners = (0..12).map(|n| format!("person{n}@acme.example")).collect::<Vec<_>>().join(", ");
     let sessions = vec![format!("{{ id: 14, owners: [{owners}] }}")];
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");
-    let (mut child, _) = spawn(driftwise(world.folder()).args(["check", "--notify"]));
+    let mut check = Daemon::launch(driftwise(world.folder()).args(["check", "--notify"]), ([127, 0, 0, 1], 0).into());
     let sent = || {
         let list = world.run(&["notifications", "list", "--format", "json"]);
         let list = list.code.filter(|code| *code == 0).map(|_| list.json())?;
@@ -199,10 +202,9 @@ fn check_with_notify_keeps_the_pace_that_the_mail_service_allows() {
         (sent >= 3).then_some((sent, messages))
     };
     let (sent, messages) = eventually("three messages", sent);
-    assert!(child.try_wait().unwrap().is_none(), "it waits for the next minute");
+    assert_eq!(check.ended(), None, "it waits for the next minute");
     let tried = messages.iter().filter(|message| message["attempts"] != 0).count();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    check.kill();
     assert_eq!((messages.len(), sent, tried), (12, 3, 3));
 }
 
@@ -222,9 +224,7 @@ fn paths_in_the_configuration_are_relative_to_it_and_the_program_runs_from_anywh
 fn a_rotated_password_is_picked_up_without_a_restart() {
     let world = World::new(1, &Setup::default());
     std::fs::write(world.path("password"), "simulated\n").unwrap();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let text = text.replace("password: \"simulated\"", "password: { file: password }");
-    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    world.edit(&[("password: \"simulated\"", "password: { file: password }")]);
     let daemon = world.daemon();
     daemon.first_poll();
     world.simulator.set_password("rotated");
@@ -261,7 +261,7 @@ fn a_hundred_and_fifty_drifts_are_one_mail_that_every_server_takes() {
 }
 
 #[test]
-fn a_session_taken_out_and_put_back_is_told_anew() {
+fn a_session_that_is_removed_and_added_again_opens_a_new_incident() {
     let both = ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec();
     let world = World::new(2, &Setup { sessions: both.clone(), ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");

@@ -10,12 +10,11 @@ fn a_port_that_is_taken_ends_the_program_with_words() {
     let world = World::new(1, &Setup::default());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    std::fs::write(world.path("driftwise.yaml"), text.replace("127.0.0.1:0", &address)).unwrap();
+    world.edit(&[("127.0.0.1:0", &address)]);
     let ended = world.run(&["run"]).expect(4);
     assert!(ended.err.contains(&format!("cannot listen on {address}")), "{}", ended.err);
     assert!(ended.err.contains("in use"), "{}", ended.err);
-    assert!(world.simulator.requests().is_empty(), "nothing was polled at");
+    assert!(world.simulator.requests().is_empty(), "the source was polled");
 }
 
 #[test]
@@ -32,8 +31,7 @@ fn a_second_daemon_on_the_same_store_says_who_has_it() {
 fn who_has_the_store_is_said_before_anything_of_the_port() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    std::fs::write(world.path("driftwise.yaml"), text.replace("127.0.0.1:0", &daemon.address.to_string())).unwrap();
+    world.edit(&[("127.0.0.1:0", &daemon.address.to_string())]);
     let second = world.run(&["run"]).expect(4);
     assert!(second.err.contains(&format!("process {}", daemon.pid())), "{}", second.err);
     assert!(!second.err.contains("listen"), "{}", second.err);
@@ -75,7 +73,7 @@ fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
     assert!(daemon.said().contains("failed to record audit; will repeat it"));
     let down = world.run(&["healthcheck", "--address", &daemon.address.to_string()]).expect(4);
     assert!(down.err.contains("not ready"), "{}", down.err);
-    assert!(world.mails().is_empty(), "nobody is told what is not recorded");
+    assert!(world.mails().is_empty(), "mail about what is not recorded");
     assert_eq!(daemon.metric("driftwise_drift_open", &[]), None);
     std::fs::rename(world.path("away.db"), world.path("driftwise.db")).unwrap();
     world.mail("drift", OWNER);

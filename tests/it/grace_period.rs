@@ -12,7 +12,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World, moment};
 const UNREACHABLE: (&str, &[(&str, &str)]) = ("driftwise_audits_total", &[("outcome", "unreachable")]);
 
 #[test]
-fn grace_period_with_a_source_counts_from_the_first_failed_poll_also_across_a_restart() {
+fn the_grace_period_of_a_source_counts_from_the_first_failed_poll_also_across_a_restart() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.fail(Mode::ServerError, None);
@@ -35,7 +35,7 @@ fn grace_period_with_a_source_counts_from_the_first_failed_poll_also_across_a_re
 }
 
 #[test]
-fn grace_period_with_one_session_ends_beside_an_older_one_of_which_nobody_was_told_either() {
+fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_either() {
     let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
     let alerts = String::from("unreachable_after: 1h");
     let world = World::new(2, &Setup { sessions: sessions.to_vec(), alerts, ..Setup::default() });
@@ -61,7 +61,7 @@ fn grace_period_with_one_session_ends_beside_an_older_one_of_which_nobody_was_to
 }
 
 #[test]
-fn what_ends_before_patience_does_is_told_to_nobody() {
+fn what_ends_within_its_grace_period_sends_no_notification() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.set(14, "export", "perhaps");

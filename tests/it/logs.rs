@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::program::{Daemon, eventually_or};
+use crate::support::port::ClosedPort;
 use crate::world::{OWNER, Setup, World};
 
 const STRANGER: &str = "j.doe@elsewhere.example";
@@ -57,7 +58,8 @@ fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
 
 #[test]
 fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
-    let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
+    let closed = ClosedPort::hold();
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
     let world = World::new(1, &Setup { email, ..Setup::default() });
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
@@ -71,7 +73,8 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
     );
     let line = serde_json::from_str::<Value>(&failed).unwrap();
     assert_eq!((&line["level"], &line["obstacle"]), (&json!("WARN"), &json!("connect")));
-    assert!(line["reason"].as_str().unwrap().contains("no connection to the mail server 127.0.0.1:9"), "{line}");
+    let expected = format!("no connection to the mail server 127.0.0.1:{}", closed.number);
+    assert!(line["reason"].as_str().unwrap().contains(&expected), "{line}");
     daemon.stop();
 }
 
@@ -79,10 +82,10 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
 fn why_a_source_cannot_be_read_is_logged_without_what_it_said() {
     let world = World::new(1, &Setup::default());
     std::fs::write(world.path("grid.json"), r#"{"error":"user j.doe@acme.example lacks rights"}"#).unwrap();
-    let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-    let text = text.replace("defaults:\n", "  zz: { type: file, path: grid.json }\ndefaults:\n");
-    let text = text.replace("  - { id: 14 }", "  - { id: 14 }\n  - { source: zz, id: 7 }");
-    std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+    world.edit(&[
+        ("defaults:\n", "  zz: { type: file, path: grid.json }\ndefaults:\n"),
+        ("  - { id: 14 }", "  - { id: 14 }\n  - { source: zz, id: 7 }"),
+    ]);
     let log = |level: &str| {
         let daemon = Daemon::start(world.folder(), &["--log-level", level]);
         daemon.until("driftwise_audits_total", &[("source", "zz"), ("outcome", "unreachable")], 1.0);

@@ -6,14 +6,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-#[path = "../smtp/certificate.rs"]
-mod certificate;
-#[path = "../smtp/server.rs"]
-mod server;
-
-mod mailbox;
-mod program;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
+
+use support::{certificate, mailbox, program, server};
 
 mod clock;
 mod commands;

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certificate;
 use crate::program::{ask, eventually, get, metric};
+use crate::support::port::ClosedPort;
 use crate::world::{Setup, World};
 
 /// Every metric of the contract that exists without a drift, with labels that one of its series bears.
@@ -167,13 +168,14 @@ fn each_way_of_not_being_read_has_its_outcome() {
 /// What makes the program hold back before it asks again is met by a daemon of its own.
 #[test]
 fn each_way_of_not_being_reached_has_its_outcome() {
-    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let closed = ClosedPort::hold();
+    let refusing = format!("http://127.0.0.1:{}", closed.number);
     let cases = [
         (Some(Mode::Stall), None, "timeout"),
         (Some(Mode::RateLimited(Some(String::from("1")))), None, "rate_limited"),
         (Some(Mode::Unauthorized), None, "auth"),
-        (None, Some(closed), "connect"),
-        (None, Some(certified_by_nobody()), "tls"),
+        (None, Some(refusing), "connect"),
+        (None, Some(served_with_an_untrusted_certificate()), "tls"),
     ];
     for (fault, elsewhere, outcome) in cases {
         let world = World::new(1, &Setup { source: String::from("timeout: 1s"), ..Setup::default() });
@@ -181,9 +183,7 @@ fn each_way_of_not_being_reached_has_its_outcome() {
             world.simulator.fail(fault, None);
         }
         if let Some(elsewhere) = elsewhere {
-            let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();
-            let text = text.replace(&format!("http://{}", world.api), &elsewhere);
-            std::fs::write(world.path("driftwise.yaml"), text).unwrap();
+            world.edit(&[(&format!("http://{}", world.api), &elsewhere)]);
         }
         let daemon = world.daemon();
         daemon.until("driftwise_source_requests_total", &[("source", "erp"), ("outcome", outcome)], 1.0);
@@ -196,7 +196,7 @@ fn each_way_of_not_being_reached_has_its_outcome() {
 }
 
 /// A server whose certificate no machine trusts; it lives as long as the tests.
-fn certified_by_nobody() -> String {
+fn served_with_an_untrusted_certificate() -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authority = certificate::authority();
     let chain = CertificateDer::pem_slice_iter(authority.cert.as_bytes()).map(Result::unwrap).collect();

@@ -105,7 +105,7 @@ fn a_session_that_disappears_is_missing_and_recovers() {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_is_told_to_the_fallback_once_and_so_is_its_return() {
+fn the_fallback_is_notified_once_of_an_unreachable_source_and_once_of_its_recovery() {
     let world = World::new(2, &two());
     world.simulator.set(15, "export", true);
     let daemon = world.daemon();
@@ -138,7 +138,7 @@ fn a_source_that_cannot_be_read_is_told_to_the_fallback_once_and_so_is_its_retur
 }
 
 #[test]
-fn a_setting_that_cannot_be_read_is_told_to_the_fallback_and_keeps_its_drift_open() {
+fn the_fallback_is_notified_of_an_unverifiable_setting_and_its_drift_stays_open() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -159,7 +159,7 @@ fn a_setting_that_cannot_be_read_is_told_to_the_fallback_and_keeps_its_drift_ope
 }
 
 #[test]
-fn a_session_that_nobody_audits_is_found_once() {
+fn an_unaudited_session_is_notified_once() {
     let world = World::new(2, &Setup::default());
     let daemon = world.daemon();
     daemon.first_poll();
@@ -177,7 +177,7 @@ fn a_session_that_nobody_audits_is_found_once() {
 }
 
 #[test]
-fn a_changed_notification_address_is_told_to_those_expected_and_never_to_the_one_found() {
+fn a_changed_notification_address_is_notified_to_the_expected_one_and_never_to_the_one_found() {
     let sessions = vec![String::from("{ id: 14, owners: [boss@acme.example] }")];
     let world = World::new(1, &Setup { sessions, ..Setup::default() });
     world.simulator.set(14, "notification_email", "unaudited@evil.example");

@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 
-use crate::program::{Daemon, driftwise, eventually, eventually_or, spawn};
+use crate::program::{Daemon, driftwise, eventually, eventually_or};
 use crate::world::{OWNER, Setup, World};
 
 /// A folder with a copy of the configuration of `world` whose store is at `store`.
@@ -89,8 +88,7 @@ fn a_daemon_that_another_one_has_overtaken_ends_and_says_who_has_the_store() {
     let done = Command::new("sqlite3").arg(world.path("driftwise.db")).arg(overtake).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(daemon.wait().code(), Some(4), "{}", daemon.said());
-    let said = || daemon.said().contains("is in use by process 7 on elsewhere").then_some(());
-    eventually_or(|| daemon.said(), said);
+    assert!(daemon.said().contains("is in use by process 7 on elsewhere"), "{}", daemon.said());
 }
 
 #[test]
@@ -118,31 +116,6 @@ fn after_a_kill_another_name_is_refused_while_changes_lie_in_the_log_of_the_firs
     Daemon::start(&linked, &[]).stop();
 }
 
-/// A daemon that may be refused; killed when it is dropped.
-struct Started(Child, Arc<Mutex<String>>);
-
-impl Started {
-    fn in_folder(folder: &Path) -> Self {
-        let (child, said) = spawn(driftwise(folder).arg("run"));
-        Self(child, said)
-    }
-
-    fn said(&self) -> String {
-        self.1.lock().unwrap().clone()
-    }
-
-    fn code(&mut self) -> Option<i32> {
-        self.0.try_wait().unwrap().map(|end| end.code().unwrap())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn of_two_that_start_at_the_same_moment_under_two_names_one_is_refused() {
     for fresh in [true, false] {
@@ -155,13 +128,13 @@ fn of_two_that_start_at_the_same_moment_under_two_names_one_is_refused() {
         }
         let linked = second(&world, "linked", "driftwise.db");
         fs::hard_link(&store, linked.join("driftwise.db")).unwrap();
-        let mut both = [world.folder(), &linked].map(Started::in_folder);
-        let refused = eventually("end of one", || both.iter_mut().position(|one| one.code().is_some()));
-        assert_eq!(both[refused].code(), Some(4), "{}", both[refused].said());
+        let start = |folder: &Path| Daemon::launch(driftwise(folder).arg("run"), ([127, 0, 0, 1], 0).into());
+        let mut both = [world.folder(), &linked].map(start);
+        let refused = eventually("end of one", || both.iter_mut().position(|one| one.ended().is_some()));
+        assert_eq!(both[refused].wait().code(), Some(4), "{}", both[refused].said());
+        assert!(both[refused].said().contains("is in use by"), "{}", both[refused].said());
         let other = &mut both[1 - refused];
         eventually_or(|| other.said(), || other.said().contains("driftwise is running").then_some(()));
-        assert_eq!(other.code(), None, "{}", other.said());
-        let said = &both[refused];
-        eventually_or(|| said.said(), || said.said().contains("is in use by").then_some(()));
+        assert_eq!(other.ended(), None, "{}", other.said());
     }
 }

@@ -167,7 +167,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn of_a_lack_of_descriptors_no_source_is_called_unreachable() {
+fn a_lack_of_descriptors_makes_no_source_unreachable() {
     let slow = Slow::start(false, Duration::ZERO);
     let port = slow.address.port();
     // Every other one is asked by its name, for which the resolver needs descriptors too.

@@ -69,9 +69,7 @@ fn answer(mut stream: TcpStream, refusal: Option<&str>) -> String {
 fn world(base_url: Option<&str>, source: &str) -> World {
     let world = World::new(1, &Setup { source: format!("timeout: 5s, {source}"), ..Setup::default() });
     if let Some(base_url) = base_url {
-        let path = world.path("driftwise.yaml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, text.replace(&format!("http://{}/OWAPI", world.api), base_url)).unwrap();
+        world.edit(&[(&format!("http://{}/OWAPI", world.api), base_url)]);
     }
     world
 }

@@ -7,23 +7,22 @@ use tempfile::TempDir;
 
 use crate::mailbox;
 use crate::program::{Daemon, eventually, run};
+use crate::support::edit::replaced;
 
 /// A copy of `config/`, with a port of its own and a poll every second.
 fn copied() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let config = std::fs::read_to_string(shipped.join("quickstart.yaml")).unwrap();
-    let config = config.replace("127.0.0.1:9464", "127.0.0.1:0").replace("*/5 * * * * *", "* * * * * *");
+    let config = replaced(&config, "127.0.0.1:9464", "127.0.0.1:0");
+    let config = replaced(&config, "*/5 * * * * *", "* * * * * *");
     std::fs::write(folder.path().join("quickstart.yaml"), config).unwrap();
     std::fs::copy(shipped.join("quickstart-sessions.csv"), folder.path().join("quickstart-sessions.csv")).unwrap();
     folder
 }
 
 fn edit(folder: &TempDir, before: &str, after: &str) {
-    let path = folder.path().join("quickstart-sessions.csv");
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains(before));
-    std::fs::write(&path, text.replace(before, after)).unwrap();
+    crate::support::edit::edit(&folder.path().join("quickstart-sessions.csv"), &[(before, after)]);
 }
 
 const CONFIG: [&str; 2] = ["-c", "quickstart.yaml"];

@@ -1,7 +1,5 @@
 //! Nothing is repeated and nothing is forgotten, whatever ends the program.
 
-use std::net::TcpListener;
-
 use driftwise::simulator::Mode;
 use serde_json::{Value, json};
 
@@ -9,10 +7,11 @@ use crate::certificate;
 use crate::mailbox::Mail;
 use crate::program::{eventually, eventually_or};
 use crate::server::Server;
+use crate::support::port::ClosedPort;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 #[test]
-fn a_drift_that_was_told_before_a_crash_is_not_told_again_and_its_repair_is() {
+fn a_drift_notified_before_a_crash_is_not_notified_again_and_its_repair_is() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -41,8 +40,7 @@ fn listed(world: &World) -> Vec<Value> {
 
 #[test]
 fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_the_same_id() {
-    // A port where nobody answers: it was free a moment ago.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::hold();
     let email = |port: u16| {
         let ca_file = certificate::ca_file();
         let ca_file = ca_file.display();
@@ -52,7 +50,7 @@ fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_
         )
     };
     let setup = |port| Setup { email: email(port), ..Setup::default() };
-    let world = World::new(1, &setup(closed));
+    let world = World::new(1, &setup(closed.number));
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = world.daemon();
     daemon.until("driftwise_notification_attempts_total", &[("channel", "email"), ("outcome", "connect")], 1.0);
@@ -85,7 +83,7 @@ fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_
 }
 
 #[test]
-fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
+fn a_notification_that_is_refused_permanently_is_dead_and_delays_no_other() {
     let server = Server::start(json!({ "mode": "none" }));
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
     let sessions = vec![String::from("{ id: 14, owners: [550-rcpt@acme.example, it@acme.example] }")];
@@ -105,12 +103,12 @@ fn a_recipient_who_is_refused_for_good_is_dead_and_holds_nobody_up() {
 
 #[test]
 fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::hold();
     let setup = |port: u16| Setup {
         email: format!("smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}"),
         ..Setup::default()
     };
-    let world = World::new(1, &setup(closed));
+    let world = World::new(1, &setup(closed.number));
     let daemon = world.daemon();
     let recorded = |kind: &str| listed(&world).into_iter().find(|message| message["kind"] == kind);
     for (value, kind) in [("j.doe", "drift"), ("k.roe", "update"), ("Shopify_Orders", "resolved")] {
@@ -132,7 +130,7 @@ fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
 }
 
 #[test]
-fn killed_at_any_moment_it_tells_everything_and_opens_nothing_twice() {
+fn killed_at_any_moment_it_notifies_of_every_drift_once() {
     let world = World::new(4, &Setup::default());
     let sessions = (14..18).map(|id| format!("{{ id: {id} }}")).collect();
     world.configure(&Setup { sessions, ..Setup::default() });
@@ -155,7 +153,7 @@ fn killed_at_any_moment_it_tells_everything_and_opens_nothing_twice() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_once_also_across_restarts() {
+fn an_unverifiable_setting_is_notified_once_also_across_restarts() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", "perhaps");
     let daemon = world.daemon();

@@ -1,4 +1,4 @@
-//! Each session is polled by its own schedule, and looks at one source never overlap.
+//! Each session is polled by its own schedule, and polls of one source never overlap.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::program::eventually;
 use crate::world::{Inside, OWNER, Setup, World, moment};
 
 #[test]
-fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
+fn a_session_is_polled_by_its_own_schedule_and_at_start() {
     let sessions = ["{ id: 14 }", "{ id: 15, schedule: \"0 0 1 1 *\", timezone: Europe/London }"].map(String::from);
     let world = World::new(2, &Setup { sessions: sessions.to_vec(), ..Setup::default() });
     world.simulator.set(15, "import_orders_as", "first");
@@ -25,7 +25,7 @@ fn a_session_is_looked_at_by_its_own_schedule_and_at_start() {
     daemon.until("driftwise_drift_open", &[("session", "14")], 1.0);
     daemon.poll();
     world.untold("update");
-    assert!((verdict("15") - first).abs() < 0.0005, "nobody polled at it again");
+    assert!((verdict("15") - first).abs() < 0.0005, "it was polled again");
     assert!(verdict("14") > first);
     let next =
         |session| daemon.metric("driftwise_session_next_audit_timestamp_seconds", &[("session", session)]).unwrap();
@@ -83,7 +83,7 @@ fn a_machine_that_slept_for_hours_polls_once_and_says_that_it_was_late() {
 }
 
 #[test]
-fn a_poll_that_failed_is_made_up_for_as_soon_as_the_source_is_seen_again_whatever_the_schedule() {
+fn a_failed_poll_is_retried_as_soon_as_the_source_is_back_whatever_the_schedule() {
     let sessions = ["{ id: 14, schedule: \"0 0 1 1 *\" }", "{ id: 15, schedule: \"*/5 * * * *\" }"].map(String::from);
     let world = World::new(2, &Setup { sessions: sessions.to_vec(), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));

@@ -57,11 +57,7 @@ fn world(server: &Server, owners: &str, source: &str, mail: &str) -> World {
         format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none, username: driftwise, password: {mail} }}", server.port);
     let sessions = vec![format!("{{ id: 14, owners: [{owners}] }}")];
     let world = World::new(1, &Setup { sessions, password: CANARY.to_owned(), email, ..Setup::default() });
-    let path = world.path("driftwise.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let inline = format!("username: {USERNAME}, password: \"{CANARY}\"");
-    assert!(text.contains(&inline), "{text}");
-    std::fs::write(path, text.replace(&inline, source)).unwrap();
+    world.edit(&[(&format!("username: {USERNAME}, password: \"{CANARY}\""), source)]);
     let hash = BASE64_STANDARD.encode(format!("{USERNAME}:{CANARY}"));
     std::fs::create_dir(world.path("secrets")).unwrap();
     for (name, secret) in [("erp-hash", hash.as_str()), ("mail-secret", MAIL_CANARY)] {

@@ -20,7 +20,7 @@ fn finding<'a>(session: &'a Value, rule: &str) -> &'a Value {
 }
 
 #[test]
-fn an_answer_that_is_none_makes_the_source_unreachable() {
+fn an_answer_that_holds_no_sessions_makes_the_source_unreachable() {
     let world = World::new(2, &Setup { source: String::from("timeout: 1s, max_body: 64KiB"), ..Setup::default() });
     let faults = [
         (Mode::Unauthorized, "sign-in"),
@@ -35,22 +35,22 @@ fn an_answer_that_is_none_makes_the_source_unreachable() {
         (Mode::EmptyArray, "no session"),
         (Mode::Null, "no session"),
         (Mode::NoContent, "no session"),
-        (Mode::Truncated, ""),
+        (Mode::Truncated, "cut off"),
         (Mode::NotUtf8, "UTF-8"),
         (Mode::TooLarge, "64"),
         (Mode::GzipBomb, "64"),
         (Mode::Stall, "1 s"),
         (Mode::Slow(Duration::from_millis(400)), "1 s"),
-        (Mode::Drop, ""),
-        (Mode::ArrayOfNumbers, ""),
-        (Mode::Object, ""),
+        (Mode::Drop, "in the middle of its answer"),
+        (Mode::ArrayOfNumbers, "a number instead of an object"),
+        (Mode::Object, "a single object instead of a list"),
     ];
     for (fault, words) in faults {
         world.simulator.fail(fault.clone(), None);
         let session = check(&world, 3);
         let reason = session["reason"].as_str().unwrap();
         assert_eq!(session["status"], "unreachable", "{fault:?}");
-        assert!(reason.contains(words) && reason.len() > 15, "{fault:?}: {reason}");
+        assert!(reason.contains(words), "{fault:?}: {reason}");
         assert_eq!(session["findings"], json!([]), "{fault:?}");
     }
     world.simulator.heal();

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use driftwise::app::{App, Reloading};
 use driftwise::clock::ManualClock;
 use driftwise::config::Config;
+use driftwise::domain::notification::NotificationKind;
 use driftwise::simulator::{PASSWORD, Simulator, USERNAME};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{self, Mail};
 use crate::program::{self, Daemon, Done, eventually, eventually_or};
+use crate::support::edit;
 
 pub const OWNER: &str = "integrations@acme.example";
 pub const FALLBACK: &str = "ops@integrator.example";
@@ -78,7 +80,7 @@ impl World {
         world
     }
 
-    /// Writes the configuration anew.
+    /// Writes the whole configuration.
     pub fn configure(&self, setup: &Setup) {
         let Setup { sessions, alerts, source, password, email, server, more } = setup;
         let sessions = sessions.join("\n  - ");
@@ -94,6 +96,12 @@ impl World {
             self.api
         );
         std::fs::write(self.path("driftwise.yaml"), text).unwrap();
+    }
+
+    /// Replaces words of the configuration, each of which must be there.
+    #[track_caller]
+    pub fn edit(&self, edits: &[(&str, &str)]) {
+        edit::edit(&self.path("driftwise.yaml"), edits);
     }
 
     pub fn folder(&self) -> &Path {
@@ -120,16 +128,20 @@ impl World {
         mailbox::told(&self.mails())
     }
 
-    /// Waits for the first mail of a kind to somebody.
+    /// Waits for the first mail of a kind to a recipient.
     pub fn mail(&self, kind: &str, to: &str) -> Mail {
         let wanted = |mail: &Mail| mail.kind() == kind && mail.to() == to;
         let what = || format!("{kind} mail to {to}; there are {:?}", self.told());
         eventually_or(what, || self.mails().into_iter().find(wanted))
     }
 
-    /// Nobody may have been told anything of these kinds.
+    /// There may be no mail of this kind.
     #[track_caller]
     pub fn untold(&self, kind: &str) {
+        assert!(
+            NotificationKind::from_label(kind).is_some(),
+            "{kind} is no kind of notification: no mail can be of it"
+        );
         assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.told());
     }
 

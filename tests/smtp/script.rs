@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::certificate::authority;
+use crate::support::certificate::authority;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -146,12 +146,7 @@ fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()))
 }
 
-/// A port at which nobody listens.
-pub async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
-/// A port that answers no call at all: its one place in the queue is taken, so the kernel drops whoever calls next.
+/// A port that answers no connection at all: its one place in the queue is taken, so the kernel drops every further one.
 pub struct BlackHole {
     pub port: u16,
     _listener: TcpListener,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::script::Step::{Close, Expect, Gone, Hang, Protect, Say, Take};
 use crate::script::{BlackHole, Script, Step};
-use crate::server::Server;
+use crate::support::server::Server;
 use crate::{LONG, PASSWORD, SHORT, refused, send, signed_in, to_port};
 
 /// What is said up to a stage, and how it goes on there.

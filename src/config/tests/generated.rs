@@ -250,6 +250,7 @@ fn a_variable_fits_the_schema_wherever_a_single_value_does() {
     let schema = jsonschema::draft202012::new(&schema).unwrap();
     let text = std::fs::read_to_string("tests/fixtures/config/unset.yaml").unwrap();
     // `$$` is a dollar, so that the tree holds the variable as an editor sees it.
+    assert!(text.contains("${"), "{text}");
     let json = as_json(&text.replace("${", "$${")).unwrap();
     let errors = schema.iter_errors(&json).map(|e| e.to_string()).collect::<Vec<_>>();
     assert_eq!(errors, Vec::<String>::new());

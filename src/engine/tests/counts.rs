@@ -27,7 +27,7 @@ async fn a_poll_that_never_asked_is_not_timed_as_one() {
 }
 
 #[tokio::test]
-async fn a_poll_that_this_machine_could_not_make_changes_and_tells_nothing() {
+async fn a_poll_that_this_machine_could_not_make_changes_nothing_and_notifies_of_nothing() {
     let mut harness = Harness::new();
     harness.live().await;
     let lacking = FetchError { asked: false, ..FetchError::new(Failure::OwnLimit, "no descriptor is left") };
@@ -77,5 +77,5 @@ async fn a_state_is_changed_where_it_lies_and_never_copied() {
     let before = place();
     assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 1, .. }));
     assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 0, .. }));
-    assert_eq!(place(), before, "somebody held it, so a large one would have been copied at every poll");
+    assert_eq!(place(), before, "something held it, so a large state would be copied at every poll");
 }

@@ -37,7 +37,7 @@ async fn dies_after<T>(polls: u32, moment: Moment, work: impl Future<Output = T>
 const MOST: u32 = 2_000;
 
 #[tokio::test]
-async fn an_audit_and_its_alerting_that_die_between_any_two_steps_lose_nothing_and_tell_nothing_twice() {
+async fn an_audit_and_its_alerting_that_die_between_any_two_steps_lose_nothing_and_send_nothing_twice() {
     let harness = Harness::new();
     harness.live().await;
     let before = harness.bytes().await;

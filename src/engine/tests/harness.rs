@@ -161,7 +161,7 @@ impl Harness {
             if let crate::domain::event::EventKind::Opened { incident, .. } = event.what {
                 assert!(opened.insert(incident), "{case}: {incident} opened twice");
                 let line = format!("drift {incident}");
-                assert!(ids.keys().any(|(_, told)| *told == line), "{case}: nobody was told of {incident}");
+                assert!(ids.keys().any(|(_, told)| *told == line), "{case}: no notification of {incident}");
             }
         }
     }

@@ -53,7 +53,7 @@ async fn what_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_is_refused_for_good_is_dead_at_once_and_harms_nobody() {
+async fn a_mailbox_that_is_refused_permanently_is_dead_at_once_and_delays_no_other() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.refuse(PEOPLE[1], refusal(Obstacle::Rejected, true));
@@ -69,7 +69,7 @@ async fn a_mailbox_that_is_refused_for_good_is_dead_at_once_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_stalls_delays_nobody_else() {
+async fn a_mailbox_that_stalls_delays_no_other() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.stall(PEOPLE[0]);
@@ -131,7 +131,7 @@ async fn a_retry_that_falls_due_is_made_beside_a_mailbox_that_stalls() {
 }
 
 #[tokio::test]
-async fn what_the_pace_held_back_leaves_beside_a_mailbox_that_stalls() {
+async fn what_the_rate_limiter_held_back_leaves_beside_a_mailbox_that_stalls() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(2).await;
     harness.post.stall(PEOPLE[0]);
@@ -180,7 +180,7 @@ async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
     };
     let hang_guard = tokio::time::sleep(std::time::Duration::from_mins(1));
     tokio::select! {
-        round = running.dispatcher.run_round() => panic!("nobody released those that stall: {round:?}"),
+        round = running.dispatcher.run_round() => panic!("no stalled send was released: {round:?}"),
         () = others_are_served => {}
         () = hang_guard => panic!("the silent mailboxes hold every connection"),
     }
@@ -207,7 +207,7 @@ async fn a_refused_sign_in_kills_nothing() {
 }
 
 #[tokio::test]
-async fn no_more_leaves_in_a_minute_than_the_pace_allows() {
+async fn no_more_leaves_in_a_minute_than_the_rate_limiter_allows() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(30).await;
     for number in 0..70 {
@@ -221,7 +221,7 @@ async fn no_more_leaves_in_a_minute_than_the_pace_allows() {
 }
 
 #[tokio::test]
-async fn at_a_pace_old_failures_do_not_starve_what_is_new() {
+async fn under_a_rate_limit_old_failures_do_not_starve_new_notifications() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(1).await;
     for number in 0..30 {
@@ -275,7 +275,7 @@ async fn a_process_that_dies_before_it_could_record_repeats_under_the_same_id() 
 }
 
 #[tokio::test]
-async fn nobody_is_told_what_could_not_be_recorded_and_it_is_told_when_it_can_be() {
+async fn what_could_not_be_recorded_is_notified_only_when_it_is() {
     let mut harness = Harness::new();
     harness.live().await;
     harness.world.tick("1", "export", true);

@@ -51,7 +51,7 @@ async fn two_audits_in_the_same_instant_send_two_messages() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_down_is_told_once_wherever_the_clock_goes() {
+async fn a_source_that_is_down_is_notified_once_wherever_the_clock_goes() {
     for jump in [TimeDelta::zero(), TimeDelta::days(-1), TimeDelta::days(1)] {
         let mut harness = Harness::new();
         harness.live().await;
@@ -99,7 +99,7 @@ async fn after_days_asleep_mail_that_waits_is_tried_and_arrives() {
 }
 
 #[tokio::test]
-async fn time_in_which_nobody_could_try_is_not_held_against_a_message() {
+async fn time_in_which_the_dispatcher_did_not_run_does_not_age_a_notification() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.down(Some(refusal(Obstacle::Connect, false)));

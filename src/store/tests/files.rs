@@ -45,7 +45,7 @@ async fn a_second_owner_is_told_who_has_the_store() {
 }
 
 #[tokio::test]
-async fn a_newer_form_and_a_strangers_database_are_refused_and_left_alone() {
+async fn a_newer_schema_and_a_database_of_another_program_are_refused_and_left_alone() {
     let place = Place::new();
     place.open().await.close().await;
     tamper(&place.path(), "PRAGMA user_version = 999").await;

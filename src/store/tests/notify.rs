@@ -6,14 +6,14 @@ use crate::domain::policy::Severity;
 use crate::store::NotificationFilter;
 
 #[tokio::test]
-async fn what_is_owed_is_recorded_once_and_what_is_recorded_is_not_owed() {
+async fn a_notification_is_derived_until_it_is_recorded_and_then_no_more() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 3);
     world.audit(&store, at(0)).await;
     world.ticked.insert(1);
     world.audit(&store, at(5)).await;
-    // Between the two commits: whoever starts now owes the same, under the same ids.
+    // Between the two commits: a process that starts now derives the same, under the same ids.
     let (first, outgoing) = world.owed(&store, at(5)).await;
     let (second, again) = world.owed(&store, at(9)).await;
     let ids = |of: &[crate::store::Outgoing]| of.iter().map(|o| o.notification).collect::<Vec<_>>();
@@ -34,7 +34,7 @@ async fn what_is_owed_is_recorded_once_and_what_is_recorded_is_not_owed() {
 }
 
 #[tokio::test]
-async fn an_unaudited_session_stays_owed_until_it_is_notified() {
+async fn an_unaudited_session_is_derived_until_it_is_notified() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 3);

@@ -31,7 +31,7 @@ async fn loaded(store: &Store, source: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_loaded_to_the_letter() {
+async fn what_was_recorded_is_loaded_exactly() {
     let place = Place::new();
     let store = place.open().await;
     assert!(store.load().await.unwrap().is_empty());
@@ -102,7 +102,7 @@ async fn sessions_with_the_same_settings_share_them_in_memory() {
 }
 
 #[tokio::test]
-async fn a_session_that_comes_back_begins_anew_and_keeps_its_history() {
+async fn a_session_that_comes_back_starts_empty_and_keeps_its_history() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 2);

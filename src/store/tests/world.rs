@@ -9,36 +9,26 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::domain::address::Address;
 use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::expectation::Expectation;
-use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind, Reason};
-use crate::domain::observation::{Answer, Mapping, Row};
-use crate::domain::plan::{Alerts, Due, SourcePlan};
-use crate::domain::policy::{Policy, Rule, Severity};
+use crate::domain::observation::{Answer, Row};
+use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::policy::{Policy, Severity};
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::{PollOutcome, reconcile, take_up};
 use crate::domain::schedule::Schedule;
 use crate::domain::session::{Contacts, Session, SessionId, SessionKey};
-use crate::domain::setting::SettingPattern;
-use crate::domain::snapshot::Snapshot;
 use crate::domain::state::{Delta, SourceState};
+pub(super) use crate::domain::world::name;
+use crate::domain::world::{self, address, rule};
 use crate::store::{Outgoing, Store};
 
 /// Columns besides the id and `export`.
 const OTHERS: usize = 18;
 
-pub(super) fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
-}
-
 pub(super) fn id(number: usize) -> SessionId {
-    SessionId::parse(&number.to_string()).unwrap()
-}
-
-pub(super) fn address(text: &str) -> Address {
-    Address::parse(text).unwrap()
+    world::id(&number.to_string())
 }
 
 /// A time that no coarser unit than the nanosecond holds.
@@ -101,46 +91,30 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(source: &str, sessions: usize) -> Self {
         let contacts = Arc::new(Contacts {
-            customer: None,
             fallback: vec![address("ops@acme.example")],
-            operators: Vec::new(),
             contact: None,
-            reply_to: None,
-            zone: chrono_tz::UTC,
+            ..Contacts::clone(&world::contacts())
         });
-        let policy = Arc::new(Policy::new(
-            name("test"),
-            vec![
-                Arc::new(rule("export-off", "export", Expectation::Unticked)),
-                Arc::new(rule("present", "needed", Expectation::Present)),
-                Arc::new(rule("unchanged", "other_*", Expectation::Unchanged)),
-            ],
-        ));
+        let critical = |id, setting, expect| rule(id, setting, expect, Severity::Critical);
+        let rules = vec![
+            critical("export-off", "export", Expectation::Unticked),
+            critical("present", "needed", Expectation::Present),
+            critical("unchanged", "other_*", Expectation::Unchanged),
+        ];
+        let policy = Arc::new(Policy::new(name("test"), rules));
         let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Europe::London, start()).unwrap();
-        let session = |number| Session {
+        let session = |number: usize| Session {
             key: SessionKey { source: name(source), id: id(number) },
-            name: None,
             policy: Arc::clone(&policy),
             schedule: schedule.clone(),
             params: BTreeMap::new(),
             owners: vec![address(&format!("owner{}@acme.example", number % 7))],
-            labels: BTreeMap::new(),
             contacts: Arc::clone(&contacts),
+            ..world::session(&number.to_string(), Vec::new())
         };
-        let plan = SourcePlan {
-            name: name(source),
-            mapping: Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() },
-            sessions: (0..sessions).map(|number| (id(number), session(number))).collect(),
-            contacts: Arc::clone(&contacts),
-            alerts: Alerts {
-                confirm_polls: 1,
-                resolve_polls: 1,
-                remind_every: None,
-                min_severity: Severity::Info,
-                unreachable_after: Duration::ZERO,
-                blind_after: Alerts::BLIND_AFTER,
-            },
-        };
+        let mut plan = world::plan(source, Arc::clone(&contacts), (0..sessions).map(session));
+        plan.alerts.min_severity = Severity::Info;
+        plan.alerts.unreachable_after = Duration::ZERO;
         let extra = vec![("needed".to_owned(), RawValue::text("there"))];
         let (state, ticked, gone) = (SourceState::default(), BTreeSet::new(), BTreeSet::new());
         Self { plan, state, ticked, gone, extra, sessions }
@@ -159,8 +133,7 @@ impl World {
             Row { columns: Arc::clone(&columns), raw_values: first.into_iter().chain(others).chain(extra).collect() }
         };
         let rows = (0..self.sessions).filter(|number| !self.gone.contains(number)).map(row).collect();
-        let snapshot = Snapshot::read(&Answer { rows }, &self.plan.mapping, start()).unwrap();
-        PollOutcome::Snapshot(snapshot)
+        world::outcome(&Answer { rows }, &self.plan, start())
     }
 
     /// One audit that gets an answer: reconciled, recorded, applied.
@@ -222,20 +195,6 @@ fn composed(told: &Notification) -> Outgoing {
         reason: told.reason.clone(),
         raw: b"raw".to_vec(),
         recorded_at: told.at,
-    }
-}
-
-fn rule(rule: &str, setting: &str, expect: Expectation) -> Rule {
-    Rule {
-        id: name(rule),
-        setting: SettingPattern::parse(setting),
-        expect,
-        severity: Severity::Critical,
-        why: "because".to_owned(),
-        fix: String::new(),
-        optional: false,
-        stops_orders: true,
-        ignore: Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Named situations for tests: a small configuration and what looks at it came to, decided by the domain itself.
+//! Named situations for tests: a small configuration and the state after some polls, as the domain decides it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,18 +30,18 @@ pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).expect("a name")
 }
 
-/// What the source says of one session: id, name, export, schedule, tax code.
+/// The values of one session in a snapshot: id, name, export, schedule, tax code.
 pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
-/// Where trouble is sent to, as it should be.
+/// The expected notification address.
 pub(crate) const NOTIFIED: &str = "integrations@acme.example";
 
-/// Where trouble is sent to, as a source says it: to somebody else where it also says `true` of the export.
+/// The notification address in the snapshot: a wrong one for a session that exports.
 fn notified(export: &str) -> &str {
     if export == "true" { "Jo <secret-unaudited@elsewhere.example>; x" } else { NOTIFIED }
 }
 
-/// A configuration on its way to a published.
+/// A configuration and its polls so far, to be published.
 pub(crate) struct Stage {
     published: Published,
     now: DateTime<Utc>,
@@ -135,7 +135,7 @@ impl Stage {
     }
 }
 
-/// Fourteen sessions of which one exports, one has lost its row and one has a schedule that nobody can read.
+/// Fourteen sessions of which one exports, one has lost its row and one has an unreadable schedule.
 pub(crate) fn troubled() -> Stage {
     let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();

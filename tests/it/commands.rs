@@ -129,9 +129,14 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
     assert_eq!((&finding["rule"], &finding["found"]), (&json!("export-off"), &json!("ticked")));
     world.simulator.fail(Mode::Html, None);
     world.mail("unreachable", FALLBACK);
+    let owned = world.run(&["status"]).expect(1).out;
+    assert!(owned.contains("A daemon owns the store: process "), "{owned}");
     daemon.stop();
     let unreachable = world.run(&["status"]).expect(1).out;
     assert!(unreachable.contains("unreachable") && unreachable.contains("export-off"), "{unreachable}");
+    assert!(unreachable.starts_with("erp has not been readable since "), "{unreachable}");
+    assert_eq!(unreachable.matches("HTML").count(), 1, "an outage is reported once\n{unreachable}");
+    assert!(unreachable.contains("No daemon owns the store"), "{unreachable}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn check_polls_at_all_or_some_and_the_exit_code_says_what_was_found() {
     assert_eq!(fine.err, "");
     world.simulator.set(15, "import_orders_as", "j.doe");
     let drifted = world.run(&["check"]).expect(1);
-    assert!(drifted.out.contains("found j.doe, expected Shopify_Orders"), "{}", drifted.out);
+    assert!(drifted.out.contains("j.doe, should be Shopify_Orders"), "{}", drifted.out);
     world.run(&["check", "--fail-on", "critical"]).expect(0);
     world.run(&["check", "--fail-on", "warning"]).expect(1);
     world.run(&["check", "--session", "erp/14"]).expect(0);

@@ -196,7 +196,7 @@ impl App {
         let Parts { published, metrics, store, stop, .. } = &*parts;
         let mut supervisor = Supervisor::new(stop.clone());
         let history = past::StoredHistory { store: Arc::clone(store), metrics: Arc::clone(metrics) };
-        let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history))?;
+        let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history), Arc::clone(&clock))?;
         let local = self.listener.local_addr()?.ip().is_loopback();
         let reloads: Arc<dyn web::Reload> = Arc::new(self.reloading.requests);
         let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| Arc::clone(&reloads)));

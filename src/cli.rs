@@ -188,8 +188,3 @@ impl Shared {
         Config::listen(&path, &environment)
     }
 }
-
-/// A number of things: `1 session`, `2 sessions`.
-fn count(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}

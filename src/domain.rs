@@ -30,7 +30,6 @@ pub mod setting;
 pub mod settled;
 pub mod snapshot;
 pub mod state;
-pub mod status;
 pub mod timetable;
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub mod notify;
 pub mod source;
 pub mod store;
 
+pub mod view;
+
 pub mod engine;
 pub mod lifecycle;
 pub mod metrics;

@@ -101,6 +101,11 @@ impl Store {
         Self::open_read(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
     }
 
+    /// The process that owns the store at `path`, in words; `None` where none does.
+    pub async fn owner(path: &Path) -> Option<String> {
+        owner::alive(&file::real(path).ok()?).await
+    }
+
     /// Closes the connections, so that the files beside the database are folded into it.
     pub async fn close(self) {
         self.readers.close().await;

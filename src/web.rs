@@ -1,12 +1,11 @@
-//! What people and machines ask over HTTP: the status pages, the probes and the metrics. It reads the published and decides nothing.
+//! HTTP: status pages, probes, metrics and reload. The handlers read the published state and decide nothing.
 //!
 //! Properties:
 //! - A GET changes nothing: scanners of mail follow links.
-//! - Pages need no script and nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
+//! - Pages work without script, need nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
 //!   with control and direction marks made visible.
 //! - Where the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
-//! - Nobody's mail address is on the pages: owners and fallbacks not at all, what a setting holds or should hold only as
-//!   `i…@acme.example`.
+//! - No mail address is on the pages in full: owners and fallbacks not at all, values of settings only as `i…@acme.example`.
 
 use std::sync::Arc;
 
@@ -20,12 +19,14 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::domain::event::Event;
 use crate::domain::session::SessionKey;
 use crate::engine::published::Published;
 use crate::metrics::Metrics;
 
 mod host;
+mod mask;
 mod overview;
 mod page;
 mod probe;
@@ -33,26 +34,27 @@ mod reload;
 mod server;
 mod session;
 mod settings;
-mod words;
+mod when;
 
 pub use host::Hosts;
 use page::Pages;
 use server::Limits;
 
-/// Nothing that is asked here has a body to speak of, in bytes.
+/// Largest request body, in bytes; no request needs one.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Where the pages read what happened to a session.
+/// Where the pages read the history of a session.
 pub trait History: Send + Sync {
     /// The latest events of a session, latest first; the error in words.
     fn recent<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
 }
 
-/// Everything that an answer may need.
+/// Everything that a handler may need.
 pub struct Web {
     published: Arc<Published>,
     metrics: Arc<Metrics>,
     history: Arc<dyn History>,
+    clock: Arc<dyn Clock>,
     pages: Pages,
 }
 
@@ -63,12 +65,13 @@ impl Web {
         published: Arc<Published>,
         metrics: Arc<Metrics>,
         history: Arc<dyn History>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, minijinja::Error> {
-        Ok(Arc::new(Self { published, metrics, history, pages: Pages::compile()? }))
+        Ok(Arc::new(Self { published, metrics, history, clock, pages: Pages::compile()? }))
     }
 }
 
-/// Reads the configuration again.
+/// Loads the configuration again.
 pub trait Reload: Send + Sync {
     /// What is different now, or why the configuration was refused: every problem, without secrets.
     fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
@@ -92,11 +95,11 @@ pub fn router(web: Arc<Web>, hosts: Hosts, reload: Option<Arc<dyn Reload>>) -> R
 pub fn probes(web: Arc<Web>, reload: Arc<dyn Reload>) -> Router {
     let routes = probe_routes()
         .route("/-/reload", post(move |headers| reload::answer(Some(Arc::clone(&reload)), headers)))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
+        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     finish(routes.method_not_allowed_fallback(not_in_that_way), web)
 }
 
-/// Answers until `shutdown`, then finishes what it is answering.
+/// Serves until `shutdown`, then finishes the requests under way.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     server::serve(listener, router, shutdown, Limits::USUAL).await;
 }
@@ -115,7 +118,7 @@ fn finish(routes: Router<Arc<Web>>, web: Arc<Web>) -> Router {
         .with_state(web)
 }
 
-/// Tells the browser what a page may do: next to nothing.
+/// Limits what the browser lets a page do.
 async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -127,7 +130,7 @@ async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Res
 }
 
 async fn not_in_that_way() -> (StatusCode, &'static str) {
-    (StatusCode::METHOD_NOT_ALLOWED, "this cannot be asked in that way\n")
+    (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
 }
 
 async fn not_yet_json() -> Response {

@@ -1,26 +1,26 @@
-//! `check`: one poll at everything, or some, and every finding of it.
+//! `check`: polls every source once, or only the sessions named, and prints every finding.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::verdicts::{self, FindingRow, Format, Row, SeverityArgument};
-use super::{Exit, Shared, UsageError, count, print, say};
+use super::verdicts::{self, Format, SeverityArgument};
+use super::{Exit, Shared, UsageError, print, say};
 use crate::app::poll::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::evaluate::VerdictKind;
-use crate::domain::evaluate::{Finding, Verdict};
-use crate::domain::reading::Reading;
-use crate::domain::session::{Session, SessionKey};
-use crate::domain::status::{NEVER_RETURNED, Status};
+use crate::domain::session::SessionKey;
+use crate::view::session::SessionView;
+use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Look at this session only; may be given several times
+    /// Check this session only; may be given several times
     #[arg(long = "session", value_name = "SOURCE/ID")]
     sessions: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
@@ -46,19 +46,19 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let now = SystemClock.now();
     let answers = poll::ask(&config, &wanted, now).await?;
     let seen = poll::judge(&config, &wanted, &answers, &states, now);
-    let mut rows = seen.iter().map(|seen| row(&config, seen)).collect::<Vec<_>>();
-    rows.sort_by_key(|row| row.rank);
+    let mut views = seen.iter().map(|seen| view(&config, seen, now)).collect::<Vec<_>>();
+    views.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let notified = if arguments.notify {
         Some(poll::notify(config, &wanted, answers, Arc::new(SystemClock)).await?)
     } else {
         None
     };
     match arguments.format {
-        Format::Json => print(&verdicts::json(&rows)?)?,
-        _ => print(&format!("{}{}", verdicts::text(&rows, |_| true), coverage(&seen)))?,
+        Format::Json => print(&verdicts::json(&views, now)?)?,
+        _ => print(&format!("{}{}", verdicts::text(&views, |_| true, None), coverage(&seen)))?,
     }
-    let exit = verdicts::exit(&rows, arguments.fail_on.into());
-    Ok(notified.map_or(exit, |notified| told(&notified, exit)))
+    let exit = verdicts::exit(&views, arguments.fail_on.into(), now);
+    Ok(notified.map_or(exit, |notified| report(&notified, exit)))
 }
 
 /// The sessions named on the command line, each of which must be audited.
@@ -80,87 +80,20 @@ fn wanted(config: &Config, named: &[String]) -> Result<Wanted, UsageError> {
     Ok(Some(wanted))
 }
 
-fn row(config: &Config, seen: &Seen) -> Row {
+fn view<'a>(config: &Config, seen: &'a Seen, now: DateTime<Utc>) -> SessionView<'a> {
     let session = &seen.session;
-    let (rank, reason, observation, findings) = match &seen.what {
-        What::Unreachable(reason) => (Status::Unreachable, Some(reason.clone()), None, &[][..]),
-        What::Missing => {
-            let reason = String::from("the source returned other sessions, but no row for this one");
-            (Status::Missing, Some(reason), None, &[][..])
-        }
+    match &seen.what {
+        What::Unreachable(reason) => SessionView::unreachable(session, reason),
+        What::Missing => SessionView::missing(session),
         What::Judged { observation, findings, ambiguous } => {
-            (rank(findings), ambiguous.clone(), observation.as_ref(), findings.as_slice())
-        }
-    };
-    let reason = reason.or_else(|| (rank == Status::Unverifiable).then(|| unverified(findings)));
-    let show = |finding: &Finding| shown(config, session, finding, observation.map(|seen| &**seen));
-    Row {
-        session: session.key.to_string(),
-        name: session.name.clone().or_else(|| observation.and_then(|seen| seen.name())),
-        policy: session.policy.name.to_string(),
-        status: rank.label(),
-        reason,
-        findings: findings.iter().map(show).collect(),
-        rank,
-    }
-}
-
-fn rank(findings: &[Finding]) -> Status {
-    match findings.iter().map(|finding| finding.verdict.kind()).min() {
-        Some(VerdictKind::Drifted) => Status::Drifted,
-        Some(VerdictKind::Unverifiable) => Status::Unverifiable,
-        Some(VerdictKind::NotApplicable | VerdictKind::Compliant) | None => Status::Compliant,
-    }
-}
-
-fn unverified(findings: &[Finding]) -> String {
-    let reasons = findings.iter().filter_map(|finding| match &finding.verdict {
-        Verdict::Unverifiable { reason } => Some(format!("{}: {reason}", finding.setting)),
-        _ => None,
-    });
-    reasons.collect::<Vec<_>>().join("; ")
-}
-
-fn shown(
-    config: &Config,
-    session: &Session,
-    finding: &Finding,
-    observation: Option<&crate::domain::observation::Observation>,
-) -> FindingRow {
-    let (expected, found, reason) = match &finding.verdict {
-        Verdict::Drifted { expected, found } => (Some(expected.clone()), Some(found.clone()), None),
-        Verdict::Unverifiable { reason } => (Some(expected(session, finding)), None, Some(reason.clone())),
-        Verdict::NotApplicable => (Some(expected(session, finding)), None, Some(String::from(NEVER_RETURNED))),
-        Verdict::Compliant => {
             let mapping = config.plans.get(&session.key.source).map(|plan| &plan.mapping);
-            let found = mapping.zip(observation).and_then(|(mapping, seen)| {
-                let kind = finding.rule.expect.kind().unwrap_or_else(|| mapping.kind(&finding.setting));
-                match seen.reading(&finding.setting, mapping, kind, session.zone()) {
-                    Reading::Value(value) => Some(value.to_string()),
-                    Reading::Missing | Reading::Unreadable(_) => None,
-                }
-            });
-            (Some(expected(session, finding)), found, None)
+            SessionView::judged(session, mapping, observation.as_deref(), findings, ambiguous.as_deref(), now)
         }
-    };
-    FindingRow {
-        rule: finding.rule.id.to_string(),
-        setting: finding.setting.to_string(),
-        verdict: finding.verdict.kind(),
-        severity: finding.rule.severity.label(),
-        expected,
-        found,
-        reason,
-        weight: finding.rule.severity,
     }
 }
 
-fn expected(session: &Session, finding: &Finding) -> String {
-    finding.rule.expect.describe(&session.params).into_owned()
-}
-
-/// How many rules could be checked and which could not: a green light says how much of the road it has seen. What does not
-/// apply is not part of the road.
+/// How many rules could be checked and which could not, so that exit code 0 says how much it covers. Rules that do not apply
+/// are counted apart.
 fn coverage(seen: &[Seen]) -> String {
     let (mut checked, mut total, mut apart, mut unchecked) = (0usize, 0usize, 0usize, Vec::new());
     for one in seen {
@@ -202,11 +135,11 @@ fn coverage(seen: &[Seen]) -> String {
     text
 }
 
-/// Says what was mailed, on standard error, so that what was asked for can still be piped.
-fn told(notified: &Notified, exit: Exit) -> Exit {
+/// Reports notifications on standard error, so that standard output can still be piped.
+fn report(notified: &Notified, exit: Exit) -> Exit {
     let Notified { notifications, round, errors } = notified;
     say(&format!(
-        "{} recorded; {} sent, {} to be tried again, {} dead",
+        "{} recorded; {} sent, {} will be retried, {} dead",
         count(*notifications, "notification"),
         round.sent,
         round.retrying,

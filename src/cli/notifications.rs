@@ -142,7 +142,11 @@ fn in_words(listed: &Listed, reason: &Reason) -> String {
         format!("Subject:    {}", listed.subject),
         format!("Message-ID: {}", listed.message_id),
         format!("Recorded:   {}", listed.recorded_at),
-        format!("State:      {} after {}", listed.state, super::count(listed.attempts as usize, "attempt")),
+        format!(
+            "State:      {} after {}",
+            listed.state,
+            crate::view::words::count(listed.attempts as usize, "attempt")
+        ),
     ];
     lines.extend(listed.last_error.iter().map(|error| format!("Last error: {error}")));
     lines.extend(

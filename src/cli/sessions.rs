@@ -10,6 +10,8 @@ use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::name::Name;
 use crate::domain::observation::RowMatch;
+use crate::view::session::NO_ROW;
+use crate::view::source;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,7 +30,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let snapshot = match online::evidence(&config, &plan.name, SystemClock.now()).await? {
         Ok(snapshot) => snapshot,
         Err(reason) => {
-            say(&format!("driftwise: {} could not be read: {reason}", plan.name));
+            say(&format!("driftwise: {}", source::outage(&plan.name, None, &reason)));
             return Ok(Exit::Unverified);
         }
     };
@@ -43,8 +45,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         rows.push(vec![id.to_string(), name, audited.to_owned(), note]);
     }
     for id in plan.sessions.keys().filter(|id| matches!(snapshot.poll(id), RowMatch::Missing)) {
-        let note = String::from("the source returned no row for it");
-        rows.push(vec![id.to_string(), String::new(), String::from("audited"), note]);
+        rows.push(vec![id.to_string(), String::new(), String::from("audited"), NO_ROW.to_owned()]);
     }
     print(&table(&["ID", "NAME", "AUDITED", "NOTE"], &rows))?;
     Ok(Exit::Fine)

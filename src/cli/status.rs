@@ -1,15 +1,15 @@
-//! `status`: what the store knows of every session now.
+//! `status`: what the store knows of every session now, how old that is, and whether a daemon keeps it up to date.
 
 use clap::Args;
 
-use super::verdicts::{self, FindingRow, Format, Row};
+use super::verdicts::{self, Format};
 use super::{Exit, Shared, UsageError, print};
 use crate::app::stored_states;
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
-use crate::domain::session::Session;
-use crate::domain::state::SourceState;
-use crate::domain::status::status;
+use crate::store::Store;
+use crate::view::session::SessionView;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,29 +23,21 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     }
     let config = shared.load()?;
     let states = stored_states(&config).await?;
-    let nothing = SourceState::default();
+    let now = SystemClock.now();
     let sessions = config.plans.values().flat_map(|plan| plan.sessions.values());
-    let mut rows =
-        sessions.map(|session| row(states.get(&session.key.source).unwrap_or(&nothing), session)).collect::<Vec<_>>();
-    rows.sort_by_key(|row| row.rank);
+    let mut views =
+        sessions.map(|session| SessionView::of(states.get(&session.key.source), session)).collect::<Vec<_>>();
+    views.sort_by(|a, b| a.rank().cmp(&b.rank()));
     match arguments.format {
-        Format::Json => print(&verdicts::json(&rows)?)?,
-        _ => print(&verdicts::text(&rows, |finding| finding.verdict != VerdictKind::NotApplicable))?,
+        Format::Json => print(&verdicts::json(&views, now)?)?,
+        _ => {
+            let text = verdicts::text(&views, |finding| finding.verdict != VerdictKind::NotApplicable, Some(now));
+            let owner = match Store::owner(&config.store.path).await {
+                Some(owner) => format!("A daemon owns the store: {owner}."),
+                None => String::from("No daemon owns the store, so nothing is checked."),
+            };
+            print(&format!("{text}{owner}\n"))?;
+        }
     }
-    Ok(verdicts::exit(&rows, Severity::Info))
-}
-
-fn row(state: &SourceState, session: &Session) -> Row {
-    let known = state.sessions.get(&session.key.id);
-    let now = status(state, session);
-    let observed = || known.and_then(|known| known.observation.as_ref()).and_then(|seen| seen.name());
-    Row {
-        session: session.key.to_string(),
-        name: session.name.clone().or_else(observed),
-        policy: session.policy.name.to_string(),
-        status: now.status.label(),
-        reason: now.reason,
-        findings: now.findings.into_iter().map(FindingRow::from).collect(),
-        rank: now.status,
-    }
+    Ok(verdicts::exit(&views, Severity::Info, now))
 }

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::{Exit, Shared, count, print};
+use super::{Exit, Shared, print};
 use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
+use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

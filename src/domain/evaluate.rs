@@ -63,7 +63,8 @@ impl Verdict {
 }
 
 /// A verdict without the values, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     Drifted,
     Unverifiable,

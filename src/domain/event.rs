@@ -1,7 +1,5 @@
 //! Something that happened, kept until retention.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -81,42 +79,6 @@ impl EventKind {
         match self {
             Self::Ended { key, severity, .. } => Some((key.kind(), *severity)),
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Opened { key, expected, found, .. } if key.rule().is_some() => {
-                write!(f, "{} opened: found {found}, expected {expected}", About(key))
-            }
-            Self::Opened { key, reason, .. } if reason.is_empty() => write!(f, "{} opened", About(key)),
-            Self::Opened { key, reason, .. } => write!(f, "{} opened: {reason}", About(key)),
-            Self::Updated { key, before, found, .. } => {
-                write!(f, "{} updated: found {found}, before {before}", About(key))
-            }
-            Self::Ended { key, end, .. } => write!(f, "{} ended: {}", About(key), end.label()),
-            Self::SettingChanged { setting, before, after } => {
-                let said = |value: &Option<String>| value.clone().unwrap_or_else(|| String::from("(not returned)"));
-                write!(f, "{setting} changed from {} to {}", said(before), said(after))
-            }
-            Self::Pinned { setting, value } => write!(f, "{setting} is new and pinned as {value}"),
-            Self::SessionFound { id, .. } => write!(f, "session {id} has appeared and is not audited"),
-            Self::SessionRetired { id } => write!(f, "session {id} is not audited any more"),
-        }
-    }
-}
-
-/// A thing in the words of a log.
-struct About<'a>(&'a IncidentKey);
-
-impl fmt::Display for About<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.kind().label())?;
-        match self.0.rule() {
-            Some((rule, setting)) => write!(f, " of {setting} from {rule}"),
-            None => Ok(()),
         }
     }
 }

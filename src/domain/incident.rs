@@ -151,6 +151,8 @@ pub struct Facts {
     pub label: String,
     pub expected: String,
     pub found: String,
+    /// The flag that was found, where the rule asks for ticked or unticked.
+    pub flag: Option<bool>,
     /// What was found before it last changed while open.
     pub before: Option<String>,
     /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.

@@ -43,7 +43,7 @@ impl Judged {
     }
 
     /// Whether all sessions of a schedule were judged by the present plan.
-    pub(super) fn has(&self, schedule_key: &ScheduleKey) -> bool {
+    pub fn has(&self, schedule_key: &ScheduleKey) -> bool {
         self.schedules.contains(schedule_key)
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn note(source: &Name, event: &Event) {
         reason,
         "{what}"
     );
-    tracing::debug!(%source, session = event.session.as_ref().map(tracing::field::display), what = %event.what, "event");
+    tracing::debug!(%source, session = event.session.as_ref().map(tracing::field::display), what = ?event.what, "event");
 }
 
 /// An event without any value.

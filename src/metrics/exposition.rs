@@ -1,4 +1,4 @@
-//! Series of single sessions and sources, written as text from the published at the moment of a scrape.
+//! Series of single sessions and sources, written as text from the published state at the moment of a scrape.
 //!
 //! Nothing is kept between scrapes: a vector of gauges with a series a session takes ten times the memory of the state itself.
 //! A series is written only where it says something, and it goes with its session.
@@ -9,36 +9,27 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use crate::domain::evaluate::VerdictKind;
-use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::incident::Incident;
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::Session;
-use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{SessionStatus, status};
 use crate::engine::published::{Plans, Present, Published};
+use crate::view::session::SessionView;
+use crate::view::source::SourceView;
 
 /// What one session that says the usual takes, in bytes: six series of about a hundred.
 const BYTES_A_SESSION: usize = 640;
 
-/// The rulings that are counted.
+/// The verdicts that are counted.
 const COUNTED: [VerdictKind; 3] = [VerdictKind::Drifted, VerdictKind::Unverifiable, VerdictKind::NotApplicable];
 
 /// One session with what is shown of it, worked out once for all families.
 struct Line<'a> {
-    session: &'a Session,
     /// `source="acme-erp",session="14"`, escaped.
     labels: String,
-    state: Option<&'a SourceState>,
-    known: Option<&'a SessionState>,
-    status: SessionStatus,
+    view: SessionView<'a>,
 }
 
-impl Line<'_> {
-    fn drifts(&self) -> impl Iterator<Item = &Incident> {
-        self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
-    }
-}
-
-/// Appends the series of every session and source on the published.
+/// Appends the series of every published session and source.
 pub fn write(published: &Published, out: &mut String) {
     let plans = published.plans();
     out.reserve(plans.values().map(|plan| plan.sessions.len()).sum::<usize>() * BYTES_A_SESSION);
@@ -53,39 +44,34 @@ pub fn write(published: &Published, out: &mut String) {
 }
 
 fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
-    let blank = SourceState::default();
+    let sessions = plans.values().flat_map(|plan| plan.sessions.values());
     let line = |session: &'a Session| {
-        let state = present.state(&session.key.source);
-        Line {
-            session,
-            labels: format!("source=\"{}\",session=\"{}\"", session.key.source, escape(session.key.id.as_str())),
-            state,
-            known: state.and_then(|state| state.sessions.get(&session.key.id)),
-            status: status(state.unwrap_or(&blank), session),
-        }
+        let view = SessionView::of(present.state(&session.key.source), session);
+        let labels = format!("source=\"{}\",session=\"{}\"", session.key.source, escape(session.key.id.as_str()));
+        Line { labels, view }
     };
-    plans.values().flat_map(|plan| plan.sessions.values()).map(line).collect()
+    sessions.map(line).collect()
 }
 
 fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "session_info", "A session that is audited; always 1.");
-    for Line { session, labels, .. } in lines {
+    for Line { labels, view: SessionView { session, .. } } in lines {
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
         family.series(format_args!("{labels},policy=\"{}\",customer=\"{customer}\"", session.policy.name), 1);
     }
     let mut family = Family::new(out, "session_status", "The last verdict reached on the session; always 1.");
-    for Line { labels, status, .. } in lines {
-        family.series(format_args!("{labels},status=\"{}\"", status.verdict.label()), 1);
+    for Line { labels, view } in lines {
+        family.series(format_args!("{labels},status=\"{}\"", view.verdict.label()), 1);
     }
     let help = "Whether the last poll could see the session: 0 while it is missing or its source unreachable.";
     let mut family = Family::new(out, "session_visible", help);
-    for Line { labels, status, .. } in lines {
-        family.series(labels, u8::from(status.visible));
+    for Line { labels, view } in lines {
+        family.series(labels, u8::from(view.is_visible()));
     }
     let mut family = Family::new(out, "session_findings", "Findings that are not compliance, by verdict.");
-    for Line { labels, status, .. } in lines {
+    for Line { labels, view } in lines {
         for verdict in COUNTED {
-            let findings = status.findings.iter().filter(|finding| finding.verdict == verdict).count();
+            let findings = view.findings.iter().filter(|finding| finding.verdict == verdict).count();
             if findings > 0 {
                 family.series(format_args!("{labels},state=\"{}\"", verdict.label()), findings);
             }
@@ -96,13 +82,13 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
 fn write_drifts(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "drift_open", "A drift that is open; always 1.");
     for line in lines {
-        for drift in line.drifts() {
+        for drift in line.view.drifts() {
             family.series(format_args!("{},severity=\"{}\"", RuleOf(line, drift), drift.severity), 1);
         }
     }
     let mut family = Family::new(out, "drift_opened_timestamp_seconds", "When a drift that is open was confirmed.");
     for line in lines {
-        for drift in line.drifts() {
+        for drift in line.view.drifts() {
             family.moment(RuleOf(line, drift), drift.open_since());
         }
     }
@@ -124,12 +110,11 @@ fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
     let help = "When the session was last seen and judged.";
     let mut family = Family::new(out, "session_last_verdict_timestamp_seconds", help);
     for line in lines {
-        let at = line.state.zip(line.known).and_then(|(state, known)| state.last_verdict(known));
-        family.moment(&line.labels, at);
+        family.moment(&line.labels, line.view.last_verdict);
     }
-    let help = "When the session is polled at next.";
+    let help = "When the session is polled next.";
     let mut family = Family::new(out, "session_next_audit_timestamp_seconds", help);
-    for Line { session, labels, .. } in lines {
+    for Line { labels, view: SessionView { session, .. } } in lines {
         let schedule_key = (session.key.source.clone(), session.schedule.key());
         family.moment(labels, present.next_audits.get(&schedule_key).copied());
     }
@@ -142,7 +127,7 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     };
     let mut family = Family::new(out, "source_up", "Whether the last poll could read the source.");
     for (name, state) in polled_at() {
-        let up = !state.unreachable.as_ref().is_some_and(Incident::is_open);
+        let up = SourceView::of(name, state).unreachable.is_none();
         family.series(format_args!("source=\"{name}\""), u8::from(up));
     }
     let help = "When the source was last read with success.";
@@ -150,7 +135,7 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     for (name, state) in polled_at() {
         family.moment(format_args!("source=\"{name}\""), state.record.last_success);
     }
-    let mut family = Family::new(out, "source_sessions", "Sessions in the last answer of the source.");
+    let mut family = Family::new(out, "source_sessions", "Sessions in the last snapshot of the source.");
     for (name, state) in polled_at().filter(|(_, state)| state.record.last_success.is_some()) {
         for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
             family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);

@@ -10,12 +10,12 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, HtmlEscape};
 
 use crate::domain::notification::Notification;
+use crate::view::times;
 
 mod entry;
 mod lead;
 mod page;
 mod subject;
-mod times;
 mod words;
 
 /// A message in the form that mail carries.

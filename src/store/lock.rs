@@ -32,6 +32,15 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Whether a process holds the lock beside `store`. To ask, it holds a shared lock for an instant, in which an owner that
+    /// starts is refused; so ask only where a row says that there is one.
+    pub(super) fn is_held(store: &Path) -> bool {
+        let file = File::open(file::lock(store));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
 /// Who wrote the lock file, in words.
 fn owner(file: &mut File) -> String {
     let mut text = String::new();

@@ -22,6 +22,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::error::{Fault, Trouble};
 use super::file;
+use super::lock::Lock;
 
 /// How often an owner renews its row.
 pub const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -142,6 +143,14 @@ pub(super) async fn name(path: &Path) -> String {
         Ok(Some(owner)) => owner.named(),
         _ => "another process".to_owned(),
     }
+}
+
+/// The owner of the store at `path`, in words. Of an owner that died on this machine the row stays, but not the lock. An owner on
+/// another machine is reported as its row says.
+pub(super) async fn alive(path: &Path) -> Option<String> {
+    let owner = peek(path).await.ok()??;
+    let here = owner.boot.is_none() || owner.boot == boot();
+    (!here || Lock::is_held(path)).then(|| owner.named())
 }
 
 /// The row as it lies in the file: takes no lock, makes no file, and sees nothing of a log.

@@ -1,26 +1,31 @@
 //! How a page is made: the templates and the stylesheet that are compiled in, and what makes outside text harmless.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::value::Serde;
+use minijinja::value::{Object, Serde};
 use minijinja::{Environment, Output, Value, context, escape_formatter};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Web, words};
+use super::Web;
+use super::mask::Masks;
 use crate::domain::reading::{is_invisible, visible};
 
 const STYLE: &str = include_str!("templates/style.css");
 
-const TEMPLATES: [(&str, &str); 4] = [
+/// Loads a page again each minute until the reader stops it; without script a link does.
+const SCRIPT: &str = include_str!("templates/refresh.js");
+
+const TEMPLATES: [(&str, &str); 5] = [
     ("base.html", include_str!("templates/base.html")),
     ("overview.html", include_str!("templates/overview.html")),
     ("session.html", include_str!("templates/session.html")),
+    ("refresh.html", include_str!("templates/refresh.html")),
     ("notice.html", include_str!("templates/notice.html")),
 ];
 
@@ -36,46 +41,64 @@ impl Pages {
         templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         templates.set_formatter(harmless);
         templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+        templates.add_global("script", Value::from_safe_string(SCRIPT.to_owned()));
         for (name, source) in TEMPLATES {
             templates.add_template(name, source)?;
         }
         Ok(Self { templates, policy: policy() })
     }
 
-    /// The Content-Security-Policy: the one stylesheet, by its hash, and a form that leads back here.
+    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes, and a form that leads back here.
     pub fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
 
     pub fn render(&self, status: StatusCode, template: &str, page: impl Serialize) -> Response {
         let page = Value::from(Serde(page));
-        let rendered = self.templates.get_template(template).and_then(|found| found.render(context! { page }));
+        let masks = Value::from_object(PageMasks::default());
+        let rendered = self.templates.get_template(template).and_then(|found| found.render(context! { page, masks }));
         match rendered {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => {
-                tracing::error!(template, error = %error, "a page cannot be made");
-                (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be made; the log says why\n").into_response()
+                tracing::error!(template, error = %error, "cannot render a page");
+                (StatusCode::INTERNAL_SERVER_ERROR, "cannot render this page; the log says why\n").into_response()
             }
         }
     }
 
-    /// A page that says one thing.
+    /// A page with one message.
     pub fn notice(&self, status: StatusCode, title: &str, text: &str) -> Response {
         self.render(status, "notice.html", context! { title, text })
     }
 }
 
-/// Every address that nobody knows.
+/// Every path without a page.
 pub(super) async fn nothing_here(State(web): State<Arc<Web>>) -> Response {
     web.pages.notice(StatusCode::NOT_FOUND, "There is no such page", "The address may have been cut or mistyped.")
 }
 
 fn policy() -> HeaderValue {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
     let text = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// The masks of the page that is being made.
+#[derive(Debug, Default)]
+struct PageMasks(Mutex<Masks>);
+
+impl Object for PageMasks {}
+
+/// `text` with the mail addresses in it masked, in the same way on the whole page.
+fn masked(state: &minijinja::State<'_, '_>, text: &str) -> String {
+    let page = state.lookup("masks");
+    match page.as_ref().and_then(|masks| masks.downcast_object_ref::<PageMasks>()) {
+        Some(PageMasks(masks)) => masks.lock().unwrap_or_else(PoisonError::into_inner).mask(text),
+        None => Masks::default().mask(text),
+    }
 }
 
 /// Escapes what is written into a page, with marks that hide or turn text made visible and mail addresses made out only by
@@ -88,7 +111,7 @@ fn harmless(out: &mut Output<'_>, state: &mut minijinja::State<'_, '_>, value: &
                 c => visible(c),
             };
             let text = text.chars().map(shown).collect::<String>();
-            escape_formatter(out, state, &Value::from(words::masked(&text)))
+            escape_formatter(out, state, &Value::from(masked(state, &text)))
         }
         _ => escape_formatter(out, state, value),
     }

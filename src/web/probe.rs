@@ -1,4 +1,4 @@
-//! What machines ask: whether the process lives, whether it works, and what it measures.
+//! Liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use super::Web;
 use crate::metrics::{CONTENT_TYPE, exposition};
 
-/// The process lives: it answers.
+/// The process is alive.
 pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// The store takes what is written and the scheduler ticks. The configuration was accepted, or there would be no published.
+/// Ready while the store can be written and the scheduler ticks. A process without a usable configuration serves nothing.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) {
     let (ticking, store_works) = web.published.read(|present| (present.ticking(), present.store_works()));
     let schedules = match ticking {
@@ -22,16 +22,14 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
         Some(false) => "schedules: no tick for ten seconds",
         None => "schedules: they are not running",
     };
-    let obstacles = [
-        (store_works, "store: what was last to be written to it is not recorded; the log says why"),
-        (ticking == Some(true), schedules),
-    ];
+    let obstacles =
+        [(store_works, "store: the last write failed; the log says why"), (ticking == Some(true), schedules)];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {
         let refused = web.published.read(|present| present.refused_reload.as_ref().map(|refused| refused.at));
-        // The configuration before it still holds, so this keeps nothing from working.
+        // The previous configuration stays in force, so the process is ready.
         let detail = refused.map(|at| {
-            format!("\nreload refused at {}: the log has every problem\n", at.format("%Y-%m-%d %H:%M:%S UTC"))
+            format!("\nreload refused at {}; the log lists every problem\n", at.format("%Y-%m-%d %H:%M:%S UTC"))
         });
         return (StatusCode::OK, format!("ready{}", detail.unwrap_or_default()));
     }
@@ -41,8 +39,8 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
 pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
     let mut text = String::new();
     if let Err(error) = web.metrics.encode(&mut text) {
-        tracing::error!(error = %error, "the metrics cannot be written");
-        return (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response();
+        tracing::error!(error = %error, "cannot encode the metrics");
+        return (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics; the log says why\n").into_response();
     }
     exposition::write(&web.published, &mut text);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()

@@ -7,30 +7,28 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::settings::{Setting, settings};
-use super::words::{self, Mood, When};
+use super::when::When;
 use super::{Web, page};
-use crate::domain::catalogue;
 use crate::domain::event::Event;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
 use crate::domain::plan::SourcePlan;
-use crate::domain::session::{Session, SessionKey};
-use crate::domain::state::{SessionState, SourceState};
-use crate::domain::status::{Status, status};
+use crate::domain::session::SessionKey;
 use crate::engine::published::{Plans, Present};
+use crate::view::incident::IncidentView;
+use crate::view::session::{SessionView, Status};
+use crate::view::words::{Mood, capital, count, cut};
+use crate::view::{event, times};
 
 /// Events on the page.
 const EVENTS: usize = 50;
 
 /// How long the page waits for the history before it is shown without.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// How long OrderWise can fetch orders again that it missed, in days (integration guide).
-const RECOVERABLE_DAYS: i64 = 7;
 
 /// What the template shows.
 #[derive(Debug, Serialize)]
@@ -41,24 +39,24 @@ struct SessionPage {
     mood: Mood,
     last_seen_as: Option<&'static str>,
     reason: Option<String>,
-    open: Vec<Trouble>,
-    suspected: Vec<Trouble>,
+    open: Vec<IncidentPart>,
+    suspected: Vec<IncidentPart>,
     settings: Vec<Setting>,
     facts: Vec<(&'static str, String)>,
-    events: Vec<Happened>,
+    events: Vec<EventLine>,
     history_failed: bool,
 }
 
 /// An incident as it is shown.
 #[derive(Debug, Serialize)]
-struct Trouble {
+struct IncidentPart {
     title: String,
     mood: Mood,
     severity: &'static str,
     /// What was found and what it should be.
     values: Option<(String, String)>,
     reason: String,
-    window: String,
+    since: String,
     why: String,
     fix: String,
     orders: Option<String>,
@@ -68,7 +66,7 @@ struct Trouble {
 }
 
 #[derive(Debug, Serialize)]
-struct Happened {
+struct EventLine {
     at: When,
     words: String,
 }
@@ -77,86 +75,85 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: Result<Path<(String,
     let Ok(Path((source, id))) = path else { return page::nothing_here(State(web)).await };
     let key = SessionKey::parse(&format!("{source}/{id}"));
     let found = key.and_then(|key| {
-        let page = web.published.read(|present| session_page(&web.published.plans(), present, &key))?;
+        let page =
+            web.published.read(|present| session_page(&web.published.plans(), present, &key, web.clock.now()))?;
         Some((key, page))
     });
     let Some((key, (mut page, zone))) = found else {
-        let text = "The configuration audits no session of this name. It may have been renamed or taken out.";
+        let text = "The configuration audits no session of this name. It may have been renamed or removed.";
         return web.pages.notice(StatusCode::NOT_FOUND, "There is no such session", text);
     };
     match tokio::time::timeout(GRACE, web.history.recent(&key, EVENTS)).await {
-        Ok(Ok(events)) => page.events = events.iter().map(|event| happened(event, zone)).collect(),
+        Ok(Ok(events)) => page.events = events.iter().map(|event| event_line(event, zone)).collect(),
         Ok(Err(error)) => {
-            tracing::warn!(session = %key, error, "the history of a session cannot be read");
+            tracing::warn!(session = %key, error, "cannot read the history of a session");
             page.history_failed = true;
         }
         Err(_) => {
-            tracing::warn!(session = %key, "the history of a session takes too long to read");
+            tracing::warn!(session = %key, "reading the history of a session took too long");
             page.history_failed = true;
         }
     }
     web.pages.render(StatusCode::OK, "session.html", page)
 }
 
-fn happened(event: &Event, zone: Tz) -> Happened {
-    Happened { at: When::new(event.at, zone), words: words::cut(&words::happening(&event.what), 600) }
+fn event_line(event: &Event, zone: Tz) -> EventLine {
+    EventLine { at: When::new(event.at, zone), words: cut(&event::words(&event.what), 600) }
 }
 
-fn session_page(plans: &Plans, present: &Present, key: &SessionKey) -> Option<(SessionPage, Tz)> {
+fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTime<Utc>) -> Option<(SessionPage, Tz)> {
     let plan = plans.get(&key.source)?;
     let session = plan.sessions.get(&key.id)?;
-    let blank = SourceState::default();
-    let state = present.state(&key.source).unwrap_or(&blank);
-    let known = state.sessions.get(&key.id);
-    let shown = status(state, session);
+    let state = present.state(&key.source);
+    let view = SessionView::of(state, session);
     let zone = session.zone();
-    let incidents = || state.unreachable.iter().chain(known.into_iter().flat_map(|known| &known.incidents));
+    let of_source = state.and_then(|state| state.unreachable.as_ref());
+    let incidents = || of_source.into_iter().chain(view.known.into_iter().flat_map(|known| &known.incidents));
     let mut open = incidents().filter(|incident| incident.is_open()).collect::<Vec<_>>();
     open.sort_by_key(|incident| (incident.kind() != IncidentKind::Unreachable, std::cmp::Reverse(incident.severity)));
     let suspected = incidents().filter(|incident| matches!(incident.phase, Phase::Suspected { .. }));
-    let seen = || known.and_then(|known| known.observation.as_ref()?.name());
     let page = SessionPage {
-        name: session.name.clone().or_else(seen).map(|name| words::cut(&name, 120)),
+        name: view.name().map(|name| cut(&name, 120)),
         key: key.to_string(),
-        status: words::status(shown.status),
-        mood: words::mood(shown.status),
-        last_seen_as: words::when_last_seen(&shown),
-        reason: (shown.status == Status::Pending).then(|| not_yet(known).to_owned()),
-        open: open.into_iter().map(|incident| trouble(incident, zone)).collect(),
-        suspected: suspected.map(|incident| trouble(incident, zone)).collect(),
-        settings: known.map(|known| settings(session, &plan.mapping, state, known)).unwrap_or_default(),
-        facts: facts(plan, session, state, known, present),
+        status: view.status.words(),
+        mood: view.status.mood(),
+        last_seen_as: view.when_last_seen(),
+        reason: (view.status == Status::Pending).then(|| not_yet(&view).to_owned()),
+        open: open.into_iter().map(|incident| incident_part(incident, now, zone)).collect(),
+        suspected: suspected.map(|incident| incident_part(incident, now, zone)).collect(),
+        settings: settings(&view, &plan.mapping, state),
+        facts: facts(plan, &view, present, now),
         events: Vec::new(),
         history_failed: false,
     };
     Some((page, zone))
 }
 
-fn not_yet(known: Option<&SessionState>) -> &'static str {
-    match known {
-        None => "Nothing is known of it until the first poll.",
-        Some(_) => "It was polled for and could not be seen so far.",
+fn not_yet(view: &SessionView<'_>) -> &'static str {
+    match view.known {
+        None => "Its settings are shown here after the first check.",
+        Some(_) => "It has been checked, but was not found yet.",
     }
 }
 
 fn facts(
     plan: &SourcePlan,
-    session: &Session,
-    state: &SourceState,
-    known: Option<&SessionState>,
+    view: &SessionView<'_>,
     present: &Present,
+    now: DateTime<Utc>,
 ) -> Vec<(&'static str, String)> {
+    let session = view.session;
     let zone = session.zone();
-    let never = || "not yet".to_owned();
-    let moment = |at: Option<DateTime<Utc>>| at.map_or_else(never, |at| words::moment(at, zone));
-    let rules = session.policy.rules().len();
+    let moment = |at: Option<DateTime<Utc>>| at.map_or_else(|| "not yet".to_owned(), |at| times::at(at, zone));
+    let stale = if view.is_stale(now) { ", longer ago than three periods of its schedule" } else { "" };
+    let last_success = present.state(&plan.name).and_then(|state| state.record.last_success);
     let mut facts = vec![
         ("Source", plan.name.to_string()),
-        ("Policy", format!("{}, {rules} rule{}", session.policy.name, if rules == 1 { "" } else { "s" })),
+        ("Policy", format!("{}, {}", session.policy.name, count(session.policy.rules().len(), "rule"))),
         ("Schedule", format!("{} in {}", session.schedule.expression(), zone.name())),
-        ("Last checked", moment(known.and_then(|known| state.last_verdict(known)))),
-        ("Next poll", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.key())).copied())),
-        ("Source last read", moment(state.record.last_success)),
+        ("Last checked", moment(view.last_verdict) + stale),
+        ("Next check", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.key())).copied())),
+        ("Source last read", moment(last_success)),
     ];
     if let Some(customer) = &session.contacts.customer {
         facts.insert(1, ("Customer", customer.to_string()));
@@ -168,40 +165,21 @@ fn facts(
     facts
 }
 
-fn trouble(incident: &Incident, zone: Tz) -> Trouble {
-    let facts = &incident.facts;
+fn incident_part(incident: &Incident, now: DateTime<Utc>, zone: Tz) -> IncidentPart {
+    let (view, facts) = (IncidentView(incident), &incident.facts);
     let rule = incident.key.rule();
-    let title = match (incident.kind(), rule) {
-        (_, Some((_, setting))) => catalogue::label(setting),
-        (IncidentKind::Missing, _) => "The source has no row for this session".to_owned(),
-        (IncidentKind::Unverifiable, _) => "Some settings could not be checked".to_owned(),
-        (IncidentKind::Unreachable | IncidentKind::Drift, _) => "The source could not be read".to_owned(),
-    };
-    let place = rule.and_then(|(_, setting)| catalogue::find(setting)).map_or("", |entry| entry.place);
-    let cut = |text: &str| words::cut(text, 600);
-    Trouble {
-        title,
-        mood: match incident.kind() {
-            IncidentKind::Drift | IncidentKind::Missing => Mood::Bad,
-            IncidentKind::Unverifiable | IncidentKind::Unreachable => Mood::Unclear,
-        },
+    let cut = |text: &str| cut(text, 600);
+    IncidentPart {
+        title: view.title(),
+        mood: view.mood(),
         severity: incident.severity.label(),
         values: rule.map(|_| (cut(&facts.found), cut(&facts.expected))),
-        reason: words::capital(&cut(&facts.reason)),
-        window: words::window(incident.kind(), incident.window, zone),
+        reason: capital(&cut(&facts.reason)),
+        since: view.since(zone),
         why: facts.why.clone(),
-        fix: if facts.fix.is_empty() { place.to_owned() } else { facts.fix.clone() },
-        orders: facts.stops_orders.then(|| orders(incident, zone)),
+        fix: facts.fix.clone(),
+        orders: view.orders(now, zone).map(|orders| capital(&orders)),
         unread: facts.unread.iter().map(|unread| (unread.label.clone(), cut(&unread.reason))).collect(),
         rule: rule.map(|(rule, _)| rule.to_string()),
     }
-}
-
-/// Until when orders can still be recovered, reckoned from when they may first have stopped.
-fn orders(incident: &Incident, zone: Tz) -> String {
-    let from = incident.window.last_good.unwrap_or(incident.window.first_bad);
-    let until = words::moment(from + TimeDelta::days(RECOVERABLE_DAYS), zone);
-    format!(
-        "Orders may not be imported meanwhile. Missed orders can be recovered for {RECOVERABLE_DAYS} days: the first of them until {until}."
-    )
 }

@@ -2,17 +2,19 @@
 
 use serde::Serialize;
 
-use super::words::{Mood, cut};
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Verdict, in_scope};
 use crate::domain::expectation::Expectation;
 use crate::domain::observation::{Mapping, Observation};
 use crate::domain::policy::Rule;
-use crate::domain::reading::{Kind, RawValue, Reading, Value, read};
+use crate::domain::reading::{Kind, NOT_RETURNED, RawValue, Reading, Value, read};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::{NonCompliance, SessionState, SourceState};
-use crate::domain::status::{Checked, checked};
+use crate::view::checked::{Checked, checked};
+use crate::view::finding::NEVER_RETURNED;
+use crate::view::session::{SessionView, Status};
+use crate::view::words::{Mood, cut};
 
 /// Longest value, in characters: a source may return anything.
 const VALUE: usize = 400;
@@ -34,13 +36,9 @@ pub(super) struct Setting {
 
 /// All settings that were returned and all that rules ask for: what is wrong first, then what is unclear. None before the
 /// session was ever seen.
-pub(super) fn settings(
-    session: &Session,
-    mapping: &Mapping,
-    state: &SourceState,
-    known: &SessionState,
-) -> Vec<Setting> {
-    let Some(observation) = known.observation.as_deref() else { return Vec::new() };
+pub(super) fn settings(view: &SessionView<'_>, mapping: &Mapping, state: Option<&SourceState>) -> Vec<Setting> {
+    let (session, observation) = (view.session, view.observation);
+    let Some(((state, known), observation)) = state.zip(view.known).zip(observation) else { return Vec::new() };
     let sheet = Sheet { session, mapping, known, observation, checked: checked(session, mapping, state, known) };
     let mut settings = Vec::new();
     for rule in session.policy.rules().iter().filter(|rule| !rule.watches_each()) {
@@ -52,12 +50,7 @@ pub(super) fn settings(
             settings.push(sheet.other(setting, raw));
         }
     }
-    settings.sort_by_key(|setting| match setting.mood {
-        Mood::Bad => 0,
-        Mood::Unclear => 1,
-        Mood::Good => 2,
-        Mood::Quiet => 3,
-    });
+    settings.sort_by_key(|setting| setting.mood);
     settings
 }
 
@@ -91,7 +84,7 @@ impl Sheet<'_> {
         shown(setting, found, Some(expected), Some(rule), self.verdict(rule, setting))
     }
 
-    /// A setting that no rule names: one of a group, one that must not change, or one that nobody watches.
+    /// A setting that no rule names: one of a group, one that must not change, or one that no rule watches.
     fn other(&self, setting: &SettingKey, raw: &RawValue) -> Setting {
         let rules = &self.session.policy.rules();
         let raw = self.mapping.mean(setting, raw);
@@ -102,7 +95,7 @@ impl Sheet<'_> {
                 Reading::Value(_) if self.noncompliant(rule, rule.setting.key()).is_none() => UNCHECKED,
                 Reading::Value(_) => BAD,
                 Reading::Unreadable(reason) => unclear(reason),
-                Reading::Missing => unclear("the source did not return it".to_owned()),
+                Reading::Missing => unclear(NOT_RETURNED.to_owned()),
             };
             return shown(setting, self.found(raw, Kind::Flag), Some("ticked".to_owned()), Some(rule), said);
         }
@@ -128,9 +121,7 @@ impl Sheet<'_> {
         match self.noncompliant(rule, setting).map(|noncompliant| &noncompliant.verdict) {
             Some(Verdict::Drifted { .. }) => BAD,
             Some(Verdict::Unverifiable { reason }) => unclear(reason.clone()),
-            Some(Verdict::NotApplicable) => {
-                ("Does not apply", Some("the source has never returned it".to_owned()), Mood::Quiet)
-            }
+            Some(Verdict::NotApplicable) => ("Does not apply", Some(NEVER_RETURNED.to_owned()), Mood::Quiet),
             None | Some(Verdict::Compliant) if self.checked.right(rule, setting) => self.good(),
             None | Some(Verdict::Compliant) => UNCHECKED,
         }
@@ -159,15 +150,15 @@ impl Sheet<'_> {
     }
 }
 
-/// How a setting stands: in words, with a reason where there is one.
+/// The status of a setting: in words, with a reason where there is one.
 type Said = (&'static str, Option<String>, Mood);
 
-const GOOD: Said = ("As it should be", None, Mood::Good);
-const UNCHECKED: Said = ("Not checked yet", None, Mood::Quiet);
-const BAD: Said = ("Not as it should be", None, Mood::Bad);
+const GOOD: Said = (Status::Compliant.words(), None, Mood::Good);
+const UNCHECKED: Said = (Status::Pending.words(), None, Mood::Quiet);
+const BAD: Said = (Status::Drifted.words(), None, Mood::Bad);
 
 fn unclear(reason: String) -> Said {
-    ("Could not be checked", Some(reason), Mood::Unclear)
+    (Status::Unreachable.words(), Some(reason), Mood::Unclear)
 }
 
 fn shown(
@@ -238,9 +229,14 @@ mod tests {
             pinned: Arc::default(),
             incidents: Vec::new(),
         };
-        let told = |s: Setting| [s.label, s.found, s.expected.unwrap_or_default(), s.words.to_owned()];
+        let columns = |s: Setting| [s.label, s.found, s.expected.unwrap_or_default(), s.words.to_owned()];
         let judged = published.state(&name("acme-erp"));
-        settings(&session, &plan.mapping, &judged, &known).into_iter().map(told).collect()
+        let mut state = SourceState::clone(&judged);
+        state.sessions.insert(session.key.id.clone(), known);
+        settings(&SessionView::of(Some(&state), &session), &plan.mapping, Some(&state))
+            .into_iter()
+            .map(columns)
+            .collect()
     }
 
     #[test]

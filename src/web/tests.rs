@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::domain::event::EventKind;
 use crate::domain::incident::IncidentKey;
 use crate::domain::policy::Severity;
@@ -18,13 +19,13 @@ use crate::domain::setting::SettingKey;
 use crate::domain::world::{name, start};
 use crate::metrics::stage::{NOTIFIED, Says, Stage, troubled};
 
-/// A history that tells of one drift, or fails.
+/// A history of one drift, or one that cannot be read.
 #[derive(Default)]
-struct Told {
+struct OneDrift {
     broken: AtomicBool,
 }
 
-impl History for Told {
+impl History for OneDrift {
     fn recent<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>> {
         Box::pin(async move {
             if self.broken.load(Ordering::Relaxed) {
@@ -82,14 +83,15 @@ struct Served {
 
 impl Served {
     async fn new(published: Arc<Published>) -> Self {
-        Self::with(published, Arc::new(Told::default()), pages).await
+        Self::with(published, Arc::new(OneDrift::default()), pages).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its server")]
     async fn with(published: Arc<Published>, history: Arc<dyn History>, routes: fn(Arc<Web>) -> Router) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new(&[name("acme-erp")], "email").unwrap());
-        let web = Web::new(published, metrics, history).unwrap();
+        let web =
+            Web::new(published, metrics, history, Arc::new(ManualClock::new(start() + TimeDelta::minutes(6)))).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -111,6 +113,7 @@ impl Served {
 /// What a reader sees, without the stylesheet and the tags.
 fn words(html: &str) -> String {
     let body = html.split_once("<main>").map_or(html, |(_, body)| body);
+    let body = body.split_once("</main>").map_or(body, |(body, _)| body);
     let mut text = String::new();
     let mut inside = false;
     for c in body.chars() {
@@ -155,8 +158,8 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
     let served = Served::new(published).await;
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     let says = words(&html);
-    assert!(says.contains("recovered for 7 days: the first of them until 30 Nov 2026, 09:00 GMT"), "{says}");
-    assert!(says.contains("before the first poll on 23 Nov 2026, 09:00 GMT"), "{says}");
+    assert!(says.contains("at the latest before Mon 30 Nov 2026 09:00 GMT"), "{says}");
+    assert!(says.contains("not known; already so at the first check, Mon 23 Nov 2026 09:00 GMT"), "{says}");
     assert!(says.contains("E-Commerce &gt; E-Commerce Sessions"), "the place where the rule gives no fix\n{says}");
 }
 
@@ -190,7 +193,7 @@ async fn a_rule_that_nobody_has_checked_is_never_shown_as_fulfilled() {
 async fn sessions_that_cannot_be_seen_say_why() {
     let served = Served::new(troubled().published()).await;
     for (path, says) in [
-        ("/sessions/acme-erp/9", "The source has no row for this session"),
+        ("/sessions/acme-erp/9", "The source returned other sessions, but no row for this one"),
         ("/sessions/acme-erp/9", "as it should be when last seen"),
         ("/sessions/acme-erp/7", "now and then"),
         ("/sessions/erp-x/1", "It did not answer within 60 seconds"),
@@ -207,13 +210,13 @@ async fn the_headline_counts_in_words() {
     let fine: [Says<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
     let both = || Stage::new(&[("acme-erp", &["1", "2"])]);
     for (stage, headline) in [
-        (Stage::new(&[]), "Nothing is audited yet"),
-        (both(), "No session has been polled at yet"),
+        (Stage::new(&[]), "No sessions are configured yet"),
+        (both(), "No session has been checked yet"),
         (both().answers("acme-erp", &fine), "All 2 sessions are as they should be"),
         (Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
         (
             Stage::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
-            "1 of 2 sessions is as it should be; the rest has not been polled at yet",
+            "1 of 2 sessions is as it should be; the other has not been checked yet",
         ),
         (both().unreachable("acme-erp", "refused"), "2 of 2 sessions could not be checked"),
         (both().answers("acme-erp", &fine[..1]), "1 of 2 sessions is not as it should be"),
@@ -223,6 +226,11 @@ async fn the_headline_counts_in_words() {
         let (_, html) = served.text("/").await;
         assert!(html.contains(&format!(">{headline}</h1>")), "{headline}\n{}", words(&html));
     }
+}
+
+/// The page without the one script that it may have.
+fn without_own_script(html: &str) -> String {
+    html.replacen(&format!("<script>{}</script>", include_str!("templates/refresh.js")), "", 1)
 }
 
 #[tokio::test]
@@ -236,6 +244,7 @@ async fn what_comes_from_outside_is_harmless_on_every_page() {
         .published();
     let served = Served::new(published).await;
     let (_, html) = served.text("/?q=%3Cscript%3E").await;
+    let html = without_own_script(&html);
     assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
     let (_, html) = served.text("/").await;
     let html_links = html.replace("&#x2f;", "/");
@@ -243,7 +252,7 @@ async fn what_comes_from_outside_is_harmless_on_every_page() {
     let link = link.split('"').next().unwrap();
     let (status, page) = served.text(link).await;
     assert_eq!(status, StatusCode::OK, "{link}");
-    for html in [html, page] {
+    for html in [without_own_script(&html), without_own_script(&page)] {
         for bad in ["<script", "<img", "<i>", "<b>green", "\u{202E}", "href=\"javascript"] {
             assert!(!html.contains(bad), "{bad}\n{html}");
         }
@@ -271,21 +280,6 @@ async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
     assert_eq!(titles.len(), ids.len(), "{titles:?}");
 }
 
-#[test]
-fn an_address_is_made_out_by_its_first_letter_and_its_host() {
-    for (text, shown) in [
-        ("integrations@acme.example", "i…@acme.example"),
-        ("includes it@acme.example, and x@y", "includes i…@acme.example, and x…@y"),
-        ("Jo <jo@a.example>;\"é.b\"@c|d+e@f", "Jo <j…@a.example>;\"é…@c|d…@f"),
-        ("the source returned \"o'brien@x\"", "the source returned \"o…@x\""),
-        ("a@b@c", "a…@b…@c"),
-        ("@since, a @ b, x@", "@since, a @ b, x…@"),
-        ("no address", "no address"),
-    ] {
-        assert_eq!(super::words::masked(text), shown);
-    }
-}
-
 #[tokio::test]
 async fn pages_tell_the_browser_that_they_need_nothing_else() {
     let served = Served::new(troubled().published()).await;
@@ -302,7 +296,10 @@ async fn pages_tell_the_browser_that_they_need_nothing_else() {
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
     let policy = served.ask(Method::GET, "/").await.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains(&format!("'sha256-{hash}'")), "the stylesheet is the one that is allowed");
-    for outside in ["http://", "https://", "src=", "<script", "style=\"", "@import", "url("] {
+    let script = html.split_once("<script>").and_then(|(_, rest)| rest.split_once("</script>")).unwrap().0;
+    let hash = STANDARD.encode(Sha256::digest(script.as_bytes()));
+    assert!(policy.contains(&format!("script-src 'sha256-{hash}'")), "the script is the one that is allowed");
+    for outside in ["http://", "https://", "src=", "style=\"", "http-equiv", "@import", "url("] {
         assert!(!html.contains(outside), "{outside}");
     }
 }
@@ -376,7 +373,7 @@ async fn only_reading_is_allowed() {
 
 #[tokio::test]
 async fn the_probes_address_serves_nothing_else() {
-    let served = Served::with(troubled().published(), Arc::new(Told::default()), machines).await;
+    let served = Served::with(troubled().published(), Arc::new(OneDrift::default()), machines).await;
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(served.text(path).await.0, StatusCode::OK, "{path}");
     }
@@ -387,11 +384,11 @@ async fn the_probes_address_serves_nothing_else() {
 
 #[tokio::test]
 async fn a_history_that_cannot_be_read_does_not_hide_the_rest() {
-    let history = Told { broken: AtomicBool::new(true) };
+    let history = OneDrift { broken: AtomicBool::new(true) };
     let served = Served::with(troubled().published(), Arc::new(history), pages).await;
     let (status, html) = served.text("/sessions/acme-erp/4").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(html.contains("The history could not be read just now") && html.contains("What is wrong"));
+    assert!(html.contains("The history could not be read") && html.contains("What is wrong"));
     assert!(!html.contains("the file is gone"), "the reason is for the log");
 }
 
@@ -439,7 +436,7 @@ async fn another_sites_name_for_this_address_opens_nothing() {
         assert!(text.contains("server.public_url") && !text.contains("acme") && !text.contains("evil"), "{text}");
         assert!(ask(path, "drift.example").await.0 != 421, "{path}");
     }
-    let probes = Served::with(troubled().published(), Arc::new(Told::default()), machines).await;
+    let probes = Served::with(troubled().published(), Arc::new(OneDrift::default()), machines).await;
     let request = probes.client.get(format!("{}/readyz", probes.base)).header("Host", "10-0-0-7.pods.example");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
 }

@@ -23,7 +23,7 @@ fn check_polls_at_all_or_some_and_the_exit_code_says_what_was_found() {
     assert_eq!(fine.err, "");
     world.simulator.set(15, "import_orders_as", "j.doe");
     let drifted = world.run(&["check"]).expect(1);
-    assert!(drifted.out.contains("found j.doe, expected Shopify_Orders"), "{}", drifted.out);
+    assert!(drifted.out.contains("j.doe, should be Shopify_Orders"), "{}", drifted.out);
     world.run(&["check", "--fail-on", "critical"]).expect(0);
     world.run(&["check", "--fail-on", "warning"]).expect(1);
     world.run(&["check", "--session", "erp/14"]).expect(0);
@@ -130,9 +130,14 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
     assert_eq!((&finding["rule"], &finding["found"]), (&json!("export-off"), &json!("ticked")));
     world.simulator.fail(Mode::Html, None);
     world.mail("unreachable", FALLBACK);
+    let owned = world.run(&["status"]).expect(1).out;
+    assert!(owned.contains("A daemon owns the store: process "), "{owned}");
     daemon.stop();
     let unreachable = world.run(&["status"]).expect(1).out;
     assert!(unreachable.contains("unreachable") && unreachable.contains("export-off"), "{unreachable}");
+    assert!(unreachable.starts_with("erp has not been readable since "), "{unreachable}");
+    assert_eq!(unreachable.matches("HTML").count(), 1, "an outage is reported once\n{unreachable}");
+    assert!(unreachable.contains("No daemon owns the store"), "{unreachable}");
 }
 
 #[test]

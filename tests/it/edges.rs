@@ -90,7 +90,7 @@ fn hostile_text_from_the_source_ends_no_header_and_begins_no_tag() {
     assert!(mail.all("Bcc").is_empty() && !mail.html.contains("<script"), "{}", mail.html);
     for page in ["/", "/sessions/erp/14"] {
         let (status, html) = daemon.get(page);
-        assert!(status == 200 && !html.contains("<script"), "{html}");
+        assert!(status == 200 && !html.contains("<script>alert"), "{html}");
     }
     let (_, metrics) = daemon.get("/metrics");
     assert!(!metrics.contains("evil"));
@@ -180,7 +180,7 @@ fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
     assert!(test.err.contains("was not accepted") && test.err.contains(&server), "{}", test.err);
     world.simulator.set(14, "import_orders_as", "j.doe");
     let notify = world.run(&["check", "--notify"]).expect(1);
-    assert!(notify.err.contains("1 notification recorded; 0 sent, 1 to be tried again"), "{}", notify.err);
+    assert!(notify.err.contains("1 notification recorded; 0 sent, 1 will be retried"), "{}", notify.err);
     let online = world.run(&["validate", "--online"]).expect(3);
     assert!(online.out.contains("mail: FAILED"), "{}", online.out);
 }

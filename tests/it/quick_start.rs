@@ -33,7 +33,7 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
     let folder = copied();
     let mails = || mailbox::in_folder(&folder.path().join("mail"));
     let check = run(folder.path(), &["check", "-c", "quickstart.yaml"]).expect(1);
-    assert!(check.out.contains("export-off") && check.out.contains("found ticked, expected unticked"), "{}", check.out);
+    assert!(check.out.contains("export-off") && check.out.contains("ticked, should be unticked"), "{}", check.out);
     assert!(!folder.path().join("driftwise.db").exists(), "check writes nothing");
 
     let daemon = Daemon::start(folder.path(), &CONFIG);

@@ -14,7 +14,7 @@ use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, W
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
-use crate::domain::reading::RawValue;
+use crate::domain::reading::{Kind, RawValue, Reading, Value};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
@@ -73,7 +73,8 @@ impl Step<'_> {
         };
         incident.severity = finding.rule.severity;
         let before = incident.facts.before.take();
-        incident.facts = Facts { before, sent, ..facts(draft, &finding.rule, finding, expected, found) };
+        let flag = flag(draft.session, finding, evidence);
+        incident.facts = Facts { flag, before, sent, ..facts(draft, &finding.rule, finding, expected, found) };
         match moved {
             Moved::Waiting | Moved::Still => {}
             Moved::Opened => opened(&incident, self.now, delta),
@@ -202,6 +203,16 @@ fn facts(draft: &Draft<'_>, rule: &Rule, finding: &Finding, expected: &str, foun
         stops_orders: rule.stops_orders,
         expected_address: expected_address(draft.session, rule, setting),
         ..Facts::default()
+    }
+}
+
+/// The flag that was found, where the rule asks for one.
+fn flag(session: &Session, finding: &Finding, evidence: Evidence<'_>) -> Option<bool> {
+    let wanted = matches!(finding.rule.expect, Expectation::Ticked | Expectation::Unticked);
+    let reading = || evidence.seen.reading(&finding.setting, evidence.around.mapping, Kind::Flag, session.zone());
+    match wanted.then(reading) {
+        Some(Reading::Value(Value::Flag(flag))) => Some(flag),
+        _ => None,
     }
 }
 

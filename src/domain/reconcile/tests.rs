@@ -16,8 +16,8 @@ use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::status::{Status, status};
 use crate::domain::world::{World, address, id, rule, rules, session, start, told};
+use crate::view::session::{SessionView, Status};
 
 mod blind;
 mod edits;
@@ -32,7 +32,7 @@ fn change(notification: &Notification) -> Change {
 }
 
 fn status_of(world: &World, session: &str) -> Status {
-    status(&world.state, &world.plan.sessions[&id(session)]).status
+    SessionView::of(Some(&world.state), &world.plan.sessions[&id(session)]).status
 }
 
 #[test]

@@ -309,7 +309,7 @@ fn settings(facts: &Facts) -> Option<Row> {
         && !rest.is_empty()
         && rest.iter().all(|other| other.reason == first.reason)
     {
-        let count = count(facts.unread.len(), "setting", "settings");
+        let count = count(facts.unread.len(), "setting");
         return row("Why", &format!("{} ({count})", plain(&first.reason, VALUE)));
     }
     let say = |unread: &Unread| format!("{}: {}", plain(&unread.label, VALUE), plain(&unread.reason, VALUE));
@@ -325,7 +325,7 @@ fn settings(facts: &Facts) -> Option<Row> {
     if values.len() > NAMED {
         let more = values.len() - NAMED;
         values.truncate(NAMED);
-        values.push(format!("and {} more", count(more, "setting", "settings")));
+        values.push(format!("and {} more", count(more, "setting")));
     }
     Some(Row { label: "Settings", values, strong: false })
 }

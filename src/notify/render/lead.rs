@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::times::at;
-use super::words::{VALUE, count, name_of, plain, value, who};
+use super::words::{VALUE, count, name_of, named, plain, value, who};
 use crate::domain::announcement::Announcement;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -114,10 +114,11 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
         part(repaired, "Put right"),
         part(others, "Not reported any more"),
         part(found, "Sessions that are not checked"),
-        (stopped > 0).then(|| format!("Orders may have stopped: {}.", count(stopped, "setting", "settings"))),
+        (stopped > 0).then(|| format!("Orders may have stopped: {}.", count(stopped, "setting"))),
     ];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    vec![format!("{}: {parts}", count(places, "session or source", "sessions and sources"))]
+    let places = if places == 1 { "1 session or source".to_owned() } else { format!("{places} sessions and sources") };
+    vec![format!("{places}: {parts}")]
 }
 
 /// What an item is about, as people call it.
@@ -143,15 +144,18 @@ fn one(item: &Item) -> String {
     match (incident.kind(), change) {
         (IncidentKind::Drift, change) => drift(&incident.facts, change, &who),
         (_, Change::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
-        (IncidentKind::Missing, Change::Ended(_)) => format!("Back again: the {} is there.", session(&who)),
+        (IncidentKind::Missing, Change::Ended(_)) => format!("Back again: the {} is there.", session(incident, &who)),
         (IncidentKind::Missing, Change::StillOpen(_)) => {
-            format!("Still missing: the {} has not come back (orders may have stopped).", session(&who))
+            format!("Still missing: the {} has not come back (orders may have stopped).", session(incident, &who))
         }
         (IncidentKind::Missing, _) if incident.window.last_good.is_none() => {
-            format!("The {} was not found: OrderWise returned other sessions, but not this one.", session(&who))
+            format!(
+                "The {} was not found: OrderWise returned other sessions, but not this one.",
+                session(incident, &who)
+            )
         }
         (IncidentKind::Missing, _) => {
-            format!("The {} has disappeared: OrderWise does not return it any more.", session(&who))
+            format!("The {} has disappeared: OrderWise does not return it any more.", session(incident, &who))
         }
         (IncidentKind::Unverifiable, Change::Ended(_)) => format!("Being checked again: all settings of {who}."),
         (IncidentKind::Unverifiable, Change::StillOpen(_)) => {
@@ -168,7 +172,8 @@ fn one(item: &Item) -> String {
 
 fn unaudited(found: &Announcement, who: &str) -> String {
     let id = found.session.as_str();
-    let who = if who.ends_with(id) { who.to_owned() } else { format!("{who}, session ID {}", plain(id, SHORT)) };
+    let named = named(found.name.as_deref()).is_some();
+    let who = if named { format!("{who}, session ID {}", plain(id, SHORT)) } else { who.to_owned() };
     format!("A session that is not checked has appeared in {}: {who}.", found.source)
 }
 
@@ -190,9 +195,9 @@ fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: c
     }
 }
 
-/// A session that has no name is called one already.
-fn session(who: &str) -> String {
-    if who.starts_with("session ") { who.to_owned() } else { format!("session {who}") }
+/// A session without a name is called `session SOURCE/ID` already.
+fn session(incident: &Incident, who: &str) -> String {
+    if named(incident.facts.name.as_deref()).is_some() { format!("session {who}") } else { who.to_owned() }
 }
 
 fn not_any_more(who: &str, what: &str) -> String {
@@ -203,7 +208,7 @@ fn unread(incident: &Incident) -> String {
     match incident.facts.unread.as_slice() {
         [] => "settings".to_owned(),
         [one] => format!("“{}”", plain(&one.label, SHORT)),
-        several => count(several.len(), "setting", "settings"),
+        several => count(several.len(), "setting"),
     }
 }
 
@@ -214,10 +219,9 @@ fn short(text: &str) -> String {
 fn drift(facts: &Facts, change: Change, who: &str) -> String {
     let label = plain(&facts.label, VALUE);
     let (found, expected) = (short(&facts.found), short(&facts.expected));
-    let plainly = matches!(facts.expected.as_str(), "ticked" | "unticked");
     let stops = if facts.stops_orders { " Orders may have stopped." } else { "" };
     match change {
-        Change::Opened | Change::Handover if plainly => {
+        Change::Opened | Change::Handover if facts.flag.is_some() => {
             format!("In {who}, “{label}” is {found} and should be {expected}.{stops}")
         }
         Change::Opened | Change::Handover => {

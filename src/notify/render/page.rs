@@ -232,7 +232,7 @@ fn foot(notification: &Notification) -> String {
     let these = match sessions.as_slice() {
         [] => "these sessions".to_owned(),
         [one] => format!("session {one}"),
-        several => count(several.len(), "session", "sessions"),
+        several => count(several.len(), "session"),
     };
     let customer = notification.customer.as_ref();
     match role {

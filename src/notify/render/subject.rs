@@ -6,6 +6,7 @@
 use super::words::{clean, count, name_of, who};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Item, Notification, NotificationKind};
+use crate::view::incident::IncidentView;
 
 /// Longest subject, in characters, with room for `Re: ` within 70.
 const LONGEST: usize = 66;
@@ -38,10 +39,6 @@ fn label(incident: &Incident) -> String {
     clean(&incident.facts.label, LABEL)
 }
 
-fn may_stop_orders(incident: &Incident) -> bool {
-    incident.facts.stops_orders || incident.kind() == IncidentKind::Missing
-}
-
 /// The shop of an incident, or its source.
 fn shop(incident: &Incident) -> String {
     clean(&who(&incident.source, incident.key.session(), incident.facts.name.as_deref()), NAME)
@@ -55,7 +52,7 @@ fn place(notification: &Notification, wrong: &[&Incident]) -> String {
     match (sources.as_slice(), &notification.customer) {
         (_, Some(customer)) => customer.to_string(),
         ([one], None) => one.to_string(),
-        (many, None) => count(many.len(), "source", "sources"),
+        (many, None) => count(many.len(), "source"),
     }
 }
 
@@ -76,7 +73,7 @@ fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
     let [first, rest @ ..] = wrong else { return String::new() };
     let same_shop =
         rest.iter().all(|other| (&other.source, other.key.session()) == (&first.source, first.key.session()));
-    let stops = wrong.iter().filter(|incident| may_stop_orders(incident)).collect::<Vec<_>>();
+    let stops = wrong.iter().filter(|incident| IncidentView(incident).may_stop_orders()).collect::<Vec<_>>();
     let more = rest.len();
     match (rest, same_shop, stops.first()) {
         ([], ..) => one(first),
@@ -105,29 +102,26 @@ fn is_unseen(incident: &Incident) -> bool {
 fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
     let place = place(notification, wrong);
     if wrong.iter().all(|incident| incident.kind() == IncidentKind::Unreachable) {
-        return format!("{} could not be checked", count(wrong.len(), "source", "sources"));
+        return format!("{} could not be checked", count(wrong.len(), "source"));
     }
     let mut shops = wrong.iter().map(|incident| (&incident.source, incident.key.session())).collect::<Vec<_>>();
     shops.sort();
     shops.dedup();
-    let sessions = count(shops.len(), "session", "sessions");
+    let sessions = count(shops.len(), "session");
     if wrong.iter().all(|incident| is_unseen(incident)) {
         return format!("{place}: {sessions} could not be checked");
     }
-    format!("{place}: {} wrong in {sessions}", count(wrong.len(), "setting", "settings"))
+    format!("{place}: {} wrong in {sessions}", count(wrong.len(), "setting"))
 }
 
 fn one(incident: &Incident) -> String {
     let (shop, label) = (shop(incident), label(incident));
-    let (found, expected) = (incident.facts.found.as_str(), incident.facts.expected.as_str());
     match incident.kind() {
         IncidentKind::Drift if incident.facts.stops_orders => {
             fitting(&[format!("{shop}: orders may have stopped ({label})"), format!("{shop}: orders may have stopped")])
         }
-        IncidentKind::Drift => match expected {
-            "ticked" | "unticked" if matches!(found, "ticked" | "unticked") => format!("{shop}: {label} is {found}"),
-            _ => format!("{shop}: {label} is wrong"),
-        },
+        IncidentKind::Drift if incident.facts.flag.is_some() => format!("{shop}: {label} is {}", incident.facts.found),
+        IncidentKind::Drift => format!("{shop}: {label} is wrong"),
         IncidentKind::Missing if incident.window.last_good.is_none() => format!("{shop}: the session was not found"),
         IncidentKind::Missing => format!("{shop}: the session has disappeared"),
         IncidentKind::Unverifiable => match incident.facts.unread.len() {

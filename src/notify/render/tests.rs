@@ -167,6 +167,7 @@ fn a_session_without_a_name_is_called_by_its_number() {
 fn a_tick_box_is_told_in_a_plain_sentence() {
     let message = with(NotificationKind::Drift, |facts| {
         (facts.label, facts.found, facts.expected) = ("Export".to_owned(), "ticked".to_owned(), "unticked".to_owned());
+        facts.flag = Some(true);
         facts.stops_orders = false;
     });
     let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";

@@ -3,6 +3,7 @@
 use crate::domain::name::Name;
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::{SessionId, SessionKey};
+pub(super) use crate::view::words::count;
 
 /// Longest value, name or label that is shown, in characters.
 pub(super) const VALUE: usize = 300;
@@ -50,11 +51,16 @@ const NAME: usize = 120;
 
 /// The session's name for people, or how it is numbered, or the source.
 pub(super) fn who(source: &Name, session: Option<&SessionId>, name: Option<&str>) -> String {
-    match (name.map(|name| plain(name, NAME)).filter(|name| !name.is_empty()), session) {
+    match (named(name), session) {
         (Some(name), _) => name,
         (None, Some(id)) => format!("session {source}/{id}"),
         (None, None) => source.to_string(),
     }
+}
+
+/// The name that a session is called by, if it has one that can be read.
+pub(super) fn named(name: Option<&str>) -> Option<String> {
+    name.map(|name| plain(name, NAME)).filter(|name| !name.is_empty())
 }
 
 /// The same of a session alone.
@@ -65,11 +71,6 @@ pub(super) fn name_of(key: &SessionKey, name: Option<&str>) -> String {
 /// About how many bytes `text` takes in HTML.
 pub(super) fn escaped(text: &str) -> usize {
     text.len() + 5 * text.bytes().filter(|b| b"<>&\"'/".contains(b)).count()
-}
-
-/// `1 setting`, `3 settings`.
-pub(super) fn count(n: usize, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
 
 #[cfg(test)]

@@ -24,6 +24,24 @@ async fn left_elsewhere() -> Place {
 }
 
 #[tokio::test]
+async fn the_owner_is_known_while_it_lives_and_not_after_it_died() {
+    let place = Place::new();
+    assert_eq!(Store::owner(&place.path()).await, None, "there is no store yet");
+    let store = place.open().await;
+    let this = format!("process {}", std::process::id());
+    assert_eq!(Store::owner(&place.path()).await, Some(this.clone()));
+    store.close().await;
+    assert_eq!(Store::owner(&place.path()).await, None, "closed");
+    let store = place.open().await;
+    assert_eq!(Store::owner(&place.path()).await, Some(this));
+    drop(store);
+    tamper(&place.path(), "UPDATE owner SET renewed = renewed").await;
+    assert_eq!(Store::owner(&place.path()).await, None, "the row of a dead owner stays, its lock does not");
+    tamper(&place.path(), ELSEWHERE).await;
+    assert_eq!(Store::owner(&place.path()).await.as_deref(), Some("process 7 on elsewhere"));
+}
+
+#[tokio::test]
 async fn an_owner_that_was_overtaken_records_and_sends_nothing_more() {
     let place = Place::new();
     let store = place.open().await;

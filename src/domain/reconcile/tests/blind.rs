@@ -154,8 +154,7 @@ fn two_rows_for_one_session_are_unverifiable_and_move_no_drift() {
     twin.1[1].1 = RawValue::Flag(false);
     world.rows.push(twin);
     assert_eq!(told(&world.poll()), [(NotificationKind::Unverifiable, OPS)]);
-    let shown = status(&world.state, &world.plan.sessions[&id("1")]);
-    assert_eq!(shown.status, Status::Drifted);
+    assert_eq!(status_of(&world, "1"), Status::Drifted);
     let incident = world.state.sessions[&id("1")].incident(IncidentKind::Unverifiable).unwrap();
     assert_eq!(incident.facts.reason, "the source returned 2 rows for this session");
     world.rows.pop();

@@ -9,7 +9,7 @@ use crate::domain::incident::Window;
 const LOOKS_BACK: TimeDelta = TimeDelta::hours(168);
 
 /// `Mon 23 Nov 2026 09:05 GMT`.
-pub(super) fn at(time: DateTime<Utc>, zone: Tz) -> String {
+pub fn at(time: DateTime<Utc>, zone: Tz) -> String {
     let local = time.with_timezone(&zone);
     format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
 }
@@ -20,8 +20,18 @@ fn zone_name(local: &DateTime<Tz>) -> String {
     if letters.starts_with(['+', '-']) { local.format("UTC%:z").to_string() } else { letters }
 }
 
+/// How long ago something was, in the largest unit that fits: `40 s`, `12 min`, `3 h`, `2 d`.
+pub fn ago(age: TimeDelta) -> String {
+    match age.num_seconds().max(0) {
+        seconds if seconds < 60 => format!("{seconds} s"),
+        seconds if seconds < 3600 => format!("{} min", seconds / 60),
+        seconds if seconds < 48 * 3600 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// From about when it was wrong, of what is over.
-pub(super) fn about(window: Window, zone: Tz) -> String {
+pub fn about(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => format!("about {}", at(good, zone)),
         None => format!("before the first check, {}", at(window.first_bad, zone)),
@@ -29,7 +39,7 @@ pub(super) fn about(window: Window, zone: Tz) -> String {
 }
 
 /// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first polled.
-pub(super) fn since(window: Window, zone: Tz) -> String {
+pub fn since(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => between(good, window.first_bad, zone),
         None => format!("not known; already so at the first check, {}", at(window.first_bad, zone)),
@@ -37,7 +47,7 @@ pub(super) fn since(window: Window, zone: Tz) -> String {
 }
 
 /// Both ends, without saying twice what they share. Ends within one minute carry seconds.
-pub(super) fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
+pub fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
     let (from, to) = (start.with_timezone(&zone), end.with_timezone(&zone));
     let names = (zone_name(&from), zone_name(&to));
     let same_minute = (end - start) < TimeDelta::minutes(1) && from.minute() == to.minute();
@@ -53,7 +63,7 @@ pub(super) fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> Str
 }
 
 /// Until when orders that stopped can be recovered, as it stands at `now`.
-pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
+pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
     const WHY: &str = "Orders older than 7 days cannot be fetched later";
     let until = window.last_good.unwrap_or(window.first_bad) + LOOKS_BACK;
     let shown = at(until, zone);
@@ -74,7 +84,7 @@ pub(super) fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> Strin
 }
 
 /// What to look at once orders flow again.
-pub(super) fn catching_up(window: Window, zone: Tz) -> String {
+pub fn catching_up(window: Window, zone: Tz) -> String {
     let from = match window.last_good {
         Some(good) => format!("since {}", at(good, zone)),
         None => "before the first check".to_owned(),
@@ -88,6 +98,12 @@ mod tests {
 
     fn utc(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_age_is_in_the_largest_unit_that_fits() {
+        let shown = [0, 59, 60, 3599, 3600, 172_799, 172_800].map(|seconds| ago(TimeDelta::seconds(seconds)));
+        assert_eq!(shown, ["0 s", "59 s", "1 min", "59 min", "1 h", "47 h", "2 d"]);
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! What happened, in words for people: the history of a session.
+
+use super::session::{NO_ROW, Status};
+use super::words::capital;
+use crate::domain::catalogue;
+use crate::domain::event::EventKind;
+use crate::domain::incident::{End, IncidentKey};
+use crate::domain::setting::SettingKey;
+
+/// The event as a sentence without its full stop.
+pub fn words(what: &EventKind) -> String {
+    match what {
+        EventKind::Opened { key, expected, found, reason, .. } => opened(key, expected, found, reason),
+        EventKind::Updated { key, before, found, .. } => {
+            format!("{} changed from {before} to {found}, still not as it should be", about(key))
+        }
+        EventKind::Ended { key, end, .. } => ended(key, *end),
+        EventKind::SettingChanged { setting, before, after } => changed(setting, before.as_deref(), after.as_deref()),
+        EventKind::Pinned { setting, value } => {
+            format!(
+                "{} was returned for the first time: {value}. Changes to it will be reported",
+                catalogue::label(setting)
+            )
+        }
+        EventKind::SessionFound { .. } => "It appeared in the source and was not audited".to_owned(),
+        EventKind::SessionRetired { .. } => "The configuration no longer audits it".to_owned(),
+    }
+}
+
+fn changed(setting: &SettingKey, before: Option<&str>, after: Option<&str>) -> String {
+    let label = catalogue::label(setting);
+    match (before, after) {
+        (Some(before), Some(after)) => format!("{label} changed from {before} to {after}"),
+        (Some(before), None) => format!("{label}, which was {before}, is no longer returned"),
+        (None, Some(after)) => format!("{label} is now returned: {after}"),
+        (None, None) => format!("{label} changed"),
+    }
+}
+
+fn opened(key: &IncidentKey, expected: &str, found: &str, reason: &str) -> String {
+    match key {
+        IncidentKey::Drift { .. } => format!("{} was found {found}; it should be {expected}", about(key)),
+        IncidentKey::Missing { .. } => capital(NO_ROW),
+        IncidentKey::Unverifiable { .. } => format!("{}: {reason}", Status::Unverifiable.words()),
+        IncidentKey::Unreachable => format!("The source could not be read: {reason}"),
+    }
+}
+
+fn ended(key: &IncidentKey, end: End) -> String {
+    let about = about(key);
+    match end {
+        End::Repaired => format!("{about} is as it should be again"),
+        End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
+        End::NoLongerAudited => format!("{about} is no longer audited"),
+        End::VisibleAgain => format!("{about} can be checked again"),
+        End::Unconfirmed => format!("{about} was right again before it was confirmed"),
+    }
+}
+
+fn about(key: &IncidentKey) -> String {
+    match key {
+        IncidentKey::Drift { setting, .. } => catalogue::label(setting),
+        IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),
+        IncidentKey::Unreachable => "The source".to_owned(),
+    }
+}

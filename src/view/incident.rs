@@ -1,0 +1,48 @@
+//! What is shown of one incident: what it is called, since when it lasts and what it does to orders.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::session::NO_ROW;
+use super::times;
+use super::words::{Mood, capital};
+use crate::domain::catalogue;
+use crate::domain::incident::{Incident, IncidentKind};
+
+/// One incident, with its words.
+#[derive(Debug, Clone, Copy)]
+pub struct IncidentView<'a>(pub &'a Incident);
+
+impl IncidentView<'_> {
+    /// The setting of a drift, or what cannot be seen.
+    pub fn title(self) -> String {
+        match (self.0.kind(), self.0.key.rule()) {
+            (_, Some((_, setting))) => catalogue::label(setting),
+            (IncidentKind::Missing, _) => capital(NO_ROW),
+            (IncidentKind::Unverifiable, _) => "Some settings could not be checked".to_owned(),
+            (IncidentKind::Unreachable | IncidentKind::Drift, _) => "The source could not be read".to_owned(),
+        }
+    }
+
+    pub fn mood(self) -> Mood {
+        match self.0.kind() {
+            IncidentKind::Drift | IncidentKind::Missing => Mood::Bad,
+            IncidentKind::Unverifiable | IncidentKind::Unreachable => Mood::Unclear,
+        }
+    }
+
+    /// Between which polls it began.
+    pub fn since(self, zone: Tz) -> String {
+        times::since(self.0.window, zone)
+    }
+
+    /// While it lasts, orders of the shop may have no way in.
+    pub fn may_stop_orders(self) -> bool {
+        self.0.facts.stops_orders || self.0.kind() == IncidentKind::Missing
+    }
+
+    /// Until when orders can still be recovered, where they may have stopped.
+    pub fn orders(self, now: DateTime<Utc>, zone: Tz) -> Option<String> {
+        self.may_stop_orders().then(|| times::recoverable(self.0.window, now, zone))
+    }
+}

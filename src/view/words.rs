@@ -1,0 +1,61 @@
+//! Numbers, sentences and marks as every page, command and mail writes them.
+
+use serde::Serialize;
+
+/// How a page marks something, besides saying it. Worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mood {
+    Bad,
+    Unclear,
+    Good,
+    Quiet,
+}
+
+/// A number of things: `1 session`, `10,000 sessions`.
+pub fn count(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// With a comma before every three digits.
+pub fn number(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A reason as a sentence of its own.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// `text`, or its beginning where it is longer than `most` characters.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_nouns_agree() {
+        let counts = [0, 1, 999, 1000, 1_234_567].map(|n| count(n, "session"));
+        assert_eq!(counts, ["0 sessions", "1 session", "999 sessions", "1,000 sessions", "1,234,567 sessions"]);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!([cut("üüü", 2), cut("üüü", 3), capital("été")], ["üü…", "üüü", "Été"]);
+    }
+}

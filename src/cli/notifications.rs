@@ -242,7 +242,6 @@ fn as_table(notifications: &[Listed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::notification::Role;
 
     #[test]
     fn a_superseded_notification_is_shown_with_its_replacement_and_its_reason() {
@@ -263,10 +262,13 @@ mod tests {
             superseded_by: Some("n9".to_owned()),
             replacement: Some(9),
         };
-        let what = "drift of export in erp/15".to_owned();
-        let because =
-            Because { id: Default::default(), what, change: "updated:2".to_owned(), role: Role::Owner, blind: false };
-        let reason = Reason { because: vec![because], ..Reason::default() };
+        let because = serde_json::json!([{
+            "id": "00000000-0000-0000-0000-000000000000",
+            "what": "drift of export in erp/15",
+            "change": "updated:2",
+            "role": "owner",
+        }]);
+        let reason = serde_json::from_value(serde_json::json!({ "because": because, "held": [] })).unwrap();
         let shown = in_words(&listed, &reason);
         assert!(shown.contains("State:      superseded after 0 attempts\n"), "{shown}");
         assert!(

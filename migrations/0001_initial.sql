@@ -127,6 +127,10 @@ CREATE TABLE outbox (
     state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead', 'superseded')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER NOT NULL,
+    -- The lower, the sooner: 0 critical opening, 1 other opening, 2 critical follow-up, 3 the rest and what failed before.
+    urgency INTEGER NOT NULL CHECK (urgency BETWEEN 0 AND 3),
+    -- Round robin between recipients goes by it; see src/store/outbox.rs.
+    turn_at INTEGER NOT NULL,
     attempted_at INTEGER,
     last_error TEXT,
     finished_at INTEGER,
@@ -137,9 +141,11 @@ CREATE TABLE outbox (
     CHECK ((finished_at IS NULL) = (state IN ('pending', 'retrying'))),
     CHECK ((superseded_by IS NULL) = (state <> 'superseded') OR state = 'sent')
 );
-CREATE INDEX outbox_waiting ON outbox (channel, recipient_folded, id) WHERE finished_at IS NULL;
+-- Holds every column that the search for the head of each line reads, so that rows behind a head are not read.
+CREATE INDEX outbox_waiting ON outbox (channel, recipient_folded, id, urgency, finished_at) WHERE finished_at IS NULL;
 CREATE INDEX outbox_finished ON outbox (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX outbox_state ON outbox (state);
+CREATE INDEX outbox_channel ON outbox (channel, state);
 
 -- How long somebody was there to deliver, in nanoseconds, up to `at`; see src/store/outbox.rs.
 CREATE TABLE delivery (

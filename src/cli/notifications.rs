@@ -1,4 +1,4 @@
-//! `notifications`: what was and will be sent, why, and the channels.
+//! `notifications`: lists notifications and their outcome, shows why one was sent, and sends a test message.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
@@ -10,7 +10,7 @@ use crate::app::notifications::send_test;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::address::Address;
 use crate::domain::notification::{Because, Held, Reason};
-use crate::store::{NotificationFilter, Store, StoredNotification};
+use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Notifications {
@@ -149,12 +149,11 @@ fn in_words(listed: &Listed, reason: &Reason) -> String {
         ),
     ];
     lines.extend(listed.last_error.iter().map(|error| format!("Last error: {error}")));
-    lines.extend(
-        listed
-            .superseded_by
-            .iter()
-            .map(|id| format!("Replaced by notification {id}, which says more, before it was sent.")),
-    );
+    if listed.state == NotificationState::Superseded.label() {
+        let by =
+            listed.replacement.map_or_else(|| "a later notification".to_owned(), |id| format!("notification {id}"));
+        lines.push(format!("Replaced:   before it was sent, by {by}, a later one about the same"));
+    }
     lines.push("Why:".to_owned());
     let because = |b: &Because| {
         let late = if b.blind { ", because it has lasted for blind_after" } else { "" };
@@ -194,6 +193,9 @@ struct Listed {
     recorded_at: String,
     finished_at: Option<String>,
     superseded_by: Option<String>,
+    /// The number of the notification that replaced it.
+    #[serde(skip)]
+    replacement: Option<i64>,
 }
 
 impl From<StoredNotification> for Listed {
@@ -213,6 +215,7 @@ impl From<StoredNotification> for Listed {
             recorded_at: moment(row.recorded_at),
             finished_at: row.finished_at.map(moment),
             superseded_by: row.superseded_by.map(|id| id.to_string()),
+            replacement: row.replacement,
         }
     }
 }
@@ -238,4 +241,46 @@ fn as_table(notifications: &[Listed]) -> String {
     };
     let rows = notifications.iter().map(line).collect::<Vec<_>>();
     table(&["ID", "RECORDED", "CHANNEL", "KIND", "TO", "STATE", "SUBJECT", "LAST ERROR"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_superseded_notification_is_shown_with_its_replacement_and_its_reason() {
+        let mut listed = Listed {
+            id: 7,
+            notification_id: "n7".to_owned(),
+            message_id: "<n7@x.example>".to_owned(),
+            channel: "email".to_owned(),
+            kind: "update",
+            to: "a@x.example".to_owned(),
+            subject: "Re: drift".to_owned(),
+            sessions: Vec::new(),
+            state: NotificationState::Superseded.label(),
+            attempts: 0,
+            last_error: None,
+            recorded_at: moment(DateTime::UNIX_EPOCH),
+            finished_at: None,
+            superseded_by: Some("n9".to_owned()),
+            replacement: Some(9),
+        };
+        let because = serde_json::json!([{
+            "id": "00000000-0000-0000-0000-000000000000",
+            "what": "drift of export in erp/15",
+            "change": "updated:2",
+            "role": "owner",
+        }]);
+        let reason = serde_json::from_value(serde_json::json!({ "because": because, "held": [] })).unwrap();
+        let shown = in_words(&listed, &reason);
+        assert!(shown.contains("State:      superseded after 0 attempts\n"), "{shown}");
+        assert!(
+            shown.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("  - drift of export in erp/15: updated:2; told as owner\n"), "{shown}");
+        listed.state = NotificationState::Sent.label();
+        assert!(!in_words(&listed, &reason).contains("Replaced"), "it was sent before it could be replaced");
+    }
 }

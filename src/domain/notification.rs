@@ -300,6 +300,11 @@ impl Notification {
         !self.items.is_empty() && self.items.iter().all(|item| item.change().is_some_and(Change::is_follow_up))
     }
 
+    /// Of the most severe item.
+    pub fn severity(&self) -> Severity {
+        self.items.iter().map(Item::severity).max().unwrap_or(Severity::Info)
+    }
+
     /// Everything that is wrong now as far as it tells, new and known, most important first.
     pub fn wrong(&self) -> Vec<&Incident> {
         let new = self.items.iter().filter(|item| item.is_wrong()).filter_map(Item::incident);

@@ -169,6 +169,7 @@ impl Deriving {
             message_id: composed.message_id,
             channel: notification.channel.clone(),
             kind: notification.kind,
+            severity: notification.severity(),
             to: notification.to.clone(),
             subject: composed.subject,
             sessions: notification.sessions().iter().map(ToString::to_string).collect(),

@@ -1,10 +1,14 @@
-//! One round of delivery: each message that is due gets one attempt, and the store records the outcome.
+//! The dispatcher of one channel: each round gives one attempt to every message that is due, and the store records the outcome.
 //!
-//! Properties: mail to one recipient leaves in the order recorded, because the store offers only the head of each line; a
-//! message is recorded as sent after it was accepted, so whatever dies in between, it is sent again under the same Message-ID;
-//! a message that fails waits for itself and for nobody else; what is refused for good, or for three days, is dead and said so.
-//! Recipients whose server falls silent never take up every connection. Logs hold no addresses: what a server
-//! replied, which often repeats one, is in the store.
+//! Properties:
+//! - A dispatcher reads and counts only the rows of its channel, so a backlog in one channel delays no other.
+//! - Mail to one recipient leaves in the order recorded, because the store offers only the head of each recipient's line. In
+//!   which order the lines are served is the store's decision, see `store/outbox.rs`.
+//! - A message is recorded as sent after the server accepted it. After a crash in between, it is sent again under the same
+//!   Message-ID.
+//! - A failed message delays only its own line. A message that is refused permanently, or retried for three days, is dead.
+//! - Recipients whose server times out never occupy every connection.
+//! - Logs hold no addresses: a server's reply, which often repeats the address, is only in the store.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,8 +47,8 @@ pub struct Dispatcher {
     recorded: Arc<Notify>,
     /// What is under way is finished, nothing more is begun.
     stop: CancellationToken,
-    /// Attempts whose outcome the store would not take. They are recorded before anything else is sent, so that a full
-    /// disk does not send the same mail again every few seconds.
+    /// Attempts whose outcome the store failed to record. They are recorded before anything else is sent, so that a full
+    /// disk does not cause the same mail to be sent every few seconds.
     unrecorded: Mutex<VecDeque<Attempted>>,
     /// Recipients whose last attempt timed out.
     silent: Mutex<BTreeSet<Address>>,
@@ -186,7 +190,8 @@ impl Dispatcher {
             let nobody = BTreeSet::new();
             let besides = if room_for_silent == 0 { &silent } else { &nobody };
             // Those under way are still due as far as the store knows.
-            let due = self.noted(self.store.due_besides(now, room + under_way.len(), besides).await)?;
+            let due =
+                self.noted(self.store.due_besides(self.channel.label(), now, room + under_way.len(), besides).await)?;
             let before = chosen.len();
             for message in due {
                 let was_silent = silent.contains(&message.to);
@@ -214,7 +219,7 @@ impl Dispatcher {
         if self.rate_limiter.room(now) == 0 {
             return Ok(Some(self.rate_limiter.free_at(now)));
         }
-        let next = self.noted(self.store.next_due(Some(now)).await)?;
+        let next = self.noted(self.store.next_due(self.channel.label(), Some(now)).await)?;
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
@@ -231,7 +236,7 @@ impl Dispatcher {
     /// set back meanwhile. Also whether something is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
-        let next = self.noted(self.store.next_due(None).await)?;
+        let next = self.noted(self.store.next_due(self.channel.label(), None).await)?;
         let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
         Ok((next, rate_limited))
@@ -239,7 +244,7 @@ impl Dispatcher {
 
     /// Publishes what waits in the outbox.
     pub async fn count(&self) -> Result<(), StoreError> {
-        let counts = self.noted(self.store.outbox_counts().await)?;
+        let counts = self.noted(self.store.outbox_counts(self.channel.label()).await)?;
         self.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
         Ok(())
     }
@@ -262,14 +267,14 @@ impl Dispatcher {
                 self.noted(self.store.sent(id, at).await)?;
                 self.metrics.notification(*kind, true);
                 self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
-                tracing::info!(message_id, %kind, "mail accepted");
+                tracing::info!(message_id, %kind, "sent mail");
                 AttemptResult::Sent
             }
             Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
                 self.noted(self.store.dead(id, at, &e.reason).await)?;
                 self.metrics.notification(*kind, false);
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
-                tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead and will not be tried again");
+                tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead; will not retry");
                 whole_reason(message_id, e);
                 AttemptResult::Dead
             }
@@ -324,10 +329,10 @@ fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
             reply,
             reason,
             again,
-            "the sign-in to the mail server failed; no mail leaves until this is fixed"
+            "failed to sign in to the mail server; no mail leaves until this is fixed"
         );
     } else {
-        tracing::warn!(message_id, obstacle, reply, reason, again, "mail could not be sent; it is tried again");
+        tracing::warn!(message_id, obstacle, reply, reason, again, "failed to send mail; will retry");
     }
     whole_reason(message_id, error);
 }
@@ -335,7 +340,7 @@ fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
 /// With what a server said.
 fn whole_reason(message_id: &str, error: &SendError) {
     if !error.own_words {
-        tracing::debug!(message_id, reason = %error, "why mail could not be sent");
+        tracing::debug!(message_id, reason = %error, "reason for the failed attempt");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Audits and deliveries over a real store: killed between any two steps, with mail down for days, with the clock moved.
 
+mod channels;
 mod counts;
 mod death;
 mod harness;

@@ -1,4 +1,4 @@
-//! The outbox as people see it: which notifications there were, why, and what became of each.
+//! Reads the outbox for people: which notifications were recorded, why, and the outcome of each.
 
 use std::fmt;
 
@@ -18,9 +18,10 @@ use crate::domain::notification::{NotificationKind, Reason};
 /// Of a notification without its body.
 const COLUMNS: &str =
     "id, notification, message_id, channel, kind, recipient, subject, sessions, state, attempts, attempted_at,
-    last_error, recorded_at, finished_at, superseded_by";
+    last_error, recorded_at, finished_at, superseded_by,
+    (SELECT later.id FROM outbox later WHERE later.notification = outbox.superseded_by) AS replacement";
 
-/// What became of a notification so far.
+/// How far the delivery of a notification has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotificationState {
     /// Never tried yet.
@@ -30,7 +31,7 @@ pub enum NotificationState {
     Sent,
     /// Given up.
     Dead,
-    /// Replaced before it was attempted, by a later one about the same.
+    /// Replaced, before its first attempt, by a later follow-up of the same incidents.
     Superseded,
 }
 
@@ -87,8 +88,10 @@ pub struct StoredNotification {
     pub recorded_at: DateTime<Utc>,
     /// When it was sent, given up or replaced.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What replaced it.
+    /// The notification that replaced it, by its stable id.
     pub superseded_by: Option<Uuid>,
+    /// The same by its number, as long as retention keeps it.
+    pub replacement: Option<i64>,
 }
 
 impl Store {
@@ -155,5 +158,6 @@ fn stored(row: &SqliteRow) -> Result<StoredNotification, Fault> {
         recorded_at: time(row.try_get("recorded_at")?),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time),
         superseded_by: row.try_get::<Option<&str>, _>("superseded_by")?.map(uuid).transpose()?,
+        replacement: row.try_get("replacement")?,
     })
 }

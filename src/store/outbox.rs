@@ -1,14 +1,20 @@
-//! The notifications that are to go out, and what became of each.
+//! The outbox: notifications waiting for delivery, in which order they leave, and the outcome of each attempt.
 //!
 //! Properties:
-//! - What goes to one recipient over one channel leaves in the order recorded: only the head of each recipient's line is ever due. While it waits
-//!   for a retry, what is behind it waits too; what is sent or dead holds nothing back.
+//! - A row belongs to a channel and a recipient in it. Each channel has its own dispatcher, which sees only the rows of its channel.
+//! - Mail to one recipient over one channel leaves in the order recorded: only the head of each recipient's line is ever due.
+//!   While the head waits for a retry, the line behind it waits too; a sent or dead notification holds nothing back.
+//! - Lines with a new opening go before lines of follow-ups, critical ones first. A line takes the urgency of its most urgent
+//!   notification, because that one cannot overtake the head. A failed attempt takes the urgency away, so retries to broken
+//!   mailboxes delay no new opening and no follow-up.
+//! - Lines of the same urgency take turns: `turn_at` is the time since when the head waits for its turn. When a notification
+//!   leaves, the one behind it starts to wait at that time, so a long line gets one turn per round. A follow-up that replaces
+//!   another one takes over its turn, so a flapping session does not send its own line to the back.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
-//! - What has been due longest goes first, so that many mailboxes in trouble starve nobody.
-//! - A message that is due later than any wait lasts was recorded or put off by a clock that has been set back: it is due.
-//! - For how long a message has been tried is not told by the clock, which may be set, and stands still for nobody while the
-//!   machine sleeps. Between two failed attempts no more counts than the longest wait between them; `delivery` adds that up.
-//! - Nothing is due of a file that is no longer at its path or has another owner: what became of it could not be recorded.
+//! - A message due later than the longest retry wait was recorded before the clock was set back: it is due now.
+//! - Retry age counts the time the dispatcher ran, so sleep and clock changes do not count: between two failed attempts, at
+//!   most the longest retry wait counts. `delivery` holds the sum.
+//! - Nothing is due while the store file is not at its path or has another owner: the outcome could not be recorded.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +30,7 @@ use crate::domain::address::Address;
 use crate::domain::backoff::DELIVERY_LONGEST_WAIT;
 use crate::domain::name::Name;
 use crate::domain::notification::{NotificationKind, Reason};
+use crate::domain::policy::Severity;
 
 /// A notification as it is recorded, in its final form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub struct Outgoing {
     pub message_id: String,
     pub channel: Name,
     pub kind: NotificationKind,
+    /// Of the most severe incident that it tells of.
+    pub severity: Severity,
     pub to: Address,
     pub subject: String,
     /// `SOURCE/ID` of each session told of.
@@ -47,7 +56,7 @@ pub struct Outgoing {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A message whose turn it is.
+/// A message that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     pub id: i64,
@@ -55,12 +64,12 @@ pub struct Pending {
     pub kind: NotificationKind,
     pub to: Address,
     pub raw: Vec<u8>,
-    /// How often it was tried in vain.
+    /// How many attempts failed.
     pub attempts: u32,
     pub recorded_at: DateTime<Utc>,
 }
 
-/// How many messages wait, and since when.
+/// How many messages of a channel wait, and since when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutboxCounts {
     /// Never tried yet.
@@ -72,34 +81,63 @@ pub struct OutboxCounts {
     pub oldest_pending: Option<DateTime<Utc>>,
 }
 
+impl Outgoing {
+    /// The column `urgency`: the lower, the sooner.
+    fn urgency(&self) -> i64 {
+        match (self.follows_up.is_some(), self.severity) {
+            (false, Severity::Critical) => 0,
+            (false, _) => 1,
+            (true, Severity::Critical) => 2,
+            (true, _) => LEAST_URGENT,
+        }
+    }
+}
+
+/// The urgency of most follow-ups, and of every notification after a failed attempt.
+const LEAST_URGENT: i64 = 3;
+
+/// Reads the index for what waits, one row for each head, and the body of what is chosen.
+pub(super) const DUE: &str = "WITH line AS (
+        SELECT min(id) AS head, min(urgency) AS urgency FROM outbox
+        WHERE channel = ?5 AND finished_at IS NULL GROUP BY recipient_folded),
+    chosen AS (
+        SELECT line.head, line.urgency, outbox.turn_at FROM line JOIN outbox ON outbox.id = line.head
+        WHERE (next_attempt_at <= ?1 OR next_attempt_at > ?3)
+          AND recipient_folded NOT IN (SELECT value FROM json_each(?4))
+        ORDER BY line.urgency, outbox.turn_at, line.head LIMIT ?2)
+    SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM chosen JOIN outbox ON id = chosen.head
+    ORDER BY chosen.urgency, chosen.turn_at, id";
+
+pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM outbox
+    WHERE id IN (SELECT min(id) FROM outbox WHERE channel = ?2 AND finished_at IS NULL GROUP BY recipient_folded)
+      AND next_attempt_at > ?1";
+
 type PendingRow = (i64, String, String, String, Vec<u8>, i64, i64);
 
 impl Store {
-    /// The messages whose turn it is, at most one a recipient, longest due first.
-    pub async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, StoreError> {
-        self.due_besides(now, limit, &BTreeSet::new()).await
+    /// The messages of a channel that are due, at most one a recipient, in the order in which they are to leave.
+    pub async fn due(&self, channel: &str, now: DateTime<Utc>, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.due_besides(channel, now, limit, &BTreeSet::new()).await
     }
 
     /// The same, without those to some recipients.
     pub async fn due_besides(
         &self,
+        channel: &str,
         now: DateTime<Utc>,
         limit: usize,
         besides: &BTreeSet<Address>,
     ) -> Result<Vec<Pending>, StoreError> {
-        self.try_due(now, limit, besides).await.map_err(self.error(Operation::Deliver))
+        self.try_due(channel, now, limit, besides).await.map_err(self.error(Operation::Deliver))
     }
 
     async fn try_due(
         &self,
+        channel: &str,
         now: DateTime<Utc>,
         limit: usize,
         besides: &BTreeSet<Address>,
     ) -> Result<Vec<Pending>, Fault> {
-        const SQL: &str = "SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM outbox
-            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY channel, recipient_folded)
-              AND (next_attempt_at <= ?1 OR next_attempt_at > ?3)
-              AND recipient_folded NOT IN (SELECT value FROM json_each(?4)) ORDER BY next_attempt_at, id LIMIT ?2";
         let mut reader = self.readers.acquire().await?;
         if let Some(owned) = &self.owned {
             owned.expect_in_place()?;
@@ -107,7 +145,7 @@ impl Store {
         }
         let longest = stamp(now + DELIVERY_LONGEST_WAIT);
         let besides = doc(&besides.iter().map(folded).collect::<Vec<_>>())?;
-        let query = sqlx::query_as(SQL).bind(stamp(now)).bind(count(limit)).bind(longest).bind(besides);
+        let query = sqlx::query_as(DUE).bind(stamp(now)).bind(count(limit)).bind(longest).bind(besides).bind(channel);
         let rows: Vec<PendingRow> = query.fetch_all(&mut *reader).await?;
         let pending = |(id, message_id, kind, to, raw, attempts, recorded_at): PendingRow| {
             let (kind, to) = (kind_of(id, &kind)?, address_of(id, &to)?);
@@ -117,23 +155,24 @@ impl Store {
         rows.into_iter().map(pending).collect()
     }
 
-    /// When the next message is due, which may be in the past; `None` where nothing waits.
-    pub async fn next_due(&self, after: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>, StoreError> {
-        const SQL: &str = "SELECT min(next_attempt_at) FROM outbox
-            WHERE id IN (SELECT min(id) FROM outbox WHERE finished_at IS NULL GROUP BY channel, recipient_folded)
-              AND next_attempt_at > ?1";
-        let query = sqlx::query_scalar::<_, Option<i64>>(SQL).bind(after.map_or(i64::MIN, stamp));
+    /// When the next message of a channel is due after `after`, which may be in the past; `None` where none waits.
+    pub async fn next_due(
+        &self,
+        channel: &str,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let query = sqlx::query_scalar::<_, Option<i64>>(NEXT_DUE).bind(after.map_or(i64::MIN, stamp)).bind(channel);
         let next = query.fetch_one(&self.readers).await;
         next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
     }
 
     /// A server has accepted the message.
     pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
-        // One that was replaced while it was being sent has been sent.
+        // A notification replaced while it was being sent was sent.
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND (finished_at IS NULL OR state = 'superseded')";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)), None).await
+        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)), false).await
     }
 
     /// An attempt failed; the message is due again at `next_attempt_at`.
@@ -144,10 +183,10 @@ impl Store {
         next_attempt_at: DateTime<Utc>,
         error: &str,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3,
-            attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
-        let update = sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at)).bind(error.to_owned());
-        self.outcome(update, Some(now)).await
+        const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3, turn_at = ?3,
+            urgency = ?5, attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
+        let update = sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at));
+        self.outcome(id, now, update.bind(error.to_owned()).bind(LEAST_URGENT), true).await
     }
 
     /// An attempt failed for good; the message is not tried again.
@@ -155,23 +194,31 @@ impl Store {
         const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = ?3
             WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned()), Some(now)).await
+        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned()), true).await
     }
 
-    /// Records an outcome; `failed_at` is when somebody tried in vain.
+    /// Records an outcome at `now`, and passes the turn to the next notification of the line where this one has left it.
     async fn outcome(
         &self,
+        id: i64,
+        now: DateTime<Utc>,
         update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>,
-        failed_at: Option<DateTime<Utc>>,
+        failed: bool,
     ) -> Result<(), StoreError> {
         const WATCHED: &str = "UPDATE delivery SET watched = ?1, at = ?2";
+        const PASS_TURN: &str = "UPDATE outbox SET turn_at = ?2 WHERE id = (
+            SELECT min(behind.id) FROM outbox behind JOIN outbox done ON done.id = ?1
+            WHERE behind.channel = done.channel AND behind.recipient_folded = done.recipient_folded
+              AND behind.finished_at IS NULL AND done.finished_at IS NOT NULL)";
         let write = async {
             let mut transaction = self.writing().await?;
-            if let Some(at) = failed_at {
-                let watched = watched(&mut transaction, at).await?;
-                sqlx::query(WATCHED).bind(watched).bind(stamp(at)).execute(&mut *transaction).await?;
+            if failed {
+                let watched = watched(&mut transaction, now).await?;
+                sqlx::query(WATCHED).bind(watched).bind(stamp(now)).execute(&mut *transaction).await?;
             }
-            update.execute(&mut *transaction).await?;
+            if update.execute(&mut *transaction).await?.rows_affected() == 1 {
+                sqlx::query(PASS_TURN).bind(id).bind(stamp(now)).execute(&mut *transaction).await?;
+            }
             transaction.commit().await?;
             Ok(())
         };
@@ -191,18 +238,19 @@ impl Store {
         Ok(from.map_or(TimeDelta::zero(), |from| TimeDelta::nanoseconds(watched - from)))
     }
 
-    pub async fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
-        self.try_counts().await.map_err(self.error(Operation::Deliver))
+    /// How many notifications of a channel wait or are dead.
+    pub async fn outbox_counts(&self, channel: &str) -> Result<OutboxCounts, StoreError> {
+        self.try_counts(channel).await.map_err(self.error(Operation::Deliver))
     }
 
-    async fn try_counts(&self) -> Result<OutboxCounts, Fault> {
+    async fn try_counts(&self, channel: &str) -> Result<OutboxCounts, Fault> {
         const SQL: &str = "SELECT
-            (SELECT count(*) FROM outbox WHERE state = 'pending'),
-            (SELECT count(*) FROM outbox WHERE state = 'retrying'),
-            (SELECT count(*) FROM outbox WHERE state = 'dead'),
-            (SELECT min(recorded_at) FROM outbox WHERE finished_at IS NULL)";
+            (SELECT count(*) FROM outbox WHERE channel = ?1 AND state = 'pending'),
+            (SELECT count(*) FROM outbox WHERE channel = ?1 AND state = 'retrying'),
+            (SELECT count(*) FROM outbox WHERE channel = ?1 AND state = 'dead'),
+            (SELECT min(recorded_at) FROM outbox WHERE channel = ?1 AND finished_at IS NULL)";
         let (pending, retrying, dead, oldest): (i64, i64, i64, Option<i64>) =
-            sqlx::query_as(SQL).fetch_one(&self.readers).await?;
+            sqlx::query_as(SQL).bind(channel).fetch_one(&self.readers).await?;
         Ok(OutboxCounts {
             pending: number(pending),
             retrying: number(retrying),
@@ -223,17 +271,20 @@ impl Store {
     }
 }
 
-/// Adds notifications to the outbox; one that is there already is left as it is. One that follows up what was told before
-/// replaces what was never attempted and tells of nothing else.
+/// Adds notifications to the outbox; one that is already there stays as it is. A follow-up replaces earlier follow-ups that were
+/// never attempted and tell of no other incident.
 pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Result<(), Fault> {
     const SQL: &str =
         "INSERT INTO outbox (notification, message_id, channel, kind, recipient, recipient_folded, subject,
-        sessions, follows_up, reason, raw, recorded_at, state, next_attempt_at, watched_from)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'pending', ?12, ?13) ON CONFLICT DO NOTHING";
+        sessions, follows_up, reason, raw, recorded_at, state, next_attempt_at, turn_at, watched_from, urgency)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'pending', ?12, ?12, ?13, ?14)
+        ON CONFLICT DO NOTHING";
     const REPLACE: &str = "UPDATE outbox SET state = 'superseded', finished_at = ?5, superseded_by = ?1
         WHERE channel = ?2 AND recipient_folded = ?3 AND finished_at IS NULL AND state = 'pending' AND attempts = 0
           AND notification <> ?1 AND follows_up IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM json_each(outbox.follows_up) WHERE value NOT IN (SELECT value FROM json_each(?4)))";
+            SELECT 1 FROM json_each(outbox.follows_up) WHERE value NOT IN (SELECT value FROM json_each(?4)))
+        RETURNING turn_at";
+    const TAKE_TURN: &str = "UPDATE outbox SET turn_at = min(turn_at, ?2) WHERE notification = ?1";
     let Some(first) = outgoing.first() else { return Ok(()) };
     let watched_from = watched(to, first.recorded_at).await?;
     for notification in outgoing {
@@ -253,25 +304,29 @@ pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Res
             .bind(&notification.raw)
             .bind(stamp(notification.recorded_at))
             .bind(watched_from)
+            .bind(notification.urgency())
             .execute(&mut *to)
             .await?;
         if let (Some(incidents), 1) = (follows_up, added.rows_affected()) {
-            sqlx::query(REPLACE)
+            let replaced: Vec<i64> = sqlx::query_scalar(REPLACE)
                 .bind(&id)
                 .bind(notification.channel.as_str())
                 .bind(folded(&notification.to))
                 .bind(incidents)
                 .bind(stamp(notification.recorded_at))
-                .execute(&mut *to)
+                .fetch_all(&mut *to)
                 .await?;
+            if let Some(turn) = replaced.into_iter().min() {
+                sqlx::query(TAKE_TURN).bind(&id).bind(turn).execute(&mut *to).await?;
+            }
         }
     }
     Ok(())
 }
 
-/// How long somebody has been there to deliver, up to `now`, in nanoseconds. Since the last failed attempt, no more than the
-/// longest wait counts, and nothing from before there was anything to send. What was recorded later than now was recorded by a
-/// clock that has been set back since.
+/// How long the dispatcher has run with something to deliver, up to `now`, in nanoseconds. Since the last failed attempt, at
+/// most the longest retry wait counts, and no time before the oldest waiting message was recorded. A message recorded later
+/// than `now` was recorded before the clock was set back.
 async fn watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Result<i64, Fault> {
     const SQL: &str = "SELECT watched + max(0, min(?2, ?1 - max(at, coalesce(
         (SELECT min(iif(recorded_at > ?1, at, recorded_at)) FROM outbox WHERE finished_at IS NULL), ?1)))) FROM delivery";

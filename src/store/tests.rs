@@ -7,4 +7,5 @@ mod outbox;
 mod owner;
 mod size;
 mod state;
+mod turns;
 mod world;

@@ -313,7 +313,7 @@ fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_lo
     daemon.until("driftwise_notification_attempts_total", &[("outcome", "deferred")], 1.0);
     daemon.until("driftwise_notifications_total", &[("outcome", "sent")], 2.0);
     let said = daemon.stop();
-    for (words, code) in [("mail is dead", 550), ("tried again", 450)] {
+    for (words, code) in [("mail is dead", 550), ("will retry", 450)] {
         let told = |line: &str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
         assert!(said.lines().any(told), "{words}: {said}");
     }

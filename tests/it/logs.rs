@@ -68,7 +68,7 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
         || daemon.said(),
         || {
             let said = daemon.said();
-            said.lines().map(str::to_owned).find(|line| line.contains("mail could not be sent"))
+            said.lines().map(str::to_owned).find(|line| line.contains("failed to send mail"))
         },
     );
     let line = serde_json::from_str::<Value>(&failed).unwrap();

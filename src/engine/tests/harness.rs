@@ -203,6 +203,7 @@ impl Running {
             follows_up: None,
             reason: Reason::default(),
             kind: NotificationKind::Test,
+            severity: crate::domain::policy::Severity::Info,
             to: Address::parse(to).unwrap(),
             subject: format!("number {number}"),
             sessions: Vec::new(),

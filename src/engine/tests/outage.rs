@@ -5,10 +5,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 
+use super::channels::follow_up;
 use super::harness::{Harness, Running, in_order, refusal};
+use crate::clock::Clock as _;
 use crate::domain::world::start;
 use crate::notify::Obstacle;
-use crate::store::NotificationState;
+use crate::store::{NotificationState, Outgoing};
 
 const PEOPLE: [&str; 3] = ["anna@acme.example", "ben@acme.example", "cleo@acme.example"];
 
@@ -170,9 +172,10 @@ async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
     // Nobody is released by what was left over.
     let _ = harness.post.go_on.notified().now_or_never();
     harness.clock.advance(TimeDelta::minutes(1));
-    for number in 10..20 {
-        running.post(number, PEOPLE[number % 2]).await;
-    }
+    // No more urgent than what failed before.
+    let recorded_at = harness.clock.now();
+    let follow_ups = (10..20).map(|number| Outgoing { recorded_at, ..follow_up(number, PEOPLE[number % 2]) });
+    running.store.post(&follow_ups.collect::<Vec<_>>()).await.unwrap();
     let others_are_served = async {
         while harness.post.accepted().len() < 10 {
             tokio::task::yield_now().await;

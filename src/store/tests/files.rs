@@ -177,10 +177,14 @@ async fn without_its_log_or_its_lock_the_store_takes_nothing_until_they_are_back
         let error = store.ping_writer().await.unwrap_err();
         assert_eq!(error.trouble, Trouble::Gone { file: file.canonicalize().unwrap_or_else(|_| file.clone()) });
         assert!(error.to_string().contains(ending), "{error}");
-        assert_eq!(store.due(at(1), 9).await.unwrap_err().label(), "gone", "what leaves could not be recorded");
+        assert_eq!(
+            store.due("email", at(1), 9).await.unwrap_err().label(),
+            "gone",
+            "what leaves could not be recorded"
+        );
         fs::rename(&away, &file).unwrap();
         store.ping_writer().await.unwrap();
-        assert_eq!(store.due(at(1), 9).await.unwrap().len(), 1);
+        assert_eq!(store.due("email", at(1), 9).await.unwrap().len(), 1);
         store.integrity_check().await.unwrap();
     }
 }

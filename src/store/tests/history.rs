@@ -53,7 +53,7 @@ async fn retention_removes_what_is_over_and_nothing_that_is_current() {
     let store = place.open().await;
     let world = drifting_and_back(&store).await;
     store.post(&[outgoing(1, "waits@x.example"), outgoing(2, "done@x.example")]).await.unwrap();
-    let due = store.due(at(20), 100).await.unwrap();
+    let due = store.due("email", at(20), 100).await.unwrap();
     let done = due.iter().find(|pending| pending.to.as_str() == "done@x.example").unwrap();
     store.sent(done.id, at(20)).await.unwrap();
     let messages = store.notifications(&NotificationFilter::default(), 100).await.unwrap().len();

@@ -1,6 +1,7 @@
 //! Order, retries and outcomes of notifications.
 
 use super::world::{Place, at, outgoing, start};
+use crate::domain::notification::Reason;
 use crate::domain::world::address;
 use crate::store::{NotificationFilter, NotificationState, OutboxCounts, Store};
 
@@ -12,7 +13,7 @@ async fn filled(place: &Place, to: &[&str]) -> Store {
 }
 
 async fn due(store: &Store, minutes: i64) -> Vec<(i64, String)> {
-    let due = store.due(at(minutes), 100).await.unwrap();
+    let due = store.due("email", at(minutes), 100).await.unwrap();
     due.into_iter().map(|pending| (pending.id, pending.message_id)).collect()
 }
 
@@ -25,7 +26,7 @@ async fn a_message_comes_out_as_it_was_recorded() {
     let place = Place::new();
     let store = filled(&place, &["a@x.example"]).await;
     let posted = outgoing(0, "a@x.example");
-    let pending = store.due(start(), 1).await.unwrap().remove(0);
+    let pending = store.due("email", start(), 1).await.unwrap().remove(0);
     assert_eq!((&pending.raw, &pending.message_id, pending.kind), (&posted.raw, &posted.message_id, posted.kind));
     assert_eq!((pending.attempts, pending.recorded_at), (0, start()));
     let (row, reason) = store.notification(pending.id).await.unwrap().unwrap();
@@ -41,11 +42,11 @@ async fn a_recipient_gets_messages_in_the_order_recorded_whatever_the_case() {
     assert_eq!(ids(&first), ["0", "2"]);
     store.failed(first[0].0, at(0), at(10), "451 later").await.unwrap();
     assert_eq!(ids(&due(&store, 5).await), ["2"], "what is behind a message that waits, waits too");
-    assert_eq!(store.next_due(None).await.unwrap(), Some(start()));
+    assert_eq!(store.next_due("email", None).await.unwrap(), Some(start()));
     store.sent(first[1].0, at(5)).await.unwrap();
-    assert_eq!(store.next_due(None).await.unwrap(), Some(at(10)));
+    assert_eq!(store.next_due("email", None).await.unwrap(), Some(at(10)));
     assert_eq!(ids(&due(&store, 10).await), ["0"]);
-    assert_eq!(store.due(at(10), 1).await.unwrap()[0].attempts, 1);
+    assert_eq!(store.due("email", at(10), 1).await.unwrap()[0].attempts, 1);
     store.sent(first[0].0, at(10)).await.unwrap();
     assert_eq!(ids(&due(&store, 10).await), ["1"]);
 }
@@ -59,7 +60,7 @@ async fn a_dead_message_holds_nothing_back() {
     let next = due(&store, 1).await;
     assert_eq!(ids(&next), ["1"]);
     store.sent(next[0].0, at(2)).await.unwrap();
-    assert_eq!(store.next_due(None).await.unwrap(), None);
+    assert_eq!(store.next_due("email", None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -89,7 +90,7 @@ async fn some_recipients_can_be_left_out() {
     let place = Place::new();
     let store = filled(&place, &["A@x.example", "b@x.example", "c@x.example"]).await;
     let besides = [address("a@X.example"), address("c@x.example")].into();
-    let due = store.due_besides(start(), 1, &besides).await.unwrap();
+    let due = store.due_besides("email", start(), 1, &besides).await.unwrap();
     assert_eq!(due.iter().map(|pending| pending.to.as_str()).collect::<Vec<_>>(), ["b@x.example"]);
 }
 
@@ -125,7 +126,7 @@ async fn messages_are_counted_and_listed_newest_last() {
     store.dead(first[1].0, at(1), "550 no").await.unwrap();
     store.sent(first[2].0, at(1)).await.unwrap();
     let expected = OutboxCounts { pending: 1, retrying: 1, dead: 1, oldest_pending: Some(start()) };
-    assert_eq!(store.outbox_counts().await.unwrap(), expected);
+    assert_eq!(store.outbox_counts("email").await.unwrap(), expected);
 
     let states =
         |rows: Vec<crate::store::StoredNotification>| rows.iter().map(|row| row.state.label()).collect::<Vec<_>>();
@@ -167,6 +168,20 @@ async fn a_follow_up_that_was_never_attempted_is_replaced_by_a_later_one_about_t
     assert_eq!(replaced(&store).await[3], ("pending", None), "it tells of another incident, too");
     store.post(&[follow_up(3, "a@x.example", &[7, 8])]).await.unwrap();
     assert_eq!(replaced(&store).await[4], ("pending", None), "one that is there already replaces nothing");
+}
+
+#[tokio::test]
+async fn a_replaced_follow_up_keeps_its_reason_and_names_its_replacement() {
+    let place = Place::new();
+    let store = place.open().await;
+    let reason = Reason { more: 3, ..Reason::default() };
+    let first = crate::store::Outgoing { reason: reason.clone(), ..follow_up(1, "a@x.example", &[7]) };
+    store.post(&[first, follow_up(2, "b@x.example", &[7]), follow_up(3, "a@x.example", &[7])]).await.unwrap();
+    let rows = store.notifications(&NotificationFilter::default(), 9).await.unwrap();
+    let (row, kept) = store.notification(rows[0].id).await.unwrap().unwrap();
+    assert_eq!((row.state, row.attempts, kept), (NotificationState::Superseded, 0, reason));
+    assert_eq!((row.replacement, row.superseded_by), (Some(rows[2].id), Some(rows[2].notification)));
+    assert_eq!(rows[1].replacement, None);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn an_owner_that_was_overtaken_records_and_sends_nothing_more() {
     let delta = world.next(at(5));
     let errors = [
         store.record(&name("acme"), &delta, at(5)).await.unwrap_err(),
-        store.due(at(5), 9).await.unwrap_err(),
+        store.due("email", at(5), 9).await.unwrap_err(),
         store.ping_writer().await.unwrap_err(),
         store.sent(1, at(5)).await.unwrap_err(),
     ];

@@ -163,7 +163,7 @@ pub async fn notify(
     let auditor = Auditor {
         published,
         sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
-        polls: Current::new(Arc::new(Polls::new(config.max_polls))),
+        polls: Polls::new(config.max_polls),
         store: Arc::clone(&store),
         alerting: Arc::clone(&alerting),
         metrics: Arc::clone(&metrics),
@@ -181,7 +181,7 @@ pub async fn notify(
         match outcome {
             Outcome::NotRecorded { error } => notified.errors.push(error),
             Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
+            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped | Outcome::Replaced => {}
         }
     }
     match alerting.run(clock.now()).await {

@@ -97,9 +97,7 @@ impl App {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let renames = config.renames();
-        let renamed = store.rename(&renames).await?;
-        reload::log_renames(&renames, &renamed);
+        reload::rename(&store, &config.renames()).await?;
         let states = store.load().await?;
         let hosts = Hosts::of(config.server.listen, config.server.public_url.as_deref());
         let names = config.plans.keys().cloned().collect::<Vec<_>>();

@@ -152,6 +152,7 @@ pub async fn notify(
     let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
     let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
     let store = Arc::new(Store::open(&config.store.path).await?);
+    super::reload::rename(&store, &config.renames()).await?;
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);

@@ -28,7 +28,7 @@ use crate::domain::name::{Name, Rename};
 use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
-use crate::store::Renamed;
+use crate::store::{Renamed, Store, StoreError};
 
 mod in_force;
 mod requests;
@@ -95,7 +95,7 @@ impl Reloader {
             let before = self.fingerprint().await;
             let outcome = self.reload(request.trigger).await;
             let after = self.fingerprint().await;
-            watch.start_over(after.clone().as_of(&before), after);
+            watch.start_over(after.clone().with_known(&before), after);
             if let Some(answer) = request.answer {
                 // Whoever asked may have gone.
                 let _ = answer.send(outcome);
@@ -112,11 +112,11 @@ impl Reloader {
     async fn reload(&mut self, trigger: Trigger) -> Outcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
-        let build = move || {
+        let read = move || {
             let config = load().map_err(|problems| Refusal::of(&problems))?;
             Built::new(config).map_err(Refusal::one)
         };
-        let built = tokio::task::spawn_blocking(build).await;
+        let built = tokio::task::spawn_blocking(read).await;
         let built = match built.unwrap_or_else(|e| Err(Refusal::one(e.to_string()))) {
             Ok(built) => built,
             Err(refusal) => return Err(self.refuse(trigger, refusal, now).await),
@@ -170,8 +170,7 @@ impl Reloader {
             working.push(mailbox.working().await);
         }
         let alerting = parts.alerting.pause().await;
-        let outcomes = parts.store.rename(&renames).await?;
-        log_renames(&renames, &outcomes);
+        let outcomes = rename(&parts.store, &renames).await?;
         let moved = renames.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Renamed::Moved);
         let mut said = Vec::new();
         for (rename, _) in moved {
@@ -228,9 +227,10 @@ impl Reloader {
     }
 }
 
-/// Says what became of sources that have another name than before.
-pub(super) fn log_renames(renames: &[Rename], outcomes: &[Renamed]) {
-    for (Rename { from, to }, outcome) in renames.iter().zip(outcomes) {
+/// Gives sources the stored state of their former names, and says in the log what became of each.
+pub(super) async fn rename(store: &Store, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
+    let outcomes = store.rename(renames).await?;
+    for (Rename { from, to }, outcome) in renames.iter().zip(&outcomes) {
         match outcome {
             Renamed::Moved => tracing::info!(source = %to, %from, "moved state and history of a renamed source"),
             Renamed::Nothing => {}
@@ -241,6 +241,7 @@ pub(super) fn log_renames(renames: &[Rename], outcomes: &[Renamed]) {
             ),
         }
     }
+    Ok(outcomes)
 }
 
 /// The task of a source, until the program stops or a reload removes the source.

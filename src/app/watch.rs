@@ -44,7 +44,7 @@ impl Fingerprint {
 impl Fingerprint {
     /// With what `before` says of the paths that both know: what changed since then is still a change.
     #[must_use]
-    pub(super) fn as_of(mut self, before: &Self) -> Self {
+    pub(super) fn with_known(mut self, before: &Self) -> Self {
         for (path, stamp) in &mut self.0 {
             if let Some(known) = before.0.get(path) {
                 stamp.clone_from(known);
@@ -130,7 +130,7 @@ mod tests {
         // The reload has read "a" when the editor saves.
         fs::write(&file, "ab").unwrap();
         let after = Fingerprint::of(&files);
-        watch.start_over(after.clone().as_of(&before), after);
+        watch.start_over(after.clone().with_known(&before), after);
         assert!(watch.changed(Fingerprint::of(&files)));
         assert!(!watch.changed(Fingerprint::of(&files)));
     }

@@ -142,7 +142,7 @@ pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fi
         adapter,
         renamed_from: renamed_from.as_ref().map(|(former, _)| former.clone()),
     });
-    Some(Read { config, customer, mapping, renamed_from })
+    Some(Read { config, customer, renamed_from, mapping })
 }
 
 fn later(node: &Node) -> bool {

@@ -4,4 +4,5 @@ mod counts;
 mod death;
 mod harness;
 mod outage;
+mod reloads;
 mod time;

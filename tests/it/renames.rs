@@ -68,9 +68,11 @@ fn a_source_renamed_between_two_runs_keeps_what_is_open() {
     let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
     daemon.kill();
     renamed(&world, &setup());
+    // One audit of a command moves it as a start of the daemon does.
+    world.run(&["check", "--notify"]).expect(1);
     let daemon = world.daemon();
     goes_on(&world, &daemon, &openings);
-    assert!(daemon.stop().contains("moved state and history"));
+    assert!(!daemon.stop().contains("moved state and history"));
 }
 
 #[test]

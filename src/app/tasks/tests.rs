@@ -84,7 +84,7 @@ async fn five_thousand_sources_tick_at_once_and_have_begun_within_a_minute() {
     let begun = || kept.iter().filter(|mailbox| !mailbox.begin().due.is_empty()).count();
     let observed = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let ticking = published.read(|present| present.ticking());
+        let ticking = published.read(crate::engine::published::Present::ticking);
         let first = begun();
         let mut second = 0;
         for _ in 0..29 {

@@ -159,7 +159,7 @@ impl Stage {
         let alerting = Arc::new(alerting);
         let auditor = Auditor {
             sources: Current::new(Arc::new(BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]))),
-            polls: Current::new(Arc::new(Polls::new(1))),
+            polls: Polls::new(1),
             store,
             metrics,
             clock: Arc::new(clock.clone()),

@@ -79,7 +79,8 @@ CREATE INDEX events_by_time ON events (at);
 -- What is notified once and does not last; gone when nobody is owed it.
 CREATE TABLE announcements (
     id TEXT PRIMARY KEY,
-    source TEXT NOT NULL REFERENCES sources (name),
+    -- NULL for what concerns the program as a whole.
+    source TEXT REFERENCES sources (name),
     at INTEGER NOT NULL,
     doc TEXT NOT NULL
 ) WITHOUT ROWID;

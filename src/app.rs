@@ -1,9 +1,8 @@
 //! The composition root: the one place that names concrete adapters. `build` puts the program together, `run` keeps it going
 //! until it is asked to stop; tests start the same one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub mod reload;
 mod tasks;
 mod watch;
 
-use reload::{Fixed, Reloader};
+use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
@@ -58,8 +57,7 @@ pub struct App {
     reloading: Reloading,
     /// What a reload compares with.
     fixed: Fixed,
-    files: Vec<PathBuf>,
-    watched: bool,
+    in_force: InForce,
 }
 
 /// What the tasks of an [`App`] share, and a reload replaces parts of.
@@ -91,6 +89,7 @@ impl App {
         let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
         let sources = adapters::sources(&config)?;
         let fixed = Fixed::of(&config);
+        let in_force = InForce::at_start(&config, clock.now());
         // First the store: a second process is told who has it, not that a port is taken.
         let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;
@@ -98,6 +97,7 @@ impl App {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
+        reload::rename(&store, &config.renames()).await?;
         let states = store.load().await?;
         let hosts = Hosts::of(config.server.listen, config.server.public_url.as_deref());
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
@@ -112,7 +112,7 @@ impl App {
         let auditor = Arc::new(Auditor {
             published: Arc::clone(&published),
             sources: Current::new(Arc::new(sources)),
-            polls: Current::new(Arc::new(Polls::new(config.max_polls))),
+            polls: Polls::new(config.max_polls),
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),
@@ -143,7 +143,6 @@ impl App {
             retain,
             stop: shutdown,
         };
-        let (files, watched) = (config.files, config.watch);
         Ok(Self {
             parts: Arc::new(parts),
             dispatcher,
@@ -154,8 +153,7 @@ impl App {
             hosts,
             reloading,
             fixed,
-            files,
-            watched,
+            in_force,
         })
     }
 
@@ -234,8 +232,8 @@ impl App {
             fixed: self.fixed,
             starter: supervisor.starter(),
             clock,
-            files: self.files,
-            watched: self.watched,
+            in_force: self.in_force,
+            announced: BTreeSet::new(),
         };
         supervisor.start("reload", reloader.run(self.reloading.inbound, stop.clone()));
         Ok(supervisor)

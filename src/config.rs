@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::name::Name;
+use crate::domain::name::{Name, Rename};
 use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
 
@@ -84,6 +84,8 @@ pub struct Config {
     pub policies: BTreeMap<Name, Arc<Policy>>,
     /// The main file first, then what it includes.
     pub files: Vec<PathBuf>,
+    /// Where a file may appear that `include` takes in.
+    pub folders: Vec<PathBuf>,
     /// What is allowed and yet worth a second poll.
     pub warnings: Vec<Problem>,
 }
@@ -137,6 +139,14 @@ impl Config {
                 "there is no configuration: neither ./driftwise.yaml nor /etc/driftwise/driftwise.yaml exists";
             Problem::general(message, "name one with --config PATH, or in the variable DRIFTWISE_CONFIG").into()
         })
+    }
+
+    /// The sources that had another name before.
+    #[must_use]
+    pub fn renames(&self) -> Vec<Rename> {
+        let renamed =
+            |source: &SourceConfig| Some(Rename { from: source.renamed_from.clone()?, to: source.name.clone() });
+        self.sources.iter().filter_map(renamed).collect()
     }
 
     /// The mail account, for whatever sends.

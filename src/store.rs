@@ -34,6 +34,7 @@ mod outbox;
 mod owner;
 mod probe;
 mod record;
+mod rename;
 mod retention;
 mod schema;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use history::Run;
 pub use notifications::{NotificationFilter, NotificationState, StoredNotification};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
+pub use rename::Renamed;
 
 use error::Fault;
 use file::{Held, Identity, InodeLock, Locking};

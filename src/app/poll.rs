@@ -152,6 +152,7 @@ pub async fn notify(
     let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
     let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
     let store = Arc::new(Store::open(&config.store.path).await?);
+    super::reload::rename(&store, &config.renames()).await?;
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
@@ -163,7 +164,7 @@ pub async fn notify(
     let auditor = Auditor {
         published,
         sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
-        polls: Current::new(Arc::new(Polls::new(config.max_polls))),
+        polls: Polls::new(config.max_polls),
         store: Arc::clone(&store),
         alerting: Arc::clone(&alerting),
         metrics: Arc::clone(&metrics),
@@ -181,7 +182,7 @@ pub async fn notify(
         match outcome {
             Outcome::NotRecorded { error } => notified.errors.push(error),
             Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped => {}
+            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped | Outcome::Replaced => {}
         }
     }
     match alerting.run(clock.now()).await {

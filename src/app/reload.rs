@@ -16,82 +16,27 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::watch::{self, Fingerprint, Watch};
 use super::{Parts, adapters};
 use crate::clock::Clock;
-use crate::config::{Config, Problems};
-use crate::domain::name::Name;
-use crate::engine::polls::Polls;
+use crate::config::Config;
+use crate::domain::announcement::{Announcement, RefusedConfig};
+use crate::domain::name::{Name, Rename};
 use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
-use crate::web;
+use crate::store::{Renamed, Store, StoreError};
 
-/// Reads the configuration as `run` did at start.
-pub type Loader = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+mod in_force;
+mod requests;
 
-/// Requests that wait; one more would read the same files.
-const WAITING: usize = 16;
-
-/// Why the configuration is read again: for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    Signal,
-    Request,
-    FileChanged,
-}
-
-impl Trigger {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Signal => "SIGHUP",
-            Self::Request => "POST /-/reload",
-            Self::FileChanged => "a file changed",
-        }
-    }
-}
-
-struct Request {
-    trigger: Trigger,
-    /// Where the one who asked waits for the outcome.
-    answer: Option<oneshot::Sender<Outcome>>,
-}
-
-/// What a reload came to: what is different now, or every problem. Without secrets.
-type Outcome = Result<String, String>;
-
-/// Asks for a reload.
-#[derive(Debug, Clone)]
-pub struct Requests(mpsc::Sender<Request>);
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.trigger.fmt(f)
-    }
-}
-
-impl Requests {
-    /// Where the queue is full, one that waits already will read the same files.
-    pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.try_send(Request { trigger, answer: None });
-    }
-}
-
-impl web::Reload for Requests {
-    fn reload(&self) -> BoxFuture<'_, Outcome> {
-        Box::pin(async move {
-            let (answer, outcome) = oneshot::channel();
-            let stopping = || String::from("the program is stopping");
-            let request = Request { trigger: Trigger::Request, answer: Some(answer) };
-            self.0.send(request).await.map_err(|_| stopping())?;
-            outcome.await.map_err(|_| stopping())?
-        })
-    }
-}
+pub(super) use in_force::InForce;
+use in_force::Refusal;
+use requests::{Inbound, Outcome, Request};
+pub use requests::{Loader, Reloading, Requests, Trigger};
 
 /// What only a start takes up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,50 +73,29 @@ pub(super) struct Reloader {
     pub fixed: Fixed,
     pub starter: Starter,
     pub clock: Arc<dyn Clock>,
-    /// The files that the configuration in force was read from.
-    pub files: Vec<PathBuf>,
-    pub watched: bool,
+    pub in_force: InForce,
+    /// The refusals since the configuration in force was accepted that operators were notified of.
+    pub announced: BTreeSet<Uuid>,
 }
-
-/// How the configuration is read again, and where that is asked for.
-pub struct Reloading {
-    pub load: Loader,
-    pub requests: Requests,
-    pub inbound: Inbound,
-}
-
-impl Reloading {
-    pub fn new(load: Loader) -> Self {
-        let (requests, inbound) = requests();
-        Self { load, requests, inbound }
-    }
-}
-
-/// The queue of requests.
-fn requests() -> (Requests, Inbound) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    (Requests(sender), Inbound(receiver))
-}
-
-/// Where requests arrive.
-pub struct Inbound(mpsc::Receiver<Request>);
 
 impl Reloader {
     pub(super) async fn run(mut self, mut requests: Inbound, stop: CancellationToken) -> Result<(), String> {
-        let mut watch = Watch::new(self.fingerprint().await);
+        let mut watch = Watch::new(self.in_force.found.clone());
         loop {
             let request = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 request = requests.0.recv() => request.ok_or("nothing can ask for a reload any more")?,
-                () = tokio::time::sleep(watch::ROUND), if self.watched => {
+                () = tokio::time::sleep(watch::ROUND), if self.in_force.watched => {
                     if !watch.changed(self.fingerprint().await) {
                         continue;
                     }
                     Request { trigger: Trigger::FileChanged, answer: None }
                 }
             };
+            let before = self.fingerprint().await;
             let outcome = self.reload(request.trigger).await;
-            watch.start_over(self.fingerprint().await);
+            let after = self.fingerprint().await;
+            watch.start_over(after.clone().with_known(&before), after);
             if let Some(answer) = request.answer {
                 // Whoever asked may have gone.
                 let _ = answer.send(outcome);
@@ -180,37 +104,82 @@ impl Reloader {
     }
 
     async fn fingerprint(&self) -> Fingerprint {
-        let files = self.files.clone();
+        let paths = self.in_force.paths.clone();
         // A network mount may take its time.
-        tokio::task::spawn_blocking(move || Fingerprint::of(&files)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || Fingerprint::of(&paths)).await.unwrap_or_default()
     }
 
     async fn reload(&mut self, trigger: Trigger) -> Outcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
-        let built = tokio::task::spawn_blocking(move || Built::new(load().map_err(|p| p.to_string())?)).await;
-        let built = match built.unwrap_or_else(|e| Err(e.to_string())) {
+        let read = move || {
+            let config = load().map_err(|problems| Refusal::of(&problems))?;
+            Built::new(config).map_err(Refusal::one)
+        };
+        let built = tokio::task::spawn_blocking(read).await;
+        let built = match built.unwrap_or_else(|e| Err(Refusal::one(e.to_string()))) {
             Ok(built) => built,
-            Err(problems) => return Err(self.refuse(trigger, problems, now)),
+            Err(refusal) => return Err(self.refuse(trigger, refusal, now).await),
         };
         for warning in &built.config.warnings {
             tracing::warn!("{warning}");
         }
-        let summary = self.take_over(built, now);
+        let summary = match self.move_and_take_over(built, now).await {
+            Ok(summary) => summary,
+            Err(error) => {
+                let refusal = Refusal::one(format!("cannot rename a source: {error:#}"));
+                return Err(self.refuse(trigger, refusal, now).await);
+            }
+        };
         tracing::info!(trigger = trigger.label(), summary, "reloaded the configuration");
         Ok(summary)
     }
 
-    fn refuse(&self, trigger: Trigger, problems: String, at: DateTime<Utc>) -> String {
+    /// Says everywhere why the configuration is refused: to the operators once, however often it is read.
+    async fn refuse(&mut self, trigger: Trigger, refusal: Refusal, at: DateTime<Utc>) -> String {
+        let Refusal { text, problems } = refusal;
         self.parts.metrics.config_refused();
         tracing::error!(
             trigger = trigger.label(),
-            problems,
+            problems = text,
             "refused the configuration; the one before it stays in force"
         );
-        let refused = RefusedReload { at, problems: problems.clone() };
+        let refused = RefusedReload { at, problems: text.clone() };
         self.parts.published.write(|present| present.refused_reload = Some(refused));
-        problems
+        let InForce { accepted, recipients, .. } = &self.in_force;
+        let config = RefusedConfig::new(&problems, *accepted, recipients.clone(), at);
+        if self.announced.insert(config.id) {
+            self.parts.alerting.announce(Announcement::Reload(config)).await;
+        }
+        text
+    }
+
+    /// Gives renamed sources the state of their former names, and then takes everything over. Neither their tasks nor alerting
+    /// begin anything in between: they would go by one name and record by the other.
+    async fn move_and_take_over(&mut self, built: Built, now: DateTime<Utc>) -> anyhow::Result<String> {
+        let parts = Arc::clone(&self.parts);
+        let known = |name: &Name| parts.mailboxes.of(name).is_some() || parts.published.knows(name);
+        let renames = built.config.renames().into_iter().filter(|rename| known(&rename.from)).collect::<Vec<_>>();
+        if renames.is_empty() {
+            return Ok(self.take_over(built, now));
+        }
+        let names = renames.iter().flat_map(|rename| [&rename.from, &rename.to]);
+        let mailboxes = names.filter_map(|name| parts.mailboxes.of(name)).collect::<Vec<_>>();
+        let mut working = Vec::new();
+        for mailbox in &mailboxes {
+            working.push(mailbox.working().await);
+        }
+        let alerting = parts.alerting.pause().await;
+        let outcomes = rename(&parts.store, &renames).await?;
+        let moved = renames.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Renamed::Moved);
+        let mut said = Vec::new();
+        for (rename, _) in moved {
+            parts.published.rename(rename);
+            alerting.rename(rename);
+            said.push(format!("; renamed {} to {}", rename.from, rename.to));
+        }
+        let summary = self.take_over(built, now);
+        Ok(summary + &said.concat())
     }
 
     fn take_over(&mut self, built: Built, now: DateTime<Utc>) -> String {
@@ -221,10 +190,8 @@ impl Reloader {
         for name in plans.keys().filter(|name| !before.contains_key(*name)) {
             parts.metrics.source_added(name);
         }
-        // Adapters first: a plan without its adapter could not be polled.
-        parts.auditor.sources.replace(Arc::new(sources));
-        parts.auditor.polls.replace(Arc::new(Polls::new(config.max_polls)));
-        parts.published.replace_plans(Arc::clone(&plans));
+        parts.published.replace_plans(Arc::clone(&plans), || parts.auditor.sources.replace(Arc::new(sources)));
+        parts.auditor.polls.allow(config.max_polls);
         parts.channel.replace(channel);
         parts.rate_limiter.set(per_minute);
         parts.retain.replace(Arc::new(config.store.retain));
@@ -244,27 +211,37 @@ impl Reloader {
         if !later.is_empty() {
             tracing::warn!(keys = later.join(", "), "these keys take effect at the next start");
         }
-        self.watched = config.watch;
-        self.files = config.files;
+        self.in_force = InForce::of(&config, now, Fingerprint::default());
+        self.announced.clear();
         summary(&before.keys().collect(), &plans.keys().collect(), &later)
     }
 
-    /// Starts the task of a source that has none, and has sessions polled that never were.
+    /// Starts the task of a source that has none. It takes up its plan first, as after a reload.
     fn begin(&self, name: &Name) {
         let parts = &self.parts;
-        let fresh = parts.mailboxes.of(name).is_none();
-        let mailbox = parts.mailboxes.open(name);
-        if fresh {
+        if parts.mailboxes.of(name).is_none() {
+            let mailbox = parts.mailboxes.open(name);
+            mailbox.reloaded();
             self.starter.start("audits", source_task(parts, name, &self.clock));
         }
-        let (plans, state) = (parts.published.plans(), parts.published.state(name));
-        let sessions = plans.get(name).into_iter().flat_map(|plan| plan.sessions.values());
-        let unknown = sessions.filter(|session| !state.sessions.contains_key(&session.key.id));
-        let due = unknown.map(|session| session.schedule.key()).collect::<BTreeSet<_>>();
-        if !due.is_empty() {
-            mailbox.due(due);
+    }
+}
+
+/// Gives sources the stored state of their former names, and says in the log what became of each.
+pub(super) async fn rename(store: &Store, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
+    let outcomes = store.rename(renames).await?;
+    for (Rename { from, to }, outcome) in renames.iter().zip(&outcomes) {
+        match outcome {
+            Renamed::Moved => tracing::info!(source = %to, %from, "moved state and history of a renamed source"),
+            Renamed::Nothing => {}
+            Renamed::Kept => tracing::warn!(
+                source = %to,
+                %from,
+                "a renamed source has state of its own already, so the history of its former name stays where it is; remove renamed_from"
+            ),
         }
     }
+    Ok(outcomes)
 }
 
 /// The task of a source, until the program stops or a reload removes the source.

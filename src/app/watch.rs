@@ -41,6 +41,19 @@ impl Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// With what `before` says of the paths that both know: what changed since then is still a change.
+    #[must_use]
+    pub(super) fn with_known(mut self, before: &Self) -> Self {
+        for (path, stamp) in &mut self.0 {
+            if let Some(known) = before.0.get(path) {
+                stamp.clone_from(known);
+            }
+        }
+        self
+    }
+}
+
 /// `None` where there is nothing at `path`, or nothing that may be read.
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
@@ -78,9 +91,9 @@ impl Watch {
         false
     }
 
-    /// The files that make up the configuration are others now, as after a reload.
-    pub(super) fn start_over(&mut self, now: Fingerprint) {
-        *self = Self::new(now);
+    /// The configuration was read again, after `known` was found; `now` is what is found after it.
+    pub(super) fn start_over(&mut self, known: Fingerprint, now: Fingerprint) {
+        *self = Self { known, last: now };
     }
 }
 
@@ -104,6 +117,22 @@ mod tests {
         assert!(!watch.changed(Fingerprint::of(&files)), "it was");
         assert!(watch.changed(Fingerprint::of(&files)));
         assert!(!watch.changed(Fingerprint::of(&files)), "reported already");
+    }
+
+    #[test]
+    fn a_change_while_the_configuration_is_read_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("driftwise.yaml");
+        let files = [file.clone()];
+        fs::write(&file, "a").unwrap();
+        let before = Fingerprint::of(&files);
+        let mut watch = Watch::new(before.clone());
+        // The reload has read "a" when the editor saves.
+        fs::write(&file, "ab").unwrap();
+        let after = Fingerprint::of(&files);
+        watch.start_over(after.clone().with_known(&before), after);
+        assert!(watch.changed(Fingerprint::of(&files)));
+        assert!(!watch.changed(Fingerprint::of(&files)));
     }
 
     #[test]

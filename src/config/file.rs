@@ -33,6 +33,8 @@ pub(super) struct Written {
     pub included: Vec<Node>,
     pub built_in: Option<Node>,
     pub files: Vec<PathBuf>,
+    /// Where `include` looks for files that match a pattern.
+    pub folders: Vec<PathBuf>,
 }
 
 impl Written {
@@ -58,7 +60,9 @@ pub(super) fn read(
     let mut seen: HashSet<PathBuf> = identity(path).into_iter().collect();
     let mut included = Vec::new();
     let include = fields.entry("include").and_then(|entry| read_entry::<List<Text>>(report, entry));
+    let mut folders = Vec::new();
     for item in include.into_iter().flatten() {
+        folders.extend(searched(&report.folder(item.place.file), &item.value));
         for path in matched(report, &item.value, item.place) {
             if !identity(&path).is_none_or(|identity| seen.insert(identity)) {
                 continue;
@@ -72,7 +76,7 @@ pub(super) fn read(
     let file = report.add(PathBuf::from(format!("(built in) {BASELINE}.yaml")), BUILT_IN);
     let nothing = |_: &str| None;
     let built_in = yaml::parse(report, file, BUILT_IN, &nothing);
-    Some(Written { main, root, included, built_in, files })
+    Some(Written { main, root, included, built_in, files, folders })
 }
 
 /// The text of a file, if it can be used at all.
@@ -104,6 +108,13 @@ fn part(report: &mut Report, mut node: Node) -> Option<Node> {
 /// One file is read once, by whatever name or pattern it is reached.
 fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
+}
+
+/// The folder up to the first pattern in an item of `include`; `None` where it names one file.
+fn searched(folder: &Path, text: &str) -> Option<PathBuf> {
+    const MARKS: [char; 3] = ['*', '?', '['];
+    let before = &text[..text.find(MARKS)?];
+    Some(folder.join(before.rsplit_once('/').map_or("", |(folders, _)| folders)))
 }
 
 /// The files that one item of `include` names, in the order of their names.

@@ -109,8 +109,9 @@ section! {
         timeout: Span = "60s", Optional, "60s";
         /// Largest answer or file. More than 250,000 rows are refused whatever their size.
         max_body: Size = "16MiB", Optional, "16MiB";
-        /// The former name of this source, so that its history goes on under the new one.
-        renamed_from: Text, Later, "acme";
+        /// The former name of this source: its state and history go on under the new one, once. Where both names have state of
+        /// their own, each keeps it, and the log says so.
+        renamed_from: Parsed<Name>, Optional, "acme";
     }
 
     /// Keys of a source of `type: orderwise`: an export definition, run over the OrderWise API.

@@ -52,6 +52,7 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
     let written_sources = named(report, written, "sources");
     let sources = self::sources(report, &written_sources, &defaults);
     let policies_written = policies_written(report, written);
+    check_renames(report, &written_sources, &sources);
     let policies = policy::read_all(report, &policies_written, &kinds(&sources));
     let known = known_sources(report, &written_sources, &sources, &customers, &alerts, &defaults);
     let policy_names = policies_written.keys().copied().collect();
@@ -80,6 +81,7 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
         server,
         policies,
         files: written.files.clone(),
+        folders: written.folders.clone(),
         warnings: Vec::new(),
     }
 }
@@ -156,6 +158,22 @@ fn sources<'a>(report: &mut Report, written: &Named<'a>, defaults: &Defaults<'_>
         }
     }
     sources
+}
+
+/// One history cannot be that of two sources.
+fn check_renames(report: &mut Report, written: &Named<'_>, sources: &Sources<'_>) {
+    let mut taken = BTreeMap::new();
+    for (name, source) in sources {
+        let Some((former, place)) = &source.renamed_from else { continue };
+        if written.contains_key(former.as_str()) {
+            let message = format!("\"renamed_from\" names {former}, which is configured as a source");
+            let help = format!("remove the source {former}, or remove renamed_from where {name} is another source");
+            report.problem_with(*place, message, help);
+        } else if let Some(first) = taken.insert(former.clone(), *name) {
+            let message = format!("\"renamed_from\" names {former}, which {first} was renamed from, too");
+            report.problem_with(*place, message, "the history of a source can go on under one name only");
+        }
+    }
 }
 
 /// The policies of all files and the built-in one, whose name nobody else may take.

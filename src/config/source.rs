@@ -101,6 +101,8 @@ pub(super) struct Read {
     pub config: Option<SourceConfig>,
     /// With where it is named.
     pub customer: Option<(String, Place)>,
+    /// With where it stands.
+    pub renamed_from: Option<(Name, Place)>,
     pub mapping: Mapping,
 }
 
@@ -131,11 +133,16 @@ pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fi
         }
         None => None,
     };
-    let renamed_from = keys.renamed_from.value.as_deref().and_then(|name| Name::parse(name).ok());
+    let renamed_from = keys.renamed_from.value.map(|former| (former, keys.renamed_from.at));
     let customer = keys.customer.value.map(|name| (name, keys.customer.at));
     let named = customer.as_ref().and_then(|(name, _)| Name::parse(name).ok());
-    let config = adapter.map(|adapter| SourceConfig { name: name.clone(), customer: named, adapter, renamed_from });
-    Some(Read { config, customer, mapping })
+    let config = adapter.map(|adapter| SourceConfig {
+        name: name.clone(),
+        customer: named,
+        adapter,
+        renamed_from: renamed_from.as_ref().map(|(former, _)| former.clone()),
+    });
+    Some(Read { config, customer, renamed_from, mapping })
 }
 
 fn later(node: &Node) -> bool {

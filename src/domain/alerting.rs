@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::address::Address;
+use super::announcement::Announcement;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
@@ -164,11 +165,24 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
         }
     }
     for announcement in known.announcements() {
-        result.announced.push(announcement.id);
-        let Some(plan) = plans.get(&announcement.source) else { continue };
-        for member in recipients::of_source(plan) {
-            let about = About::Unaudited(announcement.clone());
-            owed.push(Owed { to: member.to, item: Item { about, zone: plan.contacts.zone, role: member.role } });
+        result.announced.push(announcement.id());
+        match announcement {
+            Announcement::Unaudited(found) => {
+                let Some(plan) = plans.get(&found.source) else { continue };
+                for member in recipients::of_source(plan) {
+                    let about = About::Unaudited(found.clone());
+                    owed.push(Owed {
+                        to: member.to,
+                        item: Item { about, zone: plan.contacts.zone, role: member.role },
+                    });
+                }
+            }
+            Announcement::Reload(refused) => {
+                for (to, role) in &refused.recipients {
+                    let about = About::Reload(refused.clone());
+                    owed.push(Owed { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
+                }
+            }
         }
     }
     let mut counted = HashSet::new();

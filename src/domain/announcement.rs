@@ -1,15 +1,25 @@
-//! Something that is notified once and does not last, such as a session that is not audited: it stays owed until then.
+//! Something that is notified once and does not last: it stays owed until then.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::name::Name;
+use super::address::Address;
+use super::name::{Name, Rename};
+use super::notification::Role;
 use super::session::SessionId;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Announcement {
+    Unaudited(UnauditedSession),
+    Reload(RefusedConfig),
+}
 
 /// A session that the configuration does not name has appeared since the first poll of its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Announcement {
+pub struct UnauditedSession {
     /// Stable: a version 5 UUID of the source, the session and the poll that found it.
     pub id: Uuid,
     pub source: Name,
@@ -19,11 +29,91 @@ pub struct Announcement {
     pub at: DateTime<Utc>,
 }
 
-impl Announcement {
-    /// An unaudited session, found by the `poll`th poll of `source`.
-    pub fn unaudited(source: &Name, poll: u64, session: SessionId, name: Option<String>, at: DateTime<Utc>) -> Self {
+/// A reload read a configuration that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedConfig {
+    /// Stable: a version 5 UUID of the problems and of when the configuration in force was accepted.
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    /// One line each, without secrets, at most [`RefusedConfig::MOST`].
+    pub problems: Vec<String>,
+    /// So many more are not listed.
+    pub more: usize,
+    /// Whom the configuration in force names for it. Kept with it, because it belongs to no source.
+    pub recipients: Vec<(Address, Role)>,
+}
+
+impl RefusedConfig {
+    /// Most problems that are kept: a mail that somebody reads.
+    pub const MOST: usize = 20;
+    /// Longest line that is kept, in characters.
+    pub const LONGEST: usize = 500;
+
+    /// `accepted`: when the configuration in force was, so that the same problems are another refusal after it was replaced.
+    pub fn new(
+        problems: &[String],
+        accepted: DateTime<Utc>,
+        recipients: Vec<(Address, Role)>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let id = format!("driftwise refused configuration\n{}\n{}", accepted.to_rfc3339(), problems.join("\n"));
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+        let cut = |problem: &String| problem.chars().take(Self::LONGEST).collect();
+        let kept = problems.iter().take(Self::MOST).map(cut).collect();
+        Self { id, at, problems: kept, more: problems.len().saturating_sub(Self::MOST), recipients }
+    }
+}
+
+impl UnauditedSession {
+    /// Found by the `poll`th poll of `source`.
+    pub fn new(source: &Name, poll: u64, session: SessionId, name: Option<String>, at: DateTime<Utc>) -> Self {
         let id = format!("driftwise unaudited session\n{source}\n{poll}\n{session}");
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
         Self { id, source: source.clone(), session, name, at }
+    }
+}
+
+impl Announcement {
+    pub fn unaudited(source: &Name, poll: u64, session: SessionId, name: Option<String>, at: DateTime<Utc>) -> Self {
+        Self::Unaudited(UnauditedSession::new(source, poll, session, name, at))
+    }
+
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Unaudited(found) => found.id,
+            Self::Reload(refused) => refused.id,
+        }
+    }
+
+    pub fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Unaudited(found) => found.at,
+            Self::Reload(refused) => refused.at,
+        }
+    }
+
+    /// What is known of a source goes on under another name.
+    pub fn rename(&mut self, rename: &Rename) {
+        match self {
+            Self::Unaudited(found) if found.source == rename.from => found.source.clone_from(&rename.to),
+            Self::Unaudited(_) | Self::Reload(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_bounded_and_is_another_one_after_the_next_accepted_configuration() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let problems = vec!["x".repeat(10_000); 1_000];
+        let refused = RefusedConfig::new(&problems, at(0), Vec::new(), at(5));
+        assert_eq!((refused.problems.len(), refused.more), (RefusedConfig::MOST, 1_000 - RefusedConfig::MOST));
+        assert!(refused.problems.iter().all(|line| line.len() == RefusedConfig::LONGEST));
+        assert_eq!(RefusedConfig::new(&problems, at(0), Vec::new(), at(6)).id, refused.id);
+        assert_ne!(RefusedConfig::new(&problems, at(4), Vec::new(), at(6)).id, refused.id);
+        assert_ne!(RefusedConfig::new(&problems[..999], at(0), Vec::new(), at(6)).id, refused.id);
     }
 }

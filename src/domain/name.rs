@@ -58,6 +58,13 @@ impl From<Name> for String {
     }
 }
 
+/// A source that the configuration calls by another name than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub from: Name,
+    pub to: Name,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::Announcement;
+use super::announcement::{RefusedConfig, UnauditedSession};
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
@@ -30,11 +30,13 @@ pub enum NotificationKind {
     Reminder,
     /// A session that is not audited has appeared.
     Unaudited,
+    /// A reload read a configuration that cannot be used.
+    Reload,
     Test,
 }
 
 impl NotificationKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Drift,
         Self::Missing,
         Self::Unreachable,
@@ -44,6 +46,7 @@ impl NotificationKind {
         Self::Recovered,
         Self::Reminder,
         Self::Unaudited,
+        Self::Reload,
         Self::Test,
     ];
 
@@ -58,6 +61,7 @@ impl NotificationKind {
             Self::Recovered => "recovered",
             Self::Reminder => "reminder",
             Self::Unaudited => "unaudited",
+            Self::Reload => "reload",
             Self::Test => "test",
         }
     }
@@ -143,7 +147,8 @@ pub enum About {
         /// The recipient hears of it only because sessions of theirs could not be checked for long: these.
         blind: Option<Vec<BlindSession>>,
     },
-    Unaudited(Announcement),
+    Unaudited(UnauditedSession),
+    Reload(RefusedConfig),
 }
 
 /// A session that could not be checked, for its owner.
@@ -159,7 +164,8 @@ impl Item {
     pub fn id(&self) -> Uuid {
         match &self.about {
             About::Incident { incident, .. } => incident.id,
-            About::Unaudited(announcement) => announcement.id,
+            About::Unaudited(found) => found.id,
+            About::Reload(refused) => refused.id,
         }
     }
 
@@ -168,20 +174,21 @@ impl Item {
         match &self.about {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
+            About::Reload(_) => String::from("refused"),
         }
     }
 
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) => None,
+            About::Unaudited(_) | About::Reload(_) => None,
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) => None,
+            About::Unaudited(_) | About::Reload(_) => None,
         }
     }
 
@@ -189,18 +196,21 @@ impl Item {
         self.incident().map(|incident| &incident.facts)
     }
 
-    pub fn source(&self) -> &Name {
+    /// `None` for what concerns the program as a whole.
+    pub fn source(&self) -> Option<&Name> {
         match &self.about {
-            About::Incident { incident, .. } => &incident.source,
-            About::Unaudited(announcement) => &announcement.source,
+            About::Incident { incident, .. } => Some(&incident.source),
+            About::Unaudited(found) => Some(&found.source),
+            About::Reload(_) => None,
         }
     }
 
-    /// `None` for what concerns a whole source.
+    /// `None` for what concerns a whole source or the program.
     pub fn session(&self) -> Option<&SessionId> {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
-            About::Unaudited(announcement) => Some(&announcement.session),
+            About::Unaudited(found) => Some(&found.session),
+            About::Reload(_) => None,
         }
     }
 
@@ -209,7 +219,11 @@ impl Item {
     }
 
     pub fn kind(&self) -> NotificationKind {
-        let About::Incident { incident, change, .. } = &self.about else { return NotificationKind::Unaudited };
+        let (incident, change) = match &self.about {
+            About::Incident { incident, change, .. } => (incident, change),
+            About::Unaudited(_) => return NotificationKind::Unaudited,
+            About::Reload(_) => return NotificationKind::Reload,
+        };
         match (change, incident.kind()) {
             (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,
             (Change::Opened | Change::Handover, IncidentKind::Missing) => NotificationKind::Missing,
@@ -286,7 +300,7 @@ impl Notification {
     /// The sessions told of, each once, in order: for the headers and the outbox.
     pub fn sessions(&self) -> Vec<SessionKey> {
         let mut seen = std::collections::HashSet::new();
-        let key = |item: &Item| Some(SessionKey { source: item.source().clone(), id: item.session()?.clone() });
+        let key = |item: &Item| Some(SessionKey { source: item.source()?.clone(), id: item.session()?.clone() });
         self.items.iter().filter_map(key).filter(|key| seen.insert((key.source.clone(), key.id.clone()))).collect()
     }
 

@@ -117,6 +117,13 @@ impl SourceState {
         self.judged = Judged::default();
     }
 
+    /// The source goes on under another name, and is judged by another plan.
+    pub fn rename(&mut self, name: &Name) {
+        let incidents = self.sessions.values_mut().flat_map(|session| &mut session.incidents);
+        incidents.chain(&mut self.unreachable).for_each(|incident| incident.source.clone_from(name));
+        self.plan_changed();
+    }
+
     /// Makes what was recorded the present.
     pub fn apply(&mut self, delta: Delta) {
         self.judged.note(&delta);
@@ -184,4 +191,45 @@ pub struct Delta {
     pub events: Vec<Event>,
     /// What is to be told once and is no incident.
     pub announcements: Vec<Announcement>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_takes_along_when_it_was_seen_and_no_poll_of_its_former_schedule() {
+        let (old, new, none) = (ScheduleKey::from_stored("old"), ScheduleKey::from_stored("new"), ScheduleKey::none());
+        let time = |second| DateTime::from_timestamp(second, 0);
+        let ambiguous = Presence::Ambiguous { seen: time(3), reason: "two rows".to_owned() };
+        let moved = Some((none.clone(), time(9)));
+        // Its schedule so far, what the last poll saw, the schedule now, and schedule and time in its record after that.
+        let table = [
+            (&old, Presence::Seen { at: None }, &old, None),
+            (&old, Presence::Seen { at: time(5) }, &old, None),
+            (&old, Presence::Seen { at: None }, &new, moved.clone()),
+            (&old, Presence::Seen { at: time(5) }, &new, moved),
+            // The time is its own by now.
+            (&none, Presence::Seen { at: time(5) }, &new, None),
+            // Neither was seen by the last poll: the record says itself when it was.
+            (&old, Presence::Missing { seen: time(3) }, &new, None),
+            (&old, ambiguous, &new, None),
+        ];
+        for (schedule_key, presence, now, expected) in table {
+            let record = SessionRecord { schedule_key: schedule_key.clone(), presence, noncompliant: Vec::new() };
+            let moved = record.moved_to(now, time(9));
+            let found = moved.as_ref().map(|record| match record.presence {
+                Presence::Seen { at } => (record.schedule_key.clone(), at),
+                _ => panic!("{record:?}"),
+            });
+            assert_eq!(found, expected, "{record:?} to {now:?}");
+            // Polls of either schedule that it has no part in say nothing of it.
+            if let Some(record) = moved {
+                let session = SessionState { record, observation: None, pinned: Arc::default(), incidents: Vec::new() };
+                let mut state = SourceState::default();
+                state.schedules.extend([(old.clone(), time(100).unwrap()), (new.clone(), time(200).unwrap())]);
+                assert_eq!(state.last_verdict(&session), time(9));
+            }
+        }
+    }
 }

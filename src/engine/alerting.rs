@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 
 use super::published::Published;
 use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
-use crate::domain::name::{Name, NameError};
+use crate::domain::announcement::Announcement;
+use crate::domain::name::{Name, NameError, Rename};
 use crate::domain::notification::Notification;
 use crate::domain::state::Delta;
 use crate::metrics::Metrics;
@@ -103,6 +104,22 @@ impl Alerting {
         }
     }
 
+    /// Records what is to be notified once and comes of no audit, and has it notified.
+    pub async fn announce(&self, announcement: Announcement) {
+        if let Err(error) = self.store.announce(&announcement).await {
+            // It is still notified unless the process ends before the store works again.
+            self.metrics.store_error(error.operation);
+            tracing::error!(error = %super::audit::describe(&error), "failed to record what is to be notified");
+        }
+        self.deriving.known().announce(announcement);
+        self.changed.notify_one();
+    }
+
+    /// Waits for the cycle that runs, and keeps the next one from beginning for as long as the guard lives.
+    pub(crate) async fn pause(&self) -> Paused<'_> {
+        Paused { alerting: self, _one: self.one.lock().await }
+    }
+
     /// Has the next cycle run now: a reload may have changed who is owed what.
     pub fn wake(&self) {
         self.changed.notify_one();
@@ -150,6 +167,19 @@ impl Alerting {
         self.metrics.store_error(operation);
         tracing::error!(%error, "failed to record notifications; will derive them again");
         Outcome::NotRecorded { error, next: now + RETRY }
+    }
+}
+
+/// See [`Alerting::pause`].
+pub(crate) struct Paused<'a> {
+    alerting: &'a Alerting,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Paused<'_> {
+    /// What is known of a source goes on under another name.
+    pub fn rename(&self, rename: &Rename) {
+        self.alerting.deriving.known().rename(rename);
     }
 }
 

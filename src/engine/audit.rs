@@ -37,7 +37,7 @@ pub struct Auditor {
     pub published: Arc<Published>,
     pub sources: Current<Sources>,
     /// How many polls may be under way.
-    pub polls: Current<Polls>,
+    pub polls: Polls,
     pub store: Arc<Store>,
     /// Takes in what was committed.
     pub alerting: Arc<Alerting>,
@@ -58,6 +58,8 @@ pub enum Outcome {
     NotAsked { reason: String },
     /// The program is stopping; nothing was polled.
     Stopped,
+    /// A reload removed the source, or moved it to another system, while the poll waited for its turn; nothing was polled.
+    Replaced,
     /// Nothing was recorded, so nothing happened.
     NotRecorded { error: String },
 }
@@ -84,19 +86,23 @@ impl RecordError {
 impl Auditor {
     /// One audit of `source`: a poll at the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
-        let adapter = self.sources.get().get(source).map(Arc::clone);
-        let system = adapter.as_ref().and_then(|adapter| adapter.system());
-        let polls = self.polls.get();
+        let Some(waiting) = self.sources.get().get(source).map(Arc::clone) else { return Outcome::Replaced };
         let turn = tokio::select! {
-            turn = polls.turn(system) => turn,
+            turn = self.polls.turn(waiting.system()) => turn,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
         let now = self.clock.now();
+        // A reload may have replaced both while this poll waited for its turn. It never polls by one and judges by another.
+        let (plans, adapter) = self.published.plans_with(|| self.sources.get().get(source).map(Arc::clone));
+        let (Some(plan), Some(adapter)) = (plans.get(source), adapter) else { return Outcome::Replaced };
+        if adapter.system() != waiting.system() {
+            // The turn is for another system.
+            return Outcome::Replaced;
+        }
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
-        let plans = self.published.plans();
-        let known = plans.get(source).and_then(|plan| settled(plan, &self.published.state(source), due));
+        let known = settled(plan, &self.published.state(source), due);
         let attempt = tokio::select! {
-            attempt = self.fetch(source, known, now) => attempt,
+            attempt = self.fetch(&*adapter, known, now) => attempt,
             () = self.stop.cancelled() => return Outcome::Stopped,
         };
         drop(turn);
@@ -159,6 +165,10 @@ impl Auditor {
         if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.unreachable.is_some() {
             self.record(source, delta, now).await?;
         }
+        if plan.is_none() {
+            // Nothing will be recorded of it any more, so nothing is left to make up for.
+            self.published.write(|present| present.unrecorded.remove(source));
+        }
         self.published.plan_changed(source);
         Ok(plan.is_some())
     }
@@ -171,11 +181,7 @@ impl Auditor {
         tracing::error!(%source, %error, "failed to record audit; will repeat it");
     }
 
-    async fn fetch(&self, source: &Name, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
-        let Some(adapter) = self.sources.get().get(source).map(Arc::clone) else {
-            let error = FetchError::new(Failure::Refused, format!("the source {source} is not configured"));
-            return Attempt { fetched: Err(FetchError { asked: false, ..error }), took: Duration::ZERO };
-        };
+    async fn fetch(&self, adapter: &dyn Source, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
         let started = Instant::now();
         let fetched = adapter.fetch_unless(now, known).await;
         let took = started.elapsed();

@@ -22,7 +22,21 @@ impl<T: ?Sized> Current<T> {
     }
 
     pub fn replace(&self, value: Arc<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        self.replace_with(value, || {});
+    }
+
+    /// Also replaces what belongs to the value: a reader that uses [`Current::get_with`] gets both from before or both from
+    /// after.
+    pub fn replace_with(&self, value: Arc<T>, also: impl FnOnce()) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        also();
+        *current = value;
+    }
+
+    /// The value, with what `read` gets of whatever is replaced with it.
+    pub fn get_with<R>(&self, read: impl FnOnce() -> R) -> (Arc<T>, R) {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&current), read())
     }
 }
 

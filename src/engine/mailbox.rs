@@ -15,6 +15,7 @@ use crate::domain::schedule::ScheduleKey;
 pub struct Mailbox {
     orders: Mutex<Waiting>,
     bell: Notify,
+    working: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +70,11 @@ impl Mailbox {
         let mut waiting = self.waiting();
         waiting.busy = true;
         std::mem::take(&mut waiting.orders)
+    }
+
+    /// Waits until the task has nothing in hand. It begins nothing for as long as the guard lives.
+    pub async fn working(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.working.lock().await
     }
 
     pub fn done(&self) {

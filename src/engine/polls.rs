@@ -4,28 +4,75 @@
 //! of the places in the process and not all of them. Waiting is no part of a poll: no time-out runs, and no duration counts it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Polls {
-    most: Arc<Semaphore>,
+    places: Arc<Places>,
     systems: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// The places of the process, of which there may be more or fewer after a reload.
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    limit: Mutex<Limit>,
+}
+
+#[derive(Debug)]
+struct Limit {
+    most: usize,
+    /// Places taken by polls under way beyond `most`: they are not given back.
+    excess: usize,
 }
 
 /// Permission for one poll; given back when it is dropped.
 #[derive(Debug)]
 pub struct Turn {
     _system: Option<OwnedSemaphorePermit>,
-    _poll: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
+    places: Arc<Places>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut limit = self.places.limit();
+        if let (Some(place), true) = (self.place.take(), limit.excess > 0) {
+            limit.excess -= 1;
+            place.forget();
+        }
+    }
+}
+
+impl Places {
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Polls {
     /// At most `most` polls at the same time.
     pub fn new(most: usize) -> Self {
-        Self { most: Arc::new(Semaphore::new(most)), systems: Mutex::default() }
+        let limit = Mutex::new(Limit { most, excess: 0 });
+        let places = Places { free: Arc::new(Semaphore::new(most)), limit };
+        Self { places: Arc::new(places), systems: Mutex::default() }
+    }
+
+    /// At most `most` polls at the same time from now on; where more are under way, none begins until enough have ended.
+    pub fn allow(&self, most: usize) {
+        let mut limit = self.places.limit();
+        let before = std::mem::replace(&mut limit.most, most);
+        if most > before {
+            let kept = limit.excess.min(most - before);
+            limit.excess -= kept;
+            self.places.free.add_permits(most - before - kept);
+        } else {
+            let fewer = before - most;
+            limit.excess += fewer - self.places.free.forget_permits(fewer);
+        }
     }
 
     /// Waits until a source may be polled; `system` is the one that it may share with others.
@@ -35,7 +82,8 @@ impl Polls {
             Some(system) => system.acquire_owned().await.ok(),
             None => None,
         };
-        Turn { _system: system, _poll: Arc::clone(&self.most).acquire_owned().await.ok() }
+        let place = Arc::clone(&self.places.free).acquire_owned().await.ok();
+        Turn { _system: system, place, places: Arc::clone(&self.places) }
     }
 
     fn system(&self, system: &str) -> Arc<Semaphore> {
@@ -63,6 +111,39 @@ mod tests {
         assert!(polls.turn(None).now_or_never().is_none());
         drop((second, other));
         assert!(polls.turn(None).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn another_limit_holds_at_once_and_a_system_keeps_its_one_request() {
+        let polls = Polls::new(3);
+        let free = || polls.turn(None).now_or_never();
+        let mut under_way = vec![polls.turn(Some("a")).await, polls.turn(None).await, polls.turn(None).await];
+        polls.allow(1);
+        for _ in 0..2 {
+            under_way.pop();
+            assert!(free().is_none(), "one or more are still under way");
+        }
+        polls.allow(3);
+        assert!(polls.turn(Some("a")).now_or_never().is_none(), "its request is still under way");
+        under_way.extend([free().unwrap(), free().unwrap()]);
+        assert!(free().is_none());
+        polls.allow(1);
+        polls.allow(2);
+        under_way.pop();
+        assert!(free().is_none(), "two are under way");
+        under_way.pop();
+        under_way.push(free().unwrap());
+        assert!(free().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_waits_begins_when_a_reload_allows_more() {
+        let polls = Polls::new(1);
+        let _first = polls.turn(None).await;
+        let mut waiting = Box::pin(polls.turn(None));
+        assert!((&mut waiting).now_or_never().is_none());
+        polls.allow(2);
+        assert!(waiting.now_or_never().is_some());
     }
 
     #[tokio::test]

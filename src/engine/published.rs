@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::current::Current;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, Rename};
 use crate::domain::plan::SourcePlan;
 use crate::domain::schedule::ScheduleKey;
 use crate::domain::state::{Delta, SourceState};
@@ -81,15 +81,38 @@ impl Published {
         self.plans.get()
     }
 
-    /// What a reload has read.
-    pub(crate) fn replace_plans(&self, plans: Arc<Plans>) {
-        self.plans.replace(plans);
+    /// The plans, with what `read` gets of the adapters: both from before a reload or both from after it.
+    pub(crate) fn plans_with<T>(&self, read: impl FnOnce() -> T) -> (Arc<Plans>, T) {
+        self.plans.get_with(read)
+    }
+
+    /// What a reload has read; `also` replaces the adapters that go with the plans.
+    pub(crate) fn replace_plans(&self, plans: Arc<Plans>, also: impl FnOnce()) {
+        self.plans.replace_with(plans, also);
+    }
+
+    /// What is known of a source goes on under another name.
+    pub(crate) fn rename(&self, rename: &Rename) {
+        self.write(|present| {
+            if let Some(mut state) = present.states.remove(&rename.from) {
+                Arc::make_mut(&mut state).rename(&rename.to);
+                present.states.insert(rename.to.clone(), state);
+            }
+            if present.unrecorded.remove(&rename.from) {
+                present.unrecorded.insert(rename.to.clone());
+            }
+        });
     }
 
     /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Published::apply`], which would have to
     /// copy it otherwise.
     pub fn state(&self, source: &Name) -> Arc<SourceState> {
         self.read(|present| present.states.get(source).map(Arc::clone)).unwrap_or_default()
+    }
+
+    /// Whether anything is known of a source.
+    pub fn knows(&self, source: &Name) -> bool {
+        self.read(|present| present.states.contains_key(source))
     }
 
     /// Reads the present. Nothing else is written meanwhile, so do not wait for anything inside.

@@ -4,6 +4,7 @@
 //! lock. An audit under way finishes under the plan it began with; the task takes up the new one after it. Where what a
 //! reload ends could not be recorded, it is ended again before the next poll.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::name::Name;
 use crate::domain::plan::Due;
 use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
+use crate::domain::schedule::ScheduleKey;
 
 /// What a reload ends and could not be recorded is tried again after this long.
 const SETTLE_RETRY: TimeDelta = TimeDelta::seconds(30);
@@ -50,6 +52,7 @@ impl SourceTask {
                 orders = self.mailbox.take() => orders,
                 () = until(next, &*self.clock) => self.mailbox.begin(),
             };
+            let _working = self.mailbox.working().await;
             if orders.reloaded || unsettled.is_some() {
                 unsettled = match self.auditor.take_up_plan(&self.source).await {
                     Ok(true) => None,
@@ -61,6 +64,9 @@ impl SourceTask {
                 };
             }
             let mut due = orders.due;
+            if orders.reloaded {
+                due.extend(self.unknown_sessions());
+            }
             due.extend(retries.take());
             if due.is_empty() || unsettled.is_some() {
                 // Nothing is polled while what a reload has ended may be taken for open.
@@ -72,6 +78,11 @@ impl SourceTask {
             self.mailbox.done();
             let came = match outcome {
                 Outcome::Stopped => return Ended::Stopped,
+                Outcome::Replaced => {
+                    // The reload that did it is in the mailbox, or will be in a moment.
+                    retries.hold(&due, Some(self.clock.now() + SETTLE_RETRY));
+                    continue;
+                }
                 Outcome::Unreachable { .. } => PollEnd::Unreachable,
                 Outcome::NotAsked { .. } => PollEnd::NotAsked,
                 Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
@@ -83,5 +94,13 @@ impl SourceTask {
             let poll = FinishedPoll { due: &due, ended: self.clock.now(), came };
             retries.note(poll, plan, &self.auditor.published.state(&self.source));
         }
+    }
+
+    /// The schedules of sessions that were never polled: a reload has them polled at once, and not first when they are due.
+    fn unknown_sessions(&self) -> BTreeSet<ScheduleKey> {
+        let (plans, state) = (self.auditor.published.plans(), self.auditor.published.state(&self.source));
+        let sessions = plans.get(&self.source).into_iter().flat_map(|plan| plan.sessions.values());
+        let unknown = sessions.filter(|session| !state.sessions.contains_key(&session.key.id));
+        unknown.map(|session| session.schedule.key()).collect()
     }
 }

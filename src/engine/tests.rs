@@ -5,4 +5,5 @@ mod counts;
 mod death;
 mod harness;
 mod outage;
+mod reloads;
 mod time;

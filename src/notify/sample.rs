@@ -10,8 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::email::{Delivery, Email, Options};
 use crate::domain::address::{Address, Mailbox};
+use crate::domain::announcement::{Announcement, RefusedConfig};
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::notification::{Notification, NotificationKind};
+use crate::domain::notification::{Notification, NotificationKind, Role};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
@@ -75,6 +76,13 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
             shop.fail(before(85));
             shop.fail(before(25));
             shop.poll(at)
+        }
+        NotificationKind::Reload => {
+            let problem = "driftwise.yaml:12:1: unknown key \"alarms\" (did you mean \"alerts\"?)".to_owned();
+            let recipients = vec![(to.clone(), Role::Operator)];
+            shop.world.known.announce(Announcement::Reload(RefusedConfig::new(&[problem], before(60), recipients, at)));
+            shop.world.now = at;
+            shop.world.evaluate().notifications.into_iter().next()
         }
         NotificationKind::Unaudited => {
             shop.poll(before(5));

@@ -18,6 +18,7 @@ use super::{Outgoing, Store};
 use crate::domain::address::Address;
 use crate::domain::alerting::working_set::Recorded;
 use crate::domain::alerting::{Evaluation, LogChange, LogKey, Suppression, SuppressionReason};
+use crate::domain::announcement::Announcement;
 use crate::domain::name::Name;
 
 /// Rows that travel in one statement.
@@ -50,6 +51,20 @@ impl Store {
         )
         .await?;
         add(&mut transaction, outgoing).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Records what is to be notified once and comes of no audit. Recording it again changes nothing.
+    pub async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
+        self.try_announce(announcement).await.map_err(self.error(Operation::Notify))
+    }
+
+    async fn try_announce(&self, announcement: &Announcement) -> Result<(), Fault> {
+        const SQL: &str = "INSERT INTO announcements (id, at, doc) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        let mut transaction = self.writing().await?;
+        let query = sqlx::query(SQL).bind(announcement.id().to_string()).bind(stamp(announcement.at()));
+        query.bind(doc(announcement)?).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
     }

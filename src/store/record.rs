@@ -162,7 +162,7 @@ impl Tables<'_> {
         const SQL: &str = "INSERT INTO announcements (source, id, at, doc)
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true ON CONFLICT DO NOTHING";
         let rows = (delta.announcements.iter())
-            .map(|found| Ok::<_, Fault>((found.id, stamp(found.at), doc(found)?)))
+            .map(|found| Ok::<_, Fault>((found.id(), stamp(found.at()), doc(found)?)))
             .collect::<Result<Vec<_>, _>>()?;
         self.put(SQL, &rows).await
     }

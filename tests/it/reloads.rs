@@ -201,3 +201,161 @@ fn a_web_page_cannot_ask_for_a_reload() {
     assert_eq!(daemon.get("/-/reload").0, 405);
     assert!(!daemon.stop().contains("reloaded"));
 }
+
+/// Writes a configuration that cannot be used, and asks for it.
+fn spoil(world: &World, daemon: &Daemon, key: &str) {
+    world.configure(&Setup { more: format!("{key}: 1\n"), ..sessions(&[14]) });
+    assert_eq!(reload(daemon).0, 422);
+}
+
+#[test]
+fn operators_get_one_mail_for_each_refused_configuration() {
+    let world = World::new(1, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let refusals = || world.mails().into_iter().filter(|mail| mail.kind() == "reload").collect::<Vec<_>>();
+    let count = |wanted| eventually("refusals", || (refusals().len() == wanted).then(refusals));
+    spoil(&world, &daemon, "alarms");
+    spoil(&world, &daemon, "alarms");
+    let first = &count(1)[0];
+    assert_eq!(first.to(), FALLBACK);
+    first.says("alarms");
+    spoil(&world, &daemon, "sauces");
+    count(2);
+    spoil(&world, &daemon, "alarms");
+    // Accepted, with operators, and refused for the same reason as at first.
+    let operated = Setup { alerts: String::from("operators: [run@integrator.example]"), ..sessions(&[14]) };
+    world.configure(&operated);
+    assert_eq!(reload(&daemon).0, 200);
+    spoil(&world, &daemon, "alarms");
+    let all = count(3);
+    assert_eq!(all.iter().filter(|mail| mail.to() == "run@integrator.example").count(), 1);
+    daemon.poll();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+    world.configure(&operated);
+    let listed = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    let kinds =
+        listed["notifications"].as_array().unwrap().iter().map(|told| told["kind"].as_str().unwrap().to_owned());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["reload"; 3]);
+    daemon.stop();
+}
+
+#[test]
+fn a_hundred_reloads_leak_no_descriptors_threads_or_tasks() {
+    let world = World::new(2, &sessions(&[14]));
+    std::fs::write(world.path("grid.csv"), "session_id,export\n7,False\n").unwrap();
+    let with_grid = Setup {
+        sessions: vec![
+            String::from("{ id: 14 }"),
+            format!("{{ source: grid, id: 7, params: {{ notification_email: {OWNER} }} }}"),
+        ],
+        more: String::new(),
+        source: String::from("timeout: 5s }\n  grid: { type: file, path: grid.csv"),
+        ..Setup::default()
+    };
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let used = || {
+        let of = |folder: &str| std::fs::read_dir(format!("/proc/{}/{folder}", daemon.pid())).unwrap().count();
+        (of("fd"), of("task"))
+    };
+    let round = |setup: &Setup| {
+        world.configure(setup);
+        let (status, text) = reload(&daemon);
+        assert_eq!(status, 200, "{text}");
+    };
+    // Everything that is made once is made by now.
+    for _ in 0..5 {
+        round(&with_grid);
+        round(&sessions(&[14]));
+    }
+    let before = used();
+    for _ in 0..50 {
+        round(&with_grid);
+        round(&sessions(&[14]));
+    }
+    round(&with_grid);
+    let polls = || daemon.metric("driftwise_audits_total", &[("source", "grid")]).unwrap();
+    daemon.until("driftwise_audits_total", &[("source", "grid")], polls() + 1.0);
+    round(&sessions(&[14]));
+    // A source that is not there any more is polled by no task that was left over.
+    let left = polls();
+    daemon.poll();
+    assert_eq!(polls().to_bits(), left.to_bits());
+    eventually("descriptors and threads are given back", || {
+        let after = used();
+        // A poll of the one source that is left may be under way, with a connection of its own.
+        (after.0 <= before.0 + 3 && after.1 <= before.1 + 3).then_some(())
+    });
+    daemon.stop();
+}
+
+#[test]
+fn reloads_during_a_mail_outage_lose_and_repeat_nothing() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let down =
+        |ids: &[u32]| Setup { email: format!("smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}"), ..sessions(ids) };
+    let world = World::new(4, &down(&[14, 15]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    for round in 0..10 {
+        let session = 14 + i64::from(round % 4);
+        world.simulator.set(session, "export", true);
+        world.configure(&down(&[14, 15, 16, 17]));
+        let path = world.path("driftwise.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let limited = text.replace("defaults:\n", &format!("defaults:\n  max_polls: {}\n", 1 + round % 3));
+        assert!(limited != text);
+        std::fs::write(path, limited).unwrap();
+        assert_eq!(reload(&daemon).0, 200);
+        daemon.until("driftwise_drift_open", &[("session", &session.to_string())], 1.0);
+    }
+    world.configure(&sessions(&[14, 15, 16, 17]));
+    assert_eq!(reload(&daemon).0, 200);
+    eventually("each of both recipients is told of four drifts", || (world.mails().len() == 8).then_some(()));
+    daemon.poll();
+    let mut told = world
+        .mails()
+        .iter()
+        .map(|m| (m.to().to_owned(), m.header("X-Driftwise-Session").to_owned()))
+        .collect::<Vec<_>>();
+    told.sort();
+    told.dedup();
+    assert_eq!((told.len(), world.mails().len()), (8, 8), "{:?}", world.told());
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_while_the_program_stops_keeps_it_from_nothing() {
+    let world = World::new(1, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    for _ in 0..20 {
+        daemon.signal("HUP");
+    }
+    assert!(daemon.stop().contains("driftwise has stopped"));
+}
+
+#[test]
+fn a_session_that_moves_to_another_schedule_claims_none_of_the_polls_that_it_missed() {
+    let moved = |schedule: &str| Setup {
+        sessions: vec![String::from("{ id: 14 }"), format!("{{ id: 15, schedule: \"{schedule}\" }}")],
+        ..Setup::default()
+    };
+    let verdict = |daemon: &Daemon, session: &str| {
+        daemon.metric("driftwise_session_last_verdict_timestamp_seconds", &[("session", session)])
+    };
+    let world = World::new(2, &moved("* * * * * *"));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    daemon.poll();
+    world.configure(&moved("0 0 1 1 *"));
+    assert_eq!(reload(&daemon).0, 200);
+    daemon.poll();
+    let then = verdict(&daemon, "15").unwrap();
+    daemon.until("driftwise_session_last_verdict_timestamp_seconds", &[("session", "14")], then + 2.0);
+    assert_eq!(verdict(&daemon, "15"), Some(then), "its former schedule goes on without it");
+    daemon.stop();
+}

@@ -58,3 +58,48 @@ async fn a_fresh_start_counts_nothing_late_and_ticks_while_many_sources_begin() 
     let late = late.collect::<Vec<_>>();
     assert!(late.len() == SOURCES && late.iter().all(|line| line.ends_with(" 0")), "{late:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn five_thousand_sources_tick_at_once_and_have_begun_within_a_minute() {
+    const MANY: usize = 5_000;
+    let mut template = World::new().plan;
+    for session in template.sessions.values_mut() {
+        // Due in months: only the start has it polled.
+        session.schedule = crate::domain::schedule::Schedule::parse("0 0 1 1 *", chrono_tz::UTC, start()).unwrap();
+    }
+    let plan = |number| {
+        let mut plan = template.clone();
+        plan.name = Name::parse(&format!("erp-{number}")).unwrap();
+        (plan.name.clone(), plan)
+    };
+    let plans = (0..MANY).map(plan).collect::<BTreeMap<_, _>>();
+    let names = plans.keys().cloned().collect::<Vec<_>>();
+    let metrics = Arc::new(Metrics::new(&names, "email").unwrap());
+    let mailboxes = Arc::new(Mailboxes::default());
+    let kept = names.iter().map(|name| mailboxes.open(name)).collect::<Vec<_>>();
+    let published = Arc::new(Published::new(Arc::new(plans), BTreeMap::new()));
+    let clock = Arc::new(Follows { from: start(), at: tokio::time::Instant::now() });
+    let stop = CancellationToken::new();
+    let timing = Timing { published: Arc::clone(&published), metrics, clock, mailboxes };
+    let begun = || kept.iter().filter(|mailbox| !mailbox.begin().due.is_empty()).count();
+    let observed = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let ticking = published.read(crate::engine::published::Present::ticking);
+        let first = begun();
+        let mut second = 0;
+        for _ in 0..29 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            second += begun();
+        }
+        tokio::time::sleep(ALL_BEGUN).await;
+        let rest = begun();
+        stop.cancel();
+        (ticking, first, second, rest)
+    };
+    let (outcome, (ticking, first, second, rest)) = tokio::join!(timing.run(stop.clone()), observed);
+    outcome.unwrap();
+    assert_eq!(ticking, Some(true));
+    assert_eq!(first + second + rest, MANY, "each once");
+    // Not all at the start, and half of them by the half of the time.
+    assert!(first < MANY / 20 && (first + second).abs_diff(MANY / 2) < MANY / 10, "{first}, {second}, {rest}");
+}

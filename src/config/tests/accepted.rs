@@ -363,7 +363,7 @@ fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
     assert_eq!((config.watch, config.alerts.operators.len()), (false, 0));
     assert_eq!(config.alerts.alerts.blind_after, Duration::from_hours(24));
     let refused = keys::all().filter(|key| key.status == Status::Later).map(|key| key.name).collect::<Vec<_>>();
-    for name in ["renamed_from", "waivers", "channels", "digest"] {
+    for name in ["waivers", "channels", "digest"] {
         assert!(refused.contains(&name), "{name}");
     }
     assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password"]));

@@ -76,6 +76,7 @@ const MAPPINGS: [Mapping; 15] = [
             ("kinds", "{ paused: flag }"),
             ("timeout", "60s"),
             ("max_body", "16MiB"),
+            ("renamed_from", "former"),
             ("tls", "{ ca_file: tests/fixtures/contract/acme-ca.pem }"),
             ("proxy", "http://proxy.acme.example:3128"),
             ("allow_insecure", "false"),

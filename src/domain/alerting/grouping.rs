@@ -1,13 +1,14 @@
 //! Last stage: makes one notification of all that leaves for one recipient together.
 //!
 //! What leaves at once (drift, missing, updates, ends, announcements) is grouped over one source. What has waited anyway (unreachable,
-//! unverifiable, reminders) is grouped over all sources. Each notification also carries everything else that is wrong with the
+//! unverifiable, reminders) is grouped over all sources. What concerns the program itself stands alone. Each notification also carries everything else that is wrong with the
 //! sessions that it tells of, so that reading only the last one nobody is wrong about a session.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{LogKey, Owed, Plans, WorkingSet, described, held};
 use crate::domain::address::Address;
@@ -23,12 +24,18 @@ const MOST_REASONS: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Bundle {
     AtOnce(Name),
+    /// Of the program, with its id.
+    Program(Uuid),
     Waited,
 }
 
 impl Bundle {
     fn of(item: &Item) -> Self {
-        let About::Incident { incident, change, .. } = &item.about else { return Self::AtOnce(item.source().clone()) };
+        let (incident, change) = match &item.about {
+            About::Incident { incident, change, .. } => (incident, change),
+            About::Unaudited(found) => return Self::AtOnce(found.source.clone()),
+            About::Reload(refused) => return Self::Program(refused.id),
+        };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
         match change {
             Change::StillOpen(_) => Self::Waited,
@@ -92,7 +99,7 @@ pub(super) fn group(
 fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
     let told = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
     let mut seen = HashSet::new();
-    let sessions = items.iter().filter_map(|item| Some((item.source(), item.session()?)));
+    let sessions = items.iter().filter_map(|item| Some((item.source()?, item.session()?)));
     let mut still = sessions
         .filter(|place| seen.insert(*place))
         .flat_map(|place| open.get(&place).into_iter().flatten())
@@ -112,16 +119,16 @@ fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::doma
 }
 
 fn contacts<'a>(plans: &'a Plans, item: &Item) -> Option<&'a Contacts> {
-    let plan = plans.get(item.source())?;
+    let plan = plans.get(item.source()?)?;
     let session = item.session().and_then(|id| plan.sessions.get(id));
     Some(session.map_or(&*plan.contacts, |session| &*session.contacts))
 }
 
 fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
     let places = items.iter().map(|item| (item.source(), item.session())).collect::<HashSet<_>>();
-    let sources = items.iter().map(Item::source).collect::<HashSet<_>>();
+    let sources = items.iter().filter_map(Item::source).collect::<HashSet<_>>();
     let concerns = |incident: &Incident| {
-        places.contains(&(&incident.source, incident.key.session()))
+        places.contains(&(Some(&incident.source), incident.key.session()))
             || (incident.key.session().is_none() && sources.contains(&incident.source))
     };
     let because = |item: &Item| Because {
@@ -129,6 +136,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
         what: match &item.about {
             About::Incident { incident, .. } => described(incident),
             About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
+            About::Reload(_) => String::from("refused configuration"),
         },
         change: item.token(),
         role: item.role,

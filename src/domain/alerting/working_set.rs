@@ -12,7 +12,7 @@ use super::log::NotificationLog;
 use super::{Evaluation, LogChange, Suppression};
 use crate::domain::announcement::Announcement;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
-use crate::domain::name::Name;
+use crate::domain::name::{Name, Rename};
 use crate::domain::state::Delta;
 
 /// See the module.
@@ -45,7 +45,7 @@ impl WorkingSet {
             set.log.put(change);
         }
         set.suppressed.extend(recorded.suppressed);
-        set.announcements.extend(recorded.announcements.into_iter().map(|a| (a.id, a)));
+        set.announcements.extend(recorded.announcements.into_iter().map(|a| (a.id(), a)));
         recorded.incidents.into_iter().for_each(|incident| set.put(incident));
         set
     }
@@ -54,11 +54,16 @@ impl WorkingSet {
     pub fn note(&mut self, delta: &Delta) -> bool {
         let changed = delta.unreachable.iter().chain(&delta.incidents).filter(|i| !is_suspected(i));
         let before = delta.announcements.len();
-        self.announcements.extend(delta.announcements.iter().map(|a| (a.id, a.clone())));
+        self.announcements.extend(delta.announcements.iter().map(|a| (a.id(), a.clone())));
         changed.cloned().fold(before > 0, |_, incident| {
             self.put(incident);
             true
         })
+    }
+
+    /// Takes in what is owed and comes of no audit.
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.announcements.insert(announcement.id(), announcement);
     }
 
     /// Takes in what was committed of an evaluation.
@@ -70,6 +75,19 @@ impl WorkingSet {
             self.announcements.remove(id);
         }
         self.suppressed.extend(&evaluation.suppressions);
+    }
+
+    /// What is known of a source goes on under another name; ids stay, and with them the notification log.
+    pub fn rename(&mut self, rename: &Rename) {
+        for incident in self.incidents.values_mut().filter(|incident| incident.source == rename.from) {
+            Arc::make_mut(incident).source.clone_from(&rename.to);
+        }
+        for announcement in self.announcements.values_mut() {
+            announcement.rename(rename);
+        }
+        if let Some(incident) = self.unreachable.remove(&rename.from) {
+            self.unreachable.insert(rename.to.clone(), incident);
+        }
     }
 
     fn put(&mut self, incident: Incident) {

@@ -103,7 +103,7 @@ impl Harness {
         let auditor = Auditor {
             sources: Current::new(Arc::new(sources)),
             published,
-            polls: Current::new(Arc::new(Polls::new(1))),
+            polls: Polls::new(1),
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
             metrics: Arc::clone(&metrics),

@@ -99,7 +99,7 @@ fn repeated_headers(message: &Notification) -> String {
     for key in message.sessions().into_iter().take(MOST_SESSIONS) {
         add(&SESSION, key.to_string());
     }
-    let mut sources = message.items.iter().filter(|item| item.of_source()).map(Item::source).collect::<Vec<_>>();
+    let mut sources = message.items.iter().filter(|item| item.of_source()).filter_map(Item::source).collect::<Vec<_>>();
     sources.sort();
     sources.dedup();
     for source in sources.into_iter().take(MOST_SESSIONS) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mail_parser::{HeaderValue, MessageParser};
 
 use super::*;
-use crate::domain::announcement::Announcement;
+use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::Incident;
 use crate::domain::notification::{About, Item, Opening};
 use crate::domain::session::SessionId;
@@ -52,7 +52,7 @@ fn incident(message: &mut Notification) -> &mut Incident {
 }
 
 fn of_session(item: &Item, id: &str) -> Item {
-    let found = Announcement::unaudited(item.source(), 1, SessionId::parse(id).unwrap(), None, at());
+    let found = UnauditedSession::new(item.source().unwrap(), 1, SessionId::parse(id).unwrap(), None, at());
     Item { about: About::Unaudited(found), ..item.clone() }
 }
 

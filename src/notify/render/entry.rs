@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
-use crate::domain::announcement::Announcement;
+use crate::domain::announcement::{RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item};
 use crate::domain::policy::Severity;
@@ -48,6 +48,7 @@ pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
     let (heading, rows) = match &item.about {
         About::Incident { incident, .. } => teller.incident(incident),
         About::Unaudited(found) => teller.unaudited(found),
+        About::Reload(refused) => teller.refused(refused),
     };
     let colour = match (item.change(), item.severity()) {
         (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited)) | None, _) => GREY,
@@ -281,7 +282,25 @@ impl Teller {
         ("Could not be checked".to_owned(), rows)
     }
 
-    fn unaudited(&self, found: &Announcement) -> Told {
+    fn refused(&self, refused: &RefusedConfig) -> Told {
+        let mut problems =
+            refused.problems.iter().map(|problem| plain(problem, RefusedConfig::LONGEST)).collect::<Vec<_>>();
+        if refused.more > 0 {
+            problems.push(format!("and {} more", count(refused.more, "problem", "problems")));
+        }
+        let rows = vec![
+            row("Read", &self.at(refused.at)),
+            Some(Row { label: "Problems", values: problems, strong: false }),
+            prose(
+                "What this means",
+                "checks, mails and pages go on as before; nothing of the change is in force. At the next start Driftwise would not run with it",
+            ),
+            prose("What to do", "correct the files and reload. driftwise validate shows each problem with its line"),
+        ];
+        ("A changed configuration was refused".to_owned(), rows)
+    }
+
+    fn unaudited(&self, found: &UnauditedSession) -> Told {
         let rows = vec![
             row("Name", found.name.as_deref().unwrap_or("(none)")),
             row("Session ID", found.session.as_str()),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::times::at;
 use super::words::{VALUE, count, name_of, named, plain, value, who};
-use crate::domain::announcement::Announcement;
+use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::notification::{About, BlindSession, Change, Item, Notification, NotificationKind};
@@ -17,7 +17,7 @@ const ONE_BY_ONE: usize = 3;
 /// Settings that are named in a list; the others are counted.
 const NAMED: usize = 6;
 
-type Place<'a> = (&'a Name, Option<&'a SessionId>);
+type Place<'a> = (Option<&'a Name>, Option<&'a SessionId>);
 
 pub(super) fn lead(notification: &Notification) -> Vec<String> {
     if notification.kind == NotificationKind::Test {
@@ -36,7 +36,7 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
 fn of_place(notification: &Notification, place: Place<'_>) -> String {
     let items = notification.items.iter().filter(|item| (item.source(), item.session()) == place).collect::<Vec<_>>();
     let still = notification.still.iter().map(|incident| &**incident);
-    let still = still.filter(|incident| (&incident.source, incident.key.session()) == place).collect::<Vec<_>>();
+    let still = still.filter(|incident| (Some(&incident.source), incident.key.session()) == place).collect::<Vec<_>>();
     match (items.as_slice(), still.as_slice()) {
         ([item], []) => one(item),
         _ => parts(&items, &still),
@@ -128,6 +128,7 @@ fn called(item: &Item) -> String {
             who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
         }
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
+        About::Reload(_) => String::from("The configuration"),
     }
 }
 
@@ -135,6 +136,12 @@ fn one(item: &Item) -> String {
     let who = called(item);
     let (incident, change) = match &item.about {
         About::Unaudited(found) => return unaudited(found, &who),
+        About::Reload(refused) => {
+            let problems = count(refused.problems.len() + refused.more, "problem", "problems");
+            return format!(
+                "Driftwise could not take over a changed configuration: it has {problems}. The configuration before it stays in force."
+            );
+        }
         About::Incident { incident, change, blind: Some(sessions) } => {
             return blind(sessions, incident, *change, item.zone);
         }
@@ -170,7 +177,7 @@ fn one(item: &Item) -> String {
     }
 }
 
-fn unaudited(found: &Announcement, who: &str) -> String {
+fn unaudited(found: &UnauditedSession, who: &str) -> String {
     let id = found.session.as_str();
     let named = named(found.name.as_deref()).is_some();
     let who = if named { format!("{who}, session ID {}", plain(id, SHORT)) } else { who.to_owned() };

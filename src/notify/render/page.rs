@@ -83,10 +83,10 @@ enum Thing<'a> {
 }
 
 impl<'a> Thing<'a> {
-    fn place(self) -> (&'a Name, Option<&'a SessionId>) {
+    fn place(self) -> (Option<&'a Name>, Option<&'a SessionId>) {
         match self {
             Self::New(item) => (item.source(), item.session()),
-            Self::Still(incident) => (&incident.source, incident.key.session()),
+            Self::Still(incident) => (Some(&incident.source), incident.key.session()),
         }
     }
 
@@ -95,6 +95,7 @@ impl<'a> Thing<'a> {
             Self::New(item) => match &item.about {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
+                About::Reload(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };
@@ -121,7 +122,7 @@ impl<'a> Thing<'a> {
 
     /// The name of the session and its number, or the source.
     fn heading(self) -> String {
-        let (source, session) = self.place();
+        let (Some(source), session) = self.place() else { return String::from("The configuration of Driftwise") };
         let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
         self.name().map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
     }
@@ -181,7 +182,7 @@ fn link(thing: Thing<'_>, public_url: Option<&str>) -> Option<String> {
         return None;
     }
     let (source, session) = thing.place();
-    let key = SessionKey { source: source.clone(), id: session?.clone() };
+    let key = SessionKey { source: source?.clone(), id: session?.clone() };
     Some(plain(&format!("{}{}", url.trim_end_matches('/'), key.page()), PROSE))
 }
 

@@ -20,6 +20,9 @@ pub(super) fn subject(notification: &Notification) -> String {
     if notification.kind == NotificationKind::Test {
         return "Test message of Driftwise".to_owned();
     }
+    if notification.kind == NotificationKind::Reload {
+        return "Driftwise refused a changed configuration".to_owned();
+    }
     let wrong = notification.wrong();
     let text = if wrong.is_empty() { nothing_wrong(notification) } else { wrong_now(notification, &wrong) };
     let new_session = notification.items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
@@ -139,7 +142,7 @@ fn nothing_wrong(notification: &Notification) -> String {
     match (ended.as_slice(), found) {
         ([], 0) => "Nothing to report".to_owned(),
         ([], n) => {
-            let source = items.first().map(|item| item.source().to_string()).unwrap_or_default();
+            let source = items.first().and_then(Item::source).map(ToString::to_string).unwrap_or_default();
             let (sessions, verb) =
                 if n == 1 { ("a session".to_owned(), "is") } else { (format!("{n} sessions"), "are") };
             format!("{source}: {sessions} appeared and {verb} not checked")

@@ -2,6 +2,8 @@
 
 use super::world::{Place, World, at, name};
 use crate::domain::alerting::WorkingSet;
+use crate::domain::announcement::{Announcement, RefusedConfig};
+use crate::domain::notification::{NotificationKind, Role};
 use crate::domain::policy::Severity;
 use crate::store::NotificationFilter;
 
@@ -87,4 +89,25 @@ async fn what_is_past_retention_takes_its_log_along_and_stops_nothing() {
     let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
     let plans = [(world.plan.name.clone(), world.plan.clone())].into();
     assert!(crate::domain::alerting::evaluate(&plans, &name("email"), &mut known, at(62)).is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_configuration_stays_owed_over_a_restart_until_it_is_notified() {
+    let place = Place::new();
+    let store = place.open().await;
+    let world = World::new("acme", 1);
+    let recipients = vec![(super::world::address("ops@acme.example"), Role::Operator)];
+    let refused = Announcement::Reload(RefusedConfig::new(&["a problem".to_owned()], at(0), recipients, at(1)));
+    store.announce(&refused).await.unwrap();
+    store.announce(&refused).await.unwrap();
+    store.close().await;
+    let store = place.open().await;
+    assert_eq!(store.load_alerting().await.unwrap().announcements, [refused]);
+    let told = world.alert(&store, at(2)).await;
+    assert_eq!(
+        told.iter().map(|told| (told.kind, told.to.as_str())).collect::<Vec<_>>(),
+        [(NotificationKind::Reload, "ops@acme.example")]
+    );
+    assert!(world.alert(&store, at(3)).await.is_empty());
+    assert!(store.load_alerting().await.unwrap().announcements.is_empty());
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::world::{Place, World, at, id, name, shown};
+use crate::domain::name::Rename;
 use crate::domain::reading::RawValue;
-use crate::store::Store;
+use crate::store::{Renamed, Store};
 
 /// A source through everything that can happen to it, leaving some of each behind.
 async fn eventful(store: &Store) -> World {
@@ -146,4 +147,36 @@ async fn an_audit_that_is_broken_off_at_any_step_leaves_nothing_and_the_next_one
     world.state.apply(delta);
     assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
     store.integrity_check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_renamed_source_keeps_state_history_and_log_once() {
+    let place = Place::new();
+    let store = place.open().await;
+    let world = eventful(&store).await;
+    let told = world.alert(&store, at(16)).await.len();
+    assert!(told > 0);
+    let history = store.load_alerting().await.unwrap();
+    let rename = Rename { from: name("acme"), to: name("shop") };
+    let renames = std::slice::from_ref(&rename);
+    assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Moved]);
+    assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Nothing], "once");
+    let all = store.load().await.unwrap();
+    assert_eq!(all.keys().map(ToString::to_string).collect::<Vec<_>>(), ["shop"]);
+    let mut expected = world.state.clone();
+    expected.rename(&name("shop"));
+    assert_eq!(shown(&all[&name("shop")]), shown(&expected));
+    let after = store.load_alerting().await.unwrap();
+    assert_eq!(after.log, history.log);
+    assert!(after.incidents.iter().all(|incident| incident.source == name("shop")));
+    // Nothing is owed again under the new name.
+    let mut world = world;
+    world.plan.name = name("shop");
+    assert!(world.owed(&store, at(16)).await.0.notifications.is_empty());
+    store.integrity_check().await.unwrap();
+    // A name that has a state of its own is not merged.
+    let mut other = World::new("acme", 2);
+    other.audit(&store, at(20)).await;
+    assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Kept]);
+    assert_eq!(store.load().await.unwrap().len(), 2);
 }

@@ -1,0 +1,68 @@
+//! A source that goes on under another name.
+
+use sqlx::SqliteConnection;
+
+use super::Store;
+use super::error::{Fault, Operation, StoreError};
+use crate::domain::name::Rename;
+
+/// What the store made of a [`Rename`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    /// All that was known of the former name is known of the new one now.
+    Moved,
+    /// Nothing is known of the former name: it was moved before, or never polled.
+    Nothing,
+    /// Both names have a state of their own, which cannot be one state. Each keeps its own.
+    Kept,
+}
+
+impl Store {
+    /// Moves state, history, incidents and with them the notification log of sources to other names: all or nothing. Ids stay, so
+    /// nothing open is notified again and its end is sent in the thread of its beginning.
+    pub async fn rename(&self, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
+        self.try_rename(renames).await.map_err(self.error(Operation::Record))
+    }
+
+    async fn try_rename(&self, renames: &[Rename]) -> Result<Vec<Renamed>, Fault> {
+        if renames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.writing().await?;
+        let mut outcomes = Vec::with_capacity(renames.len());
+        for rename in renames {
+            outcomes.push(one(&mut transaction, rename).await?);
+        }
+        transaction.commit().await?;
+        Ok(outcomes)
+    }
+}
+
+async fn one(to: &mut SqliteConnection, rename: &Rename) -> Result<Renamed, Fault> {
+    const KNOWN: &str = "SELECT count(*) FROM sources WHERE name = ?1";
+    // First the new row and last the old one, because every other table refers to it.
+    const STEPS: [&str; 9] = [
+        "INSERT INTO sources (name, record) SELECT ?2, record FROM sources WHERE name = ?1",
+        "UPDATE schedules SET source = ?2 WHERE source = ?1",
+        "UPDATE sessions SET source = ?2 WHERE source = ?1",
+        "UPDATE observations SET source = ?2 WHERE source = ?1",
+        "UPDATE incidents SET source = ?2, doc = json_set(doc, '$.source', ?2) WHERE source = ?1",
+        "UPDATE known_ids SET source = ?2 WHERE source = ?1",
+        "UPDATE known_settings SET source = ?2 WHERE source = ?1",
+        "UPDATE events SET source = ?2 WHERE source = ?1",
+        "UPDATE announcements SET source = ?2, doc = json_set(doc, '$.source', ?2) WHERE source = ?1",
+    ];
+    let (from, new) = (rename.from.as_str(), rename.to.as_str());
+    let from_known: i64 = sqlx::query_scalar(KNOWN).bind(from).fetch_one(&mut *to).await?;
+    let new_known: i64 = sqlx::query_scalar(KNOWN).bind(new).fetch_one(&mut *to).await?;
+    match (from_known, new_known) {
+        (0, _) => return Ok(Renamed::Nothing),
+        (_, 0) => {}
+        _ => return Ok(Renamed::Kept),
+    }
+    for step in STEPS {
+        sqlx::query(step).bind(from).bind(new).execute(&mut *to).await?;
+    }
+    sqlx::query("DELETE FROM sources WHERE name = ?1").bind(from).execute(&mut *to).await?;
+    Ok(Renamed::Moved)
+}

@@ -1,0 +1,124 @@
+//! `renamed_from`: a source goes on under another name.
+
+use crate::program::{Daemon, ask, eventually};
+use crate::world::{FALLBACK, OWNER, Setup, World};
+
+fn setup() -> Setup {
+    Setup { sessions: vec![String::from("{ id: 14 }"), String::from("{ id: 15 }")], ..Setup::default() }
+}
+
+/// The configuration of `setup`, with its source called `shop`.
+fn renamed(world: &World, setup: &Setup) {
+    world.configure(setup);
+    let path = world.path("driftwise.yaml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for (before, after) in [("  erp: { type", "  shop: { renamed_from: erp, type"), ("source: erp", "source: shop")] {
+        assert!(text.contains(before));
+        text = text.replace(before, after);
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+fn reload(daemon: &Daemon) -> (u16, String) {
+    ask(daemon.address, "POST", "/-/reload", "").unwrap()
+}
+
+/// Neither told again nor forgotten: the drift ends in the threads of its openings, under the new name.
+fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
+    daemon.until("driftwise_drift_open", &[("source", "shop"), ("session", "14")], 1.0);
+    daemon.poll();
+    assert_eq!(world.mails().len(), openings.len(), "{:?}", world.told());
+    world.simulator.set(14, "export", false);
+    for opening in openings {
+        let end = eventually("the end in its thread", || {
+            world.mails().into_iter().find(|m| m.to() == opening.to() && m.header("In-Reply-To") == opening.id())
+        });
+        assert_eq!((end.kind(), end.header("X-Driftwise-Session")), ("resolved", "shop/14"));
+    }
+    daemon.poll();
+    assert_eq!(world.mails().len(), 2 * openings.len(), "{:?}", world.told());
+}
+
+#[test]
+fn a_source_renamed_by_a_reload_keeps_what_is_open_and_its_history() {
+    let world = World::new(2, &setup());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    renamed(&world, &setup());
+    let (status, summary) = reload(&daemon);
+    assert!(status == 200 && summary.contains("renamed erp to shop"), "{summary}");
+    // Once: the same configuration again moves nothing.
+    let (status, summary) = reload(&daemon);
+    assert!(status == 200 && !summary.contains("renamed"), "{summary}");
+    goes_on(&world, &daemon, &openings);
+    assert_eq!(daemon.metric("driftwise_session_info", &[("source", "erp")]), None);
+    daemon.kill();
+    let daemon = world.daemon();
+    daemon.poll();
+    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    daemon.stop();
+}
+
+#[test]
+fn a_source_renamed_between_two_runs_keeps_what_is_open() {
+    let world = World::new(2, &setup());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    daemon.kill();
+    renamed(&world, &setup());
+    // One audit of a command moves it as a start of the daemon does.
+    world.run(&["check", "--notify"]).expect(1);
+    let daemon = world.daemon();
+    goes_on(&world, &daemon, &openings);
+    assert!(!daemon.stop().contains("moved state and history"));
+}
+
+#[test]
+fn renames_under_way_tear_no_poll_apart() {
+    let world = World::new(2, &setup());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    for round in 0..20 {
+        renamed(&world, &setup());
+        if round % 2 == 1 {
+            // Back again.
+            let path = world.path("driftwise.yaml");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let back = text.replace("shop: { renamed_from: erp", "erp: { renamed_from: shop");
+            let back = back.replace("source: shop", "source: erp");
+            assert!(back != text);
+            std::fs::write(path, back).unwrap();
+        }
+        let (status, summary) = reload(&daemon);
+        assert!(status == 200 && summary.contains("renamed"), "{summary}");
+    }
+    renamed(&world, &setup());
+    assert_eq!(reload(&daemon).0, 200);
+    goes_on(&world, &daemon, &openings);
+    assert!(!daemon.stop().contains("failed to record"));
+}
+
+#[test]
+fn a_new_name_with_state_of_its_own_keeps_it_and_the_log_says_so() {
+    let world = World::new(2, &setup());
+    let daemon = world.daemon();
+    daemon.first_poll();
+    // Renamed without saying so first: both names have been polled now.
+    renamed(&world, &setup());
+    let path = world.path("driftwise.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let silent = text.replace("renamed_from: erp, ", "");
+    assert!(silent != text);
+    std::fs::write(&path, silent).unwrap();
+    assert_eq!(reload(&daemon).0, 200);
+    daemon.until("driftwise_source_up", &[("source", "shop")], 1.0);
+    std::fs::write(&path, text).unwrap();
+    let (status, summary) = reload(&daemon);
+    assert!(status == 200 && !summary.contains("renamed"), "{summary}");
+    daemon.poll();
+    assert_eq!(daemon.metric("driftwise_session_info", &[("source", "shop")]), Some(2.0));
+    assert!(daemon.stop().contains("has state of its own already"));
+}

@@ -1,0 +1,107 @@
+//! `reload: watch`: the daemon takes up what changes on disk without being asked to.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::program::{Daemon, ask};
+use crate::world::{Setup, World};
+
+const ACCEPTED: &str = "driftwise_config_last_reload_successful";
+
+fn watching(ids: &[u32]) -> Setup {
+    Setup { more: String::from("reload: watch\n"), ..sessions(ids) }
+}
+
+fn sessions(ids: &[u32]) -> Setup {
+    Setup { sessions: ids.iter().map(|id| format!("{{ id: {id} }}")).collect(), ..Setup::default() }
+}
+
+fn audits(daemon: &Daemon, session: &str) {
+    daemon.until("driftwise_session_info", &[("session", session)], 1.0);
+}
+
+/// Waits until the last reload was accepted, or was refused.
+fn accepted(daemon: &Daemon, accepted: bool) {
+    let wanted = if accepted { 1.0 } else { 0.0 };
+    crate::program::eventually(&format!("reload accepted: {accepted}"), || {
+        (daemon.metric(ACCEPTED, &[]) == Some(wanted)).then_some(())
+    });
+}
+
+#[test]
+fn an_edited_file_and_one_that_appears_in_an_empty_include_folder_are_taken_up() {
+    let world =
+        World::new(3, &Setup { more: String::from("reload: watch\ninclude: [more/*.yaml]\n"), ..sessions(&[14]) });
+    fs::create_dir(world.path("more")).unwrap();
+    let daemon = world.daemon();
+    fs::write(world.path("more/second.yaml"), "sessions: [{ id: 15 }]\n").unwrap();
+    audits(&daemon, "15");
+    fs::write(world.path("more/second.yaml"), "sessions: [{ id: 15 }, { id: 16 }]\n").unwrap();
+    audits(&daemon, "16");
+    assert!(daemon.stop().contains("a file changed"));
+}
+
+#[test]
+fn the_swapped_link_of_a_configmap_is_taken_up() {
+    let world = World::new(2, &watching(&[14]));
+    let text = fs::read_to_string(world.path("driftwise.yaml")).unwrap();
+    let more = text.replace("  - { id: 14 }\n", "  - { id: 14 }\n  - { id: 15 }\n");
+    assert!(more != text);
+    fs::remove_file(world.path("driftwise.yaml")).unwrap();
+    for (folder, text) in [("..first", &text), ("..second", &more)] {
+        fs::create_dir(world.path(folder)).unwrap();
+        fs::write(world.path(folder).join("driftwise.yaml"), text).unwrap();
+    }
+    symlink("..first", world.path("..data")).unwrap();
+    symlink("..data/driftwise.yaml", world.path("driftwise.yaml")).unwrap();
+    let daemon = world.daemon();
+    daemon.first_poll();
+    symlink("..second", world.path("..data_tmp")).unwrap();
+    fs::rename(world.path("..data_tmp"), world.path("..data")).unwrap();
+    audits(&daemon, "15");
+    daemon.stop();
+}
+
+#[test]
+fn a_half_written_file_and_a_missing_one_are_refused_until_they_are_whole() {
+    let world = World::new(2, &watching(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let path = world.path("driftwise.yaml");
+    world.configure(&watching(&[14, 15]));
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &whole[..whole.find("email:").unwrap()]).unwrap();
+    accepted(&daemon, false);
+    daemon.poll();
+    fs::write(&path, &whole).unwrap();
+    audits(&daemon, "15");
+    accepted(&daemon, true);
+    fs::rename(&path, world.path("moved")).unwrap();
+    accepted(&daemon, false);
+    daemon.poll();
+    fs::rename(world.path("moved"), &path).unwrap();
+    accepted(&daemon, true);
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_switches_the_watch_on_and_off() {
+    let world = World::new(3, &sessions(&[14]));
+    let daemon = world.daemon();
+    daemon.first_poll();
+    let reload = || assert_eq!(ask(daemon.address, "POST", "/-/reload", "").unwrap().0, 200);
+    world.configure(&watching(&[14]));
+    reload();
+    world.configure(&watching(&[14, 15]));
+    audits(&daemon, "15");
+    world.configure(&sessions(&[14, 15]));
+    reload();
+    let by_itself = |said: String| said.matches("a file changed").count();
+    let before = by_itself(daemon.said());
+    world.configure(&sessions(&[14, 15, 16]));
+    // Polls come each second: four rounds of the watch go by.
+    let (name, labels) = ("driftwise_source_requests_total", [("outcome", "ok")]);
+    daemon.until(name, &labels, daemon.metric(name, &labels).unwrap() + 8.0);
+    assert_eq!(daemon.metric("driftwise_session_info", &[("session", "16")]), None);
+    assert_eq!(by_itself(daemon.stop()), before);
+}

@@ -98,7 +98,7 @@ pub fn start(
         LogFormat::Json => false,
     };
     let queue = Arc::new(Queue::new(CAPACITY));
-    write_from(Arc::clone(&queue), if human { human_notice } else { json_notice })?;
+    write_from(Arc::clone(&queue), if human { human_report } else { json_report })?;
     let _ = LOG.set(Arc::clone(&queue));
     let (filter, ignored) = filter(level, rust_log, default);
     let lines = move || Lines(Arc::clone(&queue));
@@ -178,11 +178,11 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(place, reason = panic.payload_as_str().unwrap_or_default(), "a part of the program panicked");
 }
 
-fn json_notice(lines: u64) -> String {
+fn json_report(lines: u64) -> String {
     format!("{{\"timestamp\":\"{}\",\"level\":\"WARN\",\"message\":\"{LOST}\",\"lines\":{lines}}}\n", timestamp())
 }
 
-fn human_notice(lines: u64) -> String {
+fn human_report(lines: u64) -> String {
     format!("{}  WARN {LOST} lines={lines}\n", timestamp())
 }
 

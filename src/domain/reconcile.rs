@@ -166,7 +166,7 @@ impl Step<'_> {
                 settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
             });
             if !quiet {
-                self.session(session, before, found.poll(), &neighbours, delta);
+                self.session(session, before, found.row_match(), &neighbours, delta);
             }
         }
     }

@@ -131,7 +131,7 @@ impl Snapshot {
     }
 
     /// The rows of one session.
-    pub fn poll(&self, id: &SessionId) -> RowMatch {
+    pub fn row_match(&self, id: &SessionId) -> RowMatch {
         self.poll_at(self.rows(id))
     }
 
@@ -211,8 +211,8 @@ impl<'a> Stop<'a> {
         self.rows?.one()
     }
 
-    /// See [`Snapshot::poll`].
-    pub fn poll(&self) -> RowMatch {
+    /// See [`Snapshot::row_match`].
+    pub fn row_match(&self) -> RowMatch {
         self.snapshot.poll_at(self.rows)
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::world::{World, address, id, notified, rule, rules, session, s
 
 mod blind;
 mod edits;
-mod telling;
+mod notifying;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";

@@ -1,4 +1,4 @@
-//! Who is told, of how much, and when again.
+//! Who is notified, of what, and when again.
 
 use super::*;
 use crate::domain::notification::Item;

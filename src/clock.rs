@@ -1,4 +1,4 @@
-//! The one place that asks what time it is. Everything that decides is given `now`.
+//! The clock: the only module that reads the time. Decisions take `now` as a parameter.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,13 +14,13 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one room that asks")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one module that reads the clock")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
 }
 
-/// A clock that is set by hand: a day passes when somebody says so.
+/// A clock that a test sets by hand.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
 

@@ -1,9 +1,9 @@
-//! The pure middle: values and `now` in, values out. No clock, no I/O, no logging; everything that decides is here.
+//! The decisions, as pure functions: they take values and `now`, and return values. No clock, no I/O, no logging.
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
-//! source says (`observation`, `snapshot`, `reading`), what it should say (`policy`, `expectation`), the comparison
-//! (`evaluate`), what becomes of it over time (`incident`, `announcement`, `state`, `reconcile`, `settled`, `status`), who is
-//! notified of it (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), and up to when history may
+//! source sends (`observation`, `snapshot`, `reading`), what it should send (`policy`, `expectation`), the comparison
+//! (`evaluate`), its changes over time (`incident`, `announcement`, `state`, `reconcile`, `settled`, `status`), who is
+//! notified (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), and up to when history may
 //! be forgotten (`retention`).
 
 pub mod address;

@@ -1,6 +1,6 @@
-//! Driftwise audits the e-commerce sessions of OrderWise against a baseline and tells people when one drifts.
+//! Driftwise audits the e-commerce sessions of OrderWise against a baseline and notifies people when one drifts.
 //!
-//! In reading order: what decides, then what it talks to, then what drives it, then what people touch.
+//! The modules in reading order: decisions, ports and adapters, the engine, then the interface to people.
 
 pub mod domain;
 

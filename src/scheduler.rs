@@ -1,7 +1,7 @@
 //! The only file that names the cron crate: one job, once a second, that makes a tick.
 //!
 //! tokio-cron-scheduler lets runs of a job overlap, freezes a zone's offset when a job is made and loses jobs that are added
-//! at the same time. So it has one job in UTC that never waits; due times come from `domain::timetable`, which asks croner anew
+//! at the same time. So it has one job in UTC that never waits; due times come from `domain::timetable`, which asks croner
 //! each time. A tick that is not taken yet is not made twice.
 //!
 //! The crate keeps the next run of a job as a time of the wall clock, so a clock that is set back silences it. Here that job

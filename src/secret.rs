@@ -22,7 +22,7 @@ const LARGEST: u64 = 64 << 10;
 pub enum Secret {
     /// Written in the configuration or taken from the environment when that was read.
     Given(SecretString),
-    /// Read anew each time it is needed, so that a rotated secret is picked up after a refused sign-in.
+    /// Read each time it is needed, so that a rotated secret is picked up after a refused sign-in.
     File(PathBuf),
 }
 

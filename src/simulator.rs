@@ -2,7 +2,7 @@
 //! fail in every way that the real one and what stands before it were seen to fail.
 //!
 //! It speaks the same dialect (see `api`) under `/OWAPI` in any case, and is steered from Rust or over HTTP (see
-//! `control`). What it holds is fit for the built-in baseline until somebody changes it.
+//! `control`). Its sessions comply with the built-in baseline until a request changes them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

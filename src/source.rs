@@ -1,4 +1,4 @@
-//! The port to what is audited: one attempt to read all sessions of a source, and why it failed.
+//! The port to a source: one attempt to read all its sessions, and the classified failure.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// What one attempt brought.
+/// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// `None` where it is the one that was known.
@@ -66,7 +66,7 @@ pub struct FetchError {
     pub failure: Failure,
     /// In our words for people, without anything that came from outside.
     pub reason: String,
-    /// What the source said for itself.
+    /// The text of the source.
     pub quoted: Option<Quoted>,
     /// False where the source was not asked at all: it failed a moment ago, or this machine could not ask
     /// ([`Failure::OwnLimit`]).
@@ -97,7 +97,7 @@ impl FetchError {
         Self { failure, reason: reason.into(), quoted: None, asked: true, again: None }
     }
 
-    /// With what the source said for itself, where it said anything.
+    /// Adds the text of the source, if there is any.
     #[must_use]
     pub fn quoting(self, quoted: Option<Quoted>) -> Self {
         Self { quoted, ..self }
@@ -132,7 +132,7 @@ pub enum Failure {
     TooLarge,
     /// It answered, without a single session.
     Empty,
-    /// This machine lacks descriptors or memory. That says nothing of the source, which was not asked.
+    /// This machine lacks descriptors or memory. The source was not asked and did not fail.
     OwnLimit,
 }
 

@@ -1,7 +1,7 @@
-//! What Driftwise remembers, in one SQLite file: the state of every source, what happened, and the mail that is to go out.
+//! The store: one SQLite file with the state of every source, the events, the notification log and the outbox.
 //!
 //! Properties:
-//! - An audit is one transaction: state and events are there together or not at all, and survive a power cut once
+//! - An audit is one transaction: it stores state and events together or not at all, and they survive a power cut once
 //!   [`Store::record`] has returned (WAL with `synchronous = FULL`). Alerting is another: the notification log and the outbox
 //!   rows, see [`Store::notify`].
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
@@ -52,7 +52,7 @@ use file::{Held, Identity, InodeLock, Locking};
 use lock::Lock;
 use owner::Owner;
 
-/// How long a connection waits for a lock of another one before it gives up.
+/// How long a connection waits for a lock of another connection.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// How long a caller waits for a connection: longer than any transaction of ours takes.
@@ -75,8 +75,8 @@ struct Owned {
     writer: SqlitePool,
     /// The database, its write-ahead log and its lock, as they were opened.
     files: Arc<[Identity]>,
-    /// Something was read that is damaged. The writer keeps what it has read, so it is replaced before it is used again: it
-    /// would go on failing when the file has long been put right.
+    /// A read found damage. The writer caches pages, so it is replaced before its next use: otherwise it would go on failing
+    /// after the file was repaired.
     doubted: Arc<AtomicBool>,
     owner: Owner,
     _inode_lock: Option<Arc<InodeLock>>,
@@ -85,20 +85,20 @@ struct Owned {
 }
 
 impl Owned {
-    /// Fails unless every file is still the one that was opened: what is written into a log that was deleted is lost, and
-    /// a lock that was deleted keeps nobody out.
+    /// Fails unless every file is still the one that was opened: writes into a deleted log are lost, and a deleted lock does not
+    /// keep out a second owner.
     fn expect_in_place(&self) -> Result<(), Fault> {
         self.files.iter().try_for_each(Identity::expect_in_place)
     }
 }
 
 impl Store {
-    /// Opens the store as its one owner, makes it where there is none, and brings an older one to the present form.
+    /// Opens the store as its one owner, and creates it if there is none.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_owned(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
     }
 
-    /// Opens the store to be read, also while another process owns it. Makes no file where it can be avoided.
+    /// Opens the store for reading, also while another process owns it. Creates no file if it can be avoided.
     pub async fn read(path: &Path) -> Result<Self, StoreError> {
         Self::open_read(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
     }
@@ -112,7 +112,7 @@ impl Store {
     pub async fn close(self) {
         self.readers.close().await;
         if let Some(owned) = &self.owned {
-            // Where that fails, the next owner finds out by itself that this one is gone.
+            // If that fails, the next owner finds out itself that this one has ended.
             if let Ok(mut writer) = owned.writer.acquire().await {
                 let _ = owned.owner.release(&mut writer).await;
             }
@@ -179,9 +179,9 @@ impl Store {
         if !path.try_exists()? {
             return Err(Trouble::Absent.into());
         }
-        // Without a write-ahead log nobody has the file open for writing, so it can be read as it lies there, without the
+        // Without a write-ahead log no process has the file open for writing, so it can be read as it lies there, without the
         // shared memory file that SQLite would make beside it. Should an owner start meanwhile, its first changes go to a
-        // log that this reader does not look at.
+        // log that this reader does not read.
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .busy_timeout(BUSY)

@@ -79,8 +79,8 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either. At the end the log's reader may take
-/// `the grace period` for what is left, or as long as it likes.
+/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either. At the end the reader of the log has
+/// `grace_period` to take the rest, or no limit.
 ///
 /// # Errors
 /// Where the system gives no thread or no descriptor.
@@ -98,7 +98,7 @@ pub fn start(
         LogFormat::Json => false,
     };
     let queue = Arc::new(Queue::new(CAPACITY));
-    write_from(Arc::clone(&queue), if human { human_notice } else { json_notice })?;
+    write_from(Arc::clone(&queue), if human { human_report } else { json_report })?;
     let _ = LOG.set(Arc::clone(&queue));
     let (filter, ignored) = filter(level, rust_log, default);
     let lines = move || Lines(Arc::clone(&queue));
@@ -124,7 +124,7 @@ pub fn say(text: &str) {
     let line = format!("{text}\n");
     match LOG.get() {
         Some(queue) => queue.insist(line.as_bytes()),
-        // Nobody can be told that this failed.
+        // There is nowhere to report this failure.
         None => drop(stderr().and_then(|mut out| write_whole(&mut out, line.as_bytes()).map_err(|cut| cut.cause))),
     }
 }
@@ -135,7 +135,7 @@ pub fn take_dropped() -> u64 {
 }
 
 /// Standard error, by a descriptor without the lock of the standard library: a thread that is stuck in writing must not stop
-/// another that only wants to look.
+/// another that only reads.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 fn stderr() -> io::Result<File> {
     Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
@@ -178,15 +178,15 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(place, reason = panic.payload_as_str().unwrap_or_default(), "a part of the program panicked");
 }
 
-fn json_notice(lines: u64) -> String {
+fn json_report(lines: u64) -> String {
     format!("{{\"timestamp\":\"{}\",\"level\":\"WARN\",\"message\":\"{LOST}\",\"lines\":{lines}}}\n", timestamp())
 }
 
-fn human_notice(lines: u64) -> String {
+fn human_report(lines: u64) -> String {
     format!("{}  WARN {LOST} lines={lines}\n", timestamp())
 }
 
-/// The message of a notice of lost lines.
+/// The message that reports lost lines.
 const LOST: &str = "log lines were lost because the log could not be written";
 
 /// The time as the subscriber writes it.

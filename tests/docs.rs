@@ -249,6 +249,35 @@ fn every_file_and_function_that_a_document_names_exists() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_page_of_metrics_has_each_metric_with_its_type_and_labels() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let call = Regex::new(r#"new\.([a-z]+)\("([a-z_]+)", "[^"]*"(?:, &\[([^\]]*)\])?"#).unwrap();
+    let catalogue = text("src/metrics/catalogue.rs");
+    let counted = call.captures_iter(&catalogue).map(|found| {
+        let kind = match &found[1] {
+            "counter" | "counters" => "counter",
+            "histograms" => "histogram",
+            _ => "gauge",
+        };
+        let labels = found.get(3).map(|labels| labels.as_str().replace('"', "`"));
+        (found[2].to_owned(), (kind.to_owned(), Some(labels.unwrap_or_default())))
+    });
+    let family = Regex::new(r#"Family::new\((?:self\.)?out, "([a-z_]+)""#).unwrap();
+    let exposition = text("src/metrics/exposition.rs");
+    let shown = family.captures_iter(&exposition).map(|found| (found[1].to_owned(), ("gauge".to_owned(), None)));
+    let declared = counted.chain(shown).collect::<BTreeMap<_, _>>();
+    assert!(declared.len() > 25, "only {} metrics were found", declared.len());
+    let row = Regex::new(r"(?m)^\| `driftwise_([a-z_]+)` \| ([a-z]+) \| ([^|]*)\| ").unwrap();
+    let page = text("docs/metrics.md");
+    let documented = row.captures_iter(&page).map(|found| {
+        // The labels of a session's series are formatted where they are written, so only the page names them.
+        let labels = declared.get(&found[1]).is_none_or(|(_, labels)| labels.is_some());
+        (found[1].to_owned(), (found[2].to_owned(), labels.then(|| found[3].trim().to_owned())))
+    });
+    assert_eq!(documented.collect::<BTreeMap<_, _>>(), declared);
+}
+
 /// The text of every Rust file under `folder`.
 fn rust(folder: &Path) -> Vec<String> {
     let rust = files(folder).into_iter().filter(|path| has_extension(path, "rs"));

@@ -11,7 +11,7 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::snapshot::Snapshot;
 
 /// One poll at `source`, read into sessions; the inner error says why it could not be read.
-pub async fn evidence(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
+pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
     Ok(poll(config, &adapters::sources(config)?, source, now).await)
 }
 

@@ -93,7 +93,7 @@ pub fn judge(
             Ok(snapshot) => {
                 let neighbours = neighbours(plan, state, &snapshot);
                 seen.extend(sessions.map(|session| {
-                    let what = judge_one(plan, session, state, snapshot.poll(&session.key.id), &neighbours, now);
+                    let what = judge_one(plan, session, state, snapshot.row_match(&session.key.id), &neighbours, now);
                     Seen { session: session.clone(), what }
                 }));
             }

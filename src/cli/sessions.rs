@@ -27,7 +27,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         UsageError(format!("there is no source {:?}; the sources are: {known}", arguments.source))
     })?;
-    let snapshot = match online::evidence(&config, &plan.name, SystemClock.now()).await? {
+    let snapshot = match online::snapshot(&config, &plan.name, SystemClock.now()).await? {
         Ok(snapshot) => snapshot,
         Err(reason) => {
             say(&format!("driftwise: {}", source::outage(&plan.name, None, &reason)));
@@ -37,14 +37,14 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let mut rows = Vec::new();
     for id in snapshot.ids() {
         let audited = if plan.sessions.contains_key(id) { "audited" } else { "not audited" };
-        let (name, note) = match snapshot.poll(id) {
+        let (name, note) = match snapshot.row_match(id) {
             RowMatch::Seen(observation) => (observation.name().unwrap_or_default(), String::new()),
             RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => (String::new(), reason),
             RowMatch::Missing => (String::new(), String::new()),
         };
         rows.push(vec![id.to_string(), name, audited.to_owned(), note]);
     }
-    for id in plan.sessions.keys().filter(|id| matches!(snapshot.poll(id), RowMatch::Missing)) {
+    for id in plan.sessions.keys().filter(|id| matches!(snapshot.row_match(id), RowMatch::Missing)) {
         rows.push(vec![id.to_string(), String::new(), String::from("audited"), NO_ROW.to_owned()]);
     }
     print(&table(&["ID", "NAME", "AUDITED", "NOTE"], &rows))?;

@@ -1,16 +1,16 @@
 //! Alerting: decides who is notified of what, from the incidents as committed and the log of who was notified before.
 //!
-//! Level-triggered: nothing hands it "what is new". It compares all incidents with the notification log and derives what is owed
-//! now, so it can run at any time, any number of times: after a commit, when its own next wake-up has come, at start.
+//! Level-triggered: it compares all incidents with the notification log and derives the notifications that are due now, so it can
+//! run at any time, any number of times: after a commit, at its own next wake-up, at start.
 //!
 //! Properties, held by tables, by generated histories and by the engine's death tests:
 //! - The same incidents and the same log give the same notifications under the same ids.
-//! - A recipient is told of an end only if it was told of the beginning, and then always.
-//! - A clock set back makes nobody wait longer and repeats nothing: a time in the future counts as now.
+//! - A recipient is notified of an end exactly if it was notified of the beginning.
+//! - A clock that is set back lengthens no wait and repeats nothing: a time in the future counts as now.
 //!
-//! The stages, a file each: [`recipients`] says whom an incident concerns, [`repeat`] what each of them is owed, [`inhibition`],
-//! [`severity`] and [`grace_period`] may hold that back and say why, and [`grouping`] makes notifications of the rest. `repeat` comes
-//! before the stages that hold back, because a reminder that is not due yet is held by none of them.
+//! The stages, a file each: [`recipients`] finds the recipients of an incident, [`repeat`] the change that each is due, [`inhibition`],
+//! [`severity`] and [`grace_period`] can hold it back with a reason, and [`grouping`] makes notifications of the rest. `repeat` comes
+//! before the stages that hold back, because a reminder that is not due yet is not held back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub struct Suppression {
     pub reason: SuppressionReason,
 }
 
-/// Why a stage did not pass something on.
+/// Why a stage did not pass an incident on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     Suppressed(SuppressionReason),
@@ -93,30 +93,30 @@ pub enum Stop {
     Waits(Option<DateTime<Utc>>),
 }
 
-/// What a stage says: it passes something on, or why not.
+/// The result of a stage: the incident passes, or the reason why not.
 pub type Passed = Result<(), Stop>;
 
-/// One incident with all that the stages ask about it.
+/// One incident with everything that the stages need.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     pub incident: &'a Arc<Incident>,
     pub alerts: &'a Alerts,
-    /// Since when it has been wrong, by no clock that was ahead.
+    /// When it began; never later than `now`, even if the clock was ahead then.
     pub since: DateTime<Utc>,
     /// The incident's source is unreachable, which is an incident of its own.
     pub source_unreachable: bool,
     pub now: DateTime<Utc>,
 }
 
-/// What is owed now: to be committed together, and then applied to the working set.
+/// The notifications that are due now: to commit together, and then to apply to the working set.
 #[derive(Debug, Clone, Default)]
 pub struct Evaluation {
     pub notifications: Vec<Notification>,
     pub suppressions: Vec<Suppression>,
     pub log: Vec<LogChange>,
-    /// Announcements that are owed to nobody any more.
+    /// Announcements that have no more recipients to notify.
     pub announced: Vec<Uuid>,
-    /// When something is owed next if nothing changes before.
+    /// When the next notification is due if nothing changes before.
     pub next: Option<DateTime<Utc>>,
 }
 
@@ -129,7 +129,7 @@ impl Evaluation {
             && self.announced.is_empty()
     }
 
-    /// Says under which subject the notifications go out: what opens something is answered to under it.
+    /// Sets the subjects of the composed notifications: a follow-up refers to the subject of the first.
     pub fn entitle(&mut self, subjects: &BTreeMap<Uuid, String>) {
         for change in &mut self.log {
             if let Some(subject) = subjects.get(&change.entry.opening.notification) {
@@ -143,25 +143,25 @@ impl Evaluation {
     }
 }
 
-/// One recipient to whom something is owed.
+/// One item that is due to one recipient.
 #[derive(Debug, Clone)]
-pub(crate) struct Owed {
+pub(crate) struct DueItem {
     pub to: Address,
     pub item: Item,
 }
 
-/// Derives what is owed over `channel` at `now`.
+/// Derives the notifications that are due over `channel` at `now`.
 pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: DateTime<Utc>) -> Evaluation {
     known.tidy(now);
     let known = &*known;
     let mut result = Evaluation::default();
-    let mut owed = Vec::new();
+    let mut due = Vec::new();
     let mut held = Vec::new();
     for incident in known.incidents() {
         if incident.is_ended() {
-            owed.extend(ends(plans, channel, known, incident));
+            due.extend(ends(plans, channel, known, incident));
         } else if let Some(plan) = plans.get(&incident.source) {
-            open(plan, channel, known, incident, now, Sinks { owed: &mut owed, held: &mut held, result: &mut result });
+            open(plan, channel, known, incident, now, Sinks { due: &mut due, held: &mut held, result: &mut result });
         }
     }
     for announcement in known.announcements() {
@@ -171,7 +171,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
                 let Some(plan) = plans.get(&found.source) else { continue };
                 for member in recipients::of_source(plan) {
                     let about = About::Unaudited(found.clone());
-                    owed.push(Owed {
+                    due.push(DueItem {
                         to: member.to,
                         item: Item { about, zone: plan.contacts.zone, role: member.role },
                     });
@@ -180,7 +180,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
             Announcement::Reload(refused) => {
                 for (to, role) in &refused.recipients {
                     let about = About::Reload(refused.clone());
-                    owed.push(Owed { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
+                    due.push(DueItem { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
                 }
             }
         }
@@ -188,7 +188,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     let mut counted = HashSet::new();
     let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
     result.suppressions.retain(new);
-    result.notifications = grouping::group(plans, channel, known, owed, &held, now);
+    result.notifications = grouping::group(plans, channel, known, due, &held, now);
     result.log.extend(log::changes(channel, known, &result.notifications, now));
     result.log.extend(log::set_right(known, &result.log, now));
     result
@@ -196,7 +196,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
 
 /// Where one incident's outcome goes.
 struct Sinks<'a> {
-    owed: &'a mut Vec<Owed>,
+    due: &'a mut Vec<DueItem>,
     held: &'a mut Vec<(Arc<Incident>, Stage)>,
     result: &'a mut Evaluation,
 }
@@ -210,7 +210,7 @@ fn open(
     now: DateTime<Utc>,
     to: Sinks<'_>,
 ) {
-    let Sinks { owed, held, result } = to;
+    let Sinks { due, held, result } = to;
     let case = Case {
         incident,
         alerts: &plan.alerts,
@@ -223,7 +223,7 @@ fn open(
     for member in recipients::of_incident(plan, incident) {
         let key = LogKey { channel: channel.clone(), to: member.to.clone() };
         let entry = entries.and_then(|entries| entries.get(&key));
-        let change = match repeat::owed(&case, entry, others) {
+        let change = match repeat::due(&case, entry, others) {
             Ok(change) => change,
             Err(at) => {
                 result.wake(at);
@@ -239,7 +239,7 @@ fn open(
                 let blind = member.blind.then(|| recipients::blind_sessions(plan, incident, &member.to));
                 let about = About::Incident { incident: Arc::clone(incident), change, blind };
                 let zone = zone(Some(plan), incident);
-                owed.push(Owed { to: member.to, item: Item { about, zone, role: member.role } });
+                due.push(DueItem { to: member.to, item: Item { about, zone, role: member.role } });
             }
             Err(Stop::Suppressed(reason)) => {
                 held.push((Arc::clone(incident), reason.stage()));
@@ -253,36 +253,36 @@ fn open(
     }
 }
 
-/// An end is owed to everybody who was told of the beginning, whoever would be told of it today.
+/// The end is due to each recipient who was notified of the beginning, whatever the configuration says now.
 fn ends<'a>(
     plans: &'a Plans,
     channel: &'a Name,
     known: &'a WorkingSet,
     incident: &'a Arc<Incident>,
-) -> impl Iterator<Item = Owed> + use<'a> {
+) -> impl Iterator<Item = DueItem> + use<'a> {
     let end = match incident.phase {
         super::incident::Phase::Ended { end, .. } => Some(end),
         _ => None,
     };
     let entries = known.log().of(incident.id).into_iter().flatten();
-    let owed = move |(key, entry): (&'a LogKey, &'a LogEntry)| {
+    let due = move |(key, entry): (&'a LogKey, &'a LogEntry)| {
         let end = end.filter(|_| key.channel == *channel && !entry.ended)?;
         let plan = plans.get(&incident.source);
         let blind = |plan| recipients::blind_sessions(plan, incident, &key.to);
         let blind = entry.blind.then(|| plan.map(blind).unwrap_or_default());
         let about = About::Incident { incident: Arc::clone(incident), change: Change::Ended(end), blind };
-        Some(Owed { to: key.to.clone(), item: Item { about, zone: zone(plan, incident), role: entry.role } })
+        Some(DueItem { to: key.to.clone(), item: Item { about, zone: zone(plan, incident), role: entry.role } })
     };
-    entries.filter_map(owed)
+    entries.filter_map(due)
 }
 
-/// The zone in which the readers of an incident think of it.
+/// The zone of the times that the readers of an incident see.
 fn zone(plan: Option<&SourcePlan>, incident: &Incident) -> chrono_tz::Tz {
     let session = plan.zip(incident.key.session()).and_then(|(plan, id)| plan.sessions.get(id));
     session.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC)
 }
 
-/// What an incident or announcement is, for the stored reason.
+/// Describes an incident or announcement for the stored reason.
 pub(crate) fn described(incident: &Incident) -> String {
     let kind = incident.kind().label();
     let place = incident
@@ -299,11 +299,11 @@ pub(crate) fn held(incident: &Incident, stage: Stage) -> Held {
     Held { id: incident.id, what: described(incident), stage }
 }
 
-/// Somebody whom an incident concerns.
+/// A recipient of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     pub to: Address,
     pub role: Role,
-    /// Only once it has lasted for `blind_after`, and in words of their own.
+    /// Only after it has lasted for `blind_after`, and in a wording of its own.
     pub blind: bool,
 }

@@ -1,4 +1,4 @@
-//! Something that is notified once and does not last: it stays owed until then.
+//! An announcement: something to notify once that does not last, such as an unaudited session. It waits until it is notified.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

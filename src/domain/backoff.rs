@@ -11,15 +11,15 @@ pub struct Backoff {
     pub longest: Duration,
 }
 
-/// Between attempts to send a message.
+/// Between attempts to send a notification.
 pub const DELIVERY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
 
-/// So long a message is tried after it was recorded; then it is dead. What counts is time in which somebody was there to try:
-/// not that of a machine asleep, a program that did not run, or a clock that was set forward.
+/// A notification that was tried for this long is dead. Only the time that the dispatcher ran counts: not sleep of the machine,
+/// downtime of the program, or a clock that was set forward.
 pub const DELIVERY_ENDS_AFTER: TimeDelta = TimeDelta::hours(72);
 
-/// No message is ever put off for longer than this: the longest wait with all its jitter. What is due later than that was put
-/// off, or recorded, by a clock that has been set back since.
+/// The longest wait with jitter. A notification that is due later than this was recorded or delayed by a clock that has been set
+/// back since.
 pub const DELIVERY_LONGEST_WAIT: TimeDelta = TimeDelta::minutes(20);
 
 impl Backoff {

@@ -1,4 +1,4 @@
-//! Rules to findings: what a policy says of one observation. Pure, and nothing about the past but the pinned.
+//! Evaluates the rules of a policy on one observation. The only past that it uses are the pinned values.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct PinnedValue {
     pub at: DateTime<Utc>,
 }
 
-/// The pinned of one session.
+/// The pinned values of one session.
 pub type PinnedValues = BTreeMap<SettingKey, PinnedValue>;
 
 /// A rule's verdict on one setting of an observation.
@@ -35,7 +35,7 @@ pub struct Finding {
     pub verdict: Verdict,
 }
 
-/// The verdicts that a poll can come to.
+/// The verdicts of an evaluation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -44,7 +44,7 @@ pub enum Verdict {
         expected: String,
         found: String,
     },
-    /// Nobody can tell; never right and never wrong.
+    /// The value could not be read; neither right nor wrong.
     Unverifiable {
         reason: String,
     },
@@ -73,7 +73,7 @@ pub enum VerdictKind {
 }
 
 impl VerdictKind {
-    /// As scripts and scrapes know it.
+    /// The label in JSON output and metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Drifted => "drifted",
@@ -84,7 +84,7 @@ impl VerdictKind {
     }
 }
 
-/// What the other sessions of the same answer tell: needed by `unique` and by optional rules.
+/// The other sessions of the same snapshot: needed by `unique` and by optional rules.
 #[derive(Debug, Default)]
 pub struct Neighbours {
     /// For each setting under a `unique` rule, how many audited sessions have each value.
@@ -136,7 +136,7 @@ pub fn verdict_on(
     }
 }
 
-/// All findings where it cannot be told which values are the session's: every rule is unverifiable for the same reason.
+/// All findings of a session whose row is ambiguous: every rule is unverifiable for the same reason.
 pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
     let finding = |rule: &Arc<Rule>| Finding {
         rule: Arc::clone(rule),
@@ -170,7 +170,7 @@ pub fn in_scope(session: &Session, rule: &Rule, setting: &SettingKey) -> bool {
         && !session.policy.rules().iter().any(covered)
 }
 
-/// Of two patterns that match the same setting, the one that says more of it answers for it.
+/// Of two patterns that match the same setting, the more specific one covers it.
 fn is_narrower(one: &Rule, other: &Rule) -> bool {
     let said = |rule: &Rule| rule.setting.key().folded().chars().filter(|c| *c != '*').count();
     said(one) > said(other)
@@ -296,7 +296,7 @@ fn unique_key(value: &Value<'_>) -> String {
     }
 }
 
-/// One finding for each watched setting that differs or cannot be told; one that all is unchanged, where none does.
+/// One finding for each watched setting that differs or cannot be read; a single compliant one if there is none.
 fn watch(
     session: &Session,
     rule: &Arc<Rule>,

@@ -1,4 +1,4 @@
-//! Something that happened, kept until retention.
+//! Events: what happened to sessions and sources, kept until retention deletes it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -43,23 +43,23 @@ pub enum EventKind {
         end: End,
         found: String,
     },
-    /// The value of a setting is another one than at the last poll; `None` where the source did not return it.
+    /// The value of a setting differs from the last poll; `None` where the source did not return it.
     SettingChanged {
         setting: SettingKey,
         before: Option<String>,
         after: Option<String>,
     },
-    /// A setting that came later was pinned as it was found.
+    /// A setting that appeared after the first poll was pinned to the value found.
     Pinned {
         setting: SettingKey,
         value: String,
     },
-    /// A session that nobody audits has appeared.
+    /// An unaudited session has appeared.
     SessionFound {
         id: SessionId,
         name: Option<String>,
     },
-    /// The configuration does not audit the session any more.
+    /// The configuration no longer audits the session.
     SessionRetired {
         id: SessionId,
     },

@@ -59,7 +59,7 @@ pub enum Expectation {
     AllTicked {
         count: usize,
     },
-    /// The value pinned first, until somebody accepts another.
+    /// The pinned value.
     Unchanged,
     /// No two audited sessions of the source share the value.
     Unique,
@@ -73,7 +73,7 @@ pub struct Surroundings<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// What a comparison of one value came to.
+/// The result of comparing one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     Met,
@@ -207,7 +207,7 @@ fn equal(value: &Value<'_>, text: &str, kind: Kind, zone: Tz) -> Result<bool, St
     }
 }
 
-/// Whether something usable is there: text that is not empty, an address that mail could be sent to.
+/// Whether the value is usable: text that is not empty, a valid mail address.
 pub fn present(value: &Value<'_>) -> bool {
     match value {
         Value::Text(text) | Value::Choice(text) => !text.is_empty(),

@@ -1,4 +1,4 @@
-//! Something that is wrong until it is over. One state machine for drift, missing, unverifiable and unreachable.
+//! Incidents: one state machine for drift, missing, unverifiable and unreachable.
 //!
 //! ```text
 //!            bad poll                confirmed                 good polls
@@ -8,9 +8,9 @@
 //!                       (none)
 //! ```
 //! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable
-//! open at the first failed poll and end at the first good one. Polls that could not see move nothing.
+//! open at the first failed poll and end at the first good one. A failed poll moves neither drift nor missing.
 //!
-//! An incident says what is wrong, since when and how bad. Who is notified of it, and when, is `alerting`'s concern.
+//! An incident records what is wrong, since when, and how severe it is. `alerting` decides who is notified of it, and when.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use super::reading::RawValue;
 use super::session::SessionId;
 use super::setting::SettingKey;
 
-/// What kind of thing is wrong.
+/// The kind of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentKind {
@@ -48,7 +48,7 @@ impl IncidentKind {
     }
 }
 
-/// What an incident is about, within one source. At most one incident is open for a thing.
+/// The subject of an incident within one source. At most one incident is open for a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum IncidentKey {
@@ -85,11 +85,11 @@ impl IncidentKey {
     }
 }
 
-/// Where an incident stands.
+/// The phase of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "lowercase")]
 pub enum Phase {
-    /// Seen wrong `bad` times in a row, not yet often enough to be said.
+    /// Found wrong `bad` times in a row, not yet often enough to open.
     Suspected {
         bad: u32,
     },
@@ -104,17 +104,17 @@ pub enum Phase {
     },
 }
 
-/// Why an incident is over.
+/// Why an incident ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The value is right again, and it is another one than was found.
+    /// The value changed and is right.
     Repaired,
     /// The value is as it was; what is expected of it changed.
     BaselineChanged,
-    /// The configuration does not audit the session, or no rule asks for the setting, any more.
+    /// The configuration no longer audits the session, or no rule asks for the setting.
     NoLongerAudited,
-    /// What could not be seen can be seen again.
+    /// The session, setting or source can be read again.
     VisibleAgain,
     /// It was right again before it was confirmed.
     Unconfirmed,
@@ -133,7 +133,7 @@ impl End {
     }
 }
 
-/// When it went wrong: after `last_good`, and not later than `first_bad`.
+/// The time window in which it went wrong: after `last_good`, and not later than `first_bad`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The last poll that found it right; `None` where it was wrong when first polled.
@@ -157,7 +157,7 @@ pub struct Facts {
     pub before: Option<String>,
     /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
     pub sent: BTreeMap<SettingKey, RawValue>,
-    /// Why it cannot be seen: of unverifiable and unreachable.
+    /// Why it cannot be read: of unverifiable and unreachable.
     pub reason: String,
     /// Each setting that cannot be read, with the reason: of unverifiable.
     pub unread: Vec<Unread>,
@@ -168,7 +168,7 @@ pub struct Facts {
     pub expected_address: Option<Address>,
 }
 
-/// A setting that a rule needs and nobody can read.
+/// A setting that a rule needs and that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
     pub rule: Name,
@@ -180,7 +180,7 @@ pub struct Unread {
 /// Something that is wrong until it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Stable over restarts and edits; a version 5 UUID of the source, the thing and the poll that found it.
+    /// Stable over restarts and edits; a version 5 UUID of the source, the key and the poll that found it.
     pub id: Uuid,
     pub source: Name,
     pub key: IncidentKey,
@@ -196,8 +196,8 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// So many failed polls, and not one alone, let a grace period end: a process that was frozen within one exchange must
-    /// not report an outage.
+    /// A grace period ends only after this many failed polls: a process that was frozen during one exchange must not report an
+    /// outage.
     pub const POLLS_COUNTED: u32 = 2;
 
     /// A new incident, found by the `poll`th poll of `source`.
@@ -228,12 +228,12 @@ impl Incident {
         matches!(self.phase, Phase::Ended { .. })
     }
 
-    /// Counts one failed poll. No more than is needed is counted, so that what stays as it is writes nothing.
+    /// Counts one failed poll, up to the number that is needed, so that a lasting incident writes nothing.
     pub fn poll_failed(&mut self) {
         self.failed_polls = self.failed_polls.saturating_add(1).min(Self::POLLS_COUNTED);
     }
 
-    /// Since when it is open.
+    /// When it opened.
     pub fn open_since(&self) -> Option<DateTime<Utc>> {
         match self.phase {
             Phase::Open { since, .. } => Some(since),

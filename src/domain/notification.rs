@@ -1,4 +1,4 @@
-//! What one recipient is told over one channel, and why: values, which a channel puts into words.
+//! A notification: the content for one recipient over one channel, and the reason. A channel puts it into words.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::name::Name;
 use super::policy::Severity;
 use super::session::{SessionId, SessionKey};
 
-/// What kind of notification it is; the first that applies, in this order.
+/// The kind of a notification: the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NotificationKind {
@@ -77,7 +77,7 @@ impl fmt::Display for NotificationKind {
     }
 }
 
-/// As what somebody is notified.
+/// The role in which a recipient is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -105,7 +105,7 @@ pub enum Change {
     Opened,
     /// It is open and others were notified of it before; this recipient was not.
     Handover,
-    /// The found value is another one than the recipient was told.
+    /// The value found differs from the one in the last notification.
     Updated,
     Ended(End),
     /// Nothing; it is still open. The number of the reminder, from 1.
@@ -123,17 +123,17 @@ impl Change {
         }
     }
 
-    /// Whether the recipient has been told of the incident before.
+    /// Whether the recipient was notified of the incident before.
     pub fn is_follow_up(self) -> bool {
         matches!(self, Self::Updated | Self::Ended(_) | Self::StillOpen(_))
     }
 }
 
-/// One thing that a notification tells of.
+/// One incident or announcement in a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub about: About,
-    /// The zone in which the reader thinks of it.
+    /// The zone of the times that the reader sees.
     pub zone: Tz,
     pub role: Role,
 }
@@ -144,7 +144,7 @@ pub enum About {
     Incident {
         incident: Arc<Incident>,
         change: Change,
-        /// The recipient hears of it only because sessions of theirs could not be checked for long: these.
+        /// The sessions of the recipient that could not be checked for long, if they are the reason for the notification.
         blind: Option<Vec<BlindSession>>,
     },
     Unaudited(UnauditedSession),
@@ -160,7 +160,7 @@ pub struct BlindSession {
 }
 
 impl Item {
-    /// The id of what it tells of.
+    /// The id of the incident or announcement.
     pub fn id(&self) -> Uuid {
         match &self.about {
             About::Incident { incident, .. } => incident.id,
@@ -236,12 +236,12 @@ impl Item {
         }
     }
 
-    /// Whether it tells of something that is wrong now.
+    /// Whether the incident is open.
     pub fn is_wrong(&self) -> bool {
         self.change().is_some_and(|change| !matches!(change, Change::Ended(_)))
     }
 
-    /// Whether it tells of a source as a whole.
+    /// Whether it concerns a whole source.
     pub fn of_source(&self) -> bool {
         self.incident().is_some_and(|incident| incident.kind() == IncidentKind::Unreachable)
     }
@@ -254,17 +254,17 @@ impl Item {
     }
 }
 
-/// The notification that told a recipient of an incident first.
+/// The first notification of an incident to a recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Opening {
     pub notification: Uuid,
     pub subject: String,
 }
 
-/// What one recipient is told, before a channel puts it into its form.
+/// The content for one recipient, before a channel formats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// A version 5 UUID of channel, recipient and what it tells; see [`Notification::id_of`].
+    /// A version 5 UUID of channel, recipient and items; see [`Notification::id_of`].
     pub id: Uuid,
     pub channel: Name,
     pub to: Address,
@@ -274,42 +274,42 @@ pub struct Notification {
     pub zone: Tz,
     /// What is new, most important first.
     pub items: Vec<Item>,
-    /// Everything else that is wrong with the sessions told of, most important first.
+    /// The other open incidents of the sessions in the notification, most important first.
     pub still: Vec<Arc<Incident>>,
-    /// The notifications that told this recipient of the items first, each once.
+    /// The first notifications of the items to this recipient, each once.
     pub openings: Vec<Opening>,
     /// The customer that the items concern, where it is one.
     pub customer: Option<Name>,
-    /// Whom to ask, in words.
+    /// The contact that the mail names.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
     pub reason: Reason,
 }
 
 impl Notification {
-    /// The id of a notification: of whom it is for and what it tells, and not of the time, so that deriving it twice gives
-    /// the same one.
+    /// The id of a notification, from its recipient and items and not from the time, so that deriving it twice gives the same
+    /// id.
     pub fn id_of(channel: &Name, to: &Address, items: &[Item]) -> Uuid {
-        let mut told = items.iter().map(|item| format!("{} {}", item.id(), item.token())).collect::<Vec<_>>();
-        told.sort();
+        let mut notified = items.iter().map(|item| format!("{} {}", item.id(), item.token())).collect::<Vec<_>>();
+        notified.sort();
         let to = to.as_str().to_lowercase();
-        let name = format!("driftwise notification\n{channel}\n{to}\n{}", told.join("\n"));
+        let name = format!("driftwise notification\n{channel}\n{to}\n{}", notified.join("\n"));
         Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
     }
 
-    /// The sessions told of, each once, in order: for the headers and the outbox.
+    /// The sessions of the items, each once, in order: for the headers and the outbox.
     pub fn sessions(&self) -> Vec<SessionKey> {
         let mut seen = std::collections::HashSet::new();
         let key = |item: &Item| Some(SessionKey { source: item.source()?.clone(), id: item.session()?.clone() });
         self.items.iter().filter_map(key).filter(|key| seen.insert((key.source.clone(), key.id.clone()))).collect()
     }
 
-    /// The incidents told of.
+    /// The incidents of the items.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.items.iter().filter_map(Item::incident)
     }
 
-    /// Whether all of it follows up what the recipient was told before: then a later one about the same can replace it.
+    /// Whether every item follows up an earlier notification: then a later one about the same incidents can replace it.
     pub fn is_follow_up(&self) -> bool {
         !self.items.is_empty() && self.items.iter().all(|item| item.change().is_some_and(Change::is_follow_up))
     }
@@ -335,7 +335,7 @@ impl Notification {
 pub struct Reason {
     pub because: Vec<Because>,
     pub held: Vec<Held>,
-    /// So many more of either are not listed.
+    /// How many more of either are not listed.
     #[serde(default)]
     pub more: usize,
 }
@@ -355,7 +355,7 @@ pub struct Because {
     pub blind: bool,
 }
 
-/// What was not told with a notification, and by which stage it was held.
+/// An incident that is not in a notification, and the stage that held it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub id: Uuid,
@@ -363,7 +363,7 @@ pub struct Held {
     pub stage: Stage,
 }
 
-/// A stage of alerting that can hold something back.
+/// A stage of alerting that can hold back an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {

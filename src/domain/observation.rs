@@ -1,4 +1,4 @@
-//! What was sent: an answer as it came, what its columns mean, and all raw values of one session at one poll.
+//! Raw values: the answer of a source, the mapping of its columns to settings, and the values of one session in one snapshot.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::catalogue;
 use super::reading::{Kind, RawValue, Reading, read};
 use super::setting::SettingKey;
 
-/// What a source answered, as it came: rows of named raw values.
+/// The answer of a source, unchanged: rows of named raw values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     pub rows: Vec<Row>,
@@ -54,8 +54,8 @@ impl Mapping {
         if taken { SettingKey::new(&format!("column:{column}")) } else { key }
     }
 
-    /// What the source means by `raw value`. Observations and pinned keep what it said, so that to teach another meaning changes nothing
-    /// that was seen.
+    /// The meaning of a raw value. Observations and pinned values keep the raw value, so a changed translation changes no
+    /// observation.
     pub fn mean<'a>(&'a self, setting: &SettingKey, raw: &'a RawValue) -> &'a RawValue {
         if self.values.is_empty() {
             return raw;
@@ -64,7 +64,7 @@ impl Mapping {
         meaning.unwrap_or(raw)
     }
 
-    /// Whether `setting` is the name of a column that is mapped to another setting, and so no setting of its own any more.
+    /// Whether `setting` is the name of a column that is mapped to another setting, and so is no setting itself.
     pub fn renames(&self, setting: &SettingKey) -> bool {
         self.columns.iter().any(|(mapped, column)| mapped != setting && SettingKey::new(column) == *setting)
     }
@@ -96,7 +96,7 @@ impl Shape {
 /// All raw values of one session at one poll, as the source sent them.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// When the session was first seen like this.
+    /// When the session first had these values.
     pub at: DateTime<Utc>,
     pub shape: Arc<Shape>,
     pub raw_values: Vec<RawValue>,
@@ -107,7 +107,7 @@ impl Observation {
         self.shape.index.get(setting).map(|at| &self.raw_values[*at])
     }
 
-    /// What is made of a setting, read as `kind`.
+    /// The reading of a setting as `kind`.
     pub fn reading<'a>(
         &'a self,
         setting: &SettingKey,
@@ -123,7 +123,7 @@ impl Observation {
         self.shape.settings.iter().zip(&self.raw_values)
     }
 
-    /// Whether both hold the same, whenever it was seen.
+    /// Whether both have the same values, whatever their time.
     pub fn same(&self, other: &Self) -> bool {
         self.shape.same(&other.shape) && self.raw_values == other.raw_values
     }
@@ -135,14 +135,14 @@ impl Observation {
     }
 }
 
-/// What one poll says of one session.
+/// The rows of one session in a snapshot.
 #[derive(Debug, Clone)]
 pub enum RowMatch {
     Seen(Arc<Observation>),
     /// Others have a row, it has none.
     Missing,
-    /// Several rows claim to be the session.
+    /// Several rows have the ID of the session.
     Duplicate(String),
-    /// It has no row, and there are rows of which nobody can tell whose they are.
+    /// It has no row, and the ID of some row cannot be read.
     Uncertain(String),
 }

@@ -24,17 +24,17 @@ pub struct SourcePlan {
 /// When people are notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
-    /// Polls in a row before a drift or a missing session is mailed; at least 1.
+    /// Polls in a row before a drift or a missing session is notified; at least 1.
     pub confirm_polls: u32,
-    /// Polls in a row before it is over; at least 1.
+    /// Polls in a row before an incident ends; at least 1.
     pub resolve_polls: u32,
     /// `None`: never.
     pub remind_every: Option<Duration>,
-    /// What is less is not mailed.
+    /// Less severe incidents are not notified.
     pub min_severity: Severity,
-    /// Grace period of what cannot be read, source or setting; at 0 the first failed poll is notified.
+    /// Grace period of an unreachable source or an unverifiable setting; at 0 the first failed poll is notified.
     pub unreachable_after: Duration,
-    /// Owners and fallback hear of a session that could not be checked for so long.
+    /// Owners and fallback are notified of a session that could not be checked for this long.
     pub blind_after: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Alerts {
     pub const BLIND_AFTER: Duration = Duration::from_hours(24);
 }
 
-/// Which sessions of a source an audit looks at.
+/// The sessions of a source that an audit covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
     All,

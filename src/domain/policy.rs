@@ -52,7 +52,7 @@ impl Policy {
         Self { name, rules, depends_on_time, depends_on_others }
     }
 
-    /// In the order in which they are judged and shown.
+    /// In the order in which they are evaluated and shown.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
     }
@@ -75,7 +75,7 @@ pub struct Rule {
     pub setting: SettingPattern,
     pub expect: Expectation,
     pub severity: Severity,
-    /// What goes wrong without it, in words for the reader of a mail; empty where nobody said.
+    /// What goes wrong without it, in words for the reader of a mail; empty where the configuration gives none.
     pub why: String,
     /// The way to put it right; empty where the catalogue's place of the setting says enough.
     pub fix: String,

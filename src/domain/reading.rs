@@ -1,4 +1,4 @@
-//! What one poll made of a raw value: a typed value, missing, or unreadable with the reason.
+//! Readings: the meaning of a raw value as a typed value, missing, or unreadable with the reason.
 //!
 //! How OrderWise sends a bit or a schedule is not documented, so every spelling that was seen is understood and every
 //! other one is unreadable, with the spelling in the reason. Guessing would turn into false alarms or false comfort.
@@ -128,17 +128,17 @@ impl fmt::Display for Value<'_> {
 /// Why a setting that is missing cannot be verified.
 pub const NOT_RETURNED: &str = "the source did not return it";
 
-/// What one poll made of one setting.
+/// The meaning of the raw value of one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<'a> {
     Value(Value<'a>),
     /// The source did not return the setting.
     Missing,
-    /// It returned something that is not understood; the reason says what.
+    /// The value is not understood; the reason says why.
     Unreadable(String),
 }
 
-/// Understands `raw value` as `kind`. `zone` is where times without a zone of their own were written.
+/// Reads a raw value as `kind`. `zone` is where times without a zone of their own were written.
 pub fn read(raw: &RawValue, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
     if *raw == RawValue::Repeated {
         return Reading::Unreadable("the column came more than once in the row".to_owned());

@@ -1,8 +1,8 @@
-//! State and poll to new state and events: when an incident opens, is updated and ends. Who is notified is not decided here.
+//! Turns state and poll into new state and events: decides when an incident opens, is updated and ends, and not who is notified.
 //!
 //! Properties, held by tables and by generated histories:
-//! - A poll that could not see opens and resolves no drift and no missing session.
-//! - The same polls from the same state give the same events; `now` is a parameter and ids come from what happened.
+//! - A poll that failed opens and resolves no drift and no missing session.
+//! - The same polls from the same state give the same events; `now` is a parameter and ids are derived from the event.
 //! - An open incident leaves the state only by an end that is an event.
 //! - A session about which nothing changed adds nothing to the delta.
 
@@ -34,7 +34,7 @@ mod histories;
 #[cfg(test)]
 mod tests;
 
-/// What one attempt to read a source came to.
+/// The outcome of one attempt to read a source.
 #[derive(Debug)]
 pub enum PollOutcome {
     Snapshot(Snapshot),
@@ -166,7 +166,7 @@ impl Step<'_> {
                 settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
             });
             if !quiet {
-                self.session(session, before, found.poll(), &neighbours, delta);
+                self.session(session, before, found.row_match(), &neighbours, delta);
             }
         }
     }

@@ -1,10 +1,9 @@
-//! When a source has to be polled besides its schedules: polls that failed are repeated.
+//! Retries: when to poll a source in addition to its schedules, because a poll failed.
 //!
 //! Properties:
-//! - Whatever was due and not seen stays owed until a poll has seen it; one exchange serves a whole source, so the next poll
-//!   takes all that is owed with it, whoever it is for.
-//! - What failed for the first time, a whole source or the settings of one session, is polled again before the grace period ends
-//!   with it: alerting asks for a second failed poll, and a session that is polled once a year must not wait for it.
+//! - A due schedule stays pending until a poll has read its sessions; one exchange serves a whole source, so the next poll
+//!   covers all pending schedules.
+//! - After a first failure, of a whole source or of the settings of one session, a second poll comes before the grace period ends: alerting asks for a second failed poll, and a session that is polled once a year must not wait for it.
 //! - No poll is made only to let a grace period end: alerting wakes up by itself.
 
 use std::collections::BTreeSet;
@@ -27,16 +26,15 @@ const SOONEST: TimeDelta = TimeDelta::seconds(1);
 /// An audit that could not be recorded is repeated after this long: until then nobody is notified of what it found.
 const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
 
-/// A source that this machine could not ask is asked again after this long: nothing is known of it meanwhile, and no failure of
-/// its own says to spare it.
+/// A poll that this machine could not make is repeated after this long: soon, because the source did not fail and needs no rest.
 const ASK_RETRY: TimeDelta = TimeDelta::seconds(10);
 
-/// What one poll came to, as far as another one hangs on it.
+/// The outcome of a poll, as far as a retry depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollEnd {
     Seen,
     Unreachable,
-    /// This machine could not ask.
+    /// This machine could not make the poll.
     NotAsked,
     NotRecorded,
 }
@@ -53,7 +51,7 @@ pub struct FinishedPoll<'a> {
 #[derive(Debug, Default)]
 pub struct Retries {
     schedules: BTreeSet<ScheduleKey>,
-    /// When what is owed is polled, if nothing else is before.
+    /// When the pending schedules are polled, if no other poll comes before.
     next: Option<DateTime<Utc>>,
 }
 
@@ -63,7 +61,7 @@ impl Retries {
         self.next
     }
 
-    /// What the next poll is to be made for, besides what is due by its schedule.
+    /// The schedules that the next poll covers in addition to those that are due.
     pub fn take(&mut self) -> BTreeSet<ScheduleKey> {
         self.next = None;
         std::mem::take(&mut self.schedules)
@@ -152,7 +150,7 @@ mod tests {
             Self { world, retries: Retries::default(), often, seldom }
         }
 
-        /// A poll of what is due by its schedule, and all that is owed: what it was made for.
+        /// Polls the due schedules and all pending ones; returns the schedules that the poll covered.
         fn poll(&mut self, scheduled: &[&ScheduleKey], ended: DateTime<Utc>, came: PollEnd) -> BTreeSet<ScheduleKey> {
             let mut due = self.retries.take();
             due.extend(scheduled.iter().copied().cloned());
@@ -220,7 +218,7 @@ mod tests {
             case.poll(&[&often], minutes(0), PollEnd::Unreachable);
             assert_eq!(case.retries.next(), Some(minutes(0) + TimeDelta::seconds(wait)), "{grace_period} s");
             case.poll(&[], minutes(2), PollEnd::Unreachable);
-            assert_eq!(case.retries.next(), Some(minutes(7)), "{grace_period} s: from then on at leisure");
+            assert_eq!(case.retries.next(), Some(minutes(7)), "{grace_period} s: from then on at the slow rate");
         }
     }
 

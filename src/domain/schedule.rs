@@ -77,7 +77,7 @@ impl Schedule {
         if matches { Some(unchanged) } else { next.or_else(|| self.next_after(at + TimeDelta::hours(1))) }
     }
 
-    /// The time between the next two runs after `at`: how much room there is to spread sources over.
+    /// The time between the next two runs after `at`: the time over which sources can be spread.
     pub fn gap_after(&self, at: DateTime<Utc>) -> TimeDelta {
         let first = self.next_after(at);
         let second = first.and_then(|first| self.next_after(first));
@@ -95,7 +95,7 @@ impl Schedule {
     }
 }
 
-/// croner takes any step and lets one past the end of its field fire only at the start of it: a slip, seen by nobody.
+/// croner takes any step and lets one past the end of its field fire only at the start of it: a mistake without an error.
 fn steps_fit(expression: &str) -> Result<(), ScheduleError> {
     /// Values of seconds, minutes, hours, days of the month, months, days of the week.
     const SIZES: [u64; 6] = [60, 60, 24, 31, 12, 7];

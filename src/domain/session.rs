@@ -1,4 +1,4 @@
-//! A session that is audited: who it is, what is asked of it, when it is polled and who is told.
+//! An audited session: its identity, its policy, its schedule and its recipients.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::schedule::Schedule;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId {
-    /// The id as a number, so that most are compared without a poll at their text; [`SessionId::NO_NUMBER`] for every other.
+    /// The id as a number, so that most are compared without reading their text; [`SessionId::NO_NUMBER`] for every other.
     number: u64,
     text: Arc<str>,
 }
@@ -265,7 +265,7 @@ pub struct Session {
     pub policy: Arc<Policy>,
     pub schedule: Schedule,
     pub params: Params,
-    /// Told of everything about the session. Never empty unless `contacts.fallback` is not.
+    /// Notified of every incident of the session. Not empty unless `contacts.fallback` is not.
     pub owners: Vec<Address>,
     pub labels: BTreeMap<String, String>,
     /// Shared by the sessions of a customer.
@@ -273,21 +273,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// The zone in which its times are told and its schedule runs.
+    /// The zone of its times in mails and of its schedule.
     pub fn zone(&self) -> Tz {
         self.schedule.zone()
     }
 }
 
-/// Who stands behind a session or a source, and who can be asked.
+/// The recipients and contacts of a session or a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contacts {
     pub customer: Option<Name>,
-    /// Told of what is critical and of what has no owner: the customer's, else `alerts.fallback`.
+    /// Notified of critical incidents and of those without an owner: the customer's, else `alerts.fallback`.
     pub fallback: Vec<Address>,
-    /// Who run Driftwise: notified of all that concerns the audit itself, and of what is critical.
+    /// Who run Driftwise: notified of everything that concerns the audit itself, and of critical incidents.
     pub operators: Vec<Address>,
-    /// Whom a reader can ask, in words.
+    /// The contact that a mail names.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
     /// The zone of times in mails about a source rather than a session.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The stable key of a setting: one of the catalogue's, or the name of a column that nobody mapped.
+/// The stable key of a setting: one of the catalogue's, or the name of an unmapped column.
 ///
 /// Column names match without regard to case (SQL aliases are retyped), so keys compare so too, and are shown as written.
 #[derive(Clone)]

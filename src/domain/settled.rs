@@ -1,9 +1,8 @@
-//! What need not be judged again: when the same answer can only lead to the same verdicts.
+//! Skips the evaluation of a snapshot or a session where the same raw values can only lead to the same verdicts.
 //!
-//! A poll is cheap where nothing changed, and never at the cost of a promise. A session rests only while nothing about it counts
-//! looks or waits for a time: it was seen at its last poll and judged by the present plan, it has no incident, suspected or open, and
-//! it breaks no rule. What was judged by an earlier plan, before the program started, is judged anew.
-//! That a rest changes nothing is held by the generated histories of `reconcile`.
+//! A session is skipped only while nothing about it counts polls or depends on the time: the last poll read it, the present plan
+//! evaluated it, it has no incident, suspected or open, and it breaks no rule. After a start or a new plan everything is evaluated.
+//! The generated histories of `reconcile` check that a skip changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +13,7 @@ use super::schedule::ScheduleKey;
 use super::session::Session;
 use super::state::{Delta, Presence, SessionState, SourceState};
 
-/// What the present plan has judged. Belongs to one run of the program: it is never written, and a state that is loaded has none.
+/// What the present plan has evaluated. It is never stored, so a state that was loaded has none.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
     /// The schedules of which all sessions were judged, by any answer.
@@ -64,7 +63,7 @@ pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Dige
     settled.then_some(*digest)
 }
 
-/// Whether nothing about a session counts looks or waits for a time.
+/// Whether nothing about a session counts polls or depends on the time.
 fn rests(session: &Session, before: &SessionState) -> bool {
     before.record.presence == Presence::Seen { at: None }
         && before.observation.is_some()

@@ -1,4 +1,4 @@
-//! From an answer to observations: which rows are which sessions, and which columns are which settings.
+//! A snapshot: divides an answer into sessions by row, and names its values by setting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub enum SnapshotError {
     Empty,
     #[error("its rows have no column {wanted}; the columns are: {columns}")]
     NoIdColumn { wanted: String, columns: String },
-    #[error("its rows have the column {0} more than once, so nobody can tell which row is which session")]
+    #[error("its rows have the column {0} more than once, so the sessions of its rows are unknown")]
     RepeatedIdColumn(String),
 }
 
@@ -130,8 +130,8 @@ impl Snapshot {
         Some(&self.sessions[at].1)
     }
 
-    /// What the answer says of one session.
-    pub fn poll(&self, id: &SessionId) -> RowMatch {
+    /// The rows of one session.
+    pub fn row_match(&self, id: &SessionId) -> RowMatch {
         self.poll_at(self.rows(id))
     }
 
@@ -170,13 +170,13 @@ impl Snapshot {
         Walk { snapshot: self, ahead: &self.sessions }
     }
 
-    /// What was seen of a session that can be told from the others.
+    /// The observation of a session that has exactly one row.
     pub fn seen(&self, id: &SessionId) -> Option<&Arc<Observation>> {
         self.rows(id)?.one()
     }
 }
 
-/// Finds the rows of one session after the other, each a step on from the last, where a search would start anew.
+/// Finds the rows of one session after the other, each a step on from the last, which is faster than a search.
 #[derive(Debug, Clone)]
 pub struct Walk<'a> {
     snapshot: &'a Snapshot,
@@ -193,7 +193,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What an answer says of one session.
+/// The rows of one session in an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Stop<'a> {
     snapshot: &'a Snapshot,
@@ -211,8 +211,8 @@ impl<'a> Stop<'a> {
         self.rows?.one()
     }
 
-    /// See [`Snapshot::poll`].
-    pub fn poll(&self) -> RowMatch {
+    /// See [`Snapshot::row_match`].
+    pub fn row_match(&self) -> RowMatch {
         self.snapshot.poll_at(self.rows)
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a source between two polls: kept by the store, advanced by `reconcile`.
+//! The state of a source between two polls: the store keeps it, `reconcile` advances it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct SourceRecord {
     pub polls: u64,
     pub last_poll: Option<DateTime<Utc>>,
     pub last_success: Option<DateTime<Utc>>,
-    /// Of the last answer: sessions that are audited, and that nobody audits.
+    /// Audited and unaudited sessions in the last snapshot.
     pub audited: u64,
     pub unaudited: u64,
 }
@@ -112,7 +112,7 @@ impl SourceState {
         self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))
     }
 
-    /// To be called where another plan takes over from the one that judged so far: everything is judged anew.
+    /// Call it when another plan replaces the one that evaluated so far: the next poll evaluates everything.
     pub fn plan_changed(&mut self) {
         self.judged = Judged::default();
     }
@@ -189,7 +189,7 @@ pub struct Delta {
     /// Sessions that the configuration does not audit any more.
     pub retired: Vec<SessionId>,
     pub events: Vec<Event>,
-    /// What is to be told once and is no incident.
+    /// Announcements to notify once.
     pub announcements: Vec<Announcement>,
 }
 

@@ -64,10 +64,10 @@ impl Entry {
 
 /// A schedule of a source that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct Trigger {
     pub source: Name,
     pub schedule_key: ScheduleKey,
-    /// Noticed much later than it was due: the process or the machine was asleep.
+    /// Found much later than it was due: the process or the machine was asleep.
     pub late: bool,
 }
 
@@ -96,8 +96,8 @@ impl Timetable {
         }
     }
 
-    /// What is due at `now`. Each is planned anew.
-    pub fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Call> {
+    /// The schedules that are due at `now`. Each gets its next due time.
+    pub fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Trigger> {
         let set_back = now < self.ticked;
         self.ticked = now;
         let mut due = Vec::new();
@@ -105,11 +105,11 @@ impl Timetable {
             match entry.next {
                 Some(at) if at <= now => {
                     let (source, schedule_key) = (entry.source.clone(), entry.schedule_key.clone());
-                    due.push(Call { source, schedule_key, late: now - at > NOTICEABLE });
+                    due.push(Trigger { source, schedule_key, late: now - at > NOTICEABLE });
                     entry.fired = Some(at);
                     entry.plan(now);
                 }
-                // Planned by a clock that was ahead: planned anew, so that nothing waits for that time to come round again.
+                // A clock that was ahead set this due time: compute it once more, so that no schedule waits for that time.
                 _ if set_back => entry.plan(now),
                 _ => {}
             }
@@ -184,9 +184,9 @@ mod tests {
         let mut timetable = Timetable::new(std::iter::once(&plan), start());
         let mut due = std::collections::HashMap::<String, u32>::new();
         for second in 1..=7200 {
-            for call in timetable.take_due(start() + TimeDelta::seconds(second)) {
-                *due.entry(call.schedule_key.as_str().to_owned()).or_default() += 1;
-                assert!(!call.late);
+            for trigger in timetable.take_due(start() + TimeDelta::seconds(second)) {
+                *due.entry(trigger.schedule_key.as_str().to_owned()).or_default() += 1;
+                assert!(!trigger.late);
             }
         }
         assert!((23..=24).contains(&due["*/5 * * * * UTC"]), "{due:?}");
@@ -246,8 +246,8 @@ mod tests {
         while second < hours * 3600 {
             second += 1 + second % 3;
             let now = utc(from) + TimeDelta::seconds(second);
-            for call in timetable.take_due(now) {
-                assert!(!call.late, "{expression} in {zone} at {now}");
+            for trigger in timetable.take_due(now) {
+                assert!(!trigger.late, "{expression} in {zone} at {now}");
                 calls.push((now - shift).with_timezone(&zone.parse().unwrap()));
             }
         }

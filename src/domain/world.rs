@@ -132,7 +132,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Sessions 1 and 2, both compliant, told at once.
+    /// Sessions 1 and 2, both compliant, notified at once.
     pub(crate) fn new() -> Self {
         let mut plan = plan("erp", contacts(), ["1", "2"].map(|n| session(n, rules())));
         plan.alerts.remind_every = Some(Duration::from_hours(24));
@@ -188,14 +188,14 @@ impl World {
         self.alert().notifications
     }
 
-    /// Derives what is owed, and takes it as recorded.
+    /// Derives the due notifications, and records them.
     pub(crate) fn alert(&mut self) -> Evaluation {
         let evaluation = self.evaluate();
         self.known.apply(&evaluation);
         evaluation
     }
 
-    /// Derives what is owed.
+    /// Derives the due notifications.
     pub(crate) fn evaluate(&mut self) -> Evaluation {
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
         evaluate(&plans, &name("email"), &mut self.known, self.now)
@@ -240,6 +240,6 @@ pub(crate) fn compliant(n: &str) -> Vec<(String, RawValue)> {
 }
 
 /// Kind and recipient of each notification.
-pub(crate) fn told(notifications: &[Notification]) -> Vec<(NotificationKind, &str)> {
+pub(crate) fn notified(notifications: &[Notification]) -> Vec<(NotificationKind, &str)> {
     notifications.iter().map(|n| (n.kind, n.to.as_str())).collect()
 }

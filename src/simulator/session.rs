@@ -96,7 +96,7 @@ fn compliant(id: i64) -> RawValues {
         "customer_validation_4",
     ];
     raw_values.extend(ticked.map(|key| (key.to_owned(), json!(true))));
-    // What a customer's SQL also names, and nobody maps: numbers, nulls and stray spaces as SQL Server pads them.
+    // What a customer's SQL also names, and no mapping covers: numbers, nulls and stray spaces as SQL Server pads them.
     raw_values.extend([
         ("invalid_postcodes_as_paused".to_owned(), json!(false)),
         ("default_warehouse".to_owned(), json!("MAIN      ")),

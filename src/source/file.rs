@@ -1,4 +1,4 @@
-//! A grid that somebody exported from OrderWise into a file: CSV or JSON, read anew each time.
+//! The adapter for a file: a grid exported from OrderWise as CSV or JSON, read at each audit.
 
 use std::fs::File;
 use std::io::{self, Read as _};

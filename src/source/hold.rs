@@ -1,4 +1,4 @@
-//! Holding back: a source that refused or failed is not asked again at once.
+//! The cooldown of a source: after a refusal or failure it is not asked for a while.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use super::{Failure, FetchError};
 use crate::domain::backoff::Backoff;
 
-/// After a refused sign-in: whoever hammers a login locks the account.
+/// After a refused sign-in: repeated attempts lock the account.
 const SIGN_IN: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
 
 /// After a failure that may pass by itself.
@@ -21,7 +21,7 @@ const ASKED_FOR: Duration = Duration::from_mins(15);
 pub struct Attempt {
     pub at: DateTime<Utc>,
     pub took: Duration,
-    /// What the server asked for.
+    /// The wait that the server asked for.
     pub retry_after: Option<Duration>,
     /// Of the credential.
     pub fingerprint: u64,

@@ -1,4 +1,4 @@
-//! The HTTP client of all sources that are asked over the network, and what its failures mean in plain words.
+//! The HTTP client of all sources that are asked over the network, and its failures in plain words.
 //!
 //! One exchange is one connection: audits are minutes apart, by when a kept connection is dead on most servers, and a
 //! request that meets a dying one fails without anybody being at fault. Redirects are never followed, as they would

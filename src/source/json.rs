@@ -3,7 +3,7 @@
 //! The answer is one array of flat objects. Every raw value is first taken as the raw piece of JSON that it is, which keeps
 //! numbers digit for digit and equal keys apart, and walks nested values without recursion, so that depth costs no
 //! stack. Rows of the same shape share their columns, and raw values of the same text share it with the row above: what repeats
-//! allocates nothing. How much there may be of it all is counted (`room`) before it is taken.
+//! allocates nothing. `limits` counts all of it before it is kept.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,10 +20,10 @@ use crate::domain::observation::{Answer, Row};
 use crate::domain::reading::RawValue;
 use crate::secret::Redactor;
 
-/// Said wherever a source answers without a single session.
+/// The reason for an answer without a single session.
 pub(super) const NO_SESSIONS: &str = "it returned no sessions";
 
-/// What an error says within the reader where `room` knows better.
+/// The text of an error within the parser whose cause `limits` knows.
 const NO_ROOM: &str = "there is no room for it";
 
 /// Reads the body of an answer that may not be longer than it is.

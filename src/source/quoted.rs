@@ -5,7 +5,7 @@ use std::fmt;
 use crate::domain::reading::quote;
 use crate::secret::Redactor;
 
-/// What a source said for itself: without secrets, cut to a readable length and between double quotes. Every text from outside
+/// A text of the source: without secrets, cut to a readable length and between double quotes. Every text from outside
 /// passes through here before it is stored, shown or mailed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quoted(String);

@@ -1,4 +1,4 @@
-//! This machine's own lack of descriptors or memory, told apart from a failure of the source.
+//! Tells a lack of descriptors or memory on this machine from a failure of the source.
 //!
 //! A source that could not be asked for want of a descriptor has not failed: nothing is concluded from such a poll.
 

@@ -1,4 +1,4 @@
-//! What can go wrong with the store: what was being done, to which file, and what a person can do about it.
+//! Errors of the store: the operation, the file, the cause, and what the operator can do.
 
 use std::error::Error;
 use std::fmt;
@@ -19,12 +19,12 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// What went wrong, as a metric label.
+    /// The kind of failure, as a fixed label.
     pub fn label(&self) -> &'static str {
         self.trouble.label()
     }
 
-    /// Whether there is no store yet: for a reader, nothing is known.
+    /// Whether there is no store yet.
     pub fn is_absent(&self) -> bool {
         matches!(self.trouble, Trouble::Absent)
     }
@@ -40,7 +40,7 @@ impl StoreError {
     }
 }
 
-/// What the store was asked to do.
+/// An operation of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     Open,
@@ -54,7 +54,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// What a program that runs asks for. Without the others there is none: a store that cannot be opened or loaded ends it.
+    /// The operations of a running program. A failure of the others ends the program at start.
     pub const WHILE_RUNNING: [Self; 6] =
         [Self::Record, Self::Notify, Self::Deliver, Self::Read, Self::Prune, Self::Probe];
 
@@ -88,7 +88,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What is the matter with the store, worded to follow its path.
+/// The failure, worded to follow the path of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     #[error("is in use by {by}")]
@@ -159,7 +159,7 @@ impl Trouble {
     }
 }
 
-/// A trouble with its cause, before it is known what was being done.
+/// A failure with its cause, before its operation is added.
 #[derive(Debug)]
 pub(super) struct Fault {
     trouble: Trouble,
@@ -167,14 +167,14 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// A stored thing that does not read as what it should be.
+    /// A stored value that cannot be parsed.
     pub(super) fn unreadable(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self { trouble: Trouble::Unreadable { what: what.into() }, cause: Some(cause.into()) }
     }
 }
 
 impl Fault {
-    /// What was read is not what was written.
+    /// The data read is not the data written.
     pub(super) fn is_damage(&self) -> bool {
         self.trouble == Trouble::Corrupt
     }

@@ -1,4 +1,4 @@
-//! The file itself: where it really lies, and whether it is still the one that was opened.
+//! The database file: its real path, its identity, and the lock on its inode.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::{Fault, Trouble};
 
-/// Which file is at a path, whatever its name.
+/// The identity of a file, whatever path leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     path: PathBuf,
@@ -36,13 +36,13 @@ fn numbers(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Elsewhere an open file cannot be deleted, so that one is there is enough.
+/// On other systems an open file cannot be deleted, so it is enough that the file exists.
 #[cfg(not(unix))]
 fn numbers(_: &Metadata) -> (u64, u64) {
     (0, 0)
 }
 
-/// The database, held open beside SQLite: to lock it, and to look at its beginning.
+/// The database, held open beside SQLite: to lock it, and to read its header.
 ///
 /// A process that closes a file loses every POSIX lock that it has on it, those of SQLite too, and SQLite goes on believing that
 /// it has them: the next program that reads the store would take the write-ahead log away under it
@@ -52,8 +52,8 @@ fn numbers(_: &Metadata) -> (u64, u64) {
 pub(super) struct Held(File);
 
 impl Held {
-    /// Opens the file, and makes it where there is none. Fails where it may not be written: SQLite would open it as a read-only
-    /// one, without a word.
+    /// Opens the file, and makes it where there is none. Fails if it is not writable: SQLite would open it read-only
+    /// without an error.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -106,7 +106,7 @@ impl Held {
     }
 }
 
-/// What came of locking an inode.
+/// The outcome of locking an inode.
 #[derive(Debug)]
 pub(super) enum Locking {
     Held(InodeLock),
@@ -116,7 +116,7 @@ pub(super) enum Locking {
     Unknown,
 }
 
-/// Ends when it is dropped, or with the process: the connections of SQLite, which look at the file through [`Held`], may last a
+/// Ends when it is dropped, or with the process: the connections of SQLite, which use the file through [`Held`], may last a
 /// little longer.
 #[derive(Debug)]
 pub(super) struct InodeLock(Arc<Held>);
@@ -160,7 +160,7 @@ pub(super) fn are_same(one: &Path, other: &Path) -> bool {
     matches!((metadata(one), metadata(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// What the beginning of a database says of it.
+/// The header of a database.
 struct Header {
     changes_of_form: u32,
     application: u32,

@@ -1,4 +1,4 @@
-//! How times and documents are written into columns and read back.
+//! Converts times and documents to columns and back.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What happened: events, and what a session looked like when; kept until retention.
+//! Reads the history: events, and the observations of a session over time.
 
 use chrono::{DateTime, Utc};
 
@@ -11,12 +11,12 @@ use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::session::{SessionId, SessionKey};
 
-/// A time in which a session stayed the same. Times in which it could not be seen are part of it.
+/// A time in which a session had the same values. It includes times in which the session could not be read.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What was seen; its time is when the run began.
+    /// The observation; its time is when the run began.
     pub observation: Observation,
-    /// When something else was seen, or the session was no longer audited; `None` for the present.
+    /// When the values changed, or the session was no longer audited; `None` for the present.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -58,7 +58,7 @@ impl Store {
         rows.into_iter().rev().map(event).collect()
     }
 
-    /// What a session looked like: its last `limit` runs, newest last.
+    /// The observations of a session: its last `limit` runs, newest last.
     pub async fn observations(&self, session: &SessionKey, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.try_observations(session, limit).await.map_err(self.error(Operation::Read))
     }

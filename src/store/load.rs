@@ -1,4 +1,4 @@
-//! What is current, read back: the state of every source as it was when the last audit was recorded.
+//! Loads the state of every source, as the last audit recorded it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub(super) fn observation(
     Ok(Observation { at: time(since), shape: Arc::clone(shape), raw_values })
 }
 
-/// Lets raw values share their texts with those of the row above, where they say the same: most do.
+/// Lets raw values share their text with the same value of the row above: most are equal.
 fn share(raw_values: &mut [RawValue], above: &[RawValue]) {
     for (raw, above) in raw_values.iter_mut().zip(above).filter(|(raw, above)| raw == above) {
         raw.clone_from(above);

@@ -1,5 +1,5 @@
-//! A lock on a file beside the database, held by the operating system for as long as the process lives: the first of what keeps
-//! a second owner out (see `owner`), and the one that is asked before the database is opened.
+//! A lock on a file beside the database, held by the operating system for as long as the process lives: the first of three
+//! guards against a second owner (see `owner`), taken before the database is opened.
 //!
 //! The lock file stays when its owner goes: removing it would let two processes hold locks on two files of one name.
 //! Its text only serves the message that the second owner gets; the lock itself decides.
@@ -16,7 +16,7 @@ use super::file;
 pub(super) struct Lock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl Lock {
-    /// Takes the lock beside `store`, or says who has it.
+    /// Takes the lock beside `store`, or fails with its owner.
     pub(super) fn take(store: &Path) -> Result<Self, Fault> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file::lock(store))?;

@@ -1,8 +1,8 @@
-//! What alerting decides, written in one transaction: the notification log, the outbox rows, and what was held back.
+//! Records the outcome of alerting in one transaction: the notification log, the outbox rows and the suppressions.
 //!
 //! Properties:
-//! - Log and outbox agree: a recipient is noted as told exactly where the notification is in the outbox.
-//! - The same notification, derived again after an answer that got lost, is added once.
+//! - Log and outbox agree: the log has an entry for a recipient exactly if the notification is in the outbox.
+//! - A notification that alerting derives a second time is added once.
 //! - A follow-up that was never attempted is replaced by a later one about the same incidents, and says by which. What opens
 //!   something is never replaced.
 
@@ -25,7 +25,7 @@ use crate::domain::name::Name;
 const CHUNK: usize = 1_000;
 
 impl Store {
-    /// Records what was derived, with its notifications as they will be sent: together or not at all.
+    /// Records an evaluation with its composed notifications: together or not at all.
     pub async fn notify(
         &self,
         evaluation: &Evaluation,
@@ -55,7 +55,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records what is to be notified once and comes of no audit. Recording it again changes nothing.
+    /// Records an announcement that no audit made. Recording it again changes nothing.
     pub async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
         self.try_announce(announcement).await.map_err(self.error(Operation::Notify))
     }
@@ -69,7 +69,7 @@ impl Store {
         Ok(())
     }
 
-    /// What alerting knew when the last commit was made.
+    /// The working set of alerting as of the last commit.
     pub async fn load_alerting(&self) -> Result<Recorded, StoreError> {
         self.try_load_alerting().await.map_err(self.error(Operation::Load))
     }
@@ -116,7 +116,7 @@ pub(super) fn uuid(text: &str) -> Result<Uuid, Fault> {
     Uuid::parse_str(text).map_err(|error| Fault::unreadable(format!("the id {text:?}"), error))
 }
 
-/// What concerns an incident that is past retention is left out.
+/// Leaves out incidents that retention has deleted.
 async fn log(to: &mut SqliteConnection, changes: &[LogChange]) -> Result<(), Fault> {
     const SQL: &str = "INSERT INTO notification_log (incident, channel, recipient, recipient_folded, ended, doc)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)

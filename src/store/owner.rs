@@ -1,7 +1,7 @@
 //! One owner, as the database itself knows it: a row with a random id, renewed while the owner lives.
 //!
-//! Three things keep a second owner out, and each covers what the one before cannot see:
-//! - `lock`, a lock on a file beside the path: the same path, a symbolic link, a bind mount of the folder. It says who has it.
+//! Three guards keep a second owner out, and each covers cases that the one before cannot see:
+//! - `lock`, a lock on a file beside the path: the same path, a symbolic link, a bind mount of the folder. It names the owner.
 //! - [`file::InodeLock`], a lock on the inode of the database: a hard link, a bind mount of the file alone, another container
 //!   on this machine. Like the first it goes with the process, however that ends, so a restart never waits.
 //! - The row: an owner whose locks are not seen here, because it runs on another machine or the file system keeps no locks. A
@@ -30,7 +30,7 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How long a row may stay the same before its owner counts as dead.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
-/// How often a row is polled within a lease.
+/// How often a row is read within a lease.
 const LOOKS: u32 = 15;
 
 /// Who owns a store, as its row says.
@@ -59,15 +59,15 @@ impl Owner {
         }
     }
 
-    /// In words, for whoever is refused.
+    /// In words, for the process that is refused.
     fn named(&self) -> String {
         let elsewhere = self.host != host();
         format!("process {}{}", self.process, if elsewhere { format!(" on {}", self.host) } else { String::new() })
     }
 
-    /// Waits until no other owner can be alive, at most for `lease`, or says who is. Does nothing to the database.
+    /// Waits until no other owner can be alive, at most for `lease`, or fails with that owner. Does not change the database.
     pub async fn expect_alone(&self, path: &Path, lease: Duration) -> Result<(), Fault> {
-        // What cannot be read is for SQLite to say.
+        // SQLite reports a file that cannot be read.
         let Ok(Some(last)) = peek(path).await else { return Ok(()) };
         last.expect_no_log_elsewhere(Path::new(&self.path))?;
         if self.boot.is_some() && last.boot == self.boot {

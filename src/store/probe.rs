@@ -1,4 +1,4 @@
-//! Whether the store works, for readiness; and whether it is whole.
+//! Probes of the store: whether it works, for readiness, and whether the file is sound.
 
 use super::error::{Fault, Operation, StoreError, Trouble};
 use super::{Store, owner};
@@ -19,7 +19,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether what is written is kept: renews the owner's row. To be called every [`super::RENEW_EVERY`].
+    /// A write probe: renews the owner's row. To be called every [`super::RENEW_EVERY`].
     pub async fn ping_writer(&self) -> Result<(), StoreError> {
         self.try_ping_writer().await.map_err(self.error(Operation::Probe))
     }

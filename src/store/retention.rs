@@ -1,4 +1,4 @@
-//! Removing what is past retention, in batches small enough that no audit waits for it.
+//! Deletes history past retention, in batches small enough that no audit waits for them.
 
 use chrono::{DateTime, Utc};
 

@@ -56,7 +56,7 @@ pub(super) struct Writer<W, N> {
     out: W,
     /// Makes the line that reports lost lines.
     notice: N,
-    /// Lines lost since the last notice was written.
+    /// Lines lost since the last report.
     lost: u64,
     /// The last line was written in part.
     torn: bool,
@@ -67,7 +67,7 @@ impl<W: Write, N: Fn(u64) -> String> Writer<W, N> {
         Self { out, notice, lost: 0, torn: false }
     }
 
-    /// Writes an entry, after a notice of what was lost before it. Answers how many lines were lost here.
+    /// Writes an entry, after a report of the lines lost before it. Answers how many lines were lost here.
     pub fn write(&mut self, entry: &Entry) -> u64 {
         match entry {
             Entry::Gap(lines) => {
@@ -150,7 +150,7 @@ mod tests {
             // A line that was cut does not run into the next one.
             (&[Ok(2), Ok(1), Err(StorageFull)], "a\nb\nlost 1\nccc\n", 1),
             (&[Ok(1), Err(StorageFull), Err(StorageFull)], "a\nlost 2\nccc\n", 2),
-            // The notice itself fails, or is cut.
+            // The report itself fails, or is cut.
             (&[Err(StorageFull), Ok(3), Err(StorageFull)], "los\nlost 2\nccc\n", 2),
         ] {
             assert_eq!(written(answers), (text.to_owned(), lost), "{answers:?}");

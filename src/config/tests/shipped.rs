@@ -104,7 +104,7 @@ fn the_quick_start_finds_export_ticked_and_nothing_else() {
     let around = Circumstances { mapping: &plan.mapping, neighbours: &neighbours, pinned: &pinned, now: now() };
     let mut wrong = Vec::new();
     for (id, session) in &plan.sessions {
-        let RowMatch::Seen(seen) = snapshot.poll(id) else { panic!("{id} is not in the file") };
+        let RowMatch::Seen(seen) = snapshot.row_match(id) else { panic!("{id} is not in the file") };
         for finding in evaluate(session, &seen, around) {
             if finding.verdict != Verdict::Compliant {
                 wrong.push(format!("{id} {} {}", finding.rule.id, finding.verdict.kind().label()));

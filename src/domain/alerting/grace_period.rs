@@ -1,6 +1,7 @@
-//! Holds what cannot be read until it has lasted: for `unreachable_after`, or for `blind_after` where owners hear of it only then.
+//! Grace period: holds back an unreachable source or an unverifiable setting until it has lasted for `unreachable_after`, or for
+//! `blind_after` for owners and fallback.
 //!
-//! Who has been told has waited already, whatever the clock says now. A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
+//! A recipient who was already notified does not wait a second time, whatever the clock says. A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
 //! long it took.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Last stage: makes one notification of all that leaves for one recipient together.
+//! Last stage: makes one notification of the items that one recipient gets together.
 //!
-//! What leaves at once (drift, missing, updates, ends, announcements) is grouped over one source. What has waited anyway (unreachable,
-//! unverifiable, reminders) is grouped over all sources. What concerns the program itself stands alone. Each notification also carries everything else that is wrong with the
-//! sessions that it tells of, so that reading only the last one nobody is wrong about a session.
+//! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
+//! unverifiable, reminders) are grouped over all sources. A refused configuration is a notification of its own. Each notification also lists all other open incidents of its sessions,
+//! so the last notification about a session is complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{LogKey, Owed, Plans, WorkingSet, described, held};
+use super::{DueItem, LogKey, Plans, WorkingSet, described, held};
 use crate::domain::address::Address;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -20,7 +20,7 @@ use crate::domain::session::{Contacts, SessionId};
 /// Most lines of a stored reason, so that an outage of thousands of sessions does not store each of them for each recipient.
 const MOST_REASONS: usize = 200;
 
-/// What leaves together for one recipient.
+/// The items that one recipient gets together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Bundle {
     AtOnce(Name),
@@ -53,11 +53,11 @@ pub(super) fn group(
     plans: &Plans,
     channel: &Name,
     known: &WorkingSet,
-    owed: Vec<Owed>,
+    due: Vec<DueItem>,
     stopped: &[(Arc<Incident>, Stage)],
     now: DateTime<Utc>,
 ) -> Vec<Notification> {
-    if owed.is_empty() {
+    if due.is_empty() {
         return Vec::new();
     }
     let mut open = BySession::new();
@@ -68,7 +68,7 @@ pub(super) fn group(
         }
     }
     let mut bundles: BTreeMap<(Bundle, Address), Vec<Item>> = BTreeMap::new();
-    for Owed { to, item } in owed {
+    for DueItem { to, item } in due {
         bundles.entry((Bundle::of(&item), to)).or_default().push(item);
     }
     let notification = |((_, to), mut items): ((Bundle, Address), Vec<Item>)| {
@@ -95,15 +95,15 @@ pub(super) fn group(
     bundles.into_iter().map(notification).collect()
 }
 
-/// Everything that is wrong with the sessions told of and is not new.
+/// The other open incidents of the sessions in the notification.
 fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
-    let told = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
+    let notified = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
     let mut seen = HashSet::new();
     let sessions = items.iter().filter_map(|item| Some((item.source()?, item.session()?)));
     let mut still = sessions
         .filter(|place| seen.insert(*place))
         .flat_map(|place| open.get(&place).into_iter().flatten())
-        .filter(|incident| !told.contains(&incident.id))
+        .filter(|incident| !notified.contains(&incident.id))
         .map(|incident| Arc::clone(incident))
         .collect::<Vec<_>>();
     still.sort_by_key(|incident| {

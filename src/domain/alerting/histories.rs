@@ -166,8 +166,8 @@ impl Run {
         let again = evaluate(&self.plans, &name("email"), &mut self.known.clone(), at(self.now));
         prop_assert_eq!(&evaluation.notifications, &again.notifications, "deriving twice gives the same");
         self.next = evaluation.next;
-        let item = |told: &Notification, item: &Item| -> Said {
-            let to = PEOPLE.into_iter().find(|person| *person == told.to.as_str()).unwrap();
+        let item = |notified: &Notification, item: &Item| -> Said {
+            let to = PEOPLE.into_iter().find(|person| *person == notified.to.as_str()).unwrap();
             (to, self.numbers[&item.id()], item.token())
         };
         let mut heard =
@@ -187,10 +187,10 @@ impl Run {
     /// What leaves together, and that nobody who reads only the last notification is wrong about a session.
     fn grouped(&self, evaluation: &Evaluation) -> Result<(), TestCaseError> {
         let mut ids = HashSet::new();
-        for told in &evaluation.notifications {
-            prop_assert!(ids.insert(told.id), "two notifications have one id");
-            let sources = told.items.iter().map(Item::source).collect::<HashSet<_>>();
-            let waited = told.items.iter().all(|item| match item.change() {
+        for notified in &evaluation.notifications {
+            prop_assert!(ids.insert(notified.id), "two notifications have one id");
+            let sources = notified.items.iter().map(Item::source).collect::<HashSet<_>>();
+            let waited = notified.items.iter().all(|item| match item.change() {
                 Some(Change::StillOpen(_)) => true,
                 Some(Change::Opened | Change::Handover) => {
                     matches!(item.incident().unwrap().kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
@@ -198,13 +198,13 @@ impl Run {
                 _ => false,
             });
             prop_assert!(sources.len() == 1 || waited, "what leaves at once is of one source");
-            for key in told.sessions() {
+            for key in notified.sessions() {
                 let wrong = self.open.values().map(|(incident, _)| incident).filter(|incident| {
                     incident.source == key.source
                         && incident.key.session() == Some(&key.id)
                         && incident.severity >= Severity::Warning
                 });
-                let tells = told.wrong().iter().map(|incident| incident.id).collect::<HashSet<_>>();
+                let tells = notified.wrong().iter().map(|incident| incident.id).collect::<HashSet<_>>();
                 for incident in wrong {
                     prop_assert!(tells.contains(&incident.id), "a notification about {key} leaves out what is wrong");
                 }

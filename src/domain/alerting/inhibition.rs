@@ -1,6 +1,6 @@
-//! Holds what follows from an unreachable source: what cannot be read of its sessions, and reminders of what nobody can see now.
+//! Inhibition: while a source is unreachable, holds back the unverifiable incidents of its sessions, and all reminders.
 //!
-//! What was found before is not held: it was true when it was committed, and its recipients may have to act.
+//! An incident that was found before passes: it was true when it was committed, and its recipients may have to act.
 
 use super::{Case, Passed, Stop, SuppressionReason};
 use crate::domain::incident::IncidentKind;

@@ -1,4 +1,4 @@
-//! The notification log: of each incident, who was told what over which channel, and when last.
+//! The notification log: for each incident, which recipient was notified over which channel, and when last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,29 +11,29 @@ use crate::domain::address::Address;
 use crate::domain::name::Name;
 use crate::domain::notification::{About, Change, Notification, Opening, Role};
 
-/// Who was told over which channel.
+/// A recipient in a channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogKey {
     pub channel: Name,
     pub to: Address,
 }
 
-/// What one recipient was told of one incident.
+/// The last notification of one incident to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {
     pub opening: Opening,
-    /// As what the recipient was told of the beginning.
+    /// The role in which the recipient was notified of the beginning.
     pub role: Role,
     pub blind: bool,
-    /// The revision of the incident that was told last.
+    /// The revision of the incident in the last notification.
     pub revision: u32,
     pub notified_at: DateTime<Utc>,
     pub reminders: u32,
-    /// The end was told.
+    /// The recipient was notified of the end.
     pub ended: bool,
 }
 
-/// An entry as it is to be from now on.
+/// An entry to insert or replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogChange {
     pub incident: Uuid,
@@ -46,7 +46,7 @@ pub struct LogChange {
 pub struct NotificationLog(HashMap<Uuid, BTreeMap<LogKey, LogEntry>>);
 
 impl NotificationLog {
-    /// Who was told of an incident.
+    /// The entries of an incident.
     pub fn of(&self, incident: Uuid) -> Option<&BTreeMap<LogKey, LogEntry>> {
         self.0.get(&incident)
     }
@@ -55,7 +55,7 @@ impl NotificationLog {
         self.0.entry(change.incident).or_default().insert(change.key, change.entry);
     }
 
-    /// Whether nobody is owed the end of an incident.
+    /// Whether no recipient still has to be notified of the end of an incident.
     pub(super) fn is_settled(&self, incident: Uuid) -> bool {
         self.of(incident).is_none_or(|entries| entries.values().all(|entry| entry.ended))
     }
@@ -65,21 +65,21 @@ impl NotificationLog {
     }
 }
 
-/// What the log says once `notifications` are recorded.
+/// The changes of the log that recording `notifications` makes.
 pub(super) fn changes(
     channel: &Name,
     known: &WorkingSet,
     notifications: &[Notification],
     now: DateTime<Utc>,
 ) -> Vec<LogChange> {
-    let told = notifications.iter().flat_map(|told| told.items.iter().map(move |item| (told, item)));
-    let change = |(told, item): (&Notification, &crate::domain::notification::Item)| {
+    let notified = notifications.iter().flat_map(|notified| notified.items.iter().map(move |item| (notified, item)));
+    let change = |(notified, item): (&Notification, &crate::domain::notification::Item)| {
         let About::Incident { incident, change, blind } = &item.about else { return None };
-        let key = LogKey { channel: channel.clone(), to: told.to.clone() };
+        let key = LogKey { channel: channel.clone(), to: notified.to.clone() };
         let before = known.log().of(incident.id).and_then(|entries| entries.get(&key)).cloned();
         let mut entry = before.unwrap_or_else(|| LogEntry {
             // The subject is known when the notification has been composed.
-            opening: Opening { notification: told.id, subject: String::new() },
+            opening: Opening { notification: notified.id, subject: String::new() },
             role: item.role,
             blind: blind.is_some(),
             revision: incident.revision,
@@ -95,10 +95,10 @@ pub(super) fn changes(
         }
         Some(LogChange { incident: incident.id, key, entry })
     };
-    told.filter_map(change).collect()
+    notified.filter_map(change).collect()
 }
 
-/// Entries from a clock that was ahead: from now on they count from now, so that nobody waits until that time has come.
+/// Entries with a time in the future, from a clock that was ahead: they count from now, so that no reminder waits for that time.
 pub(super) fn set_right(known: &WorkingSet, changed: &[LogChange], now: DateTime<Utc>) -> Vec<LogChange> {
     let changed = changed.iter().map(|change| (change.incident, &change.key)).collect::<BTreeSet<_>>();
     let ahead = known.log().0.iter().flat_map(|(incident, entries)| entries.iter().map(move |e| (*incident, e)));

@@ -30,7 +30,7 @@ pub(super) struct People {
 }
 
 #[derive(Debug, Clone)]
-struct Told {
+struct Notified {
     revision: u32,
     at: i64,
     reminders: u32,
@@ -47,12 +47,12 @@ pub(super) struct Model {
     pub blind: i64,
     pub remind: Option<i64>,
     pub wrongs: Vec<Wrong>,
-    told: BTreeMap<(usize, &'static str), Told>,
+    notified: BTreeMap<(usize, &'static str), Notified>,
 }
 
 impl Model {
     pub fn new(people: People, grace: i64, blind: i64, remind: Option<i64>) -> Self {
-        Self { people, grace, blind, remind, wrongs: Vec::new(), told: BTreeMap::new() }
+        Self { people, grace, blind, remind, wrongs: Vec::new(), notified: BTreeMap::new() }
     }
 
     /// The clock shows an earlier time than before.
@@ -60,8 +60,8 @@ impl Model {
         for wrong in &mut self.wrongs {
             wrong.first_bad = wrong.first_bad.min(now);
         }
-        for told in self.told.values_mut() {
-            told.at = told.at.min(now);
+        for notified in self.notified.values_mut() {
+            notified.at = notified.at.min(now);
         }
     }
 
@@ -106,9 +106,10 @@ impl Model {
         for number in 0..self.wrongs.len() {
             let wrong = self.wrongs[number].clone();
             if wrong.over {
-                for ((of, person), told) in self.told.iter_mut().filter(|((of, _), told)| *of == number && !told.ended)
+                for ((of, person), notified) in
+                    self.notified.iter_mut().filter(|((of, _), notified)| *of == number && !notified.ended)
                 {
-                    told.ended = true;
+                    notified.ended = true;
                     said.push((*person, *of, "ended".to_owned()));
                 }
                 continue;
@@ -118,22 +119,23 @@ impl Model {
             }
             let source_down = wrong.session.is_some() && down(&self.wrongs, wrong.source);
             for (person, wait) in self.waits(&wrong) {
-                let what = match self.told.get(&(number, person)) {
+                let what = match self.notified.get(&(number, person)) {
                     None => {
                         let lasted = !wrong.waits || (wrong.failed_polls >= 2 && now - wrong.first_bad >= wait);
                         (lasted && !(wrong.waits && source_down)).then(|| "opened".to_owned())
                     }
-                    Some(told) if told.revision < wrong.revision => Some(format!("updated:{}", wrong.revision)),
-                    Some(told) => {
-                        let due = self.remind.is_some_and(|every| now - told.at >= every) && !source_down;
-                        due.then(|| format!("reminder:{}", told.reminders + 1))
+                    Some(notified) if notified.revision < wrong.revision => Some(format!("updated:{}", wrong.revision)),
+                    Some(notified) => {
+                        let due = self.remind.is_some_and(|every| now - notified.at >= every) && !source_down;
+                        due.then(|| format!("reminder:{}", notified.reminders + 1))
                     }
                 };
                 let Some(what) = what else { continue };
-                let told = self.told.entry((number, person));
-                let told = told.or_insert(Told { revision: wrong.revision, at: now, reminders: 0, ended: false });
-                (told.revision, told.at) = (wrong.revision, now);
-                told.reminders += u32::from(what.starts_with("reminder"));
+                let notified = self.notified.entry((number, person));
+                let notified =
+                    notified.or_insert(Notified { revision: wrong.revision, at: now, reminders: 0, ended: false });
+                (notified.revision, notified.at) = (wrong.revision, now);
+                notified.reminders += u32::from(what.starts_with("reminder"));
                 said.push((person, number, what));
             }
         }

@@ -1,8 +1,8 @@
-//! First stage: whom an incident or an announcement concerns, and as what.
+//! First stage: the recipients of an incident or an announcement, with their roles.
 //!
-//! What is wrong with a session goes to its owners, and what is critical also to the fallback and the operators. What concerns the
-//! audit itself goes to the operators, or the fallback, or the owners; owners and fallback then hear of it after `blind_after`. The
-//! address that a rule expects is told of a changed notification address; the one that was found never is.
+//! An incident of a session goes to its owners; a critical one also to the fallback and the operators. An incident of the audit
+//! itself goes to the operators, or else the fallback, or else the owners; owners and fallback are notified of it after
+//! `blind_after`. A change of the notification address is also notified to the address that the rule expects, never to the new one.
 
 use super::Recipient;
 use crate::domain::address::Address;
@@ -34,7 +34,7 @@ pub fn of_incident(plan: &SourcePlan, incident: &Incident) -> Vec<Recipient> {
     all
 }
 
-/// The recipients of what concerns the audit of a whole source.
+/// The recipients of an incident that concerns a whole source.
 pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
     let owners = || plan.sessions.values().flat_map(|session| session.owners.iter().cloned()).collect();
     let mut all = of_audit(&plan.contacts, owners);
@@ -42,7 +42,7 @@ pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
     all
 }
 
-/// The sessions because of which `to` hears that an incident has lasted for long.
+/// The sessions for which `to` is notified that an incident lasts long.
 pub fn blind_sessions(plan: &SourcePlan, incident: &Incident, to: &Address) -> Vec<BlindSession> {
     let own = |session: &&Session| session.owners.contains(to) || session.contacts.fallback.contains(to);
     let of_incident = |session: &&Session| incident.key.session().is_none_or(|id| *id == session.key.id);
@@ -89,7 +89,7 @@ fn as_role(addresses: &[Address], role: Role) -> Vec<Recipient> {
     addresses.iter().map(|to| Recipient { to: to.clone(), role, blind: false }).collect()
 }
 
-/// Leaves each address once, as what it is told first and soonest.
+/// Keeps each address once, in the role that is notified first.
 fn once(all: &mut Vec<Recipient>) {
     all.sort_by(|a, b| (&a.to, a.blind, a.role).cmp(&(&b.to, b.blind, b.role)));
     all.dedup_by(|later, first| later.to == first.to);

@@ -1,12 +1,13 @@
-//! What a recipient of an open incident is owed, by the log: the beginning, a changed value, a reminder, or nothing yet.
+//! Repeat: compares an open incident with the log and finds the notification that a recipient is due: the beginning, a changed
+//! value, a reminder, or none yet.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Case, LogEntry};
 use crate::domain::notification::Change;
 
-/// What is owed, or when the next reminder will be. `others`: somebody was told of it over this channel before.
-pub fn owed(case: &Case<'_>, entry: Option<&LogEntry>, others: bool) -> Result<Change, Option<DateTime<Utc>>> {
+/// The change to notify, or when the next reminder is due. `others`: another recipient was notified over this channel before.
+pub fn due(case: &Case<'_>, entry: Option<&LogEntry>, others: bool) -> Result<Change, Option<DateTime<Utc>>> {
     let Some(entry) = entry else { return Ok(if others { Change::Handover } else { Change::Opened }) };
     if entry.revision < case.incident.revision {
         return Ok(Change::Updated);
@@ -18,7 +19,7 @@ pub fn owed(case: &Case<'_>, entry: Option<&LogEntry>, others: bool) -> Result<C
     }
 }
 
-/// When a recipient who was told at `notified_at` is reminded; never where reminders are off.
+/// When a recipient who was notified at `notified_at` is reminded; `None` if reminders are off.
 pub fn next_reminder(case: &Case<'_>, notified_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     // An interval beyond the end of the calendar never ends.
     notified_at.checked_add_signed(TimeDelta::from_std(case.alerts.remind_every?).ok()?)

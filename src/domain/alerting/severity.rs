@@ -1,4 +1,4 @@
-//! Holds what is less severe than `min_severity`. The end of what was notified passes, whatever the limit is by then.
+//! Severity: holds back incidents below `min_severity`. An end skips this stage, whatever the limit is by then.
 
 use super::{Case, Passed, Stop, SuppressionReason};
 

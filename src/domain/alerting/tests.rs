@@ -11,7 +11,7 @@ use crate::domain::policy::{Policy, Severity};
 use crate::domain::reading::RawValue;
 use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
-use crate::domain::world::{World, address, id, name, start, told};
+use crate::domain::world::{World, address, id, name, notified, start};
 
 mod groups;
 
@@ -138,7 +138,11 @@ fn a_grace_period_needs_its_time_and_a_second_failed_poll() {
             with(Incident { failed_polls, ..incident }, |case, _| {
                 case.now = start() + TimeDelta::minutes(minutes);
                 assert_eq!(grace_period::pass(case, Change::Opened, false), expected, "{failed_polls}, {minutes}");
-                assert_eq!(grace_period::pass(case, Change::StillOpen(1), false), Ok(()), "who was told has waited");
+                assert_eq!(
+                    grace_period::pass(case, Change::StillOpen(1), false),
+                    Ok(()),
+                    "who was notified has waited"
+                );
             });
         }
     }
@@ -175,20 +179,16 @@ fn what_is_owed_goes_by_the_log() {
     };
     let day = start() + TimeDelta::hours(24);
     with(Incident { revision: 3, ..drift(Severity::Critical) }, |case, alerts| {
-        assert_eq!(repeat::owed(case, None, false), Ok(Change::Opened));
-        assert_eq!(repeat::owed(case, None, true), Ok(Change::Handover));
-        assert_eq!(repeat::owed(case, Some(&entry(2, 0, 0)), true), Ok(Change::Updated));
-        assert_eq!(repeat::owed(case, Some(&entry(3, 0, 0)), true), Err(Some(day)));
-        assert_eq!(
-            repeat::owed(case, Some(&entry(3, 600, 0)), true),
-            Err(Some(day)),
-            "noted by a clock that was ahead"
-        );
+        assert_eq!(repeat::due(case, None, false), Ok(Change::Opened));
+        assert_eq!(repeat::due(case, None, true), Ok(Change::Handover));
+        assert_eq!(repeat::due(case, Some(&entry(2, 0, 0)), true), Ok(Change::Updated));
+        assert_eq!(repeat::due(case, Some(&entry(3, 0, 0)), true), Err(Some(day)));
+        assert_eq!(repeat::due(case, Some(&entry(3, 600, 0)), true), Err(Some(day)), "noted by a clock that was ahead");
         case.now = day;
-        assert_eq!(repeat::owed(case, Some(&entry(3, 0, 4)), true), Ok(Change::StillOpen(5)));
+        assert_eq!(repeat::due(case, Some(&entry(3, 0, 4)), true), Ok(Change::StillOpen(5)));
         alerts.remind_every = None;
         let never = Case { alerts, ..*case };
-        assert_eq!(repeat::owed(&never, Some(&entry(3, 0, 0)), true), Err(None));
+        assert_eq!(repeat::due(&never, Some(&entry(3, 0, 0)), true), Err(None));
     });
 }
 
@@ -204,13 +204,13 @@ fn a_grace_period_ends_and_a_reminder_comes_without_a_poll() {
     assert!(world.alert().notifications.is_empty());
     world.now = next;
     let opened = world.alert();
-    assert_eq!(told(&opened.notifications), [(NotificationKind::Unreachable, RUN)]);
+    assert_eq!(notified(&opened.notifications), [(NotificationKind::Unreachable, RUN)]);
     // Owners and fallback hear after a day that nobody could check, and the operator is reminded an hour later.
     world.now = opened.next.unwrap();
     assert_eq!(world.now, start() + TimeDelta::minutes(2) + TimeDelta::hours(24));
     let blind = world.alert();
     assert_eq!(
-        told(&blind.notifications),
+        notified(&blind.notifications),
         [(NotificationKind::Unreachable, OPS), (NotificationKind::Unreachable, OWNER)]
     );
     for notification in &blind.notifications {
@@ -219,8 +219,8 @@ fn a_grace_period_ends_and_a_reminder_comes_without_a_poll() {
         assert!(notification.reason.because[0].blind);
     }
     world.now = blind.next.unwrap();
-    assert_eq!(told(&world.alert().notifications), [(NotificationKind::Reminder, RUN)]);
-    let over = told(&world.poll()).iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
+    assert_eq!(notified(&world.alert().notifications), [(NotificationKind::Reminder, RUN)]);
+    let over = notified(&world.poll()).iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
     assert_eq!(over, [OPS, OWNER, RUN].map(|to| format!("recovered {to}")));
 }
 
@@ -230,19 +230,19 @@ fn a_new_owner_of_an_open_incident_is_told_of_it_once_and_a_former_one_of_the_en
     world.poll();
     world.tick("1", "customer_validation_1", false);
     let opened = world.poll();
-    assert_eq!(told(&opened), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&opened), [(NotificationKind::Drift, OWNER)]);
     world.plan.sessions.get_mut(&id("1")).unwrap().owners = vec![address(NEW)];
     let handover = world.alert().notifications;
-    assert_eq!(told(&handover), [(NotificationKind::Drift, NEW)]);
+    assert_eq!(notified(&handover), [(NotificationKind::Drift, NEW)]);
     assert_eq!(handover[0].items[0].change(), Some(Change::Handover));
     world.state.plan_changed();
     assert!(world.poll().is_empty());
     world.tick("1", "customer_validation_2", false);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Update, NEW)], "a former owner hears of the end only");
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Update, NEW)], "a former owner hears of the end only");
     world.tick("1", "customer_validation_1", true);
     world.tick("1", "customer_validation_2", true);
     let over = world.poll();
-    assert_eq!(told(&over), [(NotificationKind::Resolved, NEW), (NotificationKind::Resolved, OWNER)]);
+    assert_eq!(notified(&over), [(NotificationKind::Resolved, NEW), (NotificationKind::Resolved, OWNER)]);
     assert_eq!(over[0].openings[0].notification, handover[0].id);
     assert_eq!(over[1].openings[0].notification, opened[0].id);
 }
@@ -263,7 +263,7 @@ fn nobody_is_told_of_an_end_whose_beginning_they_were_not_told_of() {
 fn a_former_fallback_is_told_that_a_critical_drift_is_over_also_where_it_matters_less_now() {
     let mut world = World::new();
     world.tick("1", "export", true);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let contacts = contacts(&world, &[NEW], &[]);
     let session = world.plan.sessions.get_mut(&id("1")).unwrap();
     session.contacts = contacts;
@@ -271,9 +271,9 @@ fn a_former_fallback_is_told_that_a_critical_drift_is_over_also_where_it_matters
     Arc::make_mut(&mut rules[0]).severity = Severity::Warning;
     session.policy = Arc::new(Policy::new(session.policy.name.clone(), rules));
     world.state.plan_changed();
-    assert!(told(&world.poll()).iter().all(|(_, to)| *to == NEW), "until the next poll it was critical still");
+    assert!(notified(&world.poll()).iter().all(|(_, to)| *to == NEW), "until the next poll it was critical still");
     world.tick("1", "export", false);
-    let over = told(&world.poll()).into_iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
+    let over = notified(&world.poll()).into_iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
     assert!(over.contains(&format!("resolved {OPS}")) && over.contains(&format!("resolved {OWNER}")), "{over:?}");
 }
 
@@ -305,10 +305,10 @@ fn what_follows_from_an_unreachable_source_is_told_when_it_is_back() {
     world.poll();
     world.poll();
     for _ in 0..70 {
-        assert!(told(&world.fail()).iter().all(|(kind, _)| *kind == NotificationKind::Unreachable));
+        assert!(notified(&world.fail()).iter().all(|(kind, _)| *kind == NotificationKind::Unreachable));
     }
     let back = world.poll();
-    let kinds = back.iter().map(|told| told.kind).collect::<Vec<_>>();
+    let kinds = back.iter().map(|notified| notified.kind).collect::<Vec<_>>();
     assert_eq!(kinds, [NotificationKind::Recovered, NotificationKind::Unverifiable]);
 }
 
@@ -321,7 +321,7 @@ fn a_partial_repair_carries_what_is_still_wrong() {
     world.poll();
     world.tick("1", "customer_validation_1", true);
     let partial = world.poll();
-    assert_eq!(told(&partial), [(NotificationKind::Resolved, OWNER)]);
+    assert_eq!(notified(&partial), [(NotificationKind::Resolved, OWNER)]);
     let still = partial[0].still.iter().map(|incident| incident.facts.label.as_str()).collect::<Vec<_>>();
     assert_eq!(still, ["Export"]);
     world.tick("1", "customer_validation_2", false);
@@ -340,7 +340,7 @@ fn ids_are_made_of_what_is_told_and_to_whom_and_not_of_the_time() {
         world.reconcile(&crate::domain::reconcile::PollOutcome::Snapshot(snapshot), &crate::domain::plan::Due::All)
     };
     world.commit(delta);
-    let ids = |world: &mut World| world.evaluate().notifications.iter().map(|told| told.id).collect::<Vec<_>>();
+    let ids = |world: &mut World| world.evaluate().notifications.iter().map(|notified| notified.id).collect::<Vec<_>>();
     let now = ids(&mut world);
     world.now += TimeDelta::days(3);
     assert_eq!((now.len(), ids(&mut world)), (2, now));

@@ -1,6 +1,6 @@
-//! What alerting knows: the open incidents, those whose end is still owed, announcements, and the notification log.
+//! The memory of alerting: open incidents, ended ones whose end is not notified yet, announcements, and the notification log.
 //!
-//! Loaded once at start, then fed by the commits of audits and of alerting itself. All of it can be loaded again at any time.
+//! It is loaded at start and then updated by the commits of audits and of alerting. The store has all of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,16 +22,16 @@ pub struct WorkingSet {
     announcements: BTreeMap<Uuid, Announcement>,
     log: NotificationLog,
     suppressed: HashSet<Suppression>,
-    /// Sources that cannot be read, with the incident that says so: an earlier one of the source may still be owed its end.
+    /// Unreachable sources with their incident: the end of an earlier incident of the source may still be due.
     unreachable: HashMap<Name, Uuid>,
-    /// Since when what cannot be read has been so, where a clock that was ahead noted a time that is still to come.
+    /// Beginnings that replace a time in the future, which a clock that was ahead recorded.
     since: HashMap<Uuid, DateTime<Utc>>,
 }
 
-/// What is loaded at start.
+/// The part of the store that is loaded at start.
 #[derive(Debug, Clone, Default)]
 pub struct Recorded {
-    /// Open ones, and ended ones whose end is owed.
+    /// Open ones, and ended ones whose end is not notified yet.
     pub incidents: Vec<Incident>,
     pub announcements: Vec<Announcement>,
     pub log: Vec<LogChange>,
@@ -50,7 +50,7 @@ impl WorkingSet {
         set
     }
 
-    /// Takes in what the commit of an audit changed. True where alerting may owe something by it.
+    /// Applies the committed delta of an audit. True if alerting has to run.
     pub fn note(&mut self, delta: &Delta) -> bool {
         let changed = delta.unreachable.iter().chain(&delta.incidents).filter(|i| !is_suspected(i));
         let before = delta.announcements.len();
@@ -61,12 +61,12 @@ impl WorkingSet {
         })
     }
 
-    /// Takes in what is owed and comes of no audit.
+    /// Takes in an announcement that no audit made.
     pub fn announce(&mut self, announcement: Announcement) {
         self.announcements.insert(announcement.id(), announcement);
     }
 
-    /// Takes in what was committed of an evaluation.
+    /// Applies a committed evaluation.
     pub fn apply(&mut self, evaluation: &Evaluation) {
         for change in &evaluation.log {
             self.log.put(change.clone());
@@ -104,8 +104,8 @@ impl WorkingSet {
         self.incidents.insert(incident.id, Arc::new(incident));
     }
 
-    /// Drops what nothing is owed of, and notes since when things last by the clock as it is now. An ended incident is dropped
-    /// here and not when it comes in, because what opened it may be on its way to the log just then.
+    /// Drops incidents with nothing left to notify, and corrects beginnings that lie in the future. An ended incident is dropped
+    /// here and not when it arrives, because the notification of its beginning may be on its way to the log at that moment.
     pub(super) fn tidy(&mut self, now: DateTime<Utc>) {
         let settled = |incident: &Incident, log: &NotificationLog| incident.is_ended() && log.is_settled(incident.id);
         let over = self.incidents.extract_if(.., |_, incident| settled(incident, &self.log)).collect::<Vec<_>>();
@@ -142,7 +142,7 @@ impl WorkingSet {
         self.suppressed.contains(&suppression)
     }
 
-    /// Since when an incident has been wrong, by no clock that was ahead.
+    /// When an incident began; never later than `now`, even if the clock was ahead then.
     pub(super) fn since(&self, incident: &Incident, now: DateTime<Utc>) -> DateTime<Utc> {
         let first_bad = incident.window.first_bad;
         self.since.get(&incident.id).copied().map_or(first_bad, |since| since.min(first_bad)).min(now)

@@ -19,7 +19,7 @@ fn observe(raw_values: &[(&str, RawValue)]) -> (Arc<Observation>, Mapping) {
     let mut world = World::new();
     world.rows = vec![(String::from("1"), raw_values.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect())];
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    let RowMatch::Seen(seen) = snapshot.poll(&id("1")) else { panic!("one row") };
+    let RowMatch::Seen(seen) = snapshot.row_match(&id("1")) else { panic!("one row") };
     (seen, world.plan.mapping)
 }
 
@@ -277,7 +277,7 @@ fn mapped_columns_and_values_are_read_under_their_settings() {
         ],
     )];
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    let RowMatch::Seen(seen) = snapshot.poll(&id("1")) else { panic!("one row") };
+    let RowMatch::Seen(seen) = snapshot.row_match(&id("1")) else { panic!("one row") };
     let named = seen.iter().map(|(setting, raw)| (setting.to_string(), raw.clone())).collect::<BTreeMap<_, _>>();
     assert_eq!(named["transfer_type"], RawValue::Number("3".into()), "kept as it came");
     let mapping = &world.plan.mapping;
@@ -292,10 +292,10 @@ fn rows_without_a_readable_id_make_missing_sessions_uncertain() {
     world.rows.push((String::from("  "), Vec::new()));
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
     let unknown: SessionId = id("77");
-    assert!(matches!(snapshot.poll(&unknown), RowMatch::Uncertain(_)));
+    assert!(matches!(snapshot.row_match(&unknown), RowMatch::Uncertain(_)));
     world.rows.pop();
     let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
-    assert!(matches!(snapshot.poll(&unknown), RowMatch::Missing));
+    assert!(matches!(snapshot.row_match(&unknown), RowMatch::Missing));
 }
 
 #[test]

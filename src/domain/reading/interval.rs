@@ -98,8 +98,8 @@ fn iso(text: &str) -> Option<u64> {
 
 fn iso_part(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
     let mut total = 0u64;
-    for (outbound, unit) in units {
-        if let Some((number, rest)) = text.split_once(*outbound) {
+    for (letter, unit) in units {
+        if let Some((number, rest)) = text.split_once(*letter) {
             total = total.checked_add(scaled(number, *unit)?)?;
             text = rest;
         }

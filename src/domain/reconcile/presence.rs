@@ -33,13 +33,13 @@ impl Step<'_> {
         }
     }
 
-    /// It cannot be told which row is the session's, so no rule can be checked.
+    /// The row of the session is ambiguous, so no rule can be checked.
     pub(super) fn ambiguous(&self, draft: &mut Draft<'_>, reason: &str, delta: &mut Delta) {
         let findings = unreadable(draft.session, reason);
         self.unverifiable(draft, &findings, delta);
     }
 
-    /// One incident for all settings of a session that rules need and nobody can read.
+    /// One incident for all settings of a session that rules need and that cannot be read.
     pub(super) fn unverifiable(&self, draft: &mut Draft<'_>, findings: &[Finding], delta: &mut Delta) {
         let existing = draft.take(IncidentKind::Unverifiable);
         let unread = findings.iter().filter_map(unread).collect::<Vec<_>>();

@@ -16,12 +16,12 @@ use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::world::{World, address, id, rule, rules, session, start, told};
+use crate::domain::world::{World, address, id, notified, rule, rules, session, start};
 use crate::view::session::{SessionView, Status};
 
 mod blind;
 mod edits;
-mod telling;
+mod notifying;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
@@ -53,7 +53,7 @@ fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
     world.poll();
     world.tick("1", "export", true);
     let opened = world.poll();
-    assert_eq!(told(&opened), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&opened), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let incident = opened[1].items[0].incident().unwrap();
     assert_eq!(incident.window.last_good, Some(start() + TimeDelta::minutes(1)));
     assert_eq!(incident.window.first_bad, start() + TimeDelta::minutes(2));
@@ -63,7 +63,7 @@ fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     world.tick("1", "export", false);
     let resolved = world.poll();
-    assert_eq!(told(&resolved), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
+    assert_eq!(notified(&resolved), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
     assert_eq!(change(&resolved[1]), Change::Ended(End::Repaired));
     assert_eq!(resolved[1].openings[0].notification, opened[1].id);
     assert_eq!(resolved[1].items[0].id(), opened[1].items[0].id());
@@ -102,7 +102,7 @@ fn confirm_and_resolve_count_polls_in_a_row_and_blind_polls_neither_count_nor_re
     world.tick("1", "export", false);
     assert!(world.poll().is_empty());
     world.fail();
-    assert_eq!(told(&world.poll()), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
 }
 
 #[test]
@@ -111,12 +111,12 @@ fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
     world.poll();
     world.tick("1", "customer_validation_1", false);
     let opened = world.poll();
-    assert_eq!(told(&opened), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&opened), [(NotificationKind::Drift, OWNER)]);
     world.set("1", "customer_validation_1", &RawValue::text("no"));
     assert!(world.poll().is_empty(), "another spelling of the same value is no update");
     world.tick("1", "customer_validation_2", false);
     let updated = world.poll();
-    assert_eq!(told(&updated), [(NotificationKind::Update, OWNER)]);
+    assert_eq!(notified(&updated), [(NotificationKind::Update, OWNER)]);
     assert_eq!(change(&updated[0]), Change::Updated);
     let facts = updated[0].items[0].facts().unwrap();
     assert_eq!(facts.before.as_deref(), Some("unticked: customer_validation_1"));
@@ -131,7 +131,7 @@ fn the_first_poll_pins_and_a_later_column_is_pinned_and_noted() {
     assert!(world.poll().is_empty());
     world.set("1", "NewOption", &RawValue::text("b"));
     let messages = world.poll();
-    assert_eq!(told(&messages), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&messages), [(NotificationKind::Drift, OWNER)]);
     let facts = messages[0].items[0].facts().unwrap();
     assert_eq!((facts.label.as_str(), facts.expected.as_str(), facts.found.as_str()), ("NewOption", "a", "b"));
     world.set("1", "newoption", &RawValue::text("b"));

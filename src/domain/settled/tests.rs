@@ -1,4 +1,4 @@
-//! A rest changes nothing: whatever a poll finds, it finds the same with everything judged anew.
+//! Compares each poll that skips with a full evaluation: both must have the same result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
 use crate::domain::world::{World, id, rule, rules, session, start};
 
-/// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that nobody returns at first.
+/// Sessions 1 and 2 every minute, 3 each hour; an optional rule about a setting that the source does not return at first.
 fn world(more: Vec<Arc<Rule>>) -> World {
     let mut world = World::new();
     let optional = rule("active", "active", Expectation::Ticked, Severity::Critical);
@@ -54,7 +54,7 @@ fn shown(delta: &Delta) -> String {
     format!("{delta:?}")
 }
 
-/// One poll as the engine makes it, held against the same poll with everything judged anew. Says whether the answer was skipped.
+/// One poll as the engine makes it, compared with a full evaluation of the same poll. Returns whether the snapshot was skipped.
 fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, TestCaseError> {
     world.now += TimeDelta::minutes(1);
     let answer = world.answer();

@@ -89,7 +89,7 @@ fn a_restart_counts_only_schedules_that_passed_while_the_process_was_down() {
     polled(&mut world, start() + shift + TimeDelta::seconds(1));
     let after = |seconds| missed(&world.plan, &world.state, start() + shift + TimeDelta::seconds(seconds));
     assert_eq!([after(2), after(59), after(60)], [0, 0, 0], "the next minute, shifted, has not passed");
-    assert_eq!([after(61), after(86_400)], [1, 1], "what passed counts once a schedule_key");
+    assert_eq!([after(61), after(86_400)], [1, 1], "missed runs count once a schedule");
     assert_eq!(after(-3_600), 0, "a clock set back has passed nothing");
 }
 

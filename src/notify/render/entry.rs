@@ -286,7 +286,7 @@ impl Teller {
         let mut problems =
             refused.problems.iter().map(|problem| plain(problem, RefusedConfig::LONGEST)).collect::<Vec<_>>();
         if refused.more > 0 {
-            problems.push(format!("and {} more", count(refused.more, "problem", "problems")));
+            problems.push(format!("and {} more", count(refused.more, "problem")));
         }
         let rows = vec![
             row("Read", &self.at(refused.at)),

@@ -137,7 +137,7 @@ fn one(item: &Item) -> String {
     let (incident, change) = match &item.about {
         About::Unaudited(found) => return unaudited(found, &who),
         About::Reload(refused) => {
-            let problems = count(refused.problems.len() + refused.more, "problem", "problems");
+            let problems = count(refused.problems.len() + refused.more, "problem");
             return format!(
                 "Driftwise could not take over a changed configuration: it has {problems}. The configuration before it stays in force."
             );

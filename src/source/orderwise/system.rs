@@ -1,4 +1,4 @@
-//! What the sources of one OrderWise system share: which system it is, and whose sign-in it refused.
+//! The state that the sources of one OrderWise system share: its identity, and the sign-ins that it refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};

@@ -108,7 +108,7 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
     let poll = async |mode: Mode| {
         served.simulator.fail(mode, Some(1));
         let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
-        Snapshot::read(&answer, &mapping, at(0)).unwrap().poll(&first)
+        Snapshot::read(&answer, &mapping, at(0)).unwrap().row_match(&first)
     };
     assert!(matches!(poll(Mode::DuplicateRows).await, RowMatch::Duplicate(reason) if reason.contains("2 rows")));
     assert!(matches!(poll(Mode::MissingSession).await, RowMatch::Missing));
@@ -151,9 +151,13 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
         let answer = super::super::json::read(format!("[{{\"session_id\":{sent}}}]").as_bytes()).unwrap();
         let snapshot = Snapshot::read(&answer, &mapping, at(0)).unwrap();
         let id = SessionId::parse(configured).unwrap();
-        assert!(matches!(snapshot.poll(&id), RowMatch::Seen(_)), "{sent}: {:?}", snapshot.ids().collect::<Vec<_>>());
+        assert!(
+            matches!(snapshot.row_match(&id), RowMatch::Seen(_)),
+            "{sent}: {:?}",
+            snapshot.ids().collect::<Vec<_>>()
+        );
         let other = SessionId::parse(&configured.replace("890", "891")).unwrap();
-        assert!(matches!(snapshot.poll(&other), RowMatch::Missing), "{sent}");
+        assert!(matches!(snapshot.row_match(&other), RowMatch::Missing), "{sent}");
     }
 }
 

@@ -96,7 +96,7 @@ async fn a_refused_configuration_stays_owed_over_a_restart_until_it_is_notified(
     let place = Place::new();
     let store = place.open().await;
     let world = World::new("acme", 1);
-    let recipients = vec![(super::world::address("ops@acme.example"), Role::Operator)];
+    let recipients = vec![(crate::domain::world::address("ops@acme.example"), Role::Operator)];
     let refused = Announcement::Reload(RefusedConfig::new(&["a problem".to_owned()], at(0), recipients, at(1)));
     store.announce(&refused).await.unwrap();
     store.announce(&refused).await.unwrap();

@@ -14,7 +14,8 @@ fn what_has_waited_is_grouped_over_sources_and_what_leaves_at_once_is_not() {
         known.note(&crate::domain::state::Delta { incidents: vec![drift], ..crate::domain::state::Delta::default() });
     }
     let evaluation = evaluate(&plans, &name("email"), &mut known, start() + TimeDelta::hours(2));
-    let shape = evaluation.notifications.iter().map(|told| (told.kind, told.items.len())).collect::<Vec<_>>();
+    let shape =
+        evaluation.notifications.iter().map(|notified| (notified.kind, notified.items.len())).collect::<Vec<_>>();
     let drift = (NotificationKind::Drift, 1);
     assert_eq!(shape, [drift, drift, (NotificationKind::Unreachable, 2)]);
 }
@@ -46,7 +47,7 @@ fn reminders_of_all_sources_are_one_notification() {
     assert_eq!(opened.notifications.len(), 2);
     known.apply(&opened);
     let reminded = evaluate(&plans, &name("email"), &mut known, opened.next.unwrap());
-    let shape = reminded.notifications.iter().map(|told| (told.kind, told.items.len())).collect::<Vec<_>>();
+    let shape = reminded.notifications.iter().map(|notified| (notified.kind, notified.items.len())).collect::<Vec<_>>();
     assert_eq!(shape, [(NotificationKind::Reminder, 2)]);
 }
 

@@ -17,7 +17,7 @@ fn a_poll_that_failed_resolves_nothing_and_opens_no_drift() {
     assert_eq!(status_of(&world, "1"), Status::Unreachable);
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).count(), 1);
     let messages = world.poll();
-    assert_eq!(told(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let kinds = messages[0].items.iter().map(Item::kind).collect::<Vec<_>>();
     assert_eq!(kinds, [NotificationKind::Drift, NotificationKind::Resolved]);
 }
@@ -29,12 +29,12 @@ fn not_being_able_to_poll_is_told_once_when_patience_ends_and_so_is_its_end() {
     for minute in 0..60 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
     for _ in 0..60 {
         assert!(world.fail().is_empty());
     }
     let back = world.poll();
-    assert_eq!(told(&back), [(NotificationKind::Recovered, OPS)]);
+    assert_eq!(notified(&back), [(NotificationKind::Recovered, OPS)]);
     assert_eq!(back[0].openings.len(), 1);
     assert!(world.poll().is_empty());
 }
@@ -60,7 +60,7 @@ fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
         ..world
     };
     assert!(recovers.poll().is_empty(), "the process stood still, not the source");
-    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn what_is_held_back_is_told_once_its_polls_were_enough() {
     world.fail();
     world.now += TimeDelta::hours(1);
     assert_eq!(
-        told(&world.poll_now(&PollOutcome::Held(String::from("refused")))),
+        notified(&world.poll_now(&PollOutcome::Held(String::from("refused")))),
         [(NotificationKind::Unreachable, OPS)]
     );
 }
@@ -97,7 +97,7 @@ fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_
 fn without_a_grace_period_the_first_failed_poll_tells() {
     let mut world = World::new();
     world.plan.alerts.unreachable_after = Duration::ZERO;
-    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn without_a_fallback_the_owners_are_told_that_nobody_can_poll() {
     contacts.fallback.clear();
     world.plan.contacts = Arc::new(contacts);
     world.plan.alerts.unreachable_after = Duration::ZERO;
-    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OWNER)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OWNER)]);
 }
 
 #[test]
@@ -126,11 +126,11 @@ fn a_session_without_a_row_is_missing_and_its_drifts_stay_open() {
     world.tick("1", "export", true);
     world.poll();
     let row = world.rows.remove(0);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Missing, OPS), (NotificationKind::Missing, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Missing, OPS), (NotificationKind::Missing, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Missing);
     assert!(world.poll().is_empty());
     world.rows.insert(0, row);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Drifted);
 }
 
@@ -153,12 +153,12 @@ fn two_rows_for_one_session_are_unverifiable_and_move_no_drift() {
     let mut twin = world.rows[0].clone();
     twin.1[1].1 = RawValue::Flag(false);
     world.rows.push(twin);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Unverifiable, OPS)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Unverifiable, OPS)]);
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     let incident = world.state.sessions[&id("1")].incident(IncidentKind::Unverifiable).unwrap();
     assert_eq!(incident.facts.reason, "the source returned 2 rows for this session");
     world.rows.pop();
-    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Recovered, OPS)]);
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn a_setting_that_cannot_be_read_neither_opens_nor_resolves_and_waits_for_grace_
     for _ in 0..60 {
         assert!(world.poll().is_empty());
     }
-    assert_eq!(told(&world.poll()), [(NotificationKind::Unverifiable, OPS)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Unverifiable, OPS)]);
     assert_eq!(world.state.sessions[&id("1")].open(IncidentKind::Drift).count(), 1);
     world.tick("1", "export", true);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Recovered, OPS)]);
     assert_eq!(status_of(&world, "1"), Status::Drifted);
 }
 
@@ -225,7 +225,7 @@ fn a_missing_session_that_comes_back_twice_is_not_missing_any_more() {
     let row = world.rows.remove(0);
     world.poll();
     world.rows.extend([row.clone(), row]);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Recovered, OPS), (NotificationKind::Recovered, OWNER)]);
     assert_eq!(status_of(&world, "1"), Status::Unverifiable);
 }
 
@@ -252,12 +252,12 @@ fn a_clock_that_is_set_back_makes_nobody_wait_longer_for_the_end_of_patience_or_
     for minute in 0..60 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OPS)]);
 
     world.plan.alerts.remind_every = Some(Duration::from_hours(2));
     world.now -= TimeDelta::days(1);
     for minute in 0..120 {
         assert!(world.fail().is_empty(), "minute {minute}");
     }
-    assert_eq!(told(&world.fail()), [(NotificationKind::Reminder, OPS)]);
+    assert_eq!(notified(&world.fail()), [(NotificationKind::Reminder, OPS)]);
 }

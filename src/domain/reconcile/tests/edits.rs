@@ -57,7 +57,7 @@ fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
     world.poll();
     world.plan.sessions.remove(&id("1"));
     let ended = world.retire();
-    assert_eq!(told(&ended), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
+    assert_eq!(notified(&ended), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
     assert_eq!(change(&ended[0]), Change::Ended(End::NoLongerAudited));
     assert!(!world.state.sessions.contains_key(&id("1")));
     assert!(world.retire().is_empty());
@@ -71,7 +71,7 @@ fn a_drift_that_comes_to_matter_enough_is_told_then_and_once() {
     world.tick("1", "customer_validation_1", false);
     assert!(world.poll().is_empty());
     world.plan.alerts.min_severity = Severity::Warning;
-    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OWNER)]);
     assert!(world.poll().is_empty());
     world.plan.alerts.min_severity = Severity::Critical;
     world.plan.alerts.remind_every = Some(Duration::from_secs(1));
@@ -109,7 +109,7 @@ fn a_column_that_is_given_to_a_setting_is_not_missed_under_its_own_name() {
     world.set("1", "TransferTypeName", &RawValue::text("Web Service"));
     world.poll();
     world.set("1", "TransferTypeName", &RawValue::text("FTP"));
-    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OWNER)]);
     world.plan.mapping.columns = vec![(SettingKey::new("transfer_type"), String::from("TransferTypeName"))];
     world.state.plan_changed();
     let messages = world.poll();
@@ -166,5 +166,5 @@ fn a_value_that_changes_when_it_comes_to_matter_is_told_as_new() {
     assert!(world.poll().is_empty());
     world.plan.alerts.min_severity = Severity::Warning;
     world.tick("1", "customer_validation_2", false);
-    assert_eq!(told(&world.poll()), [(NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OWNER)]);
 }

@@ -1,4 +1,4 @@
-//! Who is told, of how much, and when again.
+//! Who is notified, of what, and when again.
 
 use super::*;
 use crate::domain::notification::Item;
@@ -12,7 +12,7 @@ fn what_matters_less_than_mail_from_is_shown_and_not_mailed() {
     assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     world.tick("1", "customer_validation_1", true);
-    assert!(world.poll().is_empty(), "nobody was told, so nobody hears of the end");
+    assert!(world.poll().is_empty(), "nobody was notified, so nobody hears of the end");
     world.tick("1", "export", true);
     assert_eq!(world.poll().len(), 2);
 }
@@ -26,7 +26,7 @@ fn a_reminder_comes_after_its_time_and_no_sooner() {
     for _ in 0..9 {
         assert!(world.poll().is_empty());
     }
-    assert_eq!(told(&world.poll()), [(NotificationKind::Reminder, OPS), (NotificationKind::Reminder, OWNER)]);
+    assert_eq!(notified(&world.poll()), [(NotificationKind::Reminder, OPS), (NotificationKind::Reminder, OWNER)]);
     assert!(world.poll().is_empty());
 }
 
@@ -38,7 +38,7 @@ fn a_session_that_nobody_audits_is_told_once_unless_it_was_there_from_the_start(
     assert_eq!(world.state.record.unaudited, 1);
     world.rows.push((String::from("9"), vec![(String::from("name"), RawValue::text("cloned"))]));
     let found = world.poll();
-    assert_eq!(told(&found), [(NotificationKind::Unaudited, OPS)]);
+    assert_eq!(notified(&found), [(NotificationKind::Unaudited, OPS)]);
     assert_eq!(world.state.record.unaudited, 2);
     assert!(world.poll().is_empty());
 }
@@ -52,7 +52,7 @@ fn an_alert_about_the_notification_address_goes_to_the_expected_one_never_to_the
     world.poll();
     world.set("1", "notification_email", &RawValue::text("thief@evil.example"));
     let messages = world.poll();
-    let to = told(&messages).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+    let to = notified(&messages).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
     assert_eq!(to, ["boss@acme.example", OPS, OWNER]);
 }
 
@@ -65,7 +65,7 @@ fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_firs
         world.tick(session, "export", true);
     }
     let messages = world.poll();
-    assert_eq!(told(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
+    assert_eq!(notified(&messages), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
     let severities = messages[1].items.iter().map(Item::severity).collect::<Vec<_>>();
     assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Warning, Severity::Warning]);
     assert_eq!(messages[0].items.len(), 2, "the fallback hears of what is critical only");

@@ -157,9 +157,11 @@ INSERT INTO delivery (watched, at) VALUES (0, 0);
 
 -- Up to when retention has seen the clock advance, in nanoseconds; NULL before it first has. See src/domain/retention.rs.
 CREATE TABLE retention (
-    seen INTEGER
+    seen INTEGER,
+    -- The first of these times.
+    begun INTEGER
 );
-INSERT INTO retention (seen) VALUES (NULL);
+INSERT INTO retention (seen, begun) VALUES (NULL, NULL);
 
 -- Which process owns the store; no row where it was closed in order. See src/store/owner.rs.
 CREATE TABLE owner (

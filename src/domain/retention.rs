@@ -6,6 +6,9 @@
 //! - Where the wall clock is ahead of it, be it after downtime or by a jump, it catches up at once when the wall clock has kept
 //!   the same lead for a day of running, or where the operator trusts the clock.
 //! - A wall clock that is set back takes it along: that deletes less, never more.
+//!
+//! Rows that were written while the wall clock was far behind look old. `Store::prune` removes nothing until retention has
+//! passed the beginning of the store, so such rows are not taken for history that is over.
 
 use std::time::Duration;
 

@@ -26,15 +26,17 @@ impl Store {
     pub async fn note_retention_seen(&self, seen: DateTime<Utc>) -> Result<(), StoreError> {
         let write = async {
             let mut transaction = self.writing().await?;
-            sqlx::query("UPDATE retention SET seen = ?1").bind(stamp(seen)).execute(&mut *transaction).await?;
+            let note = "UPDATE retention SET seen = ?1, begun = coalesce(begun, ?1)";
+            sqlx::query(note).bind(stamp(seen)).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(())
         };
         write.await.map_err(self.error(Operation::Prune))
     }
 
-    /// Removes events, ended incidents, finished messages and ended runs from before `before`: `batch` rows a transaction,
-    /// so that audits and deliveries get their turn in between, until none is left or `stop` says so. Returns how many rows
+    /// Removes events, ended incidents, finished messages and ended runs from before `before`, but nothing until `before` has
+    /// passed the beginning of the store: what is older by then bears the time of a wrong clock. It removes `batch` rows a
+    /// transaction, so that audits and deliveries get their turn in between, until none is left or `stop` says so. Returns how many rows
     /// went. May be broken off at any time.
     pub async fn prune(
         &self,
@@ -52,6 +54,11 @@ impl Store {
         stop: impl Fn() -> bool + Send,
     ) -> Result<u64, Fault> {
         const SHAPES: &str = "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
+        let begun =
+            sqlx::query_scalar::<_, Option<i64>>("SELECT begun FROM retention").fetch_one(&self.readers).await?;
+        if begun.is_some_and(|begun| stamp(before) <= begun) {
+            return Ok(0);
+        }
         let mut removed = 0;
         for sql in STATEMENTS {
             loop {

@@ -70,3 +70,17 @@ async fn retention_removes_what_is_over_and_nothing_that_is_current() {
     assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
     store.integrity_check().await.unwrap();
 }
+
+#[tokio::test]
+async fn rows_from_before_the_beginning_of_the_store_bear_the_time_of_a_wrong_clock_and_stay() {
+    let place = Place::new();
+    let store = place.open().await;
+    drifting_and_back(&store).await;
+    let events = store.events(None, None, None, 99).await.unwrap().len();
+    // The clock was far behind when the rows were written.
+    store.note_retention_seen(at(1_000)).await.unwrap();
+    store.note_retention_seen(at(1_100)).await.unwrap();
+    assert_eq!(store.prune(at(1_000), 100, || false).await.unwrap(), 0);
+    assert_eq!(store.events(None, None, None, 99).await.unwrap().len(), events);
+    assert!(store.prune(at(1_001), 100, || false).await.unwrap() > 0);
+}

@@ -67,7 +67,7 @@ impl RefusedConfig {
 impl UnauditedSession {
     /// Found by the `poll`th poll of `source`.
     pub fn new(source: &Name, poll: u64, session: SessionId, name: Option<String>, at: DateTime<Utc>) -> Self {
-        let id = format!("driftwise unaudited session\n{source}\n{poll}\n{session}");
+        let id = format!("driftwise unaudited session\n{source}\n{poll}\n{}\n{session}", at.timestamp_micros());
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
         Self { id, source: source.clone(), session, name, at }
     }

@@ -180,7 +180,8 @@ pub struct Unread {
 /// Something that is wrong until it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Stable over restarts and edits; a version 5 UUID of the source, the key and the poll that found it.
+    /// Stable over restarts and edits; a version 5 UUID of the source, the key, and the number and time of the poll that found it.
+    /// The time tells it from those of an earlier store: mail servers drop a mail whose Message-ID they have seen.
     pub id: Uuid,
     pub source: Name,
     pub key: IncidentKey,
@@ -202,7 +203,8 @@ impl Incident {
 
     /// A new incident, found by the `poll`th poll of `source`.
     pub fn found(source: &Name, poll: u64, key: IncidentKey, severity: Severity, window: Window, facts: Facts) -> Self {
-        let name = format!("driftwise incident\n{source}\n{poll}\n{}", key_name(&key));
+        let first_bad = window.first_bad.timestamp_micros();
+        let name = format!("driftwise incident\n{source}\n{poll}\n{first_bad}\n{}", key_name(&key));
         Self {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
             source: source.clone(),
@@ -247,4 +249,23 @@ fn key_name(key: &IncidentKey) -> String {
     let session = key.session().map_or("", SessionId::as_str);
     let (rule, setting) = key.rule().map_or(("", ""), |(rule, setting)| (rule.as_str(), setting.folded()));
     format!("{kind}\n{session}\n{rule}\n{setting}")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::world::{id, name, start};
+
+    #[test]
+    fn the_first_incident_of_a_new_store_is_another_one_than_that_of_the_store_before() {
+        let found = |first_bad| {
+            let window = Window { last_good: None, first_bad };
+            let key = IncidentKey::Missing { session: id("1") };
+            Incident::found(&name("erp"), 1, key, Severity::Critical, window, Facts::default()).id
+        };
+        assert_eq!(found(start()), found(start()));
+        assert_ne!(found(start()), found(start() + TimeDelta::seconds(1)));
+    }
 }

@@ -7,9 +7,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::{Fault, Trouble};
 use super::file;
+
+/// How often taking the lock is tried again: a reader that asks for the owner holds it for an instant.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// Held while this process owns the store.
 #[derive(Debug)]
@@ -20,10 +25,17 @@ impl Lock {
     pub(super) fn take(store: &Path) -> Result<Self, Fault> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file::lock(store))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Trouble::Locked { by: owner(&mut file) }.into()),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                Err(TryLockError::WouldBlock) => return Err(Trouble::Locked { by: owner(&mut file) }.into()),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
         }
         file.set_len(0)?;
         file.rewind()?;
@@ -33,8 +45,8 @@ impl Lock {
 }
 
 impl Lock {
-    /// Whether a process holds the lock beside `store`. To ask, it holds a shared lock for an instant, in which an owner that
-    /// starts is refused; so ask only where a row says that there is one.
+    /// Whether a process holds the lock beside `store`. To ask, it holds a shared lock for an instant, for which [`Lock::take`]
+    /// waits.
     pub(super) fn is_held(store: &Path) -> bool {
         let file = File::open(file::lock(store));
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
@@ -48,5 +60,27 @@ fn owner(file: &mut File) -> String {
     match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
         Some(process) => format!("process {process}"),
         None => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_asks_for_the_owner_does_not_refuse_one_that_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("driftwise.db");
+        drop(Lock::take(&store).unwrap());
+        let asking = File::open(file::lock(&store)).unwrap();
+        asking.lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| Lock::take(&store));
+            drop(asking);
+            assert!(taken.join().unwrap().is_ok());
+        });
+        let held = Lock::take(&store).unwrap();
+        assert!(Lock::is_held(&store) && Lock::take(&store).is_err());
+        drop(held);
     }
 }

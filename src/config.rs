@@ -86,7 +86,7 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where a file may appear that `include` takes in.
     pub folders: Vec<PathBuf>,
-    /// What is allowed and yet worth a second poll.
+    /// What is allowed and yet worth a second look.
     pub warnings: Vec<Problem>,
 }
 

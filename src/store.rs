@@ -5,7 +5,7 @@
 //!   [`Store::record`] has returned (WAL with `synchronous = FULL`). Alerting is another: the notification log and the outbox
 //!   rows, see [`Store::notify`].
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
-//!   first poll at 10,000 sessions is some dozens of statements.
+//!   first poll of 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`owner`); others may read it meanwhile with [`Store::read`].
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.

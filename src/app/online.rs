@@ -10,7 +10,7 @@ use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
 use crate::domain::snapshot::Snapshot;
 
-/// One poll at `source`, read into sessions; the inner error says why it could not be read.
+/// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
     Ok(poll(config, &adapters::sources(config)?, source, now).await)
 }

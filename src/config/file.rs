@@ -142,7 +142,7 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
         match path {
             Ok(path) if path.is_dir() => {}
             Ok(path) => paths.push(path),
-            Err(error) => report.problem(at, format!("\"include\" cannot poll there: {error}")),
+            Err(error) => report.problem(at, format!("\"include\" cannot search there: {error}")),
         }
         if paths.len() > MOST_FILES {
             report.problem(at, "more than 20,000 files match this pattern");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::domain::reading::visible;
 
-/// One thing that is wrong, or that is worth a second poll.
+/// One thing that is wrong, or that is worth a second look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it stands; `None` for what is about no place in a file.

@@ -46,7 +46,7 @@ pub enum PollOutcome {
     Held(String),
 }
 
-/// Advances `state` by one poll at the sessions that are `due`.
+/// Advances `state` by one poll of the sessions that are `due`.
 pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due: &Due, now: DateTime<Utc>) -> Delta {
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     delta.record.polls += 1;
@@ -103,7 +103,7 @@ pub fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -
     Neighbours { counts, known }
 }
 
-/// One poll at one source: what all parts of the decision read.
+/// One poll of one source: what all parts of the decision read.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     plan: &'a SourcePlan,
@@ -181,7 +181,7 @@ impl Step<'_> {
         }
     }
 
-    /// Notes the schedule of a session that was due. `last`: of the one before, which most share. A poll at chosen sessions says
+    /// Notes the schedule of a session that was due. `last`: of the one before, which most share. A poll of chosen sessions says
     /// nothing of the others that have their schedule.
     fn polled_at<'s>(&self, session: &'s Session, last: &mut Option<&'s ScheduleKey>, delta: &mut Delta) {
         let schedule_key = session.schedule.key_ref();

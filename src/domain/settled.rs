@@ -50,7 +50,7 @@ impl Judged {
 /// The last answer, if the same one again would change nothing but the times of polls at the sessions that are `due`.
 pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Digest> {
     let (digest, judged) = state.judged.answer.as_ref()?;
-    // A poll at chosen sessions is noted with each of them.
+    // A poll of chosen sessions is noted with each of them.
     if state.unreachable.is_some() || matches!(due, Due::Sessions(_)) {
         return None;
     }

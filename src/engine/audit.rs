@@ -84,7 +84,7 @@ impl RecordError {
 }
 
 impl Auditor {
-    /// One audit of `source`: a poll at the sessions that are `due`.
+    /// One audit of `source`: a poll of the sessions that are `due`.
     pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
         let Some(waiting) = self.sources.get().get(source).map(Arc::clone) else { return Outcome::Replaced };
         let turn = tokio::select! {

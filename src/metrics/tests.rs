@@ -1,4 +1,4 @@
-//! What a scrape sees: counters at zero, series from the published, and what promtool thinks of it all.
+//! What a scrape sees: counters at zero, series from the published state, and what promtool says of them.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

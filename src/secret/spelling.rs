@@ -28,7 +28,7 @@ pub(super) fn views(text: &[u8]) -> impl Iterator<Item = View> {
 }
 
 fn has_escapes(text: &[u8]) -> bool {
-    // Without a way out in the middle, so that many bytes are polled at once.
+    // Without a way out in the middle, so that many bytes are compared at once.
     text.chunks(64).any(|chunk| chunk.iter().fold(false, |found, byte| found | matches!(byte, b'%' | b'\\' | b'&')))
 }
 

@@ -16,7 +16,7 @@ use crate::domain::observation::{Observation, Shape};
 use crate::domain::session::SessionId;
 use crate::domain::state::Delta;
 
-/// Rows that travel in one statement: bounds the memory of a first poll at many sessions.
+/// Rows that travel in one statement: bounds the memory of a first poll of many sessions.
 const CHUNK: usize = 1_000;
 
 impl Store {

@@ -103,7 +103,7 @@ fn what_may_not_be_read_is_said_with_who_must_be_able_to() {
     let text = format!("include: [closed.yaml, parts/*/*.yaml]\n{GRID}");
     let problems = report(folder, &text);
     assert!(problems.contains("closed.yaml: this file cannot be read: permission denied"), "{problems}");
-    assert!(problems.contains("driftwise.yaml:1:24: \"include\" cannot poll there: "), "{problems}");
+    assert!(problems.contains("driftwise.yaml:1:24: \"include\" cannot search there: "), "{problems}");
     fs::set_permissions(folder.join("parts/closed"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 

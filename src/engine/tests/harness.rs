@@ -266,7 +266,7 @@ impl Source for Says {
 #[derive(Default)]
 pub(super) struct PostOffice {
     ledger: Mutex<Ledger>,
-    /// Rung when a outbound that stalls may go on.
+    /// Rung when a message that stalls may go on.
     pub go_on: Notify,
     /// Rung when a send hangs for good.
     pub hung: Notify,

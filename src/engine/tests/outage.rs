@@ -1,4 +1,4 @@
-//! Mail that is down, refused, stalled or held to a pace, and a store that fails under a delivery.
+//! Mail that is down, refused, stalled or held by the rate limit, and a store that fails under a delivery.
 
 use std::time::Duration;
 
@@ -257,7 +257,7 @@ async fn what_was_accepted_and_cannot_be_recorded_is_not_sent_again_while_the_pr
     assert!(running.metric("driftwise_store_errors_total{operation=\"outbox\"}") >= 5);
     std::fs::rename(harness.away(), harness.path()).unwrap();
     running.dispatcher.run_round().await.unwrap();
-    assert_eq!(harness.post.accepted().len(), 6, "a outbound came twice");
+    assert_eq!(harness.post.accepted().len(), 6, "a message came twice");
     assert_eq!(running.states().await, [0, 0, 6, 0]);
     in_order(&running.rows().await, &harness.post.accepted(), "after the trouble");
 }

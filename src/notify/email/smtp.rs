@@ -73,7 +73,7 @@ impl Server {
         self.attempt(Some(outbound)).await
     }
 
-    /// One session: up to the sign-in, and on to the end where there is a outbound.
+    /// One session: up to the sign-in, and on to the end where there is a message.
     async fn attempt(&self, outbound: Option<&Outbound>) -> Result<(), SendError> {
         let account = self.revealed()?;
         let mut session = None;

@@ -189,7 +189,7 @@ fn rooms_know_only_whom_they_may() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A table that permits more than the harness needs would let the next import pass unseen.
+/// A table that permits more than the tree needs would let the next import pass unseen.
 #[test]
 fn what_the_tables_permit_is_there_and_is_used() {
     let files = files();

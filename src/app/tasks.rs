@@ -71,7 +71,7 @@ pub(super) async fn deliver(
         let next = match dispatcher.run_round().await {
             Ok(round) => round.next,
             Err(error) => {
-                tracing::error!(%error, "the outbox cannot be read or written; it is tried again");
+                tracing::error!(%error, "failed to read or write the outbox; will retry");
                 Some(clock.now() + TimeDelta::seconds(5))
             }
         };

@@ -308,7 +308,7 @@ fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
 /// How many bits the filter has: it fits into the first cache of a core.
 const FILTER: usize = 1 << 16;
 
-/// Four bytes as a number, the same for outbound of either case.
+/// Four bytes as a number, the same for letters of either case.
 fn gram(bytes: &[u8]) -> u32 {
     let bytes = bytes.first_chunk::<SHORTEST>().copied().unwrap_or_default();
     u32::from_le_bytes(bytes) | 0x2020_2020

@@ -46,7 +46,7 @@ enum Asked {
 }
 
 impl Asked {
-    /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; outbound match without regard to case.
+    /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; letters match without regard to case.
     fn read(path: &str) -> Self {
         let path = path.to_lowercase();
         let parts = path.trim_matches('/').split('/').collect::<Vec<_>>();

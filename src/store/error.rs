@@ -102,16 +102,16 @@ pub enum Trouble {
     )]
     Older { found: i64, known: i64 },
     #[error(
-        "was written by a Driftwise from before version 0.2, which this one does not read: move it away to begin anew"
+        "was written by an earlier Driftwise, in a form that this one does not read: move it away to start with an empty store"
     )]
     Outdated,
     #[error("is a folder, and should be a file")]
     Folder,
     #[error("is a database of another program")]
     Foreign,
-    #[error("is damaged or not a database: restore a copy, or move it away to begin anew")]
+    #[error("is damaged or not a database: restore a copy, or move it away to start with an empty store")]
     Corrupt,
-    #[error("holds {what} that cannot be read: restore a copy, or move it away to begin anew")]
+    #[error("holds {what} that cannot be read: restore a copy, or move it away to start with an empty store")]
     Unreadable { what: String },
     #[error("cannot be written: the disk is full")]
     Full,

@@ -147,7 +147,7 @@ mod tests {
                 "between Sun 8 Mar 2026 01:55 EST and Sun 8 Mar 2026 03:00 EDT",
             ),
             (york, "2026-03-08T07:00:00Z", "2026-03-08T07:05:00Z", "between Sun 8 Mar 2026 03:00 and 03:05 EDT"),
-            // They go back: an hour comes twice, with other outbound.
+            // They go back: an hour comes twice, with other letters.
             (london, "2026-10-25T00:30:00Z", "2026-10-25T00:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 BST"),
             (london, "2026-10-25T01:30:00Z", "2026-10-25T01:35:00Z", "between Sun 25 Oct 2026 01:30 and 01:35 GMT"),
             (

@@ -43,7 +43,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Far more than a few browsers, probes and Prometheus open, and far less than a process may have files. One peer may
-    /// be a proxy in front of many browsers, which open six each; four such peers fill the harness. A head is a few hundred
+    /// be a proxy in front of many browsers, which open six each; four such peers fill the server. A head is a few hundred
     /// bytes, said at once by whoever means to ask, and a page of 10,000 sessions is read within a minute at 1 Mbit/s.
     pub const USUAL: Self = Self {
         connections: 256,

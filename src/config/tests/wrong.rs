@@ -437,7 +437,7 @@ fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
     assert!(tried > 3000, "{tried}");
 }
 
-/// A outbound left out, doubled, swapped with the next, or another.
+/// A letter left out, doubled, swapped with the next, or another.
 fn slips(word: &str) -> Vec<String> {
     let mut slips = Vec::new();
     for at in 0..word.len() {

@@ -262,7 +262,7 @@ impl Source for Says {
     }
 }
 
-/// Takes outbound, or refuses them as it is told.
+/// Takes messages, or refuses them as the test says.
 #[derive(Default)]
 pub(super) struct PostOffice {
     ledger: Mutex<Ledger>,
@@ -282,11 +282,11 @@ struct Ledger {
     down: Option<SendError>,
     refused: HashMap<String, SendError>,
     stalled: BTreeSet<String>,
-    /// How many more points of a send are passed before one never ends: each outbound has one before it is taken and one after.
+    /// How many more points of a send are passed before one never ends: each message has one before it is taken and one after.
     points: Option<usize>,
     /// No message can be composed.
     broken: bool,
-    /// A file that is moved away when the next outbound is accepted.
+    /// A file that is moved away when the next message is accepted.
     moved_at_next: Option<(PathBuf, PathBuf)>,
 }
 

@@ -69,7 +69,7 @@ async fn a_store_from_before_the_first_form_is_refused_and_left_alone() {
         tamper(&place.path(), &old).await;
         let error = refused(&place.path()).await;
         assert_eq!(error.trouble, Trouble::Outdated);
-        assert!(error.to_string().contains("move it away to begin anew"), "{error}");
+        assert!(error.to_string().contains("move it away to start with an empty store"), "{error}");
         assert_eq!(Store::read(&place.path()).await.unwrap_err().trouble, Trouble::Outdated);
     }
 }

@@ -3,12 +3,12 @@
 use chrono_tz::Tz;
 
 use crate::domain::address::Address;
-use crate::domain::plan::Alerts;
+use crate::domain::plan::{Alerts, Breaker};
 
 use super::containers::{Item, Member};
 use super::declaration::Found;
 use super::fields::Fields;
-use super::keys::{AlertKeys, CustomerKeys, CustomerMember};
+use super::keys::{AlertKeys, BreakerKeys, CustomerKeys, CustomerMember};
 use super::report::Report;
 use super::tree::Node;
 
@@ -33,10 +33,17 @@ impl From<AlertKeys> for AlertsConfig {
                 min_severity: keys.min_severity.value,
                 unreachable_after: keys.unreachable_after.value,
                 blind_after: keys.blind_after.value,
+                breaker: keys.breaker.value.map(Breaker::from).unwrap_or_default(),
             },
             fallback: addresses(keys.fallback.value),
             operators: addresses(keys.operators.value),
         }
+    }
+}
+
+impl From<BreakerKeys> for Breaker {
+    fn from(keys: BreakerKeys) -> Self {
+        Self { share: keys.share.value, at_least: keys.at_least.value }
     }
 }
 

@@ -18,7 +18,7 @@ use super::declaration::{Declared, Key, Section, Status, section};
 use super::email::Tls;
 use super::proxy::Proxy;
 use super::secret::Hidden;
-use super::shapes::{Choice, FilePath, Flag, Repeat, Size, Span, SpanOrZero, Text, Whole, Words};
+use super::shapes::{Choice, FilePath, Flag, Percent, Repeat, Size, Span, SpanOrZero, Text, Whole, Words};
 use super::source::{ScalarMap, Type};
 use super::url::WebAddress;
 use super::words::{Certificates, Host, Parsed, StoreUrl};
@@ -283,12 +283,21 @@ section! {
         escalate: Unbuilt, Later, "[]";
         /// When changes of one incident are held back.
         flapping: Unbuilt, Later, "{ changes: 4, within: 6h }";
-        /// When many sessions of a source fail as one.
-        breaker: Unbuilt, Later, "{ share: 50%, at_least: 5 }";
+        /// When many sessions of a source that begin to fail in one poll are one incident of the source.
+        breaker: Sub<BreakerKeys>, Optional, "{ share: 50%, at_least: 5 }";
         /// The assurance mail.
         digest: Unbuilt, Later, "{}";
         /// An address that is called after each complete round.
         heartbeat: Unbuilt, Later, "{}";
+    }
+
+    /// When the sessions of a source that begin to fail in one poll are one incident of the source. Both limits must be reached.
+    /// A customer's `breaker` replaces that of `alerts` as a whole.
+    BreakerKeys: "\"breaker\"" {
+        /// The least share of the audited sessions of the source.
+        share: Percent = "50%", Optional, "50%";
+        /// The least number of sessions.
+        at_least: Whole<u32, 1, 1_000_000> = "5", Optional, "5";
     }
 
     /// Where state and history are kept.

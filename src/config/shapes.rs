@@ -79,6 +79,17 @@ impl<T: TryFrom<u64>, const MIN: u64, const MAX: u64> Shape for Whole<T, MIN, MA
     }
 }
 
+/// A whole percentage from `1%` to `100%`.
+pub(super) struct Percent;
+
+shape!(Percent, u8, text_like("percentage from 1% to 100%", "^(0*[1-9][0-9]?|0*100)%$"), |report, node, key| {
+    let digits = node.scalar().and_then(|text| text.strip_suffix('%')).filter(|digits| !digits.starts_with('+'));
+    let number = digits.and_then(|digits| digits.parse().ok());
+    number.filter(|number| (1..=100).contains(number)).or_else(|| {
+        report.refuse(node, format!("{key:?} must be a percentage from 1% to 100%, not {}", described(node)))
+    })
+});
+
 /// A duration longer than 0.
 pub(super) struct Span;
 

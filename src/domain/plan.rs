@@ -36,11 +36,28 @@ pub struct Alerts {
     pub unreachable_after: Duration,
     /// Owners and fallback are notified of a session that could not be checked for this long.
     pub blind_after: Duration,
+    pub breaker: Breaker,
 }
 
 impl Alerts {
     /// The default of `blind_after`.
     pub const BLIND_AFTER: Duration = Duration::from_hours(24);
+}
+
+/// When the sessions of a source that begin to fail in one poll are one incident of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// The least share of the audited sessions of the source, in percent from 1 to 100.
+    pub share: u8,
+    /// The least number of sessions; at least 1.
+    pub at_least: u32,
+}
+
+impl Default for Breaker {
+    /// Half of the sessions and at least five: the default of `alerts.breaker` in the outward contract.
+    fn default() -> Self {
+        Self { share: 50, at_least: 5 }
+    }
 }
 
 /// The sessions of a source that an audit covers.

@@ -13,7 +13,7 @@ use super::expectation::{Expectation, Operand};
 use super::name::Name;
 use super::notification::{Notification, NotificationKind};
 use super::observation::{Answer, Mapping, Row};
-use super::plan::{Alerts, Due, SourcePlan};
+use super::plan::{Alerts, Breaker, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
 use super::reading::RawValue;
 use super::reconcile::{PollOutcome, reconcile, take_up};
@@ -87,6 +87,7 @@ pub(crate) fn alerts() -> Alerts {
         min_severity: Severity::Warning,
         unreachable_after: Duration::from_hours(1),
         blind_after: Alerts::BLIND_AFTER,
+        breaker: Breaker::default(),
     }
 }
 

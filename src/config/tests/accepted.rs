@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::name::Name;
+use crate::domain::plan::Breaker;
 use crate::domain::reading::{Kind, RawValue};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::setting::SettingKey;
@@ -354,6 +355,23 @@ fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
     assert_eq!(of("a"), (3, 4, false, "info", "it@acme.example".to_owned()));
     assert_eq!(of("b"), (2, 4, true, "warning", "ops@integrator.example".to_owned()));
     assert_eq!(of("c"), (2, 1, true, "warning", "ops@integrator.example".to_owned()));
+}
+
+#[test]
+fn the_breaker_of_a_customer_replaces_that_of_alerts_and_each_part_has_a_default() {
+    let read = |alerts: &str, customer: &str| {
+        let text = format!(
+            "sources: {{ a: {{ type: file, path: a.csv, customer: acme }} }}\ncustomers: {{ acme: {customer} }}\n\
+             alerts: {alerts}\nsessions: [{{ source: a, id: 1, owners: [a@b.example] }}]\n"
+        );
+        load_text(&text).unwrap().plans[&Name::parse("a").unwrap()].alerts.breaker
+    };
+    let breaker = |share, at_least| Breaker { share, at_least };
+    assert_eq!(read("{}", "{}"), Breaker::default());
+    assert_eq!(read("{ breaker: {} }", "{}"), Breaker::default());
+    assert_eq!(read("{ breaker: { share: 1% } }", "{}"), breaker(1, 5));
+    assert_eq!(read("{ breaker: { share: 100%, at_least: 1 } }", "{}"), breaker(100, 1));
+    assert_eq!(read("{ breaker: { share: 30% } }", "{ breaker: { at_least: 9 } }"), breaker(50, 9));
 }
 
 /// Declared and not wired: the values are read all the same, so that only the switch is to be flipped.

@@ -23,7 +23,7 @@ struct Mapping {
 const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
 const AUDITED: &str = "sessions: [{ source: grid, id: 1, owners: [a@b.example] }]\n";
 
-const MAPPINGS: [Mapping; 15] = [
+const MAPPINGS: [Mapping; 16] = [
     Mapping {
         name: "main",
         of: "the configuration",
@@ -216,7 +216,16 @@ const MAPPINGS: [Mapping; 15] = [
             ("fallback", "[ops@b.example]"),
             ("operators", "[run@b.example]"),
             ("blind_after", "24h"),
+            ("breaker", "{ share: 50%, at_least: 5 }"),
         ],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "breaker",
+        of: "\"breaker\"",
+        before: "alerts:\n  breaker:\n",
+        indent: "    ",
+        keys: &[("share", "50%"), ("at_least", "5")],
         after: AUDITED,
     },
     Mapping {

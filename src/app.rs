@@ -40,6 +40,7 @@ mod watch;
 
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
+use watch::Watch;
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
 /// gives. Whoever waits for a lock on the file cannot be called back before that.
@@ -58,6 +59,7 @@ pub struct App {
     /// What a reload compares with.
     fixed: Fixed,
     in_force: InForce,
+    watch: Watch,
 }
 
 /// What the tasks of an [`App`] share, and a reload replaces parts of.
@@ -89,7 +91,8 @@ impl App {
         let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
         let sources = adapters::sources(&config)?;
         let fixed = Fixed::of(&config);
-        let in_force = InForce::at_start(&config, clock.now());
+        let in_force = InForce::of(&config, clock.now());
+        let watch = Watch::new(config.inputs.clone());
         // First the store: a second process is told who has it, not that a port is taken.
         let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;
@@ -154,6 +157,7 @@ impl App {
             reloading,
             fixed,
             in_force,
+            watch,
         })
     }
 
@@ -233,6 +237,7 @@ impl App {
             starter: supervisor.starter(),
             clock,
             in_force: self.in_force,
+            watch: self.watch,
             announced: BTreeSet::new(),
         };
         supervisor.start("reload", reloader.run(self.reloading.inbound, stop.clone()));

@@ -28,6 +28,7 @@ mod environment;
 mod expect;
 mod fields;
 mod file;
+mod inputs;
 mod keys;
 mod listening;
 mod mask;
@@ -55,6 +56,8 @@ mod tests;
 pub use customer::AlertsConfig;
 pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
+pub use inputs::Inputs;
+pub use mask::mask_addresses;
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
 pub use proxy::ProxyConfig;
@@ -84,8 +87,8 @@ pub struct Config {
     pub policies: BTreeMap<Name, Arc<Policy>>,
     /// The main file first, then what it includes.
     pub files: Vec<PathBuf>,
-    /// Where a file may appear that `include` takes in.
-    pub folders: Vec<PathBuf>,
+    /// Every file that was read for it, also of secrets and certificates.
+    pub inputs: Inputs,
     /// What is allowed and yet worth a second look.
     pub warnings: Vec<Problem>,
 }
@@ -110,10 +113,11 @@ impl Config {
         let mut report = report::Report::new(environment);
         let written = file::read(&mut report, path, text, environment);
         let config = written.map(|written| resolve::resolve(&mut report, &written, now));
+        let inputs = std::mem::take(&mut report.inputs);
         let (problems, warnings) = report.finish();
         match (config, problems) {
-            (Some(config), None) => Ok(Self { warnings, ..config }),
-            (_, Some(problems)) => Err(problems),
+            (Some(config), None) => Ok(Self { inputs, warnings, ..config }),
+            (_, Some(problems)) => Err(problems.in_files(inputs)),
             (None, None) => Err(Problem::general("the configuration cannot be read", "check the file").into()),
         }
     }

@@ -1,13 +1,14 @@
-//! Reads the configuration again while the program runs: on SIGHUP, on `POST /-/reload`, and when a file changes.
+//! Reloads the configuration while the program runs: on SIGHUP, on `POST /-/reload`, and when a file changes.
 //!
 //! Properties:
-//! - Strict, whole and atomic: the files are read into a new [`Config`] and everything is built from it before anything is
-//!   replaced. One that cannot be used changes nothing, and the log, a metric, `/readyz` and the status page say so.
-//! - State is known by ids, so incidents, pinned values, the notification log and schedules that stay carry over.
-//! - Secrets and certificates are read again, because every adapter is built anew.
-//! - Each source's task takes up its plan after the audit that it has in hand.
+//! - Strict, whole and atomic: a reload reads the files into a new [`Config`] and builds everything from it before it
+//!   replaces anything. A configuration with a problem changes nothing; the log, a metric, `/readyz` and the status page
+//!   report it.
+//! - State is kept by ID, so incidents, pinned values, the notification log and unchanged schedules carry over.
+//! - A reload builds every adapter again and so reads secrets and certificates again.
+//! - The task of a source takes up its new plan after the audit under way.
 //!
-//! `store.url`, `server.listen` and `server.metrics_listen` hold until the next start; a reload that changes one says so.
+//! `store.url`, `server.listen` and `server.metrics_listen` take effect at the next start; a reload that changes one says so.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,10 +20,10 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::watch::{self, Fingerprint, Watch};
+use super::watch::{self, Watch};
 use super::{Parts, adapters};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Inputs};
 use crate::domain::announcement::{Announcement, RefusedConfig};
 use crate::domain::name::{Name, Rename};
 use crate::engine::published::RefusedReload;
@@ -35,10 +36,10 @@ mod requests;
 
 pub(super) use in_force::InForce;
 use in_force::Refusal;
-use requests::{Inbound, Outcome, Request};
+use requests::{Inbound, ReloadOutcome, Request};
 pub use requests::{Loader, Reloading, Requests, Trigger};
 
-/// What only a start takes up.
+/// The settings that take effect at the next start only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fixed {
     store: PathBuf,
@@ -55,8 +56,8 @@ impl Fixed {
         }
     }
 
-    /// The keys that are different in `other`.
-    fn different(&self, other: &Self) -> Vec<&'static str> {
+    /// The keys that differ in `other`.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
         let keys = [
             ("store.url", self.store != other.store),
             ("server.listen", self.listen != other.listen),
@@ -74,60 +75,60 @@ pub(super) struct Reloader {
     pub starter: Starter,
     pub clock: Arc<dyn Clock>,
     pub in_force: InForce,
+    pub watch: Watch,
     /// The refusals since the configuration in force was accepted that operators were notified of.
     pub announced: BTreeSet<Uuid>,
 }
 
 impl Reloader {
     pub(super) async fn run(mut self, mut requests: Inbound, stop: CancellationToken) -> Result<(), String> {
-        let mut watch = Watch::new(self.in_force.found.clone());
         loop {
             let request = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                request = requests.0.recv() => request.ok_or("nothing can ask for a reload any more")?,
+                request = requests.0.recv() => request.ok_or("the queue of reload requests is closed")?,
                 () = tokio::time::sleep(watch::ROUND), if self.in_force.watched => {
-                    if !watch.changed(self.fingerprint().await) {
+                    if !self.files_changed().await {
                         continue;
                     }
-                    Request { trigger: Trigger::FileChanged, answer: None }
+                    Request { trigger: Trigger::FileChanged, reply: None }
                 }
             };
-            let before = self.fingerprint().await;
             let outcome = self.reload(request.trigger).await;
-            let after = self.fingerprint().await;
-            watch.start_over(after.clone().with_known(&before), after);
-            if let Some(answer) = request.answer {
-                // Whoever asked may have gone.
-                let _ = answer.send(outcome);
+            if let Some(reply) = request.reply {
+                // The client may have closed its connection.
+                let _ = reply.send(outcome);
             }
         }
     }
 
-    async fn fingerprint(&self) -> Fingerprint {
-        let paths = self.in_force.paths.clone();
-        // A network mount may take its time.
-        tokio::task::spawn_blocking(move || Fingerprint::of(&paths)).await.unwrap_or_default()
+    async fn files_changed(&mut self) -> bool {
+        let inputs = self.watch.inputs().clone();
+        // On a thread that may block: a network mount can be slow.
+        let found = tokio::task::spawn_blocking(move || inputs.current()).await;
+        found.is_ok_and(|found| self.watch.changed(found))
     }
 
-    async fn reload(&mut self, trigger: Trigger) -> Outcome {
+    async fn reload(&mut self, trigger: Trigger) -> ReloadOutcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
-        let read = move || {
-            let config = load().map_err(|problems| Refusal::of(&problems))?;
-            Built::new(config).map_err(Refusal::one)
-        };
+        let read = move || Built::new(load().map_err(Refusal::of)?);
         let built = tokio::task::spawn_blocking(read).await;
-        let built = match built.unwrap_or_else(|e| Err(Refusal::one(e.to_string()))) {
+        let built = built.unwrap_or_else(|e| Err(Refusal::one(e.to_string(), Inputs::default())));
+        self.watch.start_over(match &built {
+            Ok(built) => built.config.inputs.clone(),
+            Err(refusal) => refusal.inputs.clone(),
+        });
+        let built = match built {
             Ok(built) => built,
             Err(refusal) => return Err(self.refuse(trigger, refusal, now).await),
         };
         for warning in &built.config.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", warning.log_line());
         }
         let summary = match self.move_and_take_over(built, now).await {
             Ok(summary) => summary,
             Err(error) => {
-                let refusal = Refusal::one(format!("cannot rename a source: {error:#}"));
+                let refusal = Refusal::one(format!("cannot rename a source: {error:#}"), Inputs::default());
                 return Err(self.refuse(trigger, refusal, now).await);
             }
         };
@@ -135,15 +136,17 @@ impl Reloader {
         Ok(summary)
     }
 
-    /// Says everywhere why the configuration is refused: to the operators once, however often it is read.
+    /// Reports why the configuration is refused. The operators are notified once, however often it is read.
     async fn refuse(&mut self, trigger: Trigger, refusal: Refusal, at: DateTime<Utc>) -> String {
-        let Refusal { text, problems } = refusal;
+        let logged = refusal.log_text();
+        let Refusal { text, problems, .. } = refusal;
         self.parts.metrics.config_refused();
         tracing::error!(
             trigger = trigger.label(),
-            problems = text,
-            "refused the configuration; the one before it stays in force"
+            problems = logged,
+            "refused the configuration; the previous one stays in force"
         );
+        tracing::debug!(problems = text, "problems of the refused configuration, with source lines");
         let refused = RefusedReload { at, problems: text.clone() };
         self.parts.published.write(|present| present.refused_reload = Some(refused));
         let InForce { accepted, recipients, .. } = &self.in_force;
@@ -154,8 +157,8 @@ impl Reloader {
         text
     }
 
-    /// Gives renamed sources the state of their former names, and then takes everything over. Neither their tasks nor alerting
-    /// begin anything in between: they would go by one name and record by the other.
+    /// Moves the state of renamed sources to their new names, then takes everything over. Their tasks and alerting pause
+    /// meanwhile: else they would begin under one name and record under the other.
     async fn move_and_take_over(&mut self, built: Built, now: DateTime<Utc>) -> anyhow::Result<String> {
         let parts = Arc::clone(&self.parts);
         let known = |name: &Name| parts.mailboxes.of(name).is_some() || parts.published.knows(name);
@@ -172,14 +175,14 @@ impl Reloader {
         let alerting = parts.alerting.pause().await;
         let outcomes = rename(&parts.store, &renames).await?;
         let moved = renames.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Renamed::Moved);
-        let mut said = Vec::new();
+        let mut moves = Vec::new();
         for (rename, _) in moved {
             parts.published.rename(rename);
             alerting.rename(rename);
-            said.push(format!("; renamed {} to {}", rename.from, rename.to));
+            moves.push(format!("; renamed {} to {}", rename.from, rename.to));
         }
         let summary = self.take_over(built, now);
-        Ok(summary + &said.concat())
+        Ok(summary + &moves.concat())
     }
 
     fn take_over(&mut self, built: Built, now: DateTime<Utc>) -> String {
@@ -203,20 +206,20 @@ impl Reloader {
         for name in plans.keys() {
             self.begin(name);
         }
-        // New owners of what is open, and what matters enough now.
+        // Owners of open incidents and `min_severity` may have changed.
         parts.alerting.wake();
         parts.metrics.config_loaded(now);
         parts.published.write(|present| present.refused_reload = None);
-        let later = self.fixed.different(&Fixed::of(&config));
+        let later = self.fixed.differences(&Fixed::of(&config));
         if !later.is_empty() {
             tracing::warn!(keys = later.join(", "), "these keys take effect at the next start");
         }
-        self.in_force = InForce::of(&config, now, Fingerprint::default());
+        self.in_force = InForce::of(&config, now);
         self.announced.clear();
         summary(&before.keys().collect(), &plans.keys().collect(), &later)
     }
 
-    /// Starts the task of a source that has none. It takes up its plan first, as after a reload.
+    /// Starts the task of a source that has none. The task takes up its plan first, as after a reload.
     fn begin(&self, name: &Name) {
         let parts = &self.parts;
         if parts.mailboxes.of(name).is_none() {
@@ -227,7 +230,7 @@ impl Reloader {
     }
 }
 
-/// Gives sources the stored state of their former names, and says in the log what became of each.
+/// Moves the stored state of renamed sources to their new names, and logs each outcome.
 pub(super) async fn rename(store: &Store, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
     let outcomes = store.rename(renames).await?;
     for (Rename { from, to }, outcome) in renames.iter().zip(&outcomes) {
@@ -237,7 +240,7 @@ pub(super) async fn rename(store: &Store, renames: &[Rename]) -> Result<Vec<Rena
             Renamed::Kept => tracing::warn!(
                 source = %to,
                 %from,
-                "a renamed source has state of its own already, so the history of its former name stays where it is; remove renamed_from"
+                "a renamed source already has state under its new name, so the history of its former name was not moved; remove renamed_from"
             ),
         }
     }
@@ -265,7 +268,7 @@ pub(super) fn source_task(
     }
 }
 
-/// Everything that a reload replaces, built before anything is.
+/// Everything that a reload replaces, built before it replaces anything.
 struct Built {
     config: Config,
     channel: Arc<dyn crate::notify::Channel>,
@@ -274,15 +277,16 @@ struct Built {
 }
 
 impl Built {
-    fn new(config: Config) -> Result<Self, String> {
+    fn new(config: Config) -> Result<Self, Refusal> {
         let build = || -> anyhow::Result<_> {
             let email = config.require_email()?;
             let channel = Arc::new(adapters::email(&config, email)?);
             Ok((channel, adapters::rate_limiter(email), adapters::sources(&config)?))
         };
-        let (channel, per_minute, sources) =
-            build().context("the configuration cannot be used").map_err(|e| format!("{e:#}"))?;
-        Ok(Self { config, channel, per_minute, sources })
+        match build().context("the configuration cannot be used") {
+            Ok((channel, per_minute, sources)) => Ok(Self { config, channel, per_minute, sources }),
+            Err(error) => Err(Refusal::one(format!("{error:#}"), config.inputs)),
+        }
     }
 }
 

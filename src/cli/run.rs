@@ -33,7 +33,7 @@ pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Resul
         );
     }
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", warning.log_line());
     }
     let shutdown = CancellationToken::new();
     let again = shared.clone();

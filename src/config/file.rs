@@ -33,8 +33,6 @@ pub(super) struct Written {
     pub included: Vec<Node>,
     pub built_in: Option<Node>,
     pub files: Vec<PathBuf>,
-    /// Where `include` looks for files that match a pattern.
-    pub folders: Vec<PathBuf>,
 }
 
 impl Written {
@@ -53,6 +51,7 @@ pub(super) fn read(
     environment: &dyn Environment,
 ) -> Option<Written> {
     let main = report.add(path.to_owned(), "");
+    report.inputs.file(path);
     let text = text.map_or_else(|| contents(path, false), decoded);
     let root = read_one(report, main, text, environment)?;
     let fields = Fields::new(report, &root, MAIN)?;
@@ -60,9 +59,7 @@ pub(super) fn read(
     let mut seen: HashSet<PathBuf> = identity(path).into_iter().collect();
     let mut included = Vec::new();
     let include = fields.entry("include").and_then(|entry| read_entry::<List<Text>>(report, entry));
-    let mut folders = Vec::new();
     for item in include.into_iter().flatten() {
-        folders.extend(searched(&report.folder(item.place.file), &item.value));
         for path in matched(report, &item.value, item.place) {
             if !identity(&path).is_none_or(|identity| seen.insert(identity)) {
                 continue;
@@ -76,7 +73,7 @@ pub(super) fn read(
     let file = report.add(PathBuf::from(format!("(built in) {BASELINE}.yaml")), BUILT_IN);
     let nothing = |_: &str| None;
     let built_in = yaml::parse(report, file, BUILT_IN, &nothing);
-    Some(Written { main, root, included, built_in, files, folders })
+    Some(Written { main, root, included, built_in, files })
 }
 
 /// The text of a file, if it can be used at all.
@@ -110,18 +107,12 @@ fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
 
-/// The folder up to the first pattern in an item of `include`; `None` where it names one file.
-fn searched(folder: &Path, text: &str) -> Option<PathBuf> {
-    const MARKS: [char; 3] = ['*', '?', '['];
-    let before = &text[..text.find(MARKS)?];
-    Some(folder.join(before.rsplit_once('/').map_or("", |(folders, _)| folders)))
-}
-
 /// The files that one item of `include` names, in the order of their names.
 fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
     let folder = report.folder(at.file);
     if !text.contains(['*', '?', '[']) {
         let path = folder.join(text);
+        report.inputs.file(&path);
         if path.exists() {
             return vec![path];
         }
@@ -130,7 +121,9 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
         return Vec::new();
     }
     let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
-    let found = match glob::glob(&pattern.to_string_lossy()) {
+    let pattern = pattern.to_string_lossy();
+    report.inputs.pattern(&pattern);
+    let found = match glob::glob(&pattern) {
         Ok(found) => found,
         Err(error) => {
             report.problem(at, format!("\"include\" has a pattern that cannot be used: {}", error.msg));

@@ -67,7 +67,7 @@ section! {
         server: Sub<ServerKeys>, Optional, "{ listen: 127.0.0.1:9464 }";
         /// Files that add customers, sources, policies and sessions. A pattern may match nothing; a plain name must exist.
         include: List<Text>, Optional, "[sessions/*.yaml]";
-        /// Read the files again when one of them changes, and not only when asked to.
+        /// Reload when a file of the configuration changes, also an included, secret or certificate file.
         reload: Choice<Watch>, Optional, "watch";
         /// Working hours, by name.
         calendars: Unbuilt, Later, "{}";

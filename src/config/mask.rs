@@ -97,6 +97,15 @@ pub(super) fn user_info(text: &str) -> String {
     USER_INFO.replace_all(text, hidden).into_owned()
 }
 
+#[expect(clippy::expect_used, reason = "the expression is a constant, and a test compiles it")]
+static LOCAL_PART: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(?:"[^"]*"|[^\s<>()\[\]{}:;,"'“”‘’]+)@"#).expect("valid"));
+
+/// `text` without the part of mail addresses before the `@`, for logs: `…@acme.example`.
+pub fn mask_addresses(text: &str) -> String {
+    LOCAL_PART.replace_all(text, "…@").into_owned()
+}
+
 /// Whether a value is nothing (the next lines hold it) or only says where the secret is.
 fn is_reference(value: &str) -> bool {
     let value = value.split(" #").next().unwrap_or_default().trim();
@@ -139,6 +148,20 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(line(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_log_keeps_only_its_domain() {
+        for (text, expected) in [
+            ("\"it@acme.example\" is no recipient", "\"…@acme.example\" is no recipient"),
+            ("Jo <jo@a.example>, a@b, x", "Jo <…@a.example>, …@b, x"),
+            ("\"Jo \\\"jo doe\\\"@a.example\"", "\"Jo \\…@a.example\""),
+            ("owners: o'brien@a.example", "owners: o'…@a.example"),
+            ("driftwise.yaml:3:1: unknown key", "driftwise.yaml:3:1: unknown key"),
+            ("the parameter @since", "the parameter @since"),
+        ] {
+            assert_eq!(mask_addresses(text), expected);
         }
     }
 

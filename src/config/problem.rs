@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use crate::domain::reading::visible;
 
+use super::inputs::Inputs;
+use super::mask;
+
 /// One thing that is wrong, or that is worth a second look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -32,6 +35,22 @@ impl Problem {
     /// A problem that is about no place in a file.
     pub fn general(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { at: None, message: message.into(), help: Some(help.into()) }
+    }
+
+    /// One line, without the source line: `FILE:LINE:COLUMN: message (help)`.
+    pub fn line(&self) -> String {
+        let place = match &self.at {
+            Some(at) if at.line == 0 => format!("{}: ", at.shown()),
+            Some(at) => format!("{}:{}:{}: ", at.shown(), at.line, at.column),
+            None => String::new(),
+        };
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{place}{}{help}", self.message)
+    }
+
+    /// [`Self::line`] with mail addresses masked: logs go further than the files do.
+    pub fn log_line(&self) -> String {
+        mask::mask_addresses(&self.line())
     }
 }
 
@@ -65,22 +84,30 @@ impl fmt::Display for Problem {
 
 /// Everything that keeps a configuration from being used. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    /// Every file that was read up to then: the next attempt can only differ when one of them changes.
+    pub inputs: Inputs,
+}
 
 impl Problems {
     pub(super) fn new(problems: Vec<Problem>) -> Self {
-        Self(problems)
+        Self { problems, inputs: Inputs::default() }
+    }
+
+    pub(super) fn in_files(self, inputs: Inputs) -> Self {
+        Self { inputs, ..self }
     }
 
     /// In the order of files and lines.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.problems.iter()
     }
 }
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Self(vec![problem])
+        Self::new(vec![problem])
     }
 }
 
@@ -95,10 +122,10 @@ impl<'a> IntoIterator for &'a Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.0 {
+        for problem in &self.problems {
             writeln!(f, "{problem}")?;
         }
-        match self.0.len() {
+        match self.problems.len() {
             1 => f.write_str("1 problem"),
             count => write!(f, "{count} problems"),
         }

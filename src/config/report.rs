@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::reading::visible;
 
 use super::environment::Environment;
+use super::inputs::Inputs;
 use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
 use super::tree::{Node, Place, Value};
@@ -14,6 +15,7 @@ use super::tree::{Node, Place, Value};
 pub(super) struct Report<'e> {
     /// Where secrets that are variables come from.
     pub environment: &'e dyn Environment,
+    pub inputs: Inputs,
     files: Vec<File>,
     problems: Vec<Remark>,
     warnings: Vec<Remark>,
@@ -49,6 +51,7 @@ impl<'e> Report<'e> {
     pub fn new(environment: &'e dyn Environment) -> Self {
         Self {
             environment,
+            inputs: Inputs::default(),
             files: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),

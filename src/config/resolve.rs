@@ -16,6 +16,7 @@ use super::customer::{self, AlertsConfig, Customer};
 use super::declaration::{Declared, Section};
 use super::fields::{Fields, absent, read_entry};
 use super::file::Written;
+use super::inputs::Inputs;
 use super::keys::{AlertKeys, CustomerMember, DefaultsKeys, MAIN, MainKeys, SessionMember, SourceMember};
 use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
@@ -81,7 +82,7 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
         server,
         policies,
         files: written.files.clone(),
-        folders: written.folders.clone(),
+        inputs: Inputs::default(),
         warnings: Vec::new(),
     }
 }

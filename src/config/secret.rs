@@ -10,8 +10,8 @@ use super::report::Report;
 use super::shapes::text_like;
 use super::tree::Node;
 
-/// A secret: in place, as a variable, or as a file. Variables are read now; a file is only polled,
-/// and read again each time it is needed.
+/// A secret: in place, as a variable, or as a file. Variables are read now; a file is read now to check
+/// it, and each time the secret is needed.
 pub(super) struct Hidden;
 
 const FORMS: &str = "write the secret itself, { env: NAME } or { file: PATH }";
@@ -65,7 +65,9 @@ fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<S
 }
 
 fn file(report: &mut Report, node: &Node, key: &str, path: &str) -> Option<Secret> {
-    let secret = Secret::File(report.folder(node.place.file).join(path));
+    let path = report.folder(node.place.file).join(path);
+    report.inputs.file(&path);
+    let secret = Secret::File(path);
     if let Err(error) = secret.value() {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         return report.refuse(node, format!("{key:?}: {error}{cause}"));

@@ -169,11 +169,12 @@ fn zone_help(text: &str) -> String {
     format!("{meant} have IANA names, such as Europe/London or UTC")
 }
 
-/// A file with certificates; polled now, so that a wrong path shows here and not in the first audit.
+/// A file with certificates, read now to check it: a wrong path is a problem of the configuration, not of the first audit.
 pub(super) struct Certificates;
 
 shape!(Certificates, PathBuf, any_text("path of a PEM file"), |report, node, key| {
     let path = FilePath::read(report, node, key)?;
+    report.inputs.file(&path);
     match certificates(&path) {
         Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(path),
         Ok(_) => {

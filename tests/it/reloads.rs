@@ -72,6 +72,26 @@ fn a_configuration_that_cannot_be_used_changes_nothing_and_is_said_everywhere() 
 }
 
 #[test]
+fn the_log_of_a_refused_configuration_holds_no_source_lines_and_addresses_only_at_debug() {
+    let world = World::new(1, &sessions(&[14]));
+    let daemon = Daemon::start(world.folder(), &["--log-level", "debug"]);
+    daemon.first_poll();
+    world.edit(&[
+        ("unreachable_after: 0", "unreachable_after: jane@acme.example"),
+        ("sessions:\n  - { id: 14 }", "sessions:\n  - { id: 14, owners: [jane@acme.example], strange: 1 }"),
+    ]);
+    assert_eq!(reload(&daemon).0, 422);
+    let log = daemon.stop();
+    let level = |level: &str| log.lines().filter(|line| line.contains(level)).collect::<Vec<_>>().join("\n");
+    let (errors, debug) = (level("ERROR"), level("DEBUG"));
+    assert!(errors.contains("driftwise.yaml:9:44: a session has no key \\\"strange\\\""), "{errors}");
+    assert!(errors.contains("…@acme.example"), "the message that quotes the address: {errors}");
+    assert!(debug.contains("owners: [jane@acme.example]"), "the source line: {debug}");
+    let above = log.lines().filter(|line| !line.contains("DEBUG") && line.contains("jane"));
+    assert_eq!(above.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
 fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
     let world = World::new(2, &sessions(&[14, 15]));
     world.simulator.set(14, "export", true);

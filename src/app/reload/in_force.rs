@@ -1,41 +1,24 @@
-//! What a reload has to know of the configuration in force, and what it says of one that is refused.
-
-use std::path::PathBuf;
+//! Facts about the configuration in force that a reload needs, and the report on a configuration that it refuses.
 
 use chrono::{DateTime, Utc};
 
-use crate::app::watch::Fingerprint;
-use crate::config::{Config, Problem, Problems};
+use crate::config::{Config, Inputs, Problem, Problems, mask_addresses};
 use crate::domain::address::Address;
 use crate::domain::notification::Role;
 
-/// What is to be known of the configuration in force.
+/// See the module.
 pub(in crate::app) struct InForce {
     pub accepted: DateTime<Utc>,
-    /// Whom it names for a refused reload: the operators, or else the fallback.
+    /// The recipients of a refused reload: the operators, or else the fallback.
     pub recipients: Vec<(Address, Role)>,
-    /// The files that it was read from, and the folders in which others may appear.
-    pub paths: Vec<PathBuf>,
+    /// `reload: watch`.
     pub watched: bool,
-    /// Of the paths, before it was read.
-    pub found: Fingerprint,
 }
 
 impl InForce {
-    /// As soon as it was read.
-    pub(in crate::app) fn at_start(config: &Config, accepted: DateTime<Utc>) -> Self {
-        Self::of(config, accepted, Fingerprint::of(&paths(config)))
+    pub(in crate::app) fn of(config: &Config, accepted: DateTime<Utc>) -> Self {
+        Self { accepted, recipients: recipients(config), watched: config.watch }
     }
-
-    pub(in crate::app) fn of(config: &Config, accepted: DateTime<Utc>, found: Fingerprint) -> Self {
-        let paths = paths(config);
-        Self { accepted, recipients: recipients(config), paths, watched: config.watch, found }
-    }
-}
-
-/// What a change is looked for in.
-fn paths(config: &Config) -> Vec<PathBuf> {
-    config.files.iter().chain(&config.folders).cloned().collect()
 }
 
 fn recipients(config: &Config) -> Vec<(Address, Role)> {
@@ -45,24 +28,29 @@ fn recipients(config: &Config) -> Vec<(Address, Role)> {
 }
 
 /// Why a configuration is refused. Without secrets.
+#[derive(Debug)]
 pub(super) struct Refusal {
-    /// As `validate` prints it.
+    /// As `validate` prints it, with source lines.
     pub text: String,
-    /// A line for each problem.
+    /// A line for each problem, without the source line.
     pub problems: Vec<String>,
+    /// The files that were read.
+    pub inputs: Inputs,
 }
 
 impl Refusal {
-    pub(super) fn of(problems: &Problems) -> Self {
-        let line = |problem: &Problem| {
-            let text = problem.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            problem.help.as_ref().map_or_else(|| first.to_owned(), |help| format!("{first} ({help})"))
-        };
-        Self { text: problems.to_string(), problems: problems.iter().map(line).collect() }
+    pub(super) fn of(problems: Problems) -> Self {
+        let lines = problems.iter().map(Problem::line).collect();
+        Self { text: problems.to_string(), problems: lines, inputs: problems.inputs }
     }
 
-    pub(super) fn one(text: String) -> Self {
-        Self { problems: vec![text.clone()], text }
+    /// For a reason that is not about a place in a file.
+    pub(super) fn one(text: String, inputs: Inputs) -> Self {
+        Self { problems: vec![text.clone()], text, inputs }
+    }
+
+    /// The problems for the log: without source lines, which show addresses, and with the addresses in messages masked.
+    pub(super) fn log_text(&self) -> String {
+        mask_addresses(&self.problems.join("\n"))
     }
 }

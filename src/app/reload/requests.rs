@@ -1,4 +1,4 @@
-//! Who asks for a reload, and how the outcome gets back to them.
+//! Requests for a reload, and the reply to each.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, Problems};
 use crate::web;
 
-/// Reads the configuration as `run` did at start.
+/// Reads the configuration, as `run` did at start.
 pub type Loader = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// Requests that wait; one more would read the same files.
+/// Length of the queue of requests; one more would read the same files.
 const WAITING: usize = 16;
 
-/// Why the configuration is read again: for the log.
+/// The cause of a reload, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
     Signal,
@@ -34,12 +34,12 @@ impl Trigger {
 
 pub(super) struct Request {
     pub trigger: Trigger,
-    /// Where the one who asked waits for the outcome.
-    pub answer: Option<oneshot::Sender<Outcome>>,
+    /// Where the client waits for the outcome.
+    pub reply: Option<oneshot::Sender<ReloadOutcome>>,
 }
 
-/// What a reload came to: what is different now, or every problem. Without secrets.
-pub(super) type Outcome = Result<String, String>;
+/// A summary of the changes, or every problem. Without secrets.
+pub(super) type ReloadOutcome = Result<String, String>;
 
 /// Asks for a reload.
 #[derive(Debug, Clone)]
@@ -52,25 +52,25 @@ impl std::fmt::Debug for Request {
 }
 
 impl Requests {
-    /// Where the queue is full, one that waits already will read the same files.
+    /// Does nothing if the queue is full: a queued request will read the same files.
     pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.try_send(Request { trigger, answer: None });
+        let _ = self.0.try_send(Request { trigger, reply: None });
     }
 }
 
 impl web::Reload for Requests {
-    fn reload(&self) -> BoxFuture<'_, Outcome> {
+    fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {
         Box::pin(async move {
-            let (answer, outcome) = oneshot::channel();
+            let (reply, outcome) = oneshot::channel();
             let stopping = || String::from("the program is stopping");
-            let request = Request { trigger: Trigger::Request, answer: Some(answer) };
+            let request = Request { trigger: Trigger::Request, reply: Some(reply) };
             self.0.send(request).await.map_err(|_| stopping())?;
             outcome.await.map_err(|_| stopping())?
         })
     }
 }
 
-/// How the configuration is read again, and where that is asked for.
+/// How to read the configuration again, and the queue of requests to do so.
 pub struct Reloading {
     pub load: Loader,
     pub requests: Requests,
@@ -84,11 +84,11 @@ impl Reloading {
     }
 }
 
-/// The queue of requests.
+/// Both ends of the queue.
 fn requests() -> (Requests, Inbound) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Requests(sender), Inbound(receiver))
 }
 
-/// Where requests arrive.
+/// The receiving end of the queue.
 pub struct Inbound(pub(super) mpsc::Receiver<Request>);

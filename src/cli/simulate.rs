@@ -23,21 +23,31 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
-    // Nothing is read from files, so there is nothing to reload.
+    // The stand-in reads no files, so SIGHUP has nothing to reload.
     let signals = heed_signals(&shutdown, || ())?;
     let listener = tokio::net::TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
+    let simulator = Simulator::new(arguments.sessions);
     print(&format!(
-        "A stand-in for OrderWise with {} sessions.\n  base_url: http://{address}/OWAPI\n  username: {}\n  \
+        "A stand-in for OrderWise with {}.\n  base_url: http://{address}/OWAPI\n  username: {}\n  \
          password: {}\n  export_definition: {}\nHow to change and break it: http://{address}/_simulator\n",
-        arguments.sessions,
+        session_ids(&simulator.sessions()),
         simulator::USERNAME,
         simulator::PASSWORD,
         simulator::EXPORT_DEFINITION,
     ))?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(signals);
-    Arc::new(Simulator::new(arguments.sessions)).serve(listener, shutdown).await?;
+    Arc::new(simulator).serve(listener, shutdown).await?;
     Ok(Exit::Fine)
+}
+
+/// The number of sessions, and the IDs that `sessions` of a configuration can name.
+fn session_ids(ids: &[i64]) -> String {
+    match ids {
+        [] => String::from("no sessions"),
+        [one] => format!("1 session, ID {one}"),
+        [first, .., last] => format!("{} sessions, IDs {first} to {last}", ids.len()),
+    }
 }

@@ -204,6 +204,7 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
     command.args(["simulate", "--listen", "127.0.0.1:0", "--sessions", "2"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "A stand-in for OrderWise with 2 sessions, IDs 14 to 15.");
     let base = lines.find_map(|line| Some(line.split_once("base_url: http://")?.1.to_owned())).unwrap();
     let address = base.split('/').next().unwrap().parse().unwrap();
     let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();

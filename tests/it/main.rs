@@ -28,6 +28,7 @@ mod owners;
 mod polls;
 mod proxies;
 mod quick_start;
+mod reload_stress;
 mod reloads;
 mod renames;
 mod restarts;

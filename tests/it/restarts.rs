@@ -1,5 +1,6 @@
-//! Nothing is repeated and nothing is forgotten, whatever ends the program.
+//! A restart repeats no notification and forgets none, however the program ended.
 
+use driftwise::domain::incident::IncidentKey;
 use driftwise::simulator::Mode;
 use serde_json::{Value, json};
 
@@ -149,6 +150,43 @@ fn killed_at_any_moment_it_notifies_of_every_drift_once() {
     let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
     told.sort();
     assert_eq!(told, ["erp/14", "erp/15", "erp/16", "erp/17"].map(String::from));
+    daemon.stop();
+}
+
+/// The last good poll before the open drift of a session.
+fn last_good(world: &World, session: &str) -> f64 {
+    let states = world.stored(async |store| store.load().await.unwrap());
+    let incidents = states.values().flat_map(|state| state.incidents());
+    let of_session = |key: &IncidentKey| key.session().is_some_and(|id| id.as_str() == session);
+    let window = incidents.filter(|incident| of_session(&incident.key)).map(|incident| incident.window).next();
+    window.unwrap().last_good.unwrap().timestamp_micros() as f64 / 1e6
+}
+
+#[test]
+fn each_session_keeps_its_own_last_good_poll_over_a_restart_that_changes_its_schedule() {
+    let second = |schedule: &str| Setup {
+        sessions: vec![String::from("{ id: 14 }"), format!("{{ id: 15, schedule: \"{schedule}\" }}")],
+        ..Setup::default()
+    };
+    let world = World::new(2, &second("0 0 1 1 *"));
+    let daemon = world.daemon();
+    let verdict = "driftwise_session_last_verdict_timestamp_seconds";
+    let at = |session: &str| daemon.metric(verdict, &[("session", session)]);
+    let alone = eventually("poll of session 15", || at("15"));
+    daemon.until(verdict, &[("session", "14")], alone + 2.0);
+    let often = at("14").unwrap();
+    daemon.kill();
+    for session in [14, 15] {
+        world.simulator.set(session, "export", true);
+    }
+    // From now on both sessions have one schedule, and the polls of the past are those of session 14.
+    world.configure(&second("* * * * * *"));
+    let daemon = world.daemon();
+    for session in ["14", "15"] {
+        daemon.until("driftwise_drift_open", &[("session", session)], 1.0);
+    }
+    assert!((last_good(&world, "15") - alone).abs() < 0.002, "{} is not {alone}", last_good(&world, "15"));
+    assert!(last_good(&world, "14") > often - 0.002, "{} is before {often}", last_good(&world, "14"));
     daemon.stop();
 }
 

@@ -9,6 +9,7 @@ use driftwise::clock::ManualClock;
 use driftwise::config::Config;
 use driftwise::domain::notification::NotificationKind;
 use driftwise::simulator::{PASSWORD, Simulator, USERNAME};
+use driftwise::store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -143,6 +144,16 @@ impl World {
             "{kind} is no kind of notification: no mail can be of it"
         );
         assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.told());
+    }
+
+    /// Reads the store, as a command beside the daemon does.
+    pub fn stored<T>(&self, read: impl AsyncFnOnce(&Store) -> T) -> T {
+        self.runtime.block_on(async {
+            let store = Store::read(&self.path("driftwise.db")).await.unwrap();
+            let value = read(&store).await;
+            store.close().await;
+            value
+        })
     }
 
     /// The program inside this process, under a clock that is set by hand.

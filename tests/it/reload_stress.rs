@@ -7,6 +7,9 @@
 //! the incidents that the rounds caused, and at most one more for each removal. `DRIFTWISE_RELOAD_SEED` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use driftwise::domain::event::EventKind;
@@ -135,7 +138,7 @@ impl Run {
     }
 
     fn some_reload(&mut self, quiet: bool, before: &BTreeSet<i64>) {
-        match self.dice.below(6) {
+        match self.dice.below(8) {
             0 => {
                 self.refused += 1;
                 self.plan.wrong_limit = Some(self.refused);
@@ -145,11 +148,16 @@ impl Run {
             }
             1 => self.plan.mail_down = !quiet && !self.plan.mail_down,
             2 => self.plan.max_polls = self.dice.below(4),
-            3 => {
+            3..=5 => {
                 let source = self.dice.below(2) as usize;
                 self.plan.without_source = Some(source);
+                // The task that ends waits for the store meanwhile, and finds its source wanted again.
+                let locked = Locked::store(&self.world.path("driftwise.db"));
                 self.removed(&SOURCES[source].2, before);
                 self.plan.without_source = None;
+                self.accepted();
+                drop(locked);
+                return;
             }
             _ => {
                 let id = self.pick(&[14, 15, 16, 17]);
@@ -180,6 +188,30 @@ impl Run {
                 (open.to_bits() == f64::to_bits(wanted)).then_some(())
             },
         );
+    }
+}
+
+/// Keeps every other process from writing to a store.
+struct Locked(Child);
+
+impl Locked {
+    fn store(path: &Path) -> Self {
+        let mut command = Command::new("sqlite3");
+        let mut child = command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lock = b".timeout 10000\nBEGIN IMMEDIATE;\nSELECT 'locked';\n";
+        child.stdin.as_mut().unwrap().write_all(lock).unwrap();
+        let mut answer = [0; 7];
+        child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // At the end of its input it rolls back.
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
     }
 }
 

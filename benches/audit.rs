@@ -34,7 +34,7 @@ use driftwise::engine::published::Published;
 use driftwise::metrics::Metrics;
 use driftwise::metrics::exposition;
 use driftwise::notify::Channel;
-use driftwise::secret::{Known, Redactor};
+use driftwise::secret::{KnownSecret, Redactor};
 use driftwise::source::{FetchError, Fetched, Source, json};
 use driftwise::store::Store;
 use futures_util::future::BoxFuture;
@@ -91,8 +91,8 @@ struct Fixed {
 /// What a source looks for that has signed in: a password, and a token of a usual length.
 fn redactor() -> Redactor {
     let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", "k7Qw9_xZ".repeat(40));
-    let [password, pair] = Known::sign_in("driftwise-api", &"correct-horse-battery".into());
-    Redactor::new(&[password, pair, Known::token(token)])
+    let [password, pair] = KnownSecret::sign_in("driftwise-api", &"correct-horse-battery".into());
+    Redactor::new(&[password, pair, KnownSecret::token(token)])
 }
 
 fn read(body: &[u8], redactor: &Redactor) -> Result<Answer, FetchError> {

@@ -40,7 +40,7 @@ mod watch;
 
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
-use watch::Watch;
+use watch::FileWatch;
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
 /// gives. Whoever waits for a lock on the file cannot be called back before that.
@@ -59,7 +59,7 @@ pub struct App {
     /// What a reload compares with.
     fixed: Fixed,
     in_force: InForce,
-    watch: Watch,
+    watch: FileWatch,
 }
 
 /// What the tasks of an [`App`] share, and a reload replaces parts of.
@@ -92,7 +92,7 @@ impl App {
         let sources = adapters::sources(&config)?;
         let fixed = Fixed::of(&config);
         let in_force = InForce::of(&config, clock.now());
-        let watch = Watch::new(config.inputs.clone());
+        let watch = FileWatch::new(config.inputs.clone());
         // First the store: a second process is told who has it, not that a port is taken.
         let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;

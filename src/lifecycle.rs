@@ -1,4 +1,4 @@
-//! Named tasks with one owner: a task that ends early ends the program as a failure; being asked to stop drains them within a
+//! SupervisedTask tasks with one owner: a task that ends early ends the program as a failure; being asked to stop drains them within a
 //! bound.
 //!
 //! In three steps: the shutdown token is cancelled and every task finishes what it has in hand; after [`DRAIN`] those that
@@ -32,7 +32,7 @@ pub enum TaskError {
 /// See the module.
 pub struct Supervisor {
     tasks: JoinSet<Result<(), String>>,
-    tasks_by_id: HashMap<Id, Named>,
+    tasks_by_id: HashMap<Id, SupervisedTask>,
     shutdown: CancellationToken,
     starter: Starter,
     starting: mpsc::UnboundedReceiver<Starting>,
@@ -40,7 +40,7 @@ pub struct Supervisor {
 
 /// What is known of a task.
 #[derive(Debug, Clone, Copy)]
-struct Named {
+struct SupervisedTask {
     name: &'static str,
     /// It may come to its end while the program runs.
     may_end: bool,
@@ -75,10 +75,10 @@ impl Supervisor {
 
     /// Starts a task that runs until the shutdown token is cancelled.
     pub fn start(&mut self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
-        self.spawn(Named { name, may_end: false }, task);
+        self.spawn(SupervisedTask { name, may_end: false }, task);
     }
 
-    fn spawn(&mut self, named: Named, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+    fn spawn(&mut self, named: SupervisedTask, task: impl Future<Output = Result<(), String>> + Send + 'static) {
         let handle = self.tasks.spawn(task);
         self.tasks_by_id.insert(handle.id(), named);
     }
@@ -90,7 +90,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break Ok(()),
-                Some((name, task)) = self.starting.recv() => self.spawn(Named { name, may_end: true }, task),
+                Some((name, task)) = self.starting.recv() => self.spawn(SupervisedTask { name, may_end: true }, task),
                 Some(ended) = self.tasks.join_next_with_id() => {
                     if !self.may_end(&ended) {
                         break Err(self.early(ended));

@@ -12,7 +12,7 @@ mod redactor;
 mod spelling;
 mod unknown;
 
-pub use redactor::{Known, REDACTED, Redactor};
+pub use redactor::{KnownSecret, REDACTED, Redactor};
 
 /// Largest secret file; a key in PEM has a few thousand bytes.
 const LARGEST: u64 = 64 << 10;

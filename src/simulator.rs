@@ -12,18 +12,18 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-mod answer;
 mod api;
 mod bomb;
 mod control;
 mod fault;
+mod response;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{Fault, FaultError, Mode};
 pub use session::FIRST_SESSION;
-use session::Sessions;
+use session::SimulatedSessions;
 
 /// Who may sign in unless [`Simulator::with_credentials`] says otherwise.
 pub const USERNAME: &str = "driftwise-api";
@@ -40,24 +40,24 @@ const REMEMBERED: usize = 10_000;
 
 /// A stand-in OrderWise system.
 pub struct Simulator {
-    world: Mutex<World>,
+    world: Mutex<SimulatorState>,
     /// Ends the answers that would never end by themselves.
     stopping: CancellationToken,
 }
 
-struct World {
+struct SimulatorState {
     username: String,
     password: String,
-    sessions: Sessions,
+    sessions: SimulatedSessions,
     fault: Option<Fault>,
     tokens: Vec<(String, Instant)>,
     issued: u64,
-    requests: Vec<Request>,
+    requests: Vec<ReceivedRequest>,
 }
 
 /// A request of the API that was answered, or is being.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Request {
+pub struct ReceivedRequest {
     pub kind: RequestKind,
     pub path: String,
     /// The body, as it came; empty for a sign-in.
@@ -78,10 +78,10 @@ pub enum RequestKind {
 impl Simulator {
     /// A system with this many sessions, numbered from [`FIRST_SESSION`].
     pub fn new(sessions: usize) -> Self {
-        let world = World {
+        let world = SimulatorState {
             username: USERNAME.to_owned(),
             password: PASSWORD.to_owned(),
-            sessions: Sessions::new(sessions),
+            sessions: SimulatedSessions::new(sessions),
             fault: None,
             tokens: Vec::new(),
             issued: 0,
@@ -107,7 +107,7 @@ impl Simulator {
     /// Answers until `shutdown`, then ends what is open.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
         let stopping = self.stopping.clone();
-        let router = Router::new().nest("/_simulator", control::router()).fallback(api::answer).with_state(self);
+        let router = Router::new().nest("/_simulator", control::router()).fallback(api::respond).with_state(self);
         let stop = async move {
             shutdown.cancelled().await;
             stopping.cancel();
@@ -158,7 +158,7 @@ impl Simulator {
     }
 
     /// What it was asked, oldest first.
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.world().requests.clone()
     }
 
@@ -167,13 +167,13 @@ impl Simulator {
         self.world().requests.iter().filter(|request| request.kind == kind).count()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    fn world(&self) -> MutexGuard<'_, SimulatorState> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl World {
-    fn remember(&mut self, request: Request) {
+impl SimulatorState {
+    fn remember(&mut self, request: ReceivedRequest) {
         if self.requests.len() == REMEMBERED {
             self.requests.remove(0);
         }

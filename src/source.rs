@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::observation::{Answer, Digest};
 use crate::domain::snapshot::SnapshotError;
 
-mod hold;
+mod cooldown;
 pub mod http;
 pub mod json;
 mod limits;

@@ -25,7 +25,7 @@ use driftwise::domain::state::SourceState;
 use driftwise::notify::Channel as _;
 use driftwise::notify::email::{Delivery, Email, Options};
 use driftwise::notify::render::render;
-use driftwise::secret::{Known, Redactor};
+use driftwise::secret::{KnownSecret, Redactor};
 use driftwise::source::{FetchError, file, http, json, orderwise};
 
 /// What the environment holds: a secret. It may not be seen unless the configuration puts it into a plain text itself.
@@ -171,7 +171,7 @@ pub fn answer(bytes: &[u8]) {
         assert_plain(&told);
         assert!(told.len() < 4096, "{} bytes of reason", told.len());
     }
-    let redactor = Redactor::new(&[Known::password("Parameter"), Known::token("Shopify_Orders")]);
+    let redactor = Redactor::new(&[KnownSecret::password("Parameter"), KnownSecret::token("Shopify_Orders")]);
     if let Some(said) = http::said(bytes, &redactor) {
         assert_plain(&said.to_string());
         assert!(!said.to_string().contains("Parameter"), "{said}");

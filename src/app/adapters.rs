@@ -1,19 +1,16 @@
 //! From the configuration to adapters: the one translation between what is written and what is built.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
-use crate::domain::name::Name;
+use crate::engine::audit::Sources;
 use crate::notify::email::{self, Email};
-use crate::source::file::{self, FileSource};
-use crate::source::orderwise::{self, OrderWise, Systems};
-use crate::source::{Source, http};
-
-/// Adapters by source.
-pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
+use crate::source::Source;
+use crate::source::file::{FileOptions, FileSource};
+use crate::source::http::HttpProxy;
+use crate::source::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Systems};
 
 /// The adapter of every source.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
@@ -29,13 +26,13 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
 fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
     Ok(match adapter {
         Adapter::OrderWise(options) => {
-            let options = orderwise::Options {
+            let options = OrderWiseOptions {
                 base_url: options.base_url.clone(),
                 credential: match &options.credential {
                     config::Credential::Password { username, password } => {
-                        orderwise::Credential::Password { username: username.clone(), password: password.clone() }
+                        ApiCredential::Password { username: username.clone(), password: password.clone() }
                     }
-                    config::Credential::Hash(hash) => orderwise::Credential::Hash(hash.clone()),
+                    config::Credential::Hash(hash) => ApiCredential::Hash(hash.clone()),
                 },
                 export_definition: options.export_definition,
                 parameters: options.parameters.clone(),
@@ -45,11 +42,11 @@ fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Ar
                 proxy: options
                     .proxy
                     .as_ref()
-                    .map(|proxy| http::Proxy { url: proxy.url.clone(), except: proxy.except.clone() }),
+                    .map(|proxy| HttpProxy { url: proxy.url.clone(), except: proxy.except.clone() }),
             };
             Arc::new(OrderWise::of(systems, options)?)
         }
-        Adapter::File(options) => Arc::new(FileSource::new(file::Options {
+        Adapter::File(options) => Arc::new(FileSource::new(FileOptions {
             path: options.path.clone(),
             max_age: options.max_age,
             timeout: options.timeout,

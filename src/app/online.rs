@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::adapters::{self, Sources};
+use super::adapters;
 use crate::config::Config;
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
 use crate::domain::snapshot::Snapshot;
+use crate::engine::audit::Sources;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
@@ -24,23 +25,23 @@ async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<
 }
 
 /// What asking one thing came to: its name, and what it said or why it could not be asked.
-pub struct Asked {
+pub struct ProbeResult {
     pub what: String,
     pub outcome: Result<String, String>,
 }
 
 /// Asks every source for its sessions and the mail server for a sign-in. Nothing is sent.
-pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<Asked>> {
+pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<ProbeResult>> {
     let adapters = adapters::sources(config)?;
     let mut asked = Vec::new();
     for plan in config.plans.values() {
         let outcome = poll(config, &adapters, &plan.name, now).await.map(|snapshot| returned(plan, &snapshot));
-        asked.push(Asked { what: format!("source {}", plan.name), outcome });
+        asked.push(ProbeResult { what: format!("source {}", plan.name), outcome });
     }
     if let Some(email) = &config.email {
         let outcome = adapters::email(config, email)?.probe().await;
         let outcome = outcome.map(|()| String::from("ready to take mail")).map_err(|e| e.reason);
-        asked.push(Asked { what: String::from("mail"), outcome });
+        asked.push(ProbeResult { what: String::from("mail"), outcome });
     }
     Ok(asked)
 }

@@ -33,20 +33,20 @@ use crate::source::{FetchError, Source};
 use crate::store::Store;
 
 /// What one poll says of one session.
-pub struct Seen {
+pub struct CheckedSession {
     pub session: Session,
-    pub what: What,
+    pub what: SessionOutcome,
 }
 
-/// See [`Seen`].
-pub enum What {
+/// See [`CheckedSession`].
+pub enum SessionOutcome {
     Unreachable(String),
     Missing,
     Judged { observation: Option<Arc<Observation>>, findings: Vec<Finding>, ambiguous: Option<String> },
 }
 
 /// The answer of each source that was asked.
-pub type Answers = BTreeMap<Name, Result<Answer, FetchError>>;
+pub type PollResults = BTreeMap<Name, Result<Answer, FetchError>>;
 
 /// Which sessions are asked for: all, or those named.
 pub type Wanted = Option<BTreeSet<SessionKey>>;
@@ -56,7 +56,7 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
 }
 
 /// Asks every source that has a wanted session, as many at the same time as the daemon would.
-pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<Answers> {
+pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<PollResults> {
     let adapters = adapters::sources(config)?;
     let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
     let asked =
@@ -73,10 +73,10 @@ pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
-    answers: &Answers,
+    answers: &PollResults,
     states: &BTreeMap<Name, SourceState>,
     now: DateTime<Utc>,
-) -> Vec<Seen> {
+) -> Vec<CheckedSession> {
     let nothing = SourceState::default();
     let mut seen = Vec::new();
     for (name, answer) in answers {
@@ -88,13 +88,18 @@ pub fn judge(
         let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));
         match snapshot {
             Err(reason) => {
-                seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }));
+                seen.extend(
+                    sessions.map(|s| CheckedSession {
+                        session: s.clone(),
+                        what: SessionOutcome::Unreachable(reason.clone()),
+                    }),
+                );
             }
             Ok(snapshot) => {
                 let neighbours = neighbours(plan, state, &snapshot);
                 seen.extend(sessions.map(|session| {
                     let what = judge_one(plan, session, state, snapshot.row_match(&session.key.id), &neighbours, now);
-                    Seen { session: session.clone(), what }
+                    CheckedSession { session: session.clone(), what }
                 }));
             }
         }
@@ -109,31 +114,31 @@ fn judge_one(
     poll: RowMatch,
     neighbours: &Neighbours,
     now: DateTime<Utc>,
-) -> What {
+) -> SessionOutcome {
     match poll {
-        RowMatch::Missing => What::Missing,
+        RowMatch::Missing => SessionOutcome::Missing,
         RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => {
             let findings = unreadable(session, &reason);
-            What::Judged { observation: None, findings, ambiguous: Some(reason) }
+            SessionOutcome::Judged { observation: None, findings, ambiguous: Some(reason) }
         }
         RowMatch::Seen(observation) => {
             let pinned = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pinned)).unwrap_or_default();
             let around = Circumstances { mapping: &plan.mapping, neighbours, pinned: &pinned, now };
             let findings = evaluate(session, &observation, around);
-            What::Judged { observation: Some(observation), findings, ambiguous: None }
+            SessionOutcome::Judged { observation: Some(observation), findings, ambiguous: None }
         }
     }
 }
 
 /// What recording and notifying came to.
-pub struct Notified {
+pub struct NotifyResult {
     pub notifications: usize,
     pub round: Round,
     /// What could not be recorded.
     pub errors: Vec<String>,
 }
 
-impl Notified {
+impl NotifyResult {
     fn add(&mut self, round: Round) {
         self.round.sent += round.sent;
         self.round.retrying += round.retrying;
@@ -145,9 +150,9 @@ impl Notified {
 pub async fn notify(
     config: Config,
     wanted: &Wanted,
-    answers: Answers,
+    answers: PollResults,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Notified> {
+) -> anyhow::Result<NotifyResult> {
     let email = config.require_email()?;
     let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
     let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
@@ -157,7 +162,7 @@ pub async fn notify(
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
     let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-    let fixed = |(name, answer)| (name, Arc::new(Fetched(answer)) as Arc<dyn Source>);
+    let fixed = |(name, answer)| (name, Arc::new(PolledSource(answer)) as Arc<dyn Source>);
     let published = Arc::new(Published::new(Arc::new(config.plans), states));
     let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
     let alerting = Arc::new(Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?);
@@ -176,7 +181,8 @@ pub async fn notify(
     if wanted.is_none() {
         auditor.take_up_plans().await.context("ending what is not audited any more")?;
     }
-    let mut notified = Notified { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };
+    let mut notified =
+        NotifyResult { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         match outcome {
@@ -215,9 +221,9 @@ fn due(wanted: &Wanted, source: &Name) -> Due {
 }
 
 /// A source that was asked already.
-struct Fetched(Result<Answer, FetchError>);
+struct PolledSource(Result<Answer, FetchError>);
 
-impl Source for Fetched {
+impl Source for PolledSource {
     fn fetch(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
         Box::pin(std::future::ready(self.0.clone()))
     }

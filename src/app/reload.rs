@@ -20,12 +20,13 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::watch::{self, Watch};
+use super::watch::{self, FileWatch};
 use super::{Parts, adapters};
 use crate::clock::Clock;
 use crate::config::{Config, Inputs};
 use crate::domain::announcement::{Announcement, RefusedConfig};
 use crate::domain::name::{Name, Rename};
+use crate::engine::audit::Sources;
 use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
@@ -36,8 +37,8 @@ mod requests;
 
 pub(super) use in_force::InForce;
 use in_force::Refusal;
-use requests::{Inbound, ReloadOutcome, Request};
-pub use requests::{Loader, Reloading, Requests, Trigger};
+use requests::{Inbound, ReloadOutcome, ReloadRequest};
+pub use requests::{Loader, ReloadTrigger, Reloading, Requests};
 
 /// The settings that take effect at the next start only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(super) struct Reloader {
     pub starter: Starter,
     pub clock: Arc<dyn Clock>,
     pub in_force: InForce,
-    pub watch: Watch,
+    pub watch: FileWatch,
     /// The refusals since the configuration in force was accepted that operators were notified of.
     pub announced: BTreeSet<Uuid>,
 }
@@ -90,7 +91,7 @@ impl Reloader {
                     if !self.files_changed().await {
                         continue;
                     }
-                    Request { trigger: Trigger::FileChanged, reply: None }
+                    ReloadRequest { trigger: ReloadTrigger::FileChanged, reply: None }
                 }
             };
             let outcome = self.reload(request.trigger).await;
@@ -108,7 +109,7 @@ impl Reloader {
         found.is_ok_and(|found| self.watch.changed(found))
     }
 
-    async fn reload(&mut self, trigger: Trigger) -> ReloadOutcome {
+    async fn reload(&mut self, trigger: ReloadTrigger) -> ReloadOutcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
         let read = move || Built::new(load().map_err(Refusal::of)?);
@@ -137,7 +138,7 @@ impl Reloader {
     }
 
     /// Reports why the configuration is refused. The operators are notified once, however often it is read.
-    async fn refuse(&mut self, trigger: Trigger, refusal: Refusal, at: DateTime<Utc>) -> String {
+    async fn refuse(&mut self, trigger: ReloadTrigger, refusal: Refusal, at: DateTime<Utc>) -> String {
         let logged = refusal.log_text();
         let Refusal { text, problems, .. } = refusal;
         self.parts.metrics.config_refused();
@@ -273,7 +274,7 @@ struct Built {
     config: Config,
     channel: Arc<dyn crate::notify::Channel>,
     per_minute: u32,
-    sources: adapters::Sources,
+    sources: Sources,
 }
 
 impl Built {

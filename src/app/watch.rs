@@ -13,14 +13,14 @@ pub(super) const ROUND: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct FileWatch {
     /// As they were read, or as last reported.
     known: Inputs,
     /// As the last round found them.
     last: Inputs,
 }
 
-impl Watch {
+impl FileWatch {
     /// Watches the files that were `read`. Nothing that changed since then is missed.
     pub(super) fn new(read: Inputs) -> Self {
         Self { known: read.clone(), last: read }
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn a_change_is_reported_once_and_only_when_it_has_settled() {
         let (_folder, file) = folder();
-        let mut watch = Watch::new(read(&file));
-        let round = |watch: &mut Watch| {
+        let mut watch = FileWatch::new(read(&file));
+        let round = |watch: &mut FileWatch| {
             let found = watch.inputs().current();
             watch.changed(found)
         };
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_change_after_a_file_was_read_is_not_missed() {
         let (_folder, file) = folder();
-        let mut watch = Watch::new(read(&file));
+        let mut watch = FileWatch::new(read(&file));
         let inputs = read(&file);
         // The editor saves while the rest of the reload goes on.
         fs::write(&file, "").unwrap();

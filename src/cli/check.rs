@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::verdicts::{self, Format, SeverityArgument};
 use super::{Exit, Shared, UsageError, print, say};
-use crate::app::poll::{self, Notified, Seen, Wanted, What};
+use crate::app::poll::{self, CheckedSession, NotifyResult, SessionOutcome, Wanted};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
@@ -80,12 +80,12 @@ fn wanted(config: &Config, named: &[String]) -> Result<Wanted, UsageError> {
     Ok(Some(wanted))
 }
 
-fn view<'a>(config: &Config, seen: &'a Seen, now: DateTime<Utc>) -> SessionView<'a> {
+fn view<'a>(config: &Config, seen: &'a CheckedSession, now: DateTime<Utc>) -> SessionView<'a> {
     let session = &seen.session;
     match &seen.what {
-        What::Unreachable(reason) => SessionView::unreachable(session, reason),
-        What::Missing => SessionView::missing(session),
-        What::Judged { observation, findings, ambiguous } => {
+        SessionOutcome::Unreachable(reason) => SessionView::unreachable(session, reason),
+        SessionOutcome::Missing => SessionView::missing(session),
+        SessionOutcome::Judged { observation, findings, ambiguous } => {
             let mapping = config.plans.get(&session.key.source).map(|plan| &plan.mapping);
             SessionView::judged(session, mapping, observation.as_deref(), findings, ambiguous.as_deref(), now)
         }
@@ -94,16 +94,16 @@ fn view<'a>(config: &Config, seen: &'a Seen, now: DateTime<Utc>) -> SessionView<
 
 /// How many rules could be checked and which could not, so that exit code 0 says how much it covers. Rules that do not apply
 /// are counted apart.
-fn coverage(seen: &[Seen]) -> String {
+fn coverage(seen: &[CheckedSession]) -> String {
     let (mut checked, mut total, mut apart, mut unchecked) = (0usize, 0usize, 0usize, Vec::new());
     for one in seen {
         let rules = one.session.policy.rules().len();
         match &one.what {
-            What::Unreachable(_) | What::Missing => {
+            SessionOutcome::Unreachable(_) | SessionOutcome::Missing => {
                 total += rules;
                 unchecked.push(format!("{}: all {rules} rules", one.session.key));
             }
-            What::Judged { findings, .. } => {
+            SessionOutcome::Judged { findings, .. } => {
                 let with = |verdict_label| {
                     let findings = findings.iter().filter(move |finding| finding.verdict.kind() == verdict_label);
                     findings.map(|finding| finding.rule.id.as_str()).collect::<BTreeSet<_>>()
@@ -136,8 +136,8 @@ fn coverage(seen: &[Seen]) -> String {
 }
 
 /// Reports notifications on standard error, so that standard output can still be piped.
-fn report(notified: &Notified, exit: Exit) -> Exit {
-    let Notified { notifications, round, errors } = notified;
+fn report(notified: &NotifyResult, exit: Exit) -> Exit {
+    let NotifyResult { notifications, round, errors } = notified;
     say(&format!(
         "{} recorded; {} sent, {} will be retried, {} dead",
         count(*notifications, "notification"),

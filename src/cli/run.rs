@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Shared};
-use crate::app::reload::Trigger;
+use crate::app::reload::ReloadTrigger;
 use crate::app::{App, Reloading};
 use crate::clock::SystemClock;
 use crate::lifecycle::{heed_signals, raise_descriptor_limit};
@@ -40,7 +40,7 @@ pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Resul
     let reloading = Reloading::new(Arc::new(move || again.load()));
     let reloads = reloading.requests.clone();
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(heed_signals(&shutdown, move || reloads.ask(Trigger::Signal))?);
+    tasks.spawn(heed_signals(&shutdown, move || reloads.ask(ReloadTrigger::Signal))?);
     // Opening the store may have to wait for an owner that may be alive.
     let app = tokio::select! {
         app = App::build(config, reloading, Arc::new(SystemClock), shutdown.clone()) => app?,

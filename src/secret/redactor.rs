@@ -44,14 +44,14 @@ const ENCODED: usize = 1024;
 
 /// A secret that a source knows, and what of it counts.
 #[derive(Clone)]
-pub struct Known {
+pub struct KnownSecret {
     value: SecretString,
     grain: Grain,
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for KnownSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("grain", &self.grain).finish_non_exhaustive()
+        f.debug_struct("KnownSecret").field("grain", &self.grain).finish_non_exhaustive()
     }
 }
 
@@ -65,7 +65,7 @@ enum Grain {
     Random,
 }
 
-impl Known {
+impl KnownSecret {
     /// A secret that a person may have chosen.
     pub fn password(value: impl Into<SecretString>) -> Self {
         Self { value: value.into(), grain: Grain::Words }
@@ -94,26 +94,28 @@ impl Known {
 }
 
 /// One spelling of a secret.
-struct Form {
+struct Spelling {
     bytes: Box<[u8]>,
     grain: Grain,
 }
 
-impl Form {
+impl Spelling {
     /// The fewest bytes of it that are a secret in a `place`.
-    fn least(&self, place: Place) -> usize {
+    fn least(&self, place: Destination) -> usize {
         let len = self.bytes.len();
         match (self.grain, place) {
-            (Grain::Whole, _) | (Grain::Words, Place::Row) => len,
-            (Grain::Random, Place::Row) => len.min(PIECE.end),
-            (Grain::Words | Grain::Random, Place::Quote) => len.min(len.div_ceil(2).clamp(PIECE.start, PIECE.end)),
+            (Grain::Whole, _) | (Grain::Words, Destination::Row) => len,
+            (Grain::Random, Destination::Row) => len.min(PIECE.end),
+            (Grain::Words | Grain::Random, Destination::Quote) => {
+                len.min(len.div_ceil(2).clamp(PIECE.start, PIECE.end))
+            }
         }
     }
 }
 
 /// Where a text is to stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Destination {
     /// In a reason, for people: better too much is removed than too little.
     Quote,
     /// In a row, to be compared: what is removed by mistake looks like drift.
@@ -123,7 +125,7 @@ enum Place {
 /// Finds secrets. Shows none of them in its `Debug`.
 #[derive(Default)]
 pub struct Redactor {
-    forms: Vec<Form>,
+    forms: Vec<Spelling>,
     /// Every fourth run of four bytes of each form, so that any seven bytes of a form hold one.
     anchors: HashMap<u32, Vec<Anchor>>,
     /// Which hashes of four bytes there are in `anchors`; empty where there are none.
@@ -142,7 +144,7 @@ const SAME_FORM: usize = 2;
 
 impl Redactor {
     /// Passwords are given before tokens.
-    pub fn new<'a>(known: impl IntoIterator<Item = &'a Known>) -> Self {
+    pub fn new<'a>(known: impl IntoIterator<Item = &'a KnownSecret>) -> Self {
         let mut forms = Vec::new();
         for secret in known {
             spell(secret, &mut forms);
@@ -154,7 +156,7 @@ impl Redactor {
         redactor
     }
 
-    fn add(&mut self, form: Form) {
+    fn add(&mut self, form: Spelling) {
         if self.forms.iter().any(|known| known.bytes == form.bytes && known.grain == form.grain) {
             return;
         }
@@ -173,7 +175,7 @@ impl Redactor {
 
     /// A text to be quoted for people: without any known secret or piece of one, and without what looks like another.
     pub fn quote<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.redact(text, Place::Quote) {
+        match self.redact(text, Destination::Quote) {
             Cow::Borrowed(text) => unknown::redact(text),
             Cow::Owned(text) => Cow::Owned(unknown::redact(&text).into_owned()),
         }
@@ -184,10 +186,10 @@ impl Redactor {
         if text.len() <= NUMBER && text.bytes().all(|b| b.is_ascii_digit()) {
             return Cow::Borrowed(text);
         }
-        self.redact(text, Place::Row)
+        self.redact(text, Destination::Row)
     }
 
-    fn redact<'a>(&self, text: &'a str, place: Place) -> Cow<'a, str> {
+    fn redact<'a>(&self, text: &'a str, place: Destination) -> Cow<'a, str> {
         let mut found = Vec::new();
         if !self.forms.is_empty() {
             self.search(text.as_bytes(), place, |hit| found.push(hit));
@@ -199,7 +201,7 @@ impl Redactor {
     }
 
     /// Every piece of a secret in `text`, from left to right.
-    fn search(&self, text: &[u8], place: Place, mut found: impl FnMut(Range<usize>)) {
+    fn search(&self, text: &[u8], place: Destination, mut found: impl FnMut(Range<usize>)) {
         let (mut at, mut done) = (0, 0);
         while let Some(bytes) = text.get(at..at + SHORTEST) {
             let gram = gram(bytes);
@@ -217,7 +219,7 @@ impl Redactor {
     }
 
     /// The longest piece of a secret around the four bytes at `at`, from `done` on.
-    fn longest(&self, text: &[u8], at: usize, done: usize, gram: u32, place: Place) -> Option<Range<usize>> {
+    fn longest(&self, text: &[u8], at: usize, done: usize, gram: u32, place: Destination) -> Option<Range<usize>> {
         let pieces = self.anchors.get(&gram)?.iter().filter_map(|anchor| {
             let form = &self.forms[anchor.form];
             let same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
@@ -225,7 +227,7 @@ impl Redactor {
             let after = text[at..].iter().zip(&form.bytes[anchor.at..]).take_while(same).count();
             let piece = at - before..at + after;
             let is_one =
-                piece.len() >= form.least(place) && (place == Place::Quote || stands_alone(text, &piece, form));
+                piece.len() >= form.least(place) && (place == Destination::Quote || stands_alone(text, &piece, form));
             is_one.then_some(piece)
         });
         pieces.max_by_key(Range::len)
@@ -239,7 +241,7 @@ impl fmt::Debug for Redactor {
 }
 
 /// Whether a short secret in a row is a word of its own.
-fn stands_alone(text: &[u8], piece: &Range<usize>, form: &Form) -> bool {
+fn stands_alone(text: &[u8], piece: &Range<usize>, form: &Spelling) -> bool {
     let of_a_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
     let before = piece.start.checked_sub(1).and_then(|at| text.get(at));
     form.grain != Grain::Words || form.bytes.len() >= WORD || !of_a_word(before) && !of_a_word(text.get(piece.end))
@@ -263,7 +265,7 @@ fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
 }
 
 /// Every form that `secret` is searched in.
-fn spell(secret: &Known, forms: &mut Vec<Form>) {
+fn spell(secret: &KnownSecret, forms: &mut Vec<Spelling>) {
     let text = secret.value.expose_secret();
     let mut written = vec![text.as_bytes().to_vec()];
     if text.contains(' ') {
@@ -279,9 +281,9 @@ fn spell(secret: &Known, forms: &mut Vec<Form>) {
         let encoded = (0..3).flat_map(|before| base64(start, before)).chain([hexadecimal(start)]);
         let encoded = encoded.filter(|form| form.len() >= SHORTEST_ENCODED).collect::<Vec<_>>();
         if bytes.len() >= SHORTEST {
-            forms.push(Form { bytes: bytes.into(), grain: secret.grain });
+            forms.push(Spelling { bytes: bytes.into(), grain: secret.grain });
         }
-        forms.extend(encoded.into_iter().map(|form| Form { bytes: form.into(), grain: Grain::Random }));
+        forms.extend(encoded.into_iter().map(|form| Spelling { bytes: form.into(), grain: Grain::Random }));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request as HttpRequest, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -11,27 +11,27 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::fault::Mode;
-use super::{EXPORT_DEFINITION, Request, RequestKind, Simulator, World, answer};
+use super::{EXPORT_DEFINITION, ReceivedRequest, RequestKind, Simulator, SimulatorState, response};
 
 /// Largest request that is read.
 const LARGEST: usize = 1 << 20;
 
-pub(super) async fn answer(State(simulator): State<Arc<Simulator>>, request: HttpRequest) -> Response {
+pub(super) async fn respond(State(simulator): State<Arc<Simulator>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST).await.unwrap_or_default();
     let path = parts.uri.path();
-    let asked = Asked::read(path);
+    let asked = Endpoint::read(path);
     let decided = simulator.world().decide(&asked, &parts.method, &parts.headers, &body);
-    let stalls = matches!(&decided, Decided::Rows { fault: Some(Mode::Stall), .. });
+    let stalls = matches!(&decided, Decision::Rows { fault: Some(Mode::Stall), .. });
     let response = match decided {
-        Decided::Status(status) => status.into_response(),
-        Decided::Token(token) => axum::Json(token).into_response(),
-        Decided::Rows { rows, fault } => answer::rows(&rows, fault, &simulator.stopping),
+        Decision::Status(status) => status.into_response(),
+        Decision::Token(token) => axum::Json(token).into_response(),
+        Decision::Rows { rows, fault } => response::rows(&rows, fault, &simulator.stopping),
     };
     let kind = asked.kind();
     let body = if kind == RequestKind::Export { String::from_utf8_lossy(&body).into_owned() } else { String::new() };
     let status = (!stalls).then(|| response.status().as_u16());
-    simulator.world().remember(Request { kind, path: path.to_owned(), body, status });
+    simulator.world().remember(ReceivedRequest { kind, path: path.to_owned(), body, status });
     if stalls {
         simulator.stopping.cancelled().await;
     }
@@ -39,13 +39,13 @@ pub(super) async fn answer(State(simulator): State<Arc<Simulator>>, request: Htt
 }
 
 /// What a path asks for.
-enum Asked {
+enum Endpoint {
     Token,
     Export(Option<u64>),
     Other,
 }
 
-impl Asked {
+impl Endpoint {
     /// Any of `/owapi`, `/OWAPISB`, `/OWAPItest` is a base; letters match without regard to case.
     fn read(path: &str) -> Self {
         let path = path.to_lowercase();
@@ -66,51 +66,51 @@ impl Asked {
     }
 }
 
-enum Decided {
+enum Decision {
     Status(StatusCode),
     Token(String),
     Rows { rows: Vec<super::session::RawValues>, fault: Option<Mode> },
 }
 
-impl World {
-    fn decide(&mut self, asked: &Asked, method: &Method, headers: &HeaderMap, body: &Bytes) -> Decided {
+impl SimulatorState {
+    fn decide(&mut self, asked: &Endpoint, method: &Method, headers: &HeaderMap, body: &Bytes) -> Decision {
         match asked {
-            Asked::Other => Decided::Status(StatusCode::NOT_FOUND),
-            Asked::Token if *method != Method::GET => Decided::Status(StatusCode::METHOD_NOT_ALLOWED),
-            Asked::Token => self.sign_in(headers),
-            Asked::Export(_) if *method != Method::POST => Decided::Status(StatusCode::METHOD_NOT_ALLOWED),
-            Asked::Export(id) => self.export(*id, headers, body),
+            Endpoint::Other => Decision::Status(StatusCode::NOT_FOUND),
+            Endpoint::Token if *method != Method::GET => Decision::Status(StatusCode::METHOD_NOT_ALLOWED),
+            Endpoint::Token => self.sign_in(headers),
+            Endpoint::Export(_) if *method != Method::POST => Decision::Status(StatusCode::METHOD_NOT_ALLOWED),
+            Endpoint::Export(id) => self.export(*id, headers, body),
         }
     }
 
-    fn sign_in(&mut self, headers: &HeaderMap) -> Decided {
+    fn sign_in(&mut self, headers: &HeaderMap) -> Decision {
         let wanted = STANDARD.encode(format!("{}:{}", self.username, self.password));
         let refused = self.take_fault(|mode| *mode == Mode::Unauthorized).is_some();
         if refused || credentials(headers, "Basic") != Some(wanted.as_str()) {
-            return Decided::Status(StatusCode::UNAUTHORIZED);
+            return Decision::Status(StatusCode::UNAUTHORIZED);
         }
-        Decided::Token(self.give_token())
+        Decision::Token(self.give_token())
     }
 
-    fn export(&mut self, id: Option<u64>, headers: &HeaderMap, body: &Bytes) -> Decided {
+    fn export(&mut self, id: Option<u64>, headers: &HeaderMap, body: &Bytes) -> Decision {
         // Not counted: the sign-in that follows is.
         let locked_out = self.fault.as_ref().is_some_and(|fault| fault.mode == Mode::Unauthorized);
         let known = credentials(headers, "Bearer").is_some_and(|token| self.knows_token(token));
         if locked_out || !known || self.take_fault(|mode| *mode == Mode::TokenExpired).is_some() {
-            return Decided::Status(StatusCode::UNAUTHORIZED);
+            return Decision::Status(StatusCode::UNAUTHORIZED);
         }
         if id != Some(EXPORT_DEFINITION) {
-            return Decided::Status(StatusCode::NOT_FOUND);
+            return Decision::Status(StatusCode::NOT_FOUND);
         }
         let is_json =
             headers.get(header::CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(b"application/json"));
         if !is_json {
-            return Decided::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            return Decision::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
         if !is_parameters(body) {
-            return Decided::Status(StatusCode::BAD_REQUEST);
+            return Decision::Status(StatusCode::BAD_REQUEST);
         }
-        Decided::Rows { rows: self.sessions.rows(), fault: self.take_fault(|_| true) }
+        Decision::Rows { rows: self.sessions.rows(), fault: self.take_fault(|_| true) }
     }
 
     /// The fault that happens now, if it is of the right kind, and counts it.

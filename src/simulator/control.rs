@@ -13,7 +13,7 @@ use super::fault::{self, Fault};
 use super::session::{RawValues, to_json};
 use super::{Simulator, api};
 
-type Shared = State<Arc<Simulator>>;
+type SharedSimulator = State<Arc<Simulator>>;
 
 pub(super) fn router() -> Router<Arc<Simulator>> {
     Router::new()
@@ -56,16 +56,16 @@ fn wrong(reason: impl std::fmt::Display) -> Response {
     (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response()
 }
 
-async fn sessions(State(simulator): Shared) -> Response {
+async fn sessions(State(simulator): SharedSimulator) -> Response {
     rows(&simulator.world().sessions.rows())
 }
 
-async fn session(State(simulator): Shared, Path(id): Path<i64>) -> Response {
+async fn session(State(simulator): SharedSimulator, Path(id): Path<i64>) -> Response {
     let world = simulator.world();
     world.sessions.row(id).map_or_else(unknown, |row| rows(std::slice::from_ref(row)))
 }
 
-async fn replace(State(simulator): Shared, Path(id): Path<i64>, body: String) -> Response {
+async fn replace(State(simulator): SharedSimulator, Path(id): Path<i64>, body: String) -> Response {
     if body.trim().is_empty() {
         simulator.add_session(id);
         return StatusCode::NO_CONTENT.into_response();
@@ -77,7 +77,7 @@ async fn replace(State(simulator): Shared, Path(id): Path<i64>, body: String) ->
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn change(State(simulator): Shared, Path(id): Path<i64>, body: String) -> Response {
+async fn change(State(simulator): SharedSimulator, Path(id): Path<i64>, body: String) -> Response {
     match serde_json::from_str::<Map<String, Value>>(&body) {
         Ok(raw_values) => raw_values.into_iter().for_each(|(setting, value)| simulator.set(id, &setting, value)),
         Err(error) => return wrong(error),
@@ -85,16 +85,16 @@ async fn change(State(simulator): Shared, Path(id): Path<i64>, body: String) -> 
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn remove(State(simulator): Shared, Path(id): Path<i64>) -> Response {
+async fn remove(State(simulator): SharedSimulator, Path(id): Path<i64>) -> Response {
     if simulator.world().sessions.remove(id) { StatusCode::NO_CONTENT.into_response() } else { unknown() }
 }
 
-async fn unset(State(simulator): Shared, Path((id, setting)): Path<(i64, String)>) -> Response {
+async fn unset(State(simulator): SharedSimulator, Path((id, setting)): Path<(i64, String)>) -> Response {
     simulator.unset(id, &setting);
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn fail(State(simulator): Shared, body: String) -> Response {
+async fn fail(State(simulator): SharedSimulator, body: String) -> Response {
     let fault = match serde_json::from_str::<Value>(&body) {
         Ok(json) => Fault::from_json(&json),
         Err(error) => return wrong(error),
@@ -106,22 +106,22 @@ async fn fail(State(simulator): Shared, body: String) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn failing(State(simulator): Shared) -> Response {
+async fn failing(State(simulator): SharedSimulator) -> Response {
     let fault = simulator.world().fault.clone();
     let told = fault.map(|fault| json!({ "fault": fault.mode.name(), "times": fault.times }));
     Json(told).into_response()
 }
 
-async fn heal(State(simulator): Shared) -> StatusCode {
+async fn heal(State(simulator): SharedSimulator) -> StatusCode {
     simulator.heal();
     StatusCode::NO_CONTENT
 }
 
-async fn requests(State(simulator): Shared) -> Response {
+async fn requests(State(simulator): SharedSimulator) -> Response {
     Json(simulator.requests()).into_response()
 }
 
-async fn forget(State(simulator): Shared) -> StatusCode {
+async fn forget(State(simulator): SharedSimulator) -> StatusCode {
     simulator.world().requests.clear();
     StatusCode::NO_CONTENT
 }

@@ -17,9 +17,9 @@ const SHOPS: [&str; 4] = ["acme-uk", "acme-us", "acme-eu", "acme-outlet"];
 pub(super) type RawValues = Vec<(String, Value)>;
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sessions(BTreeMap<i64, RawValues>);
+pub(super) struct SimulatedSessions(BTreeMap<i64, RawValues>);
 
-impl Sessions {
+impl SimulatedSessions {
     pub(super) fn new(count: usize) -> Self {
         let mut sessions = Self::default();
         for id in (FIRST_SESSION..).take(count) {

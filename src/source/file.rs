@@ -19,7 +19,7 @@ mod grid;
 
 /// A file, as configured.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct FileOptions {
     pub path: PathBuf,
     /// An older file is not read: an old export must not pass for ever.
     pub max_age: Option<Duration>,
@@ -38,7 +38,7 @@ pub struct UnknownForm {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Form {
+enum FileFormat {
     Csv,
     Json,
 }
@@ -46,18 +46,18 @@ enum Form {
 /// Reads the sessions of a file.
 #[derive(Debug)]
 pub struct FileSource {
-    options: Options,
-    form: Form,
-    /// Held by whoever reads. A read that never ends is left behind, and no other one is begun beside it.
+    options: FileOptions,
+    form: FileFormat,
+    /// LastFailure by whoever reads. A read that never ends is left behind, and no other one is begun beside it.
     reading: Arc<Semaphore>,
 }
 
 impl FileSource {
-    pub fn new(options: Options) -> Result<Self, UnknownForm> {
+    pub fn new(options: FileOptions) -> Result<Self, UnknownForm> {
         let extension = options.path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let form = match extension.as_deref() {
-            Some("csv") => Form::Csv,
-            Some("json") => Form::Json,
+            Some("csv") => FileFormat::Csv,
+            Some("json") => FileFormat::Json,
             other => {
                 let hint = if other == Some("xlsx") { "; .xlsx is not available yet" } else { "" };
                 return Err(UnknownForm { path: options.path, hint });
@@ -106,22 +106,22 @@ impl Source for FileSource {
     }
 }
 
-fn read(body: &[u8], form: Form, max_body: u64) -> Result<Answer, FetchError> {
+fn read(body: &[u8], form: FileFormat, max_body: u64) -> Result<Answer, FetchError> {
     let text = grid::decode(body)?;
     match form {
-        Form::Csv => grid::read(&text, max_body),
-        Form::Json => json::read_within(text.as_bytes(), max_body, &Redactor::default()),
+        FileFormat::Csv => grid::read(&text, max_body),
+        FileFormat::Json => json::read_within(text.as_bytes(), max_body, &Redactor::default()),
     }
 }
 
 /// Reads a grid in the form of CSV, as spreadsheets write it, that may not be longer than it is.
 pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
-    read(body, Form::Csv, body.len() as u64)
+    read(body, FileFormat::Csv, body.len() as u64)
 }
 
 /// The bytes of the file, unless it is no file, too old or too large.
-fn bounded(options: &Options, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError> {
-    let Options { path, max_age, max_body, .. } = options;
+fn bounded(options: &FileOptions, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError> {
+    let FileOptions { path, max_age, max_body, .. } = options;
     let failed = |error: io::Error| unreadable(path, &error);
     // Asked before opening: to open a pipe waits for its other end.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {

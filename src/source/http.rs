@@ -14,7 +14,7 @@ use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::ExposeSecret as _;
 
 use super::{Failure, FetchError, Quoted};
-use crate::secret::{Known, Redactor, Secret, SecretError};
+use crate::secret::{KnownSecret, Redactor, Secret, SecretError};
 
 pub mod failure;
 mod resolver;
@@ -30,7 +30,7 @@ const EXCERPT_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a client or an address cannot be used at all.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum SetupError {
     #[error("the CA file {path} cannot be read")]
     CaFile { path: PathBuf, source: std::io::Error },
     #[error("the CA file {path} holds no certificate in PEM form")]
@@ -50,7 +50,7 @@ pub enum BuildError {
 
 /// A proxy that requests pass through.
 #[derive(Debug, Clone)]
-pub struct Proxy {
+pub struct HttpProxy {
     /// Such as `http://proxy.example:3128`; a secret, because it may hold a sign-in.
     pub url: Secret,
     /// Hosts that are asked without it, in the form of the variable `NO_PROXY`.
@@ -65,8 +65,8 @@ pub fn client(
     url: &Url,
     ca_file: Option<&Path>,
     timeout: Duration,
-    proxy: Option<&Proxy>,
-) -> Result<(Client, Vec<Known>), BuildError> {
+    proxy: Option<&HttpProxy>,
+) -> Result<(Client, Vec<KnownSecret>), SetupError> {
     let builder = Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -89,7 +89,7 @@ pub fn client(
         }
         None => (builder, Vec::new()),
     };
-    Ok((builder.build().map_err(BuildError::Client)?, known))
+    Ok((builder.build().map_err(SetupError::Client)?, known))
 }
 
 /// What is sent to this machine needs no proxy, and may be in plain text because it never leaves.
@@ -99,37 +99,37 @@ fn is_this_machine(url: &Url) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_here)
 }
 
-fn through(proxy: &Proxy) -> Result<(reqwest::Proxy, Vec<Known>), BuildError> {
+fn through(proxy: &HttpProxy) -> Result<(reqwest::Proxy, Vec<KnownSecret>), SetupError> {
     let text = proxy.url.value()?;
-    let url = Url::parse(text.expose_secret().trim()).map_err(|_| BuildError::Proxy)?;
+    let url = Url::parse(text.expose_secret().trim()).map_err(|_| SetupError::Proxy)?;
     if url.scheme() != "http" || !url.has_host() {
-        return Err(BuildError::Proxy);
+        return Err(SetupError::Proxy);
     }
-    let known = url.password().map(|password| Known::sign_in_of_url(url.username(), password).to_vec());
+    let known = url.password().map(|password| KnownSecret::sign_in_of_url(url.username(), password).to_vec());
     let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
-    let proxy = reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)?;
+    let proxy = reqwest::Proxy::all(url).map_err(|_| SetupError::Proxy)?;
     Ok((proxy.no_proxy(except), known.unwrap_or_default()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, BuildError> {
-    let pem = std::fs::read(path).map_err(|source| BuildError::CaFile { path: path.to_owned(), source })?;
+fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
+    let pem = std::fs::read(path).map_err(|source| SetupError::CaFile { path: path.to_owned(), source })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(BuildError::CaCertificates { path: path.to_owned() }),
+        _ => Err(SetupError::CaCertificates { path: path.to_owned() }),
     }
 }
 
 /// Reads a base URL: absolute, http or https, and without anything that would be lost or leak.
-pub fn base_url(text: &str) -> Result<Url, BuildError> {
-    let url = Url::parse(text.trim()).map_err(|_| BuildError::Url("is not a URL such as https://host/OWAPI"))?;
+pub fn base_url(text: &str) -> Result<Url, SetupError> {
+    let url = Url::parse(text.trim()).map_err(|_| SetupError::Url("is not a URL such as https://host/OWAPI"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(BuildError::Url("must begin with https:// or http://"));
+        return Err(SetupError::Url("must begin with https:// or http://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(BuildError::Url("must not hold a user name or password"));
+        return Err(SetupError::Url("must not hold a user name or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(BuildError::Url("must not hold a ? or #"));
+        return Err(SetupError::Url("must not hold a ? or #"));
     }
     Ok(url)
 }

@@ -1,7 +1,7 @@
 //! OrderWise over its API: a token for the credential, then the rows of one export definition.
 //!
 //! Polite by design: one request in flight, a time-out over the whole exchange, and after a failure nothing is asked
-//! until the wait is over (see `hold`), with a refused sign-in by no other source of the system that signs in alike either.
+//! until the wait is over (see `cooldown`), with a refused sign-in by no other source of the system that signs in alike either.
 //! One refused token is replaced once; that is the only second try.
 
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
-use super::hold::{Attempt, Hold, retry_after};
-use super::http::Proxy;
+use super::cooldown::{Cooldown, FailedAttempt, retry_after};
+use super::http::HttpProxy;
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
 use crate::secret::Redactor;
@@ -24,19 +24,19 @@ mod secrets;
 mod system;
 mod token;
 
-pub use super::http::BuildError;
+pub use super::http::SetupError;
 use secrets::Secrets;
 use system::System;
 pub use system::Systems;
-pub use token::Credential;
+pub use token::ApiCredential;
 use token::{SignIn, Token};
 
 /// One OrderWise system, as configured.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct OrderWiseOptions {
     /// Such as `https://host/OWAPI`, with or without a slash at its end.
     pub base_url: String,
-    pub credential: Credential,
+    pub credential: ApiCredential,
     pub export_definition: u64,
     /// Sent with the export, in this order.
     pub parameters: Vec<(String, serde_json::Value)>,
@@ -47,7 +47,7 @@ pub struct Options {
     /// PEM; trusted besides the platform's roots.
     pub ca_file: Option<PathBuf>,
     /// On the way to anything but this machine. None: straight, whatever the environment says.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<HttpProxy>,
 }
 
 /// Reads the sessions of one OrderWise system.
@@ -57,18 +57,18 @@ pub struct OrderWise {
     export_url: Url,
     /// The parameters of the export as JSON.
     body: String,
-    credential: Credential,
+    credential: ApiCredential,
     timeout: Duration,
     max_body: u64,
     system: Arc<System>,
     /// Locked for the whole of an attempt: one request in flight.
-    state: Mutex<State>,
+    state: Mutex<ApiState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ApiState {
     token: Option<Token>,
-    hold: Hold,
+    cooldown: Cooldown,
     /// Of the credential that signed in last.
     fingerprint: u64,
     secrets: Secrets,
@@ -90,12 +90,12 @@ impl From<FetchError> for Failed {
 
 impl OrderWise {
     /// A source that shares its system with no other one.
-    pub fn new(options: Options) -> Result<Self, BuildError> {
+    pub fn new(options: OrderWiseOptions) -> Result<Self, SetupError> {
         Self::of(&mut Systems::default(), options)
     }
 
     /// A source of one of `systems`.
-    pub fn of(systems: &mut Systems, options: Options) -> Result<Self, BuildError> {
+    pub fn of(systems: &mut Systems, options: OrderWiseOptions) -> Result<Self, SetupError> {
         let base = http::base_url(&options.base_url)?;
         options.credential.check()?;
         let (client, proxy) = http::client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
@@ -108,14 +108,14 @@ impl OrderWise {
             timeout: options.timeout,
             max_body: options.max_body,
             system: systems.of(&base),
-            state: Mutex::new(State { secrets: Secrets::new(proxy), ..State::default() }),
+            state: Mutex::new(ApiState { secrets: Secrets::new(proxy), ..ApiState::default() }),
         })
     }
 
     async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
-        let held = state.hold.answer(now, || self.fingerprint());
-        if let Some(held) = held.or_else(|| self.system.answer(now, || self.fingerprint())) {
+        let held = state.cooldown.failure_to_repeat(now, || self.fingerprint());
+        if let Some(held) = held.or_else(|| self.system.failure_to_repeat(now, || self.fingerprint())) {
             return Err(held);
         }
         let started = Instant::now();
@@ -126,23 +126,28 @@ impl OrderWise {
             });
         match outcome {
             Ok(answer) => {
-                state.hold.succeeded();
+                state.cooldown.succeeded();
                 Ok(answer)
             }
             Err(Failed { error, retry_after, at_sign_in }) => {
                 let fingerprint = state.fingerprint;
-                let attempt = Attempt { at: now, took: started.elapsed(), retry_after, fingerprint };
+                let attempt = FailedAttempt { at: now, took: started.elapsed(), retry_after, fingerprint };
                 if at_sign_in {
                     self.system.sign_in_refused(&error, attempt);
                 } else {
-                    state.hold.failed(&error, attempt);
+                    state.cooldown.failed(&error, attempt);
                 }
                 Err(error)
             }
         }
     }
 
-    async fn exchange(&self, now: DateTime<Utc>, known: Option<Digest>, state: &mut State) -> Result<Fetched, Failed> {
+    async fn exchange(
+        &self,
+        now: DateTime<Utc>,
+        known: Option<Digest>,
+        state: &mut ApiState,
+    ) -> Result<Fetched, Failed> {
         // The second round is for a token that was refused.
         for _ in 0..2 {
             let token = match state.token.clone().filter(|token| token.is_fresh(now)) {
@@ -160,7 +165,7 @@ impl OrderWise {
         Err(FetchError::new(Failure::Auth, reason).into())
     }
 
-    async fn sign_in(&self, now: DateTime<Utc>, state: &mut State) -> Result<Token, Failed> {
+    async fn sign_in(&self, now: DateTime<Utc>, state: &mut ApiState) -> Result<Token, Failed> {
         let SignIn { header, known } = self.credential.sign_in()?;
         let fingerprint = self.system.fingerprint(&header);
         if state.fingerprint != fingerprint {

@@ -11,15 +11,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::orderwise::{Credential, Options, OrderWise, Systems};
+use super::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Systems};
 use super::{Failure, FetchError, Quoted, Source as _};
 use crate::domain::observation::Answer;
 use crate::secret::{Redactor, Secret};
 use crate::simulator::{EXPORT_DEFINITION, PASSWORD, Simulator, USERNAME};
 
 mod answers;
+mod cooldown;
 mod files;
-mod holding;
 mod json;
 mod network;
 mod tls;
@@ -29,11 +29,11 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
 
-fn options(base_url: &str) -> Options {
+fn options(base_url: &str) -> OrderWiseOptions {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Options {
+    OrderWiseOptions {
         base_url: base_url.to_owned(),
-        credential: Credential::Password { username: USERNAME.to_owned(), password: Secret::given(PASSWORD) },
+        credential: ApiCredential::Password { username: USERNAME.to_owned(), password: Secret::given(PASSWORD) },
         export_definition: EXPORT_DEFINITION,
         parameters: Vec::new(),
         timeout: Duration::from_secs(20),

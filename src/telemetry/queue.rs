@@ -18,7 +18,7 @@ const OVERHEAD: usize = 64;
 
 /// What the writer takes from the queue.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum QueueEntry {
     Line(Vec<u8>),
     /// So many lines were dropped here.
     Gap(u64),
@@ -27,7 +27,7 @@ pub(super) enum Entry {
 /// See the module.
 pub(super) struct Queue {
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
     /// Lines lost since [`Queue::take_dropped`] was last called.
@@ -35,8 +35,8 @@ pub(super) struct Queue {
 }
 
 #[derive(Default)]
-struct State {
-    entries: VecDeque<Entry>,
+struct QueueState {
+    entries: VecDeque<QueueEntry>,
     bytes: usize,
     /// Lines dropped since the queue was last full.
     refused: u64,
@@ -44,24 +44,24 @@ struct State {
     writing: bool,
 }
 
-impl State {
+impl QueueState {
     fn add(&mut self, line: &[u8]) {
         if self.refused > 0 {
-            self.entries.push_back(Entry::Gap(std::mem::take(&mut self.refused)));
+            self.entries.push_back(QueueEntry::Gap(std::mem::take(&mut self.refused)));
         }
         self.bytes += line.len() + OVERHEAD;
-        self.entries.push_back(Entry::Line(line.to_vec()));
+        self.entries.push_back(QueueEntry::Line(line.to_vec()));
     }
 
-    fn take(&mut self) -> Option<Entry> {
+    fn take(&mut self) -> Option<QueueEntry> {
         match self.entries.pop_front() {
             Some(entry) => {
-                if let Entry::Line(line) = &entry {
+                if let QueueEntry::Line(line) = &entry {
                     self.bytes -= line.len() + OVERHEAD;
                 }
                 Some(entry)
             }
-            None => (self.refused > 0).then(|| Entry::Gap(std::mem::take(&mut self.refused))),
+            None => (self.refused > 0).then(|| QueueEntry::Gap(std::mem::take(&mut self.refused))),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Queue {
     }
 
     /// Waits for the next entry. Asking for one says that the one before is written.
-    pub fn next(&self) -> Entry {
+    pub fn next(&self) -> QueueEntry {
         let mut state = self.state();
         loop {
             if let Some(entry) = state.take() {
@@ -107,7 +107,7 @@ impl Queue {
 
     /// Waits until everything is written, at most for `the grace period` where there is one.
     pub fn finish(&self, grace_period: Option<Duration>) {
-        let unfinished = |state: &mut State| state.writing || !state.entries.is_empty() || state.refused > 0;
+        let unfinished = |state: &mut QueueState| state.writing || !state.entries.is_empty() || state.refused > 0;
         let state = self.state();
         match grace_period {
             Some(grace_period) => drop(self.emptied.wait_timeout_while(state, grace_period, unfinished)),
@@ -124,7 +124,7 @@ impl Queue {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,8 +143,8 @@ mod tests {
         queue
     }
 
-    fn line() -> Entry {
-        Entry::Line(LINE.to_vec())
+    fn line() -> QueueEntry {
+        QueueEntry::Line(LINE.to_vec())
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(queue.next(), line());
         queue.offer(b"later\n");
         let rest = std::array::from_fn::<_, 4, _>(|_| queue.next());
-        assert_eq!(rest, [line(), line(), Entry::Gap(4), Entry::Line(b"later\n".to_vec())]);
+        assert_eq!(rest, [line(), line(), QueueEntry::Gap(4), QueueEntry::Line(b"later\n".to_vec())]);
         assert_eq!(queue.take_dropped(), 0);
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn a_gap_is_reported_although_no_line_follows() {
         let queue = full();
         let all = std::array::from_fn::<_, 5, _>(|_| queue.next());
-        assert_eq!(all[4], Entry::Gap(3));
+        assert_eq!(all[4], QueueEntry::Gap(3));
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let queue = full();
         queue.insist(b"last\n");
         let all = std::array::from_fn::<_, 6, _>(|_| queue.next());
-        assert_eq!(all[4..], [Entry::Gap(3), Entry::Line(b"last\n".to_vec())]);
+        assert_eq!(all[4..], [QueueEntry::Gap(3), QueueEntry::Line(b"last\n".to_vec())]);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let written = AtomicU64::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while queue.next() != Entry::Line(b"end\n".to_vec()) {
+                while queue.next() != QueueEntry::Line(b"end\n".to_vec()) {
                     written.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-use super::queue::Entry;
+use super::queue::QueueEntry;
 
 /// How long to wait before a file that is not ready (`EAGAIN`, of a pipe or terminal that another program made
 /// non-blocking) is written to again.
@@ -68,15 +68,15 @@ impl<W: Write, N: Fn(u64) -> String> Writer<W, N> {
     }
 
     /// Writes an entry, after a report of the lines lost before it. Answers how many lines were lost here.
-    pub fn write(&mut self, entry: &Entry) -> u64 {
+    pub fn write(&mut self, entry: &QueueEntry) -> u64 {
         match entry {
-            Entry::Gap(lines) => {
+            QueueEntry::Gap(lines) => {
                 self.lost += lines;
                 self.report();
                 0
             }
-            Entry::Line(line) if self.report() && self.put(line) => 0,
-            Entry::Line(_) => {
+            QueueEntry::Line(line) if self.report() && self.put(line) => 0,
+            QueueEntry::Line(_) => {
                 self.lost += 1;
                 1
             }
@@ -133,7 +133,7 @@ mod tests {
     fn written(answers: &[Result<usize, ErrorKind>]) -> (String, u64) {
         let out = Script { answers: answers.iter().copied().collect(), text: String::new() };
         let mut writer = Writer::new(out, |lines| format!("lost {lines}\n"));
-        let lines = ["a\n", "bb\n", "ccc\n"].map(|line| Entry::Line(line.into()));
+        let lines = ["a\n", "bb\n", "ccc\n"].map(|line| QueueEntry::Line(line.into()));
         let lost = lines.iter().map(|line| writer.write(line)).sum();
         (writer.out.text, lost)
     }
@@ -161,7 +161,10 @@ mod tests {
     fn a_gap_in_the_queue_is_reported_with_the_lines_that_failed() {
         let out = Script { answers: [Err(ErrorKind::StorageFull)].into(), text: String::new() };
         let mut writer = Writer::new(out, |lines| format!("lost {lines}\n"));
-        let lost = [Entry::Line(b"a\n".to_vec()), Entry::Gap(4)].iter().map(|entry| writer.write(entry)).sum::<u64>();
+        let lost = [QueueEntry::Line(b"a\n".to_vec()), QueueEntry::Gap(4)]
+            .iter()
+            .map(|entry| writer.write(entry))
+            .sum::<u64>();
         assert_eq!((writer.out.text.as_str(), lost), ("lost 5\n", 1));
     }
 }

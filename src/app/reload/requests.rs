@@ -16,13 +16,13 @@ const WAITING: usize = 16;
 
 /// The cause of a reload, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
+pub enum ReloadTrigger {
     Signal,
     Request,
     FileChanged,
 }
 
-impl Trigger {
+impl ReloadTrigger {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Signal => "SIGHUP",
@@ -32,8 +32,8 @@ impl Trigger {
     }
 }
 
-pub(super) struct Request {
-    pub trigger: Trigger,
+pub(super) struct ReloadRequest {
+    pub trigger: ReloadTrigger,
     /// Where the client waits for the outcome.
     pub reply: Option<oneshot::Sender<ReloadOutcome>>,
 }
@@ -43,9 +43,9 @@ pub(super) type ReloadOutcome = Result<String, String>;
 
 /// Asks for a reload.
 #[derive(Debug, Clone)]
-pub struct Requests(mpsc::Sender<Request>);
+pub struct Requests(mpsc::Sender<ReloadRequest>);
 
-impl std::fmt::Debug for Request {
+impl std::fmt::Debug for ReloadRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.trigger.fmt(f)
     }
@@ -53,8 +53,8 @@ impl std::fmt::Debug for Request {
 
 impl Requests {
     /// Does nothing if the queue is full: a queued request will read the same files.
-    pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.try_send(Request { trigger, reply: None });
+    pub fn ask(&self, trigger: ReloadTrigger) {
+        let _ = self.0.try_send(ReloadRequest { trigger, reply: None });
     }
 }
 
@@ -63,7 +63,7 @@ impl web::Reload for Requests {
         Box::pin(async move {
             let (reply, outcome) = oneshot::channel();
             let stopping = || String::from("the program is stopping");
-            let request = Request { trigger: Trigger::Request, reply: Some(reply) };
+            let request = ReloadRequest { trigger: ReloadTrigger::Request, reply: Some(reply) };
             self.0.send(request).await.map_err(|_| stopping())?;
             outcome.await.map_err(|_| stopping())?
         })
@@ -91,4 +91,4 @@ fn requests() -> (Requests, Inbound) {
 }
 
 /// The receiving end of the queue.
-pub struct Inbound(pub(super) mpsc::Receiver<Request>);
+pub struct Inbound(pub(super) mpsc::Receiver<ReloadRequest>);

@@ -11,7 +11,7 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.c4n4ry-token_0123456789.abcdefghij";
 
 fn redactor(password: &str) -> Redactor {
     let secret = SecretString::from(password);
-    Redactor::new(&[Known::password(secret.clone()), Known::pair(USER, &secret), Known::token(TOKEN)])
+    Redactor::new(&[KnownSecret::password(secret.clone()), KnownSecret::pair(USER, &secret), KnownSecret::token(TOKEN)])
 }
 
 fn percent(text: &str, wanted: impl Fn(u8) -> bool, upper: bool) -> String {
@@ -135,7 +135,7 @@ fn a_redactor_does_not_show_what_it_polls_for() {
 fn a_search_is_quick_whatever_the_token_and_the_text() {
     let tokens = ["a".repeat(64 << 10), "abcdefg ".repeat(8 << 10), "aaaab".repeat(13 << 10)];
     for token in tokens {
-        let redactor = Redactor::new(&[Known::token(token.as_str())]);
+        let redactor = Redactor::new(&[KnownSecret::token(token.as_str())]);
         for text in ["a".repeat(1 << 20), "aaab".repeat(1 << 18), "%61".repeat(1 << 18), "\\".repeat(1 << 20)] {
             let started = std::time::Instant::now();
             let _ = redactor.value(&text);

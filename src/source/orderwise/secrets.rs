@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::secret::{Known, Redactor};
+use crate::secret::{KnownSecret, Redactor};
 
 /// How many tokens are remembered: one that was replaced may be valid for weeks, and an answer from a cache may repeat it.
 const TOKENS: usize = 4;
@@ -14,16 +14,16 @@ const TOKENS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     redactor: Arc<Redactor>,
-    credential: Vec<Known>,
+    credential: Vec<KnownSecret>,
     /// The credential before it was changed.
-    before: Vec<Known>,
-    proxy: Vec<Known>,
-    tokens: VecDeque<Known>,
+    before: Vec<KnownSecret>,
+    proxy: Vec<KnownSecret>,
+    tokens: VecDeque<KnownSecret>,
 }
 
 impl Secrets {
     /// With those of the proxy on the way.
-    pub fn new(proxy: Vec<Known>) -> Self {
+    pub fn new(proxy: Vec<KnownSecret>) -> Self {
         let mut secrets = Self { proxy, ..Self::default() };
         secrets.renew();
         secrets
@@ -34,14 +34,14 @@ impl Secrets {
     }
 
     /// The source is about to be sent `credential`.
-    pub fn sign_in(&mut self, credential: Vec<Known>) {
+    pub fn sign_in(&mut self, credential: Vec<KnownSecret>) {
         self.before = std::mem::replace(&mut self.credential, credential);
         self.renew();
     }
 
     /// The source gave a token.
     pub fn issued(&mut self, token: SecretString) {
-        self.tokens.push_front(Known::token(token));
+        self.tokens.push_front(KnownSecret::token(token));
         self.tokens.truncate(TOKENS);
         self.renew();
     }

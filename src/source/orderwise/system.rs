@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use crate::source::hold::{Attempt, Hold};
+use crate::source::cooldown::{Cooldown, FailedAttempt};
 use crate::source::{FetchError, http};
 
 /// Every system that a configuration names, each once.
@@ -32,7 +32,7 @@ pub(super) struct System {
     hasher: RandomState,
     /// Cooldowns after a refused sign-in, by the credential: sources that sign in alike wait together, so that they do not
     /// lock the account between them, and one with another password or user does not wait for them.
-    refused: Mutex<HashMap<u64, Hold>>,
+    refused: Mutex<HashMap<u64, Cooldown>>,
 }
 
 impl System {
@@ -41,16 +41,16 @@ impl System {
     }
 
     /// The refusal to repeat instead of signing in with that credential.
-    pub fn answer(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
+    pub fn failure_to_repeat(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
         let refused = self.refused();
         if refused.is_empty() {
             return None;
         }
         let fingerprint = fingerprint();
-        refused.get(&fingerprint)?.answer(now, || fingerprint)
+        refused.get(&fingerprint)?.failure_to_repeat(now, || fingerprint)
     }
 
-    pub fn sign_in_refused(&self, error: &FetchError, attempt: Attempt) {
+    pub fn sign_in_refused(&self, error: &FetchError, attempt: FailedAttempt) {
         self.refused().entry(attempt.fingerprint).or_default().failed(error, attempt);
     }
 
@@ -58,7 +58,7 @@ impl System {
         self.refused().remove(&fingerprint);
     }
 
-    fn refused(&self) -> MutexGuard<'_, HashMap<u64, Hold>> {
+    fn refused(&self) -> MutexGuard<'_, HashMap<u64, Cooldown>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

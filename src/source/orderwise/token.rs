@@ -1,7 +1,7 @@
 //! Signing in: the credential, and the token that OrderWise gives for it.
 //!
 //! How long a token lives is not documented (55 minutes to 30 days are claimed), so one is kept for less than the
-//! shortest. Nothing that the token endpoint answers is ever quoted: it may hold the token.
+//! shortest. Nothing that the token endpoint answers is ever quoted: it may cooldown the token.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::reading::is_invisible;
-use crate::secret::{Known, Secret, SecretError};
-use crate::source::http::BuildError;
+use crate::secret::{KnownSecret, Secret, SecretError};
+use crate::source::http::SetupError;
 use crate::source::{Failure, FetchError, shortage};
 
 /// Longest answer of the token endpoint; tokens that were seen have a few hundred bytes.
@@ -25,7 +25,7 @@ const KEPT: Duration = Duration::from_mins(50);
 
 /// Who signs in.
 #[derive(Debug, Clone)]
-pub enum Credential {
+pub enum ApiCredential {
     Password {
         username: String,
         password: Secret,
@@ -34,11 +34,11 @@ pub enum Credential {
     Hash(Secret),
 }
 
-impl Credential {
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+impl ApiCredential {
+    pub(super) fn check(&self) -> Result<(), SetupError> {
         match self {
             Self::Password { username, .. } if username.contains(':') || username.contains(is_invisible) => {
-                Err(BuildError::Username)
+                Err(SetupError::Username)
             }
             _ => Ok(()),
         }
@@ -49,12 +49,12 @@ impl Credential {
         let (encoded, known) = match self {
             Self::Password { username, password } => {
                 let password = password.value().map_err(|error| no_secret(&error))?;
-                let known = Known::sign_in(username, &password).to_vec();
+                let known = KnownSecret::sign_in(username, &password).to_vec();
                 (STANDARD.encode(format!("{username}:{}", password.expose_secret())), known)
             }
             Self::Hash(hash) => {
                 let hash = hash.value().map_err(|error| no_secret(&error))?.expose_secret().trim().to_owned();
-                let known = [decoded(&hash), vec![Known::token(hash.as_str())]].concat();
+                let known = [decoded(&hash), vec![KnownSecret::token(hash.as_str())]].concat();
                 (hash, known)
             }
         };
@@ -68,14 +68,14 @@ impl Credential {
 /// A credential as it is sent.
 pub(super) struct SignIn {
     pub header: HeaderValue,
-    pub known: Vec<Known>,
+    pub known: Vec<KnownSecret>,
 }
 
 /// What a credential hash was made of.
-fn decoded(hash: &str) -> Vec<Known> {
+fn decoded(hash: &str) -> Vec<KnownSecret> {
     let pair = STANDARD.decode(hash).ok().and_then(|pair| String::from_utf8(pair).ok());
     let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
-    pair.map_or_else(Vec::new, |(username, password)| Known::sign_in(username, &password.into()).to_vec())
+    pair.map_or_else(Vec::new, |(username, password)| KnownSecret::sign_in(username, &password.into()).to_vec())
 }
 
 fn no_secret(error: &SecretError) -> FetchError {

@@ -61,7 +61,7 @@ async fn an_answer_may_be_slow_within_the_time_out_and_not_past_it() {
     served.simulator.fail(Mode::Slow(Duration::from_millis(2)), Some(1));
     assert_eq!(orderwise(&served.url()).fetch(at(0)).await.unwrap().rows.len(), 2);
     let impatient =
-        || OrderWise::new(Options { timeout: Duration::from_millis(300), ..options(&served.url()) }).unwrap();
+        || OrderWise::new(OrderWiseOptions { timeout: Duration::from_millis(300), ..options(&served.url()) }).unwrap();
     for mode in [Mode::Slow(Duration::from_millis(100)), Mode::Stall] {
         served.simulator.fail(mode, None);
         failed(impatient().fetch(at(0)).await, Failure::Timeout, "within 0.3 s");
@@ -74,7 +74,7 @@ async fn a_wrong_base_or_definition_or_password_is_told_apart() {
     let wrong_base = orderwise(&format!("{}/api", served.root)).fetch(at(0)).await;
     failed(wrong_base, Failure::NotFound, "/api/token/gettoken (404): base_url is wrong");
     let wrong_id =
-        OrderWise::new(Options { export_definition: 7, ..options(&served.url()) }).unwrap().fetch(at(0)).await;
+        OrderWise::new(OrderWiseOptions { export_definition: 7, ..options(&served.url()) }).unwrap().fetch(at(0)).await;
     failed(wrong_id, Failure::NotFound, "/export-definition/7 (404): base_url or export_definition is wrong");
     served.simulator.set_password("another");
     failed(orderwise(&served.url()).fetch(at(0)).await, Failure::Auth, "the user name or the password is wrong");
@@ -93,8 +93,8 @@ async fn parameters_are_sent_in_order_and_a_hash_signs_in_too() {
     let served = serve(Simulator::new(1)).await;
     let parameters = vec![("@since".to_owned(), "2026-01-01".into()), ("@all".to_owned(), serde_json::Value::Null)];
     // printf driftwise-api:simulated | base64
-    let credential = Credential::Hash(Secret::given("ZHJpZnR3aXNlLWFwaTpzaW11bGF0ZWQ="));
-    let source = OrderWise::new(Options { credential, parameters, ..options(&served.url()) }).unwrap();
+    let credential = ApiCredential::Hash(Secret::given("ZHJpZnR3aXNlLWFwaTpzaW11bGF0ZWQ="));
+    let source = OrderWise::new(OrderWiseOptions { credential, parameters, ..options(&served.url()) }).unwrap();
     source.fetch(at(0)).await.unwrap();
     let body = served.simulator.requests()[1].body.clone();
     assert_eq!(body, r#"[{"name":"@since","value":"2026-01-01"},{"name":"@all","value":null}]"#);

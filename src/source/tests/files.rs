@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::domain::reading::RawValue;
-use crate::source::file::{FileSource, Options, csv};
+use crate::source::file::{FileOptions, FileSource, csv};
 
 struct Folder(tempfile::TempDir);
 
@@ -15,18 +15,18 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn file(&self, name: &str, body: &[u8]) -> Options {
+    fn file(&self, name: &str, body: &[u8]) -> FileOptions {
         let path = self.0.path().join(name);
         std::fs::write(&path, body).unwrap();
         options(path)
     }
 }
 
-fn options(path: PathBuf) -> Options {
-    Options { path, max_age: None, timeout: Duration::from_mins(1), max_body: 4096 }
+fn options(path: PathBuf) -> FileOptions {
+    FileOptions { path, max_age: None, timeout: Duration::from_mins(1), max_body: 4096 }
 }
 
-async fn fetch(options: Options, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+async fn fetch(options: FileOptions, now: DateTime<Utc>) -> Result<Answer, FetchError> {
     FileSource::new(options).unwrap().fetch(now).await
 }
 
@@ -90,7 +90,7 @@ async fn json_files_are_read_as_answers_are() {
 async fn an_old_file_is_refused_and_one_from_the_future_is_not() {
     let folder = Folder::new();
     let limit = Some(Duration::from_hours(24));
-    let options = Options { max_age: limit, ..folder.file("grid.csv", b"id\n1\n") };
+    let options = FileOptions { max_age: limit, ..folder.file("grid.csv", b"id\n1\n") };
     let set = |now: DateTime<Utc>| {
         let file = File::options().write(true).open(&options.path).unwrap();
         file.set_modified(SystemTime::from(now)).unwrap();

@@ -1,7 +1,7 @@
 //! Connections that fail, and bodies at the edge.
 
 use super::*;
-use crate::source::http::Proxy;
+use crate::source::http::HttpProxy;
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_says_why() {
@@ -45,7 +45,7 @@ async fn a_body_at_the_limit_is_read_and_one_byte_more_is_not() {
 /// A source that takes 4 KiB takes the answer, or says that it is larger.
 async fn at_the_limit(answer: Vec<u8>, fits: bool) {
     let server = raw(export(answer)).await;
-    let source = OrderWise::new(Options { max_body: 4096, ..options(&server.url()) }).unwrap();
+    let source = OrderWise::new(OrderWiseOptions { max_body: 4096, ..options(&server.url()) }).unwrap();
     let outcome = source.fetch(at(0)).await;
     if fits {
         assert_eq!(outcome.unwrap().rows.len(), 1);
@@ -107,7 +107,7 @@ async fn the_time_out_is_over_the_whole_exchange_and_not_over_each_part() {
             let _ = stream.write_all(&export(ok(b"[{\"a\":1}]"))(request.lines().next().unwrap())).await;
         }
     });
-    let source = |timeout| OrderWise::new(Options { timeout, ..options(&url) }).unwrap();
+    let source = |timeout| OrderWise::new(OrderWiseOptions { timeout, ..options(&url) }).unwrap();
     failed(source(Duration::from_secs(1)).fetch(at(0)).await, Failure::Timeout, "it did not answer in full within 1 s");
     source(Duration::from_secs(20)).fetch(at(0)).await.unwrap();
 }
@@ -250,12 +250,12 @@ fn a_base_url_that_cannot_be_used_is_refused() {
 
 #[tokio::test]
 async fn a_proxy_that_does_not_connect_is_named_as_the_one_that_failed() {
-    let through = |url: String| Options {
-        proxy: Some(Proxy { url: Secret::given(url), except: None }),
+    let through = |url: String| OrderWiseOptions {
+        proxy: Some(HttpProxy { url: Secret::given(url), except: None }),
         ..options("https://erp.acme.invalid/OWAPI")
     };
     let cases = [
-        ("407 Proxy Authentication Required", "the proxy wants a sign-in"),
+        ("407 HttpProxy Authentication Required", "the proxy wants a sign-in"),
         ("502 Bad Gateway", "the proxy did not connect to it"),
     ];
     for (status, words) in cases {

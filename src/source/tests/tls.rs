@@ -60,8 +60,10 @@ async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, Fe
             }
         }
     });
-    let options =
-        Options { ca_file: ca_file.map(Path::to_owned), ..options(&format!("https://localhost:{port}/OWAPI")) };
+    let options = OrderWiseOptions {
+        ca_file: ca_file.map(Path::to_owned),
+        ..options(&format!("https://localhost:{port}/OWAPI"))
+    };
     OrderWise::new(options).unwrap().fetch(at(0)).await
 }
 
@@ -99,7 +101,7 @@ async fn a_port_that_does_not_speak_tls_is_said_to() {
 fn a_ca_file_that_holds_no_certificate_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
-    let build = || OrderWise::new(Options { ca_file: Some(path.clone()), ..options("https://localhost/") });
+    let build = || OrderWise::new(OrderWiseOptions { ca_file: Some(path.clone()), ..options("https://localhost/") });
     assert!(build().err().unwrap().to_string().contains("cannot be read"));
     for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&path, text).unwrap();

@@ -32,7 +32,8 @@ async fn a_token_that_is_refused_is_replaced_once() {
 #[tokio::test]
 async fn a_token_outlives_an_export_that_failed() {
     let served = serve(Simulator::new(1)).await;
-    let source = OrderWise::new(Options { timeout: Duration::from_secs(1), ..options(&served.url()) }).unwrap();
+    let source =
+        OrderWise::new(OrderWiseOptions { timeout: Duration::from_secs(1), ..options(&served.url()) }).unwrap();
     for (minute, mode) in [Mode::Stall, Mode::Drop, Mode::ServerError, Mode::Html].into_iter().enumerate() {
         served.simulator.fail(mode, Some(1));
         source.fetch(at(60 * i64::try_from(minute).unwrap())).await.unwrap_err();
@@ -105,8 +106,8 @@ async fn no_secret_is_shown_by_an_error_or_by_debug() {
         let server =
             raw(move |line| if line.contains("gettoken") { ok(TOKEN.as_bytes()) } else { answer.clone() }).await;
         let credential =
-            Credential::Password { username: "driftwise-api".to_owned(), password: Secret::given(password) };
-        let options = Options { credential, ..options(&server.url()) };
+            ApiCredential::Password { username: "driftwise-api".to_owned(), password: Secret::given(password) };
+        let options = OrderWiseOptions { credential, ..options(&server.url()) };
         let debug = format!("{options:?}");
         let error = OrderWise::new(options).unwrap().fetch(at(0)).await.unwrap_err();
         assert!(!format!("{debug}{error}{error:?}").contains("canary"), "{error:?}");

@@ -18,7 +18,7 @@ const ASKED_FOR: Duration = Duration::from_mins(15);
 
 /// An attempt that failed.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Attempt {
+pub struct FailedAttempt {
     pub at: DateTime<Utc>,
     pub took: Duration,
     /// The wait that the server asked for.
@@ -29,14 +29,14 @@ pub struct Attempt {
 
 /// What failed lately, and until when nothing is asked.
 #[derive(Debug, Default)]
-pub struct Hold {
-    last: Option<Held>,
+pub struct Cooldown {
+    last: Option<LastFailure>,
     refused: u32,
     passing: u32,
 }
 
 #[derive(Debug)]
-struct Held {
+struct LastFailure {
     error: FetchError,
     since: DateTime<Utc>,
     until: DateTime<Utc>,
@@ -44,22 +44,22 @@ struct Held {
     fingerprint: u64,
 }
 
-impl Hold {
+impl Cooldown {
     /// The failure to repeat instead of asking. A changed credential ends the wait after a refused sign-in, and a
     /// clock that was set back ends any.
-    pub fn answer(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
-        let held = self.last.as_ref()?;
-        if now < held.since || now >= held.until {
+    pub fn failure_to_repeat(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
+        let last = self.last.as_ref()?;
+        if now < last.since || now >= last.until {
             return None;
         }
-        if held.error.failure == Failure::Auth && held.fingerprint != fingerprint() {
+        if last.error.failure == Failure::Auth && last.fingerprint != fingerprint() {
             return None;
         }
-        Some(FetchError { asked: false, again: Some(held.until), ..held.error.clone() })
+        Some(FetchError { asked: false, again: Some(last.until), ..last.error.clone() })
     }
 
     /// Takes note of a failed attempt.
-    pub fn failed(&mut self, error: &FetchError, attempt: Attempt) {
+    pub fn failed(&mut self, error: &FetchError, attempt: FailedAttempt) {
         if !error.asked {
             return;
         }
@@ -82,7 +82,8 @@ impl Hold {
         // Whole seconds: an attempt that failed at once counts from its beginning.
         let wait = wait + Duration::from_secs(attempt.took.as_secs());
         let until = attempt.at + TimeDelta::from_std(wait).unwrap_or_default();
-        self.last = Some(Held { error: error.clone(), since: attempt.at, until, fingerprint: attempt.fingerprint });
+        self.last =
+            Some(LastFailure { error: error.clone(), since: attempt.at, until, fingerprint: attempt.fingerprint });
     }
 
     pub fn succeeded(&mut self) {
@@ -113,17 +114,17 @@ mod tests {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
     }
 
-    fn attempt(seconds: i64, retry_after: Option<Duration>) -> Attempt {
-        Attempt { at: at(seconds), retry_after, fingerprint: 1, ..Attempt::default() }
+    fn attempt(seconds: i64, retry_after: Option<Duration>) -> FailedAttempt {
+        FailedAttempt { at: at(seconds), retry_after, fingerprint: 1, ..FailedAttempt::default() }
     }
 
     fn waits(failure: Failure, times: usize) -> Vec<i64> {
-        let mut hold = Hold::default();
+        let mut cooldown = Cooldown::default();
         let mut now = 0;
         (0..times)
             .map(|_| {
-                hold.failed(&FetchError::new(failure, "no"), attempt(now, None));
-                let wait = (0..=900).find(|wait| hold.answer(at(now + wait), || 1).is_none()).unwrap();
+                cooldown.failed(&FetchError::new(failure, "no"), attempt(now, None));
+                let wait = (0..=900).find(|wait| cooldown.failure_to_repeat(at(now + wait), || 1).is_none()).unwrap();
                 now += wait;
                 wait
             })
@@ -143,40 +144,40 @@ mod tests {
 
     #[test]
     fn during_the_wait_the_same_failure_is_told_without_asking() {
-        let mut hold = Hold::default();
-        hold.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
-        let told = hold.answer(at(4), || 1).unwrap();
-        assert_eq!((told.failure, told.asked, told.again), (Failure::Auth, false, Some(at(5))));
-        assert_eq!(told.to_string(), "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
-        assert_eq!(hold.answer(at(4), || 2), None, "a changed credential is tried at once");
-        assert_eq!(hold.answer(at(-1), || 1), None, "a clock set back does not prolong the wait");
-        hold.succeeded();
-        assert_eq!(hold.answer(at(4), || 1), None);
+        let mut cooldown = Cooldown::default();
+        cooldown.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
+        let error = cooldown.failure_to_repeat(at(4), || 1).unwrap();
+        assert_eq!((error.failure, error.asked, error.again), (Failure::Auth, false, Some(at(5))));
+        assert_eq!(error.to_string(), "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
+        assert_eq!(cooldown.failure_to_repeat(at(4), || 2), None, "a changed credential is tried at once");
+        assert_eq!(cooldown.failure_to_repeat(at(-1), || 1), None, "a clock set back does not prolong the wait");
+        cooldown.succeeded();
+        assert_eq!(cooldown.failure_to_repeat(at(4), || 1), None);
     }
 
     #[test]
     fn a_changed_credential_does_not_end_the_wait_of_a_busy_server() {
-        let mut hold = Hold::default();
-        hold.failed(&FetchError::new(Failure::RateLimited, "busy"), attempt(0, Some(Duration::from_secs(30))));
-        assert!(hold.answer(at(29), || 2).is_some());
-        assert!(hold.answer(at(30), || 1).is_none());
+        let mut cooldown = Cooldown::default();
+        cooldown.failed(&FetchError::new(Failure::RateLimited, "busy"), attempt(0, Some(Duration::from_secs(30))));
+        assert!(cooldown.failure_to_repeat(at(29), || 2).is_some());
+        assert!(cooldown.failure_to_repeat(at(30), || 1).is_none());
     }
 
     #[test]
     fn a_server_may_ask_for_a_quarter_of_an_hour_at_most() {
-        let mut hold = Hold::default();
-        hold.failed(&FetchError::new(Failure::ServerError, "busy"), attempt(0, Some(Duration::MAX)));
-        assert!(hold.answer(at(899), || 1).is_some());
-        assert!(hold.answer(at(900), || 1).is_none());
+        let mut cooldown = Cooldown::default();
+        cooldown.failed(&FetchError::new(Failure::ServerError, "busy"), attempt(0, Some(Duration::MAX)));
+        assert!(cooldown.failure_to_repeat(at(899), || 1).is_some());
+        assert!(cooldown.failure_to_repeat(at(900), || 1).is_none());
     }
 
     #[test]
     fn the_wait_begins_when_the_attempt_ended() {
-        let mut hold = Hold::default();
+        let mut cooldown = Cooldown::default();
         let took = Duration::from_millis(60_400);
-        hold.failed(&FetchError::new(Failure::Timeout, "slow"), Attempt { took, ..attempt(0, None) });
-        assert!(hold.answer(at(60), || 1).is_some());
-        assert!(hold.answer(at(61), || 1).is_none());
+        cooldown.failed(&FetchError::new(Failure::Timeout, "slow"), FailedAttempt { took, ..attempt(0, None) });
+        assert!(cooldown.failure_to_repeat(at(60), || 1).is_some());
+        assert!(cooldown.failure_to_repeat(at(61), || 1).is_none());
     }
 
     #[test]

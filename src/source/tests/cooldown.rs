@@ -29,8 +29,8 @@ async fn sources_that_sign_in_alike_to_one_system_wait_together_and_others_do_no
     let mut systems = Systems::default();
     let mut source = |base_url: &str, password: &str| {
         let credential =
-            Credential::Password { username: USERNAME.to_owned(), password: Secret::given(password.to_owned()) };
-        OrderWise::of(&mut systems, Options { credential, ..options(base_url) }).unwrap()
+            ApiCredential::Password { username: USERNAME.to_owned(), password: Secret::given(password.to_owned()) };
+        OrderWise::of(&mut systems, OrderWiseOptions { credential, ..options(base_url) }).unwrap()
     };
     let wrong = [source(&served.url(), "wrong"), source(&format!("{}/owapi/", served.root), "wrong")];
     let right = source(&served.url(), PASSWORD);
@@ -66,8 +66,8 @@ async fn a_changed_password_is_tried_at_once() {
     let path = folder.path().join("password");
     std::fs::write(&path, "old\n").unwrap();
     let served = serve(Simulator::new(1)).await;
-    let credential = Credential::Password { username: USERNAME.to_owned(), password: Secret::File(path.clone()) };
-    let source = OrderWise::new(Options { credential, ..options(&served.url()) }).unwrap();
+    let credential = ApiCredential::Password { username: USERNAME.to_owned(), password: Secret::File(path.clone()) };
+    let source = OrderWise::new(OrderWiseOptions { credential, ..options(&served.url()) }).unwrap();
     assert!(source.fetch(at(0)).await.unwrap_err().asked);
     assert!(!source.fetch(at(1)).await.unwrap_err().asked);
     std::fs::write(&path, PASSWORD).unwrap();

@@ -1,5 +1,5 @@
-//! The composition root: the one place that names concrete adapters. `build` puts the program together, `run` keeps it going
-//! until it is asked to stop; tests start the same one.
+//! The composition root: the only module that names concrete adapters. `build` assembles the program, `run` runs it until the
+//! shutdown token is cancelled; tests do the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -42,11 +42,11 @@ use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
 use watch::FileWatch;
 
-/// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
-/// gives. Whoever waits for a lock on the file cannot be called back before that.
+/// Longest wait for the store to close: together with [`crate::lifecycle::DRAIN`] less than the 10 s of a service manager. A
+/// thread that waits for a lock on the file cannot be interrupted.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// The program, put together and not yet running.
+/// The assembled program, not yet running.
 pub struct App {
     parts: Arc<Parts>,
     dispatcher: Arc<Dispatcher>,
@@ -56,13 +56,13 @@ pub struct App {
     probes: Option<TcpListener>,
     hosts: Hosts,
     reloading: Reloading,
-    /// What a reload compares with.
+    /// The settings with which a reload compares.
     fixed: Fixed,
     in_force: InForce,
     watch: FileWatch,
 }
 
-/// What the tasks of an [`App`] share, and a reload replaces parts of.
+/// The state that the tasks of an [`App`] share. A reload replaces parts of it.
 struct Parts {
     published: Arc<Published>,
     auditor: Arc<Auditor>,
@@ -72,13 +72,13 @@ struct Parts {
     rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
-    /// For how long history is kept.
+    /// The retention of history.
     retain: Arc<Current<Duration>>,
     stop: CancellationToken,
 }
 
 impl App {
-    /// Opens the store, binds the listeners and wires everything. Nothing is polled yet. `reloading`
+    /// Opens the store, binds the listeners and connects the parts. Starts no poll yet. `reloading`
     /// reads the configuration again; `shutdown` ends the program.
     pub async fn build(
         config: Config,
@@ -93,7 +93,7 @@ impl App {
         let fixed = Fixed::of(&config);
         let in_force = InForce::of(&config, clock.now());
         let watch = FileWatch::new(config.inputs.clone());
-        // First the store: a second process is told who has it, not that a port is taken.
+        // The store comes first, so that a second process reports the owner of the store and not a port in use.
         let store = Arc::new(Store::open(&config.store.path).await?);
         let listener = bind(config.server.listen).await?;
         let probes = match config.server.metrics_listen {
@@ -161,13 +161,13 @@ impl App {
         })
     }
 
-    /// Whether retention believes the clock as it is at the start, however far it is ahead of the store.
+    /// Whether retention trusts the clock at the start, also if it is far ahead of the store.
     #[must_use]
     pub fn trust_clock(self, trust_clock: bool) -> Self {
         Self { trust_clock, ..self }
     }
 
-    /// Where the pages are served: of use where the configuration asked for any free port.
+    /// The address of the pages, for a configuration with port 0.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -178,13 +178,18 @@ impl App {
         let address = self.address()?;
         tracing::info!(sessions, sources, page = %format!("http://{address}/"), "driftwise is running");
         let store = Store::clone(&self.parts.store);
-        // First what a process that died left owed: the audits to come may end it before anybody was told that it began.
+        // First the notifications that a killed process left due: the next audits may end their incidents before the recipients
+        // are notified of the beginning.
         self.parts.alerting.run(self.clock.now()).await;
-        self.parts.auditor.take_up_plans().await.context("ending what is not audited any more")?;
+        self.parts
+            .auditor
+            .take_up_plans()
+            .await
+            .context("failed to end incidents that the configuration no longer audits")?;
         let outcome = self.start()?.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!(
-                "the store did not close in time; what was recorded is in its log, and read again at the next start"
+                "the store did not close in time; recorded state is in its log, and the next start reads it"
             );
         }
         outcome?;
@@ -254,7 +259,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The states of all sources as the store at `path` knows them; nothing where there is no store yet.
+/// The stored states of all sources; empty if there is no store yet.
 pub async fn stored_states(config: &Config) -> anyhow::Result<BTreeMap<Name, SourceState>> {
     match Store::read(&config.store.path).await {
         Ok(store) => Ok(store.load().await?),

@@ -1,8 +1,8 @@
-//! SupervisedTask tasks with one owner: a task that ends early ends the program as a failure; being asked to stop drains them within a
-//! bound.
+//! Supervises the tasks of the program: a task that ends early ends the program with a failure, and a shutdown stops all tasks
+//! within a bound.
 //!
-//! In three steps: the shutdown token is cancelled and every task finishes what it has in hand; after [`DRAIN`] those that
-//! have not are dropped where they wait; whatever was recorded is in the store, so nothing is lost by that.
+//! A shutdown cancels the token, and every task finishes its present work. After [`DRAIN`] the supervisor drops the tasks that
+//! still run. Everything recorded is in the store, so this loses nothing.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long tasks may take to finish what they have in hand.
+/// Longest time for tasks to finish their present work after a shutdown.
 pub const DRAIN: Duration = Duration::from_secs(7);
 
-/// Why the program ended without being asked to.
+/// Why the program ended without a shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     #[error("the task {task} stopped unexpectedly")]
@@ -38,11 +38,11 @@ pub struct Supervisor {
     starting: mpsc::UnboundedReceiver<Starting>,
 }
 
-/// What is known of a task.
+/// The properties of a task.
 #[derive(Debug, Clone, Copy)]
 struct SupervisedTask {
     name: &'static str,
-    /// It may come to its end while the program runs.
+    /// It may end while the program runs.
     may_end: bool,
 }
 
@@ -54,7 +54,7 @@ type Starting = (&'static str, Task);
 pub struct Starter(mpsc::UnboundedSender<Starting>);
 
 impl Starter {
-    /// Starts a task that may come to its end while the program runs; that it fails ends the program.
+    /// Starts a task that may end while the program runs. Its failure ends the program.
     pub fn start(&self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
         // Without a supervisor the program is stopping.
         let _ = self.0.send((name, Box::pin(task)));
@@ -62,13 +62,13 @@ impl Starter {
 }
 
 impl Supervisor {
-    /// Tasks are asked to stop by `shutdown`.
+    /// Cancelling `shutdown` asks the tasks to stop.
     pub fn new(shutdown: CancellationToken) -> Self {
         let (sender, starting) = mpsc::unbounded_channel();
         Self { tasks: JoinSet::new(), tasks_by_id: HashMap::new(), shutdown, starter: Starter(sender), starting }
     }
 
-    /// For tasks that are started while the program runs.
+    /// Starts tasks while the program runs.
     pub fn starter(&self) -> Starter {
         self.starter.clone()
     }
@@ -86,7 +86,7 @@ impl Supervisor {
     /// Waits for the shutdown token or for the first task that ends by itself, then drains the others.
     pub async fn run(mut self) -> Result<(), TaskError> {
         let outcome = loop {
-            // In this order: a task that has already heard of the shutdown has not ended early.
+            // In this order: a task that has already seen the shutdown has not ended early.
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break Ok(()),
@@ -100,7 +100,7 @@ impl Supervisor {
         };
         self.shutdown.cancel();
         if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
-            tracing::warn!("some tasks did not finish in time and were dropped; what was recorded is safe");
+            tracing::warn!("some tasks did not finish in time and were dropped; recorded state is safe");
             self.tasks.shutdown().await;
         }
         outcome
@@ -110,7 +110,7 @@ impl Supervisor {
         while let Some(ended) = self.tasks.join_next_with_id().await {
             if !matches!(ended, Ok((_, Ok(())))) {
                 let error = self.early(ended);
-                tracing::warn!(%error, "while stopping");
+                tracing::warn!(%error, "a task failed while stopping");
             }
         }
     }
@@ -134,8 +134,8 @@ impl Supervisor {
     }
 }
 
-/// Raises the limit on this process's file descriptors as far as it may. Returns how many it may have open now, if the operating
-/// system says so. Nothing here uses `select`, which is what the low soft limit is kept for.
+/// Raises the limit on file descriptors of this process to the hard limit. Returns the new limit, if the operating system
+/// reports it. The low soft limit exists for programs that use `select`; this one does not.
 pub fn raise_descriptor_limit() -> Option<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {

@@ -1,12 +1,12 @@
-//! The only file that names the cron crate: one job, once a second, that makes a tick.
+//! Makes one tick each second, with one job of the cron crate. No other file uses that crate.
 //!
-//! tokio-cron-scheduler lets runs of a job overlap, freezes a zone's offset when a job is made and loses jobs that are added
-//! at the same time. So it has one job in UTC that never waits; due times come from `domain::timetable`, which asks croner
-//! each time. A tick that is not taken yet is not made twice.
+//! tokio-cron-scheduler lets runs of a job overlap, freezes the offset of a zone when a job is made, and loses jobs that are
+//! added at the same time. So it has one job in UTC that never waits; due times come from `domain::timetable`, which
+//! computes each with croner. At most one tick waits to be taken.
 //!
-//! The crate keeps the next run of a job as a time of the wall clock, so a clock that is set back silences it. Here that job
-//! is watched by the monotonic clock: when a tick is overdue, the job is registered again, and the overdue tick counts as
-//! made. Ticks therefore come wherever the wall clock goes, also while it stands still.
+//! The crate keeps the next run of a job as a wall clock time, so a clock that is set back silences the job. Therefore the
+//! ticker watches the job by the monotonic clock: when a tick is overdue, it registers the job again and counts the overdue tick
+//! as made. So ticks continue while the wall clock jumps or stands still.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ const EVERY_SECOND: &str = "* * * * * *";
 /// Longest wait for a tick. The crate checks the clock twice a second, so ticks are up to one and a half seconds apart.
 const OVERDUE: Duration = Duration::from_millis(2_500);
 
-/// Longest that the crate may take to remove or add a job. It answers over channels of its own, and a lost answer must not
-/// stop time.
-const ANSWERS: Duration = Duration::from_secs(1);
+/// Longest wait for the crate to remove or add a job. It replies over internal channels, and a lost reply must not stop the
+/// ticks.
+const REPLY: Duration = Duration::from_secs(1);
 
 /// Why the ticks cannot be started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -45,17 +45,16 @@ impl Ticker {
     /// Starts ticking.
     pub async fn start() -> Result<Self, SchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        // Limits for one: where it is full, the last tick is still waiting to be taken, and will do for both.
+        // Capacity for one: if the channel is full, the waiting tick stands for both.
         let (made, ticks) = mpsc::channel(1);
         let job = Some(scheduler.add(job(made.clone())?).await?);
         scheduler.start().await?;
         Ok(Self { scheduler, job, made, ticks, last: Instant::now(), overdue: false })
     }
 
-    /// Waits for the next tick: at most [`OVERDUE`] after the last one, whatever the wall clock does. May be dropped at any
-    /// await; the next call goes on from there.
+    /// Waits for the next tick: at most [`OVERDUE`] after the last one, also if the wall clock jumps. Cancel safe.
     pub async fn tick(&mut self) {
-        // In this order: a tick that was made is not overdue, however late it is taken.
+        // In this order: a tick that was made is not overdue, also if it is taken late.
         let came = tokio::select! {
             biased;
             came = self.ticks.recv() => came.is_some(),
@@ -74,7 +73,7 @@ impl Ticker {
         Ok(self.scheduler.shutdown().await?)
     }
 
-    /// Replaces the job by one whose next run is reckoned from the time that it is now.
+    /// Replaces the job with one whose next run counts from now.
     async fn register_again(&mut self) {
         if !std::mem::replace(&mut self.overdue, true) {
             tracing::warn!(
@@ -82,16 +81,16 @@ impl Ticker {
             );
         }
         if let Some(job) = self.job.take() {
-            // A job that the crate has already dropped cannot be removed, and need not be.
-            let _ = timeout(ANSWERS, self.scheduler.remove(&job)).await;
+            // Fails for a job that the crate has already dropped, which does not matter.
+            let _ = timeout(REPLY, self.scheduler.remove(&job)).await;
         }
         let added = match job(self.made.clone()) {
-            Ok(job) => timeout(ANSWERS, self.scheduler.add(job)).await,
+            Ok(job) => timeout(REPLY, self.scheduler.add(job)).await,
             Err(error) => Ok(Err(error)),
         };
         match added {
             Ok(Ok(job)) => self.job = Some(job),
-            // Ticks go on without it, and the next one that is overdue tries once more.
+            // Overdue ticks continue without it, and each registers it again.
             Ok(Err(error)) => tracing::debug!(%error, "failed to register the scheduler job"),
             Err(_) => tracing::debug!("the scheduler did not confirm its job in time"),
         }
@@ -110,8 +109,8 @@ fn job(made: mpsc::Sender<()>) -> Result<Job, JobSchedulerError> {
 mod tests {
     use super::*;
 
-    /// Under a paused runtime the monotonic clock runs ahead of the wall clock, which to the cron crate is a clock that stands
-    /// still: none of its jobs is ever due.
+    /// In a paused runtime the monotonic clock runs ahead of the wall clock. For the cron crate the clock stands still, so none
+    /// of its jobs is ever due.
     #[tokio::test(start_paused = true)]
     async fn ticks_come_by_the_monotonic_clock_while_the_wall_clock_stands_still() {
         let mut ticker = Ticker::start().await.unwrap();
@@ -119,7 +118,7 @@ mod tests {
             let before = Instant::now();
             ticker.tick().await;
             let gap = before.elapsed();
-            assert!(gap <= OVERDUE + 2 * ANSWERS, "{gap:?}");
+            assert!(gap <= OVERDUE + 2 * REPLY, "{gap:?}");
         }
         ticker.stop().await.unwrap();
     }

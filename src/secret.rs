@@ -1,5 +1,5 @@
-//! Secrets: values that have no text form of their own and are revealed only where a credential is built; and their removal
-//! from text that comes from outside (`redactor`).
+//! Secrets: values without a text form, exposed only by the function that builds a credential; and their removal from text
+//! that comes from outside (`redactor`).
 
 use std::fmt;
 use std::fs::File;
@@ -14,22 +14,22 @@ mod unknown;
 
 pub use redactor::{KnownSecret, REDACTED, Redactor};
 
-/// Largest secret file; a key in PEM has a few thousand bytes.
+/// Largest secret file, in bytes; a key in PEM has a few thousand.
 const LARGEST: u64 = 64 << 10;
 
-/// A secret as the configuration gives it. Neither its `Debug` nor anything else shows the value.
+/// A secret of the configuration. Its `Debug` does not show the value.
 #[derive(Clone)]
 pub enum Secret {
-    /// Written in the configuration or taken from the environment when that was read.
+    /// From the configuration, or from the environment when the configuration was read.
     Given(SecretString),
-    /// Read each time it is needed, so that a rotated secret is picked up after a refused sign-in.
+    /// Read at each use, so that the next sign-in after a refused one uses a rotated secret.
     File(PathBuf),
 }
 
-/// Why a secret cannot be had.
+/// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("the secret file {path} cannot be read")]
+    #[error("cannot read the secret file {path}")]
     File { path: PathBuf, source: std::io::Error },
     #[error("the secret file {path} is empty")]
     Empty { path: PathBuf },
@@ -42,14 +42,14 @@ impl Secret {
         Self::Given(SecretString::from(value.into()))
     }
 
-    /// The value, for the one function that builds the credential. One trailing line break of a file is dropped.
+    /// The value, for the function that builds the credential. Drops one line break at the end of a file.
     pub fn value(&self) -> Result<SecretString, SecretError> {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
             Self::File(path) => {
                 let failed = |source| SecretError::File { path: path.clone(), source };
                 let mut text = String::new();
-                // A path that was mistyped may be a device without end.
+                // A wrong path may name an endless device.
                 File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_string(&mut text).map_err(failed)?;
                 if text.len() as u64 > LARGEST {
                     return Err(SecretError::TooLarge { path: path.clone() });
@@ -66,7 +66,7 @@ impl Secret {
 }
 
 impl Secret {
-    /// What `check` says of the value, for a form that it must have.
+    /// Runs `check` on the value, to validate its form.
     pub fn checked<T>(&self, check: impl FnOnce(&str) -> T) -> Result<T, SecretError> {
         Ok(check(self.value()?.expose_secret()))
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_file_is_read_anew_each_time_and_loses_its_last_line_break() {
+    fn each_use_reads_the_secret_file_and_drops_its_last_line_break() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         let secret = Secret::File(path.clone());
@@ -101,7 +101,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_without_end_is_no_secret() {
+    fn an_endless_device_is_not_read_as_a_secret() {
         let endless = Secret::File("/dev/zero".into());
         assert!(matches!(endless.value(), Err(SecretError::TooLarge { .. })));
     }

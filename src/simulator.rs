@@ -1,7 +1,7 @@
-//! A stand-in for the API of OrderWise, for trials and tests: it keeps sessions that can be changed, and can be told to
-//! fail in every way that the real one and what stands before it were seen to fail.
+//! A stand-in for the API of OrderWise, for trials and tests: it has sessions that can be changed, and reproduces the observed
+//! failures of the real API and of proxies before it.
 //!
-//! It speaks the same dialect (see `api`) under `/OWAPI` in any case, and is steered from Rust or over HTTP (see
+//! It serves the API (see `api`) under `/OWAPI`, in upper or lower case. Rust calls or HTTP requests control it (see
 //! `control`). Its sessions comply with the built-in baseline until a request changes them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,23 +25,23 @@ pub use fault::{Fault, FaultError, Mode};
 pub use session::FIRST_SESSION;
 use session::SimulatedSessions;
 
-/// Who may sign in unless [`Simulator::with_credentials`] says otherwise.
+/// The user name, unless [`Simulator::with_credentials`] sets another.
 pub const USERNAME: &str = "driftwise-api";
 /// The password that goes with [`USERNAME`].
 pub const PASSWORD: &str = "simulated";
-/// The export definition that exists.
+/// The only export definition.
 pub const EXPORT_DEFINITION: u64 = 61;
 
-/// How long a token is good for.
+/// Lifetime of a token.
 const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
-/// How many requests are remembered.
+/// Number of requests in the record.
 const REMEMBERED: usize = 10_000;
 
 /// A stand-in OrderWise system.
 pub struct Simulator {
     world: Mutex<SimulatorState>,
-    /// Ends the answers that would never end by themselves.
+    /// Ends endless responses.
     stopping: CancellationToken,
 }
 
@@ -55,18 +55,18 @@ struct SimulatorState {
     requests: Vec<ReceivedRequest>,
 }
 
-/// A request of the API that was answered, or is being.
+/// A received request of the API.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ReceivedRequest {
     pub kind: RequestKind,
     pub path: String,
-    /// The body, as it came; empty for a sign-in.
+    /// The body; empty for a sign-in.
     pub body: String,
-    /// Absent where no answer comes.
+    /// Absent if there is no response.
     pub status: Option<u16>,
 }
 
-/// What a request asked for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
@@ -96,7 +96,7 @@ impl Simulator {
         self
     }
 
-    /// From now on only this pair signs in, and no token that was issued before is good.
+    /// Replaces the credential, and revokes all tokens.
     pub fn change_credentials(&self, username: &str, password: &str) {
         let mut world = self.world();
         username.clone_into(&mut world.username);
@@ -104,7 +104,7 @@ impl Simulator {
         world.tokens.clear();
     }
 
-    /// Answers until `shutdown`, then ends what is open.
+    /// Serves until `shutdown`, then ends open responses.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
         let stopping = self.stopping.clone();
         let router = Router::new().nest("/_simulator", control::router()).fallback(api::respond).with_state(self);
@@ -115,17 +115,17 @@ impl Simulator {
         axum::serve(listener, router).with_graceful_shutdown(stop).await
     }
 
-    /// Gives a session (made if it is new) a value for one setting, as JSON.
+    /// Sets one setting of a session to a JSON value. Adds the session if it is new.
     pub fn set(&self, session: i64, setting: &str, value: impl Into<Value>) {
         self.world().sessions.set(session, setting, value.into());
     }
 
-    /// Takes a setting out of a session's row.
+    /// Removes a setting from the row of a session.
     pub fn unset(&self, session: i64, setting: &str) {
         self.world().sessions.unset(session, setting);
     }
 
-    /// Adds a session that is as it should be, or makes it so again.
+    /// Adds a compliant session, or resets it to compliant.
     pub fn add_session(&self, session: i64) {
         self.world().sessions.add(session);
     }
@@ -139,7 +139,7 @@ impl Simulator {
         self.world().sessions.ids()
     }
 
-    /// Fails like this from now on: so many times, or until [`Simulator::heal`].
+    /// Fails from now on: so many times, or until [`Simulator::heal`].
     pub fn fail(&self, mode: Mode, times: Option<u32>) {
         self.world().fault = Some(Fault { mode, times });
     }
@@ -148,7 +148,7 @@ impl Simulator {
         self.world().fault = None;
     }
 
-    /// Forgets every token that it gave out.
+    /// Revokes all tokens.
     pub fn revoke_tokens(&self) {
         self.world().tokens.clear();
     }
@@ -157,12 +157,12 @@ impl Simulator {
         password.clone_into(&mut self.world().password);
     }
 
-    /// What it was asked, oldest first.
+    /// The record of requests, oldest first.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.world().requests.clone()
     }
 
-    /// How often it was asked for this.
+    /// The number of recorded requests of this kind.
     pub fn count(&self, kind: RequestKind) -> usize {
         self.world().requests.iter().filter(|request| request.kind == kind).count()
     }

@@ -24,15 +24,15 @@ pub use quoted::Quoted;
 /// A system that sessions are read from. An adapter makes one attempt and classifies the failure; it never retries
 /// (but for one new token after a 401) and never decides what a failure means.
 pub trait Source: Send + Sync {
-    /// The system behind the source, where sources can share one; engines ask one source of a system at a time.
+    /// The system behind the source, if sources can share one. The engine polls one source of a system at a time.
     fn system(&self) -> Option<&str> {
         None
     }
 
-    /// One attempt. `now` is for ages and for holding back after failures, never for time-outs.
+    /// One attempt. `now` is for ages and cooldowns, never for time-outs.
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
 
-    /// As [`Source::fetch`], but an answer that is `known` need not be read again. A source that keeps no digests is always read.
+    /// As [`Source::fetch`], but skips parsing a response whose digest is `known`. A source without digests always parses.
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
         let _ = known;
         Box::pin(async move { Ok(Fetched { answer: Some(self.fetch(now).await?), digest: None }) })
@@ -42,13 +42,13 @@ pub trait Source: Send + Sync {
 /// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// `None` where it is the one that was known.
+    /// `None` if the response has the known digest.
     pub answer: Option<Answer>,
     pub digest: Option<Digest>,
 }
 
 impl Fetched {
-    /// What a source sent: not looked into if its digest is `known`, else read by `read`.
+    /// Parses a response with `read`, unless its digest is `known`.
     pub fn of(
         body: &[u8],
         known: Option<Digest>,
@@ -64,14 +64,13 @@ impl Fetched {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct FetchError {
     pub failure: Failure,
-    /// In our words for people, without anything that came from outside.
+    /// For people, without text from outside.
     pub reason: String,
     /// The text of the source.
     pub quoted: Option<Quoted>,
-    /// False where the source was not asked at all: it failed a moment ago, or this machine could not ask
-    /// ([`Failure::OwnLimit`]).
+    /// False if no request was made: because of a cooldown, or a shortage on this machine ([`Failure::OwnLimit`]).
     pub asked: bool,
-    /// When it is asked again, where it repeats an earlier failure during the wait that follows it: this was not another poll.
+    /// The end of the cooldown, for an error that repeats an earlier failure without a request.
     pub again: Option<DateTime<Utc>>,
 }
 
@@ -82,7 +81,7 @@ impl fmt::Display for FetchError {
             write!(f, ": {quoted}")?;
         }
         match self.again {
-            Some(again) => write!(f, "; it is not asked again before {}", clock_time(again)),
+            Some(again) => write!(f, "; next attempt not before {}", clock_time(again)),
             None => Ok(()),
         }
     }
@@ -109,7 +108,7 @@ impl FetchError {
         Self::new(failure, reason).quoting(columns.map(Quoted::columns))
     }
 
-    /// All of it but what came from outside: logs go further than mail, and a source may repeat addresses.
+    /// Without the text from outside: logs go further than mail, and a source may repeat addresses.
     pub fn for_log(&self) -> String {
         Self { quoted: None, ..self.clone() }.to_string()
     }
@@ -122,7 +121,7 @@ pub enum Failure {
     Forbidden,
     NotFound,
     RateLimited,
-    /// Any other answer that is not a success: another 4xx, a redirect, a file that is too old.
+    /// Any other response that is not a success: another 4xx, a redirect, a file that is too old.
     Refused,
     ServerError,
     Timeout,
@@ -130,9 +129,9 @@ pub enum Failure {
     Tls,
     Malformed,
     TooLarge,
-    /// It answered, without a single session.
+    /// The response has no session.
     Empty,
-    /// This machine lacks descriptors or memory. The source was not asked and did not fail.
+    /// This machine lacks descriptors or memory, so there was no request and the source did not fail.
     OwnLimit,
 }
 

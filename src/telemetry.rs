@@ -1,10 +1,10 @@
-//! Logs: to standard error, for people on a terminal and as JSON lines elsewhere.
+//! Logging to standard error: for people on a terminal, as JSON lines elsewhere.
 //!
-//! A thread of its own writes them, from a bounded queue: a log that cannot be written loses lines, which are counted, and
-//! stops nothing. See [`queue`] and [`writer`].
+//! A thread writes the lines from a bounded queue. A log that cannot be written loses lines, which are counted, and blocks
+//! nothing. See [`queue`] and [`writer`].
 //!
-//! What comes from outside cannot break a line, colour it or turn it around: JSON escapes it, and for people the marks are
-//! made visible.
+//! Text from outside cannot break a line, colour it or reverse its direction: JSON escapes control characters, and the form
+//! for people makes them visible.
 
 use std::fmt;
 use std::fs::File;
@@ -28,17 +28,17 @@ mod writer;
 use queue::{CAPACITY, Queue};
 pub use writer::{Cut, write_whole};
 
-/// How logs are written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// Human on a terminal, JSON elsewhere.
+    /// Human on a terminal, JSON elsewhere
     #[default]
     Auto,
     Human,
     Json,
 }
 
-/// How much is written.
+/// The least severe level in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogLevel {
     Error,
@@ -60,13 +60,13 @@ impl LogLevel {
     }
 }
 
-/// Libraries that speak of addresses and bodies, held to warnings unless `RUST_LOG` names them.
+/// Libraries that log addresses and bodies; limited to warnings unless `RUST_LOG` names them.
 const QUIET: &str = "hyper=warn,reqwest=warn,rustls=warn,lettre=warn,sqlx=warn,tokio_cron_scheduler=warn";
 
 /// The one log of the process.
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// Writes what is left of the log when it is dropped.
+/// Writes the rest of the log when it is dropped.
 pub struct Log {
     grace_period: Option<Duration>,
 }
@@ -79,8 +79,8 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging. An explicit level beats `RUST_LOG`; `default` holds without either. At the end the reader of the log has
-/// `grace_period` to take the rest, or no limit.
+/// Starts logging. An explicit level takes precedence over `RUST_LOG`; `default` applies without either. At the end the reader
+/// of the log has `grace_period` to take the rest, or no limit.
 ///
 /// # Errors
 /// Where the system gives no thread or no descriptor.
@@ -102,7 +102,7 @@ pub fn start(
     let _ = LOG.set(Arc::clone(&queue));
     let (filter, ignored) = filter(level, rust_log, default);
     let lines = move || Lines(Arc::clone(&queue));
-    // An error while logging would go to standard error past the queue.
+    // The library would write an error of logging to standard error, past the queue.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
     let builder = builder.log_internal_errors(false);
     // A second start, as in tests, leaves the first one in place.
@@ -113,29 +113,29 @@ pub fn start(
         builder.json().flatten_event(true).try_init()
     };
     for directive in ignored {
-        tracing::warn!(directive, "RUST_LOG has a directive that cannot be read; it is ignored");
+        tracing::warn!(directive, "ignored a directive of RUST_LOG that cannot be parsed");
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(Log { grace_period })
 }
 
-/// Writes a line to standard error for the person who typed a command. It is never dropped to make room.
+/// Writes a line to standard error for the person who typed a command. A full queue does not drop it.
 pub fn say(text: &str) {
     let line = format!("{text}\n");
     match LOG.get() {
         Some(queue) => queue.insist(line.as_bytes()),
-        // There is nowhere to report this failure.
+        // No place is left to report this failure.
         None => drop(stderr().and_then(|mut out| write_whole(&mut out, line.as_bytes()).map_err(|cut| cut.cause))),
     }
 }
 
-/// How many lines of the log were lost since the last call.
+/// The number of log lines lost since the last call.
 pub fn take_dropped() -> u64 {
     LOG.get().map_or(0, |queue| queue.take_dropped())
 }
 
-/// Standard error, by a descriptor without the lock of the standard library: a thread that is stuck in writing must not stop
-/// another that only reads.
+/// Standard error, by a descriptor without the lock of the standard library: a thread that blocks in a write must not block
+/// the others.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 fn stderr() -> io::Result<File> {
     Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
@@ -146,7 +146,7 @@ fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Starts the thread that writes what is queued. It ends with the process.
+/// Starts the thread that writes the queued lines. It ends with the process.
 fn write_from(queue: Arc<Queue>, notice: fn(u64) -> String) -> io::Result<()> {
     let mut writer = writer::Writer::new(stderr()?, notice);
     let work = move || {
@@ -158,7 +158,7 @@ fn write_from(queue: Arc<Queue>, notice: fn(u64) -> String) -> io::Result<()> {
     std::thread::Builder::new().name(String::from("log")).spawn(work).map(drop)
 }
 
-/// The lines that the subscriber makes, one a write.
+/// Queues the lines of the subscriber, one for each write.
 struct Lines(Arc<Queue>);
 
 impl io::Write for Lines {
@@ -172,7 +172,7 @@ impl io::Write for Lines {
     }
 }
 
-/// A panic is logged like any other error. The standard library's own report would wait for the log's reader.
+/// Logs a panic like any other error. The report of the standard library would wait for the reader of the log.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(place, reason = panic.payload_as_str().unwrap_or_default(), "a part of the program panicked");
@@ -211,10 +211,10 @@ fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) ->
         (None, Some(given)) if !given.trim().is_empty() => given,
         _ => default.label(),
     };
-    // What comes later counts, so that whoever names a library hears it, and `trace` alone names none.
+    // Later directives take precedence, so that a directive for a library counts; `trace` alone names none.
     let directives = QUIET.split(',').chain(wanted.split(',').map(str::trim)).filter(|text| !text.is_empty());
     let (sound, ignored) = directives.partition::<Vec<_>, _>(|text| text.parse::<Directive>().is_ok());
-    // The library writes of those that it cannot read to standard error itself, so it is given none.
+    // The library would report directives that it cannot parse on standard error, so it gets only valid ones.
     let filter = EnvFilter::builder().parse_lossy(sound.join(","));
     (filter, ignored.into_iter().map(str::to_owned).collect())
 }

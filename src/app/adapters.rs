@@ -1,4 +1,4 @@
-//! From the configuration to adapters: the one translation between what is written and what is built.
+//! Builds adapters from the configuration.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let mut systems = Systems::default();
     let build = |source: &config::SourceConfig| {
         let adapter = source_adapter(&mut systems, &source.adapter)
-            .with_context(|| format!("the source {} cannot be set up", source.name))?;
+            .with_context(|| format!("cannot set up the source {}", source.name))?;
         Ok((source.name.clone(), adapter))
     };
     config.sources.iter().map(build).collect()
@@ -75,10 +75,10 @@ pub fn email(config: &Config, email: &EmailConfig) -> anyhow::Result<Email> {
         }),
     };
     let public_url = config.server.public_url.clone();
-    Email::new(email::Options { from: email.from.clone(), delivery, public_url }).context("mail cannot be set up")
+    Email::new(email::Options { from: email.from.clone(), delivery, public_url }).context("cannot set up email")
 }
 
-/// How many messages may leave in a minute; 0 for any number.
+/// Most notifications per minute; 0 for no limit.
 pub fn rate_limiter(config: &EmailConfig) -> u32 {
     match &config.delivery {
         Delivery::Spool(_) => 0,

@@ -1,4 +1,4 @@
-//! A test notification, sent at once and recorded nowhere.
+//! Sends a test notification at once, without a record in the store.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -8,12 +8,12 @@ use crate::config::Config;
 use crate::domain::address::Address;
 use crate::notify::{Channel as _, Outbound};
 
-/// Sends a test message to `to`. Answers its Message-ID.
+/// Sends a test notification to `to`. Returns its Message-ID.
 pub async fn send_test(config: &Config, to: &Address, now: DateTime<Utc>) -> anyhow::Result<String> {
     let channel = adapters::email(config, config.require_email()?)?;
     let message = channel.test(to.clone(), now, chrono_tz::UTC)?;
     let composed = channel.compose(&message);
     let outbound = Outbound { message_id: composed.message_id, to: to.clone(), raw: composed.raw };
-    channel.send(&outbound).await.with_context(|| format!("the test message to {to} was not accepted"))?;
+    channel.send(&outbound).await.with_context(|| format!("failed to send the test notification to {to}"))?;
     Ok(outbound.message_id)
 }

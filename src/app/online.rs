@@ -1,4 +1,4 @@
-//! Asking what the configuration names, once, for a person: each source, and the mail server.
+//! One poll of each source and one sign-in at the mail server, for `validate --online` and `sessions`.
 
 use std::collections::BTreeSet;
 
@@ -24,13 +24,13 @@ async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<
     Snapshot::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
 }
 
-/// What asking one thing came to: its name, and what it said or why it could not be asked.
+/// The result for one source or mail server: its name, and a description or the reason of the failure.
 pub struct ProbeResult {
     pub what: String,
     pub outcome: Result<String, String>,
 }
 
-/// Asks every source for its sessions and the mail server for a sign-in. Nothing is sent.
+/// Polls every source and signs in at the mail server. Sends no mail.
 pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<ProbeResult>> {
     let adapters = adapters::sources(config)?;
     let mut asked = Vec::new();
@@ -46,7 +46,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
     Ok(asked)
 }
 
-/// Which sessions came, and which of those that are audited did not.
+/// The number of returned sessions, and the audited sessions that are missing.
 fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> String {
     let ids = snapshot.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();

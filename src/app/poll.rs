@@ -1,4 +1,4 @@
-//! One poll for a person: every finding of the sessions that were asked for, from the same answer that an audit would use.
+//! The single poll of `check`: all findings of the selected sessions, and optionally their notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::notify::Channel;
 use crate::source::{FetchError, Source};
 use crate::store::Store;
 
-/// What one poll says of one session.
+/// The result of one poll for one session.
 pub struct CheckedSession {
     pub session: Session,
     pub what: SessionOutcome,
@@ -45,17 +45,17 @@ pub enum SessionOutcome {
     Judged { observation: Option<Arc<Observation>>, findings: Vec<Finding>, ambiguous: Option<String> },
 }
 
-/// The answer of each source that was asked.
+/// The result of each poll.
 pub type PollResults = BTreeMap<Name, Result<Answer, FetchError>>;
 
-/// Which sessions are asked for: all, or those named.
+/// The selected sessions; none for all.
 pub type Wanted = Option<BTreeSet<SessionKey>>;
 
 fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted.contains(key))
 }
 
-/// Asks every source that has a wanted session, as many at the same time as the daemon would.
+/// Polls every source that has a wanted session, with the concurrency of the daemon.
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<PollResults> {
     let adapters = adapters::sources(config)?;
     let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
@@ -69,7 +69,7 @@ pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow
     Ok(join_all(asked).await.into_iter().collect())
 }
 
-/// Judges the wanted sessions of all answers, with the pinned of `states`.
+/// Evaluates the wanted sessions of all polls, with the pinned values of `states`.
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
@@ -130,11 +130,11 @@ fn judge_one(
     }
 }
 
-/// What recording and notifying came to.
+/// The result of [`notify`].
 pub struct NotifyResult {
     pub notifications: usize,
     pub round: Round,
-    /// What could not be recorded.
+    /// Errors of recording.
     pub errors: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ impl NotifyResult {
     }
 }
 
-/// Records `answers` and mails, as one audit of the daemon would, and tries the outbox once.
+/// Records `answers` as one audit of the daemon would, notifies, and tries to deliver the outbox once.
 pub async fn notify(
     config: Config,
     wanted: &Wanted,
@@ -176,10 +176,10 @@ pub async fn notify(
         clock: Arc::clone(&clock),
         stop: stop.clone(),
     };
-    // First what a process that died left owed.
+    // First the notifications that a killed process left due.
     let left = alerting.run(clock.now()).await;
     if wanted.is_none() {
-        auditor.take_up_plans().await.context("ending what is not audited any more")?;
+        auditor.take_up_plans().await.context("failed to end incidents that the configuration no longer audits")?;
     }
     let mut notified =
         NotifyResult { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };
@@ -198,9 +198,9 @@ pub async fn notify(
     let dispatcher =
         Dispatcher::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), rate_limiter, recorded, stop);
     loop {
-        let round = dispatcher.run_round().await.context("the outbox cannot be read or written")?;
+        let round = dispatcher.run_round().await.context("failed to read or write the outbox")?;
         notified.add(round);
-        // What waits only for its minute has not been tried once.
+        // A notification that waits for the rate limit has not been tried yet.
         match round.next.filter(|_| round.rate_limited) {
             Some(next) => tokio::time::sleep((next - clock.now()).to_std().unwrap_or_default()).await,
             None => break,
@@ -220,7 +220,7 @@ fn due(wanted: &Wanted, source: &Name) -> Due {
     }
 }
 
-/// A source that was asked already.
+/// A source that returns the result of an earlier poll.
 struct PolledSource(Result<Answer, FetchError>);
 
 impl Source for PolledSource {

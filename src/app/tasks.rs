@@ -1,4 +1,4 @@
-//! The loops of the running program. They only wait; the work is a cycle of the engine.
+//! The loops of the running program. They only wait; the engine does the work of each cycle.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::scheduler::Ticker;
 use crate::store::{Operation, RENEW_EVERY, Store, StoreError};
 use crate::web;
 
-/// A lead of the clock that is worth a line in the log: downtime of a few days is nothing unusual.
+/// The lead of the clock from which the log has a warning: a downtime of a few days is normal.
 const NOTICEABLE_LEAD: TimeDelta = TimeDelta::days(7);
 
-/// At start sources begin one after another, this far apart.
+/// At the start, time between the first polls of two sources.
 const STAGGER: Duration = Duration::from_millis(20);
 
-/// Within this time every source has begun, however many there are.
+/// At the start, the time within which every source has its first poll.
 const ALL_BEGUN: Duration = Duration::from_mins(1);
 
-/// How far apart so many sources begin.
+/// The time between the first polls of so many sources.
 fn apart(sources: usize) -> Duration {
     let shared = u32::try_from(sources.max(1)).map_or(Duration::ZERO, |sources| ALL_BEGUN / sources);
     shared.min(STAGGER)
@@ -44,14 +44,14 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     Ok(())
 }
 
-/// Alerts whenever an audit changed an incident, and when a grace period or the time to a reminder ends.
+/// Runs alerting when an audit has changed an incident, when a grace period ends and when a reminder is due.
 pub(super) async fn alert(
     alerting: Arc<Alerting>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<(), String> {
     loop {
-        // At start too: whatever a process that died left owed.
+        // At the start too, for notifications that a killed process left due.
         let outcome = alerting.run(clock.now()).await;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -61,7 +61,7 @@ pub(super) async fn alert(
     }
 }
 
-/// Delivers whenever something was recorded or falls due.
+/// Runs the dispatcher when a notification is recorded or due.
 pub(super) async fn deliver(
     dispatcher: Arc<Dispatcher>,
     clock: Arc<dyn Clock>,
@@ -83,7 +83,7 @@ pub(super) async fn deliver(
     }
 }
 
-/// Turns ticks into sessions that are due.
+/// Makes schedules due as time passes.
 pub(super) struct Timing {
     pub published: Arc<Published>,
     pub metrics: Arc<Metrics>,
@@ -103,7 +103,7 @@ impl Timing {
         let mut beginning = pin!(self.begin());
         let mut begun = false;
         loop {
-            // Thousands of sources take a while to begin, in which time goes on.
+            // The first polls of thousands of sources take a minute, and ticks continue meanwhile.
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = &mut beginning, if !begun => {
@@ -123,12 +123,13 @@ impl Timing {
             if due.is_empty() && !reloaded {
                 continue;
             }
-            for call in due {
-                let waits = self.mailboxes.of(&call.source).is_some_and(|mailbox| mailbox.due([call.schedule_key]));
-                // One audit is late for one reason: what was slept through would have come late to a worker at leisure, too.
-                let reason = call.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
+            for trigger in due {
+                let waits =
+                    self.mailboxes.of(&trigger.source).is_some_and(|mailbox| mailbox.due([trigger.schedule_key]));
+                // A late audit has one reason. A schedule missed during downtime is late also if the source is busy.
+                let reason = trigger.late.then_some(Late::Downtime).or(waits.then_some(Late::Busy));
                 if let Some(reason) = reason {
-                    self.metrics.late(&call.source, reason, 1);
+                    self.metrics.late(&trigger.source, reason, 1);
                 }
             }
             self.publish(&timetable);
@@ -140,7 +141,7 @@ impl Timing {
         self.published.write(|present| present.ticked = Some(Instant::now()));
     }
 
-    /// Counts what was due while the process did not run, before the first audit makes it look as if it had run.
+    /// Counts the schedules that were due during downtime. Call it before the first audit, which hides the downtime.
     fn count_missed(&self, started: DateTime<Utc>) {
         for plan in self.published.plans().values() {
             let missed =
@@ -149,7 +150,7 @@ impl Timing {
         }
     }
 
-    /// The first audit of everything, source after source.
+    /// Makes all schedules due for the first time, source after source.
     async fn begin(&self) {
         let plans = self.published.plans();
         let apart = apart(plans.len());
@@ -168,8 +169,8 @@ impl Timing {
     }
 }
 
-/// Renews the ownership of the store, and sees whether it still works. Ends where another process owns it: two would send
-/// everything twice.
+/// Renews the ownership of the store, and probes whether it can be written. Ends the program if another process owns the store:
+/// two owners would send every notification twice.
 pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: CancellationToken) -> Result<(), String> {
     loop {
         tokio::select! {
@@ -182,19 +183,19 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
             if error.is_taken() {
                 return Err(error.to_string());
             }
-            tracing::error!(%error, "the store does not take what is written");
+            tracing::error!(%error, "store write probe failed");
         }
         auditor.published.write(|present| present.store_sound = probed.is_ok());
     }
 }
 
-/// Forgets what is older than the retention, at start and once a day.
+/// Deletes history that is older than the retention, at the start and once a day.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
     pub clock: Arc<dyn Clock>,
     pub retain: Arc<Current<Duration>>,
-    /// Retention believes the clock as it is at the start.
+    /// Retention trusts the clock at the start.
     pub trust_clock: bool,
 }
 
@@ -227,7 +228,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Advances the time that retention goes by; reads it first where it is not known yet.
+    /// Advances the time of retention; reads it from the store first.
     async fn advance(&self, time: &mut Option<RetentionClock>, elapsed: Duration) {
         let now = self.clock.now();
         let before = time.as_ref().map_or(TimeDelta::zero(), RetentionClock::lead);
@@ -242,13 +243,13 @@ impl Upkeep {
         if lead - before > NOTICEABLE_LEAD {
             tracing::warn!(
                 days = lead.num_days(),
-                "the clock is ahead of the last time recorded in the store; retention waits for a day of running before it \
-                 goes by it (run --trust-clock does not wait)"
+                "the clock is ahead of the last time recorded in the store; retention trusts it after a day of running \
+                 (at once with run --trust-clock)"
             );
         }
     }
 
-    /// Records how far time has come, so that the next start knows.
+    /// Records the time of retention for the next start.
     async fn note(&self, time: &RetentionClock) {
         if let Err(error) = self.store.note_retention_seen(time.at()).await {
             self.failed(&error);
@@ -256,23 +257,23 @@ impl Upkeep {
     }
 
     async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) {
-        /// Rows at a time: a small transaction that no audit has to wait for.
+        /// Rows in one transaction: so few that no audit waits for it.
         const BATCH: usize = 500;
-        // A retention beyond the beginning of the calendar keeps everything.
+        // A retention that reaches beyond the calendar keeps everything.
         let Some(before) =
             TimeDelta::from_std(*self.retain.get()).ok().and_then(|retain| now.checked_sub_signed(retain))
         else {
             return;
         };
         match self.store.prune(before, BATCH, || stop.is_cancelled()).await {
-            Ok(rows) => tracing::debug!(rows, "forgot what is older than the retention"),
+            Ok(rows) => tracing::debug!(rows, "deleted history older than the retention"),
             Err(error) => self.failed(&error),
         }
     }
 
     fn failed(&self, error: &StoreError) {
         self.auditor.metrics.store_error(Operation::Prune);
-        tracing::warn!(%error, "retention failed; old history stays until it works again");
+        tracing::warn!(%error, "failed to delete old history; will retry");
     }
 }
 

@@ -1,13 +1,14 @@
-//! Removes known secrets from text that comes from outside, however they are spelled.
+//! Removes known secrets, in any encoding, from text that comes from outside.
 //!
-//! A server can repeat what it was sent: in a redirect, an error page, a value of a row. So text from outside is searched for
-//! every secret that its sender knows, in one pass: each secret is kept in the spellings that hide it (Base64 in both alphabets
-//! at all three alignments, hexadecimal), and the text is searched as it stands and with its escapes undone (percent,
-//! JSON, HTML; see `spelling`). Letters match without regard to case: hosts and header names come back in lower case.
+//! A server can repeat its requests: in a redirect, an error page, a value of a row. So this searches text from outside for
+//! every secret that its sender knows. It keeps each secret in its encodings (Base64 in both alphabets at all three
+//! alignments, hexadecimal), and searches the text in its original form and with its escapes decoded (percent, JSON, HTML; see
+//! `spelling`). Letters match without regard to case, because servers return hosts and header names in lower case.
 //!
-//! What is not removed, because too much else would be: a secret of one to three characters by itself (with the user name, as
-//! a pair, and in Base64 from six characters on it is), and in rows, where a wrong match would look like drift, a value that is
-//! a number of up to six digits, a piece of a password, and a password of fewer than eight characters within a longer word.
+//! Some secrets stay, because their removal would damage too much other text: a secret of one to three characters by itself
+//! (as a pair with the user name, and in Base64 from six characters on, it is removed). In rows, where a wrong match would read
+//! as drift, also: a number of up to six digits, a piece of a password, and a password of fewer than eight characters within
+//! a longer word.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,28 +22,28 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::spelling::{self, View};
 use super::unknown;
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Shortest secret that is searched for by itself, in bytes: the length of a [`gram`].
+/// Shortest secret that is removed by itself, in bytes: the length of a [`gram`].
 const SHORTEST: usize = 4;
 
-/// Shortest encoded form that is searched for, in bytes. Fewer turn up by chance.
+/// Shortest encoding that is removed, in bytes. Shorter ones occur by chance.
 const SHORTEST_ENCODED: usize = 6;
 
-/// In a row, a secret shorter than this must not be part of a longer word, in bytes.
+/// In a row, a shorter secret is removed only as a word of its own, in bytes.
 const WORD: usize = 8;
 
-/// A piece of a long secret is as bad as all of it: the bounds of what counts as a piece, in bytes.
+/// A piece of a long secret is as dangerous as all of it. The length from which a piece counts lies in this range, in bytes.
 const PIECE: Range<usize> = 8..16;
 
-/// A number in a row of up to so many digits is an ID, a count or a price, whatever the password is.
+/// A number in a row of at most so many digits is an ID, a count or a price, and stays.
 const NUMBER: usize = 6;
 
-/// How much of a secret is searched for in its encodings, in bytes. Tokens can be long, and a piece is enough.
+/// The part of a secret that is kept in encodings, in bytes. Tokens can be long, and a piece is enough.
 const ENCODED: usize = 1024;
 
-/// A secret that a source knows, and what of it counts.
+/// A secret that a source knows, and whether its pieces count.
 #[derive(Clone)]
 pub struct KnownSecret {
     value: SecretString,
@@ -57,11 +58,11 @@ impl fmt::Debug for KnownSecret {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grain {
-    /// Pieces mean nothing by themselves: those of a pair may be the user name, which is no secret.
+    /// Pieces do not count: a piece of a pair may be the user name, which is not secret.
     Whole,
-    /// Pieces of it may be words: they count where text is quoted, and in rows they do not.
+    /// Pieces may be words: they count in quotes, and not in rows.
     Words,
-    /// No piece of it stands for anything else.
+    /// Pieces always count.
     Random,
 }
 
@@ -71,13 +72,13 @@ impl KnownSecret {
         Self { value: value.into(), grain: Grain::Words }
     }
 
-    /// A user name and a password, as they are sent.
+    /// A user name and a password, in the form of Basic authentication.
     fn pair(username: &str, password: &SecretString) -> Self {
         let pair = format!("{username}:{}", password.expose_secret());
         Self { value: pair.into(), grain: Grain::Whole }
     }
 
-    /// Both and the pair of what signs in.
+    /// The password, and its pair with the user name.
     pub fn sign_in(username: &str, password: &SecretString) -> [Self; 2] {
         [Self::password(password.clone()), Self::pair(username, password)]
     }
@@ -87,7 +88,7 @@ impl KnownSecret {
         Self::sign_in(&spelling::percent_decoded(username), &spelling::percent_decoded(password).into())
     }
 
-    /// A secret that a machine made.
+    /// A secret made by a machine.
     pub fn token(value: impl Into<SecretString>) -> Self {
         Self { value: value.into(), grain: Grain::Random }
     }
@@ -100,7 +101,7 @@ struct Spelling {
 }
 
 impl Spelling {
-    /// The fewest bytes of it that are a secret in a `place`.
+    /// The length from which a piece counts in a `place`, in bytes.
     fn least(&self, place: Destination) -> usize {
         let len = self.bytes.len();
         match (self.grain, place) {
@@ -113,16 +114,16 @@ impl Spelling {
     }
 }
 
-/// Where a text is to stand.
+/// The use of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Destination {
-    /// In a reason, for people: better too much is removed than too little.
+    /// In a reason, for people: remove too much rather than too little.
     Quote,
-    /// In a row, to be compared: what is removed by mistake looks like drift.
+    /// In a row, for comparison: a wrong removal would read as drift.
     Row,
 }
 
-/// Finds secrets. Shows none of them in its `Debug`.
+/// See the module. Its `Debug` shows no secret.
 #[derive(Default)]
 pub struct Redactor {
     forms: Vec<Spelling>,
@@ -137,13 +138,13 @@ struct Anchor {
     at: usize,
 }
 
-/// Most anchors of the same four bytes, and how many of them may be of one form. The forms of passwords come first, so that a
-/// token which repeats itself takes no place from them and cannot make a search slow.
+/// Most anchors of the same four bytes, and most of them from one form. The forms of passwords come first, so that a
+/// repetitive token displaces none of them and cannot make a search slow.
 const SAME: usize = 32;
 const SAME_FORM: usize = 2;
 
 impl Redactor {
-    /// Passwords are given before tokens.
+    /// Passwords must come before tokens.
     pub fn new<'a>(known: impl IntoIterator<Item = &'a KnownSecret>) -> Self {
         let mut forms = Vec::new();
         for secret in known {
@@ -173,7 +174,7 @@ impl Redactor {
         self.forms.push(form);
     }
 
-    /// A text to be quoted for people: without any known secret or piece of one, and without what looks like another.
+    /// A text to quote for people: without known secrets and their pieces, and without text that resembles other secrets.
     pub fn quote<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.redact(text, Destination::Quote) {
             Cow::Borrowed(text) => unknown::redact(text),
@@ -287,11 +288,11 @@ fn spell(secret: &KnownSecret, forms: &mut Vec<Spelling>) {
     }
 }
 
-/// What Base64 makes of `bytes` after so many others: as far as they alone decide it, in both alphabets.
+/// The Base64 of `bytes` after so many other bytes, in both alphabets: the characters that depend on `bytes` alone.
 fn base64(bytes: &[u8], before: usize) -> Vec<Vec<u8>> {
     let padded = [&[0; 2][..before], bytes].concat();
     let encoded = STANDARD_NO_PAD.encode(&padded);
-    // A character has six bits: those that hold any of the bytes before, or of one that may follow, are left out.
+    // A character has six bits. Those with bits of the bytes before, or of a byte that may follow, are left out.
     let (start, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
     let standard = encoded.as_bytes()[start.min(end)..end].to_vec();
     let for_urls = standard.iter().map(|b| match b {
@@ -307,7 +308,7 @@ fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
-/// How many bits the filter has: it fits into the first cache of a core.
+/// Bits of the filter: 8 KiB, which fits into the first-level cache of a core.
 const FILTER: usize = 1 << 16;
 
 /// Four bytes as a number, the same for letters of either case.
@@ -321,7 +322,7 @@ fn hash(gram: u32) -> usize {
 }
 
 impl View {
-    /// Where a piece of the view stands in the text that it is a view of.
+    /// The place of a piece of the view in the original text.
     fn origin(&self, piece: Range<usize>) -> Range<usize> {
         self.from[piece.start].start..self.from[piece.end - 1].end
     }

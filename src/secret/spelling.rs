@@ -1,23 +1,22 @@
-//! Undoes escapes in text from outside: percent-encoding, the escapes of JSON and those of HTML, also one within the other.
+//! Decodes escapes in text from outside: percent-encoding, the escapes of JSON and of HTML, also nested.
 
 use std::ops::Range;
 
-/// A text with its escapes undone.
+/// A text with its escapes decoded.
 pub(super) struct View {
     pub bytes: Vec<u8>,
-    /// Where each byte comes from.
+    /// The range of each byte in the original text.
     pub from: Vec<Range<usize>>,
 }
 
-/// How often escapes are undone: a URL in JSON in HTML has three layers.
+/// Most layers of escapes that are decoded: a URL in JSON in HTML has three.
 const LAYERS: usize = 4;
 
-/// How much is undone at a time, and how much of it once more with what follows, in bytes: a view takes some twenty times as
-/// much memory as its text.
+/// Size of a window, and its overlap with the next one, in bytes. A view takes about 20 times the memory of its text.
 const WINDOW: usize = 64 << 10;
 const OVERLAP: usize = 8 << 10;
 
-/// Every view of a text that has escapes; none of most.
+/// The views of a text with escapes; most texts have none.
 pub(super) fn views(text: &[u8]) -> impl Iterator<Item = View> {
     let starts = (0..text.len()).step_by(WINDOW - OVERLAP);
     let windows = starts.map(move |start| (start, &text[start..text.len().min(start + WINDOW)]));
@@ -28,11 +27,11 @@ pub(super) fn views(text: &[u8]) -> impl Iterator<Item = View> {
 }
 
 fn has_escapes(text: &[u8]) -> bool {
-    // Without a way out in the middle, so that many bytes are compared at once.
+    // Without an early exit in a chunk, so that the compiler can vectorise it.
     text.chunks(64).any(|chunk| chunk.iter().fold(false, |found, byte| found | matches!(byte, b'%' | b'\\' | b'&')))
 }
 
-/// One layer of escapes undone, if there is any.
+/// Decodes one layer of escapes, if there is any.
 fn undone(view: &View) -> Option<View> {
     let mut next = View { bytes: Vec::with_capacity(view.bytes.len()), from: Vec::with_capacity(view.bytes.len()) };
     let (mut rest, mut at, mut changed) = (view.bytes.as_slice(), 0, false);
@@ -82,7 +81,7 @@ impl View {
     }
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Meant {
     Byte(u8),
     Char(char),
@@ -121,7 +120,7 @@ fn backslash(text: &[u8]) -> Option<(Meant, usize)> {
 
 /// `&amp;`, `&#65;`, `&#x41;`
 fn entity(text: &[u8]) -> Option<(Meant, usize)> {
-    /// Of a name or number that is read here, in bytes.
+    /// Longest name or number, in bytes.
     const LONGEST: usize = 10;
     let end = text.iter().take(LONGEST).position(|byte| *byte == b';')?;
     let c = match &text[1..end] {
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_layer_by_layer() {
+    fn escapes_are_decoded_layer_by_layer() {
         let cases = [
             ("%63%61n", "can"),
             ("%2563an", "can"),
@@ -165,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays_and_has_no_view() {
+    fn text_without_escapes_has_no_view() {
         for text in ["", "plain", "15% off", "%+1", r"\q \u12 \uD83D \", "& &; &unknown; &#; &#x110000;"] {
             assert_eq!(views(text.as_bytes()).count(), 0, "{text}");
         }
     }
 
     #[test]
-    fn a_long_text_is_seen_window_by_window_and_in_the_right_places() {
+    fn a_long_text_is_decoded_in_windows_and_keeps_its_places() {
         let text = format!("{}%41", "x".repeat(WINDOW + 5));
         let last = views(text.as_bytes()).last().unwrap();
         assert_eq!(last.bytes.last(), Some(&b'A'));

@@ -1,4 +1,4 @@
-//! Removes what looks like a secret that is not known: a server may quote a token that it has just issued.
+//! Removes text that resembles a secret: a server may quote a token that it has just issued.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -41,7 +41,7 @@ pub(super) fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(FIELD.replace_all(&text, field).into_owned())
 }
 
-/// Whether what follows a scheme is a word of a sentence ("basic authentication"): short, without digits, and not in mixed case.
+/// Whether the text after a scheme is a word of a sentence ("basic authentication"): short, without digits, and not in mixed case.
 fn is_word(text: &str) -> bool {
     let text = text.trim_end_matches(['.', ':']);
     let rest = text.get(1..).unwrap_or_default();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_polls_like_a_secret_is_removed() {
+    fn text_that_resembles_a_secret_is_removed() {
         let cases = [
             ("new eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.sig-1 given", "new [redacted] given"),
             ("you sent Basic dXNlcjpwYXNz", "you sent Basic [redacted]"),

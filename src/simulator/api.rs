@@ -1,4 +1,4 @@
-//! The API as OrderWise speaks it: a token for Basic credentials, and one export definition for a token.
+//! The API of OrderWise: a token for Basic credentials, and one export definition for a token.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::fault::Mode;
 use super::{EXPORT_DEFINITION, ReceivedRequest, RequestKind, Simulator, SimulatorState, response};
 
-/// Largest request that is read.
+/// Largest request body, in bytes.
 const LARGEST: usize = 1 << 20;
 
 pub(super) async fn respond(State(simulator): State<Arc<Simulator>>, request: Request) -> Response {
@@ -38,7 +38,7 @@ pub(super) async fn respond(State(simulator): State<Arc<Simulator>>, request: Re
     response
 }
 
-/// What a path asks for.
+/// The endpoint of a path.
 enum Endpoint {
     Token,
     Export(Option<u64>),
@@ -93,7 +93,7 @@ impl SimulatorState {
     }
 
     fn export(&mut self, id: Option<u64>, headers: &HeaderMap, body: &Bytes) -> Decision {
-        // Not counted: the sign-in that follows is.
+        // Does not count, because the sign-in that follows counts.
         let locked_out = self.fault.as_ref().is_some_and(|fault| fault.mode == Mode::Unauthorized);
         let known = credentials(headers, "Bearer").is_some_and(|token| self.knows_token(token));
         if locked_out || !known || self.take_fault(|mode| *mode == Mode::TokenExpired).is_some() {
@@ -113,7 +113,7 @@ impl SimulatorState {
         Decision::Rows { rows: self.sessions.rows(), fault: self.take_fault(|_| true) }
     }
 
-    /// The fault that happens now, if it is of the right kind, and counts it.
+    /// Takes and counts the present fault, if it is a wanted one.
     fn take_fault(&mut self, wanted: impl FnOnce(&Mode) -> bool) -> Option<Mode> {
         let fault = self.fault.as_mut().filter(|fault| wanted(&fault.mode) && fault.times != Some(0))?;
         let mode = fault.mode.clone();
@@ -140,7 +140,7 @@ fn is_parameters(body: &Bytes) -> bool {
     serde_json::from_slice::<Vec<Value>>(body).is_ok_and(|list| !list.is_empty() && list.iter().all(is_parameter))
 }
 
-/// A body of text with a type.
+/// A response with a content type.
 pub(super) fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }

@@ -1,6 +1,6 @@
 //! A small gzip file that unpacks to gigabytes: one space, repeated.
 
-/// How many times a space is repeated 258 times: 64 MiB of spaces from 0.4 MiB.
+/// Number of runs of 258 spaces: 0.4 MiB that unpack to 64 MiB.
 const REPEATS: usize = (64 << 20) / 258;
 
 /// Bits, least significant first, as DEFLATE packs them.
@@ -28,7 +28,7 @@ impl Bits {
     }
 }
 
-/// The file, without the check sum that a reader meets only at its end.
+/// The file, without the check sum that a reader reaches only at its end.
 pub(super) fn gzip() -> Vec<u8> {
     let mut bits = Bits { bytes: vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF], used: 0 };
     // The last block, with the fixed codes.
@@ -42,7 +42,7 @@ pub(super) fn gzip() -> Vec<u8> {
         bits.code(0b1100_0101, 8);
         bits.code(0, 5);
     }
-    // The end of the block (symbol 256), and a check sum that is not checked by who stops in time.
+    // The end of the block (symbol 256), and a wrong check sum, which a reader that stops in time does not check.
     bits.code(0, 7);
     bits.bytes.extend([0; 8]);
     bits.bytes

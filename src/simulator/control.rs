@@ -1,4 +1,4 @@
-//! Steering the stand-in over HTTP, under `/_simulator`.
+//! Controls the stand-in over HTTP, under `/_simulator`.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ async fn how() -> Response {
         "A stand-in OrderWise API. Sign in with GET /OWAPI/token/gettoken, read with POST /OWAPI/system/export-definition/ID.\n\n\
          GET    /_simulator/sessions              all sessions, as the export returns them\n\
          GET    /_simulator/sessions/ID           one session\n\
-         PATCH  /_simulator/sessions/ID           change settings: {{\"export\": true}}; makes the session if it is new\n\
-         PUT    /_simulator/sessions/ID           replace all its settings; without a body: as it should be\n\
+         PATCH  /_simulator/sessions/ID           change settings: {{\"export\": true}}; adds the session if it is new\n\
+         PUT    /_simulator/sessions/ID           replace all its settings; without a body: reset to compliant\n\
          DELETE /_simulator/sessions/ID           remove it\n\
-         DELETE /_simulator/sessions/ID/SETTING   take one setting out of its row\n\
+         DELETE /_simulator/sessions/ID/SETTING   remove one setting from its row\n\
          PUT    /_simulator/fault                 {{\"fault\": NAME, \"times\": N or null}}; some take retry_after, delay_ms or column\n\
-         GET    /_simulator/fault                 what is failing, and how often still\n\
-         DELETE /_simulator/fault                 fail no more\n\
-         GET    /_simulator/requests              what it was asked; DELETE forgets\n\n\
+         GET    /_simulator/fault                 the present fault, and how many times it will still occur\n\
+         DELETE /_simulator/fault                 end the fault\n\
+         GET    /_simulator/requests              the recorded requests; DELETE clears them\n\n\
          Faults: {faults}\n"
     );
     api::typed("text/plain; charset=utf-8", text)
@@ -108,8 +108,8 @@ async fn fail(State(simulator): SharedSimulator, body: String) -> Response {
 
 async fn failing(State(simulator): SharedSimulator) -> Response {
     let fault = simulator.world().fault.clone();
-    let told = fault.map(|fault| json!({ "fault": fault.mode.name(), "times": fault.times }));
-    Json(told).into_response()
+    let fault = fault.map(|fault| json!({ "fault": fault.mode.name(), "times": fault.times }));
+    Json(fault).into_response()
 }
 
 async fn heal(State(simulator): SharedSimulator) -> StatusCode {

@@ -1,13 +1,13 @@
-//! Every way in which the stand-in can fail.
+//! The faults of the stand-in.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// One way to fail.
+/// A kind of fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// The sign-in is refused, and so is every token.
+    /// Refuses the sign-in and every token.
     Unauthorized,
     /// The export refuses the token.
     TokenExpired,
@@ -24,11 +24,11 @@ pub enum Mode {
     NoContent,
     Truncated,
     NotUtf8,
-    /// Rows without end.
+    /// Endless rows.
     TooLarge,
-    /// The whole answer, a piece at a time with this pause before each.
+    /// The complete response in pieces, with this pause before each.
     Slow(Duration),
-    /// No answer at all.
+    /// No response.
     Stall,
     /// The connection breaks in the middle of the body.
     Drop,
@@ -40,28 +40,28 @@ pub enum Mode {
     MissingColumn(String),
     /// The first session has no row.
     MissingSession,
-    /// This column comes twice in each row.
+    /// Each row has this column twice.
     RepeatedKey(String),
     GzipBomb,
 }
 
-/// A failure and how often it will still happen; none for ever.
+/// A fault and how many times it will still occur; none for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub mode: Mode,
     pub times: Option<u32>,
 }
 
-/// A fault that does not exist.
+/// Why a fault cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    #[error("there is no such fault; the faults are {0}")]
+    #[error("unknown fault; known: {0}")]
     Unknown(String),
     #[error("{0} must be {1}")]
     Wrong(&'static str, &'static str),
 }
 
-/// Every fault by its name over HTTP, with what it takes unless something else is given.
+/// Every fault by its name over HTTP, with its default parameter.
 fn all() -> [(&'static str, Mode); 25] {
     [
         ("unauthorized", Mode::Unauthorized),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_a_fault_and_others_are_told_the_names() {
+    fn every_name_is_a_fault_and_the_error_for_others_lists_the_names() {
         for (name, mode) in all() {
             let fault = Fault::from_json(&json!({ "fault": name, "times": 2 })).unwrap();
             assert_eq!(fault, Fault { mode, times: Some(2) });

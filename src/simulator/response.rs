@@ -1,4 +1,4 @@
-//! The answer to an export, whole or as a fault spoils it.
+//! The response to an export, complete or with a fault.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,7 +17,7 @@ use super::session::{RawValues, to_json};
 
 const JSON: &str = "application/json; charset=utf-8";
 
-/// In how many pieces a slow answer comes.
+/// Number of pieces of a slow response.
 const PIECES: usize = 10;
 
 pub(super) fn rows(rows: &[RawValues], fault: Option<Mode>, stopping: &CancellationToken) -> Response {
@@ -55,7 +55,7 @@ pub(super) fn rows(rows: &[RawValues], fault: Option<Mode>, stopping: &Cancellat
     }
 }
 
-/// Rows that are well-formed and not what they should be.
+/// Well-formed rows with a fault in their content.
 fn changed(rows: &[RawValues], mode: &Mode) -> Vec<RawValues> {
     let mut rows = rows.to_vec();
     match mode {
@@ -73,7 +73,7 @@ fn changed(rows: &[RawValues], mode: &Mode) -> Vec<RawValues> {
     rows
 }
 
-/// Answers whose fault is in how they come.
+/// Responses with a fault of the transfer.
 fn streamed(rows: &[RawValues], mode: &Mode, stopping: &CancellationToken) -> Response {
     let whole = to_json(rows);
     let half = whole[..whole.floor_char_boundary(whole.len() / 2)].to_owned();
@@ -90,7 +90,7 @@ fn streamed(rows: &[RawValues], mode: &Mode, stopping: &CancellationToken) -> Re
             endless(stream::iter(pieces).then(move |piece| after(pause, piece)), stopping)
         }
         Mode::Drop => {
-            // The pause in between sends the first half on its way.
+            // The pause lets the server send the first half.
             let broken = stream::once(async { Ok(Bytes::from(half)) }).chain(stream::once(async {
                 tokio::task::yield_now().await;
                 Err(io::Error::other("the simulator breaks the connection"))
@@ -106,7 +106,7 @@ async fn after(pause: Duration, piece: Bytes) -> Result<Bytes, Infallible> {
     Ok(piece)
 }
 
-/// A body that may not end by itself, but ends with the stand-in.
+/// A body without an end of its own, which ends with the stand-in.
 fn endless(
     pieces: impl stream::Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
     stopping: &CancellationToken,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// The id of the first session.
+/// The ID of the first session.
 pub const FIRST_SESSION: i64 = 14;
 
-/// The column that holds a session's id.
+/// The column of the session ID.
 const ID: &str = "session_id";
 
-/// Shops of the first sessions; the others are numbered.
+/// Shops of the first sessions; the others have numbers.
 const SHOPS: [&str; 4] = ["acme-uk", "acme-us", "acme-eu", "acme-outlet"];
 
 /// The raw values of one row in the order of the SQL.
@@ -32,7 +32,7 @@ impl SimulatedSessions {
         self.0.insert(id, compliant(id));
     }
 
-    /// Replaces the whole row; the id stays what it is.
+    /// Replaces the whole row, except the ID.
     pub(super) fn replace(&mut self, id: i64, raw_values: Map<String, Value>) {
         let raw_values = raw_values.into_iter().filter(|(key, _)| key != ID);
         self.0.insert(id, std::iter::once((ID.to_owned(), json!(id))).chain(raw_values).collect());
@@ -69,7 +69,7 @@ impl SimulatedSessions {
     }
 }
 
-/// A session to which the built-in baseline has no objection.
+/// A session that complies with the built-in baseline.
 fn compliant(id: i64) -> RawValues {
     let at = usize::try_from(id - FIRST_SESSION).ok();
     let shop = at.and_then(|at| SHOPS.get(at)).map_or_else(|| format!("shop-{id}"), |shop| (*shop).to_owned());
@@ -96,7 +96,7 @@ fn compliant(id: i64) -> RawValues {
         "customer_validation_4",
     ];
     raw_values.extend(ticked.map(|key| (key.to_owned(), json!(true))));
-    // What a customer's SQL also names, and no mapping covers: numbers, nulls and stray spaces as SQL Server pads them.
+    // Other columns of a customer's SQL, which no mapping covers: numbers, nulls, and the padding spaces of SQL Server.
     raw_values.extend([
         ("invalid_postcodes_as_paused".to_owned(), json!(false)),
         ("default_warehouse".to_owned(), json!("MAIN      ")),
@@ -108,7 +108,7 @@ fn compliant(id: i64) -> RawValues {
     raw_values
 }
 
-/// Rows as JSON text, raw value by raw value: a map would sort the columns and lose equal keys.
+/// Rows as JSON text. Not by way of a map, which would sort the columns and lose equal keys.
 pub(super) fn to_json(rows: &[RawValues]) -> String {
     let raw = |(key, value): &(String, Value)| format!("{}:{value}", Value::from(key.as_str()));
     let row = |raw_values: &RawValues| format!("{{{}}}", raw_values.iter().map(raw).collect::<Vec<_>>().join(","));

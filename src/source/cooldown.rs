@@ -1,4 +1,4 @@
-//! The cooldown of a source: after a refusal or failure it is not asked for a while.
+//! The cooldown of a source: after a failed attempt, polls repeat its failure without a request until a wait is over.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use super::{Failure, FetchError};
 use crate::domain::backoff::Backoff;
 
-/// After a refused sign-in: repeated attempts lock the account.
+/// After a refused sign-in, because repeated attempts lock the account.
 const SIGN_IN: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
 
-/// After a failure that may pass by itself.
+/// After a temporary failure.
 const PASSING: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1) };
 
-/// Longest wait that a server may ask for.
+/// The longest `Retry-After` that counts.
 const ASKED_FOR: Duration = Duration::from_mins(15);
 
 /// An attempt that failed.
@@ -21,13 +21,13 @@ const ASKED_FOR: Duration = Duration::from_mins(15);
 pub struct FailedAttempt {
     pub at: DateTime<Utc>,
     pub took: Duration,
-    /// The wait that the server asked for.
+    /// `Retry-After` of the response.
     pub retry_after: Option<Duration>,
     /// Of the credential.
     pub fingerprint: u64,
 }
 
-/// What failed lately, and until when nothing is asked.
+/// See the module.
 #[derive(Debug, Default)]
 pub struct Cooldown {
     last: Option<LastFailure>,
@@ -45,8 +45,8 @@ struct LastFailure {
 }
 
 impl Cooldown {
-    /// The failure to repeat instead of asking. A changed credential ends the wait after a refused sign-in, and a
-    /// clock that was set back ends any.
+    /// The failure to repeat instead of making a request. A changed credential ends the wait after a refused sign-in; a
+    /// clock that was set back ends every wait.
     pub fn failure_to_repeat(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
         let last = self.last.as_ref()?;
         if now < last.since || now >= last.until {
@@ -58,7 +58,7 @@ impl Cooldown {
         Some(FetchError { asked: false, again: Some(last.until), ..last.error.clone() })
     }
 
-    /// Takes note of a failed attempt.
+    /// Records a failed attempt and sets the wait.
     pub fn failed(&mut self, error: &FetchError, attempt: FailedAttempt) {
         if !error.asked {
             return;
@@ -72,14 +72,14 @@ impl Cooldown {
                 self.passing = self.passing.saturating_add(1);
                 PASSING.after(self.passing)
             }
-            // It answered, and asking again is no burden: what is wrong needs a person.
+            // The source responds and needs a correction by a person: the next poll makes a request.
             _ => {
                 *self = Self::default();
                 return;
             }
         };
         let wait = wait.max(attempt.retry_after.unwrap_or_default().min(ASKED_FOR));
-        // Whole seconds: an attempt that failed at once counts from its beginning.
+        // In whole seconds, so that the wait after an attempt that failed at once starts with the attempt.
         let wait = wait + Duration::from_secs(attempt.took.as_secs());
         let until = attempt.at + TimeDelta::from_std(wait).unwrap_or_default();
         self.last =
@@ -143,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn during_the_wait_the_same_failure_is_told_without_asking() {
+    fn a_poll_during_the_wait_repeats_the_failure() {
         let mut cooldown = Cooldown::default();
         cooldown.failed(&FetchError::new(Failure::Auth, "refused"), attempt(0, None));
         let error = cooldown.failure_to_repeat(at(4), || 1).unwrap();
         assert_eq!((error.failure, error.asked, error.again), (Failure::Auth, false, Some(at(5))));
-        assert_eq!(error.to_string(), "refused; it is not asked again before 2027-01-15 08:00:05 UTC");
+        assert_eq!(error.to_string(), "refused; next attempt not before 2027-01-15 08:00:05 UTC");
         assert_eq!(cooldown.failure_to_repeat(at(4), || 2), None, "a changed credential is tried at once");
         assert_eq!(cooldown.failure_to_repeat(at(-1), || 1), None, "a clock set back does not prolong the wait");
         cooldown.succeeded();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_ask_for_a_quarter_of_an_hour_at_most() {
+    fn a_retry_after_counts_for_at_most_15_minutes() {
         let mut cooldown = Cooldown::default();
         cooldown.failed(&FetchError::new(Failure::ServerError, "busy"), attempt(0, Some(Duration::MAX)));
         assert!(cooldown.failure_to_repeat(at(899), || 1).is_some());

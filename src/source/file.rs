@@ -1,4 +1,4 @@
-//! The adapter for a file: a grid exported from OrderWise as CSV or JSON, read at each audit.
+//! The adapter for a file: a grid exported from OrderWise as CSV or JSON. Each poll reads the file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -21,9 +21,9 @@ mod grid;
 #[derive(Debug, Clone)]
 pub struct FileOptions {
     pub path: PathBuf,
-    /// An older file is not read: an old export must not pass for ever.
+    /// The age from which the file is refused, so that a forgotten export does not count as the present state.
     pub max_age: Option<Duration>,
-    /// Over the whole of a poll: a share whose server is gone never answers.
+    /// For the whole poll: reads from a share whose server is gone never return.
     pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
@@ -48,7 +48,7 @@ enum FileFormat {
 pub struct FileSource {
     options: FileOptions,
     form: FileFormat,
-    /// LastFailure by whoever reads. A read that never ends is left behind, and no other one is begun beside it.
+    /// Held by the thread that reads. No second read starts beside one that never ends.
     reading: Arc<Semaphore>,
 }
 
@@ -76,7 +76,7 @@ impl FileSource {
     }
 }
 
-/// What `read` comes to, on a thread that may wait, unless it takes longer than `timeout`.
+/// Runs `read` on a thread that may block, for at most `timeout`.
 async fn in_time<T: Send + 'static>(
     timeout: Duration,
     reading: &Arc<Semaphore>,
@@ -88,10 +88,10 @@ async fn in_time<T: Send + 'static>(
             let _turn = turn;
             read()
         });
-        read.await.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "the file could not be read")))
+        read.await.unwrap_or_else(|_| Err(FetchError::new(Failure::Malformed, "reading the file failed unexpectedly")))
     };
     tokio::time::timeout(timeout, outcome).await.unwrap_or_else(|_| {
-        let reason = format!("the file could not be read within {}", words(timeout));
+        let reason = format!("reading the file took longer than {}", words(timeout));
         Err(FetchError::new(Failure::Timeout, reason))
     })
 }
@@ -119,11 +119,11 @@ pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
     read(body, FileFormat::Csv, body.len() as u64)
 }
 
-/// The bytes of the file, unless it is no file, too old or too large.
+/// The bytes of the file, unless it is not a regular file, too old or too large.
 fn bounded(options: &FileOptions, now: DateTime<Utc>) -> Result<Vec<u8>, FetchError> {
     let FileOptions { path, max_age, max_body, .. } = options;
     let failed = |error: io::Error| unreadable(path, &error);
-    // Asked before opening: to open a pipe waits for its other end.
+    // Checked before opening, because opening a pipe blocks until its other end opens.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(FetchError::new(Failure::Refused, format!("{} is not a regular file", path.display())));
     }
@@ -132,7 +132,7 @@ fn bounded(options: &FileOptions, now: DateTime<Utc>) -> Result<Vec<u8>, FetchEr
     if let Some(max_age) = max_age {
         check_age(metadata.modified().map_err(failed)?, *max_age, now)?;
     }
-    // As long as it is now, so that it need not move while it is read; it may have grown meanwhile.
+    // The present size, so that the buffer moves only if the file grows meanwhile.
     let expected = metadata.len().min(*max_body).saturating_add(1);
     let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(max_body.saturating_add(1)).read_to_end(&mut body).map_err(failed)?;
@@ -143,7 +143,7 @@ fn bounded(options: &FileOptions, now: DateTime<Utc>) -> Result<Vec<u8>, FetchEr
 }
 
 fn check_age(modified: SystemTime, max_age: Duration, now: DateTime<Utc>) -> Result<(), FetchError> {
-    // A file from the future (a clock that is off) is not old.
+    // A file from the future (a wrong clock) is not old.
     let age = SystemTime::from(now).duration_since(modified).unwrap_or_default();
     if age <= max_age {
         return Ok(());
@@ -156,9 +156,9 @@ fn check_age(modified: SystemTime, max_age: Duration, now: DateTime<Utc>) -> Res
 fn words(age: Duration) -> String {
     let seconds = age.as_secs();
     let units = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let told = units.iter().skip_while(|(n, _)| *n == 0).take(2).filter(|(n, _)| *n > 0);
-    let told = told.map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ");
-    if told.is_empty() { "0s".to_owned() } else { told }
+    let shown = units.iter().skip_while(|(n, _)| *n == 0).take(2).filter(|(n, _)| *n > 0);
+    let shown = shown.map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ");
+    if shown.is_empty() { "0s".to_owned() } else { shown }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> FetchError {
@@ -169,9 +169,9 @@ fn unreadable(path: &Path, error: &io::Error) -> FetchError {
     match error.kind() {
         io::ErrorKind::NotFound => FetchError::new(Failure::NotFound, format!("there is no file {path}")),
         io::ErrorKind::PermissionDenied => {
-            FetchError::new(Failure::Forbidden, format!("the file {path} may not be read"))
+            FetchError::new(Failure::Forbidden, format!("no permission to read the file {path}"))
         }
-        _ => FetchError::new(Failure::Refused, format!("the file {path} cannot be read ({error})")),
+        _ => FetchError::new(Failure::Refused, format!("cannot read the file {path} ({error})")),
     }
 }
 
@@ -179,9 +179,9 @@ fn unreadable(path: &Path, error: &io::Error) -> FetchError {
 mod tests {
     use super::*;
 
-    /// As a share does whose server is gone: whoever reads waits until the test lets go.
+    /// The read blocks until the test ends it, as on a share whose server is gone.
     #[tokio::test]
-    async fn a_file_that_is_never_read_to_its_end_is_given_up_and_not_asked_twice_at_once() {
+    async fn a_read_that_never_ends_times_out_and_no_second_one_starts_beside_it() {
         let reading = Arc::new(Semaphore::new(1));
         let (let_go, gone) = std::sync::mpsc::channel::<()>();
         let stuck = move || {
@@ -190,7 +190,7 @@ mod tests {
         };
         let soon = Duration::from_millis(20);
         let error = in_time(soon, &reading, stuck).await.unwrap_err();
-        assert_eq!((error.failure, error.reason.as_str()), (Failure::Timeout, "the file could not be read within 0s"));
+        assert_eq!((error.failure, error.reason.as_str()), (Failure::Timeout, "reading the file took longer than 0s"));
         let error = in_time(soon, &reading, || -> Result<(), _> { panic!("read beside the first") }).await.unwrap_err();
         assert_eq!(error.failure, Failure::Timeout);
         drop(let_go);

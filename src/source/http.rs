@@ -1,9 +1,9 @@
-//! The HTTP client of all sources that are asked over the network, and its failures in plain words.
+//! The HTTP client of all network sources, and its failures in plain words.
 //!
-//! One exchange is one connection: audits are minutes apart, by when a kept connection is dead on most servers, and a
-//! request that meets a dying one fails without anybody being at fault. Redirects are never followed, as they would
-//! carry the credential elsewhere. A body is counted after unpacking, while it streams, so that a small answer that
-//! unpacks to gigabytes ends at the limit.
+//! Each exchange has its own connection. Audits are minutes apart, by which time most servers have closed an idle
+//! connection, and a request on a connection that is just closing fails for no good reason. The client follows no
+//! redirects, because they would carry the credential to another host. It counts the bytes of a body after unpacking, while
+//! it streams, so that a small response that unpacks to gigabytes ends at the limit.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -22,26 +22,26 @@ mod resolver;
 /// Longest wait for a connection; a shorter time-out of the whole exchange wins.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// What is read of the body of an answer that is not a success.
+/// Most bytes read of the body of a response that is not a success.
 const EXCERPT: u64 = 8 * 1024;
 
-/// How long such a body may take: the status is known, only the words would be missing.
+/// Longest wait for such a body: the status is known already, and the body only adds words.
 const EXCERPT_WAIT: Duration = Duration::from_secs(2);
 
-/// Why a client or an address cannot be used at all.
+/// Why the client cannot be built from the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("the CA file {path} cannot be read")]
+    #[error("cannot read the CA file {path}")]
     CaFile { path: PathBuf, source: std::io::Error },
     #[error("the CA file {path} holds no certificate in PEM form")]
     CaCertificates { path: PathBuf },
-    #[error("the TLS client cannot be set up")]
+    #[error("cannot set up the TLS client")]
     Client(#[source] reqwest::Error),
     #[error("the base URL {0}")]
     Url(&'static str),
     #[error("a user name may not hold a colon or a control character")]
     Username,
-    #[error("the proxy cannot be read")]
+    #[error("cannot read the secret of the proxy")]
     ProxySecret(#[from] SecretError),
     /// Without its cause, which may repeat the sign-in that the URL holds.
     #[error("the proxy is not a URL such as http://proxy.example:3128")]
@@ -57,10 +57,11 @@ pub struct HttpProxy {
     pub except: Option<String>,
 }
 
-/// A client with the platform's roots and those of `ca_file`, and the secrets of its proxy. For `http://` no roots are loaded:
-/// there may be none. A `proxy` is used for anything but this machine, and nothing else is: not what the environment names.
+/// A client that trusts the platform's roots and those of `ca_file`, and the secrets of its proxy. For `http://` it loads no
+/// roots, because a system may have none. It uses `proxy` for all hosts but this machine, and ignores the proxy variables of
+/// the environment.
 ///
-/// The process must have a rustls provider by then; `main` installs it first thing.
+/// The process must have installed a rustls provider before; `main` does.
 pub fn client(
     url: &Url,
     ca_file: Option<&Path>,
@@ -92,7 +93,7 @@ pub fn client(
     Ok((builder.build().map_err(SetupError::Client)?, known))
 }
 
-/// What is sent to this machine needs no proxy, and may be in plain text because it never leaves.
+/// Requests to this machine need no proxy, and may be plain text because they never leave it.
 fn is_this_machine(url: &Url) -> bool {
     let is_here = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
@@ -119,7 +120,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
     }
 }
 
-/// Reads a base URL: absolute, http or https, and without anything that would be lost or leak.
+/// Parses a base URL: absolute, http or https, without a sign-in, query or fragment.
 pub fn base_url(text: &str) -> Result<Url, SetupError> {
     let url = Url::parse(text.trim()).map_err(|_| SetupError::Url("is not a URL such as https://host/OWAPI"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -134,55 +135,55 @@ pub fn base_url(text: &str) -> Result<Url, SetupError> {
     Ok(url)
 }
 
-/// Which system a base URL leads to: the same text for every way to write the same one.
+/// Identifies the system behind a base URL: one text for all spellings of the same URL.
 pub fn system(base: &Url) -> String {
     let (host, port) = (base.host_str().unwrap_or_default(), base.port_or_known_default().unwrap_or_default());
     let path = base.path().trim_end_matches('/').to_ascii_lowercase();
     format!("{}://{host}:{port}{path}", base.scheme())
 }
 
-/// The URL of something below a base URL, whether that ends with a slash or not.
+/// The URL of `path` below a base URL, with or without a slash at its end.
 pub fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
 }
 
-/// The first part of an answer: status and headers.
+/// Sends a request and waits for status and headers.
 pub async fn send(request: RequestBuilder, redactor: &Redactor) -> Result<Response, FetchError> {
     request.send().await.map_err(|error| failure::of(&error, redactor))
 }
 
-/// The whole body, unpacked, or the failure once it is over the limit.
+/// The whole body, unpacked, or a failure as soon as it exceeds the limit.
 pub async fn body(mut response: Response, limit: u64, redactor: &Redactor) -> Result<Vec<u8>, FetchError> {
     let too_large = || FetchError::new(Failure::TooLarge, format!("its answer is larger than {}", size(limit)));
     let announced = response.content_length().unwrap_or_default();
     if announced > limit {
         return Err(too_large());
     }
-    // The announcement is not trusted with memory beyond this.
+    // A false Content-Length can reserve no more memory than this.
     let mut body = Vec::with_capacity(usize::try_from(announced.min(1 << 20)).unwrap_or_default());
     while let Some(chunk) = response.chunk().await.map_err(|error| failure::of(&error, redactor))? {
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
         if body.len() + chunk.len() > body.capacity() {
-            body.reserve_exact(more_room(body.len(), chunk.len(), limit));
+            body.reserve_exact(growth(body.len(), chunk.len(), limit));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// How much a body that has `len` bytes may be about to grow. What is reserved and not written costs nothing, and a body that
-/// moves into a larger place is there twice: so it moves once, unless it is very large.
-fn more_room(len: usize, chunk: usize, limit: u64) -> usize {
+/// Bytes to reserve for a body that has `len` bytes. Reserved memory that is never written costs nothing, and a body that moves
+/// to a larger buffer exists twice meanwhile: so it moves once, unless it is very large.
+fn growth(len: usize, chunk: usize, limit: u64) -> usize {
     const AT_ONCE: usize = 64 << 20;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     chunk.max(AT_ONCE.max(len).min(limit.saturating_sub(len)))
 }
 
-/// The beginning of a body that explains a failure, as far as it came soon.
+/// The beginning of a body that explains a failure, or the part that arrived within [`EXCERPT_WAIT`].
 pub async fn excerpt(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let read = async {
@@ -216,7 +217,7 @@ pub fn refusal(status: StatusCode, headers: &HeaderMap, redactor: &Redactor) -> 
     FetchError::new(failure, format!("{reason}, a redirect, which is never followed")).quoting(to)
 }
 
-/// Where a redirect leads, without what may identify who is sent there: a sign-in, parameters.
+/// The target of a redirect, without parts that may hold secrets: sign-in and parameters.
 fn place(location: &str) -> String {
     let (path, parameters) = match location.find(['?', '#', ';']) {
         Some(end) => (&location[..end], "?…"),
@@ -228,7 +229,7 @@ fn place(location: &str) -> String {
     format!("{scheme}{host}{}{parameters}", &rest[end..])
 }
 
-/// What a body says for itself: the message of a JSON object, the title of a web page, else its beginning.
+/// The explanation in a body: the message of a JSON object, the title of a web page, else its beginning.
 pub fn said(body: &[u8], redactor: &Redactor) -> Option<Quoted> {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{FEFF}').trim();

@@ -1,8 +1,8 @@
-//! OrderWise over its API: a token for the credential, then the rows of one export definition.
+//! The adapter for OrderWise: gets a token for the credential, then the rows of one export definition.
 //!
-//! Polite by design: one request in flight, a time-out over the whole exchange, and after a failure nothing is asked
-//! until the wait is over (see `cooldown`), with a refused sign-in by no other source of the system that signs in alike either.
-//! One refused token is replaced once; that is the only second try.
+//! It protects the server: one request in flight, a time-out for the whole exchange, and a cooldown after a failure (see
+//! `cooldown`). All sources of a system with the same credential share the cooldown after a refused sign-in. The only second
+//! attempt is the one after a refused token, with a new token.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,22 +31,22 @@ pub use system::Systems;
 pub use token::ApiCredential;
 use token::{SignIn, Token};
 
-/// One OrderWise system, as configured.
+/// One source of an OrderWise system, as configured.
 #[derive(Debug, Clone)]
 pub struct OrderWiseOptions {
     /// Such as `https://host/OWAPI`, with or without a slash at its end.
     pub base_url: String,
     pub credential: ApiCredential,
     pub export_definition: u64,
-    /// Sent with the export, in this order.
+    /// Parameters of the export, in this order.
     pub parameters: Vec<(String, serde_json::Value)>,
-    /// Over the whole exchange: token, export and body.
+    /// For the whole exchange: token, export and body.
     pub timeout: Duration,
     /// In bytes, unpacked.
     pub max_body: u64,
     /// PEM; trusted besides the platform's roots.
     pub ca_file: Option<PathBuf>,
-    /// On the way to anything but this machine. None: straight, whatever the environment says.
+    /// For all hosts but this machine. None: no proxy, also if the environment names one.
     pub proxy: Option<HttpProxy>,
 }
 
@@ -61,7 +61,7 @@ pub struct OrderWise {
     timeout: Duration,
     max_body: u64,
     system: Arc<System>,
-    /// Locked for the whole of an attempt: one request in flight.
+    /// Locked during an attempt, so that one request is in flight.
     state: Mutex<ApiState>,
 }
 
@@ -74,11 +74,11 @@ struct ApiState {
     secrets: Secrets,
 }
 
-/// A failure with what the server asked for.
+/// A failure with the `Retry-After` of the server.
 struct Failed {
     error: FetchError,
     retry_after: Option<Duration>,
-    /// The user name or the password was refused: more of the same may lock the account.
+    /// The user name or password was refused; more attempts may lock the account.
     at_sign_in: bool,
 }
 
@@ -89,7 +89,7 @@ impl From<FetchError> for Failed {
 }
 
 impl OrderWise {
-    /// A source that shares its system with no other one.
+    /// A source that shares its system with no other source.
     pub fn new(options: OrderWiseOptions) -> Result<Self, SetupError> {
         Self::of(&mut Systems::default(), options)
     }
@@ -114,9 +114,9 @@ impl OrderWise {
 
     async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
-        let held = state.cooldown.failure_to_repeat(now, || self.fingerprint());
-        if let Some(held) = held.or_else(|| self.system.failure_to_repeat(now, || self.fingerprint())) {
-            return Err(held);
+        let repeated = state.cooldown.failure_to_repeat(now, || self.fingerprint());
+        if let Some(error) = repeated.or_else(|| self.system.failure_to_repeat(now, || self.fingerprint())) {
+            return Err(error);
         }
         let started = Instant::now();
         let outcome =
@@ -148,7 +148,7 @@ impl OrderWise {
         known: Option<Digest>,
         state: &mut ApiState,
     ) -> Result<Fetched, Failed> {
-        // The second round is for a token that was refused.
+        // The second round follows a refused token.
         for _ in 0..2 {
             let token = match state.token.clone().filter(|token| token.is_fresh(now)) {
                 Some(token) => token,
@@ -226,11 +226,11 @@ impl OrderWise {
             return Err(self.refused_export(response, &redactor, now).await);
         }
         let body = http::body(response, self.max_body, &redactor).await?;
-        // Some milliseconds of work for a large answer: not on a thread that others wait for.
+        // A large response takes milliseconds to parse: not on a thread of the runtime.
         let max_body = self.max_body;
         let read = move || Fetched::of(&body, known, |body| json::read_within(body, max_body, &redactor));
         let read = tokio::task::spawn_blocking(read).await;
-        Ok(read.map_err(|_| FetchError::new(Failure::Malformed, "its answer could not be read"))??)
+        Ok(read.map_err(|_| FetchError::new(Failure::Malformed, "reading its answer failed unexpectedly"))??)
     }
 
     async fn refused_export(&self, response: Response, redactor: &Redactor, now: DateTime<Utc>) -> Failed {
@@ -249,7 +249,7 @@ impl OrderWise {
         failed
     }
 
-    /// Of the credential as it is now; 0 where it cannot be had.
+    /// Of the present credential; 0 if it cannot be read.
     fn fingerprint(&self) -> u64 {
         self.credential.sign_in().map_or(0, |sign_in| self.system.fingerprint(&sign_in.header))
     }
@@ -269,7 +269,7 @@ impl Source for OrderWise {
     }
 }
 
-/// Whether the answer of the token endpoint holds a token.
+/// Whether the response of the token endpoint holds a token.
 pub fn check_token(body: &[u8], now: DateTime<Utc>) -> Result<(), FetchError> {
     Token::parse(body, now).map(|_| ())
 }
@@ -287,7 +287,7 @@ fn not_found(url: &Url) -> String {
     format!("it knows no {} (404)", url.path())
 }
 
-/// The body of the export. With no parameters OrderWise wants one without a name.
+/// The body of the export. Without parameters OrderWise requires one that has no name.
 fn parameters(parameters: &[(String, serde_json::Value)]) -> String {
     let named = |(name, value): &(String, serde_json::Value)| serde_json::json!({ "name": name, "value": value });
     if parameters.is_empty() {

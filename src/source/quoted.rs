@@ -1,22 +1,22 @@
-//! Text from outside that stands in a reason.
+//! Text from outside as part of a reason.
 
 use std::fmt;
 
 use crate::domain::reading::quote;
 use crate::secret::Redactor;
 
-/// A text of the source: without secrets, cut to a readable length and between double quotes. Every text from outside
-/// passes through here before it is stored, shown or mailed.
+/// A text of the source: without secrets, cut to a readable length and in double quotes. Every text from outside
+/// passes through here before the program stores, shows or mails it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quoted(String);
 
 impl Quoted {
-    /// The whole of `text` is searched for secrets before it is cut, so that no beginning of one is left at the end.
+    /// Removes secrets from all of `text` before cutting it, so that no part of one is left at the end.
     pub fn of(text: &str, redactor: &Redactor) -> Self {
         Self(quote(&redactor.quote(text)))
     }
 
-    /// Names of columns, each between quotes. Secrets were removed from them when the rows were read.
+    /// Names of columns, each in quotes. Secrets were removed from them when the rows were read.
     pub(super) fn columns(names: &str) -> Self {
         Self(names.to_owned())
     }

@@ -1,6 +1,6 @@
-//! Tells a lack of descriptors or memory on this machine from a failure of the source.
+//! Distinguishes a shortage of descriptors or memory on this machine from a failure of the source.
 //!
-//! A source that could not be asked for want of a descriptor has not failed: nothing is concluded from such a poll.
+//! A poll that found no descriptor made no request, so it says nothing about the source.
 
 use std::io::{self, ErrorKind};
 
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::{Failure, FetchError};
 
-/// The failure of a poll that this machine could not make, if that is what `error` says.
+/// The failure of the poll, if `error` is a shortage of this machine.
 pub(super) fn of(error: &io::Error) -> Option<FetchError> {
     let lacking = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE) => "this process has no file descriptor left (its limit is reached)",

@@ -1,22 +1,22 @@
 //! The bounded queue between the program and the thread that writes its log.
 //!
 //! Properties:
-//! - Adding a line never waits for the log's reader, so a stuck pipe or a full disk holds up no poll, delivery or shutdown.
-//! - A full queue drops new lines, counts them, and takes lines again once half of it is written: gaps are few and large,
-//!   and each one is reported in its place.
+//! - Adding a line never waits for the reader of the log, so a stuck pipe or a full disk delays no poll, delivery or shutdown.
+//! - A full queue drops new lines, counts them, and accepts lines when half of it is written: gaps are few and large,
+//!   and the log reports each gap in its place.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that may wait: the lines of 10,000 incidents that open in one audit, and little beside the program's own memory.
+/// Capacity in bytes: the lines of 10,000 incidents that open in one audit, and little beside the memory of the program.
 pub(super) const CAPACITY: usize = 4 * 1024 * 1024;
 
-/// Bytes that an entry takes beside its text, roughly: many short lines must not take more memory than [`CAPACITY`] says.
+/// Memory of an entry beside its text, roughly, in bytes, so that many short lines do not exceed [`CAPACITY`].
 const OVERHEAD: usize = 64;
 
-/// What the writer takes from the queue.
+/// An entry of the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum QueueEntry {
     Line(Vec<u8>),
@@ -40,7 +40,7 @@ struct QueueState {
     bytes: usize,
     /// Lines dropped since the queue was last full.
     refused: u64,
-    /// The writer has an entry in hand.
+    /// The writer is writing an entry.
     writing: bool,
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         Self { capacity, state: Mutex::default(), filled, emptied, dropped: AtomicU64::new(0) }
     }
 
-    /// Adds a line, or drops it where there is no room.
+    /// Adds a line, or drops it if the queue is full.
     pub fn offer(&self, line: &[u8]) {
         let mut state = self.state();
         let draining = state.refused > 0 && state.bytes > self.capacity / 2;
@@ -85,13 +85,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Adds a line for which there is always room: of those that a command ends with.
+    /// Adds a line also to a full queue: for the last lines of a command.
     pub fn insist(&self, line: &[u8]) {
         self.state().add(line);
         self.filled.notify_one();
     }
 
-    /// Waits for the next entry. Asking for one says that the one before is written.
+    /// Waits for the next entry. A call means that the previous entry is written.
     pub fn next(&self) -> QueueEntry {
         let mut state = self.state();
         loop {
@@ -105,7 +105,7 @@ impl Queue {
         }
     }
 
-    /// Waits until everything is written, at most for `the grace period` where there is one.
+    /// Waits until everything is written, for at most `grace_period` if there is one.
     pub fn finish(&self, grace_period: Option<Duration>) {
         let unfinished = |state: &mut QueueState| state.writing || !state.entries.is_empty() || state.refused > 0;
         let state = self.state();
@@ -119,7 +119,7 @@ impl Queue {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// How many lines were lost since the last call.
+    /// The number of lines lost since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
     }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_has_room_in_a_full_queue() {
+    fn a_full_queue_accepts_a_last_line() {
         let queue = full();
         queue.insist(b"last\n");
         let all = std::array::from_fn::<_, 6, _>(|_| queue.next());
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_until_the_last_line_is_written_or_for_as_long_as_it_may() {
+    fn finish_waits_until_the_last_line_is_written_or_the_grace_period_is_over() {
         let queue = full();
         assert_eq!(queue.next(), line());
         queue.finish(Some(Duration::from_millis(1)));

@@ -1,12 +1,12 @@
-//! Writes log lines to where the log goes, and keeps count of those that it refuses: a full disk, a reader that is gone.
+//! Writes log lines, and counts those that the disk or pipe refuses.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
 use super::queue::QueueEntry;
 
-/// How long to wait before a file that is not ready (`EAGAIN`, of a pipe or terminal that another program made
-/// non-blocking) is written to again.
+/// Pause before the next write to a file that is not ready (`EAGAIN`, from a pipe or terminal that another program made
+/// non-blocking).
 const NOT_READY: Duration = Duration::from_millis(20);
 
 /// A write that failed.
@@ -22,7 +22,7 @@ pub struct Cut {
 /// Writes all of `bytes`, waiting while `out` is not ready.
 ///
 /// # Errors
-/// Whatever else `out` answers, with how much was written before.
+/// Any other error of `out`, with the number of bytes written before.
 pub fn write_whole(out: &mut impl Write, bytes: &[u8]) -> Result<(), Cut> {
     let mut written = 0;
     while written < bytes.len() {
@@ -42,7 +42,7 @@ pub fn write_whole(out: &mut impl Write, bytes: &[u8]) -> Result<(), Cut> {
     }
 }
 
-/// Whether the same write can succeed at once, or after the pause that this makes.
+/// Whether the same write can succeed now. Pauses if `out` is not ready.
 fn is_passing(error: &io::Error) -> bool {
     if error.kind() == ErrorKind::WouldBlock {
         std::thread::sleep(NOT_READY);
@@ -67,7 +67,7 @@ impl<W: Write, N: Fn(u64) -> String> Writer<W, N> {
         Self { out, notice, lost: 0, torn: false }
     }
 
-    /// Writes an entry, after a report of the lines lost before it. Answers how many lines were lost here.
+    /// Writes an entry, after a report of the lines lost before it. Returns the number of lines lost here.
     pub fn write(&mut self, entry: &QueueEntry) -> u64 {
         match entry {
             QueueEntry::Gap(lines) => {
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes so many bytes of each write, or fails, as it was told; after that, everything.
+    /// Accepts so many bytes of each write, or fails, as the script says; after that, accepts everything.
     #[derive(Default)]
     struct Script {
         answers: VecDeque<Result<usize, ErrorKind>>,
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// What is written of lines a to e, and how many are counted as lost.
+    /// The text written of three lines, and the number of lost lines.
     fn written(answers: &[Result<usize, ErrorKind>]) -> (String, u64) {
         let out = Script { answers: answers.iter().copied().collect(), text: String::new() };
         let mut writer = Writer::new(out, |lines| format!("lost {lines}\n"));

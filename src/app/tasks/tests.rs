@@ -1,4 +1,4 @@
-//! The loop of schedules, with a wall clock that goes with the paused runtime.
+//! The loop of schedules, with a wall clock that follows the paused clock of the runtime.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::name::Name;
 use crate::domain::world::{World, start};
 
-/// Goes with the runtime's clock.
+/// A wall clock that follows the clock of the runtime.
 struct Follows {
     from: DateTime<Utc>,
     at: tokio::time::Instant,
@@ -20,11 +20,11 @@ impl Clock for Follows {
     }
 }
 
-/// So many take sixteen seconds to begin, one after the other.
+/// The first polls of so many sources take 16 s.
 const SOURCES: usize = 800;
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_start_counts_nothing_late_and_ticks_while_many_sources_begin() {
+async fn a_first_start_counts_nothing_late_and_ticks_during_the_first_polls() {
     let template = World::new().plan;
     let plan = |number| {
         let mut plan = template.clone();
@@ -60,11 +60,11 @@ async fn a_fresh_start_counts_nothing_late_and_ticks_while_many_sources_begin() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_thousand_sources_tick_at_once_and_have_begun_within_a_minute() {
+async fn five_thousand_sources_tick_at_once_and_have_their_first_poll_within_a_minute() {
     const MANY: usize = 5_000;
     let mut template = World::new().plan;
     for session in template.sessions.values_mut() {
-        // Due in months: only the start has it polled.
+        // Due in months, so that only the start makes it due.
         session.schedule = crate::domain::schedule::Schedule::parse("0 0 1 1 *", chrono_tz::UTC, start()).unwrap();
     }
     let plan = |number| {
@@ -100,6 +100,6 @@ async fn five_thousand_sources_tick_at_once_and_have_begun_within_a_minute() {
     outcome.unwrap();
     assert_eq!(ticking, Some(true));
     assert_eq!(first + second + rest, MANY, "each once");
-    // Not all at the start, and half of them by the half of the time.
+    // Not all at the start, and half of them after half of the time.
     assert!(first < MANY / 20 && (first + second).abs_diff(MANY / 2) < MANY / 10, "{first}, {second}, {rest}");
 }

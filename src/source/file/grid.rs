@@ -1,4 +1,4 @@
-//! The text of a file, and its rows where it is CSV as spreadsheets write it.
+//! Decodes the text of a file, and parses the rows of CSV as spreadsheets write it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use crate::domain::reading::RawValue;
 use crate::source::limits::Limits;
 use crate::source::{Failure, FetchError, json};
 
-/// Most fields of a line. The reader of CSV keeps a whole line with the ends of all its fields before it can be asked for any.
+/// Most fields of a line. The CSV parser keeps a whole line with the ends of all its fields in memory.
 const MOST_FIELDS: usize = 250_000;
 
 fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-/// UTF-8, or the UTF-16 that Excel calls "Unicode text". A byte order mark tells which, and is dropped.
+/// UTF-8, or the UTF-16 that Excel calls "Unicode text". A byte order mark decides, and is dropped.
 pub fn decode(body: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     let wide = |units: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, rest) = units.as_chunks::<2>();
@@ -39,7 +39,7 @@ fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
     })
 }
 
-/// Rows below one header, of a file that may have `max_body` bytes.
+/// Parses the rows below a header, of a file that may have `max_body` bytes.
 pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
     if text.trim().is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
@@ -47,29 +47,29 @@ pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
     if json::is_web_page(text.trim_start()) {
         return Err(malformed("the file is a web page (HTML) instead of CSV"));
     }
-    // Quotes come in pairs; a file that is cut off (or being written) may end within one, which CSV readers forgive.
+    // Quotes come in pairs. A truncated file, or one still being written, may end within quotes, which CSV parsers accept.
     if text.bytes().filter(|byte| *byte == b'"').fold(false, |open, _| !open) {
-        return Err(malformed("the file is cut off: a quote is never closed"));
+        return Err(malformed("the file is truncated: a quote is never closed"));
     }
     let delimiter = delimiter(text);
-    let mut room = Limits::new(max_body);
-    rows(text, delimiter, &mut room).map_err(|error| room.overrun().unwrap_or(error))
+    let mut limits = Limits::new(max_body);
+    rows(text, delimiter, &mut limits).map_err(|error| limits.overrun().unwrap_or(error))
 }
 
-fn rows(text: &str, delimiter: u8, room: &mut Limits) -> Result<Answer, FetchError> {
-    let no_room = || malformed("there is no room for it");
+fn rows(text: &str, delimiter: u8, limits: &mut Limits) -> Result<Answer, FetchError> {
+    let exceeded = || malformed("it exceeds the limits");
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     if most_fields(text, delimiter) > MOST_FIELDS {
         return Err(FetchError::new(Failure::TooLarge, "it has a line of more than 250,000 fields"));
     }
     let header = reader.headers().map_err(|error| broken(&error))?;
-    room.names(header).ok_or_else(no_room)?;
+    limits.names(header).ok_or_else(exceeded)?;
     let columns: Arc<[Box<str>]> = header.iter().map(Box::from).collect();
     let mut rows: Vec<Row> = Vec::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| broken(&error))? {
         let above = rows.last().map(|row| row.raw_values.as_slice()).unwrap_or_default();
-        let raw_values = raw_values(&record, above, room).filter(|_| room.row()).ok_or_else(no_room)?;
+        let raw_values = raw_values(&record, above, limits).filter(|_| limits.row()).ok_or_else(exceeded)?;
         rows.push(Row { columns: Arc::clone(&columns), raw_values });
     }
     if rows.is_empty() {
@@ -78,12 +78,12 @@ fn rows(text: &str, delimiter: u8, room: &mut Limits) -> Result<Answer, FetchErr
     Ok(Answer { rows })
 }
 
-/// The raw values of a line; one that says the same as the one above shares its text. None where there is no room for them.
-fn raw_values(record: &csv::StringRecord, above: &[RawValue], room: &mut Limits) -> Option<Vec<RawValue>> {
+/// The raw values of a line; a value equal to the one above shares its text. None if they exceed the limits.
+fn raw_values(record: &csv::StringRecord, above: &[RawValue], limits: &mut Limits) -> Option<Vec<RawValue>> {
     let mut raw_values = Vec::with_capacity(record.len());
     for (at, text) in record.iter().enumerate() {
         let shared = above.get(at).and_then(|above| json::same_text(above, text));
-        if !room.value() || shared.is_none() && !room.text(text) {
+        if !limits.value() || shared.is_none() && !limits.text(text) {
             return None;
         }
         raw_values.push(shared.map_or_else(|| RawValue::text(text), RawValue::Text));
@@ -91,7 +91,7 @@ fn raw_values(record: &csv::StringRecord, above: &[RawValue], room: &mut Limits)
     Some(raw_values)
 }
 
-/// The fields of the line that has most.
+/// The largest number of fields in a line.
 fn most_fields(text: &str, delimiter: u8) -> usize {
     let (mut quoted, mut fields, mut most) = (false, 0, 0);
     for byte in text.bytes() {
@@ -108,7 +108,7 @@ fn most_fields(text: &str, delimiter: u8) -> usize {
     most
 }
 
-/// The separator that the header holds most of, outside quotes: Excel's depends on the country.
+/// The most frequent separator in the header, outside quotes: Excel's separator depends on the country.
 fn delimiter(text: &str) -> u8 {
     let mut quoted = false;
     let mut counts = [(b',', 0usize), (b';', 0), (b'\t', 0)];
@@ -120,7 +120,7 @@ fn delimiter(text: &str) -> u8 {
             _ => {}
         }
     }
-    // The first of equals: a comma, also where there is none of them.
+    // Of equal counts the first: a comma, also if there is no separator.
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(mark, _)| *mark)
 }
 
@@ -130,6 +130,6 @@ fn broken(error: &csv::Error) -> FetchError {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             malformed(format!("line {line} of the file has {len} fields where the header has {expected_len}"))
         }
-        _ => malformed("the file is not CSV that can be read"),
+        _ => malformed("the file is not valid CSV"),
     }
 }

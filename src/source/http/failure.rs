@@ -1,8 +1,8 @@
-//! From an error of the HTTP client to a failure in plain words.
+//! Classifies an error of the HTTP client, and describes it in plain words.
 //!
-//! The client wraps what happened several layers deep, and an I/O error hides the one within it from `source()`; so
-//! the whole chain is walked and the most telling link wins: a shortage of this machine, TLS, then a time-out, then the
-//! operating system's word.
+//! The client wraps the cause in several layers, and an I/O error hides the error within it from `source()`. So this walks the
+//! whole chain and takes the most specific link: a shortage of this machine, TLS, then a time-out, then the error of
+//! the operating system.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use rustls::CertificateError;
 use crate::secret::Redactor;
 use crate::source::{Failure, FetchError, Quoted, shortage};
 
-/// What an error of the client means.
+/// The failure that an error of the client means.
 pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     let links = links(error);
     if let Some(shortage) = links.iter().find_map(|link| shortage::of(link.downcast_ref()?)) {
@@ -40,7 +40,7 @@ pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     }
     let in_body = error.is_decode() || error.is_body();
     match io.filter(|_| in_body) {
-        // The transfer of HTTP and what it carries are read in turn: only one of them names the other as its cause.
+        // Reading the HTTP transfer and unpacking its content alternate: an error of the transfer has a `hyper` cause.
         Some(kind) if carried.is_some() && !lost(Some(kind)) => {
             FetchError::new(Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
         }
@@ -57,7 +57,7 @@ pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     }
 }
 
-/// What is wrong with the beginning of an answer: status and headers.
+/// Describes a malformed status line or header.
 fn head(error: &hyper::Error) -> &'static str {
     if error.is_parse_too_large() {
         "the headers of its answer are too large"
@@ -68,7 +68,7 @@ fn head(error: &hyper::Error) -> &'static str {
     }
 }
 
-/// What a proxy answered that should have connected to the source. The client gives it no type, only a text.
+/// Describes the reply of a proxy that did not connect to the source. The client gives it no type, only a text.
 fn tunnel(text: &str) -> Option<&'static str> {
     Some(match text.strip_prefix("tunnel error: ")? {
         "proxy authorization required" => "the proxy wants a sign-in, or refused the one that it was sent (407)",
@@ -77,7 +77,7 @@ fn tunnel(text: &str) -> Option<&'static str> {
     })
 }
 
-/// What a failure to connect is called, by the operating system's word for it.
+/// Describes a failure to connect, by the error of the operating system.
 fn connect(io: Option<ErrorKind>) -> &'static str {
     match io {
         Some(ErrorKind::ConnectionRefused) => "the connection was refused",
@@ -104,7 +104,7 @@ fn lost(io: Option<ErrorKind>) -> bool {
 }
 
 fn tls(error: &rustls::Error, redactor: &Redactor) -> FetchError {
-    // A certificate can say whatever its owner wrote into it.
+    // A certificate holds any text that its owner wrote into it.
     let unknown = |error: &dyn std::fmt::Display| Some(Quoted::of(&error.to_string(), redactor));
     let (reason, quoted) = match error {
         rustls::Error::InvalidCertificate(problem) => {
@@ -120,7 +120,7 @@ fn tls(error: &rustls::Error, redactor: &Redactor) -> FetchError {
     FetchError::new(Failure::Tls, reason).quoting(quoted)
 }
 
-/// What is wrong with a certificate; none where only the library has words for it.
+/// Describes a problem of a certificate; none if only the library has a description.
 fn certificate(problem: &CertificateError) -> Option<&'static str> {
     Some(match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
@@ -128,15 +128,15 @@ fn certificate(problem: &CertificateError) -> Option<&'static str> {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host name"
         }
-        CertificateError::UnknownIssuer => "who issued it is not known here (tls.ca_file names a CA of your own)",
+        CertificateError::UnknownIssuer => "its issuer is not trusted (tls.ca_file can name a CA of your own)",
         CertificateError::Revoked => "it has been revoked",
         _ => return None,
     })
 }
 
-/// Every error of a chain, with those that I/O errors carry inside.
+/// Every error of a chain, also those inside I/O errors.
 fn links<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
-    /// No chain of the client's is near as long; a loop would end here.
+    /// The chains of the client are much shorter; this ends a loop.
     const LONGEST: usize = 32;
     let mut links = Vec::new();
     let mut next = Some(error);

@@ -1,7 +1,7 @@
-//! Host names to addresses, by the operating system's resolver.
+//! Resolves host names with the resolver of the operating system.
 //!
-//! That resolver hides why it failed: without a descriptor for `/etc/hosts` or for a socket it says that there is no such
-//! host. So descriptors are tried before it is asked, and again when it fails.
+//! That resolver hides its cause of failure: without a descriptor for `/etc/hosts` or a socket it reports an unknown host. So
+//! this opens descriptors before the call, and again after a failure, to detect a shortage.
 
 use std::fs::File;
 use std::io;
@@ -29,13 +29,13 @@ fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// Fails as the operating system does where it has no descriptors for a resolver.
+/// Fails with the error of the operating system if a resolver would find too few descriptors.
 fn expect_descriptors() -> io::Result<()> {
-    /// What a resolver holds open at once: a file that it reads, and a socket.
+    /// A resolver opens a file and a socket at the same time.
     const NEEDED: usize = 2;
     let open = (0..NEEDED).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>();
     match open {
-        // A machine without that file says nothing of its descriptors.
+        // Without that file the number of free descriptors is unknown.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(()),
         open => open.map(drop),
     }
@@ -50,12 +50,12 @@ mod tests {
 
     use super::*;
 
-    /// Runs itself again, as a program of few descriptors of which all but one are in use.
+    /// Runs itself in a process with few descriptors, of which all but one are in use.
     #[test]
-    fn a_host_that_was_not_looked_up_for_want_of_descriptors_is_not_called_unknown() {
+    fn a_shortage_of_descriptors_is_not_reported_as_an_unknown_host() {
         const FEW: u64 = 61;
         let test = "source::http::resolver::tests::\
-                    a_host_that_was_not_looked_up_for_want_of_descriptors_is_not_called_unknown";
+                    a_shortage_of_descriptors_is_not_reported_as_an_unknown_host";
         if getrlimit(Resource::RLIMIT_NOFILE).unwrap().0 != FEW {
             let mut again = Command::new("sh");
             again.args(["-c", &format!("ulimit -n {FEW} && exec \"$0\" --exact {test}")]);
@@ -64,15 +64,15 @@ mod tests {
             assert!(output.status.success() && said.contains("1 passed"), "{said}");
             return;
         }
-        let mut held = Vec::new();
+        let mut open = Vec::new();
         while let Ok(file) = File::open("/dev/null") {
-            held.push(file);
+            open.push(file);
         }
-        held.pop();
+        open.pop();
         let error = addresses("no-such-host.invalid").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::EMFILE as i32), "{error}");
-        held.pop();
-        held.pop();
+        open.pop();
+        open.pop();
         assert!(addresses("127.0.0.1").is_ok());
     }
 }

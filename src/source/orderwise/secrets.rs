@@ -1,4 +1,4 @@
-//! Every secret of one source that its answers may repeat: how it signs in, and the tokens that it was given.
+//! The secrets that the responses of one source may repeat: its credential, tokens and the sign-in of its proxy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use secrecy::SecretString;
 
 use crate::secret::{KnownSecret, Redactor};
 
-/// How many tokens are remembered: one that was replaced may be valid for weeks, and an answer from a cache may repeat it.
+/// Number of tokens kept: a replaced token may be valid for weeks, and a cached response may repeat it.
 const TOKENS: usize = 4;
 
-/// What is removed from all that the source sends.
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     redactor: Arc<Redactor>,
@@ -22,7 +22,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// With those of the proxy on the way.
+    /// With the secrets of the proxy.
     pub fn new(proxy: Vec<KnownSecret>) -> Self {
         let mut secrets = Self { proxy, ..Self::default() };
         secrets.renew();
@@ -33,13 +33,13 @@ impl Secrets {
         Arc::clone(&self.redactor)
     }
 
-    /// The source is about to be sent `credential`.
+    /// Call it before the source gets `credential`.
     pub fn sign_in(&mut self, credential: Vec<KnownSecret>) {
         self.before = std::mem::replace(&mut self.credential, credential);
         self.renew();
     }
 
-    /// The source gave a token.
+    /// Call it when the source has issued a token.
     pub fn issued(&mut self, token: SecretString) {
         self.tokens.push_front(KnownSecret::token(token));
         self.tokens.truncate(TOKENS);

@@ -28,10 +28,10 @@ impl Systems {
 #[derive(Debug)]
 pub(super) struct System {
     pub key: String,
-    /// Makes fingerprints of credentials that mean nothing outside this process.
+    /// Makes fingerprints of credentials, different in each process.
     hasher: RandomState,
-    /// Cooldowns after a refused sign-in, by the credential: sources that sign in alike wait together, so that they do not
-    /// lock the account between them, and one with another password or user does not wait for them.
+    /// Cooldowns after a refused sign-in, by the fingerprint of the credential: sources with the same credential wait together,
+    /// so that they do not lock the account; others do not wait.
     refused: Mutex<HashMap<u64, Cooldown>>,
 }
 
@@ -40,7 +40,7 @@ impl System {
         self.hasher.hash_one(authorization.as_bytes())
     }
 
-    /// The refusal to repeat instead of signing in with that credential.
+    /// The refusal to repeat instead of a sign-in with that credential.
     pub fn failure_to_repeat(&self, now: DateTime<Utc>, fingerprint: impl FnOnce() -> u64) -> Option<FetchError> {
         let refused = self.refused();
         if refused.is_empty() {

@@ -1,7 +1,7 @@
-//! Signing in: the credential, and the token that OrderWise gives for it.
+//! The sign-in: the credential, and the token that OrderWise issues for it.
 //!
-//! How long a token lives is not documented (55 minutes to 30 days are claimed), so one is kept for less than the
-//! shortest. Nothing that the token endpoint answers is ever quoted: it may cooldown the token.
+//! The lifetime of a token is not documented; claims reach from 55 minutes to 30 days. So this keeps one for less than the
+//! shortest. No reason quotes the response of the token endpoint, because it may hold the token.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::secret::{KnownSecret, Secret, SecretError};
 use crate::source::http::SetupError;
 use crate::source::{Failure, FetchError, shortage};
 
-/// Longest answer of the token endpoint; tokens that were seen have a few hundred bytes.
+/// Largest response of the token endpoint, in bytes; known tokens have a few hundred.
 pub(super) const LONGEST: u64 = 64 * 1024;
 
 /// How long a token is kept.
 const KEPT: Duration = Duration::from_mins(50);
 
-/// Who signs in.
+/// The credential of the API user.
 #[derive(Debug, Clone)]
 pub enum ApiCredential {
     Password {
@@ -44,7 +44,7 @@ impl ApiCredential {
         }
     }
 
-    /// The header that signs in, and what must not come back: the one place where the secret is revealed.
+    /// The header that signs in, and the secrets to redact. The only function that exposes the secret.
     pub(super) fn sign_in(&self) -> Result<SignIn, FetchError> {
         let (encoded, known) = match self {
             Self::Password { username, password } => {
@@ -65,13 +65,13 @@ impl ApiCredential {
     }
 }
 
-/// A credential as it is sent.
+/// A credential in the form of a request, with the secrets in it.
 pub(super) struct SignIn {
     pub header: HeaderValue,
     pub known: Vec<KnownSecret>,
 }
 
-/// What a credential hash was made of.
+/// The user name and password in a credential hash.
 fn decoded(hash: &str) -> Vec<KnownSecret> {
     let pair = STANDARD.decode(hash).ok().and_then(|pair| String::from_utf8(pair).ok());
     let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
@@ -87,7 +87,7 @@ fn no_secret(error: &SecretError) -> FetchError {
     unasked(format!("{error}{cause}"))
 }
 
-/// Nothing was sent: there is nothing to sign in with.
+/// Without a credential there is no request.
 fn unasked(reason: impl Into<String>) -> FetchError {
     FetchError { asked: false, ..FetchError::new(Failure::Auth, reason) }
 }
@@ -95,14 +95,14 @@ fn unasked(reason: impl Into<String>) -> FetchError {
 /// A token with its age.
 #[derive(Clone)]
 pub(super) struct Token {
-    /// Marked sensitive: no log of the client shows it.
+    /// Marked sensitive, so that no log of the client shows it.
     bearer: HeaderValue,
     taken: DateTime<Utc>,
     since: Instant,
 }
 
 impl Token {
-    /// Reads what the token endpoint answered: `"TOKEN"`, `{"token": "TOKEN"}`, or TOKEN alone on one line.
+    /// Parses the response of the token endpoint: `"TOKEN"`, `{"token": "TOKEN"}`, or TOKEN alone on one line.
     pub(super) fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, FetchError> {
         let no_token =
             |came: &str| FetchError::new(Failure::Malformed, format!("it answered with {came} instead of a token"));
@@ -111,7 +111,7 @@ impl Token {
         let token = match text.bytes().next() {
             None => return Err(no_token("nothing")),
             Some(b'<') => return Err(no_token("a web page (HTML)")),
-            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| no_token("a text that is cut off"))?,
+            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| no_token("a truncated text"))?,
             Some(b'{') => in_object(text).ok_or_else(|| no_token("an object without one"))?,
             Some(b'[') => return Err(no_token("a list")),
             Some(_) if matches!(text, "null" | "true" | "false") => return Err(no_token(text)),
@@ -134,15 +134,15 @@ impl Token {
         self.bearer.clone()
     }
 
-    /// Whether it is young enough, by the clock and by the time that really passed: either may be wrong alone (a clock
-    /// that was set back, a machine that slept).
+    /// Whether it is young enough by the wall clock and by the monotonic clock. One alone can be wrong: a clock that was set
+    /// back, a machine that slept.
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now - self.taken;
         let kept = TimeDelta::from_std(KEPT).unwrap_or_default();
         age >= TimeDelta::zero() && age < kept && self.since.elapsed() < KEPT
     }
 
-    /// The token itself, to be recognised where an answer repeats it.
+    /// The token itself, for redaction.
     pub(super) fn secret(&self) -> SecretString {
         let bearer = self.bearer.to_str().unwrap_or_default();
         bearer.strip_prefix("Bearer ").unwrap_or(bearer).into()

@@ -166,7 +166,7 @@ fn what_a_source_said_is_left_out_of_a_reason_for_the_log() {
     let quoted = Quoted::of("no \"j.doe\" here", &Redactor::default());
     let held =
         FetchError { again: Some(at(5)), ..FetchError::new(Failure::Refused, "it answered 500").quoting(Some(quoted)) };
-    let until = "; it is not asked again before 2027-01-15 08:00:05 UTC";
+    let until = "; next attempt not before 2027-01-15 08:00:05 UTC";
     assert_eq!(held.to_string(), format!("it answered 500: \"no \"j.doe\" here\"{until}"));
     assert_eq!(held.for_log(), format!("it answered 500{until}"));
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };

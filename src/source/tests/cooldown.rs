@@ -15,12 +15,12 @@ async fn a_refused_sign_in_is_not_hammered() {
     }
     assert_eq!(served.simulator.count(RequestKind::Token), 4);
     served.simulator.set_password(PASSWORD);
-    failed(source.fetch(at(74)).await, Failure::Auth, "not asked again before 2027-01-15 08:01:15 UTC");
+    failed(source.fetch(at(74)).await, Failure::Auth, "next attempt not before 2027-01-15 08:01:15 UTC");
     source.fetch(at(75)).await.unwrap();
     served.simulator.fail(Mode::Unauthorized, Some(1));
     served.simulator.revoke_tokens();
     source.fetch(at(76)).await.unwrap_err();
-    assert!(source.fetch(at(81)).await.is_ok(), "a success starts the waits anew");
+    assert!(source.fetch(at(81)).await.is_ok(), "a success resets the waits");
 }
 
 #[tokio::test]

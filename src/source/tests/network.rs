@@ -255,7 +255,7 @@ async fn a_proxy_that_does_not_connect_is_named_as_the_one_that_failed() {
         ..options("https://erp.acme.invalid/OWAPI")
     };
     let cases = [
-        ("407 HttpProxy Authentication Required", "the proxy wants a sign-in"),
+        ("407 Proxy Authentication Required", "the proxy wants a sign-in"),
         ("502 Bad Gateway", "the proxy did not connect to it"),
     ];
     for (status, words) in cases {

@@ -1,4 +1,4 @@
-//! Certificates: which are trusted, and what is said of the others.
+//! Certificates: which ones the client trusts, and how it describes the others.
 
 use std::path::Path;
 
@@ -73,7 +73,7 @@ async fn a_ca_of_ones_own_is_trusted_where_it_is_named() {
     let file = authority.file();
     assert_eq!(ask(authority.certificate("localhost"), Some(&file)).await.unwrap().rows.len(), 1);
     let unknown = ask(authority.certificate("localhost"), None).await;
-    failed(unknown, Failure::Tls, "the certificate is not trusted: who issued it is not known here");
+    failed(unknown, Failure::Tls, "the certificate is not trusted: its issuer is not trusted");
 }
 
 #[tokio::test]

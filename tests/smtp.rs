@@ -248,7 +248,7 @@ async fn a_server_that_falls_silent_times_out_wherever_it_does() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_sent_whatever_comes_after() {
+async fn an_accepted_message_is_sent_also_if_the_connection_fails_later() {
     let accepted = |last| then(&[Say("354 go on\r\n"), Take, Say("250 taken\r\n"), last]);
     against(accepted(Close), LONG).await.unwrap();
     against(accepted(Hang), LONG).await.unwrap();

@@ -1,4 +1,4 @@
-//! The house rules that a machine can hold: which module may use which, which module may use an outside crate, how files look.
+//! The house rules that a test can check: which module may use which, which module may use an outside crate, the form of files.
 
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
 
@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room of `src/`, what it may use of the others, and nothing else.
-const ROOMS: [(&str, &[&str]); 18] = [
+/// Each module of `src/` with the modules that it may use.
+const MODULES: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("secret", &[]),
     ("clock", &[]),
@@ -54,18 +54,18 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("main", &[]),
 ];
 
-/// Ports and adapters: the engine knows the port, never what stands behind it.
+/// Adapters: the engine uses ports only.
 const ADAPTERS: [&str; 7] = [
     "source::orderwise",
     "source::file",
     "source::http",
     "source::json",
-    "source::hold",
+    "source::cooldown",
     "notify::email",
     "notify::render",
 ];
 
-/// An outside crate and the rooms that may name it.
+/// Each outside crate with the modules that may use it.
 const CRATES: [(&str, &[&str]); 25] = [
     ("tokio", &["source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
@@ -96,13 +96,13 @@ const CRATES: [(&str, &[&str]); 25] = [
 
 struct File {
     path: PathBuf,
-    room: String,
-    /// It is only there for tests.
+    module: String,
+    /// Compiled for tests only.
     test: bool,
     text: String,
 }
 
-/// Every Rust file under `src/`, with its room. Files that only tests are made of may reach further and are marked.
+/// Every Rust file under `src/`, with its module. Files for tests only are marked: they may use more.
 fn files() -> Vec<File> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![src.clone()];
@@ -121,8 +121,8 @@ fn files() -> Vec<File> {
     assert!(texts.len() > 30, "the walk over src/ found only {} files", texts.len());
     let file = |(path, text): (&PathBuf, &String)| {
         let inside = path.with_extension("");
-        let room = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-        File { path: path.clone(), room, test: is_test(&inside, &texts), text: text.clone() }
+        let module = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        File { path: path.clone(), module, test: is_test(&inside, &texts), text: text.clone() }
     };
     texts.iter().map(file).collect()
 }
@@ -169,20 +169,20 @@ fn uses(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn rooms_know_only_whom_they_may() {
-    let table: BTreeMap<&str, &[&str]> = ROOMS.into_iter().collect();
+fn modules_use_only_the_modules_of_the_table() {
+    let table: BTreeMap<&str, &[&str]> = MODULES.into_iter().collect();
     let mut wrong = Vec::new();
-    for file in files().iter().filter(|file| !file.test && file.room != "lib") {
-        let Some(allowed) = table.get(file.room.as_str()) else {
-            wrong.push(format!("{}: the room {} is not in the table", file.path.display(), file.room));
+    for file in files().iter().filter(|file| !file.test && file.module != "lib") {
+        let Some(allowed) = table.get(file.module.as_str()) else {
+            wrong.push(format!("{}: the module {} is not in the table", file.path.display(), file.module));
             continue;
         };
         for used in uses(&code(&file.text)) {
-            let own = used == file.room || used.starts_with(&format!("{}::", file.room));
-            let fits = |room: &str| used == room || used.starts_with(&format!("{room}::"));
-            let adapter = ADAPTERS.iter().any(|adapter| fits(adapter)) && file.room != "app";
-            if !own && (adapter || !allowed.iter().any(|room| fits(room))) {
-                wrong.push(format!("{}: {} may not use crate::{used}", file.path.display(), file.room));
+            let own = used == file.module || used.starts_with(&format!("{}::", file.module));
+            let fits = |module: &str| used == module || used.starts_with(&format!("{module}::"));
+            let adapter = ADAPTERS.iter().any(|adapter| fits(adapter)) && file.module != "app";
+            if !own && (adapter || !allowed.iter().any(|module| fits(module))) {
+                wrong.push(format!("{}: {} may not use crate::{used}", file.path.display(), file.module));
             }
         }
     }
@@ -191,23 +191,23 @@ fn rooms_know_only_whom_they_may() {
 
 /// A table that permits more than the tree needs would let the next import pass unseen.
 #[test]
-fn what_the_tables_permit_is_there_and_is_used() {
+fn every_entry_of_the_tables_exists_and_is_used() {
     let files = files();
     let exists =
         |path: &str| files.iter().any(|file| file.path.with_extension("") == Path::new(&path.replace("::", "/")));
-    let code_of = |room: &str| {
-        let of = files.iter().filter(|file| file.room == *room && !file.test);
+    let code_of = |module: &str| {
+        let of = files.iter().filter(|file| file.module == *module && !file.test);
         of.map(|file| code(&file.text)).collect::<Vec<_>>()
     };
     let mut idle = Vec::new();
-    for (room, permitted) in ROOMS {
-        if !exists(room) {
-            idle.push(format!("there is no room {room}"));
+    for (module, permitted) in MODULES {
+        if !exists(module) {
+            idle.push(format!("there is no module {module}"));
         }
-        let used = code_of(room).iter().flat_map(|code| uses(code)).collect::<Vec<_>>();
+        let used = code_of(module).iter().flat_map(|code| uses(code)).collect::<Vec<_>>();
         for other in permitted {
             if !used.iter().any(|used| used == other || used.starts_with(&format!("{other}::"))) {
-                idle.push(format!("{room} does not use {other}"));
+                idle.push(format!("{module} does not use {other}"));
             }
         }
     }
@@ -216,10 +216,10 @@ fn what_the_tables_permit_is_there_and_is_used() {
             idle.push(format!("there is no adapter {adapter}"));
         }
     }
-    for (name, rooms) in CRATES {
-        for room in rooms {
-            if !code_of(room).iter().any(|code| names(code, name)) {
-                idle.push(format!("{room} does not use the crate {name}"));
+    for (name, modules) in CRATES {
+        for module in modules {
+            if !code_of(module).iter().any(|code| names(code, name)) {
+                idle.push(format!("{module} does not use the crate {name}"));
             }
         }
     }
@@ -233,13 +233,13 @@ fn names(code: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_outside_crate_has_its_rooms() {
+fn only_the_modules_of_the_table_use_an_outside_crate() {
     let mut wrong = Vec::new();
     for file in files().iter().filter(|file| !file.test) {
         let code = code(&file.text);
-        for (name, rooms) in CRATES {
-            if names(&code, name) && !rooms.contains(&file.room.as_str()) {
-                wrong.push(format!("{}: {name} belongs to {}", file.path.display(), rooms.join(", ")));
+        for (name, modules) in CRATES {
+            if names(&code, name) && !modules.contains(&file.module.as_str()) {
+                wrong.push(format!("{}: {name} belongs to {}", file.path.display(), modules.join(", ")));
             }
         }
     }
@@ -249,7 +249,7 @@ fn each_outside_crate_has_its_rooms() {
 #[test]
 fn the_domain_asks_no_clock_and_does_no_io() {
     let banned = ["Utc::now", "Instant::now", "SystemTime", "std::fs", "std::net", "std::env", "async fn", "println!"];
-    for file in files().iter().filter(|file| file.room == "domain") {
+    for file in files().iter().filter(|file| file.module == "domain") {
         for word in banned {
             assert!(!code(&file.text).contains(word), "{}: {word}", file.path.display());
         }
@@ -257,7 +257,7 @@ fn the_domain_asks_no_clock_and_does_no_io() {
 }
 
 #[test]
-fn files_say_what_they_are_for_and_stay_small() {
+fn files_begin_with_their_purpose_and_stay_small() {
     let mut wrong = Vec::new();
     for file in files() {
         let lines = file.text.lines().count();
@@ -278,7 +278,7 @@ fn files_say_what_they_are_for_and_stay_small() {
 }
 
 #[test]
-fn the_reader_of_imports_sees_what_it_must() {
+fn the_reader_of_imports_finds_every_form() {
     let code =
         "use crate::store::{Outgoing, Store};\nlet x = crate::source::Failure::Auth;\nuse crate::domain::{a, b::c};";
     let expected = ["store::Outgoing", "store::Store", "source::Failure::Auth", "domain::a", "domain::b::c"];

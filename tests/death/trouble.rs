@@ -239,7 +239,7 @@ fn a_store_that_is_deleted_for_good_is_created_again_by_a_restart() {
 }
 
 #[test]
-fn what_cannot_be_opened_ends_the_daemon_with_4_and_clear_words_and_is_left_alone() {
+fn a_store_that_cannot_be_opened_ends_the_daemon_with_4_and_a_clear_reason_and_stays_unchanged() {
     let newer = |harness: &Harness| sql(&harness.store, "PRAGMA user_version = 999");
     let corrupt = |harness: &Harness| fs::write(&harness.store, "no database at all ".repeat(1_000)).unwrap();
     let torn = |harness: &Harness| {
@@ -282,7 +282,7 @@ fn what_cannot_be_opened_ends_the_daemon_with_4_and_clear_words_and_is_left_alon
 }
 
 #[test]
-fn a_second_daemon_is_told_who_has_the_store() {
+fn a_second_daemon_names_the_owner_of_the_store() {
     let harness = Harness::with_spool();
     let first = started(&harness, &[]);
     let other = Harness::with_spool();

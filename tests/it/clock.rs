@@ -91,7 +91,7 @@ fn wherever_the_clock_of_a_running_program_is_set_audits_go_on() {
         audits_go_on(&daemon, ahead);
     }
     daemon.stop();
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn one_start_years_ahead_erases_no_history_unless_the_clock_is_trusted() {
     assert!(before.0 >= 2 && before.1 == 4, "{before:?}");
     let forgets = |arguments: &[&str]| {
         let daemon = clock.daemon(4 * YEAR, &[&["--log-level", "debug"], arguments].concat());
-        eventually("retention", || daemon.said().contains("forgot what is older").then_some(()));
+        eventually("retention", || daemon.said().contains("deleted history older").then_some(()));
         let said = daemon.stop();
         (said, kept(&world.path("driftwise.db")))
     };
@@ -169,5 +169,5 @@ fn a_program_that_was_stopped_within_one_exchange_does_not_mail_unreachable() {
     daemon.until("driftwise_source_up", &[], 1.0);
     daemon.poll();
     daemon.stop();
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
 }

@@ -16,7 +16,7 @@ fn two() -> Setup {
 }
 
 #[test]
-fn check_polls_at_all_or_some_and_the_exit_code_says_what_was_found() {
+fn check_polls_all_or_some_sessions_and_its_exit_code_is_the_result() {
     let world = World::new(2, &two());
     let fine = world.run(&["check"]).expect(0);
     assert!(fine.out.contains("2 sessions: 2 compliant") && fine.out.contains("30 of 30 rules could be checked"));
@@ -57,14 +57,14 @@ fn check_with_notify_records_and_mails_once() {
     let first = world.run(&["check", "--notify", "--format", "json"]).expect(1);
     assert_eq!(first.json()["sessions"][0]["session"], "erp/15");
     assert!(first.err.contains("2 notifications recorded; 2 sent"), "{}", first.err);
-    assert_eq!(world.told().len(), 2);
+    assert_eq!(world.notified().len(), 2);
     let second = world.run(&["check", "--notify"]).expect(1);
     assert!(second.err.contains("0 notifications recorded"), "{}", second.err);
-    assert_eq!(world.told().len(), 2);
+    assert_eq!(world.notified().len(), 2);
     world.run(&["status"]).expect(1);
     let daemon = world.daemon();
     daemon.poll();
-    assert_eq!(world.told().len(), 2, "the daemon knows what the command recorded");
+    assert_eq!(world.notified().len(), 2, "the daemon knows what the command recorded");
     let refused = world.run(&["check", "--notify"]).expect(4);
     assert!(refused.err.contains(&format!("process {}", daemon.pid())), "{}", refused.err);
     world.run(&["check"]).expect(1);
@@ -77,7 +77,7 @@ fn check_with_notify_records_and_mails_once() {
 }
 
 #[test]
-fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
+fn validate_reports_every_problem_and_connects_only_with_online() {
     let world = World::new(1, &two());
     let fine = world.run(&["validate"]).expect(0);
     assert_eq!(fine.out, "The configuration is valid: 1 source, 2 sessions.\n");
@@ -101,7 +101,7 @@ fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
 }
 
 #[test]
-fn sessions_lists_what_a_source_returns() {
+fn sessions_lists_all_sessions_of_a_source() {
     let world = World::new(2, &Setup::default());
     let list = world.run(&["sessions", "--source", "erp"]).expect(0).out;
     let line = |id: &str| list.lines().find(|line| line.starts_with(id)).unwrap().to_owned();
@@ -113,7 +113,7 @@ fn sessions_lists_what_a_source_returns() {
 }
 
 #[test]
-fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
+fn status_is_pending_before_the_first_poll_and_shows_the_state_after_it() {
     let world = World::new(2, &two());
     let before = world.run(&["status", "--format", "json"]).expect(3).json();
     assert_eq!(before["sessions"][1]["status"], "pending");
@@ -221,7 +221,7 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_as_such() {
+fn commands_that_are_not_built_are_refused_as_such() {
     let world = World::new(1, &Setup::default());
     let commands: [&[&str]; 6] = [
         &["history", "--since", "1d"],
@@ -281,7 +281,7 @@ fn usage_errors_exit_with_2_and_a_configuration_is_found_where_it_should_be() {
 }
 
 #[test]
-fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
+fn logs_go_to_standard_error_as_json_lines_without_a_terminal() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", true);
     let loud = world.run(&["check", "--format", "json", "--log-level", "trace"]).expect(1);
@@ -302,7 +302,7 @@ fn logs_go_to_standard_error_as_json_lines_where_nobody_watches() {
 }
 
 #[test]
-fn what_a_mail_server_says_of_an_address_is_for_those_who_ask_and_not_for_the_log() {
+fn the_reply_of_a_mail_server_with_an_address_is_in_results_and_not_in_the_log() {
     let server = Server::start(json!({ "mode": "none" }));
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
     let owners = ["550-rcpt@acme.example", "450-rcpt@acme.example"];

@@ -25,7 +25,7 @@ fn another_wording_or_severity_sends_no_second_notification() {
         world.configure(&with_rule(rule));
         let daemon = world.daemon();
         daemon.poll();
-        assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+        assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
         assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
         daemon.stop();
     }
@@ -39,7 +39,7 @@ fn another_wording_or_severity_sends_no_second_notification() {
 }
 
 #[test]
-fn a_changed_baseline_ends_a_drift_without_claiming_that_somebody_repaired_it() {
+fn a_changed_baseline_ends_a_drift_without_claiming_a_repair() {
     let world = World::new(2, &with_rule("expect: unticked, severity: critical"));
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -56,7 +56,7 @@ fn a_changed_baseline_ends_a_drift_without_claiming_that_somebody_repaired_it() 
 }
 
 #[test]
-fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
+fn a_removed_session_ends_its_drift_with_a_mail_that_says_so() {
     let world = World::new(2, &with_rule("expect: unticked, severity: critical"));
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -71,8 +71,8 @@ fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
     }
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_info", &[("session", "14")]), None, "its series go with it");
-    world.untold("missing");
-    world.untold("unaudited");
+    world.no_mail("missing");
+    world.no_mail("unaudited");
     daemon.stop();
 }
 
@@ -84,7 +84,7 @@ fn a_drift_below_min_severity_is_notified_once_when_its_severity_rises() {
     let inside = world.inside(&clock);
     inside.until("driftwise_drift_open", &[("severity", "info")], 1.0);
     inside.stop();
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
     world.configure(&with_rule("expect: unticked, severity: critical"));
     clock.advance(TimeDelta::minutes(5));
     let inside = world.inside(&clock);
@@ -93,6 +93,6 @@ fn a_drift_below_min_severity_is_notified_once_when_its_severity_rises() {
     assert!(told.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
     clock.advance(TimeDelta::minutes(5));
     inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 2.0);
-    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
     inside.stop();
 }

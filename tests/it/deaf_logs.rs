@@ -88,7 +88,7 @@ fn a_log_whose_reader_is_gone_stops_nothing() {
 }
 
 #[test]
-fn a_log_that_works_drops_nothing_and_says_so() {
+fn a_working_log_drops_nothing_and_counts_zero() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     assert_eq!(daemon.metric(DROPPED, &[]), Some(0.0));
@@ -135,7 +135,7 @@ fn unread(world: &World) -> (Deaf, PipeReader) {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
+fn a_log_without_a_reader_stops_nothing() {
     let world = noisy();
     let (deaf, reader) = unread(&world);
     deaf.works(&world);
@@ -159,7 +159,7 @@ fn lines_that_were_lost_are_counted_in_the_log_when_it_is_read_again() {
 }
 
 #[test]
-fn a_daemon_that_fails_while_nobody_reads_its_log_ends_all_the_same() {
+fn a_daemon_that_fails_without_a_reader_of_its_log_ends() {
     let world = World::new(1, &Setup::default());
     let (reader, writer) = std::io::pipe().unwrap();
     // The pipe is full before the daemon begins.
@@ -229,7 +229,7 @@ fn a_command_whose_reader_is_gone_ends_quietly_with_the_code_of_its_result() {
 }
 
 #[test]
-fn a_command_whose_output_does_not_fit_on_the_disk_fails_and_says_so() {
+fn a_command_whose_output_does_not_fit_on_the_disk_fails_with_a_reason() {
     each(
         || full().into(),
         Stdio::piped,
@@ -255,7 +255,7 @@ fn done_prints(arguments: &[&str]) -> bool {
 }
 
 #[test]
-fn the_stand_in_goes_on_when_nobody_hears_it() {
+fn the_stand_in_runs_without_a_reader_of_its_output() {
     let world = World::new(1, &Setup::default());
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = driftwise(world.folder());

@@ -205,7 +205,7 @@ fn clean(place: &str, bytes: impl AsRef<[u8]>) {
 }
 
 #[test]
-fn what_a_source_repeats_of_a_secret_is_nowhere() {
+fn a_secret_that_a_source_repeats_appears_nowhere() {
     let cases = cases();
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

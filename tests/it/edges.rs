@@ -24,7 +24,10 @@ fn confirmation_is_counted_across_restarts() {
         let inside = world.inside(&clock);
         inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 1.0);
         let open = inside.metric("driftwise_drift_open", &[]);
-        eventually_or(|| format!("{mails} mails: {:?}", world.told()), || (world.mails().len() == mails).then_some(()));
+        eventually_or(
+            || format!("{mails} mails: {:?}", world.notified()),
+            || (world.mails().len() == mails).then_some(()),
+        );
         late.push(inside.metric("driftwise_audits_late_total", &[("reason", "downtime")]).unwrap());
         inside.stop();
         clock.advance(TimeDelta::minutes(5));
@@ -51,11 +54,11 @@ fn a_first_poll_that_could_see_nothing_is_not_the_first_poll() {
     world.simulator.heal();
     world.mail("recovered", FALLBACK);
     daemon.poll();
-    assert_eq!(world.mails().len(), 2, "two unaudited sessions were there before: {:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "two unaudited sessions were there before: {:?}", world.notified());
 }
 
 #[test]
-fn what_is_pinned_is_watched_and_what_comes_later_is_pinned_then() {
+fn pinned_settings_are_watched_and_later_settings_are_pinned_when_they_appear() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "price_list_id", 4);
     world.run(&["check", "--notify"]).expect(0);
@@ -107,7 +110,7 @@ fn one_address_in_two_spellings_is_one_recipient() {
     let daemon = world.daemon();
     world.mail("drift", FALLBACK);
     daemon.poll();
-    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn a_customers_own_fallback_contact_and_zone_are_used() {
         world.simulator.fail(Mode::Html, None);
         clock.advance(TimeDelta::seconds(5));
         assert_eq!(world.mail("unreachable", "it@acme.example").header("Reply-To"), "support@integrator.example");
-        assert!(world.mails().iter().all(|mail| mail.to() != FALLBACK), "{:?}", world.told());
+        assert!(world.mails().iter().all(|mail| mail.to() != FALLBACK), "{:?}", world.notified());
         assert_eq!(inside.metric("driftwise_session_info", &[("customer", "acme")]), Some(1.0));
         inside.stop();
     }
@@ -171,13 +174,13 @@ fn an_old_export_does_not_pass_for_ever() {
 }
 
 #[test]
-fn mail_that_cannot_be_sent_is_said_by_the_commands_that_send() {
+fn commands_that_send_report_mail_that_cannot_be_sent() {
     let closed = ClosedPort::hold();
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
     let world = World::new(1, &Setup { email, ..Setup::default() });
     let server = format!("127.0.0.1:{}", closed.number);
     let test = world.run(&["notifications", "test", "--to", OWNER]).expect(4);
-    assert!(test.err.contains("was not accepted") && test.err.contains(&server), "{}", test.err);
+    assert!(test.err.contains("failed to send the test notification") && test.err.contains(&server), "{}", test.err);
     world.simulator.set(14, "import_orders_as", "j.doe");
     let notify = world.run(&["check", "--notify"]).expect(1);
     assert!(notify.err.contains("1 notification recorded; 0 sent, 1 will be retried"), "{}", notify.err);
@@ -245,7 +248,7 @@ fn a_hundred_and_fifty_drifts_are_one_mail_that_every_server_takes() {
         world.simulator.set(session, "import_orders_as", "j.doe");
     }
     world.run(&["check", "--notify"]).expect(1);
-    assert_eq!(world.mails().len(), 1, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 1, "{:?}", world.notified());
     let mail = world.mail("drift", OWNER);
     assert_eq!(mail.all("X-Driftwise-Session").len(), 100);
     assert!(mail.header("References").split(' ').count() <= 21);
@@ -275,13 +278,13 @@ fn a_session_that_is_removed_and_added_again_opens_a_new_incident() {
     let daemon = world.daemon();
     daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 1.0);
     let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift").collect::<Vec<_>>();
-    assert_eq!(drifts.len(), 2, "{:?}", world.told());
+    assert_eq!(drifts.len(), 2, "{:?}", world.notified());
     assert!(drifts.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
     daemon.stop();
 }
 
 #[test]
-fn an_id_in_any_spelling_of_its_number_is_found_and_one_beyond_comparison_is_said() {
+fn an_id_is_found_in_any_spelling_of_its_number_and_one_beyond_comparison_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let config = "sources: { grid: { type: file, path: grid.csv } }\n\
                   policies: { named: { rules: [{ id: named, setting: name, expect: present, severity: warning, why: w, fix: f }] } }\n\

@@ -18,7 +18,7 @@ fn a_port_that_is_taken_ends_the_program_with_words() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_store_says_who_has_it() {
+fn a_second_daemon_on_the_same_store_names_its_owner() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     let second = world.run(&["run"]).expect(4);
@@ -28,7 +28,7 @@ fn a_second_daemon_on_the_same_store_says_who_has_it() {
 }
 
 #[test]
-fn who_has_the_store_is_said_before_anything_of_the_port() {
+fn the_owner_of_the_store_is_reported_before_a_port_in_use() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     world.edit(&[("127.0.0.1:0", &daemon.address.to_string())]);
@@ -51,7 +51,7 @@ fn a_store_that_is_none_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
+fn a_store_outage_is_reported_and_work_continues_after_it() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     daemon.first_poll();
@@ -78,7 +78,7 @@ fn a_store_that_goes_away_is_said_aloud_and_work_goes_on_when_it_is_back() {
     std::fs::rename(world.path("away.db"), world.path("driftwise.db")).unwrap();
     world.mail("drift", OWNER);
     ready(200);
-    assert_eq!(world.mails().len(), 1, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 1, "{:?}", world.notified());
     daemon.stop();
 }
 

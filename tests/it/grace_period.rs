@@ -23,7 +23,7 @@ fn the_grace_period_of_a_source_counts_from_the_first_failed_poll_also_across_a_
     clock.advance(TimeDelta::minutes(50));
     let second = world.inside(&clock);
     second.until(UNREACHABLE.0, UNREACHABLE.1, 1.0);
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
     clock.advance(TimeDelta::minutes(11));
     let mail = world.mail("unreachable", FALLBACK);
     mail.says("09:00");
@@ -47,7 +47,7 @@ fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_ei
     world.simulator.set(15, "export", "perhaps");
     clock.advance(TimeDelta::minutes(30));
     opened(2.0);
-    world.untold("unverifiable");
+    world.no_mail("unverifiable");
     // Polled once a year, and once more because it could not be read, it is told when its hour is over.
     clock.set(moment("2026-11-23T10:00:01Z"));
     let older = world.mail("unverifiable", FALLBACK);
@@ -61,7 +61,7 @@ fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_ei
 }
 
 #[test]
-fn what_ends_within_its_grace_period_sends_no_notification() {
+fn an_incident_that_ends_within_its_grace_period_sends_no_notification() {
     let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.set(14, "export", "perhaps");
@@ -72,7 +72,7 @@ fn what_ends_within_its_grace_period_sends_no_notification() {
     inside.until("driftwise_incidents_resolved_total", &[("kind", "unverifiable")], 1.0);
     clock.advance(TimeDelta::hours(2));
     inside.until("driftwise_audits_total", &[("outcome", "ok")], 3.0);
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
     inside.stop();
 }
 
@@ -85,14 +85,14 @@ fn an_open_drift_is_remembered_once_a_day_in_its_thread() {
     let opening = world.mail("drift", OWNER);
     clock.advance(TimeDelta::hours(23));
     inside.until("driftwise_audits_total", &[("outcome", "ok")], 2.0);
-    world.untold("reminder");
+    world.no_mail("reminder");
     clock.advance(TimeDelta::hours(2));
     let reminder = world.mail("reminder", OWNER);
     assert_eq!(reminder.header("In-Reply-To"), opening.id());
     assert_eq!(reminder.subject, format!("Re: {}", opening.subject));
     clock.advance(TimeDelta::hours(12));
     inside.until("driftwise_audits_total", &[("outcome", "ok")], 4.0);
-    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
     inside.stop();
 }
 

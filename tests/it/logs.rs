@@ -57,7 +57,7 @@ fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
 }
 
 #[test]
-fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
+fn the_log_has_the_reason_of_failed_mail_without_text_of_the_server() {
     let closed = ClosedPort::hold();
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
     let world = World::new(1, &Setup { email, ..Setup::default() });
@@ -79,7 +79,7 @@ fn why_mail_cannot_be_sent_is_logged_where_no_server_said_it() {
 }
 
 #[test]
-fn why_a_source_cannot_be_read_is_logged_without_what_it_said() {
+fn the_log_has_the_reason_of_a_failed_poll_without_text_of_the_source() {
     let world = World::new(1, &Setup::default());
     std::fs::write(world.path("grid.json"), r#"{"error":"user j.doe@acme.example lacks rights"}"#).unwrap();
     world.edit(&[

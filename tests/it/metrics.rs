@@ -215,7 +215,7 @@ fn served_with_an_untrusted_certificate() -> String {
 }
 
 #[test]
-fn probes_and_metrics_can_have_an_address_of_their_own_and_what_is_not_built_says_so() {
+fn probes_and_metrics_can_have_their_own_address_and_pages_that_are_not_built_say_so() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!(", metrics_listen: \"{free}\"");
     let world = World::new(1, &Setup { server, ..Setup::default() });

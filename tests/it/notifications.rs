@@ -38,7 +38,7 @@ fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_threa
     let world = World::new(2, &two());
     let daemon = world.daemon();
     daemon.first_poll();
-    assert!(world.mails().is_empty(), "{:?}", world.told());
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
     world.simulator.set(14, "schedule", "Every 10 minutes");
     let opened = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
     world.simulator.set(14, "schedule", "Every 15 minutes");
@@ -62,12 +62,12 @@ fn a_critical_drift_its_change_and_its_end_go_to_owner_and_fallback_in_one_threa
         updated[at].says("every 15 minutes");
     }
     assert_ne!(opened[0].id(), opened[1].id(), "one recipient a message");
-    assert_eq!(world.mails().len(), 6, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 6, "{:?}", world.notified());
     daemon.stop();
 }
 
 #[test]
-fn what_one_poll_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
+fn one_poll_makes_one_mail_and_a_warning_goes_to_the_owner_alone() {
     let world = World::new(2, &two());
     world.simulator.set(14, "import_orders_as", "j.doe");
     world.simulator.set(15, "use_cvariant_stock_location", false);
@@ -78,7 +78,7 @@ fn what_one_poll_finds_is_one_mail_and_a_warning_goes_to_the_owner_alone() {
     assert_eq!(mail.all("X-Driftwise-Session").len(), 2);
     mail.says("j.doe");
     daemon.poll();
-    assert_eq!(world.mails().len(), 1, "info is not mailed, warnings not to the fallback: {:?}", world.told());
+    assert_eq!(world.mails().len(), 1, "info is not mailed, warnings not to the fallback: {:?}", world.notified());
     let below = [("reason", "below_severity")];
     assert_eq!(daemon.metric("driftwise_notifications_suppressed_total", &below), Some(1.0));
     assert_eq!(daemon.metric("driftwise_drift_open", &[("severity", "info")]), Some(1.0));
@@ -101,7 +101,7 @@ fn a_session_that_disappears_is_missing_and_recovers() {
         continues(&recovered, opening);
         assert_eq!(recovered.all("X-Driftwise-Session"), ["erp/14"]);
     }
-    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 4, "{:?}", world.notified());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_fallback_is_notified_once_of_an_unreachable_source_and_once_of_its_recove
     assert_eq!(recovered.subject, "erp is being checked again");
     assert_eq!(recovered.header("X-Driftwise-Source"), "erp");
     let unreachable = world.mails().iter().filter(|mail| mail.kind() == "unreachable").count();
-    assert_eq!(unreachable, 2, "{:?}", world.told());
+    assert_eq!(unreachable, 2, "{:?}", world.notified());
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn the_fallback_is_notified_of_an_unverifiable_setting_and_its_drift_stays_open(
     opening.says("perhaps");
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_drift_open", &[("rule", "export-off")]), Some(1.0));
-    world.untold("resolved");
+    world.no_mail("resolved");
     world.simulator.set(14, "export", true);
     continues(&world.mail("recovered", FALLBACK), &opening);
     daemon.poll();
-    let told = world.told();
+    let told = world.notified();
     assert_eq!(told.iter().filter(|(kind, _)| kind == "drift").count(), 2, "{told:?}");
     assert!(told.iter().all(|(kind, to)| kind == "drift" || to == FALLBACK), "{told:?}");
 }
@@ -163,7 +163,7 @@ fn an_unaudited_session_is_notified_once() {
     let world = World::new(2, &Setup::default());
     let daemon = world.daemon();
     daemon.first_poll();
-    world.untold("unaudited");
+    world.no_mail("unaudited");
     world.simulator.add_session(99);
     let found = world.mail("unaudited", FALLBACK);
     well_formed(&found);
@@ -172,7 +172,7 @@ fn an_unaudited_session_is_notified_once() {
     daemon.stop();
     let daemon = world.daemon();
     daemon.poll();
-    assert_eq!(world.mails().len(), 1, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 1, "{:?}", world.notified());
     assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(2.0));
 }
 
@@ -186,5 +186,5 @@ fn a_changed_notification_address_is_notified_to_the_expected_one_and_never_to_t
         world.mail("drift", to).says("unaudited@evil.example");
     }
     daemon.poll();
-    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 3, "{:?}", world.notified());
 }

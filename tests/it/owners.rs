@@ -49,7 +49,7 @@ fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
     }
     daemon.poll();
     let drifts = world.mails().iter().filter(|mail| mail.kind() == "drift").count();
-    assert_eq!(drifts, 2, "{:?}", world.told());
+    assert_eq!(drifts, 2, "{:?}", world.notified());
     daemon.stop();
     // The first has closed it in order, so its log is in the file and any name serves.
     let daemon = Daemon::start(&linked, &[]);
@@ -82,7 +82,7 @@ fn a_bind_mount_of_the_file_alone_is_no_way_round_the_owner() {
 }
 
 #[test]
-fn a_daemon_that_another_one_has_overtaken_ends_and_says_who_has_the_store() {
+fn a_daemon_that_lost_the_store_ends_and_names_the_owner() {
     let (world, mut daemon) = owned();
     let overtake = "PRAGMA busy_timeout = 10000; UPDATE owner SET id = 'x', process = 7, host = 'elsewhere'";
     let done = Command::new("sqlite3").arg(world.path("driftwise.db")).arg(overtake).output().unwrap();

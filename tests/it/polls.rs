@@ -184,6 +184,6 @@ fn a_lack_of_descriptors_makes_no_source_unreachable() {
     assert!(count("driftwise_source_requests_total", "own_limit").unwrap() >= 40.0);
     assert_eq!(count("driftwise_audits_total", "unreachable"), Some(0.0), "{}", daemon.said());
     let mails = mailbox::in_folder(&folder.path().join("mail"));
-    assert!(mails.iter().all(|mail| mail.kind() != "unreachable"), "{:?}", mailbox::told(&mails));
+    assert!(mails.iter().all(|mail| mail.kind() != "unreachable"), "{:?}", mailbox::kinds(&mails));
     daemon.stop();
 }

@@ -131,7 +131,7 @@ fn this_machine_is_never_asked_through_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_is_named_gets_its_sign_in_and_nobody_sees_it() {
+fn a_configured_proxy_gets_its_sign_in_and_no_output_shows_it() {
     let echo = "you sent driftwise:pr0xy/c4n4ry-password and ZHJpZnR3aXNlOnByMHh5L2M0bjRyeS1wYXNzd29yZA==";
     let proxy = Proxy::start(Some(echo));
     let encoded = PROXY_PASSWORD.replace('/', "%2F");

@@ -20,7 +20,7 @@ fn reload(daemon: &Daemon) -> (u16, String) {
 }
 
 #[test]
-fn a_hangup_takes_up_sessions_and_what_is_open_is_neither_repeated_nor_forgotten() {
+fn sighup_takes_up_sessions_and_repeats_and_forgets_no_open_incident() {
     let world = World::new(3, &sessions(&[14]));
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -31,7 +31,7 @@ fn a_hangup_takes_up_sessions_and_what_is_open_is_neither_repeated_nor_forgotten
     daemon.until("driftwise_drift_open", &[("session", "15")], 1.0);
     eventually("both are told of the second", || (world.mails().len() == 4).then_some(()));
     daemon.poll();
-    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 4, "{:?}", world.notified());
     world.simulator.set(14, "export", false);
     for opening in &opened {
         eventually("the end of the first, in its thread", || {
@@ -44,7 +44,7 @@ fn a_hangup_takes_up_sessions_and_what_is_open_is_neither_repeated_nor_forgotten
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_changes_nothing_and_is_said_everywhere() {
+fn an_invalid_configuration_changes_nothing_and_is_reported_everywhere() {
     let world = World::new(2, &sessions(&[14]));
     let daemon = world.daemon();
     daemon.first_poll();
@@ -103,7 +103,7 @@ fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
     eventually("its series go with it", || {
         daemon.metric("driftwise_session_info", &[("session", "14")]).is_none().then_some(())
     });
-    world.untold("missing");
+    world.no_mail("missing");
     world.configure(&sessions(&[14, 15]));
     assert_eq!(reload(&daemon).0, 200);
     eventually("a new drift", || {
@@ -134,7 +134,7 @@ fn an_audit_under_way_ends_under_the_configuration_that_it_began_with() {
     daemon.until("driftwise_source_requests_total", &[("outcome", "ok")], before + 3.0);
     let of_first = world.mails().into_iter().filter(|mail| mail.kind() == "drift" && mail.to() == OWNER);
     let of_first = of_first.filter(|mail| mail.text.contains("erp/14")).count();
-    assert_eq!(of_first, 1, "{:?}", world.told());
+    assert_eq!(of_first, 1, "{:?}", world.notified());
     assert_eq!(daemon.metric("driftwise_source_requests_total", &[("outcome", "timeout")]), Some(0.0));
     daemon.stop();
 }
@@ -186,7 +186,7 @@ fn mail_recorded_before_a_reload_leaves_over_the_new_server_under_its_id() {
     eventually("both leave", || (world.mails().len() == 2).then_some(()));
     for notification in recorded {
         let id = notification["message_id"].as_str().unwrap();
-        assert!(world.mails().iter().any(|mail| mail.id() == id), "{id} is not among {:?}", world.told());
+        assert!(world.mails().iter().any(|mail| mail.id() == id), "{id} is not among {:?}", world.notified());
     }
     daemon.stop();
 }
@@ -251,7 +251,7 @@ fn operators_get_one_mail_for_each_refused_configuration() {
     let all = count(3);
     assert_eq!(all.iter().filter(|mail| mail.to() == "run@integrator.example").count(), 1);
     daemon.poll();
-    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 3, "{:?}", world.notified());
     world.configure(&operated);
     let listed = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
     let kinds =
@@ -343,7 +343,7 @@ fn reloads_during_a_mail_outage_lose_and_repeat_nothing() {
         .collect::<Vec<_>>();
     told.sort();
     told.dedup();
-    assert_eq!((told.len(), world.mails().len()), (8, 8), "{:?}", world.told());
+    assert_eq!((told.len(), world.mails().len()), (8, 8), "{:?}", world.notified());
     daemon.stop();
 }
 

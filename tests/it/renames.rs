@@ -27,7 +27,7 @@ fn reload(daemon: &Daemon) -> (u16, String) {
 fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
     daemon.until("driftwise_drift_open", &[("source", "shop"), ("session", "14")], 1.0);
     daemon.poll();
-    assert_eq!(world.mails().len(), openings.len(), "{:?}", world.told());
+    assert_eq!(world.mails().len(), openings.len(), "{:?}", world.notified());
     world.simulator.set(14, "export", false);
     for opening in openings {
         let end = eventually("the end in its thread", || {
@@ -36,11 +36,11 @@ fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
         assert_eq!((end.kind(), end.header("X-Driftwise-Session")), ("resolved", "shop/14"));
     }
     daemon.poll();
-    assert_eq!(world.mails().len(), 2 * openings.len(), "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2 * openings.len(), "{:?}", world.notified());
 }
 
 #[test]
-fn a_source_renamed_by_a_reload_keeps_what_is_open_and_its_history() {
+fn a_source_renamed_by_a_reload_keeps_its_incidents_and_history() {
     let world = World::new(2, &setup());
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -56,12 +56,12 @@ fn a_source_renamed_by_a_reload_keeps_what_is_open_and_its_history() {
     daemon.kill();
     let daemon = world.daemon();
     daemon.poll();
-    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 4, "{:?}", world.notified());
     daemon.stop();
 }
 
 #[test]
-fn a_source_renamed_between_two_runs_keeps_what_is_open() {
+fn a_source_renamed_between_two_runs_keeps_its_incidents() {
     let world = World::new(2, &setup());
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -102,7 +102,7 @@ fn renames_under_way_tear_no_poll_apart() {
 }
 
 #[test]
-fn a_new_name_with_state_of_its_own_keeps_it_and_the_log_says_so() {
+fn a_new_name_with_its_own_state_keeps_it_and_the_log_has_a_warning() {
     let world = World::new(2, &setup());
     let daemon = world.daemon();
     daemon.first_poll();

@@ -20,7 +20,7 @@ fn a_drift_notified_before_a_crash_is_not_notified_again_and_its_repair_is() {
     daemon.kill();
     let daemon = world.daemon();
     daemon.poll();
-    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
     assert_eq!(daemon.metric("driftwise_drift_open", &[]), Some(1.0));
     daemon.kill();
     world.simulator.set(14, "export", false);
@@ -30,7 +30,7 @@ fn a_drift_notified_before_a_crash_is_not_notified_again_and_its_repair_is() {
         assert_eq!(resolved.header("In-Reply-To"), opening.id());
     }
     daemon.poll();
-    assert_eq!(world.mails().len(), 4, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 4, "{:?}", world.notified());
     daemon.stop();
 }
 
@@ -40,7 +40,7 @@ fn listed(world: &World) -> Vec<Value> {
 }
 
 #[test]
-fn what_was_recorded_while_the_mail_server_was_down_arrives_after_a_crash_under_the_same_id() {
+fn notifications_recorded_during_a_mail_outage_arrive_after_a_crash_with_the_same_id() {
     let closed = ClosedPort::hold();
     let email = |port: u16| {
         let ca_file = certificate::ca_file();
@@ -144,7 +144,7 @@ fn killed_at_any_moment_it_notifies_of_every_drift_once() {
         daemon.kill();
     }
     let daemon = world.daemon();
-    eventually_or(|| format!("four mails: {:?}", world.told()), || (world.mails().len() == 4).then_some(()));
+    eventually_or(|| format!("four mails: {:?}", world.notified()), || (world.mails().len() == 4).then_some(()));
     daemon.poll();
     assert_eq!(listed(&world).len(), 4);
     let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
@@ -204,10 +204,10 @@ fn an_unverifiable_setting_is_notified_once_also_across_restarts() {
     daemon.kill();
     let daemon = world.daemon();
     daemon.poll();
-    assert_eq!(world.mails().len(), 2, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 2, "{:?}", world.notified());
     assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
     world.simulator.heal();
     world.mail("recovered", FALLBACK);
     daemon.poll();
-    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+    assert_eq!(world.mails().len(), 3, "{:?}", world.notified());
 }

@@ -24,7 +24,7 @@ fn a_session_is_polled_by_its_own_schedule_and_at_start() {
     world.simulator.set(15, "import_orders_as", "second");
     daemon.until("driftwise_drift_open", &[("session", "14")], 1.0);
     daemon.poll();
-    world.untold("update");
+    world.no_mail("update");
     assert!((verdict("15") - first).abs() < 0.0005, "it was polled again");
     assert!(verdict("14") > first);
     let next =
@@ -62,7 +62,7 @@ fn next_poll(inside: &Inside<'_>, session: &str) -> DateTime<Utc> {
 }
 
 #[test]
-fn a_machine_that_slept_for_hours_polls_once_and_says_that_it_was_late() {
+fn a_machine_that_slept_for_hours_polls_once_and_counts_it_as_late() {
     let sessions = vec![String::from("{ id: 14, schedule: \"*/5 * * * *\" }")];
     let world = World::new(1, &Setup { sessions, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));

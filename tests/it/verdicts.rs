@@ -75,7 +75,7 @@ fn a_readable_row_is_compliant_or_drifted_by_the_rule() {
 }
 
 #[test]
-fn what_cannot_be_read_is_unverifiable_and_says_what_was_met() {
+fn a_value_that_cannot_be_read_is_unverifiable_with_the_value_in_the_reason() {
     let world = World::new(1, &Setup::default());
     let cases = [
         ("export", Value::Null, "export-off", "null"),

@@ -1,4 +1,4 @@
-//! A small world that keeps state: a stand-in OrderWise on a port of its own, a folder with a configuration, a store and mail.
+//! The world of a test: a stand-in OrderWise on its own port, and a folder with a configuration, a store and mail.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use crate::support::edit;
 pub const OWNER: &str = "integrations@acme.example";
 pub const FALLBACK: &str = "ops@integrator.example";
 
-/// What the configuration says; the rest is the same for all.
+/// The variable parts of the configuration.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// Lines of the list of sessions.
     pub sessions: Vec<String>,
-    /// What stands in `alerts` beside the fallback.
+    /// Keys of `alerts` besides the fallback.
     pub alerts: String,
-    /// Keys of the source beside how to sign in.
+    /// Keys of the source besides the sign-in.
     pub source: String,
     pub password: String,
     pub email: String,
-    /// Keys of `server` beside where it listens, after a comma.
+    /// Keys of `server` besides `listen`, after a comma.
     pub server: String,
     /// Whole sections.
     pub more: String,
@@ -99,7 +99,7 @@ impl World {
         std::fs::write(self.path("driftwise.yaml"), text).unwrap();
     }
 
-    /// Replaces words of the configuration, each of which must be there.
+    /// Replaces texts of the configuration, each of which must occur.
     #[track_caller]
     pub fn edit(&self, edits: &[(&str, &str)]) {
         edit::edit(&self.path("driftwise.yaml"), edits);
@@ -125,25 +125,26 @@ impl World {
         mailbox::in_folder(&self.path("mail"))
     }
 
-    pub fn told(&self) -> Vec<(String, String)> {
-        mailbox::told(&self.mails())
+    /// Kind and recipient of each mail, sorted.
+    pub fn notified(&self) -> Vec<(String, String)> {
+        mailbox::kinds(&self.mails())
     }
 
     /// Waits for the first mail of a kind to a recipient.
     pub fn mail(&self, kind: &str, to: &str) -> Mail {
         let wanted = |mail: &Mail| mail.kind() == kind && mail.to() == to;
-        let what = || format!("{kind} mail to {to}; there are {:?}", self.told());
+        let what = || format!("{kind} mail to {to}; there are {:?}", self.notified());
         eventually_or(what, || self.mails().into_iter().find(wanted))
     }
 
-    /// There may be no mail of this kind.
+    /// Asserts that there is no mail of this kind.
     #[track_caller]
-    pub fn untold(&self, kind: &str) {
+    pub fn no_mail(&self, kind: &str) {
         assert!(
             NotificationKind::from_label(kind).is_some(),
             "{kind} is no kind of notification: no mail can be of it"
         );
-        assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.told());
+        assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.notified());
     }
 
     /// Reads the store, as a command beside the daemon does.
@@ -156,7 +157,7 @@ impl World {
         })
     }
 
-    /// The program inside this process, under a clock that is set by hand.
+    /// Runs the program inside this process, with a clock that the test sets.
     pub fn inside(&self, clock: &ManualClock) -> Inside<'_> {
         let shutdown = CancellationToken::new();
         let environment = |_: &str| None;
@@ -203,7 +204,7 @@ impl Inside<'_> {
     }
 }
 
-/// A moment for a clock that is set by hand.
+/// A time for a clock that the test sets.
 pub fn moment(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }

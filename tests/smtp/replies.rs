@@ -74,7 +74,7 @@ async fn a_recipient_that_was_moved_is_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_no_reply_ends_the_session_at_every_stage() {
+async fn a_malformed_reply_ends_the_session_at_every_stage() {
     let nonsense = [
         "hello\r\n",
         "\r\n",
@@ -129,7 +129,7 @@ async fn replies_that_come_late_are_not_taken_for_those_to_later_commands() {
 }
 
 #[tokio::test]
-async fn what_follows_the_yes_to_a_message_takes_nothing_back() {
+async fn replies_after_the_acceptance_of_a_message_change_nothing() {
     let message = Stage::new("the message", Tls::None, &[GREETED, PLAINLY, TO, DATA, WHOLE]);
     for taken in ["250 ok\r\n250 ok\r\n", "250 ok\r\n421 closing\r\n", "250 ok\r\n\r\n", "250 ok\r\n500 no\r\n"] {
         message.goes_on(&[Say(taken), Gone]).await.unwrap();
@@ -186,7 +186,7 @@ async fn text_in_another_encoding_changes_neither_a_yes_nor_a_no() {
 }
 
 #[tokio::test]
-async fn a_password_that_comes_back_in_another_encoding_is_not_told() {
+async fn a_password_repeated_in_another_encoding_is_not_shown() {
     let secret = |password| driftwise::secret::Secret::given(password);
     for (password, reply) in
         [("pässwört", &b"535 no p\xe4ssw\xf6rt\r\n"[..]), ("pässwört", "535 no pässwört\r\n".as_bytes())]
@@ -201,7 +201,7 @@ async fn a_password_that_comes_back_in_another_encoding_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_comes_to_an_end_is_hung_up_on() {
+async fn an_endless_reply_ends_the_connection() {
     let long = Box::leak(format!("250-{}\r\n", "x".repeat(2000)).into_boxed_str()).as_bytes();
     let floods = [&[b'2'; 1024][..], b"250-x\r\n250-y\r\n", long, b"250-x\r250-x\r", b"\0", b"x"];
     for (stage, allowed) in stages() {

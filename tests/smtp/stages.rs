@@ -223,7 +223,7 @@ async fn a_certificate_whose_time_is_over_is_refused() {
 }
 
 #[tokio::test]
-async fn only_a_reason_that_holds_nothing_a_server_said_may_stand_in_a_log() {
+async fn only_a_reason_without_text_of_the_server_is_logged() {
     let greeting = Stage::new("greeting", Tls::None, &[]);
     let recipient = Stage::new("RCPT TO", Tls::None, &[GREETED, PLAINLY, TO]);
     for said in

@@ -1,10 +1,10 @@
-//! Mails as their readers get them.
+//! Parsed mails.
 
 use std::path::Path;
 
 use mail_parser::MessageParser;
 
-/// A mail, taken apart.
+/// A parsed mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     headers: Vec<(String, String)>,
@@ -29,7 +29,7 @@ impl Mail {
         self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
     }
 
-    /// The one header of this name, or nothing.
+    /// The only header of this name, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         let all = self.all(name);
         assert!(all.len() <= 1, "{name} comes {} times", all.len());
@@ -74,8 +74,8 @@ pub fn in_folder(folder: &Path) -> Vec<Mail> {
 }
 
 /// Kind and recipient of each mail, sorted.
-pub fn told(mails: &[Mail]) -> Vec<(String, String)> {
-    let mut told = mails.iter().map(|mail| (mail.kind().to_owned(), mail.to().to_owned())).collect::<Vec<_>>();
-    told.sort();
-    told
+pub fn kinds(mails: &[Mail]) -> Vec<(String, String)> {
+    let mut kinds = mails.iter().map(|mail| (mail.kind().to_owned(), mail.to().to_owned())).collect::<Vec<_>>();
+    kinds.sort();
+    kinds
 }

@@ -85,7 +85,7 @@ fn a_secret_file_that_is_no_secret_is_refused_where_it_is_named() {
     std::fs::write(folder.path().join("empty"), "\n").unwrap();
     std::fs::write(folder.path().join("large"), "x".repeat(70_000)).unwrap();
     for (path, words) in
-        [("empty", "is empty"), ("large", "is larger than 64 KiB"), ("none", "cannot be read"), (".", "cannot be read")]
+        [("empty", "is empty"), ("large", "is larger than 64 KiB"), ("none", "cannot read"), (".", "cannot read")]
     {
         let report = load(folder.path(), &written(&format!("{{ file: {path} }}"), "")).expect_err(path);
         assert!(report.contains("driftwise.yaml:12:") && report.contains(words), "{path}: {report}");

@@ -85,7 +85,7 @@ fn pieces_of_secrets_are_removed_where_text_is_quoted() {
 }
 
 #[test]
-fn what_is_no_secret_stays_as_it_is() {
+fn text_without_secrets_stays_unchanged() {
     let redactor = redactor("simulated");
     for text in ["", "a", "Shopify_Orders", USER, "Login failed for user driftwise-api", "15% & more", "simul ated"] {
         assert!(matches!(redactor.quote(text), Cow::Borrowed(same) if same == text), "{text}");
@@ -97,7 +97,7 @@ fn what_is_no_secret_stays_as_it_is() {
 }
 
 #[test]
-fn short_secrets_are_removed_as_far_as_values_survive_it() {
+fn short_secrets_are_removed_unless_that_would_damage_values() {
     let cases = [
         ("ab", "ab", "ab"),
         ("ab", "table", "table"),
@@ -126,7 +126,7 @@ fn secrets_side_by_side_and_in_other_alphabets_are_removed_whole() {
 }
 
 #[test]
-fn a_redactor_does_not_show_what_it_polls_for() {
+fn a_redactor_does_not_show_its_secrets() {
     assert_eq!(format!("{:?}", redactor(PASSWORD)), "Redactor { .. }");
 }
 

@@ -24,7 +24,7 @@ async fn the_rows_of_all_sessions_come_as_they_are() {
 }
 
 #[tokio::test]
-async fn every_failure_has_its_label_and_says_what_it_was() {
+async fn every_failure_has_its_label_and_a_reason() {
     let cases = [
         (Mode::Unauthorized, Failure::Auth, "the sign-in was refused (401)"),
         (Mode::TokenExpired, Failure::Auth, "refused a new token (401)"),
@@ -69,7 +69,7 @@ async fn an_answer_may_be_slow_within_the_time_out_and_not_past_it() {
 }
 
 #[tokio::test]
-async fn a_wrong_base_or_definition_or_password_is_told_apart() {
+async fn reasons_distinguish_a_wrong_base_url_definition_and_password() {
     let served = serve(Simulator::new(1)).await;
     let wrong_base = orderwise(&format!("{}/api", served.root)).fetch(at(0)).await;
     failed(wrong_base, Failure::NotFound, "/api/token/gettoken (404): base_url is wrong");
@@ -121,7 +121,7 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
 
 /// The column that says which row is which session: without it nothing else can be believed.
 #[test]
-fn a_column_of_ids_that_is_renamed_or_comes_twice_is_told_by_its_name() {
+fn a_missing_or_repeated_id_column_is_named() {
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
     let cases = [
         (r#"[{"session_id":14,"name":"a","session_id":15}]"#, "have the column session_id more than once"),
@@ -162,7 +162,7 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
 }
 
 #[test]
-fn what_a_source_said_is_left_out_of_a_reason_for_the_log() {
+fn a_reason_for_the_log_has_no_text_of_the_source() {
     let quoted = Quoted::of("no \"j.doe\" here", &Redactor::default());
     let held =
         FetchError { again: Some(at(5)), ..FetchError::new(Failure::Refused, "it answered 500").quoting(Some(quoted)) };

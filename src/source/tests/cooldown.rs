@@ -79,7 +79,7 @@ async fn a_changed_password_is_tried_at_once() {
 }
 
 #[tokio::test]
-async fn a_busy_server_says_when_to_come_back() {
+async fn retry_after_sets_the_cooldown() {
     let served = serve(Simulator::new(1)).await;
     let source = orderwise(&served.url());
     served.simulator.fail(Mode::RateLimited(Some("30".to_owned())), Some(1));

@@ -59,7 +59,7 @@ async fn csv_is_read_however_a_spreadsheet_separates_and_encodes_it() {
 }
 
 #[tokio::test]
-async fn a_csv_that_cannot_be_trusted_says_where() {
+async fn an_untrustworthy_csv_is_refused_with_the_place() {
     let folder = Folder::new();
     let cases: [(&[u8], Failure, &str); 9] = [
         (b"", Failure::Empty, "it returned no sessions"),
@@ -69,7 +69,7 @@ async fn a_csv_that_cannot_be_trusted_says_where() {
         (b"id,name\n1,a,b\n", Failure::Malformed, "line 2 of the file has 3 fields"),
         (b"id,name\n1,caf\xE9\n", Failure::Malformed, "not UTF-8 text (line 2)"),
         (b"\xFF\xFEa", Failure::Malformed, "not whole UTF-16"),
-        (b"id,name\n1,\"a\n2,b\n", Failure::Malformed, "cut off: a quote is never closed"),
+        (b"id,name\n1,\"a\n2,b\n", Failure::Malformed, "truncated: a quote is never closed"),
         (b"<html>", Failure::Malformed, "a web page (HTML)"),
     ];
     for (body, failure, words) in cases {
@@ -142,7 +142,7 @@ fn a_grid_of_a_hundred_thousand_sessions_is_read_and_one_that_would_fill_the_mem
 }
 
 #[tokio::test]
-async fn what_is_no_readable_file_is_named_and_does_not_hang() {
+async fn an_unreadable_file_is_named_and_does_not_block() {
     let folder = Folder::new();
     let path = |name: &str| folder.0.path().join(name);
     failed(fetch(options(path("none.csv")), at(0)).await, Failure::NotFound, "there is no file");

@@ -53,7 +53,7 @@ fn a_key_that_comes_twice_stays_twice_and_escapes_in_keys_are_read() {
 }
 
 #[test]
-fn what_is_no_list_of_sessions_is_named() {
+fn a_response_without_a_list_of_sessions_is_described() {
     let malformed: [(&[u8], &str); 19] = [
         (b"<!DOCTYPE html><html>", "it answered with a web page (HTML) instead of data"),
         (b"{\"Notification\":\"no\"}", "a single object instead of a list of sessions: \"{\"Notification"),
@@ -116,7 +116,7 @@ fn a_hundred_thousand_sessions_are_read_and_a_list_of_nothing_ends_at_its_limit(
 }
 
 #[test]
-fn what_becomes_far_larger_than_it_was_is_refused_before_it_fills_the_memory() {
+fn a_body_that_expands_in_memory_is_refused_before_it_fills_the_memory() {
     let many = |piece: fn(u32) -> String| (0..1_500_000).map(piece).collect::<Vec<_>>().join(",");
     let values = format!("[{{{}}}]", many(|n| format!("\"\":{}", n % 10)));
     let shapes = format!(

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::http::HttpProxy;
 
 #[tokio::test]
-async fn a_connection_that_cannot_be_made_says_why() {
+async fn a_failed_connection_has_a_reason() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     failed(
         orderwise(&format!("http://{closed}/OWAPI")).fetch(at(0)).await,
@@ -124,7 +124,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_packed_is_counted_unpacked() {
+async fn the_limit_counts_unpacked_bytes() {
     let body = |len: usize| format!("[{{\"a\":\"{}\"}}]", "x".repeat(len - 10)).into_bytes();
     for (len, fits) in [(4096, true), (4097, false)] {
         let packed = gzip(&body(len));
@@ -135,7 +135,7 @@ async fn what_is_packed_is_counted_unpacked() {
 
 /// There is no end to wait for: whoever unpacks it all first never answers.
 #[tokio::test]
-async fn what_is_packed_without_end_is_left_at_the_limit() {
+async fn unpacking_an_endless_body_ends_at_the_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/OWAPI", listener.local_addr().unwrap());
     let mut tasks = JoinSet::new();
@@ -189,7 +189,7 @@ async fn answers_that_break_off_or_are_no_http_say_so() {
 
 /// Packed or not, the two layers are told apart: the transfer of HTTP, and what it carries.
 #[tokio::test]
-async fn a_bad_chunk_a_cut_connection_and_bad_gzip_are_told_apart() {
+async fn reasons_distinguish_a_bad_chunk_a_closed_connection_and_bad_gzip() {
     const CHUNKS: (Failure, &str) =
         (Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them");
     const CUT: (Failure, &str) = (Failure::Connect, "the connection was closed in the middle of its answer");

@@ -77,7 +77,7 @@ async fn a_ca_of_ones_own_is_trusted_where_it_is_named() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_one_of_the_future_and_one_for_another_host_are_told_apart() {
+async fn reasons_distinguish_an_expired_a_future_and_a_foreign_certificate() {
     let authority = Authority::new();
     let file = authority.file();
     let expired = ask(authority.certificate_of("localhost", 2020, 2021), Some(&file)).await;
@@ -89,7 +89,7 @@ async fn an_expired_certificate_one_of_the_future_and_one_for_another_host_are_t
 }
 
 #[tokio::test]
-async fn a_port_that_does_not_speak_tls_is_said_to() {
+async fn a_port_without_tls_is_named_as_the_reason() {
     let server = raw(|_| Vec::new()).await;
     let plain = serve(Simulator::new(1)).await;
     let url = plain.url().replace("http://", "https://");
@@ -102,7 +102,7 @@ fn a_ca_file_that_holds_no_certificate_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let build = || OrderWise::new(OrderWiseOptions { ca_file: Some(path.clone()), ..options("https://localhost/") });
-    assert!(build().err().unwrap().to_string().contains("cannot be read"));
+    assert!(build().err().unwrap().to_string().contains("cannot read the CA file"));
     for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&path, text).unwrap();
         assert!(build().is_err(), "{text:?}");

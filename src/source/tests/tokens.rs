@@ -62,7 +62,7 @@ async fn a_token_is_a_json_string_an_object_or_bare_text() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_token_is_refused_and_never_quoted() {
+async fn an_invalid_token_is_refused_and_never_quoted() {
     let cases: [&[u8]; 12] = [
         b"",
         b"null",

@@ -42,7 +42,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// A row as somebody would type it who knows its columns.
+/// A row in the order of its columns.
 #[derive(serde::Deserialize)]
 #[expect(dead_code, clippy::struct_excessive_bools, reason = "parsed, not read")]
 struct Typed {
@@ -72,7 +72,7 @@ struct Typed {
     default_analysis_code: Option<String>,
 }
 
-/// The answer of an export with `sessions` rows. `last` is a column of a session that nobody audits: it makes other bytes of
+/// The response to an export with `sessions` rows. `last` is a column of an unaudited session: it makes other bytes of
 /// the same sessions. `drifted` sessions have Export ticked.
 fn body(sessions: usize, last: usize, drifted: usize) -> Vec<u8> {
     let audited = (1..=sessions).map(|id| (id, id <= drifted, String::from("SH")));
@@ -88,7 +88,7 @@ struct Fixed {
     redactor: Arc<Redactor>,
 }
 
-/// What a source looks for that has signed in: a password, and a token of a usual length.
+/// The secrets of a source after its sign-in: a password, and a token of a usual length.
 fn redactor() -> Redactor {
     let token = format!("eyJhbGciOiJIUzI1NiJ9.{}", "k7Qw9_xZ".repeat(40));
     let [password, pair] = KnownSecret::sign_in("driftwise-api", &"correct-horse-battery".into());

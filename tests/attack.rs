@@ -1,8 +1,8 @@
 //! The real daemon, attacked from all sides at once: a world that drifts and fails, a mail server that says anything, a clock
 //! that jumps, a log that cannot be written, secrets repeated everywhere, few descriptors, and death at random moments.
 //!
-//! `scripts/attack` runs it for as long as it is told; the gate runs a short round of the families in [`plan::IN_GATE`]. After each
-//! round the world is healed, and everything that was recorded, sent, opened and shown is held against the truth.
+//! `scripts/attack` runs it for a given time; the gate runs a short round of the families in [`plan::IN_GATE`]. After each
+//! round the world is healed, and the test compares all records, mails, incidents and pages with the truth.
 
 #![expect(clippy::print_stdout, reason = "a long run shows its steps")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use driftwise::config::Config;
 use regex::Regex;
 
-/// What the quick start writes: named in the documents, and not there until somebody tries it.
+/// Files that the quick start writes: named in the documents, and absent before its first run.
 const WRITTEN: [&str; 2] = ["config/mail", "config/driftwise.db"];
 
 struct Document {

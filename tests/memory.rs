@@ -20,7 +20,7 @@ const MAX_BODY: u64 = 16 << 20;
 /// What polls may take beyond it: the rows of one, and what the system keeps back of the others.
 const BEYOND: u64 = 64 << 20;
 
-/// The same where a single row is of more values than anybody has: those may take as much as the answer and 64 MiB.
+/// The same where a single row is of more values than any real source has: those may take as much as the answer and 64 MiB.
 const BEYOND_VALUES: u64 = 96 << 20;
 
 /// What the stand-in does with a request, after it has read it.

@@ -167,9 +167,9 @@ fn words(text: &str) {
 /// What OrderWise answers: to the export, to a request for a token, or with a page of errors.
 pub fn answer(bytes: &[u8]) {
     for failed in [orderwise::check_token(bytes, now()).err(), judge(json::read(bytes))].into_iter().flatten() {
-        let told = failed.to_string();
-        assert_plain(&told);
-        assert!(told.len() < 4096, "{} bytes of reason", told.len());
+        let text = failed.to_string();
+        assert_plain(&text);
+        assert!(text.len() < 4096, "{} bytes of reason", text.len());
     }
     let redactor = Redactor::new(&[KnownSecret::password("Parameter"), KnownSecret::token("Shopify_Orders")]);
     if let Some(said) = http::said(bytes, &redactor) {
@@ -182,7 +182,7 @@ pub fn answer(bytes: &[u8]) {
     }
 }
 
-/// A grid that somebody exported, as CSV.
+/// An exported grid, as CSV.
 pub fn grid(bytes: &[u8]) {
     if let Some(failed) = judge(file::csv(bytes)) {
         assert_plain(&failed.to_string());

@@ -176,14 +176,14 @@ impl Reloader {
         let alerting = parts.alerting.pause().await;
         let outcomes = rename(&parts.store, &renames).await?;
         let moved = renames.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Renamed::Moved);
-        let mut moves = Vec::new();
+        let mut summaries = Vec::new();
         for (rename, _) in moved {
             parts.published.rename(rename);
             alerting.rename(rename);
-            moves.push(format!("; renamed {} to {}", rename.from, rename.to));
+            summaries.push(format!("; renamed {} to {}", rename.from, rename.to));
         }
         let summary = self.take_over(built, now);
-        Ok(summary + &moves.concat())
+        Ok(summary + &summaries.concat())
     }
 
     fn take_over(&mut self, built: Built, now: DateTime<Utc>) -> String {

@@ -1,4 +1,4 @@
-//! The stand-in as a script meets it: over plain HTTP, without a client that would be forgiving.
+//! The stand-in over plain HTTP, without a tolerant client.
 
 use std::net::SocketAddr;
 
@@ -48,7 +48,7 @@ impl Served {
 }
 
 #[tokio::test]
-async fn it_is_steered_over_http() {
+async fn http_requests_control_the_stand_in() {
     let simulator = Arc::new(Simulator::new(2));
     let served = serve(&simulator).await;
     assert!(served.steer("GET ", "").await.1.contains("gzip_bomb"));
@@ -72,7 +72,7 @@ async fn it_is_steered_over_http() {
 }
 
 #[tokio::test]
-async fn it_is_as_strict_as_the_real_one() {
+async fn the_stand_in_is_as_strict_as_orderwise() {
     const BASIC: &str = "Authorization: Basic ZHJpZnR3aXNlLWFwaTpzaW11bGF0ZWQ=\r\n";
     let simulator = Arc::new(Simulator::new(1));
     let served = serve(&simulator).await;
@@ -101,7 +101,7 @@ async fn it_is_as_strict_as_the_real_one() {
 }
 
 #[tokio::test]
-async fn a_connection_that_hangs_does_not_keep_it_from_stopping() {
+async fn a_hanging_connection_does_not_delay_the_stop() {
     let simulator = Arc::new(Simulator::new(1));
     let token = simulator.world().give_token();
     simulator.fail(Mode::Stall, None);

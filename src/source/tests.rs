@@ -1,4 +1,4 @@
-//! Sources against real connections: the stand-in OrderWise, and servers that answer byte by byte what a test says.
+//! Sources over real connections: to the stand-in OrderWise, and to servers that send the bytes of a test.
 
 use std::io;
 use std::net::SocketAddr;
@@ -70,10 +70,10 @@ async fn serve(simulator: Simulator) -> Served {
     Served { simulator, root, _tasks: tasks }
 }
 
-/// A server that answers each request with the bytes it is told and then closes the connection.
+/// A server that responds to each request with given bytes and then closes the connection.
 struct Raw {
     address: SocketAddr,
-    /// The requests as they came.
+    /// The received requests.
     seen: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
@@ -84,7 +84,7 @@ impl Raw {
     }
 }
 
-/// Answers with what `reply` makes of the first line of a request.
+/// Responds with the result of `reply` for the first line of a request.
 async fn raw(reply: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Raw {
     raw_at("127.0.0.1:0", reply).await.unwrap()
 }
@@ -105,11 +105,11 @@ async fn raw_at(address: &str, reply: impl Fn(&str) -> Vec<u8> + Send + Sync + '
     Ok(Raw { address, seen, _tasks: tasks })
 }
 
-/// One request and its answer.
+/// One request and its response.
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: impl Fn(&str) -> Vec<u8>) -> Option<String> {
     let request = request(&mut stream).await?;
     let answer = reply(request.lines().next().unwrap());
-    // The client may be gone, as it should be after a body over its limit.
+    // The client may have closed the connection, as it should after a body over its limit.
     let _ = stream.write_all(&answer).await;
     let _ = stream.shutdown().await;
     Some(request)
@@ -135,14 +135,14 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-/// A whole answer with status 200.
+/// A complete response with status 200.
 fn ok(body: &[u8]) -> Vec<u8> {
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     answer.extend_from_slice(body);
     answer
 }
 
-/// A token for a sign-in, `answer` for everything else.
+/// Responds with a token to a sign-in, and with `answer` to everything else.
 fn export(answer: impl Into<Vec<u8>>) -> impl Fn(&str) -> Vec<u8> {
     let answer = answer.into();
     move |line| if line.contains("gettoken") { ok(b"\"eyJ.token.x\"") } else { answer.clone() }

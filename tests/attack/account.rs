@@ -1,4 +1,4 @@
-//! The account at the end of a round: what the store says, held against what was really done and really taken.
+//! The account at the end of a round: compares the store with the real changes of the world and the accepted mails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -47,7 +47,7 @@ fn reading<T>(folder: &Path, read: impl AsyncFnOnce(&Store) -> T) -> Result<Opti
 }
 
 impl Known {
-    /// What a reader beside the daemon sees; nothing before there is a store. Fails where the store is not sound.
+    /// Reads the store beside the daemon; empty before there is a store. Fails if the store is damaged.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let known = reading(folder, async |store| {
             store.integrity_check().await?;
@@ -81,7 +81,7 @@ impl Known {
     }
 }
 
-/// Every difference between `known` and the world: empty once everything has come to rest.
+/// Every difference between `known` and the world: empty once everything has settled.
 pub fn unsettled(known: &Known, sources: &[Source], folder: &Path) -> Vec<String> {
     let waits = |message: &&StoredNotification| {
         matches!(message.state, NotificationState::Pending | NotificationState::Retrying)
@@ -150,7 +150,7 @@ pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     wrong
 }
 
-/// Everything that must hold once the world has come to rest.
+/// Everything that must hold once the world has settled.
 pub fn account(known: &Known, ledger: &Ledger, sources: &[Source], folder: &Path) -> Vec<String> {
     let mut wrong = deliveries(known, ledger, folder);
     wrong.extend(notifications(known, folder));
@@ -232,11 +232,11 @@ fn recorded_bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn notifications(known: &Known, folder: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     let reasons = reasons(folder, &known.messages);
-    let mut told: BTreeMap<(&str, Uuid, &str), u64> = BTreeMap::new();
+    let mut notified: BTreeMap<(&str, Uuid, &str), u64> = BTreeMap::new();
     for (message, reason) in known.messages.iter().zip(&reasons) {
         let replaced = message.state == NotificationState::Superseded;
         for because in &reason.because {
-            let times = told.entry((message.to.as_str(), because.id, because.change.as_str())).or_default();
+            let times = notified.entry((message.to.as_str(), because.id, because.change.as_str())).or_default();
             *times += u64::from(!replaced);
             if *times > 1 {
                 wrong.push(format!("{} was notified twice of {because:?}", message.to));
@@ -254,7 +254,7 @@ fn notifications(known: &Known, folder: &Path) -> Vec<String> {
         }
         let session = event.session.as_ref().map(ToString::to_string).unwrap_or_default();
         let owner = owner(source.as_str(), &session);
-        if !told.contains_key(&(owner.as_str(), *incident, change)) {
+        if !notified.contains_key(&(owner.as_str(), *incident, change)) {
             wrong.push(format!("{owner} was not notified of {event:?}"));
         }
     }

@@ -20,7 +20,7 @@ pub enum Manners {
     Wild,
 }
 
-/// A message that was read as far as the final dot.
+/// A message that was read up to the final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     pub to: String,

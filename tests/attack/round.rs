@@ -1,4 +1,4 @@
-//! A round: steps, then a healed world in which everything must come to rest, then the account.
+//! A round: steps, then a healed world in which everything must settle, then the account.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ impl Attack {
         }
     }
 
-    /// Every source is polled again; then, with time running ahead, everything comes to rest.
+    /// Waits for a poll of every source, and then, with time running ahead, until everything has settled.
     fn expect_rest(&mut self) {
         let (before, begun) = (self.read(), Instant::now());
         while let now = self.read()

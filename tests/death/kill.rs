@@ -85,8 +85,8 @@ fn nothing_went(before: &Known, now: &Known, death: u64) {
     }
 }
 
-/// Each beginning and each end was told to each of its recipients once and in order, all of it arrived, and nothing else did. Returns how many
-/// arrivals were repeats.
+/// Asserts that each recipient was notified once of each beginning and end, in order, that all notifications arrived, and no
+/// others. Returns how many arrivals were repeats.
 fn account(known: &Known, taken: &[Taken]) -> usize {
     let mut arrived: BTreeMap<String, &Taken> = BTreeMap::new();
     for outbound in taken {

@@ -43,7 +43,7 @@ fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     assert_eq!(daemon.get("/healthz").0, 200);
 }
 
-/// Once the trouble is over: ready again without a restart, and the drift is told once to each.
+/// Once the trouble is over: ready again without a restart, and each recipient is notified of the drift once.
 fn recovers(harness: &Harness, daemon: &Daemon) {
     expect_ready(daemon, 200);
     eventually("the mail about the drift", || (harness.spooled().len() == 2).then_some(()));
@@ -67,7 +67,7 @@ fn skipped(why: &str) {
     println!("SKIPPED: {why}");
 }
 
-/// Something done to the store while nobody uses it.
+/// A change of the store while no process uses it.
 type Harm = fn(&Harness);
 
 /// A file system of its own for the store; none where this user may not mount.
@@ -127,7 +127,7 @@ fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_clear_words() {
     }
 }
 
-/// Puts `bytes` over the file, in place: the same file, for whoever has it open.
+/// Overwrites the file with `bytes` in place, so that a process that has it open sees them.
 fn overwrite(store: &Path, bytes: &[u8]) {
     let mut file = fs::OpenOptions::new().write(true).open(store).unwrap();
     file.write_all(bytes).unwrap();
@@ -165,7 +165,7 @@ fn damaged(left: usize) {
     expect_unmoved_by_a_visitor(&harness);
 }
 
-/// Another program that opens the store to look into it is not the last one that has it open, and so leaves the log.
+/// Another program that opens the store to read it does not close it last, and so leaves the log.
 fn expect_unmoved_by_a_visitor(harness: &Harness) {
     let log = harness.store.with_extension("db-wal");
     assert!(log.exists(), "{}", log.display());

@@ -1,6 +1,6 @@
-//! The real program under a wall clock that jumps, by libfaketime, and stopped within an exchange.
+//! The real program with a wall clock that jumps, and stops during an exchange.
 //!
-//! The clock of the machine stays as it is; what the program sees of it is shifted by a file.
+//! libfaketime shifts the clock of the program by the offset in a file. The clock of the machine stays unchanged.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::world::{FALLBACK, Setup, World};
 const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;
 
-/// The library that shifts the clock of a program; Debian's place for it.
+/// The library that shifts the clock of a program, at its path in Debian.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn libfaketime() -> Option<PathBuf> {
     let places = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
@@ -25,7 +25,7 @@ fn libfaketime() -> Option<PathBuf> {
     found
 }
 
-/// A clock that is ahead by so many seconds, for programs that are started with it.
+/// A clock that is ahead by so many seconds, for the programs started with it.
 struct Faked<'a> {
     library: PathBuf,
     world: &'a World,
@@ -61,7 +61,7 @@ fn real_now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// Audits go on within the deadline of every test, and by the clock as it is now.
+/// Asserts that audits continue, by the present clock.
 fn audits_go_on(daemon: &Daemon, ahead: i64) {
     let audits = || daemon.metric("driftwise_audits_total", &[("outcome", "ok")]).unwrap();
     let before = audits();

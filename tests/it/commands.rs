@@ -1,4 +1,4 @@
-//! What is typed: exit codes, what goes to standard output and what to standard error.
+//! The commands: exit codes, standard output and standard error.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -324,7 +324,7 @@ fn the_reply_of_a_mail_server_with_an_address_is_in_results_and_not_in_the_log()
     let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
     for to in owners {
         let message = list["notifications"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
-        // The store has the recipient once, beside the error: what the server repeated of it is masked.
+        // The store has the recipient once, beside the error; the error masks the address that the server repeated.
         let error = message["last_error"].as_str().unwrap();
         assert!(error.contains("<…@acme.example>: no rcpt for you") && !error.contains(to), "{message}");
     }

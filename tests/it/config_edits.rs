@@ -1,4 +1,4 @@
-//! What an edit of the configuration does to what is open, across a restart.
+//! The effect of an edited configuration on open incidents, over a restart.
 
 use chrono::TimeDelta;
 use driftwise::clock::ManualClock;

@@ -1,4 +1,4 @@
-//! Whoever holds connections, or comes through a visitor's browser, must not get in the way of probes and pages.
+//! Clients that hold many connections, and requests through the browser of a visitor, do not block probes and pages.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::program::{DEADLINE, get};
 use crate::world::{Setup, World};
 
-/// What is answered to a request as it stands, up to the end of the connection.
+/// The whole response to these bytes, up to the end of the connection.
 fn said(address: std::net::SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -1,4 +1,4 @@
-//! A log that cannot be written, or that nobody reads: it stops no poll, no delivery and no command.
+//! A log that cannot be written, or has no reader, stops no poll, no delivery and no command.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
@@ -12,7 +12,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World};
 
 const DROPPED: &str = "driftwise_log_lines_dropped_total";
 
-/// A daemon whose log the test sees only as far as it wants to.
+/// A daemon with a log that the test chooses.
 struct Deaf(Daemon);
 
 impl Deaf {
@@ -51,7 +51,7 @@ impl Deaf {
     }
 }
 
-/// Nobody hears on which port such a daemon listens, so the configuration gets one that is free.
+/// The log of such a daemon does not show its port, so the configuration gets a free one.
 fn free(world: &World) -> SocketAddr {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.edit(&[("127.0.0.1:0", &address.to_string())]);
@@ -62,7 +62,7 @@ fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// The writing end of a pipe that nobody reads any more.
+/// The writing end of a pipe without a reader.
 fn closed() -> OwnedFd {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -95,7 +95,7 @@ fn a_working_log_drops_nothing_and_counts_zero() {
     assert!(!daemon.stop().contains("log lines were lost"));
 }
 
-/// A world with a second source of which much can be logged: sessions with one long value, which no rule looks at.
+/// A world with a second source that causes long log lines: sessions with a long value, which no rule checks.
 fn noisy() -> World {
     let sessions = (1..=SESSIONS).map(|id| format!("{{ source: noisy, id: {id}, policy: quiet }}"));
     let sessions = std::iter::once(String::from("{ id: 14 }")).chain(sessions).collect();
@@ -118,7 +118,7 @@ fn say(world: &World, outbound: &str) {
     std::fs::rename(world.path("next.json"), world.path("grid.json")).unwrap();
 }
 
-/// A daemon whose log nobody reads, with so much to say that its queue is full.
+/// A daemon whose log has no reader, with so many log lines that its queue is full.
 fn unread(world: &World) -> (Deaf, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let deaf = Deaf::start(world, "trace", writer);
@@ -199,7 +199,7 @@ const COMMANDS: [(&[&str], i32); 14] = [
     (&["check", "--nope"], 2),
 ];
 
-/// What each command comes to with these outputs.
+/// Runs each command with these outputs, and asserts its exit code.
 fn each(out: impl Fn() -> Stdio, err: impl Fn() -> Stdio, meets: impl Fn(&[&str], i32, Done)) {
     for (arguments, code) in COMMANDS {
         let world = World::new(1, &Setup::default());
@@ -239,7 +239,7 @@ fn a_command_whose_output_does_not_fit_on_the_disk_fails_with_a_reason() {
             assert_eq!(said, done_prints(arguments), "{arguments:?}: {}", done.err);
         },
     );
-    // Nobody can be told.
+    // No output is left for the reason.
     each(
         || full().into(),
         || full().into(),

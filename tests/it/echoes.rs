@@ -1,4 +1,4 @@
-//! A source that repeats what it was sent, in every spelling and at every place: nothing that the program writes has it.
+//! A source repeats the secrets of its requests, in every encoding and at every place: no output of the program has them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::program::{Daemon, run};
 
 const USER: &str = "driftwise-api";
 const PASSWORD: &str = "c4n4ry/of+the \"source\"";
-/// A token that each sign-in issues anew, and one that only an answer holds.
+/// The token of each sign-in, and one that occurs in a response only.
 const TOKEN: &str = "tk-c4n4ry-0123456789abcdef.ghijklmnopqrstuvwxyz";
 const ISSUED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3N1ZWQiOiJjNG40cnkifQ.c4n4ry-of-the-issuer";
 
@@ -73,7 +73,7 @@ const PLACES: [Place; 11] = [
     Place::Id,
 ];
 
-/// What each source repeats, by its number: pair, password and token in every spelling at every place.
+/// The text that each source repeats, by its number: pair, password and token in every encoding at every place.
 fn cases() -> Vec<(Place, String)> {
     let pair = format!("{USER}:{PASSWORD}");
     let mut cases = Vec::new();
@@ -177,7 +177,7 @@ fn configure(folder: &Path, api: SocketAddr, cases: usize) {
     std::fs::write(folder.join("hash"), hash).unwrap();
 }
 
-/// What of the secrets nothing may hold, in small letters. All of them have the same word in them.
+/// Parts of the secrets that no output may hold, in lower case. All secrets have the same word in them.
 fn needles() -> Vec<String> {
     const WORD: &str = "c4n4ry";
     let mut needles = SPELLINGS[..9].iter().map(|spell| spell(WORD).to_lowercase()).collect::<Vec<_>>();

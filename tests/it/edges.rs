@@ -1,4 +1,4 @@
-//! Ways through the whole program that no module sees alone.
+//! Behaviour that only the modules together have.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! What breaks around the program: it says so, ends where it cannot go on, and goes on where it can.
+//! Failures around the program: it reports each, ends if it must, and continues if it can.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Where time must move: the same program inside the test, under a clock that is set by hand.
+//! Grace periods: the program inside the test, with a clock that the test sets.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_ei
     clock.advance(TimeDelta::minutes(30));
     opened(2.0);
     world.no_mail("unverifiable");
-    // Polled once a year, and once more because it could not be read, it is told when its hour is over.
+    // Polled once a year, and once more after the failure: the notification comes when the hour is over.
     clock.set(moment("2026-11-23T10:00:01Z"));
     let older = world.mail("unverifiable", FALLBACK);
     assert_eq!(older.all("X-Driftwise-Session"), ["erp/14"]);

@@ -1,4 +1,4 @@
-//! What the log says of an audit: enough to follow it, and no value that could be an address.
+//! The log of an audit: enough to follow it, without values that could be addresses.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::world::{OWNER, Setup, World};
 const STRANGER: &str = "j.doe@elsewhere.example";
 const ANOTHER: &str = "m.roe@elsewhere.example";
 
-/// The daemon's log of a notification address that is changed twice and put right; the session is what is told of last.
+/// The log of a daemon while a notification address changes twice and is corrected; the session name is part of it.
 fn log_of_an_address(level: &str) -> String {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "notification_email", STRANGER);

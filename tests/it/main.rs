@@ -1,8 +1,8 @@
-//! The whole program from outside: the compiled binary, or the same `App` under a clock that is set by hand, with a stand-in
+//! The whole program from outside: the compiled binary, or the same `App` with a clock that the test sets, and a stand-in
 //! OrderWise that keeps state, a real SQLite file, and a real mail server or a mail folder.
 //!
-//! Nothing waits for a while and hopes: `program::eventually` is the one loop that polls, with a deadline, on something that
-//! can be observed from outside (a metric, a mail, a line of the log).
+//! No test sleeps for a fixed time: `program::eventually` is the only loop that waits, with a deadline, for something observable
+//! from outside (a metric, a mail, a line of the log).
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 

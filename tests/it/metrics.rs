@@ -1,4 +1,4 @@
-//! What a scrape of the running daemon sees.
+//! The metrics of a running daemon.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -141,7 +141,7 @@ fn each_way_of_not_being_read_has_its_outcome() {
     let world = World::new(1, &Setup { source, ..Setup::default() });
     let daemon = world.daemon();
     daemon.first_poll();
-    // First what is asked again at once, last what makes the program hold back.
+    // First faults without a cooldown, last a fault that starts one.
     let faults = [
         (Mode::Forbidden, "forbidden"),
         (Mode::NotFound, "not_found"),
@@ -165,7 +165,7 @@ fn each_way_of_not_being_read_has_its_outcome() {
     daemon.until("driftwise_source_up", &[], 1.0);
 }
 
-/// What makes the program hold back before it asks again is met by a daemon of its own.
+/// A fault that starts a cooldown gets a daemon of its own.
 #[test]
 fn each_way_of_not_being_reached_has_its_outcome() {
     let closed = ClosedPort::hold();

@@ -1,4 +1,4 @@
-//! Each kind of message from the change in OrderWise to the mail: who gets it, under which headers, in which thread.
+//! Each kind of notification, from the change in OrderWise to the mail: its recipients, headers and thread.
 
 use chrono::DateTime;
 use driftwise::simulator::Mode;
@@ -6,7 +6,7 @@ use driftwise::simulator::Mode;
 use crate::mailbox::Mail;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
-/// What holds for every mail.
+/// Asserts the properties of every mail.
 fn well_formed(mail: &Mail) {
     let id = mail.id();
     assert!(id.starts_with('<') && id.ends_with("@integrator.example>"), "{id}");
@@ -121,7 +121,7 @@ fn the_fallback_is_notified_once_of_an_unreachable_source_and_once_of_its_recove
     assert_eq!(open, Some(1.0), "a poll that could not see resolves nothing");
     assert_eq!(daemon.metric("driftwise_source_up", &[]), Some(0.0));
     world.simulator.heal();
-    // The drift's end and the source's come in one mail: its kind is the first that applies.
+    // The ends of the drift and of the outage come in one mail, whose kind is the first that applies.
     let ended = world.mail("resolved", FALLBACK);
     assert!(ended.header("References").contains(opening.header("References").split(' ').next().unwrap()));
     assert_eq!(ended.header("X-Driftwise-Source"), "erp");

@@ -1,4 +1,4 @@
-//! One owner a store, under whatever name a second one opens it.
+//! A store has one owner, also if a second process opens it by another name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,12 +18,12 @@ fn second(world: &World, name: &str, store: &str) -> std::path::PathBuf {
     folder
 }
 
-/// Runs a daemon in `folder` that must be refused, and answers what it said.
+/// Runs a daemon in `folder` that must be refused, and returns its log.
 fn refused(folder: &Path) -> String {
     crate::program::run(folder, &["run"]).expect(4).err
 }
 
-/// A world with a daemon that has told of one drift.
+/// A world with a daemon that has notified of one drift.
 fn owned() -> (World, Daemon) {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "export", true);
@@ -54,7 +54,7 @@ fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
     // The first has closed it in order, so its log is in the file and any name serves.
     let daemon = Daemon::start(&linked, &[]);
     daemon.poll();
-    assert!(!linked.join("mail").exists(), "what was told is known under the other name");
+    assert!(!linked.join("mail").exists(), "the notification is known under the other name");
     daemon.stop();
 }
 

@@ -1,4 +1,4 @@
-//! How many polls are under way at the same time, and what becomes of them when descriptors run out.
+//! The number of concurrent polls, and polls without free descriptors.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,8 +13,7 @@ use tempfile::TempDir;
 use crate::mailbox;
 use crate::program::{DEADLINE, Daemon, driftwise, eventually_or};
 
-/// An OrderWise that is slow: it answers after a while, and only while its gate is open. The first part of a path names the
-/// system.
+/// A slow OrderWise: it responds after a delay, and only while its gate is open. The first part of a path names the system.
 struct Slow {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -62,7 +61,7 @@ impl Slow {
 }
 
 impl Shared {
-    /// One request a connection. One that is given up answers nobody.
+    /// Serves one request for each connection.
     fn answer(&self, stream: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
         let (path, body) = request(&mut reader)?;
@@ -82,7 +81,7 @@ impl Shared {
     }
 }
 
-/// The path of a request, and what to answer.
+/// The path of a request, and the response.
 fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, &'static str)> {
     const SESSIONS: &str = r#"[{"session_id": 14, "name": "acme-uk.myshopify.com"}]"#;
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
@@ -92,7 +91,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, &'static str)> 
     Some((path, body))
 }
 
-/// A folder with a configuration of sources that are polled once a minute, and of whose failure people are told at once.
+/// A folder with a configuration of sources that are polled once a minute, with a notification at the first failure.
 fn configured(base_urls: &[String], max_polls: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let source = |(number, url): (usize, &String)| format!("  s{number}: {{ base_url: \"{url}\" }}\n");
@@ -170,7 +169,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 fn a_lack_of_descriptors_makes_no_source_unreachable() {
     let slow = Slow::start(false, Duration::ZERO);
     let port = slow.address.port();
-    // Every other one is asked by its name, for which the resolver needs descriptors too.
+    // Every second source has a host name, for which the resolver needs descriptors too.
     let host = |number: i32| if number % 2 == 0 { "127.0.0.1" } else { "localhost" };
     let urls = (0..80).map(|number| format!("http://{}:{port}/{number}", host(number))).collect::<Vec<_>>();
     let folder = configured(&urls, 100);

@@ -1,4 +1,4 @@
-//! Whom the program asks when the environment names a proxy: the source itself, unless its configuration says otherwise.
+//! Proxies: the program polls a source directly, also if the environment names a proxy, unless the configuration says otherwise.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// `refusal` is the answer to every export, if there is one.
+    /// `refusal` is the response to every export, if there is one.
     fn start(refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -59,13 +59,13 @@ fn answer(mut stream: TcpStream, refusal: Option<&str>) -> String {
     let status = if head.contains("gettoken") || refusal.is_none() { "200 OK" } else { "502 Bad Gateway" };
     let length = body.len();
     let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-    // What is left of the request is read, or the answer might be lost.
+    // Reads the rest of the request, because closing a connection with unread bytes can lose the response.
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let _ = stream.read_to_end(&mut Vec::new());
     head
 }
 
-/// A world whose source is at `base_url`, or where the stand-in is.
+/// A world whose source is at `base_url`, or at the stand-in.
 fn world(base_url: Option<&str>, source: &str) -> World {
     let world = World::new(1, &Setup { source: format!("timeout: 5s, {source}"), ..Setup::default() });
     if let Some(base_url) = base_url {
@@ -122,7 +122,7 @@ fn this_machine_is_never_asked_through_a_proxy() {
         let port = here.api.port();
         run(&here, &proxy, &["check"], "").expect(0);
         for host in ["localhost", "LOCALHOST", "127.1.2.3", "[::ffff:127.0.0.1]"] {
-            // Whether the stand-in answers under that name is the system's business.
+            // Whether the stand-in is reachable by that name depends on the system.
             let named = world(Some(&format!("http://{host}:{port}/OWAPI")), &format!("allow_insecure: true, {key}"));
             run(&named, &proxy, &["check"], "");
         }

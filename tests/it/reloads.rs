@@ -1,4 +1,4 @@
-//! The configuration is read again while the daemon runs: by SIGHUP, by POST, and with audits and deliveries under way.
+//! Reloads of the running daemon: by SIGHUP, by POST, and with audits and deliveries under way.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ fn sighup_takes_up_sessions_and_repeats_and_forgets_no_open_incident() {
     world.configure(&sessions(&[14, 15]));
     daemon.signal("HUP");
     daemon.until("driftwise_drift_open", &[("session", "15")], 1.0);
-    eventually("both are told of the second", || (world.mails().len() == 4).then_some(()));
+    eventually("both are notified of the second", || (world.mails().len() == 4).then_some(()));
     daemon.poll();
     assert_eq!(world.mails().len(), 4, "{:?}", world.notified());
     world.simulator.set(14, "export", false);
@@ -122,7 +122,7 @@ fn an_audit_under_way_ends_under_the_configuration_that_it_began_with() {
     world.simulator.set(15, "export", true);
     let polls = || daemon.metric("driftwise_source_requests_total", &[("outcome", "ok")]).unwrap();
     let before = polls();
-    // Many reloads between polls that come each second: none may tear one apart or start a second task.
+    // Many reloads between polls that come each second: none may interrupt a poll or start a second task.
     for round in 0..20 {
         let ids: &[u32] = if round % 2 == 0 { &[14, 15] } else { &[14] };
         world.configure(&sessions(ids));
@@ -160,7 +160,7 @@ fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
     world.configure(&grid(""));
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && summary.contains("removed grid"), "{summary}");
-    eventually("its end is told", || {
+    eventually("a notification of its end", || {
         let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("Not checked any more");
         world.mails().into_iter().find(ended)
     });
@@ -255,7 +255,7 @@ fn operators_get_one_mail_for_each_refused_configuration() {
     world.configure(&operated);
     let listed = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
     let kinds =
-        listed["notifications"].as_array().unwrap().iter().map(|told| told["kind"].as_str().unwrap().to_owned());
+        listed["notifications"].as_array().unwrap().iter().map(|sent| sent["kind"].as_str().unwrap().to_owned());
     assert_eq!(kinds.collect::<Vec<_>>(), ["reload"; 3]);
     daemon.stop();
 }
@@ -284,7 +284,7 @@ fn a_hundred_reloads_leak_no_descriptors_threads_or_tasks() {
         let (status, text) = reload(&daemon);
         assert_eq!(status, 200, "{text}");
     };
-    // Everything that is made once is made by now.
+    // Everything that is created once exists by now.
     for _ in 0..5 {
         round(&with_grid);
         round(&sessions(&[14]));
@@ -298,7 +298,7 @@ fn a_hundred_reloads_leak_no_descriptors_threads_or_tasks() {
     let polls = || daemon.metric("driftwise_audits_total", &[("source", "grid")]).unwrap();
     daemon.until("driftwise_audits_total", &[("source", "grid")], polls() + 1.0);
     round(&sessions(&[14]));
-    // A source that is not there any more is polled by no task that was left over.
+    // No task is left over that polls a removed source.
     let left = polls();
     daemon.poll();
     assert_eq!(polls().to_bits(), left.to_bits());
@@ -334,16 +334,16 @@ fn reloads_during_a_mail_outage_lose_and_repeat_nothing() {
     }
     world.configure(&sessions(&[14, 15, 16, 17]));
     assert_eq!(reload(&daemon).0, 200);
-    eventually("each of both recipients is told of four drifts", || (world.mails().len() == 8).then_some(()));
+    eventually("each recipient is notified of four drifts", || (world.mails().len() == 8).then_some(()));
     daemon.poll();
-    let mut told = world
+    let mut sessions = world
         .mails()
         .iter()
         .map(|m| (m.to().to_owned(), m.header("X-Driftwise-Session").to_owned()))
         .collect::<Vec<_>>();
-    told.sort();
-    told.dedup();
-    assert_eq!((told.len(), world.mails().len()), (8, 8), "{:?}", world.notified());
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!((sessions.len(), world.mails().len()), (8, 8), "{:?}", world.notified());
     daemon.stop();
 }
 

@@ -1,4 +1,4 @@
-//! `renamed_from`: a source goes on under another name.
+//! `renamed_from`: a source continues under another name.
 
 use crate::program::{Daemon, ask, eventually};
 use crate::world::{FALLBACK, OWNER, Setup, World};
@@ -23,7 +23,7 @@ fn reload(daemon: &Daemon) -> (u16, String) {
     ask(daemon.address, "POST", "/-/reload", "").unwrap()
 }
 
-/// Neither told again nor forgotten: the drift ends in the threads of its openings, under the new name.
+/// Asserts that the drift is notified no second time, and ends in the threads of its openings, under the new name.
 fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
     daemon.until("driftwise_drift_open", &[("source", "shop"), ("session", "14")], 1.0);
     daemon.poll();

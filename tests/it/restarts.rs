@@ -139,7 +139,7 @@ fn killed_at_any_moment_it_notifies_of_every_drift_once() {
     for session in 14..18 {
         world.simulator.set(session, "import_orders_as", "j.doe");
         let daemon = world.daemon();
-        // As soon as the state is there; the mail may be anywhere on its way.
+        // As soon as the state is recorded; the mail may be recorded, under way or sent.
         daemon.until("driftwise_drift_open", &[("session", &session.to_string())], 1.0);
         daemon.kill();
     }
@@ -147,9 +147,9 @@ fn killed_at_any_moment_it_notifies_of_every_drift_once() {
     eventually_or(|| format!("four mails: {:?}", world.notified()), || (world.mails().len() == 4).then_some(()));
     daemon.poll();
     assert_eq!(listed(&world).len(), 4);
-    let mut told = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
-    told.sort();
-    assert_eq!(told, ["erp/14", "erp/15", "erp/16", "erp/17"].map(String::from));
+    let mut sessions = world.mails().iter().map(|mail| mail.all("X-Driftwise-Session").join(" ")).collect::<Vec<_>>();
+    sessions.sort();
+    assert_eq!(sessions, ["erp/14", "erp/15", "erp/16", "erp/17"].map(String::from));
     daemon.stop();
 }
 

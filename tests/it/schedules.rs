@@ -44,7 +44,7 @@ fn polls_at_a_slow_source_never_overlap_and_are_counted_as_late() {
     daemon.until("driftwise_audits_late_total", &[("source", "erp"), ("reason", "busy")], 3.0);
     let exports = world.simulator.count(RequestKind::Export);
     let audits = daemon.metric("driftwise_audits_total", &[("outcome", "ok")]).unwrap();
-    assert!(exports <= 3, "an answer takes 2.5 s, so three ticks cannot have asked {exports} times");
+    assert!(exports <= 3, "a response takes 2.5 s, so three ticks cannot have asked {exports} times");
     eventually("more audits", || {
         daemon.metric("driftwise_audits_total", &[("outcome", "ok")]).filter(|now| *now > audits)
     });
@@ -74,7 +74,7 @@ fn a_machine_that_slept_for_hours_polls_once_and_counts_it_as_late() {
     clock.advance(TimeDelta::hours(9));
     audits(2.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
-    // What comes in time is not late, and nothing is made up for.
+    // A poll in time is not late, and the missed polls are not made up for.
     clock.set(next_poll(&inside, "14"));
     audits(3.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
@@ -91,7 +91,7 @@ fn a_failed_poll_is_retried_as_soon_as_the_source_is_back_whatever_the_schedule(
     let inside = world.inside(&clock);
     inside.until("driftwise_audits_total", &[("outcome", "unreachable")], 1.0);
     world.simulator.heal();
-    // The schedule of the one comes before the five minutes after which a failed poll is repeated.
+    // The schedule of session 15 is due before the retry, which comes five minutes after the failure.
     clock.set(next_poll(&inside, "15").min(moment("2026-11-23T09:04:59Z")));
     clock.advance(TimeDelta::minutes(1));
     for session in ["14", "15"] {

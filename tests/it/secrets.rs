@@ -13,7 +13,7 @@ use crate::world::{OWNER, Setup, World};
 
 const CANARY: &str = "c4n4ry-of-the-source";
 const MAIL_CANARY: &str = "c4n4ry-of-the-mail";
-/// How every token of the stand-in begins.
+/// The beginning of every token of the stand-in.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.simulated";
 
 #[track_caller]
@@ -32,15 +32,14 @@ fn clean(place: &str, bytes: impl AsRef<[u8]>) {
     }
 }
 
-/// How loud a program may be made, and in which form.
+/// Log levels and formats.
 const LOUDEST: [(&[&str], Option<&str>); 3] = [
     (&["--log-level", "trace"], None),
     (&[], Some("trace")),
     (&["--log-format", "human"], Some("trace,hyper=trace,reqwest=trace,lettre=trace,sqlx=trace,rustls=trace")),
 ];
 
-/// The ways to give a secret: what stands in the configuration in the place of the stand-in's sign-in, and of the password for
-/// mail.
+/// The forms of a secret in the configuration: for the sign-in of the stand-in, and for the password for mail.
 fn ways() -> [(&'static str, String, String); 4] {
     let hash = BASE64_STANDARD.encode(format!("{USERNAME}:{CANARY}"));
     [

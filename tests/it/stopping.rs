@@ -1,4 +1,4 @@
-//! Being asked to stop while something hangs: the end comes within ten seconds, and it is a good one.
+//! A stop while something hangs: the daemon ends within ten seconds, with exit code 0.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -71,7 +71,7 @@ fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
     stops_in_time(daemon);
     drop(hands);
     other.wait().unwrap();
-    // Nothing is left behind that keeps the next one out.
+    // Nothing is left that blocks the next daemon.
     let daemon = world.daemon();
     daemon.poll();
     daemon.stop();

@@ -1,4 +1,4 @@
-//! "What each of these means for an audit", row by row, as `check --format json` says it.
+//! The effect of each response of a source on an audit, in the output of `check --format json`.
 
 use std::time::Duration;
 

@@ -13,15 +13,15 @@ use serde_json::Value;
 /// Longest that anything may take on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Time between two questions of the one loop that waits.
+/// Time between two calls in the one loop that waits.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks again and again until there is an answer; fails after [`DEADLINE`].
+/// Repeats `ask` until it returns a value; fails after [`DEADLINE`].
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     eventually_or(|| what.to_owned(), ask)
 }
 
-/// The same, with what is said of a failure worked out only then. The only place that waits.
+/// The same, with a description that is only made for a failure. The only place that waits.
 pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -34,14 +34,14 @@ pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Opti
     }
 }
 
-/// The program, to be given arguments; nothing of this process's environment that it would heed.
+/// The program without arguments, and without the variables of this process that it would read.
 pub fn driftwise(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
     command.current_dir(folder).env_remove("DRIFTWISE_CONFIG").env_remove("RUST_LOG");
     command
 }
 
-/// What a command came to.
+/// The result of a command.
 pub struct Done {
     pub code: Option<i32>,
     pub out: String,
@@ -56,7 +56,7 @@ impl From<Output> for Done {
 }
 
 impl Done {
-    /// Asserts the exit code, showing what was said where it is another.
+    /// Asserts the exit code; shows the outputs if it differs.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "out: {}\nerr: {}", self.out, self.err);
@@ -82,12 +82,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// `run` in `folder`, up to where it says which page it serves.
+    /// `run` in `folder`; waits until the log has the address of the page.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
         Self::begin(driftwise(folder).arg("run").args(more))
     }
 
-    /// The same of a command that was made ready.
+    /// The same for a prepared command.
     pub fn begin(command: &mut Command) -> Self {
         let mut daemon = Self::launch(command, ([127, 0, 0, 1], 0).into());
         daemon.address = eventually("daemon", || {
@@ -138,14 +138,14 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// Waits for its end, and until all that it said is collected.
+    /// Waits for its end, and for the rest of its log.
     pub fn wait(&mut self) -> ExitStatus {
         let status = eventually("end of the daemon", || self.child.try_wait().unwrap());
         self.log.complete();
         status
     }
 
-    /// Asks it to stop; answers all that it said. It must end well.
+    /// Stops it, asserts exit code 0, and returns its log.
     pub fn stop(mut self) -> String {
         self.signal("TERM");
         let status = self.wait();
@@ -153,7 +153,7 @@ impl Daemon {
         self.said()
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -184,8 +184,8 @@ impl Daemon {
         self.until("driftwise_source_up", &[], 0.0);
     }
 
-    /// Waits until two more audits are recorded. The first of them may have begun before now, so whatever the world is now
-    /// has been seen by the second.
+    /// Waits until two more audits are recorded. The first may have begun before the call, so only the second is sure to see the
+    /// present world.
     pub fn poll(&self) {
         let (name, labels) = ("driftwise_audit_duration_seconds_count", [("phase", "record")]);
         self.until(name, &labels, self.metric(name, &labels).unwrap() + 2.0);

@@ -1,4 +1,4 @@
-//! A mail server that takes everything and keeps it in order. Whoever is killed while it talks loses only the connection.
+//! A mail server that accepts everything and keeps the mails in order. A client that is killed loses only its connection.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ pub struct Sink {
     taken: Arc<Mutex<Vec<Taken>>>,
 }
 
-/// A message as it was taken: the recipient of the envelope, and the mail.
+/// An accepted mail, with the recipient of its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     pub to: String,

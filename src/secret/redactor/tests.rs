@@ -1,4 +1,4 @@
-//! Every spelling of every kind of secret, and what must not be taken for one.
+//! Every encoding of every kind of secret, and text that is not secret.
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn percent(text: &str, wanted: impl Fn(u8) -> bool, upper: bool) -> String {
     text.bytes().map(escape).collect()
 }
 
-/// What a server can make of a text that it was sent.
+/// Encodings of a text in which a server can repeat it.
 fn spellings(text: &str) -> Vec<String> {
     let reserved = |byte: u8| !byte.is_ascii_alphanumeric();
     let json = serde_json::to_string(text).unwrap();
@@ -66,7 +66,7 @@ fn every_spelling_of_every_secret_is_removed_from_quotes_and_rows() {
                     assert!(redacted.contains(REDACTED), "{text}");
                     let left = redacted.replace(REDACTED, "");
                     let rest = text.replace(&spelling, "");
-                    // The Base64 of what stands before and after is left, and may end with `%3D%3D`.
+                    // The Base64 of the text before and after stays, and may end with `%3D%3D`.
                     assert!(left.len() <= rest.len() + 12, "{text}: {redacted}");
                 }
             }
@@ -118,7 +118,7 @@ fn short_secrets_are_removed_unless_that_would_damage_values() {
 }
 
 #[test]
-fn secrets_side_by_side_and_in_other_alphabets_are_removed_whole() {
+fn adjacent_secrets_and_secrets_in_other_alphabets_are_removed_completely() {
     let redactor = redactor("pässwörd");
     assert_eq!(redactor.value("pässwördpässwörd"), REDACTED);
     assert_eq!(redactor.quote("p%E4ssw%F6rd"), REDACTED, "Latin-1");
@@ -130,9 +130,9 @@ fn a_redactor_does_not_show_its_secrets() {
     assert_eq!(format!("{:?}", redactor(PASSWORD)), "Redactor { .. }");
 }
 
-/// A server chooses its tokens and its answers, and must not choose how long a search takes.
+/// A server chooses its tokens and responses, and must not be able to slow the search down.
 #[test]
-fn a_search_is_quick_whatever_the_token_and_the_text() {
+fn a_search_is_fast_for_any_token_and_text() {
     let tokens = ["a".repeat(64 << 10), "abcdefg ".repeat(8 << 10), "aaaab".repeat(13 << 10)];
     for token in tokens {
         let redactor = Redactor::new(&[KnownSecret::token(token.as_str())]);

@@ -1,4 +1,4 @@
-//! What each answer of OrderWise means, one by one.
+//! The result of each response of OrderWise.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::simulator::{FIRST_SESSION, Mode, RequestKind};
 
 #[tokio::test]
-async fn the_rows_of_all_sessions_come_as_they_are() {
+async fn the_rows_of_all_sessions_are_returned_unchanged() {
     let served = serve(Simulator::new(3)).await;
     served.simulator.set(FIRST_SESSION, "export", true);
     let answer = orderwise(&served.url()).fetch(at(0)).await.unwrap();
@@ -56,7 +56,7 @@ async fn every_failure_has_its_label_and_a_reason() {
 }
 
 #[tokio::test]
-async fn an_answer_may_be_slow_within_the_time_out_and_not_past_it() {
+async fn a_slow_response_succeeds_within_the_time_out_only() {
     let served = serve(Simulator::new(2)).await;
     served.simulator.fail(Mode::Slow(Duration::from_millis(2)), Some(1));
     assert_eq!(orderwise(&served.url()).fetch(at(0)).await.unwrap().rows.len(), 2);
@@ -81,7 +81,7 @@ async fn reasons_distinguish_a_wrong_base_url_definition_and_password() {
 }
 
 #[tokio::test]
-async fn any_case_a_slash_at_the_end_and_a_sandbox_are_the_same_api() {
+async fn base_urls_in_any_case_with_a_slash_or_of_a_sandbox_work() {
     let served = serve(Simulator::new(1)).await;
     for base in ["/owapi", "/OWAPI/", "/OWAPISB", "/OWAPItest//"] {
         assert!(orderwise(&format!("{}{base}", served.root)).fetch(at(0)).await.is_ok(), "{base}");
@@ -101,7 +101,7 @@ async fn parameters_are_sent_in_order_and_a_hash_signs_in_too() {
 }
 
 #[tokio::test]
-async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
+async fn faulty_rows_reach_the_domain_unchanged() {
     let served = serve(Simulator::new(2)).await;
     let mapping = Mapping { session_id_column: "Session_ID".to_owned(), ..Mapping::default() };
     let first = SessionId::parse(&FIRST_SESSION.to_string()).unwrap();
@@ -119,7 +119,7 @@ async fn rows_that_are_not_as_they_should_be_reach_the_domain_unharmed() {
     assert!(matches!(twice, Reading::Unreadable(_)));
 }
 
-/// The column that says which row is which session: without it nothing else can be believed.
+/// Without the column that identifies sessions, no other column has a meaning.
 #[test]
 fn a_missing_or_repeated_id_column_is_named() {
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
@@ -137,7 +137,7 @@ fn a_missing_or_repeated_id_column_is_named() {
 }
 
 #[test]
-fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
+fn an_id_of_many_digits_is_equal_in_each_form() {
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
     let (twenty, forty) = ("12345678901234567890", "1234567890123456789012345678901234567890");
     let forms = [
@@ -164,11 +164,11 @@ fn an_id_of_many_digits_is_the_same_however_it_is_sent() {
 #[test]
 fn a_reason_for_the_log_has_no_text_of_the_source() {
     let quoted = Quoted::of("no \"j.doe\" here", &Redactor::default());
-    let held =
+    let repeated =
         FetchError { again: Some(at(5)), ..FetchError::new(Failure::Refused, "it answered 500").quoting(Some(quoted)) };
     let until = "; next attempt not before 2027-01-15 08:00:05 UTC";
-    assert_eq!(held.to_string(), format!("it answered 500: \"no \"j.doe\" here\"{until}"));
-    assert_eq!(held.for_log(), format!("it answered 500{until}"));
+    assert_eq!(repeated.to_string(), format!("it answered 500: \"no \"j.doe\" here\"{until}"));
+    assert_eq!(repeated.for_log(), format!("it answered 500{until}"));
     let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
     let answer = super::super::json::read(b"[{\"j.doe\":1}]").unwrap();
     let error = FetchError::of_rows(Failure::Malformed, &Snapshot::read(&answer, &mapping, at(0)).unwrap_err());

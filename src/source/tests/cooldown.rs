@@ -1,10 +1,10 @@
-//! Politeness: what failed is not asked again at once.
+//! The cooldown of a source after a failure.
 
 use super::*;
 use crate::simulator::{Mode, RequestKind};
 
 #[tokio::test]
-async fn a_refused_sign_in_is_not_hammered() {
+async fn a_refused_sign_in_starts_a_cooldown() {
     let served = serve(Simulator::new(1)).await;
     served.simulator.set_password("changed");
     let source = orderwise(&served.url());
@@ -24,7 +24,7 @@ async fn a_refused_sign_in_is_not_hammered() {
 }
 
 #[tokio::test]
-async fn sources_that_sign_in_alike_to_one_system_wait_together_and_others_do_not() {
+async fn sources_of_one_system_with_the_same_credential_share_a_cooldown() {
     let served = serve(Simulator::new(1)).await;
     let mut systems = Systems::default();
     let mut source = |base_url: &str, password: &str| {
@@ -47,7 +47,7 @@ async fn sources_that_sign_in_alike_to_one_system_wait_together_and_others_do_no
 }
 
 #[test]
-fn a_system_is_the_same_however_its_url_is_written() {
+fn spellings_of_one_url_are_one_system() {
     let system = |url: &str| orderwise(url).system().unwrap().to_owned();
     let first = system("https://erp.acme.example/OWAPI");
     for same in ["https://ERP.acme.example/owapi/", "https://erp.acme.example:443/OWAPI"] {
@@ -84,8 +84,8 @@ async fn retry_after_sets_the_cooldown() {
     let source = orderwise(&served.url());
     served.simulator.fail(Mode::RateLimited(Some("30".to_owned())), Some(1));
     assert!(source.fetch(at(0)).await.unwrap_err().asked);
-    let held = failed(source.fetch(at(29)).await, Failure::RateLimited, "08:00:30 UTC");
-    assert!(!held.asked);
+    let repeated = failed(source.fetch(at(29)).await, Failure::RateLimited, "08:00:30 UTC");
+    assert!(!repeated.asked);
     source.fetch(at(30)).await.unwrap();
     served.simulator.fail(Mode::RateLimited(Some("Fri, 15 Jan 2027 08:02:00 GMT".to_owned())), Some(1));
     source.fetch(at(31)).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn retry_after_sets_the_cooldown() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_does_not_silence_a_source() {
+async fn a_clock_that_was_set_back_ends_the_cooldown() {
     let served = serve(Simulator::new(1)).await;
     let source = orderwise(&served.url());
     served.simulator.fail(Mode::ServerError, Some(1));

@@ -31,7 +31,7 @@ async fn fetch(options: FileOptions, now: DateTime<Utc>) -> Result<Answer, Fetch
 }
 
 #[tokio::test]
-async fn csv_is_read_however_a_spreadsheet_separates_and_encodes_it() {
+async fn csv_is_read_in_each_separator_and_encoding_of_spreadsheets() {
     let folder = Folder::new();
     let text = "session_id,Name,Export\r\n14,\"Café, \"\"UK\"\"\",\r\n15,b,True\r\n";
     let wide = |swap: bool| {
@@ -78,7 +78,7 @@ async fn an_untrustworthy_csv_is_refused_with_the_place() {
 }
 
 #[tokio::test]
-async fn json_files_are_read_as_answers_are() {
+async fn json_files_are_read_like_responses() {
     let folder = Folder::new();
     let answer = fetch(folder.file("grid.JSON", b"\xEF\xBB\xBF[{\"a\":15.0}]"), at(0)).await.unwrap();
     assert_eq!(answer.rows[0].raw_values, [RawValue::Number("15.0".into())]);

@@ -1,4 +1,4 @@
-//! JSON bodies: nothing lost, and every other form named.
+//! JSON bodies: rows without loss, and reasons for every other body.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ fn raw_values(body: &str) -> Vec<RawValue> {
 }
 
 #[test]
-fn every_cell_comes_exactly_as_it_was_sent() {
+fn every_raw_value_is_exactly_the_sent_one() {
     let number = |text: &str| RawValue::Number(text.into());
     let cases = [
         ("15.0", number("15.0")),
@@ -46,7 +46,7 @@ fn rows_of_one_shape_share_their_columns_and_others_do_not() {
 }
 
 #[test]
-fn a_key_that_comes_twice_stays_twice_and_escapes_in_keys_are_read() {
+fn a_repeated_key_stays_repeated_and_escapes_in_keys_are_decoded() {
     let rows = read(br#"[{"a":1,"a":2,"\u0061":3},{"a":1,"a":2,"a":3}]"#).unwrap().rows;
     assert_eq!(rows[0].columns.join(","), "a,a,a");
     assert!(Arc::ptr_eq(&rows[0].columns, &rows[1].columns));
@@ -86,7 +86,7 @@ fn a_response_without_a_list_of_sessions_is_described() {
 }
 
 #[test]
-fn depth_neither_overflows_the_stack_nor_takes_long() {
+fn deep_nesting_neither_overflows_the_stack_nor_takes_long() {
     const DEPTH: usize = 2_000_000;
     let nested = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
     assert_eq!(raw_values(&format!("[{{\"a\":{nested}}}]")), [RawValue::Nested(nested.as_str().into())]);
@@ -105,7 +105,7 @@ fn fifty_thousand_columns_are_read() {
 }
 
 #[test]
-fn a_hundred_thousand_sessions_are_read_and_a_list_of_nothing_ends_at_its_limit() {
+fn a_hundred_thousand_sessions_are_read_and_empty_rows_end_at_their_limit() {
     let raw_values = (0..23).map(|n| format!(",\"setting_{n}\":\"Yes\"")).collect::<Vec<_>>().concat();
     let row = |id| format!("{{\"session_id\":{id},\"name\":\"shop-{id}.example\"{raw_values}}}");
     let body = (0..100_000).map(row).collect::<Vec<_>>().join(",");
@@ -129,7 +129,7 @@ fn a_body_that_expands_in_memory_is_refused_before_it_fills_the_memory() {
 }
 
 #[test]
-fn names_of_columns_that_come_again_take_no_more_room() {
+fn repeated_column_names_take_no_more_memory() {
     let row = |last: &str| format!("{{{}\"{last}\":0}}", "\"a name that is not short\":0,".repeat(1000));
     let body = (0..2000).map(|n| row(if n % 2 == 0 { "x" } else { "y" })).collect::<Vec<_>>().join(",");
     assert_eq!(read(format!("[{body}]").as_bytes()).unwrap().rows.len(), 2000);
@@ -143,7 +143,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn any_rows_come_back_as_they_were_written(
+    fn any_rows_are_read_as_they_were_written(
         rows in proptest::collection::vec(proptest::collection::vec((".{0,4}", ".{0,9}", proptest::prelude::any::<i128>()), 0..5), 1..5)
     ) {
         let quoted = |text: &str| serde_json::to_string(text).unwrap();

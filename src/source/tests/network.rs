@@ -1,4 +1,4 @@
-//! Connections that fail, and bodies at the edge.
+//! Failed connections, and bodies at the limit.
 
 use super::*;
 use crate::source::http::HttpProxy;
@@ -42,7 +42,7 @@ async fn a_body_at_the_limit_is_read_and_one_byte_more_is_not() {
     }
 }
 
-/// A source that takes 4 KiB takes the answer, or says that it is larger.
+/// Polls a source with a limit of 4 KiB: it reads the response, or reports that it is larger.
 async fn at_the_limit(answer: Vec<u8>, fits: bool) {
     let server = raw(export(answer)).await;
     let source = OrderWise::new(OrderWiseOptions { max_body: 4096, ..options(&server.url()) }).unwrap();
@@ -55,7 +55,7 @@ async fn at_the_limit(answer: Vec<u8>, fits: bool) {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_without_saying_so_is_asked_again_and_again() {
+async fn a_server_that_closes_connections_without_notice_can_be_polled_repeatedly() {
     let server = raw(export(ok(b"[{\"a\":1}]"))).await;
     let source = orderwise(&server.url());
     for second in 0..20 {
@@ -64,9 +64,9 @@ async fn a_server_that_closes_without_saying_so_is_asked_again_and_again() {
     assert_eq!(server.seen.lock().unwrap().len(), 21);
 }
 
-/// Leaves every connection open, and closes it without an answer where a second request comes.
+/// Leaves every connection open, and closes it without a response at a second request.
 #[tokio::test]
-async fn no_connection_is_used_twice_even_where_the_server_would_let_it() {
+async fn no_connection_is_used_twice() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/OWAPI", listener.local_addr().unwrap());
     let (accepted, mut tasks) = (Arc::new(Mutex::new(0)), JoinSet::new());
@@ -80,7 +80,7 @@ async fn no_connection_is_used_twice_even_where_the_server_would_let_it() {
                 let request = request(&mut stream).await.unwrap();
                 let answer = export(ok(b"[{\"a\":1}]"))(request.lines().next().unwrap());
                 stream.write_all(&answer).await.unwrap();
-                // Until the client closes it, or asks again and is left alone.
+                // Until the client closes it, or sends a second request.
                 let _ = stream.read(&mut [0]).await;
             });
         }
@@ -93,7 +93,7 @@ async fn no_connection_is_used_twice_even_where_the_server_would_let_it() {
 }
 
 #[tokio::test]
-async fn the_time_out_is_over_the_whole_exchange_and_not_over_each_part() {
+async fn the_time_out_covers_the_whole_exchange() {
     let part = Duration::from_millis(600);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/OWAPI", listener.local_addr().unwrap());
@@ -102,7 +102,7 @@ async fn the_time_out_is_over_the_whole_exchange_and_not_over_each_part() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let request = request(&mut stream).await.unwrap();
-            // What is being tested: a server that is slow.
+            // The delay is the subject of the test: a slow server.
             tokio::time::sleep(part).await;
             let _ = stream.write_all(&export(ok(b"[{\"a\":1}]"))(request.lines().next().unwrap())).await;
         }
@@ -133,7 +133,7 @@ async fn the_limit_counts_unpacked_bytes() {
     }
 }
 
-/// There is no end to wait for: whoever unpacks it all first never answers.
+/// A client that unpacks all of it first never ends.
 #[tokio::test]
 async fn unpacking_an_endless_body_ends_at_the_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -158,7 +158,7 @@ async fn unpacking_an_endless_body_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn answers_that_break_off_or_are_no_http_say_so() {
+async fn truncated_and_malformed_http_has_a_reason() {
     let cases: [(&[u8], Failure, &str); 8] = [
         (b"", Failure::Connect, "the connection was closed before it answered"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{\"a\":1}]", Failure::Connect, "in the middle of its answer"),
@@ -187,7 +187,7 @@ async fn answers_that_break_off_or_are_no_http_say_so() {
     }
 }
 
-/// Packed or not, the two layers are told apart: the transfer of HTTP, and what it carries.
+/// Reasons distinguish the transfer of HTTP and its content, with and without gzip.
 #[tokio::test]
 async fn reasons_distinguish_a_bad_chunk_a_closed_connection_and_bad_gzip() {
     const CHUNKS: (Failure, &str) =

@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A CA of a customer's own, and the file that names it.
+/// A private CA, and the file with its certificate.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -47,7 +47,7 @@ impl Authority {
     }
 }
 
-/// Asks a server with this certificate, as `localhost`.
+/// Polls a server with this certificate, as `localhost`.
 async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, FetchError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -68,7 +68,7 @@ async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, Fe
 }
 
 #[tokio::test]
-async fn a_ca_of_ones_own_is_trusted_where_it_is_named() {
+async fn a_private_ca_is_trusted_if_the_configuration_names_it() {
     let authority = Authority::new();
     let file = authority.file();
     assert_eq!(ask(authority.certificate("localhost"), Some(&file)).await.unwrap().rows.len(), 1);

@@ -1,4 +1,4 @@
-//! Tokens: how they come, how long they are kept, and that nobody sees them.
+//! Tokens: their forms, their lifetime, and that no output shows them.
 
 use super::*;
 use crate::simulator::{Mode, RequestKind};
@@ -30,7 +30,7 @@ async fn a_token_that_is_refused_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_token_outlives_an_export_that_failed() {
+async fn a_failed_export_keeps_the_token() {
     let served = serve(Simulator::new(1)).await;
     let source =
         OrderWise::new(OrderWiseOptions { timeout: Duration::from_secs(1), ..options(&served.url()) }).unwrap();

@@ -7,6 +7,7 @@
 //! the incidents that the rounds caused, and at most one more for each removal. `DRIFTWISE_RELOAD_SEED` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -57,18 +58,20 @@ struct Run {
     refused: usize,
 }
 
-fn write(world: &World, plan: &Plan, sink: u16, closed: u16) {
+fn configure(world: &World, plan: &Plan, sink: u16, closed: u16) {
     let port = world.api.port();
     let kept = SOURCES.iter().enumerate().filter(|(at, _)| plan.without_source != Some(*at)).map(|(_, source)| source);
     let mut sources = String::new();
     let mut sessions = String::new();
     for (name, host, ids) in kept {
-        sources += &format!(
+        writeln!(
+            sources,
             "  {name}: {{ type: orderwise, base_url: \"http://{host}:{port}/OWAPI\", username: {USERNAME}, \
-             password: {PASSWORD}, export_definition: 61, timeout: 10s }}\n"
-        );
+             password: {PASSWORD}, export_definition: 61, timeout: 10s }}"
+        )
+        .unwrap();
         for id in ids.iter().filter(|id| plan.without_session != Some(**id)) {
-            sessions += &format!("  - {{ source: {name}, id: {id} }}\n");
+            writeln!(sessions, "  - {{ source: {name}, id: {id} }}").unwrap();
         }
     }
     let smtp = if plan.mail_down { closed } else { sink };
@@ -89,7 +92,7 @@ impl Run {
         let (sink, closed, plan) = (Sink::start(), ClosedPort::hold(), Plan::default());
         // Polls take a fifth of a second, so that reloads meet them.
         world.simulator.fail(Mode::Slow(Duration::from_millis(20)), None);
-        write(&world, &plan, sink.port, closed.number);
+        configure(&world, &plan, sink.port, closed.number);
         let daemon = world.daemon();
         let dice = Dice::of("DRIFTWISE_RELOAD_SEED");
         let (certain, possible) = (BTreeMap::new(), BTreeMap::new());
@@ -97,7 +100,7 @@ impl Run {
     }
 
     fn reload(&self) -> u16 {
-        write(&self.world, &self.plan, self.sink.port, self.closed.number);
+        configure(&self.world, &self.plan, self.sink.port, self.closed.number);
         let (status, text) = ask(self.daemon.address, "POST", "/-/reload", "").unwrap();
         assert!(matches!(status, 200 | 422), "{text}");
         status
@@ -149,7 +152,7 @@ impl Run {
             1 => self.plan.mail_down = !quiet && !self.plan.mail_down,
             2 => self.plan.max_polls = self.dice.below(4),
             3..=5 => {
-                let source = self.dice.below(2) as usize;
+                let source = usize::from(self.dice.below(2) == 1);
                 self.plan.without_source = Some(source);
                 // The task that ends waits for the store meanwhile, and finds its source wanted again.
                 let locked = Locked::store(&self.world.path("driftwise.db"));

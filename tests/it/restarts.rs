@@ -1,6 +1,8 @@
 //! A restart repeats no notification and forgets none, however the program ended.
 
+use chrono::DateTime;
 use driftwise::domain::incident::IncidentKey;
+use driftwise::domain::state::SourceState;
 use driftwise::simulator::Mode;
 use serde_json::{Value, json};
 
@@ -153,13 +155,14 @@ fn killed_at_any_moment_it_notifies_of_every_drift_once() {
     daemon.stop();
 }
 
-/// The last good poll before the open drift of a session.
+/// The last good poll before the open drift of a session, in seconds since 1970.
 fn last_good(world: &World, session: &str) -> f64 {
     let states = world.stored(async |store| store.load().await.unwrap());
-    let incidents = states.values().flat_map(|state| state.incidents());
+    let incidents = states.values().flat_map(SourceState::incidents);
     let of_session = |key: &IncidentKey| key.session().is_some_and(|id| id.as_str() == session);
     let window = incidents.filter(|incident| of_session(&incident.key)).map(|incident| incident.window).next();
-    window.unwrap().last_good.unwrap().timestamp_micros() as f64 / 1e6
+    let last_good = window.unwrap().last_good.unwrap();
+    (last_good - DateTime::UNIX_EPOCH).to_std().unwrap().as_secs_f64()
 }
 
 #[test]

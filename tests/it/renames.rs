@@ -120,5 +120,5 @@ fn a_new_name_with_its_own_state_keeps_it_and_the_log_has_a_warning() {
     assert!(status == 200 && !summary.contains("renamed"), "{summary}");
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_info", &[("source", "shop")]), Some(2.0));
-    assert!(daemon.stop().contains("has state of its own already"));
+    assert!(daemon.stop().contains("already has state under its new name"));
 }

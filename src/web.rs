@@ -20,34 +20,32 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::event::Event;
-use crate::domain::session::SessionKey;
 use crate::engine::published::Published;
 use crate::metrics::Metrics;
 
+mod filter;
+mod history;
 mod host;
 mod mask;
+mod notices;
 mod overview;
 mod page;
 mod probe;
 mod reload;
+mod row;
 mod server;
 mod session;
 mod settings;
+mod unaudited;
 mod when;
 
+pub use history::{Delivery, History, Notified};
 pub use host::Hosts;
 use page::Pages;
 use server::Limits;
 
 /// Largest request body, in bytes; no request needs one.
 const MAX_BODY: usize = 64 * 1024;
-
-/// Where the pages read the history of a session.
-pub trait History: Send + Sync {
-    /// The latest events of a session, latest first; the error in words.
-    fn recent<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
-}
 
 /// Everything that a handler may need.
 pub struct Web {

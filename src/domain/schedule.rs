@@ -58,6 +58,11 @@ impl Schedule {
         &self.expression
     }
 
+    /// In English: `Every 5 minutes`.
+    pub fn words(&self) -> String {
+        self.cron.describe()
+    }
+
     /// The first time after `at`; `None` where there is none any more.
     ///
     /// When clocks go back, an hour comes twice. croner passes over the second one, or asked within it answers with the first: an

@@ -12,6 +12,7 @@ use super::words::Mood;
 use crate::domain::evaluate::{Finding, Verdict, VerdictKind};
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::observation::{Mapping, Observation};
+use crate::domain::policy::Severity;
 use crate::domain::reading::Reading;
 use crate::domain::session::Session;
 use crate::domain::state::{NonCompliance, Presence, SessionState, SourceState};
@@ -225,6 +226,12 @@ impl<'a> SessionView<'a> {
     /// Open drifts, one by one.
     pub fn drifts(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
         self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
+    }
+
+    /// How bad it is: of all that is open about the session itself.
+    pub fn severity(&self) -> Option<Severity> {
+        let incidents = self.known.into_iter().flat_map(|known| &known.incidents);
+        incidents.filter(|incident| incident.is_open()).map(|incident| incident.severity).max()
     }
 
     /// How old the last verdict is; a clock that was set back makes it no younger than now.

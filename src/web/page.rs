@@ -18,8 +18,8 @@ use crate::domain::reading::{is_invisible, visible};
 
 const STYLE: &str = include_str!("templates/style.css");
 
-/// Loads a page again each minute until the reader stops it; without script a link does.
-const SCRIPT: &str = include_str!("templates/refresh.js");
+/// Keeps a page current until the reader stops it, and filters while the reader types; without script, a link and a button do.
+const SCRIPT: &str = include_str!("templates/page.js");
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("base.html", include_str!("templates/base.html")),
@@ -48,7 +48,7 @@ impl Pages {
         Ok(Self { templates, policy: policy() })
     }
 
-    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes, and a form that leads back here.
+    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes; requests and forms only to this server.
     pub fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
@@ -81,7 +81,7 @@ fn policy() -> HeaderValue {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     let (style, script) = (hash(STYLE), hash(SCRIPT));
     let text = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::finding::FindingView;
+use super::incident::IncidentView;
 use super::words::Mood;
 use crate::domain::evaluate::{Finding, Verdict, VerdictKind};
 use crate::domain::incident::{Incident, IncidentKind};
@@ -228,10 +229,19 @@ impl<'a> SessionView<'a> {
         self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
     }
 
-    /// How bad it is: of all that is open about the session itself.
+    /// All that is open about the session itself.
+    fn open(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
+        self.known.into_iter().flat_map(|known| &known.incidents).filter(|incident| incident.is_open())
+    }
+
+    /// The worst of all that is open about the session itself.
     pub fn severity(&self) -> Option<Severity> {
-        let incidents = self.known.into_iter().flat_map(|known| &known.incidents);
-        incidents.filter(|incident| incident.is_open()).map(|incident| incident.severity).max()
+        self.open().map(|incident| incident.severity).max()
+    }
+
+    /// While anything open about it lasts, orders of the shop may have no way in.
+    pub fn may_stop_orders(&self) -> bool {
+        self.open().any(|incident| IncidentView(incident).may_stop_orders())
     }
 
     /// How old the last verdict is; a clock that was set back makes it no younger than now.

@@ -23,6 +23,16 @@ pub fn at_second(time: DateTime<Utc>, zone: Tz) -> String {
     format!("{} {}", local.format("%a %-d %b %Y %H:%M:%S"), zone_name(&local))
 }
 
+/// As short as `now` allows: `09:05 GMT` on the same day, with seconds where they are asked for.
+pub fn beside(time: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) -> String {
+    let local = time.with_timezone(&zone);
+    if local.date_naive() != now.with_timezone(&zone).date_naive() {
+        return if seconds { at_second(time, zone) } else { at(time, zone) };
+    }
+    let clock = if seconds { "%H:%M:%S" } else { "%H:%M" };
+    format!("{} {}", local.format(clock), zone_name(&local))
+}
+
 /// The zone's usual abbreviation, or its offset where it has none.
 fn zone_name(local: &DateTime<Tz>) -> String {
     let letters = local.format("%Z").to_string();
@@ -112,6 +122,22 @@ mod tests {
     fn an_age_is_in_the_largest_unit_that_fits() {
         let shown = [0, 59, 60, 3599, 3600, 172_799, 172_800].map(|seconds| ago(TimeDelta::seconds(seconds)));
         assert_eq!(shown, ["0 s", "59 s", "1 min", "59 min", "1 h", "47 h", "2 d"]);
+    }
+
+    #[test]
+    fn a_time_of_the_same_day_is_shown_without_the_day() {
+        let (zone, now) = (chrono_tz::Europe::London, utc("2026-07-01T09:05:00Z"));
+        for (time, seconds, shown) in [
+            ("2026-07-01T09:05:07Z", false, "10:05 BST"),
+            ("2026-07-01T09:05:07Z", true, "10:05:07 BST"),
+            // A day begins at midnight in the zone.
+            ("2026-06-30T23:00:00Z", false, "00:00 BST"),
+            ("2026-06-30T22:59:59Z", false, "Tue 30 Jun 2026 23:59 BST"),
+            ("2026-06-30T22:59:59Z", true, "Tue 30 Jun 2026 23:59:59 BST"),
+            ("2026-07-01T23:00:00Z", false, "Thu 2 Jul 2026 00:00 BST"),
+        ] {
+            assert_eq!(beside(utc(time), now, zone, seconds), shown);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ const IN_A_MENU: usize = 300;
 /// Statuses that only the form knows: value and words.
 const WRONG: (&str, &str) = ("attention", "Needs attention");
 const OVERDUE: (&str, &str) = ("overdue", "Check overdue");
-const UNAUDITED: (&str, &str) = ("unaudited", "Not audited");
+pub(super) const UNAUDITED: (&str, &str) = ("unaudited", "Not audited");
 
 /// The query of the address; an empty value asks for everything.
 #[derive(Debug, Default)]
@@ -74,6 +74,11 @@ impl Filter {
     /// The address of the sessions of one status.
     pub fn of_status(status: Status) -> String {
         format!("/?status={}", status.label())
+    }
+
+    /// The address of the sessions that are not audited.
+    pub fn of_unaudited() -> String {
+        format!("/?status={}", UNAUDITED.0)
     }
 
     /// The address of the sessions of one source.

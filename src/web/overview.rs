@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Web;
-use super::filter::{Filter, Menu};
+use super::filter::{Filter, Menu, UNAUDITED};
 use super::notices::{Notice, Outages, notices, outages};
 use super::row::{Row, row};
 use super::unaudited::{Unaudited, unaudited};
@@ -84,7 +84,9 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
         mood: status.mood(),
         link: Filter::of_status(status),
     };
-    let (tally, sessions) = (tally(&views).map(part).collect(), views.len());
+    let mut tally = tally(&views).map(part).collect::<Vec<_>>();
+    tally.extend(not_audited(plans, present));
+    let sessions = views.len();
     let listed = views.into_iter().map(|view| Listed { stale: freshness.is_stale(&view), view });
     let mut listed = listed.collect::<Vec<_>>();
     // A session of a source that cannot be read is late for that reason, which stands above.
@@ -95,6 +97,7 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     let page = filter.page().clamp(1, pages);
     let start = (page - 1) * ON_A_PAGE;
     let rows = listed.iter().skip(start).take(ON_A_PAGE).map(|listed| row(listed, present, now)).collect::<Vec<_>>();
+    let unaudited = unaudited(plans, present, filter);
     let (notices, outages) = (notices(present, late), outages(plans, present, now));
     Overview {
         as_of: When::to_the_second(now, zone(plans)),
@@ -108,11 +111,11 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
         menus: filter.menus(plans),
         search: filter.text().to_owned(),
         filtered: !filter.is_empty(),
-        excerpt: excerpt(start, rows.len(), listed.len(), sessions),
+        excerpt: excerpt(start, rows.len(), listed.len(), sessions, &unaudited),
         rows,
         previous: (page > 1).then(|| filter.link(page - 1)),
         next: (page < pages).then(|| filter.link(page + 1)),
-        unaudited: unaudited(plans, present, filter),
+        unaudited,
     }
 }
 
@@ -136,9 +139,20 @@ impl<'a> Freshness<'a> {
     }
 }
 
-fn excerpt(start: usize, shown: usize, of: usize, all: usize) -> String {
-    if of == 0 {
-        return "No audited session matches the filter.".to_owned();
+/// How many sessions the configuration does not audit, where there are any.
+fn not_audited(plans: &Plans, present: &Present) -> Option<Tally> {
+    let states = plans.keys().filter_map(|source| present.state(source));
+    let sessions: u64 = states.map(|state| state.record.unaudited).sum();
+    let count = number(usize::try_from(sessions).unwrap_or(usize::MAX));
+    let (words, link) = (UNAUDITED.1, Filter::of_unaudited());
+    (sessions > 0).then_some(Tally { count, words, mood: Mood::Quiet, link })
+}
+
+fn excerpt(start: usize, shown: usize, of: usize, all: usize, unaudited: &[Unaudited]) -> String {
+    match (of, unaudited) {
+        (0, []) => return "No session matches the filter.".to_owned(),
+        (0, _) => return "No audited session matches the filter; some that are not audited do.".to_owned(),
+        _ => {}
     }
     let which = if of == all { count(of, "session") } else { format!("{} of {}", number(of), count(all, "session")) };
     if shown == of {

@@ -20,6 +20,9 @@ const WRONG_IN_A_ROW: usize = 3;
 /// Longest value in a row, in characters.
 const VALUE: usize = 160;
 
+/// Longest name in a row, in characters.
+const NAME: usize = 100;
+
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     name: Option<String>,
@@ -32,6 +35,8 @@ pub(super) struct Row {
     severity: Option<&'static str>,
     since: Option<When>,
     before_first_poll: bool,
+    /// Orders may have no way in.
+    orders: bool,
     wrong: Vec<String>,
     more: usize,
     last: Option<When>,
@@ -43,17 +48,14 @@ pub(super) struct Row {
 pub(super) fn row(listed: &Listed<'_>, present: &Present, now: DateTime<Utc>) -> Row {
     let (view, session) = (&listed.view, listed.view.session);
     let often = session.schedule.gap_after(now) < times::SHORT;
-    let when = |at: DateTime<Utc>| match often {
-        true => When::to_the_second(at, session.zone()),
-        false => When::to_the_minute(at, session.zone()),
-    };
+    let when = |at: DateTime<Utc>| When::beside(at, now, session.zone(), often);
     let mut wrong = wrong(view);
     let more = wrong.len().saturating_sub(WRONG_IN_A_ROW);
     wrong.truncate(WRONG_IN_A_ROW);
     // Since when a source cannot be read stands above the rows.
     let about = view.about.filter(|_| view.status != Status::Unreachable);
     Row {
-        name: view.name().map(|name| cut(&name, VALUE)),
+        name: view.name().map(|name| cut(&name, NAME)),
         link: session.key.page(),
         key: session.key.to_string(),
         status: view.status.words(),
@@ -63,6 +65,7 @@ pub(super) fn row(listed: &Listed<'_>, present: &Present, now: DateTime<Utc>) ->
         severity: view.severity().map(Severity::label),
         since: about.map(|incident| when(incident.window.first_bad).with_age(now)),
         before_first_poll: about.is_some_and(|incident| incident.window.last_good.is_none()),
+        orders: view.may_stop_orders(),
         wrong,
         more,
         last: view.last_verdict.map(when),

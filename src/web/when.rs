@@ -20,12 +20,13 @@ pub(super) struct When {
 }
 
 impl When {
-    pub fn to_the_minute(at: DateTime<Utc>, zone: Tz) -> Self {
-        Self::shown(at, times::at(at, zone))
-    }
-
     pub fn to_the_second(at: DateTime<Utc>, zone: Tz) -> Self {
         Self::shown(at, times::at_second(at, zone))
+    }
+
+    /// Beside many others: without the day where it is that of `now`.
+    pub fn beside(at: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) -> Self {
+        Self::shown(at, times::beside(at, now, zone, seconds))
     }
 
     fn shown(at: DateTime<Utc>, text: String) -> Self {

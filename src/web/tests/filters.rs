@@ -42,8 +42,7 @@ async fn each_choice_of_the_form_narrows_the_sessions_down() {
             (StatusCode::OK, expected.iter().map(|s| (*s).to_owned()).collect()),
             "{query}"
         );
-        let says =
-            if expected.is_empty() { "No audited session matches the filter." } else { "of 15 sessions, worst first." };
+        let says = if expected.is_empty() { "No session matches the filter." } else { "of 15 sessions, worst first." };
         assert!(words(&html).contains(says), "{query}\n{}", words(&html));
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Properties:
 //! - A GET changes nothing: scanners of mail follow links.
-//! - Pages work without script, need nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
-//!   with control and direction marks made visible.
+//! - Pages work without script, need nothing from elsewhere, and say so to the browser. They escape all outside text, and show
+//!   control and direction marks.
+//! - Their size and time are bounded, whatever a source returns or a query asks.
 //! - Where the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
-//! - No mail address is on the pages in full: owners and fallbacks not at all, values of settings only as `i…@acme.example`.
+//! - No mail address is on the pages in full, only as `i…@acme.example`.
 
 use std::sync::Arc;
 
@@ -71,12 +72,12 @@ impl Web {
 
 /// Loads the configuration again.
 pub trait Reload: Send + Sync {
-    /// What is different now, or why the configuration was refused: every problem, without secrets.
+    /// The changes, or every problem of a configuration that was refused, without secrets.
     fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
 }
 
-/// Everything: pages, probes and metrics, for requests to `hosts`. Without `reload`, which is for listeners that only this
-/// machine reaches, nothing can be changed here.
+/// Pages, probes and metrics, for requests to `hosts`. `reload` is for listeners that only this machine reaches; without it,
+/// no request changes anything.
 pub fn router(web: Arc<Web>, hosts: Hosts, reload: Option<Arc<dyn Reload>>) -> Router {
     let routes = probe_routes()
         .route("/", get(overview::show))

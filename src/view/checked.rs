@@ -1,4 +1,4 @@
-//! Which rules have been checked: what has no finding may be right, or may never have been polled under the present rules.
+//! Which rules have been checked: a setting without a finding may be right, or may never have been checked by the present rules.
 
 use std::collections::HashSet;
 
@@ -12,18 +12,17 @@ use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{Presence, SessionState, SourceState};
 
-/// How far the present rules have been held against what a session is like: what says nothing of a rule may be all well, or
-/// may never have been polled.
+/// How far the present rules have been checked on a session.
 #[derive(Debug)]
 pub enum Checked {
-    /// The last poll saw the session and judged it by the present rules: whatever is not noted is as it should be.
+    /// The last poll saw the session and evaluated the present rules: a setting without a finding is right.
     Now,
-    /// It was not seen since the present rules hold. What they find right in what was last seen.
+    /// It was not seen since the present rules took effect. The settings that they find right in the last observation.
     WhenLastSeen(HashSet<(Name, SettingKey)>),
 }
 
 impl Checked {
-    /// Whether the rule found the setting right, as far as anybody could see it.
+    /// Whether the rule found the setting right, now or when it was last seen.
     pub fn right(&self, rule: &Rule, setting: &SettingKey) -> bool {
         match self {
             Self::Now => true,

@@ -99,7 +99,7 @@ pub struct SessionView<'a> {
 const FRESH_PERIODS: usize = 3;
 
 impl<'a> SessionView<'a> {
-    /// A session as far as `state` knows it.
+    /// A session as `state` has it.
     pub fn of(state: Option<&'a SourceState>, session: &'a Session) -> Self {
         let known = state.and_then(|state| state.sessions.get(&session.key.id));
         let oldest = |kind| known?.open(kind).min_by_key(|incident| incident.window.first_bad);
@@ -156,7 +156,7 @@ impl<'a> SessionView<'a> {
         Self::unseen(session, Status::Missing, Cow::Borrowed(NO_ROW))
     }
 
-    /// A session as one poll at `now` judged it. `ambiguous` says why its row could not be told.
+    /// A session as one poll at `now` judged it. `ambiguous` says why no row could be chosen.
     pub fn judged(
         session: &'a Session,
         mapping: Option<&Mapping>,

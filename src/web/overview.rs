@@ -1,4 +1,4 @@
-//! The status page: how things stand in one sentence, what is wrong with the audit itself, then every session, worst first.
+//! The status page: a headline, trouble with the audit itself, then every session, worst first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a page is made: the templates and the stylesheet that are compiled in, and what makes outside text harmless.
+//! Renders a page from the compiled templates, stylesheet and script, and escapes outside text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,7 +60,7 @@ impl Pages {
         match rendered {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => {
-                tracing::error!(template, error = %error, "cannot render a page");
+                tracing::error!(template, error = %error, "failed to render a page");
                 (StatusCode::INTERNAL_SERVER_ERROR, "cannot render this page; the log says why\n").into_response()
             }
         }
@@ -101,8 +101,8 @@ fn masked(state: &minijinja::State<'_, '_>, text: &str) -> String {
     }
 }
 
-/// Escapes what is written into a page, with marks that hide or turn text made visible and mail addresses made out only by
-/// their first letter: a page has no sign-in, and anything that is said of a setting may hold one.
+/// Escapes text for a page, makes marks that hide or turn text visible, and masks mail addresses: a page has no sign-in, and
+/// any value of a setting may hold an address.
 fn harmless(out: &mut Output<'_>, state: &mut minijinja::State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.as_str() {
         Some(text) if !value.is_safe() && text.contains(|c| c == '@' || is_invisible(c)) => {

@@ -14,7 +14,7 @@ use crate::view::session::{SessionView, Status};
 use crate::view::times;
 use crate::view::words::{Mood, capital, cut};
 
-/// Incidents that are named in one row, before the session's own page has to tell the rest.
+/// Findings in one row; the page of the session has all.
 const WRONG_IN_A_ROW: usize = 3;
 
 /// Longest value in a row, in characters.
@@ -74,7 +74,7 @@ pub(super) fn row(listed: &Listed<'_>, present: &Present, now: DateTime<Utc>) ->
     }
 }
 
-/// What is wrong, most severe first, each in a line. An outage of the source is said once, above the rows.
+/// The findings, most severe first, each in a line. An outage of the source stands once, above the rows.
 fn wrong(view: &SessionView<'_>) -> Vec<String> {
     let missing = view.reason.as_deref().filter(|_| view.status == Status::Missing).map(capital);
     let mut findings = view.findings.iter().collect::<Vec<_>>();

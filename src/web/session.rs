@@ -1,4 +1,4 @@
-//! The page of one session: what is wrong with it, all of its settings, how it is checked, and its history.
+//! The page of one session: its findings, its settings, how it is checked, and its history.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
 fn not_yet(view: &SessionView<'_>) -> &'static str {
     match view.known {
         None => "Its settings are shown here after the first check.",
-        Some(_) => "It has been checked, but was not found yet.",
+        Some(_) => "The source was read, but has not returned this session yet.",
     }
 }
 

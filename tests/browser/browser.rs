@@ -1,4 +1,4 @@
-//! Chromium, steered over its DevTools protocol through a pipe.
+//! Chromium, steered over its `DevTools` protocol through a pipe.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -44,7 +44,8 @@ impl Browser {
     }
 
     /// Calls a method of the protocol; its events are noted meanwhile.
-    pub fn call(&mut self, method: &str, params: Value) -> Value {
+    pub fn call(&mut self, method: &str, params: impl Into<Value>) -> Value {
+        let params = params.into();
         self.asked += 1;
         let mut message = json!({ "id": self.asked, "method": method, "params": params });
         if let Some(page) = &self.page {

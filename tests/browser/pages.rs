@@ -8,6 +8,10 @@ use crate::shop::Shop;
 /// Has the script load the page now, as it does when the reader comes back to it.
 const COME_BACK: &str = "document.dispatchEvent(new Event('visibilitychange')), true";
 
+/// Counts the requests of the script from now on.
+const COUNT: &str = "globalThis.asked = 0, globalThis.real = fetch,
+    globalThis.fetch = (...of) => { asked += 1; return real(...of); }, true";
+
 /// The number of sessions in the table.
 const ROWS: &str = "document.querySelectorAll('.sessions tbody tr').length";
 
@@ -61,7 +65,6 @@ fn a_page_stays_current_and_keeps_filter_scroll_position_and_focus() {
     assert_eq!(browser.ask("document.activeElement.getAttribute('href')"), json!("/sessions/grid/40"));
     assert_eq!(browser.ask("document.activeElement.id"), json!(""), "the rows are new ones");
     // The reader stops it, and comes back to it another day.
-    const COUNT: &str = "globalThis.asked = 0, globalThis.real = fetch, globalThis.fetch = (...of) => { asked += 1; return real(...of); }, true";
     browser.ask("document.querySelector('.refresh input').click()");
     browser.ask(COUNT);
     browser.ask(COME_BACK);
@@ -148,6 +151,8 @@ fn keyboard_and_screen_readers_find_their_way() {
             assert_eq!(browser.ask(FAINT), json!([]), "{path}, {scheme}");
         }
     }
+    browser.ask("document.documentElement.style.setProperty('--soft', '#777777')");
+    assert_ne!(browser.ask(FAINT), json!([]), "the measure sees faint texts");
     // The first stop leads past the bar; each stop shows where it is.
     browser.open(&shop.url("/"));
     browser.press("Tab");

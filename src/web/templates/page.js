@@ -1,8 +1,8 @@
 // Keeps the page current and filters while the reader types. The server makes all content: the parts marked data-live are taken
 // from the same address again, so the filter survives, and scroll position, focus, selection and open lists stay. A page whose
 // server does not answer says so and loses its colours, since an old green is worse than none.
-const EVERY = 10_000; // ms between two loads
-const PATIENCE = 8_000; // ms for an answer
+const EVERY = 5_000; // ms between two loads
+const PATIENCE = 10_000; // ms for an answer
 const TYPING = 250; // ms of rest before the filter follows
 
 const lost = document.querySelector("#lost");

@@ -67,7 +67,7 @@ async fn a_hostile_query_costs_no_more_than_a_page() {
     let served = Served::new(troubled().published()).await;
     let whole = served.text("/").await.1.len();
     let long = "x".repeat(10_000);
-    let many = (0..2_000).map(|at| format!("k{at}=<i>&")).collect::<String>();
+    let many = "k=<i>&".repeat(2_000);
     for query in [
         format!("q={long}"),
         format!("status={long}&severity={long}&source={long}&customer={long}&page={long}"),

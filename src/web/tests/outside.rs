@@ -8,7 +8,7 @@ fn without_own_script(html: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_is_harmless_on_every_page() {
+async fn outside_text_is_escaped_on_every_page() {
     let evil = "<script>alert(1)</script>\u{202E}\"' onload=x";
     let id = "a/b <i>&\"?#%2F";
     let published = Stage::new(&[("acme-erp", &[id, "2"])])
@@ -79,7 +79,7 @@ async fn pages_tell_the_browser_that_they_need_nothing_else() {
 }
 
 #[tokio::test]
-async fn another_sites_name_for_this_address_opens_nothing() {
+async fn a_request_for_the_host_of_another_site_is_refused() {
     let served = Served::new(troubled().published()).await;
     let ask = async |path: &str, host: &str| {
         let request = served.client.get(format!("{}{path}", served.base)).header("Host", host);

@@ -1,7 +1,9 @@
 //! The status page: its sentences, rows, pages and states.
 
 use super::*;
-use crate::engine::published::{Present, RefusedReload};
+use crate::domain::schedule::Schedule;
+use crate::domain::state::SourceState;
+use crate::engine::published::{Plans, Present, RefusedReload};
 
 #[tokio::test]
 async fn the_status_page_shows_what_is_wrong_first() {
@@ -83,16 +85,18 @@ async fn of_very_many_sources_that_cannot_be_read_ten_are_described() {
     assert_eq!(text.matches("It is gone").count(), 10);
 }
 
+/// Puts one part of the program into trouble.
+type Break = fn(&mut Present);
+
 #[tokio::test]
 async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
     let fine: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
     let published = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine).published();
     let healthy = Served::new(published()).await.text("/").await.1;
     assert!(healthy.contains("class=\"headline good\"") && !healthy.contains("class=\"notice\""), "{healthy}");
-    type Break = fn(&mut Present);
     let refused = RefusedReload { at: start(), problems: "secret-problem".to_owned() };
     let cases: [(Break, &str); 4] = [
-        (|present| present.ticked = Instant::now().checked_sub(Duration::from_secs(60)), "Nothing is being checked."),
+        (|present| present.ticked = Instant::now().checked_sub(Duration::from_mins(1)), "Nothing is being checked."),
         (|present| present.store_sound = false, "Driftwise cannot write to its store. Changes cannot be recorded"),
         (
             |present| present.unrecorded = [name("acme-erp")].into(),
@@ -128,4 +132,27 @@ async fn a_check_that_is_overdue_is_marked_counted_and_found() {
     }
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     assert!(words(&html).contains("Check overdue. The last check was 26 min ago"), "{}", words(&html));
+}
+
+#[tokio::test]
+async fn times_have_seconds_where_a_schedule_is_short_and_a_day_where_it_is_another_one() {
+    let says: [Says<'_>; 1] = [("1", "one", "1", "5", "1")];
+    let published = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).published();
+    let with_schedule = |expression: &str| {
+        let mut plans = Plans::clone(&published.plans());
+        for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
+            session.schedule = Schedule::parse(expression, session.zone(), start()).unwrap();
+        }
+        let states = published.read(|present| present.states.clone()).into_iter();
+        let states = states.map(|(name, state)| (name, SourceState::clone(&state))).collect();
+        Arc::new(Published::new(Arc::new(plans), states))
+    };
+    for (expression, since) in [("*/5 * * * *", "09:00 GMT"), ("*/10 * * * * *", "09:00:00 GMT")] {
+        let (_, html) = Served::new(with_schedule(expression)).await.text("/").await;
+        let time = format!("<time datetime=\"2026-11-23T09:00:00Z\">{since}</time><small>6 min ago or earlier</small>");
+        assert!(html.contains(&time), "{expression}\n{html}");
+    }
+    let yesterday = Stage::new(&[("acme-erp", &["1"])]).minutes_later(-24 * 60).answers("acme-erp", &says);
+    let (_, html) = Served::new(yesterday.published()).await.text("/").await;
+    assert!(words(&html).contains("Sun 22 Nov 2026 09:00 GMT 24 h ago or earlier"), "{}", words(&html));
 }

@@ -35,7 +35,7 @@ async fn metrics_are_text_of_both_kinds() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_in_words() {
+async fn a_path_without_a_page_says_so() {
     let served = Served::new(troubled().published()).await;
     for (path, says) in [
         ("/nowhere", "There is no such page"),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn the_page_of_a_drifted_session_tells_everything() {
+async fn the_page_of_a_drifted_session_has_findings_settings_schedule_and_history() {
     let served = Served::new(troubled().published()).await;
     let (status, html) = served.text("/sessions/acme-erp/4").await;
     assert_eq!(status, StatusCode::OK);
@@ -26,7 +26,7 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
 }
 
 #[tokio::test]
-async fn a_rule_that_nobody_has_checked_is_never_shown_as_fulfilled() {
+async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
     let says: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
     let polled_once = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
     let asks = |stage: Stage| async move {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
+use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate, in_scope, verdict_on};
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
@@ -44,5 +44,15 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
     let findings = evaluate(session, observation, around).into_iter();
     // Whether a value is alone of its kind hangs on others, which were not all seen.
     let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
-    Checked::WhenLastSeen(right.map(|finding| (finding.rule.id.clone(), finding.setting)).collect())
+    let right = right.map(|finding| (finding.rule.id.clone(), finding.setting));
+    // A rule over a pattern has findings only for settings that changed.
+    let watching = session.policy.rules().iter().filter(|rule| rule.watches_each());
+    let unchanged = watching.flat_map(|rule| {
+        let settings = observation.iter().map(|(setting, _)| setting);
+        let pinned = settings.filter(|setting| known.pinned.contains_key(setting) && in_scope(session, rule, setting));
+        let same =
+            pinned.filter(|setting| verdict_on(session, rule, setting, observation, around) == Verdict::Compliant);
+        same.map(|setting| (rule.id.clone(), setting.clone()))
+    });
+    Checked::WhenLastSeen(right.chain(unchanged).collect())
 }

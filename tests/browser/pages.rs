@@ -151,10 +151,10 @@ fn keyboard_and_screen_readers_find_their_way() {
             assert_eq!(browser.ask(FAINT), json!([]), "{path}, {scheme}");
         }
     }
-    browser.ask("document.documentElement.style.setProperty('--soft', '#777777')");
-    assert_ne!(browser.ask(FAINT), json!([]), "the measure sees faint texts");
     // The first stop leads past the bar; each stop shows where it is.
     browser.open(&shop.url("/"));
+    browser.ask("document.documentElement.style.setProperty('--soft', '#777777')");
+    assert_ne!(browser.ask(FAINT), json!([]), "the measure sees faint texts");
     browser.press("Tab");
     assert_eq!(browser.ask("document.activeElement.innerText"), json!("Skip to the content"));
     assert!(browser.ask("document.activeElement.getBoundingClientRect().left").as_f64().unwrap() >= 0.0);

@@ -41,6 +41,7 @@ async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
         let (table, good) = asks(stage).await;
         assert!(table.contains("not returned\nticked one-more\nNot checked yet"), "{table}");
         assert!(table.contains("unticked export-off\nAs it should be when last seen"), "{table}");
+        assert!(table.contains("other-options-unchanged\nAs it should be when last seen"), "{table}");
         assert_eq!(good, 0, "a green light from an auditor that could not see: {table}");
     }
     // What was last seen is no drift before a poll has found one.

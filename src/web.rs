@@ -2,10 +2,11 @@
 //!
 //! Properties:
 //! - A GET changes nothing: scanners of mail follow links.
-//! - Pages work without script, need nothing from elsewhere, and say so to the browser; whatever came from outside is escaped,
-//!   with control and direction marks made visible.
+//! - Pages work without script, need nothing from elsewhere, and say so to the browser. They escape all outside text, and show
+//!   control and direction marks.
+//! - Their size and time are bounded, whatever a source returns or a query asks.
 //! - Where the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
-//! - No mail address is on the pages in full: owners and fallbacks not at all, values of settings only as `i…@acme.example`.
+//! - No mail address is on the pages in full, only as `i…@acme.example`.
 
 use std::sync::Arc;
 
@@ -20,34 +21,32 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::event::Event;
-use crate::domain::session::SessionKey;
 use crate::engine::published::Published;
 use crate::metrics::Metrics;
 
+mod filter;
+mod history;
 mod host;
 mod mask;
+mod notices;
 mod overview;
 mod page;
 mod probe;
 mod reload;
+mod row;
 mod server;
 mod session;
 mod settings;
+mod unaudited;
 mod when;
 
+pub use history::{Delivery, History, Notified};
 pub use host::Hosts;
 use page::Pages;
 use server::Limits;
 
 /// Largest request body, in bytes; no request needs one.
 const MAX_BODY: usize = 64 * 1024;
-
-/// Where the pages read the history of a session.
-pub trait History: Send + Sync {
-    /// The latest events of a session, latest first; the error in words.
-    fn recent<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
-}
 
 /// Everything that a handler may need.
 pub struct Web {
@@ -73,12 +72,12 @@ impl Web {
 
 /// Loads the configuration again.
 pub trait Reload: Send + Sync {
-    /// What is different now, or why the configuration was refused: every problem, without secrets.
+    /// The changes, or every problem of a configuration that was refused, without secrets.
     fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
 }
 
-/// Everything: pages, probes and metrics, for requests to `hosts`. Without `reload`, which is for listeners that only this
-/// machine reaches, nothing can be changed here.
+/// Pages, probes and metrics, for requests to `hosts`. `reload` is for listeners that only this machine reaches; without it,
+/// no request changes anything.
 pub fn router(web: Arc<Web>, hosts: Hosts, reload: Option<Arc<dyn Reload>>) -> Router {
     let routes = probe_routes()
         .route("/", get(overview::show))

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use crate::domain::event::Event;
 use crate::domain::session::SessionKey;
 use crate::metrics::Metrics;
-use crate::store::Store;
-use crate::web::History;
+use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
+use crate::web::{Delivery, History, Notified};
 
 /// See the module.
 pub(super) struct StoredHistory {
@@ -17,11 +17,34 @@ pub(super) struct StoredHistory {
 }
 
 impl History for StoredHistory {
-    fn recent<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>> {
+    fn events<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>> {
         Box::pin(async move {
             let events = self.store.events(Some(&key.source), Some(&key.id), None, limit).await;
             let events = events.inspect_err(|e| self.metrics.store_error(e.operation));
             events.map(|events| events.into_iter().map(|(_, event)| event).collect()).map_err(|e| e.to_string())
         })
+    }
+    fn notifications<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Notified>, String>> {
+        Box::pin(async move {
+            let filter = NotificationFilter { session: Some(key.to_string()), ..NotificationFilter::default() };
+            let stored = self.store.notifications(&filter, limit).await;
+            let stored = stored.inspect_err(|e| self.metrics.store_error(e.operation)).map_err(|e| e.to_string())?;
+            Ok(stored.into_iter().map(notified).collect())
+        })
+    }
+}
+
+fn notified(stored: StoredNotification) -> Notified {
+    Notified {
+        at: stored.finished_at.unwrap_or(stored.recorded_at),
+        to: stored.to.to_string(),
+        subject: stored.subject,
+        delivery: match stored.state {
+            NotificationState::Pending => Delivery::Waiting,
+            NotificationState::Retrying => Delivery::Retrying,
+            NotificationState::Sent => Delivery::Sent,
+            NotificationState::Dead => Delivery::Dead,
+            NotificationState::Superseded => Delivery::Superseded,
+        },
     }
 }

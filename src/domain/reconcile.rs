@@ -22,7 +22,7 @@ use super::schedule::ScheduleKey;
 use super::session::{Session, SessionId};
 use super::settled;
 use super::snapshot::Snapshot;
-use super::state::{Delta, SessionState, SourceState};
+use super::state::{Delta, SessionState, SourceState, UnauditedRow};
 
 mod drift;
 mod presence;
@@ -199,6 +199,7 @@ impl Step<'_> {
         let audited = self.plan.sessions.keys().filter(|id| rows.to(id).has_rows()).count();
         delta.record.audited = audited as u64;
         delta.record.unaudited = (snapshot.len() - audited) as u64;
+        delta.unaudited = Some(self.unaudited(snapshot, audited));
         let first = self.state.record.last_success.is_none();
         for id in self.new_ids(snapshot) {
             delta.new_ids.push(id.clone());
@@ -211,6 +212,18 @@ impl Step<'_> {
             let found = Announcement::unaudited(&self.plan.name, self.poll, id.clone(), name, self.now);
             delta.announcements.push(found);
         }
+    }
+
+    /// The first sessions of the snapshot that are not audited, for people to see.
+    fn unaudited(&self, snapshot: &Snapshot, audited: usize) -> Vec<UnauditedRow> {
+        /// A source may return any number of them.
+        const LISTED: usize = 200;
+        /// Characters of a name.
+        const NAME: usize = 200;
+        let name = |id: &SessionId| Some(snapshot.seen(id)?.name()?.chars().take(NAME).collect());
+        let ids = snapshot.ids().filter(|id| !self.plan.sessions.contains_key(id));
+        let row = |id: &SessionId| UnauditedRow { id: id.clone(), name: name(id) };
+        ids.take(LISTED.min(snapshot.len() - audited)).map(row).collect()
     }
 
     /// The ids that were never seen before, in order.

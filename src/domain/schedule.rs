@@ -58,6 +58,13 @@ impl Schedule {
         &self.expression
     }
 
+    /// In English: `Every 5 minutes`, `At 09:00, on Monday`.
+    pub fn words(&self) -> String {
+        let words = self.cron.describe();
+        let words = words.trim_end_matches('.');
+        words.strip_prefix("At every").map_or_else(|| words.to_owned(), |rest| format!("Every{rest}"))
+    }
+
     /// The first time after `at`; `None` where there is none any more.
     ///
     /// When clocks go back, an hour comes twice. croner passes over the second one, or asked within it answers with the first: an
@@ -155,6 +162,22 @@ impl ScheduleKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schedule_is_described_in_english() {
+        for (expression, words) in [
+            ("*/5 * * * *", "Every 5 minutes"),
+            ("*/5 * * * * *", "Every 5 seconds"),
+            ("* * * * *", "Every minute"),
+            ("7 * * * *", "At minute 7 past every hour"),
+            ("30 6 * * *", "At 06:30"),
+            ("0 9 * * MON,FRI", "At 09:00, on Monday and Friday"),
+            ("0 18 L * *", "At 18:00, on the last day of the month"),
+        ] {
+            let schedule = Schedule::parse(expression, Tz::UTC, DateTime::UNIX_EPOCH).unwrap();
+            assert_eq!(schedule.words(), words);
+        }
+    }
 
     #[test]
     fn a_step_past_the_end_of_its_field_is_refused() {

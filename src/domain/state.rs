@@ -31,6 +31,17 @@ pub struct SourceState {
     /// Every setting that the source ever returned.
     pub known_settings: HashSet<SettingKey>,
     pub judged: Judged,
+    /// Sessions of the last snapshot that the configuration does not audit: the first of them, in the order of their ids. Never
+    /// stored, so empty between a start and the first poll.
+    pub unaudited: Vec<UnauditedRow>,
+}
+
+/// A row of a snapshot whose session the configuration does not audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnauditedRow {
+    pub id: SessionId,
+    /// As the source returns it.
+    pub name: Option<String>,
 }
 
 /// What is written of a source at every poll.
@@ -138,6 +149,9 @@ impl SourceState {
         self.sessions.extend(delta.sessions);
         self.known_ids.extend(delta.new_ids);
         self.known_settings.extend(delta.new_settings);
+        if let Some(unaudited) = delta.unaudited {
+            self.unaudited = unaudited;
+        }
     }
 }
 
@@ -175,6 +189,8 @@ pub struct Delta {
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     /// The answer that was polled, where the source gave its digest; remembered, never written.
     pub answer: Option<Digest>,
+    /// See [`SourceState::unaudited`]; `None` where the poll did not list them.
+    pub unaudited: Option<Vec<UnauditedRow>>,
     /// The source's own incident, if it changed; ended ones are only to be written.
     pub unreachable: Option<Incident>,
     /// The new state of each session that changed.

@@ -1,8 +1,8 @@
-//! Which rules have been checked: what has no finding may be right, or may never have been polled under the present rules.
+//! Which rules have been checked: a setting without a finding may be right, or may never have been checked by the present rules.
 
 use std::collections::HashSet;
 
-use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
+use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate, in_scope, verdict_on};
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
@@ -12,18 +12,17 @@ use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{Presence, SessionState, SourceState};
 
-/// How far the present rules have been held against what a session is like: what says nothing of a rule may be all well, or
-/// may never have been polled.
+/// How far the present rules have been checked on a session.
 #[derive(Debug)]
 pub enum Checked {
-    /// The last poll saw the session and judged it by the present rules: whatever is not noted is as it should be.
+    /// The last poll saw the session and evaluated the present rules: a setting without a finding is right.
     Now,
-    /// It was not seen since the present rules hold. What they find right in what was last seen.
+    /// It was not seen since the present rules took effect. The settings that they find right in the last observation.
     WhenLastSeen(HashSet<(Name, SettingKey)>),
 }
 
 impl Checked {
-    /// Whether the rule found the setting right, as far as anybody could see it.
+    /// Whether the rule found the setting right, now or when it was last seen.
     pub fn right(&self, rule: &Rule, setting: &SettingKey) -> bool {
         match self {
             Self::Now => true,
@@ -45,5 +44,15 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
     let findings = evaluate(session, observation, around).into_iter();
     // Whether a value is alone of its kind hangs on others, which were not all seen.
     let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
-    Checked::WhenLastSeen(right.map(|finding| (finding.rule.id.clone(), finding.setting)).collect())
+    let right = right.map(|finding| (finding.rule.id.clone(), finding.setting));
+    // A rule over a pattern has findings only for settings that changed.
+    let watching = session.policy.rules().iter().filter(|rule| rule.watches_each());
+    let unchanged = watching.flat_map(|rule| {
+        let settings = observation.iter().map(|(setting, _)| setting);
+        let pinned = settings.filter(|setting| known.pinned.contains_key(setting) && in_scope(session, rule, setting));
+        let same =
+            pinned.filter(|setting| verdict_on(session, rule, setting, observation, around) == Verdict::Compliant);
+        same.map(|setting| (rule.id.clone(), setting.clone()))
+    });
+    Checked::WhenLastSeen(right.chain(unchanged).collect())
 }

@@ -8,10 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::finding::FindingView;
+use super::incident::IncidentView;
 use super::words::Mood;
 use crate::domain::evaluate::{Finding, Verdict, VerdictKind};
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::observation::{Mapping, Observation};
+use crate::domain::policy::Severity;
 use crate::domain::reading::Reading;
 use crate::domain::session::Session;
 use crate::domain::state::{NonCompliance, Presence, SessionState, SourceState};
@@ -97,7 +99,7 @@ pub struct SessionView<'a> {
 const FRESH_PERIODS: usize = 3;
 
 impl<'a> SessionView<'a> {
-    /// A session as far as `state` knows it.
+    /// A session as `state` has it.
     pub fn of(state: Option<&'a SourceState>, session: &'a Session) -> Self {
         let known = state.and_then(|state| state.sessions.get(&session.key.id));
         let oldest = |kind| known?.open(kind).min_by_key(|incident| incident.window.first_bad);
@@ -154,7 +156,7 @@ impl<'a> SessionView<'a> {
         Self::unseen(session, Status::Missing, Cow::Borrowed(NO_ROW))
     }
 
-    /// A session as one poll at `now` judged it. `ambiguous` says why its row could not be told.
+    /// A session as one poll at `now` judged it. `ambiguous` says why no row could be chosen.
     pub fn judged(
         session: &'a Session,
         mapping: Option<&Mapping>,
@@ -225,6 +227,21 @@ impl<'a> SessionView<'a> {
     /// Open drifts, one by one.
     pub fn drifts(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
         self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
+    }
+
+    /// All that is open about the session itself.
+    fn open(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
+        self.known.into_iter().flat_map(|known| &known.incidents).filter(|incident| incident.is_open())
+    }
+
+    /// The worst of all that is open about the session itself.
+    pub fn severity(&self) -> Option<Severity> {
+        self.open().map(|incident| incident.severity).max()
+    }
+
+    /// While anything open about it lasts, orders of the shop may have no way in.
+    pub fn may_stop_orders(&self) -> bool {
+        self.open().any(|incident| IncidentView(incident).may_stop_orders())
     }
 
     /// How old the last verdict is; a clock that was set back makes it no younger than now.

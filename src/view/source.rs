@@ -1,8 +1,5 @@
 //! What is shown of one source as a whole.
 
-use chrono_tz::Tz;
-
-use super::times;
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
@@ -19,13 +16,6 @@ pub struct SourceView<'a> {
 impl<'a> SourceView<'a> {
     pub fn of(name: &'a Name, state: &'a SourceState) -> Self {
         Self { name, state, unreachable: state.unreachable.as_ref().filter(|incident| incident.is_open()) }
-    }
-
-    /// Why none of its sessions can be checked, and since when; nothing while they can.
-    pub fn outage(&self, zone: Tz) -> Option<String> {
-        let incident = self.unreachable?;
-        let since = times::at(incident.window.first_bad, zone);
-        Some(outage(self.name, Some(&since), &incident.facts.reason))
     }
 }
 

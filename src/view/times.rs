@@ -1,6 +1,6 @@
 //! Times for people: in the reader's zone, with its name; windows; and until when orders can still be recovered.
 
-use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::incident::Window;
@@ -8,10 +8,29 @@ use crate::domain::incident::Window;
 /// How far back Shopwise looks for orders.
 const LOOKS_BACK: TimeDelta = TimeDelta::hours(168);
 
+/// Of a time shorter than this, minutes say too little.
+pub const SHORT: TimeDelta = TimeDelta::minutes(3);
+
 /// `Mon 23 Nov 2026 09:05 GMT`.
 pub fn at(time: DateTime<Utc>, zone: Tz) -> String {
     let local = time.with_timezone(&zone);
     format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
+}
+
+/// The same with seconds: `Mon 23 Nov 2026 09:05:30 GMT`.
+pub fn at_second(time: DateTime<Utc>, zone: Tz) -> String {
+    let local = time.with_timezone(&zone);
+    format!("{} {}", local.format("%a %-d %b %Y %H:%M:%S"), zone_name(&local))
+}
+
+/// As short as `now` allows: `09:05 GMT` on the same day, with seconds where they are asked for.
+pub fn beside(time: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) -> String {
+    let local = time.with_timezone(&zone);
+    if local.date_naive() != now.with_timezone(&zone).date_naive() {
+        return if seconds { at_second(time, zone) } else { at(time, zone) };
+    }
+    let clock = if seconds { "%H:%M:%S" } else { "%H:%M" };
+    format!("{} {}", local.format(clock), zone_name(&local))
 }
 
 /// The zone's usual abbreviation, or its offset where it has none.
@@ -46,12 +65,11 @@ pub fn since(window: Window, zone: Tz) -> String {
     }
 }
 
-/// Both ends, without saying twice what they share. Ends within one minute carry seconds.
+/// Both ends, without saying twice what they share. The ends of a [`SHORT`] window carry seconds.
 pub fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
     let (from, to) = (start.with_timezone(&zone), end.with_timezone(&zone));
     let names = (zone_name(&from), zone_name(&to));
-    let same_minute = (end - start) < TimeDelta::minutes(1) && from.minute() == to.minute();
-    let clock = if same_minute { "%H:%M:%S" } else { "%H:%M" };
+    let clock = if end - start < SHORT { "%H:%M:%S" } else { "%H:%M" };
     let day = |time: &DateTime<Tz>| time.format(&format!("%a %-d %b %Y {clock}")).to_string();
     if names.0 != names.1 {
         format!("between {} {} and {} {}", day(&from), names.0, day(&to), names.1)
@@ -107,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_the_same_day_is_shown_without_the_day() {
+        let (zone, now) = (chrono_tz::Europe::London, utc("2026-07-01T09:05:00Z"));
+        for (time, seconds, shown) in [
+            ("2026-07-01T09:05:07Z", false, "10:05 BST"),
+            ("2026-07-01T09:05:07Z", true, "10:05:07 BST"),
+            // A day begins at midnight in the zone.
+            ("2026-06-30T23:00:00Z", false, "00:00 BST"),
+            ("2026-06-30T22:59:59Z", false, "Tue 30 Jun 2026 23:59 BST"),
+            ("2026-06-30T22:59:59Z", true, "Tue 30 Jun 2026 23:59:59 BST"),
+            ("2026-07-01T23:00:00Z", false, "Thu 2 Jul 2026 00:00 BST"),
+        ] {
+            assert_eq!(beside(utc(time), now, zone, seconds), shown);
+        }
+    }
+
+    #[test]
     fn a_window_says_what_its_ends_share_once() {
         let zone = chrono_tz::Europe::London;
         let cases = [
@@ -117,6 +151,9 @@ mod tests {
                 "between Sun 22 Nov 2026 23:58 and Mon 23 Nov 2026 00:03 GMT",
             ),
             ("2026-11-23T09:05:01Z", "2026-11-23T09:05:31Z", "between Mon 23 Nov 2026 09:05:01 and 09:05:31 GMT"),
+            ("2026-11-23T09:05:58Z", "2026-11-23T09:06:03Z", "between Mon 23 Nov 2026 09:05:58 and 09:06:03 GMT"),
+            ("2026-11-23T09:05:00Z", "2026-11-23T09:07:59Z", "between Mon 23 Nov 2026 09:05:00 and 09:07:59 GMT"),
+            ("2026-11-23T09:05:00Z", "2026-11-23T09:08:00Z", "between Mon 23 Nov 2026 09:05 and 09:08 GMT"),
             (
                 "2026-10-25T00:58:00Z",
                 "2026-10-25T01:03:00Z",

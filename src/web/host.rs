@@ -1,8 +1,8 @@
 //! Which hosts a request may name: the guard against DNS rebinding, while the pages are for this machine only.
 //!
-//! A page on any website can give its own name the address 127.0.0.1 and then read what is served there, as the browser
-//! takes both for one site. The browser still says the name in `Host`. So where the program listens on loopback, and has no
-//! sign-in, it answers to loopback names and to the host of `server.public_url` alone.
+//! A website can point its own name at 127.0.0.1 and then read the pages there, since the browser takes both for one site.
+//! The browser still sends the name in `Host`. So where the program listens on loopback, and has no sign-in, it answers only
+//! requests for loopback names and for the host of `server.public_url`.
 //!
 //! The guard holds for all paths of that address, `/metrics` and the probes too: metrics name sessions and customers, and a
 //! program on this machine calls it by a loopback name anyway. `server.metrics_listen` answers to any name, as Prometheus
@@ -28,7 +28,7 @@ pub enum Hosts {
 }
 
 impl Hosts {
-    /// For what listens on `listen` and has no sign-in. `public_url` is an absolute URL; a port in it makes no difference.
+    /// For a server on `listen` without sign-in. `public_url` is an absolute URL; a port in it makes no difference.
     pub fn of(listen: SocketAddr, public_url: Option<&str>) -> Self {
         if !listen.ip().to_canonical().is_loopback() {
             return Self::Any;
@@ -44,7 +44,7 @@ impl Hosts {
         is_loopback(&host) || public.as_ref() == Some(&host)
     }
 
-    /// What is wrong with where a request says that it goes.
+    /// The refusal of a request that names another host; nothing where its host is allowed.
     fn objection(&self, version: Version, target: Option<&Authority>, headers: &HeaderMap) -> Option<Response> {
         let Self::Loopback { public } = self else { return None };
         let mut named = headers.get_all(header::HOST).iter();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_loopback_address_is_particular() {
+    fn only_a_loopback_address_restricts_hosts() {
         for (listen, particular) in [
             ("127.0.0.1:9464", true),
             ("127.3.2.1:9464", true),

@@ -1,4 +1,4 @@
-//! Mail addresses on a page, known only by their first letter and their host: `i…@acme.example`.
+//! Masks mail addresses on a page: only the first letter and the host stay, as in `i…@acme.example`.
 //!
 //! Addresses that would look the same are numbered in the order in which they appear on the page: `i…(2)@acme.example`.
 
@@ -17,7 +17,7 @@ impl Masks {
         let mut masked = String::with_capacity(text.len());
         let mut parts = text.split('@').peekable();
         while let Some(part) = parts.next() {
-            // What could be the part before the @, whatever a mail server thinks of it.
+            // Any text that could be the part before the @, also where no mail server would accept it.
             let local = |c: char| !c.is_whitespace() && !"<>()[]{}:;,|“”‘’".contains(c);
             let start =
                 part.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(part.len(), |(at, _)| at);

@@ -1,6 +1,6 @@
-//! The status page: how things stand in one sentence, then every session, worst first.
+//! The status page: a headline, trouble with the audit itself, then every session, worst first.
 
-use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -8,52 +8,42 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono_tz::Tz;
+use serde::Serialize;
 
 use super::Web;
+use super::filter::{Filter, Menu, UNAUDITED};
+use super::notices::{Notice, Outages, notices, outages};
+use super::row::{Row, row};
+use super::unaudited::{Unaudited, unaudited};
 use super::when::When;
-use crate::domain::evaluate::VerdictKind;
-use crate::domain::policy::Severity;
-use crate::domain::session::url_piece;
+use crate::domain::schedule::ScheduleKey;
 use crate::engine::published::{Plans, Present};
 use crate::view::session::{SessionView, Status, tally};
-use crate::view::source::SourceView;
-use crate::view::times;
-use crate::view::words::{Mood, capital, count, cut, number};
+use crate::view::words::{Mood, count, number};
 
-/// Sessions on one page: more than most people have, and small enough for any browser.
-const ON_A_PAGE: usize = 500;
-
-/// Incidents that are named in one row, before the session's own page has to tell the rest.
-const WRONG_IN_A_ROW: usize = 3;
-
-/// Longest value in a row, in characters.
-const VALUE: usize = 160;
-
-/// Longest search, in characters.
-const SEARCH: usize = 100;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    q: String,
-    page: String,
-}
+/// Sessions on one page: small enough to be loaded again every few seconds.
+const ON_A_PAGE: usize = 200;
 
 /// What the template shows.
 #[derive(Debug, Serialize)]
 struct Overview {
+    as_of: When,
     headline: String,
     mood: Mood,
-    remarks: Vec<String>,
+    notices: Vec<Notice>,
+    outages: Option<Outages>,
     tally: Vec<Tally>,
     sessions: usize,
-    rows: Vec<Row>,
+    menus: Vec<Menu>,
     search: String,
-    /// Where not all are on the page: which ones are.
-    excerpt: Option<String>,
+    filtered: bool,
+    /// How many sessions are shown, and which of them.
+    excerpt: String,
+    rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+    unaudited: Vec<Unaudited>,
 }
 
 /// How many sessions are in one status.
@@ -62,94 +52,113 @@ struct Tally {
     count: String,
     words: &'static str,
     mood: Mood,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    name: Option<String>,
-    key: String,
     link: String,
-    status: &'static str,
-    mood: Mood,
-    last_seen_as: Option<&'static str>,
-    customer: Option<String>,
-    /// Of the worst drift.
-    severity: Option<&'static str>,
-    since: Option<When>,
-    before_first_poll: bool,
-    wrong: Vec<String>,
-    more: usize,
-    last: Option<When>,
-    /// The last check is older than three periods of its schedule.
-    stale: bool,
-    next: Option<When>,
 }
 
-pub(super) async fn show(State(web): State<Arc<Web>>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+/// A session of the page.
+pub(super) struct Listed<'a> {
+    pub view: SessionView<'a>,
+    /// The last check is older than three periods of the schedule.
+    pub stale: bool,
+}
+
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Response {
+    let filter = Filter::read(&query.map(|Query(query)| query).unwrap_or_default());
     let now = web.clock.now();
-    let overview = web.published.read(|present| overview(&web.published.plans(), present, &asked, now));
+    let overview = web.published.read(|present| overview(&web.published.plans(), present, &filter, now));
     web.pages.render(StatusCode::OK, "overview.html", overview)
 }
 
-fn has(view: &SessionView<'_>, search: &str) -> bool {
-    let customer = view.session.contacts.customer.as_ref().map_or("", |name| name.as_str());
-    let words = [view.session.policy.name.as_str(), customer, view.status.words()];
-    let labels = view.session.labels.values().map(String::as_str);
-    view.session.key.to_string().to_lowercase().contains(search)
-        || view.name().is_some_and(|name| name.to_lowercase().contains(search))
-        || words.into_iter().chain(labels).any(|word| word.to_lowercase().contains(search))
-}
-
-fn overview(plans: &Plans, present: &Present, asked: &Asked, now: DateTime<Utc>) -> Overview {
+fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc>) -> Overview {
+    let mut freshness = Freshness { now, known: HashMap::new() };
     let sessions = plans.values().flat_map(|plan| plan.sessions.values());
     let views = sessions.map(|session| SessionView::of(present.state(&session.key.source), session));
-    let mut views = views.collect::<Vec<_>>();
+    let views = views.collect::<Vec<_>>();
     let (headline, mood) = headline(&views);
     let part = |(status, sessions): (Status, usize)| Tally {
         count: number(sessions),
         words: status.words(),
         mood: status.mood(),
+        link: Filter::of_status(status),
     };
-    let (tally, sessions) = (tally(&views).map(part).collect(), views.len());
-    let search = cut(asked.q.trim(), SEARCH);
-    if !search.is_empty() {
-        let lower = search.to_lowercase();
-        views.retain(|view| has(view, &lower));
-    }
-    views.sort_by(|a, b| a.rank().cmp(&b.rank()));
-    let pages = views.len().div_ceil(ON_A_PAGE).max(1);
-    let page = asked.page.parse::<usize>().unwrap_or(1).clamp(1, pages);
+    let mut tally = tally(&views).map(part).collect::<Vec<_>>();
+    tally.extend(not_audited(plans, present));
+    let sessions = views.len();
+    let listed = views.into_iter().map(|view| Listed { stale: freshness.is_stale(&view), view });
+    let mut listed = listed.collect::<Vec<_>>();
+    // A session of a source that cannot be read is late for that reason, which stands above.
+    let late = listed.iter().filter(|listed| listed.stale && listed.view.status != Status::Unreachable).count();
+    listed.retain(|listed| filter.lets_through(listed));
+    listed.sort_by(|a, b| a.view.rank().cmp(&b.view.rank()));
+    let pages = listed.len().div_ceil(ON_A_PAGE).max(1);
+    let page = filter.page().clamp(1, pages);
     let start = (page - 1) * ON_A_PAGE;
-    let rows = views.iter().skip(start).take(ON_A_PAGE).map(|view| row(view, present, now)).collect::<Vec<_>>();
-    let link = |page: usize| format!("/?page={page}&q={}", url_piece(&search));
+    let rows = listed.iter().skip(start).take(ON_A_PAGE).map(|listed| row(listed, present, now)).collect::<Vec<_>>();
+    let unaudited = unaudited(plans, present, filter);
+    let (notices, outages) = (notices(present, late), outages(plans, present, now));
     Overview {
+        as_of: When::to_the_second(now, zone(plans)),
         headline,
-        mood,
-        remarks: remarks(plans, present),
+        // An old state is no good news.
+        mood: if mood == Mood::Good && !notices.is_empty() { Mood::Unclear } else { mood },
+        notices,
+        outages,
         tally,
         sessions,
-        excerpt: excerpt(start, rows.len(), views.len(), &search),
+        menus: filter.menus(plans),
+        search: filter.text().to_owned(),
+        filtered: !filter.is_empty(),
+        excerpt: excerpt(start, rows.len(), listed.len(), sessions, &unaudited),
         rows,
-        previous: (page > 1).then(|| link(page - 1)),
-        next: (page < pages).then(|| link(page + 1)),
-        search,
+        previous: (page > 1).then(|| filter.link(page - 1)),
+        next: (page < pages).then(|| filter.link(page + 1)),
+        unaudited,
     }
 }
 
-fn excerpt(start: usize, shown: usize, of: usize, search: &str) -> Option<String> {
-    let whole = shown == of;
-    match (whole, search.is_empty()) {
-        (true, true) => None,
-        (true, false) if of == 0 => Some("No session matches the search.".to_owned()),
-        (true, false) => Some(format!("{} found.", count(of, "session"))),
-        (false, _) => Some(format!(
-            "{} to {} of {}, worst first.",
-            number(start + 1),
-            number(start + shown),
-            count(of, "session")
-        )),
+/// The zone of the page itself: that of all sources, else UTC.
+fn zone(plans: &Plans) -> Tz {
+    let zones = plans.values().map(|plan| plan.contacts.zone.name()).collect::<BTreeSet<_>>();
+    let only = plans.values().next().filter(|_| zones.len() == 1);
+    only.map_or(Tz::UTC, |plan| plan.contacts.zone)
+}
+
+/// Whether verdicts are stale, worked out once for all sessions that share schedule and time.
+struct Freshness<'a> {
+    now: DateTime<Utc>,
+    known: HashMap<(&'a ScheduleKey, DateTime<Utc>), bool>,
+}
+
+impl<'a> Freshness<'a> {
+    fn is_stale(&mut self, view: &SessionView<'a>) -> bool {
+        let Some(at) = view.last_verdict else { return false };
+        *self.known.entry((view.session.schedule.key_ref(), at)).or_insert_with(|| view.is_stale(self.now))
     }
+}
+
+/// How many sessions the configuration does not audit, where there are any.
+fn not_audited(plans: &Plans, present: &Present) -> Option<Tally> {
+    let states = plans.keys().filter_map(|source| present.state(source));
+    let sessions: u64 = states.map(|state| state.record.unaudited).sum();
+    let count = number(usize::try_from(sessions).unwrap_or(usize::MAX));
+    let (words, link) = (UNAUDITED.1, Filter::of_unaudited());
+    (sessions > 0).then_some(Tally { count, words, mood: Mood::Quiet, link })
+}
+
+fn excerpt(start: usize, shown: usize, of: usize, all: usize, unaudited: &[Unaudited]) -> String {
+    match (of, unaudited) {
+        (0, []) => return "No session matches the filter.".to_owned(),
+        (0, _) => return "No audited session matches the filter; some that are not audited do.".to_owned(),
+        _ => {}
+    }
+    let which = if of == all { count(of, "session") } else { format!("{} of {}", number(of), count(all, "session")) };
+    if shown == of {
+        return format!("{which}, worst first.");
+    }
+    format!("{which}, worst first: {} to {} on this page.", number(start + 1), number(start + shown))
 }
 
 /// The status of all sessions in one sentence.
@@ -180,53 +189,4 @@ fn headline(views: &[SessionView<'_>]) -> (String, Mood) {
 fn not_right(wrong: usize, of: &str) -> String {
     let tail = if wrong == 1 { "is not as it should be" } else { "are not as they should be" };
     format!("{} {of} {tail}", number(wrong))
-}
-
-/// A sentence for a configuration that was refused, and for each source that cannot be read.
-fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
-    let outage = |(name, state)| {
-        let zone = plans.get(name)?.contacts.zone;
-        Some(format!("{}. Driftwise keeps trying.", cut(&SourceView::of(name, state).outage(zone)?, 400)))
-    };
-    let refused = present.refused_reload.as_ref().map(|refused| {
-        let at = times::at(refused.at, chrono_tz::UTC);
-        format!(
-            "The configuration read on {at} was refused; the previous one stays in force. The log lists every problem."
-        )
-    });
-    refused.into_iter().chain(present.states.iter().map(|(name, state)| (name, &**state)).filter_map(outage)).collect()
-}
-
-fn row(view: &SessionView<'_>, present: &Present, now: DateTime<Utc>) -> Row {
-    let session = view.session;
-    let when = |at: DateTime<Utc>| When::new(at, session.zone());
-    let mut wrong = wrong(view);
-    let more = wrong.len().saturating_sub(WRONG_IN_A_ROW);
-    wrong.truncate(WRONG_IN_A_ROW);
-    Row {
-        name: view.name().map(|name| cut(&name, VALUE)),
-        link: session.key.page(),
-        key: session.key.to_string(),
-        status: view.status.words(),
-        mood: view.status.mood(),
-        last_seen_as: view.when_last_seen(),
-        customer: session.contacts.customer.as_ref().map(ToString::to_string),
-        severity: view.drifts().map(|drift| drift.severity).max().map(Severity::label),
-        since: view.about.map(|incident| when(incident.window.first_bad)),
-        before_first_poll: view.about.is_some_and(|incident| incident.window.last_good.is_none()),
-        wrong,
-        more,
-        last: view.last_verdict.map(when),
-        stale: view.is_stale(now),
-        next: present.next_audits.get(&(session.key.source.clone(), session.schedule.key())).copied().map(when),
-    }
-}
-
-/// What is wrong, most severe first, each in a line. An outage of the source is said once, above the rows.
-fn wrong(view: &SessionView<'_>) -> Vec<String> {
-    let missing = view.reason.as_deref().filter(|_| view.status == Status::Missing).map(capital);
-    let mut findings = view.findings.iter().collect::<Vec<_>>();
-    findings.sort_by_key(|finding| (finding.verdict != VerdictKind::Drifted, Reverse(finding.severity)));
-    let lines = findings.into_iter().filter_map(|finding| finding.line(VALUE));
-    missing.into_iter().chain(lines).collect()
 }

@@ -1,4 +1,4 @@
-//! How a page is made: the templates and the stylesheet that are compiled in, and what makes outside text harmless.
+//! Renders a page from the compiled templates, stylesheet and script, and escapes outside text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,8 +18,8 @@ use crate::domain::reading::{is_invisible, visible};
 
 const STYLE: &str = include_str!("templates/style.css");
 
-/// Loads a page again each minute until the reader stops it; without script a link does.
-const SCRIPT: &str = include_str!("templates/refresh.js");
+/// Keeps a page current until the reader stops it, and filters while the reader types; without script, a link and a button do.
+const SCRIPT: &str = include_str!("templates/page.js");
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("base.html", include_str!("templates/base.html")),
@@ -48,7 +48,7 @@ impl Pages {
         Ok(Self { templates, policy: policy() })
     }
 
-    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes, and a form that leads back here.
+    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes; requests and forms only to this server.
     pub fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
@@ -60,7 +60,7 @@ impl Pages {
         match rendered {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => {
-                tracing::error!(template, error = %error, "cannot render a page");
+                tracing::error!(template, error = %error, "failed to render a page");
                 (StatusCode::INTERNAL_SERVER_ERROR, "cannot render this page; the log says why\n").into_response()
             }
         }
@@ -81,7 +81,7 @@ fn policy() -> HeaderValue {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     let (style, script) = (hash(STYLE), hash(SCRIPT));
     let text = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
@@ -101,8 +101,8 @@ fn masked(state: &minijinja::State<'_, '_>, text: &str) -> String {
     }
 }
 
-/// Escapes what is written into a page, with marks that hide or turn text made visible and mail addresses made out only by
-/// their first letter: a page has no sign-in, and anything that is said of a setting may hold one.
+/// Escapes text for a page, makes marks that hide or turn text visible, and masks mail addresses: a page has no sign-in, and
+/// any value of a setting may hold an address.
 fn harmless(out: &mut Output<'_>, state: &mut minijinja::State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.as_str() {
         Some(text) if !value.is_safe() && text.contains(|c| c == '@' || is_invisible(c)) => {

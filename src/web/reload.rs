@@ -1,4 +1,4 @@
-//! `POST /-/reload`: reads the configuration again, for those who can reach this listener.
+//! `POST /-/reload`: reads the configuration again, for peers that can reach this listener.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 
 use super::Reload;
 
-/// Answers when the reload is over: 200 with what is different now, 422 with every problem, 403 to a request from a web page
-/// (browsers send `Origin` with every POST) or to a listener that others may reach.
+/// Answers when the reload is over: 200 with the changes, 422 with every problem, 403 to a request from a web page
+/// (browsers send `Origin` with every POST) or to a listener that other machines may reach.
 pub(super) async fn answer(reload: Option<Arc<dyn Reload>>, headers: HeaderMap) -> (StatusCode, String) {
     let Some(reload) = reload.filter(|_| !headers.contains_key(header::ORIGIN)) else {
         let text =

@@ -1,8 +1,8 @@
-//! The HTTP server under the pages: so many connections at once, each with so much time, and an end when it is asked for.
+//! The HTTP server under the pages: limits the number of connections and the time of each, and stops on request.
 //!
-//! Anybody who reaches the port can open connections and say nothing, or ask for a page and never read it. That may cost a
-//! connection for a while; it must not cost the program its files, nor keep a probe or a scrape from being answered. So a
-//! connection is always accepted, and where there are too many another one leaves for it: see [`crowd`].
+//! Any peer that reaches the port can open connections and send nothing, or request a page and never read it. That may hold a
+//! connection for a while; it must not use up the descriptors of the program, or keep a probe or a scrape from its answer. So
+//! the server accepts every connection, and where there are too many, closes another one for it: see [`crowd`].
 
 use std::io;
 use std::net::IpAddr;
@@ -24,27 +24,27 @@ mod progress;
 use crowd::{Crowd, Place};
 use progress::Progress;
 
-/// What a server allows.
+/// The limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at the same time; for the next one, another leaves.
+    /// Connections at the same time; for the next one, the server closes another.
     pub connections: usize,
     /// Connections of one peer at the same time.
     pub per_peer: usize,
-    /// For a request to be said, and for the next one on the same connection to begin.
+    /// For a request head to arrive, and for the next one on the same connection to begin.
     pub header: Duration,
-    /// For some of an answer to be taken, however long the whole takes.
+    /// For the peer to read some of an answer, however long the whole takes.
     pub progress: Duration,
-    /// For a connection; who has more to ask makes another.
+    /// For a connection; a peer with more requests opens another.
     pub life: Duration,
-    /// For an answer that is being read when the connection is to end.
+    /// For the peer to read the rest of an answer when the connection is due to end.
     pub grace: Duration,
 }
 
 impl Limits {
     /// Far more than a few browsers, probes and Prometheus open, and far less than a process may have files. One peer may
     /// be a proxy in front of many browsers, which open six each; four such peers fill the server. A head is a few hundred
-    /// bytes, said at once by whoever means to ask, and a page of 10,000 sessions is read within a minute at 1 Mbit/s.
+    /// bytes, which a client sends at once, and a page of 200 sessions takes two seconds at 1 Mbit/s.
     pub const USUAL: Self = Self {
         connections: 256,
         per_peer: 64,
@@ -55,7 +55,7 @@ impl Limits {
     };
 }
 
-/// Answers until `shutdown`, then finishes what it is answering.
+/// Answers until `shutdown`, then finishes the answers under way.
 pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, limits: Limits) {
     let crowd = Crowd::new(limits.connections, limits.per_peer);
     let mut open = JoinSet::new();
@@ -66,7 +66,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         };
         open.spawn(answer(stream, router.clone(), shutdown.clone(), limits, crowd.admit(peer)));
         while open.try_join_next().is_some() {}
-        // Whoever had to leave does so at once.
+        // A connection that lost its place ends at once.
         while open.len() > limits.connections {
             open.join_next().await;
         }
@@ -75,23 +75,23 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
     while open.join_next().await.is_some() {}
 }
 
-/// The next connection, and who made it.
+/// The next connection, and the address of its peer.
 async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
-    /// Out of files or memory: trying at once would only keep the processor busy.
+    /// Out of descriptors or memory: trying again at once would only keep the processor busy.
     const PAUSE: Duration = Duration::from_secs(1);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer.ip()),
             Err(error) if gone_already(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// Whoever asked went away before being accepted.
+/// The peer closed the connection before it was accepted.
 fn gone_already(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -107,7 +107,7 @@ async fn answer(stream: TcpStream, router: Router, shutdown: CancellationToken, 
         router.call(request)
     });
     let mut connection = pin!(server.serve_connection(stream, service));
-    // How a connection ends is the business of whoever made it.
+    // Errors of a connection concern only its peer.
     tokio::select! {
         _ = &mut connection => return,
         () = place.needed() => return,
@@ -142,7 +142,7 @@ mod tests {
 
     struct Served {
         address: SocketAddr,
-        /// Rings when an endless answer is given up.
+        /// Notified when the server gives up an endless answer.
         given_up: Arc<Notify>,
         shutdown: CancellationToken,
         serving: JoinSet<()>,
@@ -189,7 +189,7 @@ mod tests {
         Body::from_stream(stream::iter(std::iter::repeat_with(piece)))
     }
 
-    /// Far from any hang, and quick for a test.
+    /// Long enough for a loaded machine, and short for a test.
     const QUICK: Limits = Limits {
         connections: 8,
         per_peer: 8,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_does_not_finish_asking_is_hung_up_on() {
+    async fn a_connection_whose_request_is_not_complete_in_time_is_closed() {
         let served = Served::new(QUICK).await;
         let mut silent = served.connect().await;
         let mut slow = served.connect().await;
@@ -228,11 +228,11 @@ mod tests {
         }
     }
 
-    /// Long before anything that is said too slowly ends by itself.
+    /// Long before a connection that sends too slowly ends by itself.
     const PATIENT: Limits = Limits { connections: 256, per_peer: 64, header: Duration::from_mins(5), ..QUICK };
 
     #[tokio::test]
-    async fn connections_that_are_held_keep_nobody_else_from_being_answered() {
+    async fn idle_connections_do_not_keep_other_peers_from_an_answer() {
         // From one peer; from several that together hold more than there is room for.
         for peers in [1, 8] {
             let served = Served::new(PATIENT).await;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_that_nobody_reads_keep_nobody_else_from_being_answered() {
+    async fn unread_answers_do_not_keep_other_peers_from_an_answer() {
         let served = Served::new(Limits { connections: 16, per_peer: 4, ..PATIENT }).await;
         let mut unread = Vec::new();
         for n in 0..64 {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_asks_is_kept_where_silent_ones_leave() {
+    async fn a_connection_with_requests_stays_open_while_idle_ones_are_closed() {
         let served = Served::new(PATIENT).await;
         let mut scraper = served.connect_from(2).await;
         let mut silent = Vec::new();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_read_for_ever_does_not_hold_the_connection_for_ever() {
+    async fn an_endless_answer_does_not_hold_its_connection_for_ever() {
         let served = Served::new(Limits { life: Duration::from_millis(100), ..QUICK }).await;
         let mut reader = served.connect().await;
         reader.write_all(ASK_WITHOUT_END).await.unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_takes_nothing_of_an_answer_loses_the_connection_long_before_its_life_is_over() {
+    async fn a_peer_that_reads_nothing_of_an_answer_loses_its_connection_early() {
         let served = Served::new(Limits { progress: Duration::from_millis(100), ..QUICK }).await;
         let mut unread = served.connect().await;
         unread.write_all(ASK_WITHOUT_END).await.unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn asked_to_stop_it_ends_whatever_is_open() {
+    async fn a_server_that_stops_closes_every_connection() {
         let mut served = Served::new(Limits { header: Duration::from_mins(5), ..QUICK }).await;
         let mut idle = served.connect().await;
         idle.write_all(ASK).await.unwrap();

@@ -1,7 +1,6 @@
-//! The page of one session: what is wrong with it, all of its settings, how it is watched and what happened to it.
+//! The page of one session: its findings, its settings, how it is checked, and its history.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -11,40 +10,37 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::history::{self, Entry};
 use super::settings::{Setting, settings};
 use super::when::When;
 use super::{Web, page};
-use crate::domain::event::Event;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
 use crate::domain::plan::SourcePlan;
 use crate::domain::session::SessionKey;
 use crate::engine::published::{Plans, Present};
 use crate::view::incident::IncidentView;
 use crate::view::session::{SessionView, Status};
+use crate::view::times;
 use crate::view::words::{Mood, capital, count, cut};
-use crate::view::{event, times};
-
-/// Events on the page.
-const EVENTS: usize = 50;
-
-/// How long the page waits for the history before it is shown without.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// What the template shows.
 #[derive(Debug, Serialize)]
 struct SessionPage {
+    as_of: When,
     name: Option<String>,
     key: String,
     status: &'static str,
     mood: Mood,
     last_seen_as: Option<&'static str>,
+    /// Why the status may no longer be true.
+    stale: Option<String>,
     reason: Option<String>,
     open: Vec<IncidentPart>,
     suspected: Vec<IncidentPart>,
     settings: Vec<Setting>,
     facts: Vec<(&'static str, String)>,
-    events: Vec<EventLine>,
-    history_failed: bool,
+    /// Nothing where it could not be read.
+    history: Option<Vec<Entry>>,
 }
 
 /// An incident as it is shown.
@@ -65,12 +61,6 @@ struct IncidentPart {
     rule: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct EventLine {
-    at: When,
-    words: String,
-}
-
 pub(super) async fn show(State(web): State<Arc<Web>>, path: Result<Path<(String, String)>, PathRejection>) -> Response {
     let Ok(Path((source, id))) = path else { return page::nothing_here(State(web)).await };
     let key = SessionKey::parse(&format!("{source}/{id}"));
@@ -83,22 +73,8 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: Result<Path<(String,
         let text = "The configuration audits no session of this name. It may have been renamed or removed.";
         return web.pages.notice(StatusCode::NOT_FOUND, "There is no such session", text);
     };
-    match tokio::time::timeout(GRACE, web.history.recent(&key, EVENTS)).await {
-        Ok(Ok(events)) => page.events = events.iter().map(|event| event_line(event, zone)).collect(),
-        Ok(Err(error)) => {
-            tracing::warn!(session = %key, error, "cannot read the history of a session");
-            page.history_failed = true;
-        }
-        Err(_) => {
-            tracing::warn!(session = %key, "reading the history of a session took too long");
-            page.history_failed = true;
-        }
-    }
+    page.history = history::entries(&*web.history, &key, zone).await;
     web.pages.render(StatusCode::OK, "session.html", page)
-}
-
-fn event_line(event: &Event, zone: Tz) -> EventLine {
-    EventLine { at: When::new(event.at, zone), words: cut(&event::words(&event.what), 600) }
 }
 
 fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTime<Utc>) -> Option<(SessionPage, Tz)> {
@@ -113,18 +89,19 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
     open.sort_by_key(|incident| (incident.kind() != IncidentKind::Unreachable, std::cmp::Reverse(incident.severity)));
     let suspected = incidents().filter(|incident| matches!(incident.phase, Phase::Suspected { .. }));
     let page = SessionPage {
+        as_of: When::to_the_second(now, zone),
         name: view.name().map(|name| cut(&name, 120)),
         key: key.to_string(),
         status: view.status.words(),
         mood: view.status.mood(),
         last_seen_as: view.when_last_seen(),
+        stale: view.is_stale(now).then(|| stale(&view, now)),
         reason: (view.status == Status::Pending).then(|| not_yet(&view).to_owned()),
         open: open.into_iter().map(|incident| incident_part(incident, now, zone)).collect(),
         suspected: suspected.map(|incident| incident_part(incident, now, zone)).collect(),
         settings: settings(&view, &plan.mapping, state),
-        facts: facts(plan, &view, present, now),
-        events: Vec::new(),
-        history_failed: false,
+        facts: facts(plan, &view, present),
+        history: None,
     };
     Some((page, zone))
 }
@@ -132,26 +109,27 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
 fn not_yet(view: &SessionView<'_>) -> &'static str {
     match view.known {
         None => "Its settings are shown here after the first check.",
-        Some(_) => "It has been checked, but was not found yet.",
+        Some(_) => "The source was read, but has not returned this session yet.",
     }
 }
 
-fn facts(
-    plan: &SourcePlan,
-    view: &SessionView<'_>,
-    present: &Present,
-    now: DateTime<Utc>,
-) -> Vec<(&'static str, String)> {
+fn stale(view: &SessionView<'_>, now: DateTime<Utc>) -> String {
+    let age = view.age(now).map(times::ago).unwrap_or_default();
+    format!(
+        "The last check was {age} ago, longer than three periods of its schedule. Its settings may have changed since."
+    )
+}
+
+fn facts(plan: &SourcePlan, view: &SessionView<'_>, present: &Present) -> Vec<(&'static str, String)> {
     let session = view.session;
     let zone = session.zone();
-    let moment = |at: Option<DateTime<Utc>>| at.map_or_else(|| "not yet".to_owned(), |at| times::at(at, zone));
-    let stale = if view.is_stale(now) { ", longer ago than three periods of its schedule" } else { "" };
+    let moment = |at: Option<DateTime<Utc>>| at.map_or_else(|| "not yet".to_owned(), |at| times::at_second(at, zone));
     let last_success = present.state(&plan.name).and_then(|state| state.record.last_success);
     let mut facts = vec![
         ("Source", plan.name.to_string()),
         ("Policy", format!("{}, {}", session.policy.name, count(session.policy.rules().len(), "rule"))),
-        ("Schedule", format!("{} in {}", session.schedule.expression(), zone.name())),
-        ("Last checked", moment(view.last_verdict) + stale),
+        ("Schedule", format!("{}, {} time ({})", session.schedule.words(), zone.name(), session.schedule.expression())),
+        ("Last checked", moment(view.last_verdict)),
         ("Next check", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.key())).copied())),
         ("Source last read", moment(last_success)),
     ];

@@ -1,4 +1,4 @@
-//! The settings of one session as last seen, each beside what it should be.
+//! The settings of one session as last seen, each beside its expected value.
 
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub(super) struct Setting {
     mood: Mood,
 }
 
-/// All settings that were returned and all that rules ask for: what is wrong first, then what is unclear. None before the
+/// All returned settings and all that rules name: wrong ones first, then unclear ones. None before the
 /// session was ever seen.
 pub(super) fn settings(view: &SessionView<'_>, mapping: &Mapping, state: Option<&SourceState>) -> Vec<Setting> {
     let (session, observation) = (view.session, view.observation);
@@ -84,7 +84,7 @@ impl Sheet<'_> {
         shown(setting, found, Some(expected), Some(rule), self.verdict(rule, setting))
     }
 
-    /// A setting that no rule names: one of a group, one that must not change, or one that no rule watches.
+    /// A setting that no rule names: a member of a group, one that must not change, or one without a rule.
     fn other(&self, setting: &SettingKey, raw: &RawValue) -> Setting {
         let rules = &self.session.policy.rules();
         let raw = self.mapping.mean(setting, raw);
@@ -135,7 +135,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// The value as read, or as it came where it cannot be read.
+    /// The value as read, or as the source returned it where it cannot be read.
     fn found(&self, raw: &RawValue, kind: Kind) -> String {
         let value = || match raw {
             RawValue::Null => "null".to_owned(),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_rule_watches_is_said_to_be_so_and_what_cannot_be_read_is_shown_as_it_came() {
+    fn a_setting_without_a_rule_says_so_and_an_unreadable_value_is_shown_as_returned() {
         let raw_values =
             [("Colour", RawValue::Null), ("export", RawValue::text(" maybe ")), ("twice", RawValue::Repeated)];
         let verdict = Verdict::Unverifiable { reason: "it is odd".to_owned() };

@@ -124,6 +124,26 @@ fn an_open_drift_whose_value_changes_is_updated_in_its_thread() {
 }
 
 #[test]
+fn unaudited_sessions_are_known_with_their_names_until_they_are_gone() {
+    let mut world = World::new();
+    let row = |id: &str, name: &str| (id.to_owned(), vec![("name".to_owned(), RawValue::text(name))]);
+    world.rows.extend([row("77", "new.example"), row("8", &"x".repeat(1_000))]);
+    world.poll();
+    let shown = |world: &World| {
+        let rows = world.state.unaudited.iter();
+        rows.map(|row| (row.id.to_string(), row.name.clone().unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let [long, new] = [("8".to_owned(), "x".repeat(200)), ("77".to_owned(), "new.example".to_owned())];
+    assert_eq!(shown(&world), [long.clone(), new]);
+    assert_eq!(world.state.record.unaudited, 2);
+    world.rows.retain(|(id, _)| id != "77");
+    world.fail();
+    assert_eq!(shown(&world).len(), 2, "a poll that failed changes nothing");
+    world.poll();
+    assert_eq!(shown(&world), [long]);
+}
+
+#[test]
 fn the_first_poll_pins_and_a_later_column_is_pinned_and_noted() {
     let mut world = World::new();
     world.poll();

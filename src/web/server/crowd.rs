@@ -1,9 +1,9 @@
-//! Who holds a connection, and who has to leave when there are too many.
+//! Which connections are open, and which one closes when there are too many.
 //!
-//! A new connection always gets a place. Where there is none, one that is there makes room: the one that asked for
-//! something the longest ago, of the peer that holds the most. So a peer that opens connections by the hundred takes them
-//! from itself, and many such peers take them from each other. A probe, which comes with few connections and asks at once,
-//! is answered in every such crowd, without anybody having to know beforehand that it is one.
+//! A new connection always gets a place. Where none is free, the connection whose last request is the oldest closes, of the
+//! peer that holds the most. So a peer that opens hundreds of connections takes them from itself, and many such peers take
+//! them from each other. A probe, which opens few connections and sends its request at once, gets its answer in every crowd,
+//! and the server need not know which peer is a probe.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,7 +20,7 @@ pub(super) struct Crowd {
 
 #[derive(Default)]
 struct Open {
-    /// Counts admissions and requests; what it says is the order in which they came.
+    /// Counts admissions and requests, and so keeps their order.
     now: u64,
     guests: Vec<Guest>,
 }
@@ -28,7 +28,7 @@ struct Open {
 struct Guest {
     id: u64,
     peer: IpAddr,
-    /// When it was admitted or last asked for something, by [`Open::now`].
+    /// When it was admitted or last sent a request, by [`Open::now`].
     asked: u64,
     leave: CancellationToken,
 }
@@ -96,7 +96,7 @@ impl Open {
 }
 
 impl Place {
-    /// The connection asked for something.
+    /// The connection has sent a request.
     pub fn asked(&self) {
         let mut open = self.crowd.open();
         open.now += 1;
@@ -118,7 +118,7 @@ impl Drop for Place {
     }
 }
 
-/// Who an address stands for: of IPv6 the network of 64 bits, of which anybody who has one address has them all.
+/// The peer of an address: of IPv6 the network of 64 bits, since a host with one address in it can use them all.
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) if !six.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX))),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_its_share_loses_the_connection_that_asked_the_longest_ago() {
+    fn a_peer_with_all_its_places_loses_the_connection_with_the_oldest_request() {
         let crowd = Crowd::new(9, 3);
         let own = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|address| admit(&crowd, address));
         let other = admit(&crowd, "10.0.0.2");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_takes_from_the_peer_that_holds_the_most() {
+    fn a_full_server_takes_a_place_from_the_peer_with_the_most() {
         let crowd = Crowd::new(5, 4);
         let all = ["10.0.0.9", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.1"].map(|address| admit(&crowd, address));
         let probe = admit(&crowd, "10.0.0.3");

@@ -1,4 +1,4 @@
-//! A connection that ends when the other side takes nothing: who asks and does not read holds no place for long.
+//! Ends a connection whose peer reads nothing of an answer for too long.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

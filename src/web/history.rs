@@ -1,0 +1,114 @@
+//! The history of one session on its page: events and notifications in one list, the latest first.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use futures_util::future::{BoxFuture, try_join};
+use serde::Serialize;
+
+use super::when::When;
+use crate::domain::event::Event;
+use crate::domain::session::SessionKey;
+use crate::view::event;
+use crate::view::words::cut;
+
+/// Entries on the page.
+const ENTRIES: usize = 50;
+
+/// Longest text of an entry, in characters.
+const WORDS: usize = 600;
+
+/// How long the page waits for the history before it is shown without.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Where the pages read the history of a session. An error is in words.
+pub trait History: Send + Sync {
+    /// The last `limit` events of a session.
+    fn events<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
+
+    /// The last `limit` notifications about a session.
+    fn notifications<'a>(
+        &'a self,
+        session: &'a SessionKey,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Notified>, String>>;
+}
+
+/// A notification about a session, as its page shows it.
+#[derive(Debug, Clone)]
+pub struct Notified {
+    /// When its delivery ended, else when it was recorded.
+    pub at: DateTime<Utc>,
+    pub to: String,
+    pub subject: String,
+    pub delivery: Delivery,
+}
+
+/// How far the delivery of a notification has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Not tried yet.
+    Waiting,
+    /// Tried without success, to be tried again.
+    Retrying,
+    Sent,
+    /// Given up.
+    Dead,
+    /// A later one replaced it before it was sent.
+    Superseded,
+}
+
+impl Notified {
+    fn words(&self) -> String {
+        let Self { to, subject, .. } = self;
+        match self.delivery {
+            Delivery::Waiting => format!("Mail to {to} is about to be sent: {subject}"),
+            Delivery::Retrying => format!("Mail to {to} is not delivered yet; Driftwise keeps trying: {subject}"),
+            Delivery::Sent => format!("Mail sent to {to}: {subject}"),
+            Delivery::Dead => format!("Mail to {to} could not be delivered: {subject}"),
+            Delivery::Superseded => format!("Mail to {to} was replaced by a later one: {subject}"),
+        }
+    }
+}
+
+/// An event or a notification.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    at: When,
+    words: String,
+    /// Whether it is a notification.
+    mail: bool,
+}
+
+/// The history of a session; nothing where it cannot be read, which is logged.
+pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<Entry>> {
+    let both = try_join(history.events(key, ENTRIES), history.notifications(key, ENTRIES));
+    match tokio::time::timeout(GRACE, both).await {
+        Ok(Ok((events, notifications))) => Some(merged(&events, &notifications, zone)),
+        Ok(Err(error)) => {
+            tracing::warn!(session = %key, error, "failed to read the history of a session");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(session = %key, limit_s = GRACE.as_secs(), "reading the history of a session took too long");
+            None
+        }
+    }
+}
+
+fn merged(events: &[Event], notifications: &[Notified], zone: Tz) -> Vec<Entry> {
+    let events = events.iter().map(|event| (event.at, event::words(&event.what), false));
+    let mails = notifications.iter().map(|mail| (mail.at, mail.words(), true));
+    let mut all = events.chain(mails).collect::<Vec<_>>();
+    // What was recorded last stands first, also of two things at one time.
+    all.reverse();
+    all.sort_by_key(|(at, ..)| Reverse(*at));
+    let entry = |(at, words, mail): (_, String, _)| Entry {
+        at: When::to_the_second(at, zone),
+        words: cut(&words, WORDS),
+        mail,
+    };
+    all.into_iter().take(ENTRIES).map(entry).collect()
+}

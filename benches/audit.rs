@@ -252,7 +252,7 @@ async fn estate(sessions: usize, rounds: usize) {
             "scrape",
             time(|| {
                 let mut out = String::new();
-                exposition::write(&stage.auditor.published, &mut out);
+                exposition::write(&stage.auditor.published, stage.clock.now(), &mut out);
                 out
             }),
         );

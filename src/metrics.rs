@@ -1,7 +1,7 @@
-//! What the program measures of itself, for Prometheus. One explicit registry, label values from enums, and every label set
-//! at 0 from the start, so that the first increase is seen as one.
+//! The metrics of the program, for Prometheus: one explicit registry, and label values from enums. Every label set of a counter
+//! starts at 0, so that Prometheus sees its first increase.
 //!
-//! Series of single sessions and sources are not kept here but written from the published when somebody asks: see [`exposition`].
+//! [`exposition`] writes the series of single sessions and sources from the published state at each scrape.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) mod stage;
 use catalogue::{Catalogue, count, time};
 pub use label::{Late, Phase};
 
-/// The media type of what [`Metrics::encode`] and [`exposition::write`] write.
+/// The media type of the text that [`Metrics::encode`] and [`exposition::write`] append.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The counters, gauges and histograms of one running program.
@@ -38,10 +38,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// `channel` is the label of the alert channel, such as `email`.
+    /// `channel` is the label of the channel, such as `email`.
     ///
     /// # Errors
-    /// Only where two metrics were given one name, which a test would have shown.
+    /// If two metrics have one name, which a test rules out.
     pub fn new(sources: &[Name], channel: &'static str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let all = Catalogue::register(&registry)?;
@@ -84,7 +84,7 @@ impl Metrics {
         self.outbox(0, 0, 0, None);
     }
 
-    /// A source that a reload has added: its counters start at 0.
+    /// Starts the counters of a source that a reload added at 0.
     pub fn source_added(&self, source: &Name) {
         self.start_source_at_zero(source);
     }
@@ -104,7 +104,7 @@ impl Metrics {
         all.request_duration.with_label_values(&[source]);
     }
 
-    /// An audit that is over; `ok` is false where the source could not be read.
+    /// Counts a finished audit; `ok` is false if the source could not be read.
     pub fn audit(&self, source: &Name, ok: bool) {
         count(&self.all.audits, &[source.as_str(), audit_outcome(ok)]).inc();
     }
@@ -113,18 +113,18 @@ impl Metrics {
         time(&self.all.audit_duration, &[phase.label()], elapsed);
     }
 
-    /// Audits that came later than their schedule asks.
+    /// Counts audits that were later than their schedule.
     pub fn late(&self, source: &Name, reason: Late, audits: u64) {
         count(&self.all.audits_late, &[source.as_str(), reason.label()]).inc_by(audits);
     }
 
-    /// One attempt to read a source; `None` is success.
+    /// Counts one attempt to read a source; `None` is success.
     pub fn request(&self, source: &Name, outcome: Option<Failure>, elapsed: Duration) {
         count(&self.all.requests, &[source.as_str(), request_outcome(outcome)]).inc();
         time(&self.all.request_duration, &[source.as_str()], elapsed);
     }
 
-    /// A source that this machine could not ask.
+    /// Counts a poll that this machine could not begin.
     pub fn not_asked(&self, source: &Name, failure: Failure) {
         count(&self.all.requests, &[source.as_str(), request_outcome(Some(failure))]).inc();
     }
@@ -137,22 +137,22 @@ impl Metrics {
         count(&self.all.incidents_resolved, &[kind.label(), severity.label()]).inc();
     }
 
-    /// A notification that was accepted, or given up.
+    /// Counts a notification that was accepted, or given up.
     pub fn notification(&self, kind: NotificationKind, sent: bool) {
         count(&self.all.notifications, &[self.channel, kind.label(), notification_outcome(sent)]).inc();
     }
 
-    /// One attempt to send a notification; `None` is acceptance.
+    /// Counts one attempt to send a notification; `None` is acceptance.
     pub fn attempt(&self, outcome: Option<Obstacle>) {
         count(&self.all.attempts, &[self.channel, attempt_outcome(outcome)]).inc();
     }
 
-    /// From when a notification was recorded to when it was accepted.
+    /// Records the time from the recording of a notification to its acceptance.
     pub fn delivered_after(&self, elapsed: Duration) {
         time(&self.all.delivery, &[self.channel], elapsed);
     }
 
-    /// An incident was held back for a reason for the first time.
+    /// Counts an incident that was held back for a reason for the first time.
     pub fn suppressed(&self, reason: SuppressionReason) {
         count(&self.all.suppressed, &[reason.label()]).inc();
     }
@@ -161,7 +161,7 @@ impl Metrics {
         count(&self.all.store_errors, &[operation.label()]).inc();
     }
 
-    /// What the outbox holds that is not sent; `oldest_pending` is when the oldest that still waits was recorded.
+    /// Sets the number of unsent notifications; `oldest_pending` is when the oldest of those that wait was recorded.
     pub fn outbox(&self, pending: u64, retrying: u64, dead: u64, oldest_pending: Option<DateTime<Utc>>) {
         for (state, messages) in [("pending", pending), ("retrying", retrying), ("dead", dead)] {
             let messages = i64::try_from(messages).unwrap_or(i64::MAX);
@@ -170,34 +170,45 @@ impl Metrics {
         set_moment(&self.all.outbox_oldest, oldest_pending);
     }
 
-    /// A configuration was accepted.
+    /// Records that a configuration was accepted.
     pub fn config_loaded(&self, at: DateTime<Utc>) {
-        self.all.config_sound.set(1);
+        self.all.config_valid.set(1);
         set_moment(&self.all.config_loaded_at, Some(at));
     }
 
-    /// A configuration was refused; the one before still holds.
+    /// Records that a configuration was refused; the previous one stays in force.
     pub fn config_refused(&self) {
-        self.all.config_sound.set(0);
+        self.all.config_valid.set(0);
     }
 
-    /// Appends everything in the text format.
+    /// Sets the size of the store and the free space of its file system, in bytes.
+    pub fn disk(&self, size: u64, free: u64) {
+        set(&self.all.store_size, size);
+        set(&self.all.store_free, free);
+    }
+
+    /// Appends every metric in the text format.
     ///
     /// # Errors
-    /// Where the encoder refuses a metric, which a test would have shown.
+    /// If the encoder refuses a metric, which a test rules out.
     pub fn encode(&self, out: &mut String) -> Result<(), prometheus::Error> {
         self.all.log_lines_dropped.inc_by(telemetry::take_dropped());
         TextEncoder::new().encode_utf8(&self.registry.gather(), out)
     }
 }
 
-/// A moment that is not there is absent rather than 0, which would read as 1970.
+/// A time that is not known is absent and not 0, which would be 1970.
 fn set_moment(gauge: &GaugeVec, at: Option<DateTime<Utc>>) {
     match at {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds fit a double until the year 287396")]
         Some(at) => gauge.with_label_values::<&str>(&[]).set(at.timestamp_millis() as f64 / 1_000.0),
         None => gauge.reset(),
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes fit a double up to 9 PB")]
+fn set(gauge: &GaugeVec, bytes: u64) {
+    gauge.with_label_values::<&str>(&[]).set(bytes as f64);
 }
 
 fn audit_outcome(ok: bool) -> &'static str {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
+mod disk;
 mod error;
 mod file;
 mod form;
@@ -40,6 +41,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use disk::DiskUsage;
 pub use error::{Operation, StoreError, Trouble};
 pub use history::Run;
 pub use notifications::{NotificationFilter, NotificationState, StoredNotification};

@@ -211,6 +211,10 @@ impl Upkeep {
             let elapsed = checked.elapsed();
             checked = Instant::now();
             self.advance(&mut time, elapsed).await;
+            match self.store.disk_usage().await {
+                Ok(usage) => self.auditor.metrics.disk(usage.size, usage.free),
+                Err(error) => tracing::debug!(%error, "cannot read the disk usage of the store"),
+            }
             if let (true, Some(time)) = (prune_due, &time) {
                 self.prune(time.at(), &stop).await;
                 prune_due = false;

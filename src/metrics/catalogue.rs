@@ -1,4 +1,4 @@
-//! Every metric that the program counts itself: name, help, labels and buckets in one place.
+//! Declares every metric that the program counts: name, help, labels and buckets.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// From a quick look at a small source to the longest time-out that anybody would set, in seconds.
+/// Seconds: from a poll of a small source to the longest time-out in use.
 const AUDIT_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
-/// From an alert that left at once to the 72 hours after which a message is given up, in seconds.
+/// Seconds: from a notification sent at once to the 72 hours after which one is given up.
 const DELIVERY_SECONDS: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0];
 
-/// The metrics, each registered. Gauges that may have no value yet are vectors without labels: empty, they are absent.
+/// The registered metrics. A gauge that may have no value yet is a vector without labels, because an empty vector is absent.
 pub(super) struct Catalogue {
     pub build_info: IntGaugeVec,
-    pub config_sound: IntGauge,
+    pub config_valid: IntGauge,
     pub config_loaded_at: GaugeVec,
     pub incidents_opened: IntCounterVec,
     pub incidents_resolved: IntCounterVec,
@@ -34,6 +34,8 @@ pub(super) struct Catalogue {
     pub outbox_oldest: GaugeVec,
     pub delivery: HistogramVec,
     pub store_errors: IntCounterVec,
+    pub store_size: GaugeVec,
+    pub store_free: GaugeVec,
     pub log_lines_dropped: IntCounter,
 }
 
@@ -44,28 +46,30 @@ impl Catalogue {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
             build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision"])?,
-            config_sound: new.gauge("config_last_reload_successful", "Whether the configuration was accepted when it was last read.")?,
-            config_loaded_at: new.moment("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
+            config_valid: new.gauge("config_last_reload_successful", "Whether the last read of the configuration was accepted.")?,
+            config_loaded_at: new.lone("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
             incidents_opened: new.counters("incidents_opened_total", "Incidents that were confirmed.", &["kind", "severity"])?,
-            incidents_resolved: new.counters("incidents_resolved_total", "Incidents that are over.", &["kind", "severity"])?,
-            audits: new.counters("audits_total", "Audits of a source, by what came of them.", &["source", "outcome"])?,
-            audit_duration: new.histograms("audit_duration_seconds", "How long each part of an audit took.", &["phase"], AUDIT_SECONDS)?,
-            audits_late: new.counters("audits_late_total", "Audits that came later than their schedule asks.", &["source", "reason"])?,
+            incidents_resolved: new.counters("incidents_resolved_total", "Incidents that ended.", &["kind", "severity"])?,
+            audits: new.counters("audits_total", "Audits of a source, by outcome.", &["source", "outcome"])?,
+            audit_duration: new.histograms("audit_duration_seconds", "Duration of each part of an audit.", &["phase"], AUDIT_SECONDS)?,
+            audits_late: new.counters("audits_late_total", "Audits later than their schedule, by reason.", &["source", "reason"])?,
             requests: new.counters("source_requests_total", "Attempts to read a source, by outcome.", &["source", "outcome"])?,
-            request_duration: new.histograms("source_request_duration_seconds", "How long an attempt to read a source took.", &["source"], AUDIT_SECONDS)?,
-            notifications: new.counters("notifications_total", "Notifications that were sent or given up.", &["channel", "kind", "outcome"])?,
+            request_duration: new.histograms("source_request_duration_seconds", "Duration of an attempt to read a source.", &["source"], AUDIT_SECONDS)?,
+            notifications: new.counters("notifications_total", "Notifications that were sent, or given up (dead).", &["channel", "kind", "outcome"])?,
             attempts: new.counters("notification_attempts_total", "Attempts to send a notification, by outcome.", &["channel", "outcome"])?,
-            suppressed: new.counters("notifications_suppressed_total", "Incidents whose notification was held back, each once for a reason.", &["reason"])?,
-            outbox: new.gauges("outbox_notifications", "Notifications in the outbox that are not sent, by state.", &["state"])?,
-            outbox_oldest: new.moment("outbox_oldest_pending_timestamp_seconds", "When the oldest notification that still waits was recorded.")?,
-            delivery: new.histograms("notification_delivery_seconds", "From when a notification was recorded to when it was accepted.", &["channel"], DELIVERY_SECONDS)?,
+            suppressed: new.counters("notifications_suppressed_total", "Incidents that a stage of alerting held back, each counted once for a reason.", &["reason"])?,
+            outbox: new.gauges("outbox_notifications", "Unsent notifications in the outbox, by state.", &["state"])?,
+            outbox_oldest: new.lone("outbox_oldest_pending_timestamp_seconds", "When the oldest unsent notification was recorded.")?,
+            delivery: new.histograms("notification_delivery_seconds", "Time from the recording of a notification to its acceptance.", &["channel"], DELIVERY_SECONDS)?,
             store_errors: new.counters("store_errors_total", "Operations of the store that failed.", &["operation"])?,
-            log_lines_dropped: new.counter("log_lines_dropped_total", "Lines of the log that were lost because it could not be written, or not fast enough.")?,
+            store_size: new.lone("store_size_bytes", "Size of the database and its write-ahead log.")?,
+            store_free: new.lone("store_free_bytes", "Free space on the file system of the store.")?,
+            log_lines_dropped: new.counter("log_lines_dropped_total", "Log lines that were lost because the log could not be written, or not fast enough.")?,
         })
     }
 }
 
-/// Makes metrics and registers them.
+/// Creates and registers metrics.
 struct Declare<'a> {
     registry: &'a Registry,
 }
@@ -87,7 +91,8 @@ impl Declare<'_> {
         self.keep(IntGauge::with_opts(opts(name, help))?)
     }
 
-    fn moment(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+    /// A gauge without labels that is absent until it has a value.
+    fn lone(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
         self.keep(GaugeVec::new(opts(name, help), &[])?)
     }
 
@@ -112,12 +117,12 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("driftwise")
 }
 
-/// Adds to a counter whose labels are of closed sets.
+/// The counter of these label values, which come from closed sets.
 pub(super) fn count(counters: &IntCounterVec, labels: &[&str]) -> IntCounter {
     counters.with_label_values(labels)
 }
 
-/// Times something under labels of closed sets.
+/// Records a duration under label values from closed sets.
 pub(super) fn time(histograms: &HistogramVec, labels: &[&str], elapsed: Duration) {
     let histogram: Histogram = histograms.with_label_values(labels);
     histogram.observe(elapsed.as_secs_f64());

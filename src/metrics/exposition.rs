@@ -1,9 +1,10 @@
-//! Series of single sessions and sources, written as text from the published state at the moment of a scrape.
+//! Writes the series of single sessions and sources as text, from the published state, at each scrape.
 //!
 //! Nothing is kept between scrapes: a vector of gauges with a series a session takes ten times the memory of the state itself.
-//! A series is written only where it says something, and it goes with its session.
+//! A series is present only where it has something to report, and disappears with its session.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
@@ -16,21 +17,21 @@ use crate::engine::published::{Plans, Present, Published};
 use crate::view::session::SessionView;
 use crate::view::source::SourceView;
 
-/// What one session that says the usual takes, in bytes: six series of about a hundred.
-const BYTES_A_SESSION: usize = 640;
+/// The usual size of the series of one session, in bytes: six series of about a hundred.
+pub(super) const BYTES_A_SESSION: usize = 640;
 
 /// The verdicts that are counted.
 const COUNTED: [VerdictKind; 3] = [VerdictKind::Drifted, VerdictKind::Unverifiable, VerdictKind::NotApplicable];
 
-/// One session with what is shown of it, worked out once for all families.
+/// One session with its view, made once for all families.
 struct Line<'a> {
     /// `source="acme-erp",session="14"`, escaped.
     labels: String,
     view: SessionView<'a>,
 }
 
-/// Appends the series of every published session and source.
-pub fn write(published: &Published, out: &mut String) {
+/// Appends the series of every published session and source, and the clock, as of `now`.
+pub fn write(published: &Published, now: DateTime<Utc>, out: &mut String) {
     let plans = published.plans();
     out.reserve(plans.values().map(|plan| plan.sessions.len()).sum::<usize>() * BYTES_A_SESSION);
     published.read(|present| {
@@ -38,9 +39,12 @@ pub fn write(published: &Published, out: &mut String) {
         write_sessions(&lines, out);
         write_drifts(&lines, out);
         write_polls(&lines, present, out);
+        write_stale(&lines, now, out);
         write_sources(&plans, present, out);
         write_scheduler(present, out);
     });
+    let help = "The clock of the program; subtract the time of the scrape to see how wrong it is.";
+    Family::new(out, "clock_timestamp_seconds", help).alone(Seconds(now));
 }
 
 fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
@@ -54,7 +58,7 @@ fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
 }
 
 fn write_sessions(lines: &[Line<'_>], out: &mut String) {
-    let mut family = Family::new(out, "session_info", "A session that is audited; always 1.");
+    let mut family = Family::new(out, "session_info", "An audited session; always 1.");
     for Line { labels, view: SessionView { session, .. } } in lines {
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
         family.series(format_args!("{labels},policy=\"{}\",customer=\"{customer}\"", session.policy.name), 1);
@@ -63,12 +67,12 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     for Line { labels, view } in lines {
         family.series(format_args!("{labels},status=\"{}\"", view.verdict.label()), 1);
     }
-    let help = "Whether the last poll could see the session: 0 while it is missing or its source unreachable.";
+    let help = "Whether the last poll found the session: 0 while it is missing or its source is unreachable.";
     let mut family = Family::new(out, "session_visible", help);
     for Line { labels, view } in lines {
         family.series(labels, u8::from(view.is_visible()));
     }
-    let mut family = Family::new(out, "session_findings", "Findings that are not compliance, by verdict.");
+    let mut family = Family::new(out, "session_findings", "Findings other than compliant, by verdict.");
     for Line { labels, view } in lines {
         for verdict in COUNTED {
             let findings = view.findings.iter().filter(|finding| finding.verdict == verdict).count();
@@ -80,13 +84,13 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
 }
 
 fn write_drifts(lines: &[Line<'_>], out: &mut String) {
-    let mut family = Family::new(out, "drift_open", "A drift that is open; always 1.");
+    let mut family = Family::new(out, "drift_open", "An open drift; always 1.");
     for line in lines {
         for drift in line.view.drifts() {
             family.series(format_args!("{},severity=\"{}\"", RuleOf(line, drift), drift.severity), 1);
         }
     }
-    let mut family = Family::new(out, "drift_opened_timestamp_seconds", "When a drift that is open was confirmed.");
+    let mut family = Family::new(out, "drift_opened_timestamp_seconds", "When an open drift was confirmed.");
     for line in lines {
         for drift in line.view.drifts() {
             family.moment(RuleOf(line, drift), drift.open_since());
@@ -107,16 +111,29 @@ impl fmt::Display for RuleOf<'_> {
 }
 
 fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
-    let help = "When the session was last seen and judged.";
+    let help = "When the session was last seen and evaluated.";
     let mut family = Family::new(out, "session_last_verdict_timestamp_seconds", help);
     for line in lines {
         family.moment(&line.labels, line.view.last_verdict);
     }
-    let help = "When the session is polled next.";
+    let help = "When the next audit of the session is due.";
     let mut family = Family::new(out, "session_next_audit_timestamp_seconds", help);
     for Line { labels, view: SessionView { session, .. } } in lines {
         let schedule_key = (session.key.source.clone(), session.schedule.key());
         family.moment(labels, present.next_audits.get(&schedule_key).copied());
+    }
+}
+
+/// Sessions share schedules and polls, so the schedule is asked once for each pair of them.
+fn write_stale(lines: &[Line<'_>], now: DateTime<Utc>, out: &mut String) {
+    let help = "The last verdict is older than three periods of the schedule; always 1.";
+    let mut family = Family::new(out, "session_stale", help);
+    let mut known = HashMap::new();
+    for Line { labels, view } in lines {
+        let key = (view.session.schedule.key_ref(), view.last_verdict);
+        if *known.entry(key).or_insert_with(|| view.is_stale(now)) {
+            family.series(labels, 1);
+        }
     }
 }
 
@@ -125,12 +142,12 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
         let known = plans.keys().filter_map(|name| Some((name, present.state(name)?)));
         known.filter(|(_, state)| state.record.polls > 0)
     };
-    let mut family = Family::new(out, "source_up", "Whether the last poll could read the source.");
+    let mut family = Family::new(out, "source_up", "Whether the last poll read the source.");
     for (name, state) in polled_at() {
         let up = SourceView::of(name, state).unreachable.is_none();
         family.series(format_args!("source=\"{name}\""), u8::from(up));
     }
-    let help = "When the source was last read with success.";
+    let help = "When the source was last read.";
     let mut family = Family::new(out, "source_last_success_timestamp_seconds", help);
     for (name, state) in polled_at() {
         family.moment(format_args!("source=\"{name}\""), state.record.last_success);
@@ -151,7 +168,7 @@ fn write_scheduler(present: &Present, out: &mut String) {
     }
 }
 
-/// A gauge that is being written: its head comes with its first series.
+/// A gauge under construction: its help and type lines come with its first series.
 struct Family<'a> {
     out: &'a mut String,
     name: &'static str,
@@ -184,16 +201,25 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// A moment in seconds, absent where there is none.
+    /// A time in seconds since 1970; absent where there is none.
     fn moment(&mut self, labels: impl fmt::Display, at: Option<DateTime<Utc>>) {
         if let Some(at) = at {
-            self.series(labels, format_args!("{}.{:03}", at.timestamp(), at.timestamp_subsec_millis()));
+            self.series(labels, Seconds(at));
         }
     }
 }
 
-/// A label value as the text format wants it. Names need none; ids of sessions and settings come from outside, and settings may
-/// bear marks that nobody sees: the reader of Prometheus refuses a NUL, and the page of an alert is turned around by others.
+/// A time in seconds since 1970, with milliseconds.
+struct Seconds(DateTime<Utc>);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.timestamp(), self.0.timestamp_subsec_millis())
+    }
+}
+
+/// Escapes a label value for the text format. Names need no escaping. Ids of sessions and settings come from outside and may
+/// hold invisible characters: Prometheus refuses a NUL, and others reverse the text of an alert.
 fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(|c| matches!(c, '\\' | '"') || is_invisible(c)) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! The closed sets of label values that belong to no other room: each enum knows all of its values and their labels.
+//! Label values that belong to no other module. Each enum lists its values and their labels.
 
 /// A part of an audit that is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,12 +20,12 @@ impl Phase {
     }
 }
 
-/// Why an audit came later than its schedule asks.
+/// Why an audit was later than its schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Late {
-    /// The audit before was still going on.
+    /// The previous audit was under way.
     Busy,
-    /// The daemon was not running.
+    /// The daemon did not run.
     Downtime,
 }
 

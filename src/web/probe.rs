@@ -42,6 +42,6 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
         tracing::error!(error = %error, "cannot encode the metrics");
         return (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics; the log says why\n").into_response();
     }
-    exposition::write(&web.published, &mut text);
+    exposition::write(&web.published, web.clock.now(), &mut text);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }

@@ -21,6 +21,16 @@ pub(super) async fn tamper(path: &Path, sql: &str) {
 }
 
 #[tokio::test]
+async fn the_disk_use_counts_the_database_and_its_log() {
+    let place = Place::new();
+    let store = place.open().await;
+    let usage = store.disk_usage().await.unwrap();
+    let database = fs::metadata(place.path()).unwrap().len();
+    assert!(usage.size > database, "{usage:?}, database {database}");
+    assert!(usage.free > 0);
+}
+
+#[tokio::test]
 async fn a_second_owner_is_told_who_has_the_store() {
     let place = Place::new();
     let store = place.open().await;

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use super::{Failure, FetchError, Quoted};
 use crate::secret::{Known, Redactor, Secret, SecretError};
 
+mod clients;
 pub mod failure;
 mod resolver;
 
@@ -27,6 +28,8 @@ const EXCERPT: u64 = 8 * 1024;
 
 /// How long such a body may take: the status is known, only the words would be missing.
 const EXCERPT_WAIT: Duration = Duration::from_secs(2);
+
+pub use clients::Clients;
 
 /// Why a client or an address cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +64,7 @@ pub struct Proxy {
 /// there may be none. A `proxy` is used for anything but this machine, and nothing else is: not what the environment names.
 ///
 /// The process must have a rustls provider by then; `main` installs it first thing.
-pub fn client(
+fn client(
     url: &Url,
     ca_file: Option<&Path>,
     timeout: Duration,

@@ -26,7 +26,7 @@ impl Secrets {
         Self { proxy, ..Self::default() }
     }
 
-    /// Built for each exchange, in a fraction of a millisecond: kept, those of thousands of sources would take gigabytes.
+    /// Built for each exchange: with four tokens it takes up to half a megabyte, too much to keep for thousands of sources.
     pub fn redactor(&self) -> Arc<Redactor> {
         let chosen = [&self.credential, &self.before, &self.proxy].into_iter().flatten();
         Arc::new(Redactor::new(chosen.chain(&self.tokens)))

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::{BuildError, CONNECT, Proxy, client, is_this_machine};
 use crate::secret::Known;
@@ -31,7 +31,7 @@ impl Clients {
     ) -> Result<(Client, Vec<Known>), BuildError> {
         let proxy = proxy.filter(|_| !is_this_machine(url));
         let through = proxy.map(|proxy| proxy.url.value()).transpose()?;
-        let through = through.as_ref().map(|url| url.expose_secret());
+        let through = through.as_ref().map(ExposeSecret::expose_secret);
         let except = proxy.and_then(|proxy| proxy.except.as_deref());
         let key = self.hasher.hash_one((url.scheme(), ca_file, timeout.min(CONNECT), through, except));
         if let Some(known) = self.shared.get(&key) {
@@ -48,6 +48,9 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
+    /// How a source is reached (URL, CA file, time-out in seconds, proxy), and how many clients there are by then.
+    type Case<'a> = (&'a str, Option<&'a Path>, u64, Option<&'a Proxy>, usize);
+
     #[test]
     fn sources_that_are_reached_alike_share_a_client() {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -60,8 +63,7 @@ mod tests {
         let (one, other) = (proxy("http://u:one@proxy.example:1", None), proxy("http://u:two@proxy.example:1", None));
         let excepting = proxy("http://u:one@proxy.example:1", Some("two.example"));
         let plain = proxy("http://proxy.example:1", None);
-        // How a source is reached, and how many clients there are by then.
-        let cases: [(&str, Option<&Path>, u64, Option<&Proxy>, usize); 12] = [
+        let cases: [Case<'_>; 12] = [
             ("https://one.example/OWAPI", None, 60, None, 1),
             ("https://two.example/OWAPI", None, 90, None, 1),
             ("https://two.example/OWAPI", None, 5, None, 2),

@@ -3,6 +3,10 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
+# Packs the relocations (glibc 2.36 and later, which both stages have), most of them of the time zones: 1.4 MB less to store and
+# to read at each start. Not in Cargo.toml, as the program would not start with an older glibc.
+ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
+
 # Dependencies first, built for a program that does nothing: this layer is built again only when they change. The manifest
 # names the benches, so there must be such files.
 COPY Cargo.toml Cargo.lock ./

@@ -160,7 +160,7 @@ impl Running {
 fn start(folder: &Path, listen: u16) -> (Running, Duration) {
     let begun = Instant::now();
     let child = Command::new(env!("CARGO_BIN_EXE_driftwise"))
-        .args(["run", "--log-level", "warn", "--config"])
+        .args(["run", "--log-level", "error", "--config"])
         .arg(folder.join("driftwise.yaml"))
         .stderr(Stdio::inherit())
         .spawn();
@@ -228,10 +228,41 @@ fn estate(sessions: usize, drifting: usize) {
     say("resident at most, after all that", format!("{:8.1} MB", running.memory("VmHWM")));
 }
 
+/// Many systems behind TLS, with one session each. None of them answers.
+fn systems(count: usize) {
+    println!("\n{count} sources");
+    let folder = tempfile::tempdir().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut text = format!(
+        "defaults: {{ session: {{ schedule: \"0 4 1 1 *\", params: {{ notification_email: integrations@acme.example, \
+         import_orders_as: Shopify_Orders }} }} }}\n\
+         email: {{ from: driftwise@acme.example, spool: mail }}\n\
+         store: {{ url: \"sqlite://driftwise.db\" }}\nserver: {{ listen: \"127.0.0.1:{listen}\" }}\nsources:\n"
+    );
+    for number in 1..=count {
+        writeln!(
+            text,
+            "  erp{number}: {{ type: orderwise, base_url: \"https://127.0.0.1:{closed}/{number}\", username: u, \
+             password: password-{number}, export_definition: 61 }}"
+        )
+        .unwrap();
+    }
+    text.push_str("sessions:\n");
+    for number in 1..=count {
+        writeln!(text, "  - {{ source: erp{number}, id: {number}, name: shop-{number}.myshopify.com }}").unwrap();
+    }
+    std::fs::write(folder.path().join("driftwise.yaml"), text).unwrap();
+    let (running, took) = start(folder.path(), listen);
+    say("start to ready, an empty store", milliseconds(took));
+    say("resident when ready", format!("{:8.1} MB", running.memory("VmRSS")));
+}
+
 fn main() {
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_driftwise")).unwrap().len();
     say("the binary", format!("{:8.1} MB", size as f64 / 1e6));
     estate(100, 1);
     estate(10_000, 1);
     estate(10_000, 1_000);
+    systems(5_000);
 }

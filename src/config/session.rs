@@ -72,6 +72,8 @@ pub(super) struct Sessions<'a> {
     asked: BTreeSet<&'a str>,
     /// Parsed once for each expression and zone; for one that is refused, why.
     schedules: HashMap<(String, Tz), Result<Schedule, String>>,
+    /// Most sessions have those of the defaults.
+    params: BTreeSet<Arc<Params>>,
     fallbacks: Fallbacks,
     places: HashMap<SessionKey, Place>,
 }
@@ -85,9 +87,9 @@ impl<'a> Sessions<'a> {
         policy_names: Vec<&'a str>,
         fallbacks: Fallbacks,
     ) -> Self {
-        let (schedules, places) = (HashMap::new(), HashMap::new());
+        let (schedules, params, places) = (HashMap::new(), BTreeSet::new(), HashMap::new());
         let asked = policies.values().flat_map(|policy| asked_by(policy)).collect();
-        Self { now, defaults, sources, policies, policy_names, asked, schedules, fallbacks, places }
+        Self { now, defaults, sources, policies, policy_names, asked, schedules, params, fallbacks, places }
     }
 
     /// Reads one session. What is wrong is told in full, also where the session cannot be one for another reason.
@@ -122,7 +124,17 @@ impl<'a> Sessions<'a> {
         let (key, policy, schedule) = (key.filter(|_| first)?, policy?, schedule?);
         let labels = keys.labels.value.into_iter().flatten().map(|label| (label.name, label.value)).collect();
         let name = keys.name.value.map(|name| name.trim().to_owned());
+        let params = self.shared(params);
         Some(Session { key, name, policy, schedule, params, owners: owners?, labels, contacts: contacts? })
+    }
+
+    fn shared(&mut self, params: Params) -> Arc<Params> {
+        if let Some(known) = self.params.get(&params) {
+            return Arc::clone(known);
+        }
+        let params = Arc::new(params);
+        self.params.insert(Arc::clone(&params));
+        params
     }
 
     /// Whether this is the first session of this name.

@@ -264,7 +264,8 @@ pub struct Session {
     pub name: Option<String>,
     pub policy: Arc<Policy>,
     pub schedule: Schedule,
-    pub params: Params,
+    /// Shared by the sessions that have the same.
+    pub params: Arc<Params>,
     /// Notified of every incident of the session. Not empty unless `contacts.fallback` is not.
     pub owners: Vec<Address>,
     pub labels: BTreeMap<String, String>,

@@ -71,7 +71,10 @@ pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
         name: None,
         policy: Arc::new(Policy::new(name("test"), rules)),
         schedule: Schedule::parse("* * * * *", chrono_tz::UTC, start()).unwrap(),
-        params: BTreeMap::from([(String::from("notification_email"), vec![String::from("owner@acme.example")])]),
+        params: Arc::new(BTreeMap::from([(
+            String::from("notification_email"),
+            vec![String::from("owner@acme.example")],
+        )])),
         owners: vec![address("owner@acme.example")],
         labels: BTreeMap::new(),
         contacts: contacts(),

@@ -153,7 +153,7 @@ fn plan(source: &str, ids: &[&str]) -> SourcePlan {
         key: SessionKey { source: name(source), id: id(number) },
         policy: Arc::clone(&policy),
         schedule: schedule.clone(),
-        params: Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])]),
+        params: Arc::new(Params::from([("notification_email".to_owned(), vec![NOTIFIED.to_owned()])])),
         owners: vec![address("secret-owner@acme.example")],
         labels: BTreeMap::from([("region".to_owned(), "uk".to_owned())]),
         contacts: Arc::clone(&contacts),

@@ -16,8 +16,11 @@ use secrecy::ExposeSecret as _;
 use super::{Failure, FetchError, Quoted};
 use crate::secret::{KnownSecret, Redactor, Secret, SecretError};
 
+mod clients;
 pub mod failure;
 mod resolver;
+
+pub use clients::Clients;
 
 /// Longest wait for a connection; a shorter time-out of the whole exchange wins.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -62,7 +65,7 @@ pub struct HttpProxy {
 /// the environment.
 ///
 /// The process must have installed a rustls provider before; `main` does.
-pub fn client(
+fn client(
     url: &Url,
     ca_file: Option<&Path>,
     timeout: Duration,

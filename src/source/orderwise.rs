@@ -98,7 +98,8 @@ impl OrderWise {
     pub fn of(systems: &mut Systems, options: OrderWiseOptions) -> Result<Self, SetupError> {
         let base = http::base_url(&options.base_url)?;
         options.credential.check()?;
-        let (client, proxy) = http::client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
+        let (client, proxy) =
+            systems.clients.client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
         Ok(Self {
             client,
             token_url: http::below(&base, "token/gettoken"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use sqlx::{Sqlite, Transaction};
 
 use super::Store;
@@ -77,7 +78,8 @@ pub(super) fn observation(
     what: impl Fn() -> String,
 ) -> Result<Observation, Fault> {
     let shape = shapes.get(&shape).ok_or_else(|| Fault::unreadable(what(), "its settings are not there"))?;
-    let raw_values: Vec<_> = read(raw_values, &what)?;
+    let mut raw_values: Vec<_> = read(raw_values, &what)?;
+    raw_values.shrink_to_fit();
     if raw_values.len() != shape.settings().len() {
         return Err(Fault::unreadable(what(), "it has not one value for each of its settings"));
     }
@@ -152,11 +154,20 @@ impl Loading {
             LEFT JOIN observations AS o INDEXED BY observations_now
                 ON o.source = s.source AND o.session = s.id AND o.until IS NULL";
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
-        let rows: Vec<SessionRow> = sqlx::query_as(SQL).fetch_all(&mut *self.from).await?;
         let mut above: Option<Arc<Observation>> = None;
-        for (source, id, record, pinned, since, shape, raw_values) in rows {
+        let mut pinned_above: Option<(String, Arc<PinnedValues>)> = None;
+        // One by one: together the rows of thousands of sessions take tens of megabytes.
+        let mut rows = sqlx::query_as::<_, SessionRow>(SQL).fetch(&mut *self.from);
+        while let Some((source, id, record, pinned, since, shape, raw_values)) = rows.try_next().await? {
             let what = || format!("session {source}/{id}");
-            let pinned = self.keys.pinned(&pinned, what)?;
+            // Most sessions of a source have the same: they share it.
+            let pinned = match &pinned_above {
+                Some((text, above)) if *text == pinned => Arc::clone(above),
+                _ => {
+                    let values = self.keys.pinned(&pinned, what)?;
+                    Arc::clone(&pinned_above.insert((pinned, values)).1)
+                }
+            };
             let observation = match (since, shape, &raw_values) {
                 (Some(since), Some(shape), Some(raw_values)) => {
                     let mut observation = observation(&shapes, (since, shape, raw_values), what)?;
@@ -166,7 +177,7 @@ impl Loading {
                 _ => None,
             };
             let mut record: SessionRecord = read(&record, what)?;
-            let known = self.source(&source)?;
+            let known = self.sources.entry(source_name(&source)?).or_default();
             if let Some((schedule_key, _)) = known.schedules.get_key_value(&record.schedule_key) {
                 record.schedule_key = schedule_key.clone();
             }

@@ -1,6 +1,7 @@
 //! As large as an integrator gets: 10,000 sessions, in one file and in a folder of many.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::super::Config;
 use super::{environment, now};
@@ -36,6 +37,18 @@ fn ten_thousand_sessions_in_a_folder_of_includes_are_all_there_and_each_its_own(
         assert_eq!(session.labels["region"], "uk");
         assert_eq!((session.zone().name(), session.owners.len()), ("Europe/London", 1));
     }
+}
+
+#[test]
+fn sessions_with_the_same_params_share_them_in_memory() {
+    let text = "sources: { grid: { type: file, path: a.csv } }\n\
+                defaults: { session: { source: grid, params: { notification_email: ops@acme.example } } }\n\
+                sessions: [{ id: 1 }, { id: 2 }, { id: 3, params: { notification_email: it@acme.example } }, { id: 4 }]\n";
+    let config = Config::read(std::path::Path::new("driftwise.yaml"), text.as_bytes(), &environment, now()).unwrap();
+    let params =
+        config.plans.values().next().unwrap().sessions.values().map(|session| &session.params).collect::<Vec<_>>();
+    assert!(Arc::ptr_eq(params[0], params[1]) && Arc::ptr_eq(params[0], params[3]));
+    assert_ne!(params[0], params[2]);
 }
 
 /// One mistake in what all sessions share is one problem, and ten thousand mistakes are all told, each at its line.

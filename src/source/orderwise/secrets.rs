@@ -13,7 +13,6 @@ const TOKENS: usize = 4;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    redactor: Arc<Redactor>,
     credential: Vec<KnownSecret>,
     /// The credential before it was changed.
     before: Vec<KnownSecret>,
@@ -24,30 +23,23 @@ pub(super) struct Secrets {
 impl Secrets {
     /// With the secrets of the proxy.
     pub fn new(proxy: Vec<KnownSecret>) -> Self {
-        let mut secrets = Self { proxy, ..Self::default() };
-        secrets.renew();
-        secrets
+        Self { proxy, ..Self::default() }
     }
 
+    /// Built for each exchange: with four tokens it takes up to half a megabyte, too much to keep for thousands of sources.
     pub fn redactor(&self) -> Arc<Redactor> {
-        Arc::clone(&self.redactor)
+        let chosen = [&self.credential, &self.before, &self.proxy].into_iter().flatten();
+        Arc::new(Redactor::new(chosen.chain(&self.tokens)))
     }
 
     /// Call it before the source gets `credential`.
     pub fn sign_in(&mut self, credential: Vec<KnownSecret>) {
         self.before = std::mem::replace(&mut self.credential, credential);
-        self.renew();
     }
 
     /// Call it when the source has issued a token.
     pub fn issued(&mut self, token: SecretString) {
         self.tokens.push_front(KnownSecret::token(token));
         self.tokens.truncate(TOKENS);
-        self.renew();
-    }
-
-    fn renew(&mut self) {
-        let chosen = [&self.credential, &self.before, &self.proxy].into_iter().flatten();
-        self.redactor = Arc::new(Redactor::new(chosen.chain(&self.tokens)));
     }
 }

@@ -11,16 +11,19 @@ use reqwest::header::HeaderValue;
 use crate::source::cooldown::{Cooldown, FailedAttempt};
 use crate::source::{FetchError, http};
 
-/// Every system that a configuration names, each once.
+/// Every system that a configuration names, each once, and the HTTP clients that their sources share.
 #[derive(Debug, Default)]
-pub struct Systems(BTreeMap<String, Arc<System>>);
+pub struct Systems {
+    systems: BTreeMap<String, Arc<System>>,
+    pub(super) clients: http::Clients,
+}
 
 impl Systems {
     /// The system behind a base URL.
     pub(super) fn of(&mut self, base: &Url) -> Arc<System> {
         let key = http::system(base);
         let new = || Arc::new(System { key: key.clone(), hasher: RandomState::new(), refused: Mutex::default() });
-        Arc::clone(self.0.entry(key.clone()).or_insert_with(new))
+        Arc::clone(self.systems.entry(key.clone()).or_insert_with(new))
     }
 }
 

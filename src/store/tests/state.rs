@@ -103,6 +103,20 @@ async fn sessions_with_the_same_settings_share_them_in_memory() {
 }
 
 #[tokio::test]
+async fn sessions_with_the_same_pinned_values_share_them_in_memory() {
+    let place = Place::new();
+    let store = place.open().await;
+    World::new("acme", 3).audit(&store, at(0)).await;
+    let loaded = store.load().await.unwrap();
+    let session = |n| &loaded[&name("acme")].sessions[&id(n)];
+    assert!(!session(0).pinned.is_empty());
+    assert_eq!(session(0).pinned, session(2).pinned);
+    assert!(Arc::ptr_eq(&session(0).pinned, &session(2).pinned));
+    let observation = session(0).observation.as_ref().unwrap();
+    assert_eq!(observation.raw_values.capacity(), observation.raw_values.len());
+}
+
+#[tokio::test]
 async fn a_session_that_comes_back_starts_empty_and_keeps_its_history() {
     let place = Place::new();
     let store = place.open().await;

@@ -108,7 +108,7 @@ impl World {
             key: SessionKey { source: name(source), id: id(number) },
             policy: Arc::clone(&policy),
             schedule: schedule.clone(),
-            params: BTreeMap::new(),
+            params: Arc::default(),
             owners: vec![address(&format!("owner{}@acme.example", number % 7))],
             contacts: Arc::clone(&contacts),
             ..world::session(&number.to_string(), Vec::new())

@@ -46,6 +46,7 @@ mod source;
 mod tree;
 mod unit;
 mod url;
+mod weaker;
 mod words;
 mod yaml;
 
@@ -62,6 +63,7 @@ pub use schema::schema_text;
 pub use service::{ServerConfig, StoreConfig};
 pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
 pub use unit::{duration, size};
+pub use weaker::WeakerCheck;
 
 /// Everything that the configuration says. Whatever refers to something has been checked to find it.
 #[derive(Debug, Clone)]

@@ -10,8 +10,11 @@ mod accepted;
 mod files;
 mod generated;
 mod large;
+mod mappings;
 mod secrets;
 mod shipped;
+mod slips;
+mod weaker;
 mod wrong;
 
 /// Stands in every fixture wherever a secret does, and may stand in no report.

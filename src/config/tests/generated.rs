@@ -12,7 +12,7 @@ use super::super::report::Report;
 use super::super::schema::{description, schema_text};
 use super::super::tree::{Node, Place};
 use super::super::{Config, keys, yaml};
-use super::wrong::each_wrong_value;
+use super::mappings::each_wrong_value;
 use super::{environment, fixtures, now};
 
 /// Compares a generated file with the one that is checked in.

@@ -1,4 +1,4 @@
-//! Every mapping of the configuration, valid as it stands, and the values that are tried in the place of each of its own.
+//! Every mapping of the configuration with a valid value for each key, and wrong values to replace them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use super::super::Config;
 use super::{CANARY, environment, now};
 
-/// One mapping, valid as it stands, each key on a line of its own.
+/// One valid mapping, with a line for each key.
 pub(super) struct Mapping {
     pub name: &'static str,
-    /// How the keys of the mapping are named in the reader.
+    /// The name of the mapping in messages.
     pub of: &'static str,
     pub before: &'static str,
     pub indent: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Mapping {
     pub after: &'static str,
 }
 
-/// A source and a session that nothing is wrong with, in one line each.
+/// A valid source and a valid session, in one line each.
 pub(super) const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
 pub(super) const AUDITED: &str = "sessions: [{ source: grid, id: 1, owners: [a@b.example] }]\n";
 
@@ -245,7 +245,7 @@ const SERVER: Mapping = Mapping {
     after: AUDITED,
 };
 
-/// What is written where something else should stand.
+/// Wrong for most keys.
 pub(super) const VALUES: [&str; 14] = [
     "",
     "true",
@@ -268,7 +268,7 @@ pub(super) fn mappings() -> impl Iterator<Item = &'static Mapping> {
 }
 
 impl Mapping {
-    /// The configuration with `written` in the place of the key and its value, and the line on which that stands.
+    /// The configuration with `written` in place of the line of the key, and the number of that line.
     pub fn with(&self, key: &str, written: &str) -> (String, usize) {
         let mut text = self.before.to_owned();
         let mut line = 0;
@@ -288,7 +288,7 @@ impl Mapping {
     }
 }
 
-/// Every value of every key, wrong and right, each in a configuration of its own.
+/// Every value of every key, wrong and valid, each in its own configuration.
 pub(super) fn each_wrong_value() -> impl Iterator<Item = String> {
     mappings().flat_map(|mapping| {
         let keys = mapping
@@ -299,16 +299,16 @@ pub(super) fn each_wrong_value() -> impl Iterator<Item = String> {
     })
 }
 
-/// Relative paths lead from the package, where the certificate is.
+/// Relative paths start at the package, which holds the certificate.
 pub(super) fn read(text: &str) -> Result<Config, Vec<(usize, usize, String)>> {
     let config = Config::read(Path::new("driftwise.yaml"), text.as_bytes(), &environment, now());
     config.map_err(|problems| {
         assert!(!problems.to_string().contains(CANARY), "{problems}");
-        let told = problems.iter().map(|problem| {
+        let read = problems.iter().map(|problem| {
             let at = problem.at.as_ref().unwrap_or_else(|| panic!("this problem has no place: {problem}"));
             let help = problem.help.as_ref().map(|help| format!(" [{help}]")).unwrap_or_default();
             (at.line, at.column, format!("{}{help}", problem.message))
         });
-        told.collect()
+        read.collect()
     })
 }

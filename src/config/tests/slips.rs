@@ -7,7 +7,7 @@ use super::mappings::{AUDITED, mappings, read};
 use super::{CANARY, environment, now};
 
 #[test]
-fn a_key_with_a_slip_in_it_is_told_with_the_one_that_was_meant() {
+fn a_misspelled_key_is_reported_with_the_nearest_known_one() {
     for mapping in mappings() {
         for (key, value) in mapping.keys.iter().filter(|(key, _)| key.len() > 2) {
             let slip = format!("{}{}", &key[..key.len() - 2], &key[key.len() - 1..]);
@@ -20,7 +20,7 @@ fn a_key_with_a_slip_in_it_is_told_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_repeated_key_is_refused() {
     for mapping in mappings() {
         for (key, value) in mapping.keys {
             let (text, line) = mapping.with(key, &format!("{key}: {value}\n{}{key}: {value}", mapping.indent));
@@ -31,9 +31,9 @@ fn a_key_that_stands_twice_is_refused() {
     }
 }
 
-/// A slip in the name of a secret, and what stands there is still in no report: neither as a value nor in a line that is no YAML.
+/// No report shows the value behind a misspelled name of a secret, also if the file is not valid YAML.
 #[test]
-fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
+fn a_secret_behind_a_misspelled_key_is_not_shown() {
     let mappings = [
         ("sources:\n  a:\n    type: orderwise\n    ", "password"),
         ("sources:\n  a:\n    type: orderwise\n    ", "credential_hash"),
@@ -56,7 +56,7 @@ fn a_secret_behind_a_name_that_is_destroyed_is_not_shown() {
     assert!(tried > 3000, "{tried}");
 }
 
-/// A letter left out, doubled, swapped with the next, or another.
+/// Each letter omitted, doubled, swapped with the next, or replaced.
 fn slips(word: &str) -> Vec<String> {
     let mut slips = Vec::new();
     for at in 0..word.len() {

@@ -8,7 +8,7 @@ use super::super::keys;
 use super::mappings::{AUDITED, GRID, Mapping, VALUES, mappings, read};
 
 #[test]
-fn each_mapping_is_valid_as_it_stands() {
+fn each_mapping_is_valid() {
     for mapping in mappings() {
         let (text, _) = mapping.with("", "");
         assert!(read(&text).is_ok(), "{}:\n{text}{:#?}", mapping.name, read(&text).unwrap_err());
@@ -18,7 +18,7 @@ fn each_mapping_is_valid_as_it_stands() {
 #[test]
 fn every_key_of_the_reader_is_tried() {
     for keys in keys::sections() {
-        // What a rule expects is exactly one of its keys: `tests/fixtures/config/expectations.yaml` tries each.
+        // "expect" has exactly one of its keys: `tests/fixtures/config/expectations.yaml` tries each.
         if ["\"expect\"", "\"all_ticked\"", "a value that comes from a param"].contains(&keys.of) {
             continue;
         }
@@ -31,7 +31,7 @@ fn every_key_of_the_reader_is_tried() {
 }
 
 #[test]
-fn each_wrong_value_is_refused_where_it_stands_with_what_is_allowed() {
+fn each_wrong_value_is_reported_at_its_line() {
     let mut unsaid = Vec::new();
     for mapping in mappings() {
         let mut told = String::new();
@@ -43,7 +43,7 @@ fn each_wrong_value_is_refused_where_it_stands_with_what_is_allowed() {
                 continue;
             };
             let mut here = problems.iter().filter(|(at, ..)| *at == line);
-            // What is empty is nothing: it is told where it is missed. Of a rule's setting, what watches more is told.
+            // An empty list or mapping is reported where its content is needed, and a setting of a rule at the key that needs a *.
             let elsewhere = ["[]", "{}"].contains(&value) || (mapping.of, key) == ("a rule", "setting");
             if !elsewhere && !here.any(|(_, _, words)| names(mapping, key, words)) {
                 unsaid.push(format!("{}: {key}: {value}: {problems:#?}", mapping.name));
@@ -58,7 +58,7 @@ fn each_wrong_value_is_refused_where_it_stands_with_what_is_allowed() {
     assert!(unsaid.is_empty(), "{}", unsaid.join("\n"));
 }
 
-/// Whether the words name the key, what it holds, or the mapping.
+/// Whether the words name the key, its content, or the mapping.
 fn names(mapping: &Mapping, key: &str, words: &str) -> bool {
     let singular = key.strip_suffix("ies").map_or_else(|| key.trim_end_matches('s').to_owned(), |s| format!("{s}y"));
     let held = match key {
@@ -71,7 +71,7 @@ fn names(mapping: &Mapping, key: &str, words: &str) -> bool {
 }
 
 #[test]
-fn an_address_of_the_pages_is_refused_with_what_is_wrong() {
+fn an_invalid_public_url_is_refused_with_the_reason() {
     let cases = [
         ("https://drift wise.example", "spaces or backslashes"),
         ("https://driftwise.example\\\\pages", "spaces or backslashes"),

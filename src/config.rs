@@ -1,13 +1,12 @@
-//! The configuration: what people write in YAML, read into types that cannot be wrong.
+//! Reads the configuration from YAML files into checked types.
 //!
-//! Every key is declared once, in `keys`; `declaration` says how, and what comes of it.
+//! Every key is declared once, in `keys`; `declaration` says how, and lists all that it generates.
 //!
-//! In reading order: text becomes a located tree (`yaml`, `tree`, `scalar`), several files become one (`file`), the tree is
-//! read as declared (`fields`, with the shapes of `shapes`, `words`, `secret` and `containers`), a file for each section checks
-//! what its keys demand of each other, and `resolve` what sections do. Everything wrong is collected (`report`) into what
-//! people read (`problem`): all of it at once, not only the first.
+//! In reading order: `yaml`, `tree` and `scalar` parse text into a tree with places; `file` joins the files; `fields` reads the
+//! tree as declared, with the shapes of `shapes`, `words`, `secret` and `containers`; a module for each section checks its keys
+//! against each other, and `resolve` the sections. `report` collects all problems into one list (`problem`).
 //!
-//! Secrets never show in a message: `mask` decides what of a source line may be seen.
+//! No message shows a secret: `mask` cuts source lines.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,6 +46,7 @@ mod source;
 mod tree;
 mod unit;
 mod url;
+mod weaker;
 mod words;
 mod yaml;
 
@@ -65,21 +65,22 @@ pub use schema::schema_text;
 pub use service::{ServerConfig, StoreConfig};
 pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
 pub use unit::{duration, size};
+pub use weaker::WeakerCheck;
 
-/// Everything that the configuration says. Whatever refers to something has been checked to find it.
+/// A valid configuration: every reference in it has its target.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// In the order of their names.
     pub sources: Vec<SourceConfig>,
     /// One for each source.
     pub plans: BTreeMap<Name, SourcePlan>,
-    /// How many sources are polled at the same time.
+    /// Most polls at the same time.
     pub max_polls: usize,
     /// Only needed to send: see [`Config::require_email`].
     pub email: Option<EmailConfig>,
-    /// Of everybody without a customer of their own.
+    /// For sources without a customer.
     pub alerts: AlertsConfig,
-    /// Whether a change of a file is read without being asked to.
+    /// Reload when a file changes.
     pub watch: bool,
     pub store: StoreConfig,
     pub server: ServerConfig,
@@ -89,17 +90,17 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Every file that was read for it, also of secrets and certificates.
     pub inputs: Inputs,
-    /// What is allowed and yet worth a second look.
+    /// Problems that do not make the configuration invalid.
     pub warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads the configuration at `path`. `now` is only used to see that schedules will ever fire.
+    /// Reads the configuration at `path`. `now` is only used to check that each schedule has a next time.
     pub fn load(path: &Path, environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
         Self::understand(path, None, environment, now)
     }
 
-    /// Reads `text` as if it stood in the file at `path`: what it names relative to itself is looked for there.
+    /// Reads `text` as the file at `path`, so relative paths in it are relative to that.
     pub fn read(path: &Path, text: &[u8], environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
         Self::understand(path, Some(text), environment, now)
     }
@@ -118,18 +119,18 @@ impl Config {
         match (config, problems) {
             (Some(config), None) => Ok(Self { inputs, warnings, ..config }),
             (_, Some(problems)) => Err(problems.in_files(inputs)),
-            (None, None) => Err(Problem::general("the configuration cannot be read", "check the file").into()),
+            (None, None) => Err(Problem::from(("cannot read the configuration", "check the file")).into()),
         }
     }
 
-    /// Where the daemon of the configuration at `path` listens, whatever else is wrong with it; the default where that cannot
-    /// be made out.
+    /// The address on which the daemon of the configuration at `path` listens, also if the file has problems; the default if the
+    /// address cannot be read.
     pub fn listen(path: &Path, environment: &dyn Environment) -> SocketAddr {
         listening::listen(path, environment)
     }
 
-    /// Where the configuration is: the path that was asked for, else `DRIFTWISE_CONFIG`, else `driftwise.yaml` here, else
-    /// the one of the system.
+    /// The path of the configuration: the explicit one, else `DRIFTWISE_CONFIG`, else `./driftwise.yaml`, else
+    /// the one in `/etc/driftwise`.
     pub fn find(explicit: Option<&Path>, environment: &dyn Environment) -> Result<PathBuf, Problems> {
         const PLACES: [&str; 2] = ["driftwise.yaml", "/etc/driftwise/driftwise.yaml"];
         if let Some(path) = explicit {
@@ -139,13 +140,12 @@ impl Config {
             return Ok(path.into());
         }
         PLACES.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned).ok_or_else(|| {
-            let message =
-                "there is no configuration: neither ./driftwise.yaml nor /etc/driftwise/driftwise.yaml exists";
-            Problem::general(message, "name one with --config PATH, or in the variable DRIFTWISE_CONFIG").into()
+            let message = "no configuration: neither ./driftwise.yaml nor /etc/driftwise/driftwise.yaml exists";
+            Problem::from((message, "name one with --config PATH, or in the variable DRIFTWISE_CONFIG")).into()
         })
     }
 
-    /// The sources that had another name before.
+    /// The sources with a former name.
     #[must_use]
     pub fn renames(&self) -> Vec<Rename> {
         let renamed =
@@ -153,14 +153,14 @@ impl Config {
         self.sources.iter().filter_map(renamed).collect()
     }
 
-    /// The mail account, for whatever sends.
+    /// The mail account; an error if the configuration has none.
     pub fn require_email(&self) -> Result<&EmailConfig, Problems> {
         self.email.as_ref().ok_or_else(|| {
             let file = self.files.first().map(|file| format!(" in {}", file.display())).unwrap_or_default();
-            Problem::general(
-                format!("there is no \"email\"{file}, so nobody could be told of anything"),
+            Problem::from((
+                format!("there is no \"email\"{file}, so no notification could be sent"),
                 "add email: { from: ..., smtp: { host: ... } }, or email: { from: ..., spool: PATH } for a trial",
-            )
+            ))
             .into()
         })
     }

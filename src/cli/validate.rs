@@ -20,6 +20,9 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     for warning in &config.warnings {
         print(&format!("warning: {warning}\n"))?;
     }
+    for check in config.weaker_checks() {
+        print(&format!("note: {check}\n"))?;
+    }
     let sessions = config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>();
     print(&format!(
         "The configuration is valid: {}, {}.\n",

@@ -4,16 +4,17 @@ use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
 
+use crate::domain::name::Name;
 use crate::domain::reading::quote;
 
 use super::declaration::{Declared, Section, Shape, title};
-use super::fields::{read_section, read_value};
+use super::fields::{Fields, read_section, read_value};
 use super::report::Report;
 use super::schema;
 use super::shapes::described;
 use super::tree::{Node, Place};
 
-/// A list of such values. One that cannot be read is reported and left out; where all are, so is the list.
+/// A list. An invalid item is reported and left out; a list of such items only is invalid.
 pub(super) struct List<S>(PhantomData<S>);
 
 impl<S: Shape> Shape for List<S> {
@@ -40,11 +41,11 @@ impl<S: Shape> Shape for List<S> {
 pub(super) fn items<'a>(report: &mut Report, node: &'a Node, key: &str) -> Option<&'a [Node]> {
     node.items().or_else(|| {
         let help = "a list is written as [a, b], or one item a line, each after a \"-\"";
-        report.refuse_with(node, format!("{key:?} must be a list, not {}", described(node)), help)
+        report.refuse(node, (format!("{key:?} must be a list, not {}", described(node)), help))
     })
 }
 
-/// One value or a list of them, which is not empty.
+/// One value, or a list of at least one.
 pub(super) struct OneOrMany<S>(PhantomData<S>);
 
 impl<S: Shape> Shape for OneOrMany<S> {
@@ -67,7 +68,7 @@ impl<S: Shape> Shape for OneOrMany<S> {
     }
 }
 
-/// One value of a mapping or a list, with where it stands; in a list without a name.
+/// One value of a mapping or a list with its place; in a list without a name.
 #[derive(Debug, Clone)]
 pub(super) struct Item<T> {
     pub name: String,
@@ -75,7 +76,7 @@ pub(super) struct Item<T> {
     pub value: T,
 }
 
-/// Names, which are free, to values of one shape.
+/// Free names, each with a value of one shape.
 pub(super) struct Map<S>(PhantomData<S>);
 
 impl<S: Shape> Shape for Map<S> {
@@ -124,7 +125,7 @@ impl<D: Declared> Shape for Sub<D> {
     }
 }
 
-/// What is in the contract and not designed further: nothing can stand there.
+/// The shape of a key that is in the contract and not designed yet.
 pub(super) struct Unbuilt;
 
 impl Shape for Unbuilt {
@@ -135,22 +136,39 @@ impl Shape for Unbuilt {
     }
 }
 
-/// Named things or a list of them that several files add to: `resolve` reads them, with `sections` as what each may hold.
+/// Named things or a list of them that several files add to. Checks their names; `resolve` reads each.
 pub(super) struct Merged<M>(PhantomData<M>);
 
-/// What is merged over files.
+/// A thing of which several files may define some.
 pub(super) trait Member {
     const SECTIONS: &'static [&'static Section];
     /// The sections whose keys belong to one `type` each.
     const TYPES: &'static [(&'static str, &'static Section)] = &[];
     /// By name, and not a list.
     const NAMED: bool = true;
-    /// A name alone is enough, with nothing behind it.
+    /// It may be a name with nothing behind it.
     const MAY_BE_EMPTY: bool = false;
 }
 
 impl<M: Member> Shape for Merged<M> {
     type Value = ();
+
+    fn read(report: &mut Report, node: &Node, key: &str) -> Option<()> {
+        if !M::NAMED {
+            return items(report, node, key).map(|_| ());
+        }
+        let Some(entries) = node.entries() else {
+            let message = format!("{key:?} must be a mapping of names, not {}", node.sort());
+            return report.refuse(node, (message, format!("for example {key}: {{ NAME: {{ ... }} }}")));
+        };
+        for entry in entries {
+            if let Err(error) = Name::parse(&entry.key) {
+                let of = M::SECTIONS.first().map_or("this", |section| section.of);
+                report.problem(entry.place, (format!("{} cannot name {of}", quote(&entry.key)), error.to_string()));
+            }
+        }
+        Some(())
+    }
 
     fn schema() -> Json {
         schema::merged::<M>()
@@ -161,11 +179,15 @@ impl<M: Member> Shape for Merged<M> {
     }
 }
 
-/// A part of `defaults`: any keys of such a thing. `resolve` reads it, once for each that inherits.
+/// A part of `defaults`: any keys of such a thing. Checks the keys; whatever inherits a value reads it.
 pub(super) struct Partial<M>(PhantomData<M>);
 
 impl<M: Member> Shape for Partial<M> {
     type Value = ();
+
+    fn read(report: &mut Report, node: &Node, _key: &str) -> Option<()> {
+        Fields::new(report, node, M::SECTIONS).map(|_| ())
+    }
 
     fn schema() -> Json {
         schema::section(M::SECTIONS, false)

@@ -1,4 +1,4 @@
-//! Customers: who stands behind their sources, in which zone they live, and when they are notified.
+//! Customers: the contacts, zone and alerts of their sources.
 
 use chrono_tz::Tz;
 
@@ -12,14 +12,16 @@ use super::keys::{AlertKeys, BreakerKeys, CustomerKeys, CustomerMember};
 use super::report::Report;
 use super::tree::Node;
 
-/// When people are notified, and who stands behind the sources: of the program, or of one customer.
+/// When and whom Driftwise notifies: by default, or for the sources of one customer.
 #[derive(Debug, Clone)]
 pub struct AlertsConfig {
     pub alerts: Alerts,
-    /// Notified of what is critical, and of what has no owner.
+    /// Notified of critical incidents, and of those without an owner.
     pub fallback: Vec<Address>,
-    /// Notified of what concerns the audit itself, and of what is critical.
+    /// Notified of all that concerns the audit itself, and of critical incidents.
     pub operators: Vec<Address>,
+    /// `fallback` has an address, or cannot be read.
+    pub(super) may_have_fallback: bool,
 }
 
 impl From<AlertKeys> for AlertsConfig {
@@ -33,8 +35,9 @@ impl From<AlertKeys> for AlertsConfig {
                 min_severity: keys.min_severity.value,
                 unreachable_after: keys.unreachable_after.value,
                 blind_after: keys.blind_after.value,
-                breaker: keys.breaker.value.map(Breaker::from).unwrap_or_default(),
+                breaker: keys.breaker.value.into(),
             },
+            may_have_fallback: keys.fallback.value.as_ref().map_or(keys.fallback.given, |list| !list.is_empty()),
             fallback: addresses(keys.fallback.value),
             operators: addresses(keys.operators.value),
         }
@@ -58,30 +61,33 @@ pub(super) fn addresses(items: Option<Vec<Item<Address>>>) -> Vec<Address> {
     found
 }
 
-/// What the configuration says of a customer.
+/// A customer as it is configured.
 #[derive(Debug, Clone)]
 pub(super) struct Customer {
-    /// With what `alerts` says where the customer says nothing.
+    /// Its own, completed by those of `alerts`.
     pub alerts: AlertsConfig,
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
-    pub zone: Found<Option<Tz>>,
+    zone: Found<Option<Tz>>,
 }
 
-/// Reads one customer. What it lacks is looked for in `defaults.customer`, and that in `alerts`, which is `everybody`.
-pub(super) fn read(
-    report: &mut Report,
-    node: &Node,
-    defaults: Fields<'_>,
-    everybody: &AlertsConfig,
-) -> Option<Customer> {
+/// Reads one customer, which inherits from `defaults.customer`, and that from `alerts`, read as `common`.
+pub(super) fn read(report: &mut Report, node: &Node, defaults: Fields<'_>, common: &AlertsConfig) -> Option<Customer> {
     let sections = CustomerMember::SECTIONS;
     let own = if node.is_null() { Fields::empty(node.place, sections) } else { Fields::new(report, node, sections)? };
     let fields = own.with_defaults(defaults);
     let keys = fields.read::<CustomerKeys>(report);
     let mut alerts = AlertsConfig::from(fields.read::<AlertKeys>(report));
     if alerts.fallback.is_empty() {
-        alerts.fallback.clone_from(&everybody.fallback);
+        alerts.fallback.clone_from(&common.fallback);
+        alerts.may_have_fallback |= common.may_have_fallback;
     }
     Some(Customer { alerts, contact: keys.contact.value, reply_to: keys.reply_to.value, zone: keys.timezone })
+}
+
+/// The zone of a session or source: its own, else its customer's, else that of `defaults.session`, then `defaults.customer`.
+pub(super) fn zone(own: Option<Tz>, customer: Option<&Customer>, default: Option<Tz>) -> Tz {
+    let of_customer = customer.and_then(|customer| customer.zone.value.map(|zone| (zone, customer.zone.own)));
+    let written = of_customer.filter(|(_, own)| *own).map(|(zone, _)| zone);
+    own.or(written).or(default).or(of_customer.map(|(zone, _)| zone)).unwrap_or(Tz::UTC)
 }

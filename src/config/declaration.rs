@@ -1,13 +1,12 @@
-//! How a key of the configuration is declared, once: name, shape, default, whether it must be there, example, description.
+//! Declares a key of the configuration once: name, shape, default, status, example, description.
 //!
-//! `keys` holds the declarations. From each come the typed field that the rest of `config` reads, its line in the JSON Schema
-//! (`schema`), its row in `docs/configuration.md`, the words of "did you mean", and whether reports hide its value (`mask`).
+//! `keys` holds the declarations. Each generates the typed field that the rest of `config` reads, its part of the JSON Schema
+//! (`schema`), its row in `docs/configuration.md`, its suggestion for a misspelled key, and the masking of its value (`mask`).
 //! A misspelled use does not compile, because every key is a field of a struct.
 //!
-//! Why not serde and schemars: a sketch of six keys of `source` and `alerts`, read by a `Deserializer` over the located tree,
-//! needed a wrapper around every field, because a derived reader stops at the first error; the wrapper lost the place of the
-//! error, whose type it does not know; and `Deserialize` is handed no environment, folder or report, so that secrets, paths and
-//! cross-checks would need a second reader. Here one trait, [`Shape`], says how a value is read and how the schema describes it.
+//! Why not serde and schemars: a derived reader stops at the first error. A trial with six keys needed a wrapper around every
+//! field, and the wrapper lost the place of the error. `Deserialize` also has no access to environment, folder and report, so
+//! secrets, paths and cross-checks would need a second reader. Here one trait, [`Shape`], both reads and describes a value.
 
 use serde_json::Value as Json;
 
@@ -15,19 +14,19 @@ use super::fields::Fields;
 use super::report::Report;
 use super::tree::{Node, Place};
 
-/// What may stand behind a key: how it is read, and how the schema and the reference describe it.
+/// Reads the value of a key, and describes it in the schema and the reference.
 pub(super) trait Shape {
     type Value;
 
-    /// Reports the value and returns `None` where it is unusable, or where `resolve` reads it.
+    /// `None`, and reported, if the value is invalid. The default reads nothing, for keys that are not available yet.
     fn read(_: &mut Report, _: &Node, _: &str) -> Option<Self::Value> {
         None
     }
 
-    /// Its `title` is the word of the reference, as in "duration".
+    /// Its `title` is the type in the reference, such as "duration".
     fn schema() -> Json;
 
-    /// The sections that stand inside.
+    /// The sections inside the value.
     fn sections() -> &'static [&'static Section] {
         &[]
     }
@@ -35,7 +34,7 @@ pub(super) trait Shape {
     /// Reports never show the value.
     const SECRET: bool = false;
 
-    /// The value may be a URL with a sign-in: reports show it only where it surely has none.
+    /// The value may be a URL with a sign-in: reports show it only if it certainly has none.
     const MAY_HOLD_A_SIGN_IN: bool = false;
 }
 
@@ -61,21 +60,21 @@ macro_rules! shape {
 }
 pub(super) use shape;
 
-/// The word of the reference for a shape.
+/// The type in the reference.
 pub(super) fn title<S: Shape>() -> String {
     S::schema()["title"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether a key must be there.
+/// Whether a key is optional, required or not built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Optional,
     Required,
-    /// In the contract and not built, or built and not wired: refused as "not available yet". The one switch to flip.
+    /// In the contract and not built: refused as "not available yet".
     Later,
 }
 
-/// One key as it is declared.
+/// The declaration of a key.
 pub(super) struct Key {
     pub name: &'static str,
     /// The lines of its description.
@@ -93,7 +92,7 @@ pub(super) struct Key {
 
 /// The keys of one mapping.
 pub(super) struct Section {
-    /// What the mapping is, as in "a source".
+    /// The mapping in messages, such as "a source".
     pub of: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the reference, which a test writes"))]
     pub about: &'static [&'static str],
@@ -101,7 +100,7 @@ pub(super) struct Section {
 }
 
 impl Section {
-    /// The keys that can be used today.
+    /// The keys that are available.
     pub fn known(&self) -> impl Iterator<Item = &'static Key> {
         self.keys.iter().filter(|key| key.status != Status::Later)
     }
@@ -115,25 +114,25 @@ pub(super) trait Declared: Sized {
     fn read(report: &mut Report, fields: &Fields<'_>) -> Self;
 }
 
-/// A key as it was found: its value, and where to report what is wrong with it.
+/// A key that was read, with its places.
 #[derive(Debug, Clone)]
 pub(super) struct Found<T> {
     /// An `Option`, unless the key has a default.
     pub value: T,
-    /// Somebody wrote the key, in the mapping or in its defaults; its value may be unusable.
+    /// The mapping or its defaults have the key; its value may be invalid.
     pub given: bool,
     /// The mapping itself has the key.
     pub own: bool,
-    /// An unknown key was probably meant to be this one, so that it is missing is no news.
+    /// An unknown key of the mapping probably misspells this one.
     pub misspelled: bool,
-    /// Where the key stands, else its mapping.
+    /// The place of the key, else of its mapping.
     pub key: Place,
-    /// Where the value stands, else its mapping.
+    /// The place of the value, else of its mapping.
     pub at: Place,
 }
 
 impl<T> Found<T> {
-    /// Neither written nor meant.
+    /// Neither given nor misspelled.
     pub fn is_missing(&self) -> bool {
         !self.given && !self.misspelled
     }
@@ -148,18 +147,18 @@ pub(super) const fn key_name(field: &'static str) -> &'static str {
 }
 
 /// Declares sections. Each key is `/// description`, then `name: Shape = "default", status, "example";`, the default as a
-/// single value of YAML without quotes, the example as any YAML. A default is read like a value that somebody wrote.
+/// single value of YAML without quotes or `{}`, the example as any YAML. A default is read like a given value.
 macro_rules! section {
     ($($(#[doc = $about:literal])+ $name:ident: $of:literal {
         $($(#[doc = $doc:literal])+ $key:ident: $shape:ty $(= $default:literal)?, $status:ident, $example:literal;)*
     })+) => {$(
         $(#[doc = $about])+
         pub(in crate::config) struct $name {
-            /// Where what is missing is reported.
-            #[allow(dead_code, reason = "not every section is asked")]
+            /// Missing keys are reported here.
+            #[allow(dead_code, reason = "not every section has checks")]
             pub place: $crate::config::tree::Place,
             $($(#[doc = $doc])+
-            #[allow(dead_code, reason = "a key that is not available yet is read by nobody")]
+            #[allow(dead_code, reason = "no code reads a key that is not available yet")]
             pub $key: $crate::config::declaration::Found<section!(@value $shape $(, $default)?)>,)*
         }
 

@@ -1,4 +1,4 @@
-//! The mail account: who the mails come from, and the server or folder that takes them.
+//! The mail account: the sender, and the server or folder for outgoing mail.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use super::report::Report;
 use super::shapes::Words;
 use super::url::is_loopback;
 
-/// How mails leave.
+/// The mail account.
 #[derive(Debug, Clone)]
 pub struct EmailConfig {
     pub from: Mailbox,
     pub delivery: Delivery,
 }
 
-/// Where mails go.
+/// The destination of outgoing mail.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     Smtp(SmtpConfig),
@@ -31,7 +31,7 @@ pub struct SmtpConfig {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    /// A password may cross the network in plain text.
+    /// Permits a password in plain text on the network.
     pub allow_insecure: bool,
     /// Given together with `password` or not at all.
     pub username: Option<String>,
@@ -41,7 +41,7 @@ pub struct SmtpConfig {
     pub max_per_minute: u32,
 }
 
-/// How the connection to a mail server is protected.
+/// The protection of the connection to a mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
     StartTls,
@@ -55,7 +55,7 @@ impl Words for Tls {
 }
 
 impl Tls {
-    /// The port that servers use for it.
+    /// The usual port.
     fn port(self) -> u16 {
         match self {
             Self::StartTls => 587,
@@ -65,15 +65,15 @@ impl Tls {
     }
 }
 
-/// Checks what the keys of `email` demand of each other.
+/// Checks the keys of `email` against each other.
 pub(super) fn understand(report: &mut Report, keys: EmailKeys) -> Option<EmailConfig> {
     let (smtp, spool) = (&keys.smtp, &keys.spool);
     if smtp.given && spool.given {
-        report.problem(spool.key, "\"email\" has both \"smtp\" and \"spool\"; mails go one way only");
+        report.problem(spool.key, "\"email\" has both \"smtp\" and \"spool\"; remove one");
     }
     if smtp.is_missing() && spool.is_missing() {
         let help = "smtp: { host: ... } for a mail server, or spool: PATH for a folder of .eml files";
-        report.problem_with(keys.place, "\"email\" needs a way to send", help);
+        report.problem(keys.place, ("\"email\" needs a way to send", help));
     }
     let smtp = keys.smtp.value.and_then(|keys| understand_smtp(report, keys)).map(Delivery::Smtp);
     Some(EmailConfig { delivery: smtp.or(keys.spool.value.map(Delivery::Spool))?, from: keys.from.value? })
@@ -81,18 +81,18 @@ pub(super) fn understand(report: &mut Report, keys: EmailKeys) -> Option<EmailCo
 
 fn understand_smtp(report: &mut Report, keys: SmtpKeys) -> Option<SmtpConfig> {
     let (username, password) = (&keys.username, &keys.password);
-    let help = "a server that asks for a sign-in needs both, one that does not needs neither";
+    let help = "give both for a server with a sign-in, else neither";
     if username.given && password.is_missing() && !keys.oauth2.own {
-        report.problem_with(username.key, "\"username\" is given without \"password\"", help);
+        report.problem(username.key, ("\"username\" is given without \"password\"", help));
     }
     if password.given && username.is_missing() {
-        report.problem_with(password.key, "\"password\" is given without \"username\"", help);
+        report.problem(password.key, ("\"password\" is given without \"username\"", help));
     }
-    let (host, tls, allow_insecure) = (keys.host.value?.0, keys.tls.value, keys.allow_insecure.value);
+    let (host, tls, allow_insecure) = (keys.host.value?, keys.tls.value, keys.allow_insecure.value);
     if tls == Tls::None && !allow_insecure && !is_loopback(&host) {
         let message = "\"tls: none\" would send mails, and the password, across the network in plain text";
         let help = "use starttls or implicit, or set allow_insecure: true where the network can be trusted";
-        report.problem_with(keys.tls.at, message, help);
+        report.problem(keys.tls.at, (message, help));
     }
     Some(SmtpConfig {
         host,

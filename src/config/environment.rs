@@ -1,11 +1,11 @@
-//! Where variables come from: the process, or a table in a test. The only place that asks the process for them.
+//! Environment variables: those of the process, or a table in a test. No other code of the program reads them.
 
 /// A lookup of environment variables by name; `None` where one is not set.
 pub trait Environment {
     fn variable(&self, name: &str) -> Option<String>;
 }
 
-/// The variables of this process. One that is not valid Unicode counts as not set.
+/// The variables of this process. A value that is not valid Unicode counts as not set.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessEnvironment;
 

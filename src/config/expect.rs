@@ -1,9 +1,8 @@
-//! What a rule demands: `expect: WORD` or `expect: { FORM: VALUE }`.
+//! The demand of a rule: `expect: WORD` or `expect: { FORM: VALUE }`.
 
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use crate::domain::address::Address;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::reading::quote;
 
@@ -12,11 +11,11 @@ use super::declaration::{Declared, Section, Shape, section};
 use super::fields::read_section;
 use super::report::{Report, suggestion};
 use super::schema;
-use super::shapes::{Choice, Span, Text, Whole, Words};
+use super::shapes::{Choice, Text, Whole, Words};
 use super::tree::{Form, Node, Value};
-use super::words::Parsed;
+use super::words::Span;
 
-/// The demands that need no value.
+/// The demands without a value.
 fn words() -> [(&'static str, Expectation); 4] {
     [
         ("ticked", Expectation::Ticked),
@@ -36,13 +35,13 @@ section! {
         /// None of these values.
         not_one_of: Operands, Optional, "[Shop, Counter]";
         /// Text that matches.
-        matches: Parsed<Regex>, Optional, "\"^WEB\"";
+        matches: Regex, Optional, "\"^WEB\"";
         /// Exactly this interval.
         every: Span, Optional, "5m";
         /// This interval or a shorter one.
         at_most: Span, Optional, "15m";
         /// A list of addresses with this one in it.
-        includes: Included, Optional, "name@company.example";
+        includes: Operand, Optional, "name@company.example";
         /// A time not older than that.
         within: Span, Optional, "2h";
         /// Every setting of the group is ticked.
@@ -61,7 +60,7 @@ section! {
     ParamKeys: "a value that comes from a param" {
         /// Name of the param.
         param: Text, Required, "warehouse";
-        /// Without the param, the rule only asks for some value.
+        /// Without the param, the rule asks only for some value.
         r#else: Choice<Present>, Optional, "present";
     }
 }
@@ -92,15 +91,15 @@ impl Shape for Expectation {
                 if let [entry] = entries.as_slice() {
                     if words().iter().any(|(word, _)| *word == entry.key) {
                         let word = &entry.key;
-                        report.problem(entry.place, format!("{word:?} takes no value; write \"expect: {word}\""));
+                        report.problem(entry.place, format!("{word:?} has no value; write \"expect: {word}\""));
                         return None;
                     }
                     return read_section::<ExpectKeys>(report, node).and_then(demand);
                 }
-                let message = "\"expect\" takes exactly one demand; what must hold together is several rules";
-                report.refuse_with(node, message, all_forms())
+                let message = "\"expect\" must have exactly one demand; write a rule for each";
+                report.refuse(node, (message, all_forms()))
             }
-            Value::List(_) => report.refuse_with(node, "\"expect\" takes one demand, not a list", all_forms()),
+            Value::List(_) => report.refuse(node, ("\"expect\" must be one demand, not a list", all_forms())),
         }
     }
 
@@ -135,10 +134,10 @@ fn read_word(report: &mut Report, node: &Node, word: &str) -> Option<Expectation
         return report.refuse(node, format!("\"expect: {word}\" needs a value, as in {{ {word}: {} }}", key.example));
     }
     let known = words().map(|(word, _)| word).into_iter().chain(forms());
-    report.refuse_with(node, format!("\"expect\" cannot be {}", quote(word)), suggestion(word, known))
+    report.refuse(node, (format!("\"expect\" cannot be {}", quote(word)), suggestion(word, known)))
 }
 
-/// The one demand that is given, unless it cannot be read.
+/// The one demand that is given; `None` if it is invalid.
 fn demand(keys: ExpectKeys) -> Option<Expectation> {
     let all_ticked = keys.all_ticked.value.and_then(|all| all.count.value);
     None.or(keys.equals.value.map(Expectation::Equals))
@@ -159,7 +158,7 @@ impl Shape for Operand {
 
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Self> {
         match &node.value {
-            // An empty text is a value too: "must be empty".
+            // An empty text is a value: the setting must be empty.
             Value::Scalar(text, Form::Text) => Some(Self::Literal(text.clone())),
             Value::Map(_) => {
                 let keys = read_section::<ParamKeys>(report, node)?;
@@ -192,7 +191,7 @@ impl Shape for Operands {
         }
         let items = items(report, node, key)?;
         if items.is_empty() {
-            let message = format!("{key:?} is an empty list: nothing could ever meet it, or everything would");
+            let message = format!("{key:?} is an empty list, which no value or every value would meet");
             return report.refuse(node, message);
         }
         items.iter().map(|item| Operand::read(report, item, key)).collect()
@@ -202,27 +201,5 @@ impl Shape for Operands {
         let list = json!({ "type": "array", "items": Operand::schema(), "minItems": 1 });
         let title = "list of values, or `{ param: NAME }`";
         json!({ "title": title, "anyOf": [list, schema::section(ParamKeys::SECTIONS, true)] })
-    }
-}
-
-/// An address, or a param that holds one.
-pub(super) struct Included;
-
-impl Shape for Included {
-    type Value = Operand;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<Operand> {
-        let operand = Operand::read(report, node, key)?;
-        if let Operand::Literal(text) = &operand
-            && let Err(error) = Address::parse(text)
-        {
-            return report.refuse(node, format!("{key:?}: {error}"));
-        }
-        Some(operand)
-    }
-
-    fn schema() -> Json {
-        let title = "mail address, or `{ param: NAME, else: present }`";
-        json!({ "title": title, "anyOf": [Parsed::<Address>::schema(), schema::section(ParamKeys::SECTIONS, true)] })
     }
 }

@@ -1,4 +1,4 @@
-//! The keys of one mapping: unknown ones are reported, the others are found, in the mapping or in what it inherits.
+//! Reads the keys of one mapping: reports unknown ones, and finds the others in the mapping or its defaults.
 
 use crate::domain::reading::quote;
 
@@ -8,7 +8,7 @@ use super::report::{Report, nearest, suggestion};
 use super::tree::{Entry, Node, Place};
 use super::url;
 
-/// A mapping whose unknown keys are reported. A key that it lacks is looked for in its defaults, the nearest first.
+/// A mapping with its defaults, the nearest first, which hold the keys that it lacks.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     pub place: Place,
@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `None`, and reported, where `node` is no mapping. What it is called is the `of` of the first section.
+    /// Reports unknown keys. `None`, and reported, if `node` is no mapping. The `of` of the first section names it in messages.
     pub fn new(report: &mut Report, node: &'a Node, sections: &'static [&'static Section]) -> Option<Self> {
         let fields = Self::of(node, sections);
         if node.entries().is_none() {
@@ -28,13 +28,13 @@ impl<'a> Fields<'a> {
             if !node.is_null() {
                 report.hide_unknown(node);
             }
-            return report.refuse_with(node, message, format!("its keys: {known}"));
+            return report.refuse(node, (message, format!("its keys: {known}")));
         }
         fields.entries.iter().for_each(|entry| fields.check(report, entry));
         Some(fields)
     }
 
-    /// As [`Self::new`], for a mapping that was checked before.
+    /// As [`Self::new`] for a mapping that was checked before; an empty one if `node` is none.
     pub fn of(node: &'a Node, sections: &'static [&'static Section]) -> Self {
         Self { entries: node.entries().unwrap_or_default(), ..Self::empty(node.place, sections) }
     }
@@ -43,12 +43,12 @@ impl<'a> Fields<'a> {
         Self { place, entries: &[], defaults: [&[]; 2], sections }
     }
 
-    /// Inherits from `defaults`, and after that from what those inherit.
+    /// Inherits from `defaults`, and then from the defaults of those.
     pub fn with_defaults(self, defaults: Self) -> Self {
         Self { defaults: [defaults.entries, defaults.defaults[0]], ..self }
     }
 
-    /// What is missing from the mapping is reported at `place`: at the name of a named thing, say.
+    /// Reports missing keys at `place`, such as the name of the mapping.
     pub fn at(self, place: Place) -> Self {
         Self { place, ..self }
     }
@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
             }
             return;
         }
-        // Its value may be anything, a secret too, and so may the key itself where a colon slipped.
+        // Its value may be a secret, and with a misplaced colon so may the key.
         if !entry.value.is_null() {
             report.hide_unknown(&entry.value);
         }
@@ -89,15 +89,15 @@ impl<'a> Fields<'a> {
         let plain = || mask::is_plainly_a_key(key) && !entry.value.is_null();
         let no_secret = || mask::names_a_secret(key) || !report.hints_at_a_secret(entry.place);
         if !key.contains([' ', ':', '"', '\'']) && (near() || plain() && no_secret()) {
-            report.problem_with(entry.place, format!("{of} has no key {}", quote(key)), suggestion(key, self.known()));
+            report.problem(entry.place, (format!("{of} has no key {}", quote(key)), suggestion(key, self.known())));
         } else {
             report.hide_from(entry.place);
             let known = self.known().collect::<Vec<_>>().join(", ");
-            report.problem_with(entry.place, format!("unknown key in {of}"), format!("known: {known}"));
+            report.problem(entry.place, (format!("unknown key in {of}"), format!("known: {known}")));
         }
     }
 
-    /// The value as it stands, with its key; from the defaults where the mapping has none.
+    /// The entry of the mapping, else of its defaults.
     pub fn entry(&self, key: &str) -> Option<&'a Entry> {
         let places = [self.entries, self.defaults[0], self.defaults[1]];
         places.into_iter().find_map(|entries| entries.iter().find(|entry| entry.key == key))
@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         unknown.any(|entry| nearest(&entry.key, self.known()) == Some(key))
     }
 
-    /// The key with its value; for `of`, in case it is required and missing.
+    /// Reads a key; reports one that is required by `of` and missing.
     pub fn found<S: Shape>(&self, report: &mut Report, of: &str, key: Option<&'static Key>) -> Found<Option<S::Value>> {
         let (name, status) = key.map_or(("", Status::Later), |key| (key.name, key.status));
         let entry = if status == Status::Later { None } else { self.entry(name) };
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// As [`Self::found`]; where the key is missing or unusable, with the default.
+    /// As [`Self::found`]; a missing or invalid key has the default.
     #[expect(clippy::expect_used, reason = "defaults are constants, and a test reads each")]
     pub fn found_or<S: Shape>(
         &self,
@@ -142,26 +142,21 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The value behind a key, which may not be nothing.
+/// The value of a key, which may not be null.
 pub(super) fn read_entry<S: Shape>(report: &mut Report, entry: &Entry) -> Option<S::Value> {
     read_value::<S>(report, entry, &entry.key)
 }
 
-/// As [`read_entry`], with the name by which reports call the key.
+/// As [`read_entry`], with the name of the key in messages.
 pub(super) fn read_value<S: Shape>(report: &mut Report, entry: &Entry, called: &str) -> Option<S::Value> {
     if entry.value.is_null() {
         let message = format!("{} has no value", quote(called));
-        return report.refuse_with(entry.place, message, "give one, or remove the key");
+        return report.refuse(entry.place, (message, "give one, or remove the key"));
     }
     S::read(report, &entry.value, called)
 }
 
-/// The mapping at `node` as the one section that `D` declares.
+/// The mapping at `node` as the section `D`.
 pub(super) fn read_section<D: Declared>(report: &mut Report, node: &Node) -> Option<D> {
     Some(Fields::new(report, node, D::SECTIONS)?.read(report))
-}
-
-/// What holds where the section is not written.
-pub(super) fn absent<D: Declared>(report: &mut Report, place: Place) -> D {
-    Fields::empty(place, D::SECTIONS).read(report)
 }

@@ -25,7 +25,7 @@ const MOST_FILES: usize = 20_000;
 /// The built-in baseline, in the form of a user's policy.
 const BUILT_IN: &str = include_str!("../../config/baselines/orderwise-shopify.yaml");
 
-/// Everything that was read, before anything is understood.
+/// All files as trees.
 pub(super) struct Written {
     /// The number of the main file in the report.
     pub main: usize,
@@ -42,8 +42,8 @@ impl Written {
     }
 }
 
-/// Reads the file at `path`, or `text` in its place, and what it includes. `None`, and reported, where the main file cannot
-/// be used.
+/// Reads the file at `path`, or `text` in its place, and the files that it includes. `None`, and reported, if the main file is
+/// invalid.
 pub(super) fn read(
     report: &mut Report,
     path: &Path,
@@ -76,25 +76,25 @@ pub(super) fn read(
     Some(Written { main, root, included, built_in, files })
 }
 
-/// The text of a file, if it can be used at all.
+/// The text of a regular file, if it can be read.
 pub(super) fn text(path: &Path) -> Option<String> {
     contents(path, true).ok()
 }
 
-/// The file at `path`, which holds `text`, without what it includes.
+/// The tree of the file at `path`, which holds `text`, without the files that it includes.
 pub(super) fn alone(report: &mut Report, path: &Path, text: &str, environment: &dyn Environment) -> Option<Node> {
     let main = report.add(path.to_owned(), "");
     read_one(report, main, Ok(text.to_owned()), environment)
 }
 
-/// An included file without what belongs to the main one.
+/// An included file without keys of the main one, which are reported.
 fn part(report: &mut Report, mut node: Node) -> Option<Node> {
     if let Value::Map(entries) = &mut node.value {
         entries.retain(|entry| {
             let only_in_main = MainKeys::SECTION.keys.iter().any(|key| key.name == entry.key);
             if only_in_main {
                 let help = "an included file adds customers, sources, policies and sessions";
-                report.problem_with(entry.place, format!("{:?} is only allowed in the main file", entry.key), help);
+                report.problem(entry.place, (format!("{:?} is only allowed in the main file", entry.key), help));
             }
             !only_in_main
         });
@@ -102,7 +102,7 @@ fn part(report: &mut Report, mut node: Node) -> Option<Node> {
     Fields::new(report, &node, IncludedKeys::SECTIONS).is_some().then_some(node)
 }
 
-/// One file is read once, by whatever name or pattern it is reached.
+/// The same for all names of a file, so that each file is read once.
 fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
@@ -117,7 +117,7 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
             return vec![path];
         }
         let message = format!("there is no file {}", path.display());
-        report.problem_with(at, message, "only a pattern with * may match nothing");
+        report.problem(at, (message, "only a pattern with * may match nothing"));
         return Vec::new();
     }
     let pattern = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(text);
@@ -126,7 +126,7 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
     let found = match glob::glob(&pattern) {
         Ok(found) => found,
         Err(error) => {
-            report.problem(at, format!("\"include\" has a pattern that cannot be used: {}", error.msg));
+            report.problem(at, format!("\"include\" has an invalid pattern: {}", error.msg));
             return Vec::new();
         }
     };
@@ -135,7 +135,7 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
         match path {
             Ok(path) if path.is_dir() => {}
             Ok(path) => paths.push(path),
-            Err(error) => report.problem(at, format!("\"include\" cannot search there: {error}")),
+            Err(error) => report.problem(at, format!("cannot search for files to include: {error}")),
         }
         if paths.len() > MOST_FILES {
             report.problem(at, "more than 20,000 files match this pattern");
@@ -143,20 +143,20 @@ fn matched(report: &mut Report, text: &str, at: Place) -> Vec<PathBuf> {
         }
     }
     if paths.is_empty() {
-        report.warning(at, "no file matches this pattern", "it is relative to the file in which it stands");
+        report.warning(at, ("no file matches this pattern", "it is relative to the file that includes it"));
     }
     paths.sort();
     paths
 }
 
-/// What a file holds, or why it cannot be used and what to do.
+/// The text of a file; or the message and the help.
 type Contents = Result<String, (String, &'static str)>;
 
 fn read_one(report: &mut Report, file: usize, text: Contents, environment: &dyn Environment) -> Option<Node> {
     let text = match text {
         Ok(text) => text,
         Err((message, help)) => {
-            report.unusable(file, message, help);
+            report.problem(Place::file(file), (message, help));
             return None;
         }
     };
@@ -167,22 +167,25 @@ fn read_one(report: &mut Report, file: usize, text: Contents, environment: &dyn 
         Some(node) if !node.is_null() => Some(node),
         _ => {
             if report.count() == before {
-                report.unusable(file, "this file is empty", "config/driftwise.example.yaml shows every key");
+                report.problem(
+                    Place::file(file),
+                    ("this file is empty", "config/driftwise.example.yaml shows every key"),
+                );
             }
             None
         }
     }
 }
 
-/// The main file may be a pipe, such as a shell makes of `<(...)`; an included one may not, as to open it could wait for ever.
+/// The main file may be a pipe, such as a shell makes of `<(...)`; an included one may not, because opening it could wait for ever.
 fn contents(path: &Path, only_regular: bool) -> Contents {
     let unreadable = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ("there is no such file".to_owned(), "check the path"),
         std::io::ErrorKind::PermissionDenied => (
-            "this file cannot be read: permission denied".to_owned(),
+            "cannot read this file: permission denied".to_owned(),
             "the user that runs Driftwise must be able to read it",
         ),
-        _ => (format!("this file cannot be read: {error}"), "check the path"),
+        _ => (format!("cannot read this file: {error}"), "check the path"),
     };
     let about = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if about.is_dir() {
@@ -191,7 +194,7 @@ fn contents(path: &Path, only_regular: bool) -> Contents {
     if only_regular && !about.is_file() {
         return Err(("this is not a regular file".to_owned(), "include names files that can be read to their end"));
     }
-    // What the system says of the length is nothing to go by: a device has none, and no end.
+    // The length in the metadata is no limit: a device reports none, and may have no end.
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(&error))?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;

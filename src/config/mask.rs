@@ -1,4 +1,4 @@
-//! Keeps secrets out of error reports: which keys hold one, and what of a source line may be shown.
+//! Keeps secrets out of reports: recognises keys that hold one, and cuts source lines.
 
 use std::sync::LazyLock;
 
@@ -7,17 +7,17 @@ use regex::Regex;
 use super::environment::is_variable_name;
 use super::keys;
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 pub(super) const HIDDEN: &str = "***";
 
-/// Parts of a key that make its value a secret, or too likely one to show: also where the key is misspelled.
+/// Parts of a key that make its value a probable secret, also if the key is misspelled.
 const TELLTALES: [&str; 9] = ["pass", "pwd", "secret", "token", "bearer", "credential", "hash", "api_key", "apikey"];
 
-/// Keys that hold a secret: those that are declared, and those that are in the contract and not built.
+/// Keys that hold a secret: the declared ones, and those in the contract that are not built.
 static SECRET_KEYS: LazyLock<Vec<&str>> =
     LazyLock::new(|| keys::secrets().chain(["client_secret", "bearer", "token", "secret"]).collect());
 
-/// Whether the value of `key` is to be hidden.
+/// Whether to hide the value of `key`.
 pub(super) fn names_a_secret(key: &str) -> bool {
     if key.len() > 64 {
         return true;
@@ -42,8 +42,8 @@ pub(super) fn hints_at_a_secret(text: &str) -> bool {
     TELLTALES.iter().any(|part| text.contains(part))
 }
 
-/// The part of `line` that may be shown: what follows a key that names a secret is hidden, and so is a sign-in inside a URL.
-/// A reference (`{ env: NAME }`) is no secret and stays.
+/// `line` with secrets hidden: the text behind a key that names one, and a sign-in inside a URL. A reference (`{ env: NAME }`)
+/// is shown.
 pub(super) fn line(line: &str) -> String {
     for found in KEY.captures_iter(line) {
         let (Some(whole), Some(key)) = (found.get(0), found.get(1)) else { continue };
@@ -55,7 +55,7 @@ pub(super) fn line(line: &str) -> String {
     user_info(line)
 }
 
-/// Whether `key` looks like a key that somebody thought of, and not like a secret.
+/// Whether `key` looks like a key and not like a secret.
 pub(super) fn is_plainly_a_key(key: &str) -> bool {
     key.len() <= 40 && key.starts_with(|c: char| c.is_ascii_lowercase()) && {
         key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-')
@@ -66,8 +66,7 @@ pub(super) fn is_plainly_a_key(key: &str) -> bool {
 static FIRST_KEY: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"^[\s\-\[\]{},]*(?:["']?([A-Za-z0-9_.-]+)["']?\s*:(?:\s+|$))?"#).expect("valid"));
 
-/// The part of `line` that may be shown where the file is no YAML, so that what a value belongs to is anybody's guess: only
-/// what follows declared keys that hold no secret.
+/// `line` of a file that is not valid YAML, whose structure is unknown: shows only values of declared keys that hold no secret.
 pub(super) fn harmless_line(line: &str) -> String {
     let mut shown = 0;
     while shown < line.len() {
@@ -106,7 +105,7 @@ pub fn mask_addresses(text: &str) -> String {
     LOCAL_PART.replace_all(text, "…@").into_owned()
 }
 
-/// Whether a value is nothing (the next lines hold it) or only says where the secret is.
+/// Whether a value is empty (it follows on the next lines) or a reference to the secret.
 fn is_reference(value: &str) -> bool {
     let value = value.split(" #").next().unwrap_or_default().trim();
     let Some(inside) = value.strip_prefix('{') else {
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_a_secret_key_is_hidden_and_nothing_else() {
+    fn the_text_behind_a_secret_key_is_hidden_and_nothing_else() {
         let cases = [
             ("  password: hunter2", "  password: ***"),
             ("  pasword: hunter2", "  pasword: ***"),

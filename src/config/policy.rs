@@ -1,8 +1,9 @@
-//! Policies: each with everything it extends already in it. The built-in baseline is read by the same code as a user's.
+//! Policies: each with the rules of those that it extends. The built-in baseline is read by the same code as a user's.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
@@ -17,16 +18,16 @@ use super::keys::{PolicyKeys, PolicyMember, RuleKeys};
 use super::report::{Report, suggestion};
 use super::tree::{Entry, Place};
 
-/// The policy of a session that names none.
+/// The default policy of a session.
 pub const BASELINE: &str = "orderwise-shopify";
 
-/// The policies that were written, by name; where two share one, the first.
+/// The configured policies by name; of two with one name, the first.
 pub(super) type Written<'a> = BTreeMap<&'a str, &'a Entry>;
 
-/// The kinds that sources give to settings, for a check of the values in rules.
+/// The kinds that sources define for settings; the values in rules are checked against them.
 pub(super) type Kinds = HashMap<SettingKey, Vec<Kind>>;
 
-/// Reads all policies. One that cannot be used is absent, and reported.
+/// Reads all policies. An invalid one is reported and left out.
 pub(super) fn read_all(report: &mut Report, written: &Written<'_>, kinds: &Kinds) -> BTreeMap<Name, Arc<Policy>> {
     let mut reading = Reader { written, kinds, done: HashMap::new(), open: Vec::new(), partial: HashSet::new() };
     for name in written.keys() {
@@ -39,9 +40,9 @@ struct Reader<'a> {
     written: &'a Written<'a>,
     kinds: &'a Kinds,
     done: HashMap<&'a str, Option<Arc<Policy>>>,
-    /// Those that are being read: meeting one again is a cycle.
+    /// The policies being read: a second visit to one is a cycle.
     open: Vec<&'a str>,
-    /// Those of which not every rule could be read: what they lack may be among those.
+    /// Policies with an invalid rule: a rule that seems to be missing may be that one.
     partial: HashSet<Name>,
 }
 
@@ -69,7 +70,7 @@ impl<'a> Reader<'a> {
         }
         let base = keys.extends.value.as_deref().map(|base| self.base(report, base, keys.extends.at));
         let unsure = base.iter().flatten().any(|policy| self.partial.contains(&policy.name));
-        // What stands in a base that cannot be used is unknown, so nothing is said of what refers to it.
+        // The rules of an invalid base are unknown, so references to them are not checked.
         let mut rules = match base {
             Some(Some(policy)) => policy.rules().to_vec(),
             Some(None) => return None,
@@ -82,11 +83,11 @@ impl<'a> Reader<'a> {
                 None => rules.push(Arc::clone(rule)),
             }
         }
-        let told = unsure || leave_out(report, &keys.without, &own, &mut rules);
-        if rules.is_empty() && !told && !keys.rules.given {
+        let reported = unsure || leave_out(report, &keys.without, &own, &mut rules);
+        if rules.is_empty() && !reported && !keys.rules.given {
             let message =
                 format!("the policy {:?} has no rules, so it would find nothing wrong with anything", entry.key);
-            report.problem_with(entry.place, message, "give it rules, or extends: orderwise-shopify");
+            report.problem(entry.place, (message, "give it rules, or extends: orderwise-shopify"));
         }
         let name = Name::parse(&entry.key).ok()?;
         if unsure || partly_read {
@@ -102,7 +103,7 @@ impl<'a> Reader<'a> {
         }
         let Some((name, _)) = self.written.get_key_value(base) else {
             let message = format!("there is no policy {} to extend", quote(base));
-            return report.refuse_with(at, message, suggestion(base, self.written.keys().copied()));
+            return report.refuse(at, (message, suggestion(base, self.written.keys().copied())));
         };
         self.policy(report, name)
     }
@@ -122,18 +123,18 @@ impl<'a> Reader<'a> {
         rules
     }
 
-    /// What the parts of a rule demand of each other.
+    /// Checks the parts of a rule against each other.
     fn check(&self, report: &mut Report, keys: &RuleKeys, rule: &Rule) {
         let pattern = matches!(rule.setting, SettingPattern::Many(_));
         match (&rule.expect, pattern) {
             (Expectation::AllTicked { .. }, false) => {
                 let help = "for example setting: customer_validation_*";
-                report.problem_with(keys.setting.at, "\"all_ticked\" is about a group: its setting needs a *", help);
+                report.problem(keys.setting.at, ("\"all_ticked\" is for a group: its setting needs a *", help));
             }
             (Expectation::AllTicked { .. } | Expectation::Unchanged, _) | (_, false) => {}
             (_, true) => {
                 let message = "a setting with * is only allowed together with \"all_ticked\" or \"unchanged\"";
-                report.problem_with(keys.setting.at, message, "name one setting, or write a rule for each");
+                report.problem(keys.setting.at, (message, "name one setting, or write a rule for each"));
             }
         }
         if !rule.ignore.is_empty() && !rule.watches_each() {
@@ -143,7 +144,7 @@ impl<'a> Reader<'a> {
         self.check_literals(report, keys.expect.at, rule);
     }
 
-    /// A value that cannot be read as the setting's kind would make the rule unverifiable for ever.
+    /// A value that is not of the setting's kind would make the rule unverifiable for ever.
     fn check_literals(&self, report: &mut Report, place: Place, rule: &Rule) {
         let setting = rule.setting.key();
         let known = catalogue::kind(setting);
@@ -153,7 +154,11 @@ impl<'a> Reader<'a> {
         }
         for operand in rule.expect.operands() {
             let Operand::Literal(text) = operand else { continue };
-            if !kinds.iter().any(|kind| is_readable(text, *kind)) {
+            if matches!(rule.expect, Expectation::Includes(_)) {
+                if let Err(error) = Address::parse(text) {
+                    report.problem(place, format!("\"includes\": {error}"));
+                }
+            } else if !kinds.iter().any(|kind| is_readable(text, *kind)) {
                 let message = format!("{} cannot be read as {}, which {setting} is", quote(text), kind_words(kinds[0]));
                 report.problem(place, message);
             }
@@ -161,7 +166,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether `text` means something as a value of that kind.
+/// Whether `text` can be read as a value of that kind.
 pub(super) fn is_readable(text: &str, kind: Kind) -> bool {
     matches!(read_raw(&RawValue::text(text), kind, chrono_tz::UTC), Reading::Value(_))
 }
@@ -176,7 +181,7 @@ pub(super) fn kind_words(kind: Kind) -> &'static str {
     }
 }
 
-/// The rule, where it has all that it needs.
+/// The rule, if its required parts are valid.
 fn rule(keys: &RuleKeys) -> Option<Rule> {
     let words = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
     Some(Rule {
@@ -192,7 +197,7 @@ fn rule(keys: &RuleKeys) -> Option<Rule> {
     })
 }
 
-/// Takes the rules of `without` out. True where something is wrong with them, and told.
+/// Removes the rules of `without`. True if it reported a problem.
 fn leave_out(
     report: &mut Report,
     without: &Found<Option<Vec<Item<String>>>>,
@@ -208,7 +213,7 @@ fn leave_out(
             gone.push(id.as_str());
         } else {
             let message = format!("there is no rule {} to leave out", quote(id));
-            report.problem_with(*place, message, suggestion(id, rules.iter().map(|rule| rule.id.as_str())));
+            report.problem(*place, (message, suggestion(id, rules.iter().map(|rule| rule.id.as_str()))));
         }
     }
     rules.retain(|rule| !gone.contains(&rule.id.as_str()));

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in the form in which people read it.
+//! The report on a configuration: its problems, each with its place, its source line and help.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use crate::domain::reading::visible;
 use super::inputs::Inputs;
 use super::mask;
 
-/// One thing that is wrong, or that is worth a second look.
+/// One error or warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands; `None` for what is about no place in a file.
+    /// `None`: it is not about a place in a file.
     pub at: Option<Location>,
-    /// What is wrong.
+    /// Says what is wrong.
     pub message: String,
-    /// What is allowed, or what to do.
+    /// Says what is allowed, or what to do.
     pub help: Option<String>,
 }
 
-/// A place in a file, with the source line as far as it may be shown.
+/// A place in a file, with its source line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     pub file: PathBuf,
@@ -31,12 +31,26 @@ pub struct Location {
     pub source_line: String,
 }
 
-impl Problem {
-    /// A problem that is about no place in a file.
-    pub fn general(message: impl Into<String>, help: impl Into<String>) -> Self {
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Self { at: None, message, help: None }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
+}
+
+/// The message, and the help.
+impl<M: Into<String>, H: Into<String>> From<(M, H)> for Problem {
+    fn from((message, help): (M, H)) -> Self {
         Self { at: None, message: message.into(), help: Some(help.into()) }
     }
+}
 
+impl Problem {
     /// One line, without the source line: `FILE:LINE:COLUMN: message (help)`.
     pub fn line(&self) -> String {
         let place = match &self.at {
@@ -55,7 +69,7 @@ impl Problem {
 }
 
 impl Location {
-    /// The name of the file, as a terminal can take it.
+    /// The path of the file without control characters.
     fn shown(&self) -> String {
         self.file.to_string_lossy().chars().map(visible).collect()
     }
@@ -82,7 +96,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that keeps a configuration from being used. Never empty.
+/// All errors of a configuration. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     problems: Vec<Problem>,

@@ -1,4 +1,4 @@
-//! The proxy of a source: none unless its configuration names one, or says that the environment does.
+//! The proxy of a source: its URL, or `env` for the one in environment variables; none by default.
 
 use serde_json::{Value as Json, json};
 
@@ -11,23 +11,23 @@ use super::secret::Hidden;
 use super::tree::{Node, Place};
 use super::url;
 
-/// A proxy that a source is asked through.
+/// A proxy between Driftwise and a source.
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
-    /// `http://host:port`, with a sign-in where the proxy wants one.
+    /// `http://host:port`, with a sign-in if the proxy needs one.
     pub url: Secret,
-    /// Hosts that are asked without it, in the form of the variable `NO_PROXY`.
+    /// Hosts that are reached directly, in the form of the variable `NO_PROXY`.
     pub except: Option<String>,
 }
 
-/// What a schema can say of it, and nothing that the reader refuses.
+/// Matches every value that the reader accepts.
 const SCHEMA: &str = r"^env$|^\s*[Hh][Tt][Tt][Pp]://|\$\{";
 
-const FORMS: &str = "it is written like http://proxy.example:3128, or env for what HTTPS_PROXY and the like say";
+const FORMS: &str = "such as http://proxy.example:3128, or env to use HTTPS_PROXY and similar variables";
 
 /// `env`, or a secret that is the URL of a proxy.
 pub(super) enum Proxy {
-    /// The one that the environment names.
+    /// The one in environment variables.
     Environment,
     Url(Secret),
 }
@@ -44,7 +44,7 @@ impl Shape for Proxy {
         let url = Hidden::read(report, node, key)?;
         match url.checked(check).ok()? {
             Ok(()) => Some(Self::Url(url)),
-            Err(reason) => report.refuse_with(node, format!("{key:?} {reason}"), FORMS),
+            Err(reason) => report.refuse(node, (format!("{key:?} {reason}"), FORMS)),
         }
     }
 
@@ -57,7 +57,7 @@ impl Shape for Proxy {
 }
 
 impl Proxy {
-    /// The proxy that is meant, for a source that is asked over TLS (`encrypted`) or not.
+    /// The proxy for a source with or without TLS (`encrypted`).
     pub fn chosen(self, report: &mut Report, at: Place, encrypted: bool) -> Option<ProxyConfig> {
         match self {
             Self::Url(url) => Some(ProxyConfig { url, except: None }),
@@ -65,14 +65,14 @@ impl Proxy {
                 Ok(proxy) => Some(proxy),
                 Err((name, reason)) => {
                     let message = format!("\"proxy\": the environment variable {name} {reason}");
-                    report.refuse_with(at, message, FORMS)
+                    report.refuse(at, (message, FORMS))
                 }
             },
         }
     }
 }
 
-/// What the environment says; nothing where it names no proxy. The error has the name of the variable.
+/// The proxy in environment variables; `None`: there is none. The error has the name of the variable.
 fn of_environment(
     encrypted: bool,
     environment: &dyn Environment,
@@ -80,7 +80,7 @@ fn of_environment(
     let variable = |name: &str| environment.variable(name).filter(|value| !value.trim().is_empty());
     let names: &[&str] = match encrypted {
         true => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-        // Under CGI, HTTP_PROXY is a header that anybody can send.
+        // Under CGI, HTTP_PROXY is a header that any client can send.
         false if variable("REQUEST_METHOD").is_some() => &["http_proxy", "ALL_PROXY", "all_proxy"],
         false => &["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
     };
@@ -94,7 +94,7 @@ fn of_environment(
     })
 }
 
-/// Whether a text is the URL of a proxy. The error never quotes it, as it may hold a password.
+/// Checks the URL of a proxy. The error never quotes it: it may hold a password.
 fn check(text: &str) -> Result<(), &'static str> {
     let text = text.trim();
     let Some(rest) = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).map(|_| &text[7..]) else {

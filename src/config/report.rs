@@ -1,4 +1,4 @@
-//! Collects everything that is wrong while a configuration is read, so that people see all of it at once.
+//! Collects the problems of a configuration while it is read, so that one report lists all of them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,40 +11,34 @@ use super::mask::{self, HIDDEN};
 use super::problem::{Location, Problem, Problems};
 use super::tree::{Node, Place, Value};
 
-/// The files that were read, and what was found wrong in them.
+/// The files that were read, and the problems found in them.
 pub(super) struct Report<'e> {
     /// Where secrets that are variables come from.
     pub environment: &'e dyn Environment,
     pub inputs: Inputs,
     files: Vec<File>,
-    problems: Vec<Remark>,
-    warnings: Vec<Remark>,
+    problems: Vec<(Place, Problem)>,
+    warnings: Vec<(Place, Problem)>,
     /// One mistake in a default is one problem, however many sessions use it.
     said: HashSet<(Place, String)>,
-    /// Where a value could not be had, whatever else is found wrong with what stands in its place.
-    enough: HashSet<Place>,
+    /// Values that could not be read: their first problem is enough.
+    silenced: HashSet<Place>,
 }
 
 struct File {
     path: PathBuf,
     lines: Vec<String>,
     hidden: Vec<Hidden>,
-    /// It is no YAML, so of its lines only what is surely harmless is shown.
+    /// It is not valid YAML: a report shows only values of declared keys that hold no secret.
     broken: bool,
 }
 
-/// A line that holds a secret from a column on.
+/// A line whose rest from a column on may be a secret.
 struct Hidden {
     line: usize,
     column: usize,
-    /// Else it may as well be something else.
+    /// It is one. Otherwise it is the value of an unknown key.
     sure: bool,
-}
-
-struct Remark {
-    place: Place,
-    message: String,
-    help: Option<String>,
 }
 
 impl<'e> Report<'e> {
@@ -56,23 +50,23 @@ impl<'e> Report<'e> {
             problems: Vec::new(),
             warnings: Vec::new(),
             said: HashSet::new(),
-            enough: HashSet::new(),
+            silenced: HashSet::new(),
         }
     }
 
-    /// Adds a file; its number stands in every place.
+    /// Adds a file; each [`Place`] in it has its number.
     pub fn add(&mut self, path: PathBuf, text: &str) -> usize {
         let lines = text.lines().map(str::to_owned).collect();
         self.files.push(File { path, lines, hidden: Vec::new(), broken: false });
         self.files.len() - 1
     }
 
-    /// What a file holds, once that is known.
+    /// Sets the text of a file after it was added.
     pub fn set_text(&mut self, file: usize, text: &str) {
         self.files[file].lines = text.lines().map(str::to_owned).collect();
     }
 
-    /// How many problems there are so far.
+    /// The number of problems so far.
     pub fn count(&self) -> usize {
         self.problems.len()
     }
@@ -87,65 +81,46 @@ impl<'e> Report<'e> {
         format!("{}:{}:{}", self.files[place.file].path.display(), place.line, place.column)
     }
 
-    pub fn problem(&mut self, place: Place, message: impl Into<String>) {
-        self.say(place, message.into(), None);
-    }
-
-    pub fn problem_with(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
-        self.say(place, message.into(), Some(help.into()));
-    }
-
-    /// As [`Self::problem`], and there is no value.
-    pub fn refuse<T>(&mut self, at: impl Into<Place>, message: impl Into<String>) -> Option<T> {
-        self.problem(at.into(), message);
-        None
-    }
-
-    /// As [`Self::problem_with`], where there is then no value.
-    pub fn refuse_with<T>(
-        &mut self,
-        at: impl Into<Place>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Option<T> {
-        self.problem_with(at.into(), message, help);
-        None
-    }
-
-    /// A problem of a file as a whole.
-    pub fn unusable(&mut self, file: usize, message: impl Into<String>, help: impl Into<String>) {
-        self.problem_with(Place { file, line: 0, column: 0 }, message, help);
-    }
-
-    /// The value at `place` could not be had: no more is said of it.
-    pub fn enough_said_at(&mut self, place: Place) {
-        self.enough.insert(place);
-    }
-
-    pub fn say(&mut self, place: Place, message: String, help: Option<String>) {
-        if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
-            self.problems.push(Remark { place, message, help });
+    pub fn problem(&mut self, at: impl Into<Place>, problem: impl Into<Problem>) {
+        let (place, problem) = (at.into(), problem.into());
+        if self.is_new(place, &problem.message) {
+            self.problems.push((place, problem));
         }
     }
 
-    /// Whether this problem is known already.
+    /// As [`Self::problem`]; the value that was to be read is then `None`.
+    pub fn refuse<T>(&mut self, at: impl Into<Place>, problem: impl Into<Problem>) -> Option<T> {
+        self.problem(at, problem);
+        None
+    }
+
+    pub fn warning(&mut self, at: impl Into<Place>, problem: impl Into<Problem>) {
+        let (place, problem) = (at.into(), problem.into());
+        if self.is_new(place, &problem.message) {
+            self.warnings.push((place, problem));
+        }
+    }
+
+    /// Drops all further remarks on the value at `place`, which could not be read.
+    pub fn silence(&mut self, place: Place) {
+        self.silenced.insert(place);
+    }
+
+    fn is_new(&mut self, place: Place, message: &str) -> bool {
+        !self.silenced.contains(&place) && self.said.insert((place, message.to_owned()))
+    }
+
+    /// Whether this problem was reported before.
     pub fn has_said(&self, place: Place, message: &str) -> bool {
         self.said.contains(&(place, message.to_owned()))
     }
 
-    pub fn warning(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
-        let message = message.into();
-        if !self.enough.contains(&place) && self.said.insert((place, message.clone())) {
-            self.warnings.push(Remark { place, message, help: Some(help.into()) });
-        }
-    }
-
-    /// No source line shows this value, wherever it was written: it is a secret.
+    /// Keeps this value, a secret, out of every source line.
     pub fn hide(&mut self, node: &Node) {
         self.hide_value(node, true);
     }
 
-    /// As [`Self::hide`], of what follows an unknown key: hardly ever a secret, so that columns behind it may be told.
+    /// As [`Self::hide`], for the value of an unknown key: hardly ever a secret, so reports still give columns behind it.
     pub fn hide_unknown(&mut self, node: &Node) {
         self.hide_value(node, false);
     }
@@ -159,7 +134,7 @@ impl<'e> Report<'e> {
                     entries.iter().filter(|entry| !matches!(entry.key.as_str(), "env" | "file")).peekable();
                 let Some(first) = strange.peek().map(|entry| entry.place) else { return };
                 strange.for_each(|entry| self.hide_value(&entry.value, sure));
-                // With a colon left out or put in, part of the secret may have become a key.
+                // A missing or extra colon can make part of the secret a key.
                 let column = node.place.column.min(first.column);
                 (Place { column, ..first }, node.last_line.min(node.place.line + 8))
             }
@@ -168,23 +143,23 @@ impl<'e> Report<'e> {
         self.files[from.file].hidden.extend(lines.map(|(line, column)| Hidden { line, column, sure }));
     }
 
-    /// Whether the line at `place`, from its start, hints at a secret: what stands there is better not quoted.
+    /// Whether the line at `place` mentions a word such as "password", so that no message should quote it.
     pub fn hints_at_a_secret(&self, place: Place) -> bool {
         let line = place.line.checked_sub(1).and_then(|at| self.files[place.file].lines.get(at));
         line.is_some_and(|line| mask::hints_at_a_secret(line))
     }
 
-    /// Shows nothing of the line at `place` from there on.
+    /// Hides the rest of the line from `place` on.
     pub fn hide_from(&mut self, place: Place) {
         self.files[place.file].hidden.push(Hidden { line: place.line, column: place.column, sure: true });
     }
 
-    /// The file is no YAML, so of its lines only what is surely harmless is shown.
+    /// Marks a file as invalid YAML: a report shows only values of declared keys that hold no secret.
     pub fn distrust(&mut self, file: usize) {
         self.files[file].broken = true;
     }
 
-    /// What was found, problems first, then warnings; both in the order of files and lines.
+    /// The problems, if any, and the warnings, each in the order of files and lines.
     pub fn finish(mut self) -> (Option<Problems>, Vec<Problem>) {
         let problems = std::mem::take(&mut self.problems);
         let warnings = std::mem::take(&mut self.warnings);
@@ -192,19 +167,18 @@ impl<'e> Report<'e> {
         ((!problems.is_empty()).then(|| Problems::new(problems)), self.located(warnings))
     }
 
-    fn located(&self, mut remarks: Vec<Remark>) -> Vec<Problem> {
-        remarks.sort_by_key(|remark| remark.place);
-        remarks.into_iter().map(|remark| self.locate(remark)).collect()
+    fn located(&self, mut problems: Vec<(Place, Problem)>) -> Vec<Problem> {
+        problems.sort_by_key(|(place, _)| *place);
+        problems.into_iter().map(|(place, problem)| self.locate(place, problem)).collect()
     }
 
-    fn locate(&self, remark: Remark) -> Problem {
+    fn locate(&self, Place { file, line, column }: Place, problem: Problem) -> Problem {
         /// Longest source line that is shown, in characters.
         const LONGEST: usize = 160;
-        let Place { file, line, column } = remark.place;
         let File { path, lines, hidden, broken } = &self.files[file];
         let written = line.checked_sub(1).and_then(|at| lines.get(at)).map_or("", String::as_str);
         let secrets = hidden.iter().filter(|secret| secret.line == line);
-        // How long a secret is must not show in the column of what follows it.
+        // A column behind a secret would reveal its length.
         let without_secrets = cut(written, secrets.clone().filter(|secret| secret.sure));
         let mut source_line = cut(written, secrets);
         if *broken {
@@ -215,13 +189,13 @@ impl<'e> Report<'e> {
             source_line.chars().take(LONGEST).map(|c| if c == '\t' { c } else { visible(c) }).collect();
         let column = column.min(longest.min(LONGEST + 1));
         let at = Some(Location { file: path.clone(), line, column, source_line });
-        // A path or a name in a message may hold marks that a terminal would obey.
+        // A path or a name in a message may hold control characters that a terminal would obey.
         let plain = |text: String| text.chars().map(visible).collect();
-        Problem { at, message: plain(remark.message), help: remark.help.map(plain) }
+        Problem { at, message: plain(problem.message), help: problem.help.map(plain) }
     }
 }
 
-/// What may be shown of a line with these secrets.
+/// The part of a line before these secrets.
 fn cut<'a>(written: &str, secrets: impl Iterator<Item = &'a Hidden>) -> String {
     let from = secrets.map(|secret| secret.column).min();
     let kept = from.map_or_else(|| written.to_owned(), |from| written.chars().take(from - 1).collect());
@@ -232,7 +206,7 @@ fn cut<'a>(written: &str, secrets: impl Iterator<Item = &'a Hidden>) -> String {
     shown
 }
 
-/// The known word that was probably meant.
+/// The known word that `word` probably misspells.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let limit = (word.chars().count() / 3).max(1);
@@ -245,9 +219,9 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, found)| found)
 }
 
-/// What to say of an unknown word: the nearest known one, and all of them where they are few.
+/// The help for an unknown word: the nearest known one, and all of them if they are few.
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    /// More than that is no help in a message.
+    /// Longer lists do not help.
     const MOST: usize = 20;
     let all: Vec<&str> = known.clone().into_iter().collect();
     let listed = if all.len() > MOST {
@@ -258,7 +232,7 @@ pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str
     match nearest(word, known) {
         Some(near) if all.len() > MOST => format!("did you mean {near:?}?"),
         Some(near) => format!("did you mean {near:?}? Known: {listed}"),
-        None if all.is_empty() => "there is none yet".to_owned(),
+        None if all.is_empty() => "none is defined".to_owned(),
         None => format!("known: {listed}"),
     }
 }

@@ -1,4 +1,4 @@
-//! From the trees to the typed configuration: every reference is followed, every problem is collected, nothing is guessed.
+//! Builds the typed configuration from the trees of all files, and follows references between sections.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,75 +11,91 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::reading::quote;
 use crate::domain::session::{Contacts, Session};
 
-use super::containers::{Member, items};
-use super::customer::{self, AlertsConfig, Customer};
-use super::declaration::{Declared, Section};
-use super::fields::{Fields, absent, read_entry};
+use super::containers::Member;
+use super::customer::{self, AlertsConfig, Customer, zone};
+use super::declaration::Declared;
+use super::fields::{Fields, read_entry};
 use super::file::Written;
 use super::inputs::Inputs;
-use super::keys::{AlertKeys, CustomerMember, DefaultsKeys, MAIN, MainKeys, SessionMember, SourceMember};
+use super::keys::{AlertKeys, CustomerMember, IncludedKeys, MAIN, MainKeys, SessionMember, SourceMember};
 use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
-use super::session::{Fallbacks, Known, Sessions};
+use super::session::{Known, Sessions};
 use super::tree::{Entry, Node, Place, Value};
-use super::words::Parsed;
 use super::{Config, ServerConfig, email, source};
 
-type Sections = &'static [&'static Section];
-
-/// What applies where a source, session or customer says nothing itself.
+/// What applies to a source, session or customer that says nothing itself.
 struct Defaults<'a> {
     source: Fields<'a>,
     session: Fields<'a>,
-    /// Which inherits from `alerts`.
+    /// Inherits from `alerts`.
     customer: Fields<'a>,
-    max_polls: usize,
 }
 
-/// Named things from all files, each name once, with the problem of a second one already told.
+impl<'a> Defaults<'a> {
+    /// `root` was read before, so unknown keys in it are reported.
+    fn of(root: &'a Node) -> Self {
+        let part = |path: &[&str], sections| {
+            let node = path.iter().try_fold(root, |node, key| Some(&node.entry(key)?.value));
+            node.map_or(Fields::empty(root.place, sections), |node| Fields::of(node, sections))
+        };
+        let customer = part(&["defaults", "customer"], CustomerMember::SECTIONS);
+        Self {
+            source: part(&["defaults", "source"], SourceMember::SECTIONS),
+            session: part(&["defaults", "session"], SessionMember::SECTIONS),
+            customer: customer.with_defaults(part(&["alerts"], AlertKeys::SECTIONS)),
+        }
+    }
+}
+
+/// Named things of all files, each name once.
 type Named<'a> = BTreeMap<&'a str, &'a Entry>;
 
-/// Understands what was written. Worth using only where the report is free of problems.
+/// Builds the configuration. It is only valid if the report holds no problem.
 pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>) -> Config {
     let root = &written.root;
-    let alerts_written = root_part(report, root, "alerts", AlertKeys::SECTIONS);
-    let alerts = AlertsConfig::from(alerts_written.read::<AlertKeys>(report));
-    let defaults = defaults(report, root, alerts_written);
-    let customers_written = named(report, written, "customers");
-    let customers = customers_written
-        .iter()
-        .map(|(name, entry)| (*name, customer::read(report, &entry.value, defaults.customer, &alerts)))
-        .collect();
-    let written_sources = named(report, written, "sources");
+    let keys = Fields::of(root, MAIN).read::<MainKeys>(report);
+    for root in written.roots() {
+        Fields::of(root, IncludedKeys::SECTIONS).read::<IncludedKeys>(report);
+    }
+    let alerts = AlertsConfig::from(keys.alerts.value);
+    let defaults = Defaults::of(root);
+    let customers_written = named(report, written, "customers", "customer");
+    let read_customer =
+        |(name, entry): (&_, &&Entry)| (*name, customer::read(report, &entry.value, defaults.customer, &alerts));
+    let customers: BTreeMap<_, _> = customers_written.iter().map(read_customer).collect();
+    let written_sources = named(report, written, "sources", "source");
     let sources = self::sources(report, &written_sources, &defaults);
     let policies_written = policies_written(report, written);
     check_renames(report, &written_sources, &sources);
     let policies = policy::read_all(report, &policies_written, &kinds(&sources));
-    let known = known_sources(report, &written_sources, &sources, &customers, &alerts, &defaults);
+    let default_zone = defaults.session.entry("timezone").and_then(|entry| read_entry::<Tz>(report, entry));
+    let known = written_sources.keys().map(|name| {
+        let source = sources.get(name).zip(Name::parse(name).ok());
+        (*name, source.map(|(source, name)| known_source(report, name, source, &customers, &alerts, default_zone)))
+    });
+    let known = known.collect();
     let policy_names = policies_written.keys().copied().collect();
-    let fallbacks = Fallbacks::of(root, customers_written.values().map(|entry| &entry.value));
-    let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names, fallbacks);
-    let sessions = self::sessions(report, written, &mut reader);
-    let keys = Fields::of(root, MAIN).read::<MainKeys>(report);
-    let (store, server) = (keys.store.value, keys.server.value);
-    let store = store.unwrap_or_else(|| absent(report, root.place));
-    let server = server.unwrap_or_else(|| absent(report, root.place));
-    let server = ServerConfig::understand(report, server);
+    let any_fallback = alerts.may_have_fallback || customers.values().flatten().any(|c| c.alerts.may_have_fallback);
+    let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names, any_fallback);
+    let items = written.roots().filter_map(|root| root.entry("sessions")?.value.items()).flatten();
+    let sessions = items.filter_map(|item| reader.read(report, item)).collect();
     nothing_configured(report, written);
     let plans = plans(&sources, reader.sources, sessions);
     for plan in plans.values().filter(|plan| plan.sessions.is_empty()) {
         let place = written_sources.get(plan.name.as_str()).map_or(root.place, |entry| entry.place);
-        report.warning(place, format!("no session of the source {} is audited", plan.name), "it will not be read");
+        let message = format!("the source {} has no audited session", plan.name);
+        report.warning(place, (message, "Driftwise will not poll it"));
     }
     Config {
         sources: sources.into_values().filter_map(|source| source.config).collect(),
         plans,
         email: keys.email.value.and_then(|keys| email::understand(report, keys)),
         alerts,
-        max_polls: defaults.max_polls,
+        max_polls: keys.defaults.value.max_polls.value,
         watch: keys.reload.value.is_some(),
-        store: store.into(),
-        server,
+        store: keys.store.value.into(),
+        server: ServerConfig::understand(report, keys.server.value),
         policies,
         files: written.files.clone(),
         inputs: Inputs::default(),
@@ -87,61 +103,14 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
     }
 }
 
-/// A section of the main file; an empty one where it is missing or no section.
-fn root_part<'a>(report: &mut Report, root: &'a Node, key: &str, sections: Sections) -> Fields<'a> {
-    let part = root_node(report, root, key).and_then(|node| Fields::new(report, node, sections));
-    part.unwrap_or(Fields::empty(root.place, sections))
-}
-
-/// The value of a key of the main file, unless nothing stands there.
-fn root_node<'a>(report: &mut Report, root: &'a Node, key: &str) -> Option<&'a Node> {
-    let entry = root.entry(key)?;
-    if entry.value.is_null() {
-        return report.refuse_with(entry.place, format!("{key:?} has no value"), "give one, or remove the key");
-    }
-    Some(&entry.value)
-}
-
-fn defaults<'a>(report: &mut Report, root: &'a Node, alerts: Fields<'a>) -> Defaults<'a> {
-    let fields = root_part(report, root, "defaults", DefaultsKeys::SECTIONS);
-    let mut part = |key: &str, sections: Sections| {
-        let node = fields.entry(key).map(|entry| &entry.value).filter(|node| !node.is_null());
-        let part = node.and_then(|node| Fields::new(report, node, sections));
-        part.unwrap_or(Fields::empty(root.place, sections))
-    };
-    let source = part("source", SourceMember::SECTIONS);
-    let session = part("session", SessionMember::SECTIONS);
-    let customer = part("customer", CustomerMember::SECTIONS).with_defaults(alerts);
-    Defaults { source, session, customer, max_polls: fields.read::<DefaultsKeys>(report).max_polls.value }
-}
-
-/// The entries of `customers`, `sources` or `policies` from all files.
-fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> {
+/// The entries of `customers`, `sources` or `policies` of all files.
+fn named<'a>(report: &mut Report, written: &'a Written, key: &str, singular: &str) -> Named<'a> {
     let mut found: Named<'a> = BTreeMap::new();
-    for root in written.roots() {
-        let Some(node) = root_node(report, root, key) else { continue };
-        let Some(entries) = node.entries() else {
-            let message = format!("{key:?} must be a mapping of names to what they name, not {}", node.sort());
-            report.problem_with(node.place, message, format!("for example {key}: {{ NAME: {{ ... }} }}"));
-            continue;
-        };
-        for entry in entries {
-            let singular =
-                key.strip_suffix("ies").map_or_else(|| key.trim_end_matches('s').to_owned(), |s| format!("{s}y"));
-            if let Err(error) = Name::parse(&entry.key) {
-                report.problem_with(
-                    entry.place,
-                    format!("{} cannot name a {singular}", quote(&entry.key)),
-                    error.to_string(),
-                );
-            }
-            if let Some(first) = found.get(entry.key.as_str()) {
-                let first = report.shown(first.place);
-                let message =
-                    format!("the {singular} {} is defined twice; first defined at {first}", quote(&entry.key));
-                report.problem(entry.place, message);
-                continue;
-            }
+    for entry in written.roots().filter_map(|root| root.entry(key)?.value.entries()).flatten() {
+        if let Some(first) = found.get(entry.key.as_str()) {
+            let (name, first) = (quote(&entry.key), report.shown(first.place));
+            report.problem(entry.place, format!("the {singular} {name} is defined twice; first defined at {first}"));
+        } else {
             found.insert(&entry.key, entry);
         }
     }
@@ -161,33 +130,32 @@ fn sources<'a>(report: &mut Report, written: &Named<'a>, defaults: &Defaults<'_>
     sources
 }
 
-/// One history cannot be that of two sources.
+/// Reports a history that two sources would continue.
 fn check_renames(report: &mut Report, written: &Named<'_>, sources: &Sources<'_>) {
     let mut taken = BTreeMap::new();
     for (name, source) in sources {
         let Some((former, place)) = &source.renamed_from else { continue };
         if written.contains_key(former.as_str()) {
-            let message = format!("\"renamed_from\" names {former}, which is configured as a source");
+            let message = format!("\"renamed_from\" names {former}, which is a configured source");
             let help = format!("remove the source {former}, or remove renamed_from where {name} is another source");
-            report.problem_with(*place, message, help);
+            report.problem(*place, (message, help));
         } else if let Some(first) = taken.insert(former.clone(), *name) {
-            let message = format!("\"renamed_from\" names {former}, which {first} was renamed from, too");
-            report.problem_with(*place, message, "the history of a source can go on under one name only");
+            let message = format!("\"renamed_from\" names {former}, as that of {first} does");
+            report.problem(*place, (message, "only one source can continue the history of another"));
         }
     }
 }
 
-/// The policies of all files and the built-in one, whose name nobody else may take.
+/// The policies of all files and the built-in one, whose name is reserved.
 fn policies_written<'a>(report: &mut Report, written: &'a Written) -> policy::Written<'a> {
-    let mut policies = named(report, written, "policies");
+    let mut policies = named(report, written, "policies", "policy");
     if let Some(entry) = policies.remove(BASELINE) {
         let message = format!("{BASELINE} is the name of the built-in baseline");
         let help = format!("give this policy another name and let it extend that one: extends: {BASELINE}");
-        report.problem_with(entry.place, message, help);
+        report.problem(entry.place, (message, help));
     }
-    let built_in = written.built_in.as_ref().and_then(|root| root_node(report, root, "policies"));
-    policies
-        .extend(built_in.and_then(Node::entries).unwrap_or_default().iter().map(|entry| (entry.key.as_str(), entry)));
+    let built_in = written.built_in.as_ref().and_then(|root| root.entry("policies")?.value.entries());
+    policies.extend(built_in.into_iter().flatten().map(|entry| (entry.key.as_str(), entry)));
     policies
 }
 
@@ -199,44 +167,33 @@ fn kinds(sources: &Sources<'_>) -> Kinds {
     kinds
 }
 
-/// Joins sources and customers. A source of which nothing can be said stays known by name, so that its sessions are not blamed.
-fn known_sources<'a>(
+/// Joins a source with its customer.
+fn known_source(
     report: &mut Report,
-    written: &Named<'a>,
-    sources: &Sources<'a>,
-    customers: &BTreeMap<&'a str, Option<Customer>>,
+    name: Name,
+    source: &source::Read,
+    customers: &BTreeMap<&str, Option<Customer>>,
     alerts: &AlertsConfig,
-    defaults: &Defaults<'_>,
-) -> BTreeMap<&'a str, Option<Known>> {
-    let default_zone = defaults.session.entry("timezone").and_then(|entry| read_entry::<Parsed<Tz>>(report, entry));
-    let mut known = BTreeMap::new();
-    for name in written.keys() {
-        let Some((source, valid)) = sources.get(name).zip(Name::parse(name).ok()) else {
-            known.insert(*name, None);
-            continue;
-        };
-        let customer = customer_of(report, source, customers);
-        let of_customer = customer.as_ref().map(|customer| &customer.zone);
-        let zone = of_customer.and_then(|zone| zone.value.filter(|_| zone.own)).or(default_zone);
-        let alerts = customer.as_ref().map_or(alerts, |customer| &customer.alerts);
-        let contacts = Contacts {
-            customer: source.customer.as_ref().and_then(|(name, _)| Name::parse(name).ok()),
-            fallback: alerts.fallback.clone(),
-            operators: alerts.operators.clone(),
-            contact: customer.as_ref().and_then(|customer| customer.contact.clone()),
-            reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
-            zone: zone.or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC),
-        };
-        let plan = SourcePlan {
-            name: valid,
-            mapping: source.mapping.clone(),
-            sessions: BTreeMap::new(),
-            contacts: Arc::new(contacts),
-            alerts: alerts.alerts.clone(),
-        };
-        known.insert(*name, Some(Known { plan, customer }));
-    }
-    known
+    default_zone: Option<Tz>,
+) -> Known {
+    let customer = customer_of(report, source, customers);
+    let alerts = customer.as_ref().map_or(alerts, |customer| &customer.alerts);
+    let contacts = Contacts {
+        customer: source.customer.as_ref().and_then(|(name, _)| Name::parse(name).ok()),
+        fallback: alerts.fallback.clone(),
+        operators: alerts.operators.clone(),
+        contact: customer.as_ref().and_then(|customer| customer.contact.clone()),
+        reply_to: customer.as_ref().and_then(|customer| customer.reply_to.clone()),
+        zone: zone(None, customer.as_ref(), default_zone),
+    };
+    let plan = SourcePlan {
+        name,
+        mapping: source.mapping.clone(),
+        sessions: BTreeMap::new(),
+        contacts: Arc::new(contacts),
+        alerts: alerts.alerts.clone(),
+    };
+    Known { may_have_fallback: alerts.may_have_fallback, plan, customer }
 }
 
 fn customer_of(
@@ -249,20 +206,10 @@ fn customer_of(
         return customer.clone();
     }
     let message = format!("there is no customer {}", quote(name));
-    report.refuse_with(*place, message, suggestion(name, customers.keys().copied()))
+    report.refuse(*place, (message, suggestion(name, customers.keys().copied())))
 }
 
-fn sessions(report: &mut Report, written: &Written, reader: &mut Sessions<'_>) -> Vec<Session> {
-    let mut sessions = Vec::new();
-    for root in written.roots() {
-        let Some(node) = root_node(report, root, "sessions") else { continue };
-        let Some(items) = items(report, node, "sessions") else { continue };
-        sessions.extend(items.iter().filter_map(|item| reader.read(report, item)));
-    }
-    sessions
-}
-
-/// Says in one plain sentence that there is nothing to do, where that is the case.
+/// Reports a configuration with nothing to audit.
 fn nothing_configured(report: &mut Report, written: &Written) {
     let holds_something = |node: &Node| matches!(node.value, Value::Scalar(..)) || node.size() > 1;
     let has = |key: &str| written.roots().filter_map(|root| root.entry(key)).any(|entry| holds_something(&entry.value));
@@ -280,10 +227,10 @@ fn nothing_configured(report: &mut Report, written: &Written) {
             ("nothing can be audited: there are no sources", "name under \"sources\" where the sessions are read from")
         }
     };
-    report.problem_with(Place { file: written.main, line: 0, column: 0 }, message, help);
+    report.problem(Place::file(written.main), (message, help));
 }
 
-/// What is audited of the sources that can be used.
+/// The plans of all valid sources.
 fn plans(
     sources: &Sources<'_>,
     known: BTreeMap<&str, Option<Known>>,

@@ -1,9 +1,9 @@
-//! Single values: what YAML 1.2 takes a plain word for, and the variables in a string.
+//! Single values: the type of a plain word in YAML 1.2, and substitution of `${NAME}`.
 
 use super::environment::{Environment, is_variable_name};
 use super::tree::Form;
 
-/// What the core schema of YAML 1.2 takes an unquoted word for: `yes` is text, `true` is not.
+/// The type of an unquoted word in the core schema of YAML 1.2: `yes` is text, `true` is not.
 pub(super) fn form(text: &str) -> Form {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Form::Null,
@@ -28,7 +28,7 @@ pub(super) fn form(text: &str) -> Form {
 }
 
 /// Fills `${NAME}` and `${NAME:-default}` from the environment; `$$` is a dollar, and so is a dollar before anything else.
-/// `None` where there is nothing to fill. The error is for people and never holds a value.
+/// `None`: the text has no dollar. The error never holds a value.
 pub(super) fn interpolate(text: &str, environment: &dyn Environment) -> Result<Option<String>, String> {
     if !text.contains('$') {
         return Ok(None);
@@ -61,7 +61,7 @@ fn variable(inside: &str, environment: &dyn Environment) -> Result<String, Strin
         None => (inside, None),
     };
     if !is_variable_name(name) {
-        return Err("what stands between \"${\" and \"}\" is not the name of an environment variable".to_owned());
+        return Err("the text between \"${\" and \"}\" is not the name of an environment variable".to_owned());
     }
     match (environment.variable(name).filter(|value| !value.is_empty() || default.is_none()), default) {
         (Some(value), _) => Ok(value),

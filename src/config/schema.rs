@@ -1,5 +1,5 @@
-//! The configuration as a JSON Schema (2020-12), for editors: structure, types, ranges, words. What a schema cannot say, such as
-//! that a name refers to something, only the reader checks; the test `schema_and_reader_agree` lists all of that.
+//! The JSON Schema (2020-12) of the configuration, for editors: structure, types, ranges, words. The test
+//! `schema_and_reader_agree` lists everything else that the reader checks, such as references.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -10,7 +10,7 @@ use super::report::Report;
 use super::tree::{Node, Place};
 use super::yaml;
 
-/// The schema of the main file; an included file fits it too.
+/// The schema of the main file, which an included file also fits.
 fn schema() -> Json {
     let mut schema = section(MAIN, true);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
@@ -23,7 +23,7 @@ pub fn schema_text() -> String {
     format!("{:#}\n", schema())
 }
 
-/// A mapping with the keys of these sections; with those that it needs, unless they may be inherited.
+/// A mapping with the keys of these sections; `with_required`, unless it may inherit a required key.
 pub(super) fn section(sections: &[&Section], with_required: bool) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn section(sections: &[&Section], with_required: bool) -> Json {
         schema["description"] = description(key.about).into();
         schema["examples"] = json!([example(key.example)]);
         if let Some(default) = key.default {
-            schema["default"] = Node::plain(default, Place { file: 0, line: 0, column: 0 }).to_json();
+            schema["default"] = Node::plain(default, Place::file(0)).to_json();
         }
         properties.insert(key.name.to_owned(), schema);
         if with_required && key.status == Status::Required {
@@ -47,7 +47,7 @@ pub(super) fn section(sections: &[&Section], with_required: bool) -> Json {
     schema
 }
 
-/// Named things, or a list of them. What each needs may stand in `defaults`, so nothing is required here.
+/// Named things, or a list of them. `defaults` may hold the required keys, so none is required here.
 pub(super) fn merged<M: Member>() -> Json {
     let mut item = section(M::SECTIONS, false);
     let of_types = M::TYPES.iter().map(|(word, _)| {
@@ -73,7 +73,7 @@ pub(super) fn description(about: &[&str]) -> String {
     about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// What an example says, as JSON.
+/// An example as JSON.
 fn example(yaml: &str) -> Json {
     let nothing = |_: &str| None;
     let mut report = Report::new(&nothing);

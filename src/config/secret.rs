@@ -1,4 +1,4 @@
-//! Secrets as they are written. No message here ever quotes one.
+//! Secrets in the configuration. No message quotes one.
 
 use serde_json::{Value as Json, json};
 
@@ -7,11 +7,10 @@ use crate::secret::Secret;
 use super::declaration::Shape;
 use super::environment::is_variable_name;
 use super::report::Report;
-use super::shapes::text_like;
+use super::shapes::{text_like, titled};
 use super::tree::Node;
 
-/// A secret: in place, as a variable, or as a file. Variables are read now; a file is read now to check
-/// it, and each time the secret is needed.
+/// A secret: in place, as a variable, or as a file. A variable is read once; a file is checked, and read again at each use.
 pub(super) struct Hidden;
 
 const FORMS: &str = "write the secret itself, { env: NAME } or { file: PATH }";
@@ -23,13 +22,13 @@ impl Shape for Hidden {
 
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Secret> {
         let entry = match (node.scalar(), node.entries()) {
-            (Some(""), _) => return report.refuse_with(node, format!("{key:?} is empty"), FORMS),
+            (Some(""), _) => return report.refuse(node, (format!("{key:?} is empty"), FORMS)),
             (Some(text), _) => return Some(Secret::given(text)),
             (_, Some([entry])) if matches!(entry.key.as_str(), "env" | "file") => entry,
-            _ => return report.refuse_with(node, format!("{key:?} is not a secret that can be read"), FORMS),
+            _ => return report.refuse(node, (format!("{key:?} is not written like a secret"), FORMS)),
         };
         let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
-            return report.refuse_with(entry.place, format!("{:?} of {key:?} must be text", entry.key), FORMS);
+            return report.refuse(entry.place, (format!("{:?} of {key:?} must be text", entry.key), FORMS));
         };
         if entry.key == "env" {
             variable(report, &entry.value, key, text)
@@ -44,17 +43,17 @@ impl Shape for Hidden {
             json!({ "type": "object", "properties": properties, "required": [key], "additionalProperties": false })
         };
         let text = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
-        let name = text_like("name of a variable", "^[A-Za-z_][A-Za-z0-9_]*$");
+        let name = titled("name of a variable", text_like("^[A-Za-z_][A-Za-z0-9_]*$"));
         json!({ "title": "secret", "anyOf": [text, reference("env", name), reference("file", text.clone())] })
     }
 }
 
 fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<Secret> {
     if !is_variable_name(name) {
-        // Not quoted: it may be the secret itself, put in the wrong place.
+        // Not quoted: it may be the secret itself.
         report.hide(node);
-        let message = format!("{key:?}: what follows \"env\" is not the name of an environment variable");
-        return report.refuse_with(node, message, "a name has letters, digits and underscores only");
+        let message = format!("{key:?}: the value of \"env\" is not the name of an environment variable");
+        return report.refuse(node, (message, "a name has letters, digits and underscores only"));
     }
     let missing = match report.environment.variable(name).as_deref() {
         None => "not set",

@@ -1,4 +1,4 @@
-//! What the program itself needs: where it keeps its store, and where it listens.
+//! The store and the HTTP listeners of the program.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use super::keys::{ServerKeys, StoreKeys};
 use super::report::Report;
 
-/// Where state and history are kept.
+/// The store of state and history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     pub path: PathBuf,
-    /// How long history is kept.
+    /// The age at which history is deleted.
     pub retain: Duration,
 }
 
-/// Where the program listens.
+/// The HTTP listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Serves metrics and probes alone.
     pub metrics_listen: Option<SocketAddr>,
-    /// How people reach the pages; without a slash at the end.
+    /// Address of the pages for links in mails; without a slash at the end.
     pub public_url: Option<String>,
 }
 
@@ -35,8 +35,8 @@ impl ServerConfig {
     pub(super) fn understand(report: &mut Report, keys: ServerKeys) -> Self {
         let (listen, metrics_listen) = (keys.listen.value, keys.metrics_listen.value);
         if metrics_listen == Some(listen) && listen.port() != 0 {
-            let message = format!("\"metrics_listen\" is {listen}, where \"listen\" already is");
-            report.problem_with(keys.metrics_listen.at, message, "without metrics_listen, listen serves metrics too");
+            let message = format!("\"metrics_listen\" is {listen}, as \"listen\" is");
+            report.problem(keys.metrics_listen.at, (message, "without metrics_listen, listen serves metrics too"));
         }
         Self { listen, metrics_listen, public_url: keys.public_url.value.map(|url| url.text) }
     }

@@ -1,4 +1,4 @@
-//! Sessions: what is audited, against which policy, when, and who is told.
+//! Sessions: each with its source, policy, schedule, params and owners.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::domain::schedule::Schedule;
 use crate::domain::session::{Params, Session, SessionKey};
 
 use super::containers::Member;
-use super::customer::{Customer, addresses};
+use super::customer::{Customer, addresses, zone};
 use super::fields::Fields;
 use super::keys::{SessionKeys, SessionMember};
 use super::policy::{is_readable, kind_words};
@@ -27,54 +27,32 @@ use super::tree::{Node, Place};
 /// The param that the built-in baseline compares the notification address with, and whose address is the owner by default.
 const NOTIFICATION_EMAIL: &str = "notification_email";
 
-/// A source as far as sessions need it.
+/// A source that sessions refer to.
 pub(super) struct Known {
     /// Without its sessions.
     pub plan: SourcePlan,
     pub customer: Option<Customer>,
+    /// It has a fallback, or one that cannot be read.
+    pub may_have_fallback: bool,
 }
 
-/// Who stands behind sessions, anywhere in the configuration.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Fallbacks {
-    /// Somebody is named.
-    pub any: bool,
-    /// What is named cannot be read. That is said; that nobody would be told does not follow from it.
-    pub unread: bool,
-}
-
-impl Fallbacks {
-    pub fn of<'a>(root: &'a Node, customers: impl Iterator<Item = &'a Node>) -> Self {
-        let value = |node: &'a Node, key: &str| node.entry(key).map(|entry| &entry.value);
-        let defaults = value(root, "defaults").and_then(|defaults| value(defaults, "customer"));
-        let everywhere = customers.chain(value(root, "alerts")).chain(defaults);
-        let mut found = Self::default();
-        for written in everywhere.filter_map(|node| value(node, "fallback")) {
-            let readable = |item: &Node| item.scalar().is_some_and(|text| Address::parse(text).is_ok());
-            let readable = written.items().is_some_and(|items| items.is_empty() || items.iter().any(readable));
-            found.any |= written.items().is_some_and(|items| !items.is_empty());
-            found.unread |= !readable;
-        }
-        found
-    }
-}
-
-/// Everything that sessions refer to, and what was met on the way.
+/// Reads sessions; holds all that they refer to.
 pub(super) struct Sessions<'a> {
-    pub now: DateTime<Utc>,
-    pub defaults: Fields<'a>,
-    /// Every source that is written; `None` where nothing can be said of it.
+    now: DateTime<Utc>,
+    defaults: Fields<'a>,
+    /// Every configured source; `None`: it is invalid.
     pub sources: BTreeMap<&'a str, Option<Known>>,
-    pub policies: &'a BTreeMap<Name, Arc<Policy>>,
-    /// Every policy that is written, also one that cannot be used.
-    pub policy_names: Vec<&'a str>,
-    /// Every param that a rule of any policy asks for.
+    policies: &'a BTreeMap<Name, Arc<Policy>>,
+    /// Every configured policy, also an invalid one.
+    policy_names: Vec<&'a str>,
+    /// Every param that a rule of any policy compares with.
     asked: BTreeSet<&'a str>,
-    /// Parsed once for each expression and zone; for one that is refused, why.
+    /// Parsed once for each expression and zone; or why it is invalid.
     schedules: HashMap<(String, Tz), Result<Schedule, String>>,
     /// Most sessions have those of the defaults.
     params: BTreeSet<Arc<Params>>,
-    fallbacks: Fallbacks,
+    /// Some part of the configuration has a fallback.
+    any_fallback: bool,
     places: HashMap<SessionKey, Place>,
 }
 
@@ -85,39 +63,37 @@ impl<'a> Sessions<'a> {
         sources: BTreeMap<&'a str, Option<Known>>,
         policies: &'a BTreeMap<Name, Arc<Policy>>,
         policy_names: Vec<&'a str>,
-        fallbacks: Fallbacks,
+        any_fallback: bool,
     ) -> Self {
         let (schedules, params, places) = (HashMap::new(), BTreeSet::new(), HashMap::new());
         let asked = policies.values().flat_map(|policy| asked_by(policy)).collect();
-        Self { now, defaults, sources, policies, policy_names, asked, schedules, params, fallbacks, places }
+        Self { now, defaults, sources, policies, policy_names, asked, schedules, params, any_fallback, places }
     }
 
-    /// Reads one session. What is wrong is told in full, also where the session cannot be one for another reason.
+    /// Reads one session, and reports all its problems also if it is invalid.
     pub fn read(&mut self, report: &mut Report, node: &Node) -> Option<Session> {
         let fields = Fields::new(report, node, SessionMember::SECTIONS)?.with_defaults(self.defaults);
         let keys = fields.read::<SessionKeys>(report);
         let named = keys.source.value.as_deref().and_then(|name| self.source(report, name, keys.source.at));
         let key = named.zip(keys.id.value.clone()).map(|(source, id)| SessionKey { source, id });
         let first = key.as_ref().is_some_and(|key| self.is_first(report, key, keys.place));
-        let params: Params =
-            keys.params.value.iter().flatten().map(|param| (param.name.clone(), param.value.clone())).collect();
+        let params = keys.params.value.iter().flatten();
+        let params: Params = params.map(|param| (param.name.clone(), param.value.clone())).collect();
         let policy = self.policy(report, &keys);
         let owners = owners(report, &keys, &params);
         let source = keys.source.value.as_deref().and_then(|name| self.sources.get(name)?.as_ref());
-        let customer = source.and_then(|source| source.customer.as_ref());
-        let (own, of_customer) = (&keys.timezone, customer.map(|customer| &customer.zone));
-        let zone = own.value.filter(|_| own.own);
-        let zone = zone.or(of_customer.and_then(|zone| zone.value.filter(|_| zone.own)));
-        let zone = zone.or(own.value).or(of_customer.and_then(|zone| zone.value)).unwrap_or(Tz::UTC);
+        let own_zone = keys.timezone.value.filter(|_| keys.timezone.own);
+        let zone = zone(own_zone, source.and_then(|source| source.customer.as_ref()), keys.timezone.value);
         let called = key.as_ref().map_or_else(|| "this session".to_owned(), |key| format!("session {key}"));
         if let Some(policy) = &policy {
-            check_params(report, &keys, &called, &params, policy, source.map(|source| &source.plan.mapping));
+            let mapping = source.map(|source| &source.plan.mapping);
+            check_params(report, &keys, &called, &params, policy, mapping);
             self.check_unused(report, &keys, policy);
         }
-        let fallback = source.map_or(self.fallbacks.any, |source| !source.plan.contacts.fallback.is_empty());
-        if owners.as_ref().is_some_and(Vec::is_empty) && !fallback && !self.fallbacks.unread {
+        let may_have_fallback = source.map_or(self.any_fallback, |source| source.may_have_fallback);
+        if owners.as_ref().is_some_and(Vec::is_empty) && !may_have_fallback {
             let help = "give it params: { notification_email: ... } or owners, or its customer or alerts a fallback";
-            report.problem_with(node.place, format!("nobody would be told about {called}"), help);
+            report.problem(node, (format!("no one would be notified about {called}"), help));
         }
         let contacts = source.map(|source| Arc::clone(&source.plan.contacts));
         let schedule = self.schedule(report, keys.schedule.value.trim(), keys.schedule.at, zone);
@@ -137,7 +113,7 @@ impl<'a> Sessions<'a> {
         params
     }
 
-    /// Whether this is the first session of this name.
+    /// Reports a second session with this key.
     fn is_first(&mut self, report: &mut Report, key: &SessionKey, place: Place) -> bool {
         let Some(first) = self.places.get(key) else {
             self.places.insert(key.clone(), place);
@@ -153,7 +129,7 @@ impl<'a> Sessions<'a> {
             return Name::parse(name).ok();
         }
         let message = format!("there is no source {}", quote(name));
-        report.refuse_with(at, message, suggestion(name, self.sources.keys().copied()))
+        report.refuse(at, (message, suggestion(name, self.sources.keys().copied())))
     }
 
     fn policy(&self, report: &mut Report, keys: &SessionKeys) -> Option<Arc<Policy>> {
@@ -163,7 +139,7 @@ impl<'a> Sessions<'a> {
         }
         if !self.policy_names.contains(&wanted) {
             let message = format!("there is no policy {}", quote(wanted));
-            report.problem_with(keys.policy.at, message, suggestion(wanted, self.policy_names.iter().copied()));
+            report.problem(keys.policy.at, (message, suggestion(wanted, self.policy_names.iter().copied())));
         }
         None
     }
@@ -174,30 +150,30 @@ impl<'a> Sessions<'a> {
         let parsed = self.schedules.entry((expression.to_owned(), zone)).or_insert_with(parse);
         if let Err(reason) = parsed {
             let help = "for example \"*/5 * * * *\" (every 5 minutes) or \"0 9 * * MON-FRI\" (09:00 on weekdays)";
-            report.problem_with(at, format!("the schedule {} cannot be used: {reason}", quote(expression)), help);
+            report.problem(at, (format!("the schedule {} is invalid: {reason}", quote(expression)), help));
         }
         parsed.clone().ok()
     }
 
-    /// A param that no rule of the policy asks for is a slip if its name is nearly one that a rule asks for. Another may be meant
-    /// for a rule to come, or for the policy of other sessions that inherit it.
+    /// A param that no rule of the policy compares with is an error if its name misspells one that a rule does. Any other may be
+    /// meant for a later rule, or for the policy of other sessions that inherit it.
     fn check_unused(&self, report: &mut Report, keys: &SessionKeys, policy: &Policy) {
         for param in keys.params.value.iter().flatten() {
             let name = param.name.as_str();
             if name == NOTIFICATION_EMAIL || asked_by(policy).any(|asked| asked == name) {
                 continue;
             }
-            let message = format!("no rule of policy {} asks for the param {}", policy.name, quote(name));
+            let message = format!("no rule of policy {} compares with the param {}", policy.name, quote(name));
             let near = nearest(name, asked_by(policy).chain([NOTIFICATION_EMAIL]));
             match near.filter(|_| !self.asked.contains(name)) {
-                Some(near) => report.problem_with(param.place, message, format!("did you mean {near:?}?")),
-                None => report.warning(param.place, message, "it has no effect"),
+                Some(near) => report.problem(param.place, (message, format!("did you mean {near:?}?"))),
+                None => report.warning(param.place, (message, "it has no effect")),
             }
         }
     }
 }
 
-/// The params that rules of the policy ask for.
+/// The params that rules of the policy compare with.
 fn asked_by(policy: &Policy) -> impl Iterator<Item = &str> + Clone {
     let operands = policy.rules().iter().flat_map(|rule| rule.expect.operands());
     operands.filter_map(|operand| match operand {
@@ -206,7 +182,7 @@ fn asked_by(policy: &Policy) -> impl Iterator<Item = &str> + Clone {
     })
 }
 
-/// `None` where those that are given cannot be read: that is said, and no more follows from it.
+/// `None`, and reported, if those that are given are invalid.
 fn owners(report: &mut Report, keys: &SessionKeys, params: &Params) -> Option<Vec<Address>> {
     let notified = params.get(NOTIFICATION_EMAIL).and_then(|values| values.first()).map(|text| Address::parse(text));
     if let Some(Err(error)) = &notified {
@@ -215,11 +191,7 @@ fn owners(report: &mut Report, keys: &SessionKeys, params: &Params) -> Option<Ve
     if keys.owners.given {
         return keys.owners.value.clone().map(|owners| addresses(Some(owners)));
     }
-    match notified {
-        Some(Ok(address)) => Some(vec![address]),
-        Some(Err(_)) => None,
-        None => Some(Vec::new()),
-    }
+    notified.map_or(Some(Vec::new()), |address| Some(vec![address.ok()?]))
 }
 
 fn param_place(keys: &SessionKeys, name: &str) -> Place {
@@ -227,7 +199,7 @@ fn param_place(keys: &SessionKeys, name: &str) -> Place {
     param.map_or(keys.params.key, |param| param.place)
 }
 
-/// What the policy needs of the params.
+/// Reports the params that rules of the policy compare with, and that are absent or unsuitable.
 fn check_params(
     report: &mut Report,
     keys: &SessionKeys,
@@ -236,39 +208,35 @@ fn check_params(
     policy: &Policy,
     mapping: Option<&Mapping>,
 ) {
-    for rule in policy.rules() {
-        for operand in rule.expect.operands() {
-            let Operand::Param { name, or_present } = operand else { continue };
-            let Some(values) = params.get(name) else {
-                if !or_present {
-                    let message = format!("{called} needs the param {name:?}: rule {} compares with it", rule.id);
-                    report.problem_with(keys.place, message, format!("add params: {{ {name}: ... }}"));
-                }
-                continue;
-            };
-            if values.len() != 1 && !matches!(rule.expect, Expectation::OneOf(_) | Expectation::NotOneOf(_)) {
-                let message =
-                    format!("the param {name} has {} values; rule {} compares with one", values.len(), rule.id);
-                report.problem(param_place(keys, name), message);
-                continue;
+    let operands = policy.rules().iter().flat_map(|rule| rule.expect.operands().iter().map(move |of| (rule, of)));
+    for (rule, operand) in operands {
+        let Operand::Param { name, or_present } = operand else { continue };
+        let Some(values) = params.get(name) else {
+            if !or_present {
+                let message = format!("{called} needs the param {name:?}: rule {} compares with it", rule.id);
+                report.problem(keys.place, (message, format!("add params: {{ {name}: ... }}")));
             }
-            let is_address = matches!(rule.expect, Expectation::Includes(_));
-            // A source of which nothing is known may have a kind of its own for it: any text will do.
-            let kind = rule.expect.kind().or_else(|| Some(mapping?.kind(rule.setting.key()))).unwrap_or(Kind::Text);
-            for text in values {
-                if is_address && name != NOTIFICATION_EMAIL {
-                    if let Err(error) = Address::parse(text) {
-                        report.problem(param_place(keys, name), format!("the param {name}: {error}"));
-                    }
-                } else if kind != Kind::Addresses && !is_readable(text, kind) {
-                    let setting = rule.setting.key();
-                    let message = format!(
-                        "the param {name}: {} cannot be read as {}, which {setting} is",
-                        quote(text),
-                        kind_words(kind)
-                    );
-                    report.problem(param_place(keys, name), message);
+            continue;
+        };
+        let place = param_place(keys, name);
+        if values.len() != 1 && !matches!(rule.expect, Expectation::OneOf(_) | Expectation::NotOneOf(_)) {
+            let message = format!("the param {name} has {} values; rule {} compares with one", values.len(), rule.id);
+            report.problem(place, message);
+            continue;
+        }
+        let is_address = matches!(rule.expect, Expectation::Includes(_));
+        let setting = rule.setting.key();
+        // An invalid source may define another kind: any text will do.
+        let kind = rule.expect.kind().or_else(|| Some(mapping?.kind(setting))).unwrap_or(Kind::Text);
+        for text in values {
+            if is_address && name != NOTIFICATION_EMAIL {
+                if let Err(error) = Address::parse(text) {
+                    report.problem(place, format!("the param {name}: {error}"));
                 }
+            } else if kind != Kind::Addresses && !is_readable(text, kind) {
+                let (text, words) = (quote(text), kind_words(kind));
+                report
+                    .problem(place, format!("the param {name}: {text} cannot be read as {words}, which {setting} is"));
             }
         }
     }

@@ -1,40 +1,46 @@
-//! The shapes of single values, whatever the key: text, flag, number, duration, size, path, one of several words. Those with a
-//! grammar of their own, such as an address or a time zone, are in `words`; lists and mappings in `containers`.
+//! The shapes of single values that need no grammar: text, flag, number, one of several words, paths. Values with a grammar, such
+//! as an address or a duration, are in `words`; lists and mappings in `containers`.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use super::declaration::{Shape, shape};
+use super::mask::user_info;
 use super::report::{Report, suggestion};
 use super::tree::{Form, Node, Value};
-use super::unit::{self, Unfit};
+use super::words::SpanOrZero;
 use crate::domain::reading::quote;
 
-/// What the schema adds to the pattern of a text, so that `${NAME}` may stand anywhere: its value is known at run time only.
-const OR_VARIABLE: &str = r"|\$\{";
-
-/// A schema of a text that matches `pattern`.
-pub(super) fn text_like(title: &str, pattern: &str) -> Json {
-    json!({ "title": title, "type": "string", "pattern": format!("{pattern}{OR_VARIABLE}") })
+/// The schema of a text that matches `pattern`, or holds `${NAME}`, whose value only the reader knows.
+pub(super) fn text_like(pattern: &str) -> Json {
+    json!({ "type": "string", "pattern": format!(r"{pattern}|\$\{{") })
 }
 
-/// A schema of any text that is not empty.
-pub(super) fn any_text(title: &str) -> Json {
-    json!({ "title": title, "type": ["string", "number", "boolean"], "pattern": r"\S" })
+/// The schema of any single value whose text matches `pattern`; numbers are not matched.
+pub(super) fn any_text(pattern: &str) -> Json {
+    json!({ "type": ["string", "number", "boolean"], "pattern": pattern })
 }
 
-/// What a value is, for "not ...": its text where it has one.
+/// Adds the word of the reference to a schema.
+pub(super) fn titled(title: &str, mut schema: Json) -> Json {
+    schema["title"] = title.into();
+    schema
+}
+
+/// The value in a message after "not": its text, or its type.
 pub(super) fn described(node: &Node) -> String {
-    node.scalar().map_or_else(|| node.sort().to_owned(), |text| super::mask::user_info(&quote(text)))
+    node.scalar().map_or_else(|| node.sort().to_owned(), |text| user_info(&quote(text)))
 }
 
-/// Any single value as text: numbers and `true` too, as they are written. Not empty.
+/// Any single value as text, numbers and `true` as they are written. Not empty.
 pub(super) struct Text;
 
-shape!(Text, String, any_text("text"), |report, node, key| match node.scalar() {
+shape!(Text, String, titled("text", any_text(r"\S")), |report, node, key| match node.scalar() {
     Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
     Some(_) => report.refuse(node, format!("{} must not be empty", quote(key))),
     None => report.refuse(node, format!("{} must be text, not {}", quote(key), node.sort())),
@@ -79,83 +85,6 @@ impl<T: TryFrom<u64>, const MIN: u64, const MAX: u64> Shape for Whole<T, MIN, MA
     }
 }
 
-/// A whole percentage from `1%` to `100%`.
-pub(super) struct Percent;
-
-shape!(Percent, u8, text_like("percentage from 1% to 100%", "^(0*[1-9][0-9]?|0*100)%$"), |report, node, key| {
-    let digits = node.scalar().and_then(|text| text.strip_suffix('%')).filter(|digits| !digits.starts_with('+'));
-    let number = digits.and_then(|digits| digits.parse().ok());
-    number.filter(|number| (1..=100).contains(number)).or_else(|| {
-        report.refuse(node, format!("{key:?} must be a percentage from 1% to 100%, not {}", described(node)))
-    })
-});
-
-/// A duration longer than 0.
-pub(super) struct Span;
-
-shape!(Span, Duration, text_like("duration", r"^0*[1-9][0-9]*\s*[smhd]$"), |report, node, key| {
-    let duration = duration(report, node, key)?;
-    if duration.is_zero() {
-        return report.refuse(node, format!("{key:?} must be longer than 0"));
-    }
-    Some(duration)
-});
-
-/// A duration, or `0`.
-pub(super) struct SpanOrZero;
-
-shape!(
-    SpanOrZero,
-    Duration,
-    {
-        let pattern = format!(r"^([0-9]+\s*[smhd]|0)${OR_VARIABLE}");
-        let types = ["string", "integer"];
-        json!({ "title": "duration, or 0", "type": types, "pattern": pattern, "minimum": 0, "maximum": 0 })
-    },
-    |report, node, key| if node.scalar() == Some("0") { Some(Duration::ZERO) } else { duration(report, node, key) }
-);
-
-fn duration(report: &mut Report, node: &Node, key: &str) -> Option<Duration> {
-    match node.scalar().map_or(Err(Unfit::Form), unit::read_duration) {
-        Ok(duration) => Some(duration),
-        Err(Unfit::TooLarge) => report.refuse(node, format!("{key:?} is longer than the ten years allowed")),
-        Err(Unfit::Form) => {
-            let message = format!("{key:?} must be a duration such as 90s, 5m, 24h or 30d, not {}", described(node));
-            report.refuse(node, message)
-        }
-    }
-}
-
-/// As [`SpanOrZero`]; a list of them, which grows, is in the contract and not built.
-pub(super) struct Repeat;
-
-shape!(Repeat, Duration, SpanOrZero::schema(), |report, node, key| {
-    if node.items().is_some() {
-        return report.refuse_with(node, format!("a list for {key:?} is not available yet"), "give one duration");
-    }
-    SpanOrZero::read(report, node, key)
-});
-
-/// A size in bytes, larger than 0.
-pub(super) struct Size;
-
-shape!(Size, u64, text_like("size", r"^0*[1-9][0-9]*\s*(B|KiB|MiB|GiB)$"), |report, node, key| {
-    let message = match node.scalar().map_or(Err(Unfit::Form), unit::read_size) {
-        Ok(0) => format!("{key:?} must be larger than 0"),
-        Ok(size) => return Some(size),
-        Err(Unfit::TooLarge) => format!("{key:?} is larger than the 1024GiB allowed"),
-        Err(Unfit::Form) => format!("{key:?} must be a size such as 16MiB, not {}", described(node)),
-    };
-    report.refuse_with(node, message, "units: B, KiB, MiB, GiB")
-});
-
-/// A path, relative to the file in which it is written.
-pub(super) struct FilePath;
-
-shape!(FilePath, PathBuf, any_text("path"), |report, node, key| {
-    Some(report.folder(node.place.file).join(Text::read(report, node, key)?))
-});
-
 /// A closed set of words.
 pub(super) trait Words: Sized + Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
@@ -175,12 +104,13 @@ impl<W: Words> Shape for Choice<W> {
         if let Some((_, value)) = W::WORDS.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
+        let key = quote(key);
         if W::LATER.contains(&text) {
             let available = known.collect::<Vec<_>>().join(", ");
-            let message = format!("{}: {text:?} is not available yet", quote(key));
-            return report.refuse_with(node, message, format!("available: {available}"));
+            return report
+                .refuse(node, (format!("{key}: {text:?} is not available yet"), format!("available: {available}")));
         }
-        report.refuse_with(node, format!("{} cannot be {}", quote(key), described(node)), suggestion(text, known))
+        report.refuse(node, (format!("{key} cannot be {}", described(node)), suggestion(text, known)))
     }
 
     fn schema() -> Json {
@@ -189,3 +119,67 @@ impl<W: Words> Shape for Choice<W> {
         json!({ "title": title, "anyOf": [{ "enum": words }, { "type": "string", "pattern": r"\$\{" }] })
     }
 }
+
+/// As [`SpanOrZero`]; the list of growing intervals that the contract allows is not built.
+pub(super) struct Repeat;
+
+shape!(Repeat, Duration, SpanOrZero::schema(), |report, node, key| {
+    if node.items().is_some() {
+        return report.refuse(node, (format!("a list for {key:?} is not available yet"), "give one duration"));
+    }
+    SpanOrZero::read(report, node, key)
+});
+
+/// A path, relative to the file that names it.
+pub(super) struct FilePath;
+
+shape!(FilePath, PathBuf, titled("path", any_text(r"\S")), |report, node, key| {
+    Some(report.folder(node.place.file).join(Text::read(report, node, key)?))
+});
+
+/// A file with certificates. It is read at once, so that `validate` reports a wrong path.
+pub(super) struct Certificates;
+
+shape!(Certificates, PathBuf, titled("path of a PEM file", any_text(r"\S")), |report, node, key| {
+    let path = FilePath::read(report, node, key)?;
+    report.inputs.file(&path);
+    match certificates(&path) {
+        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(path),
+        Ok(_) => {
+            let message = format!("{key:?}: {} holds no certificate in PEM form", path.display());
+            report.refuse(node, (message, "such a file has a line -----BEGIN CERTIFICATE-----"))
+        }
+        Err(error) => report.refuse(node, format!("{key:?}: cannot read {}: {error}", path.display())),
+    }
+});
+
+/// The first MiB of the file, as a mistyped path may name a device without end.
+fn certificates(path: &Path) -> io::Result<String> {
+    /// All authorities of a system together take a fourth of it.
+    const LARGEST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    // Checked before opening, because opening a pipe waits for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The URL of the store, read as the path that it names.
+pub(super) struct StoreUrl;
+
+shape!(StoreUrl, PathBuf, titled("`sqlite://PATH`", text_like("^sqlite://[^?#]+$")), |report, node, key| {
+    let url = Text::read(report, node, key)?;
+    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty() && !path.contains(['?', '#']));
+    if let Some(path) = path {
+        return Some(report.folder(node.place.file).join(path));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        // Such a URL holds a password.
+        report.hide(node);
+        return report.refuse(node, ("a postgres store is not available yet", "available: sqlite://PATH"));
+    }
+    let message = format!("{key:?} of the store must be sqlite://PATH, not {}", described(node));
+    report.refuse(node, (message, "for example sqlite://driftwise.db or sqlite:///var/lib/driftwise.db"))
+});

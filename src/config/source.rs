@@ -1,4 +1,4 @@
-//! Sources: where sessions are read from, and how to sign in there.
+//! Sources: the systems that sessions are read from, and the sign-in for each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,17 +24,17 @@ use super::shapes::{Choice, Words, described};
 use super::tree::{Entry, Node, Place, Value};
 use super::url::is_loopback;
 
-/// A source as the configuration describes it.
+/// A source as it is configured.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
     pub name: Name,
     pub customer: Option<Name>,
     pub adapter: Adapter,
-    /// The former name, whose history is this source's.
+    /// The former name; this source continues its history.
     pub renamed_from: Option<Name>,
 }
 
-/// What kind of system a source is.
+/// The system that a source is.
 #[derive(Debug, Clone)]
 pub enum Adapter {
     OrderWise(OrderWiseConfig),
@@ -50,17 +50,17 @@ pub struct OrderWiseConfig {
     pub export_definition: u64,
     /// Name and value, as the API takes them.
     pub parameters: Vec<(String, Json)>,
-    /// Over the whole exchange.
+    /// Limit of the whole exchange.
     pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
     /// PEM certificates to trust besides those of the system.
     pub ca_file: Option<PathBuf>,
-    /// None: asked straight, whatever the environment says.
+    /// `None`: no proxy, whatever the environment says.
     pub proxy: Option<ProxyConfig>,
 }
 
-/// How to sign in.
+/// The sign-in of a source.
 #[derive(Debug, Clone)]
 pub enum Credential {
     Password {
@@ -71,13 +71,13 @@ pub enum Credential {
     Hash(Secret),
 }
 
-/// A grid that somebody exported.
+/// An exported grid.
 #[derive(Debug, Clone)]
 pub struct FileConfig {
     pub path: PathBuf,
-    /// An older file is unreachable; `None`: any age will do.
+    /// An older file is unreachable; `None`: any age is valid.
     pub max_age: Option<Duration>,
-    /// Over the whole reading: a share on a network can be slow, or gone.
+    /// Limit of the whole reading: a network share can be slow, or gone.
     pub timeout: Duration,
     /// In bytes.
     pub max_body: u64,
@@ -95,62 +95,52 @@ impl Words for Type {
     const LATER: &'static [&'static str] = &["http"];
 }
 
-/// A source as far as it could be read: its sessions and the rules are checked against it even where it cannot be used.
+/// A source that was read. Sessions and rules are checked against it even if it is invalid.
 pub(super) struct Read {
-    /// `None`, and reported, where it cannot be used.
+    /// `None`, and reported, if it is invalid.
     pub config: Option<SourceConfig>,
-    /// With where it is named.
+    /// The name as written, with its place.
     pub customer: Option<(String, Place)>,
-    /// With where it stands.
+    /// With its place.
     pub renamed_from: Option<(Name, Place)>,
     pub mapping: Mapping,
 }
 
-/// Reads one source. `None`, and reported, where nothing can be said of it.
+/// Reads one source. `None`, and reported, if it is no mapping, or of a type that is not available yet.
 pub(super) fn read(report: &mut Report, name: &Name, entry: &Entry, defaults: Fields<'_>) -> Option<Read> {
-    // What belongs to a type that is not built yet is not polled: one problem says it all.
-    let own = entry.value.entry("type");
-    if let Some(own) = own.or_else(|| defaults.entry("type")).filter(|entry| later(&entry.value)) {
-        Choice::<Type>::read(report, &own.value, "type");
-        let entries = entry.value.entries().unwrap_or_default();
+    let written = entry.value.entry("type").or_else(|| defaults.entry("type"));
+    let entries = entry.value.entries().unwrap_or_default();
+    let later = |node: &Node| node.scalar().is_some_and(|word| Type::LATER.contains(&word));
+    if let Some(written) = written.filter(|entry| later(&entry.value)) {
+        // One problem is enough: its other keys are not available either.
+        Choice::<Type>::read(report, &written.value, "type");
         entries.iter().filter(|entry| !is_harmless(&entry.key)).for_each(|entry| report.hide(&entry.value));
         return None;
     }
     let fields = Fields::new(report, &entry.value, SourceMember::SECTIONS)?.at(entry.place).with_defaults(defaults);
     let keys = fields.read::<SourceKeys>(report);
     let mapping = mapping(report, &keys);
-    let own = entry.value.entries().unwrap_or_default();
-    let adapter = match keys.r#type.value {
-        Some(Type::OrderWise) => {
-            refuse_keys_of_others(report, own, "orderwise");
-            let own_keys = fields.read(report);
-            orderwise(report, own_keys, &keys).map(Adapter::OrderWise)
+    let adapter = keys.r#type.value.and_then(|kind| {
+        refuse_keys_of_others(report, entries, kind);
+        match kind {
+            Type::OrderWise => orderwise(report, &fields, &keys).map(Adapter::OrderWise),
+            Type::File => file(report, &fields, &keys).map(Adapter::File),
         }
-        Some(Type::File) => {
-            refuse_keys_of_others(report, own, "file");
-            let own_keys = fields.read(report);
-            file(report, own_keys, &keys, &fields).map(Adapter::File)
-        }
-        None => None,
-    };
+    });
     let renamed_from = keys.renamed_from.value.map(|former| (former, keys.renamed_from.at));
     let customer = keys.customer.value.map(|name| (name, keys.customer.at));
-    let named = customer.as_ref().and_then(|(name, _)| Name::parse(name).ok());
     let config = adapter.map(|adapter| SourceConfig {
         name: name.clone(),
-        customer: named,
+        customer: customer.as_ref().and_then(|(name, _)| Name::parse(name).ok()),
         adapter,
         renamed_from: renamed_from.as_ref().map(|(former, _)| former.clone()),
     });
     Some(Read { config, customer, renamed_from, mapping })
 }
 
-fn later(node: &Node) -> bool {
-    node.scalar().is_some_and(|word| Type::LATER.contains(&word))
-}
-
-/// A key of another type is no slip of the pen but a misunderstanding, so it is said as such. Defaults are for all types.
-fn refuse_keys_of_others(report: &mut Report, entries: &[Entry], own: &str) {
+/// A key of another type is a misunderstanding and no misspelling, and has its own message. `defaults` may hold keys of all types.
+fn refuse_keys_of_others(report: &mut Report, entries: &[Entry], own: Type) {
+    let own = Type::WORDS.iter().find(|(_, kind)| *kind == own).map_or("", |(word, _)| word);
     for (other, section) in SourceMember::TYPES.iter().filter(|(other, _)| *other != own) {
         for entry in entries.iter().filter(|entry| section.known().any(|key| key.name == entry.key)) {
             let key = &entry.key;
@@ -160,7 +150,8 @@ fn refuse_keys_of_others(report: &mut Report, entries: &[Entry], own: &str) {
     }
 }
 
-fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> Option<OrderWiseConfig> {
+fn orderwise(report: &mut Report, fields: &Fields<'_>, common: &SourceKeys) -> Option<OrderWiseConfig> {
+    let keys = fields.read::<OrderWiseKeys>(report);
     let credential = credential(report, &keys);
     let encrypted = keys.base_url.value.as_ref().is_none_or(|url| url.encrypted);
     let proxy = keys.proxy.value.and_then(|proxy| proxy.chosen(report, keys.proxy.at, encrypted));
@@ -168,7 +159,7 @@ fn orderwise(report: &mut Report, keys: OrderWiseKeys, common: &SourceKeys) -> O
     if !base_url.encrypted && !is_loopback(&base_url.host) && !keys.allow_insecure.value {
         let message = "\"base_url\" is not encrypted: the password would cross the network in plain text";
         let help = "use https://, or set allow_insecure: true for this source where the network can be trusted";
-        return report.refuse_with(keys.base_url.at, message, help);
+        return report.refuse(keys.base_url.at, (message, help));
     }
     Some(OrderWiseConfig {
         base_url: base_url.text,
@@ -189,35 +180,37 @@ fn credential(report: &mut Report, keys: &OrderWiseKeys) -> Option<Credential> {
     match (hash.given, with_pair) {
         (true, true) => {
             let message = "\"credential_hash\" cannot be combined with username or password";
-            return report.refuse_with(hash.key, message, HELP);
+            return report.refuse(hash.key, (message, HELP));
         }
         (true, false) => {
             let secret = hash.value.clone()?;
-            // A file has been seen to be readable; that it may be otherwise when it is needed is for the sign-in to say.
+            // The file was readable just before; a sign-in reports one that is not.
             if secret.checked(|text| STANDARD.decode(text).is_ok()).unwrap_or(true) {
                 return Some(Credential::Hash(secret));
             }
             let help = "it is the base64 of username:password";
-            return report.refuse_with(hash.at, "\"credential_hash\" is not base64", help);
+            return report.refuse(hash.at, ("\"credential_hash\" is not base64", help));
         }
         (false, true) => {}
         (false, false) if hash.misspelled || username.misspelled || password.misspelled => return None,
         (false, false) => {
-            return report.refuse_with(keys.place, "a source of type orderwise needs a way to sign in", HELP);
+            return report.refuse(keys.place, ("a source of type orderwise needs a way to sign in", HELP));
         }
     }
     for (key, missing) in [("username", username.is_missing()), ("password", password.is_missing())] {
         if missing {
-            report.problem_with(keys.place, format!("a source of type orderwise needs the key {key:?}"), HELP);
+            report.problem(keys.place, (format!("a source of type orderwise needs the key {key:?}"), HELP));
         }
     }
     if username.value.as_deref().is_some_and(|name| name.contains(':')) {
-        report.problem(username.at, "\"username\" must not contain a colon: the sign-in could not carry it");
+        report
+            .problem(username.at, "\"username\" must not contain a colon: HTTP basic authentication cannot carry one");
     }
     Some(Credential::Password { username: username.value.clone()?, password: password.value.clone()? })
 }
 
-fn file(report: &mut Report, keys: FileKeys, common: &SourceKeys, fields: &Fields<'_>) -> Option<FileConfig> {
+fn file(report: &mut Report, fields: &Fields<'_>, common: &SourceKeys) -> Option<FileConfig> {
+    let keys = fields.read::<FileKeys>(report);
     let path = keys.path.value?;
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let (timeout, max_body) = (common.timeout.value, common.max_body.value);
@@ -225,19 +218,16 @@ fn file(report: &mut Report, keys: FileKeys, common: &SourceKeys, fields: &Field
         Some("csv" | "json") => Some(FileConfig { path, max_age: keys.max_age.value, timeout, max_body }),
         Some("xlsx") => {
             let message = "a source file of type .xlsx is not available yet";
-            report.refuse_with(keys.path.at, message, "available: .csv, .json")
+            report.refuse(keys.path.at, (message, "available: .csv, .json"))
         }
-        _ => {
-            let written = fields.entry("path").map(|entry| described(&entry.value)).unwrap_or_default();
-            report.refuse(keys.path.at, format!("\"path\" must end in .csv or .json, not {written}"))
-        }
+        _ => report.refuse(keys.path.at, format!("\"path\" must end in .csv or .json, not {}", path.display())),
     }
 }
 
-/// How the columns of the source become settings, and its words values.
+/// Maps columns of the source to settings, and its words to values.
 fn mapping(report: &mut Report, keys: &SourceKeys) -> Mapping {
     let session_id_column = keys.session_id_column.value.trim().to_owned();
-    // A column can be only one setting, or one of the two would silently never be read.
+    // Of two settings with one column, one would silently never be read.
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     for item in keys.columns.value.iter().flatten() {
         let column = item.value.trim();
@@ -264,7 +254,7 @@ fn mapping(report: &mut Report, keys: &SourceKeys) -> Mapping {
     }
 }
 
-/// Names to single values, each of the type that YAML takes it for; null too.
+/// Names to single values, each of its type in YAML; null too.
 pub(super) struct ScalarMap;
 
 shape!(

@@ -1,4 +1,4 @@
-//! The configuration as a whole: each fixture in `tests/fixtures/config` with the report that people get for it beside it.
+//! Whole configurations: each fixture in `tests/fixtures/config` has its report beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,17 @@ mod accepted;
 mod files;
 mod generated;
 mod large;
+mod mappings;
 mod secrets;
 mod shipped;
+mod slips;
+mod weaker;
 mod wrong;
 
-/// Stands in every fixture wherever a secret does, and may stand in no report.
+/// The secret of every fixture; no report may show it.
 const CANARY: &str = "canary-7f3a";
 
-/// The same where base64 is needed.
+/// The same in base64.
 const CANARY_HASH: &str = "Y2FuYXJ5LTdmM2E=";
 
 fn now() -> DateTime<Utc> {
@@ -36,12 +39,12 @@ fn environment(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// Loads a fixture by the path that is shown in its report: relative to the package.
+/// Loads a fixture by its path relative to the package, as its report shows it.
 fn load(path: &Path) -> Result<Config, Problems> {
     Config::load(path, &environment, now())
 }
 
-/// Writes `text` into a folder of its own and loads it.
+/// Writes `text` into a new folder and loads it.
 fn load_text(text: &str) -> Result<Config, String> {
     load_text_with(text, &environment)
 }
@@ -94,9 +97,9 @@ fn no_report_shows_a_secret() {
     }
 }
 
-/// A slip of the finger anywhere in a file may break it, and may not bring a secret to light.
+/// A typing error anywhere in a file may make it invalid, and may not show a secret.
 #[test]
-fn no_slip_of_the_finger_shows_a_secret() {
+fn no_typing_error_shows_a_secret() {
     const TEXT: &str = "\
 sources:
   a: { type: orderwise, base_url: https://h, username: u, password: canary-7f3a, export_definition: x }
@@ -120,7 +123,7 @@ email:
     for at in (0..TEXT.len()).filter(|at| !secret(*at)) {
         let (before, after) = TEXT.split_at(at);
         let left_out = if after.starts_with('c') { String::new() } else { format!("{before}{}", &after[1..]) };
-        // One sort of insertion for each place keeps the test quick; the places are many.
+        // One insertion for each place keeps the test quick.
         let inserted = [":", "{", "\"", "\n", " ", "]", "'", "&", "*", "!", "|", "#"][at % 12];
         for text in [left_out, format!("{before}{inserted}{after}")] {
             std::fs::write(&path, &text).unwrap();
@@ -135,7 +138,7 @@ email:
 }
 
 #[test]
-fn a_file_that_is_missing_or_a_folder_is_said_in_plain_words() {
+fn a_missing_file_or_a_folder_is_reported_as_such() {
     for (path, words) in [("no/such/driftwise.yaml", "there is no such file"), ("tests", "this is a folder")] {
         let report = load(Path::new(path)).unwrap_err().to_string();
         assert!(report.starts_with(&format!("{path}: {words}")), "{report}");
@@ -144,7 +147,7 @@ fn a_file_that_is_missing_or_a_folder_is_said_in_plain_words() {
 }
 
 #[test]
-fn the_file_that_is_asked_for_comes_before_the_one_of_the_environment() {
+fn an_explicit_path_precedes_the_environment_variable() {
     let environment = |name: &str| (name == "DRIFTWISE_CONFIG").then(|| "/from/environment.yaml".to_owned());
     let found = Config::find(Some(Path::new("asked.yaml")), &environment).unwrap();
     assert_eq!(found, Path::new("asked.yaml"));

@@ -1,10 +1,10 @@
-//! A YAML document as a tree in which every value knows where it was written.
+//! A YAML document as a tree of values with their places.
 
 use serde_json::Value as Json;
 
 use super::scalar;
 
-/// Where something stands: the file by its number in the report, line and column counted from 1, in characters.
+/// A place: the number of the file in the report, and line and column from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     pub file: usize,
@@ -16,21 +16,21 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Node {
     pub place: Place,
-    /// The line on which it ends: values can run over several.
+    /// The line on which the value ends.
     pub last_line: usize,
     pub value: Value,
 }
 
-/// What a value is.
+/// A scalar, a list or a mapping.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// A single value; the text as written (variables filled in), and what YAML 1.2 takes it for.
+    /// A single value: its text after substitution of variables, and its type in YAML 1.2.
     Scalar(String, Form),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
 
-/// What YAML's core schema takes a single value for. What stands in quotes is always text.
+/// The type of a single value in the core schema of YAML 1.2. A quoted value is always text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Null,
@@ -48,6 +48,13 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Place {
+    /// A file as a whole.
+    pub fn file(file: usize) -> Self {
+        Self { file, line: 0, column: 0 }
+    }
+}
+
 impl From<&Node> for Place {
     fn from(node: &Node) -> Self {
         node.place
@@ -55,9 +62,13 @@ impl From<&Node> for Place {
 }
 
 impl Node {
-    /// A single value as if somebody had written it, without quotes, at `place`.
+    /// A default as if it stood at `place`: a single value without quotes, or `{}`.
     pub fn plain(text: &str, place: Place) -> Self {
-        Self { place, last_line: place.line, value: Value::Scalar(text.to_owned(), scalar::form(text)) }
+        let value = match text {
+            "{}" => Value::Map(Vec::new()),
+            _ => Value::Scalar(text.to_owned(), scalar::form(text)),
+        };
+        Self { place, last_line: place.line, value }
     }
 
     pub fn is_null(&self) -> bool {
@@ -91,7 +102,7 @@ impl Node {
         self.entries()?.iter().find(|entry| entry.key == key)
     }
 
-    /// How many values it is made of, itself included.
+    /// The number of values in it, itself included.
     pub fn size(&self) -> usize {
         1 + match &self.value {
             Value::Scalar(..) => 0,
@@ -100,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The same value in JSON, without its places.
+    /// The value as JSON.
     pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Scalar(_, Form::Null) => Json::Null,
@@ -114,7 +125,7 @@ impl Node {
         }
     }
 
-    /// What it is, for a sentence that says what it should have been.
+    /// Its type, for a message.
     pub fn sort(&self) -> &'static str {
         match &self.value {
             Value::Scalar(_, Form::Null) => "nothing",

@@ -1,4 +1,4 @@
-//! The few checks that an address of a web server needs before anything is sent to it.
+//! Web addresses and host names.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ pub(super) struct WebAddress {
 }
 
 impl WebAddress {
-    /// The error is for people and never quotes the text, which may hold a password.
+    /// The error goes on after the name of the key, and never quotes the text, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         let lower = text.to_ascii_lowercase();
@@ -35,13 +35,13 @@ impl WebAddress {
     }
 }
 
-/// Whether a text that is no valid address may be one with a sign-in, slashes or signs in it mistyped.
+/// Whether a text may be a misspelled address with a sign-in.
 pub(super) fn may_hold_a_sign_in(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     rest.contains('@') || rest.split(':').skip(1).any(|part| !part.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, where all of it is valid.
+/// The host of a valid `host`, `host:port`, `[v6]` or `[v6]:port`.
 pub(super) fn host(authority: &str) -> Option<&str> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
@@ -66,16 +66,16 @@ pub(super) fn is_host(host: &str) -> bool {
             && !part.ends_with('-')
     };
     let parts = host.strip_suffix('.').unwrap_or(host);
-    // No domain ends in a number: such a host is an IPv4 address or a slip.
+    // No domain ends in a number: such a host is an IPv4 address or a misspelling.
     let ends_in_number = parts.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    // The crate that reads URLs later knows more, such as which names of Punycode are valid.
+    // The `url` crate reads the address later, and also checks names in Punycode.
     host.len() <= 253
         && parts.split('.').all(part_ok)
         && (!ends_in_number || host.parse::<Ipv4Addr>().is_ok())
         && url::Host::parse(host).is_ok()
 }
 
-/// Whether what is sent to `host` stays on this machine.
+/// Whether `host` is this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

@@ -1,14 +1,11 @@
-//! The shapes of values that are one word of a grammar of their own: addresses, names, time zones, regular expressions.
+//! The shapes of single values with a grammar of their own: durations, sizes, addresses, names, time zones, URLs.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::marker::PhantomData;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 use regex::Regex;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::name::Name;
@@ -16,69 +13,35 @@ use crate::domain::reading::{is_invisible, quote};
 use crate::domain::session::SessionId;
 use crate::domain::setting::SettingPattern;
 
-use super::declaration::{Shape, shape};
+use super::declaration::Shape;
+use super::problem::Problem;
 use super::report::{Report, nearest};
-use super::shapes::{FilePath, Text, any_text, described, text_like};
+use super::shapes::{any_text, described, text_like};
 use super::tree::Node;
+use super::unit;
 use super::url::{self, WebAddress};
 
-/// A value that a text is parsed into.
-pub(super) trait Word: Sized {
-    const MAY_HOLD_A_SIGN_IN: bool = false;
+/// Why a text is not such a value: words that go on after the name of the key. Empty: it is not written like one.
+type Parsed<T> = Result<T, String>;
 
-    /// The error goes on after the name of the key.
-    fn parse(text: &str) -> Result<Self, String>;
-
-    /// What to do where the text cannot be parsed.
-    fn help(text: &str) -> Option<String>;
-
-    fn schema() -> Json;
-}
-
-/// A text that is parsed into a `W`.
-pub(super) struct Parsed<W>(PhantomData<W>);
-
-impl<W: Word> Shape for Parsed<W> {
-    type Value = W;
-
-    const MAY_HOLD_A_SIGN_IN: bool = W::MAY_HOLD_A_SIGN_IN;
-
-    fn read(report: &mut Report, node: &Node, key: &str) -> Option<W> {
-        let text = Text::read(report, node, key)?;
-        match W::parse(&text) {
-            Ok(value) => Some(value),
-            Err(reason) => {
-                let message = format!("{}{reason}", quote(key));
-                // The same mistake in a default of 10,000 sessions needs one search for what was meant.
-                if !report.has_said(node.place, &message) {
-                    report.say(node.place, message, W::help(&text));
-                }
-                None
-            }
-        }
-    }
-
-    fn schema() -> Json {
-        W::schema()
-    }
-}
-
-/// `Type, schema, parse;`, and `help` where there is any.
+/// Declares shapes: `Type => Value, title with its article, schema, parse;`, and `help` for a text that cannot be parsed.
 macro_rules! words {
-    ($($name:ty, $schema:expr, |$text:ident| $parse:expr $(, help |$of:pat_param| $help:expr)? $(, const $constant:ident)?;)+) => {$(
-        impl Word for $name {
+    ($($(#[$doc:meta])* $name:ident => $value:ty, $title:literal, $schema:expr, |$text:ident| $parse:expr
+       $(, help |$of:pat_param| $help:expr)? $(, const $constant:ident)?;)+) => {$(
+        impl Shape for $name {
+            type Value = $value;
+
             $(const $constant: bool = true;)?
 
-            fn parse($text: &str) -> Result<Self, String> {
-                $parse
-            }
-
-            fn help(_text: &str) -> Option<String> {
-                words!(@help _text $(, |$of| $help)?)
+            fn read(report: &mut Report, node: &Node, key: &str) -> Option<$value> {
+                let parse: fn(&str) -> Parsed<$value> = |$text| $parse;
+                read(report, node, key, $title, parse, |_text| words!(@help _text $(, |$of| $help)?))
             }
 
             fn schema() -> Json {
-                $schema
+                let mut schema = $schema;
+                schema["title"] = $title.split_once(' ').map_or($title, |(_, title)| title).into();
+                schema
             }
         }
     )+};
@@ -86,22 +49,78 @@ macro_rules! words {
     (@help $text:ident, |$of:pat_param| $help:expr) => {{ let $of = $text; Some($help.into()) }};
 }
 
+fn read<T>(
+    report: &mut Report,
+    node: &Node,
+    key: &str,
+    title: &str,
+    parse: fn(&str) -> Parsed<T>,
+    help: fn(&str) -> Option<String>,
+) -> Option<T> {
+    let text = node.scalar().unwrap_or_default();
+    let reason = match node.scalar().filter(|text| !text.trim().is_empty()).map(parse) {
+        Some(Ok(value)) => return Some(value),
+        Some(Err(reason)) if !reason.is_empty() => reason,
+        _ => format!(" must be {title}, not {}", described(node)),
+    };
+    let message = format!("{}{reason}", quote(key));
+    // The same mistake in a default of 10,000 sessions needs one search for the help.
+    if !report.has_said(node.place, &message) {
+        report.problem(node, Problem { at: None, message, help: help(text) });
+    }
+    None
+}
+
+/// A duration longer than 0.
+pub(super) struct Span;
+
+/// A duration, or `0`.
+pub(super) struct SpanOrZero;
+
+/// A size in bytes, larger than 0.
+pub(super) struct Size;
+
+/// A whole percentage from `1%` to `100%`.
+pub(super) struct Percent;
+
+/// The name or the address of a server, without the brackets of IPv6.
+pub(super) struct Host;
+
 words! {
-    Address, text_like("mail address", "@"),
+    Span => Duration, "a duration", text_like(r"^0*[1-9][0-9]*\s*[smhd]$"),
+        |text| unit::read_duration(text).and_then(not_zero(Duration::is_zero)),
+        help |_| "such as 90s, 5m, 24h or 30d";
+    SpanOrZero => Duration, "a duration, or 0", {
+            let mut schema = text_like(r"^([0-9]+\s*[smhd]|0)$");
+            schema["type"] = json!(["string", "integer"]);
+            (schema["minimum"], schema["maximum"]) = (0.into(), 0.into());
+            schema
+        },
+        |text| if text == "0" { Ok(Duration::ZERO) } else { unit::read_duration(text) },
+        help |_| "such as 90s, 5m, 24h or 30d";
+    Size => u64, "a size", text_like(r"^0*[1-9][0-9]*\s*(B|KiB|MiB|GiB)$"),
+        |text| unit::read_size(text).and_then(not_zero(|size| *size == 0)),
+        help |_| "such as 16MiB; units: B, KiB, MiB, GiB";
+    Percent => u8, "a percentage from 1% to 100%", text_like("^(0*[1-9][0-9]?|0*100)%$"),
+        |text| {
+            let digits = text.strip_suffix('%').filter(|digits| !digits.starts_with('+')).unwrap_or_default();
+            digits.parse().ok().filter(|number| (1..=100).contains(number)).ok_or_else(String::new)
+        };
+    Address => Self, "a mail address", text_like("@"),
         |text| Self::parse(text).map_err(|error| format!(": {error}"));
-    Mailbox, text_like("mail address, with or without a name", "@"),
+    Mailbox => Self, "a mail address, with or without a name", text_like("@"),
         |text| Self::parse(text).map_err(|error| format!(": {error}")),
         help |_| "write address@company.example or Name <address@company.example>";
-    Name, text_of("name", r"^[A-Za-z0-9._-]{1,64}$|\$\{"),
+    Name => Self, "a name", any_text(r"^[A-Za-z0-9._-]{1,64}$|\$\{"),
         |text| Self::parse(text).map_err(|error| format!(" cannot be {}: {error}", quote(text)));
-    SessionId, any_text("session ID"),
+    SessionId => Self, "a session ID", any_text(r"\S"),
         |text| Self::parse(text).map_err(|error| format!(" cannot be {}: {error}", quote(text)));
-    SettingPattern, any_text("setting, or a pattern with *"),
+    SettingPattern => Self, "a setting, or a pattern with *", any_text(r"\S"),
         |text| {
             let visible = !text.chars().any(is_invisible);
-            visible.then(|| Self::parse(text)).ok_or_else(|| " holds characters that cannot be seen".to_owned())
+            visible.then(|| Self::parse(text)).ok_or_else(|| " holds invisible characters".to_owned())
         };
-    Regex, any_text("regular expression"),
+    Regex => Self, "a regular expression", any_text(r"\S"),
         |text| Self::new(text).map_err(|error| {
             // The last line says what is wrong; those before it draw the expression.
             let reason = error.to_string();
@@ -109,45 +128,37 @@ words! {
             format!(" is not a regular expression: {reason}")
         }),
         help |text| format!("it reads {}", quote(text));
-    Tz, any_text("time zone"),
+    Tz => Self, "a time zone", any_text(r"\S"),
         |text| text.trim().parse().map_err(|_| format!(": there is no time zone {}", quote(text.trim()))),
         help |text| zone_help(text.trim());
-    SocketAddr, text_like("IP address and port", r"^\s*(localhost|[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+\s*$"),
+    SocketAddr => Self, "an IP address and port",
+        text_like(r"^\s*(localhost|[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+\s*$"),
         |text| {
             let port = text.trim().strip_prefix("localhost:");
             let address = port.map_or_else(|| text.trim().to_owned(), |port| format!("127.0.0.1:{port}"));
-            address.parse().map_err(|_| format!(" must be an IP address and a port, not {}", quote(text.trim())))
+            address.parse().map_err(|_| String::new())
         },
         help |_| "for example 127.0.0.1:9464, 0.0.0.0:9464 or \"[::]:9464\"";
-    WebAddress, text_like("http or https URL", r"^\s*[Hh][Tt][Tt][Pp][Ss]?://"),
+    WebAddress => Self, "an http or https URL", text_like(r"^\s*[Hh][Tt][Tt][Pp][Ss]?://"),
         |text| Self::parse(text).map_err(|reason| format!(" {reason}")),
-        help |_| "it is written like https://erp.acme.example/OWAPI", const MAY_HOLD_A_SIGN_IN;
-    Host, text_like("host name or IP address", r"^\s*([A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?)\s*$"),
+        help |_| "such as https://erp.acme.example/OWAPI", const MAY_HOLD_A_SIGN_IN;
+    Host => String, "a host name or IP address", text_like(r"^\s*([A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?)\s*$"),
         |text| {
             let host = text.trim();
             let address = host.trim_start_matches('[').trim_end_matches(']');
             let flag = matches!(host, "true" | "false");
-            if !flag && url::is_host(host) || address.parse::<Ipv6Addr>().is_ok() {
-                return Ok(Self(address.to_owned()));
-            }
-            Err(format!(" must be the name or address of a mail server, not {}", super::mask::user_info(&quote(text))))
+            let fits = !flag && url::is_host(host) || address.parse::<Ipv6Addr>().is_ok();
+            if fits { Ok(address.to_owned()) } else { Err(String::new()) }
         },
-        help |_| "without a scheme and without a port: the port has a key of its own";
+        help |_| "without a scheme and without a port, which has a key of its own";
 }
 
-/// The name or the address of a server, without the brackets of IPv6.
-#[derive(Debug, Clone)]
-pub(super) struct Host(pub String);
-
-/// As [`any_text`], with a pattern that numbers need not match.
-fn text_of(title: &str, pattern: &str) -> Json {
-    let mut schema = any_text(title);
-    schema["pattern"] = pattern.into();
-    schema
+fn not_zero<T>(is_zero: fn(&T) -> bool) -> impl Fn(T) -> Parsed<T> {
+    move |value| if is_zero(&value) { Err(" must be more than 0".to_owned()) } else { Ok(value) }
 }
 
 fn zone_help(text: &str) -> String {
-    /// What people call the time where they live; a place says it, and follows the clock changes.
+    /// Abbreviations in common use, which are no zones; a zone named after a place also follows the clock changes.
     const CALLED: [(&[&str], &str); 10] = [
         (&["BST", "UK"], "Europe/London"),
         (&["IST"], "Europe/Dublin"),
@@ -168,50 +179,3 @@ fn zone_help(text: &str) -> String {
     let meant = near.map_or_else(|| "zones".to_owned(), |near| format!("did you mean {near:?}? Zones"));
     format!("{meant} have IANA names, such as Europe/London or UTC")
 }
-
-/// A file with certificates, read now to check it: a wrong path is a problem of the configuration, not of the first audit.
-pub(super) struct Certificates;
-
-shape!(Certificates, PathBuf, any_text("path of a PEM file"), |report, node, key| {
-    let path = FilePath::read(report, node, key)?;
-    report.inputs.file(&path);
-    match certificates(&path) {
-        Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(path),
-        Ok(_) => {
-            let message = format!("{key:?}: {} holds no certificate in PEM form", path.display());
-            report.refuse_with(node, message, "such a file has a line -----BEGIN CERTIFICATE-----")
-        }
-        Err(error) => report.refuse(node, format!("{key:?}: {} cannot be read: {error}", path.display())),
-    }
-});
-
-/// Not the whole file: a path that was mistyped may be a device without end.
-fn certificates(path: &Path) -> io::Result<String> {
-    /// All authorities of a system together take a fourth of it.
-    const LARGEST: u64 = 1 << 20;
-    let mut bytes = Vec::new();
-    // Asked before opening: to open a pipe waits for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The URL of the store, as the path that it names.
-pub(super) struct StoreUrl;
-
-shape!(StoreUrl, PathBuf, text_like("`sqlite://PATH`", "^sqlite://[^?#]+$"), |report, node, key| {
-    let url = Text::read(report, node, key)?;
-    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty() && !path.contains(['?', '#']));
-    if let Some(path) = path {
-        return Some(report.folder(node.place.file).join(path));
-    }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        // Not quoted: such a URL holds a password.
-        report.hide(node);
-        return report.refuse_with(node, "a postgres store is not available yet", "available: sqlite://PATH");
-    }
-    let message = format!("{key:?} of the store must be sqlite://PATH, not {}", described(node));
-    report.refuse_with(node, message, "for example sqlite://driftwise.db or sqlite:///var/lib/driftwise.db")
-});

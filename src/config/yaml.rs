@@ -1,7 +1,7 @@
-//! From YAML text to a located tree: anchors, aliases and merge keys are followed, variables filled in, repeated keys refused.
+//! Parses YAML into a tree with places: follows anchors, aliases and merge keys, substitutes variables, refuses repeated keys.
 //!
-//! Bounds: nesting, and the number of values after all aliases are followed, so that a few lines that name each other
-//! cannot grow into a document that fills the memory.
+//! Bounds the nesting, and the number of values after all aliases are followed, so that a few lines of nested aliases cannot
+//! fill the memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ const MOST_VALUES: usize = 1_000_000;
 /// From so many keys on, a mapping is searched with an index.
 const INDEXED: usize = 16;
 
-/// Reads one file of the report. `None` where there is nothing to work with: the report then says why.
+/// Parses one file of the report. `None` for an invalid file, which is reported, and for an empty one.
 pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &dyn Environment) -> Option<Node> {
     let mut builder = Builder {
         events: Parser::new_from_str(text),
@@ -43,7 +43,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
             let line = text.lines().nth(place.line - 1).unwrap_or_default();
             if syntax && line.contains("${") && line.contains(['{', '[']) {
                 let help = "between { } and [ ], a text with ${...} needs quotes: \"${NAME}\"";
-                builder.report.problem_with(place, message, help);
+                builder.report.problem(place, (message, help));
             } else {
                 builder.report.problem(place, message);
             }
@@ -52,11 +52,11 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
     }
 }
 
-/// Why reading a file ended early.
+/// An error that ends the parsing of a file.
 struct Stop {
     place: Place,
     message: String,
-    /// The text is not YAML, so what is a secret in it is anybody's guess.
+    /// The text is not valid YAML, so its secrets are not known.
     syntax: bool,
 }
 
@@ -68,7 +68,7 @@ struct Builder<'a, 'e> {
     environment: &'a dyn Environment,
     file: usize,
     anchors: HashMap<usize, Node>,
-    /// Whether a key names a secret: the keys are few, however many values there are.
+    /// Whether a key names a secret. Distinct keys are few.
     secret_keys: HashMap<String, bool>,
     values: usize,
     depth: usize,
@@ -117,8 +117,7 @@ impl<'a> Builder<'a, '_> {
     fn count(&mut self, more: usize, span: &Span) -> Step<()> {
         self.values = self.values.saturating_add(more);
         if self.values > MOST_VALUES {
-            let message =
-                "there is too much in this file once its aliases (*name) are followed; the limit is 1,000,000 values";
+            let message = "with its aliases (*name) followed, this file has more than the allowed 1,000,000 values";
             return Err(self.stop(span, message));
         }
         Ok(())
@@ -128,7 +127,7 @@ impl<'a> Builder<'a, '_> {
         self.count(1, span)?;
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(self.stop(span, "this is nested too deeply; the limit is 32 levels"));
+            return Err(self.stop(span, "this is nested more deeply than the allowed 32 levels"));
         }
         let (node, anchor) = match event {
             Event::Alias(id) => (self.alias(id, span)?, 0),
@@ -154,14 +153,14 @@ impl<'a> Builder<'a, '_> {
         Ok(node)
     }
 
-    /// `!!str` makes text of a value; other tags of YAML itself change nothing, tags of others are refused.
+    /// True for `!!str`. Other tags of YAML itself change nothing; any other tag is reported.
     fn tagged_as_text(&mut self, tag: Option<&Tag>, span: &Span) -> bool {
         let Some(tag) = tag else { return false };
         if !tag.is_yaml_core_schema() && tag.handle != "!" {
-            self.report.problem(self.place(span), "YAML tags such as !name are not used here");
+            self.report.problem(self.place(span), "YAML tags such as !name are not supported");
         } else if tag.handle == "!" && !tag.suffix.is_empty() {
             let help = "for a secret or a variable write { env: NAME }, { file: PATH } or ${NAME}";
-            self.report.problem_with(self.place(span), "YAML tags such as !name are not used here", help);
+            self.report.problem(self.place(span), ("YAML tags such as !name are not supported", help));
         }
         tag.is_yaml_core_schema() && tag.suffix == "str"
     }
@@ -180,13 +179,13 @@ impl<'a> Builder<'a, '_> {
         let value = match scalar::interpolate(text, self.environment) {
             Ok(None) => Value::Scalar(text.to_owned(), form(text)),
             Ok(Some(filled)) => {
-                // An empty variable is an empty text: nobody wrote "null".
+                // An empty variable is an empty text and not null.
                 let form = Some(form(&filled)).filter(|form| *form != Form::Null).unwrap_or(Form::Text);
                 Value::Scalar(filled, form)
             }
             Err(message) => {
                 self.report.problem(place, message);
-                self.report.enough_said_at(place);
+                self.report.silence(place);
                 Value::Scalar(text.to_owned(), Form::Text)
             }
         };
@@ -258,7 +257,7 @@ impl<'a> Builder<'a, '_> {
     }
 }
 
-/// Adds what `<<` brings: what stands in the mapping itself wins, then what was merged first.
+/// Adds the entries of `<<`. An entry of the mapping itself precedes them, and an earlier mapping a later one.
 fn merge(report: &mut Report, entries: &mut Vec<Entry>, merged: Vec<Node>) {
     let mut known: HashSet<String> = HashSet::new();
     if !merged.is_empty() {
@@ -271,7 +270,7 @@ fn merge(report: &mut Report, entries: &mut Vec<Entry>, merged: Vec<Node>) {
     for node in merged.into_iter().flat_map(single) {
         match node.value {
             Value::Map(more) => entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone()))),
-            _ => report.problem(node.place, "\"<<\" takes a mapping or a list of mappings"),
+            _ => report.problem(node.place, "\"<<\" must be a mapping or a list of mappings"),
         }
     }
 }

@@ -80,7 +80,9 @@ fn check_with_notify_records_and_mails_once() {
 fn validate_reports_every_problem_and_connects_only_with_online() {
     let world = World::new(1, &two());
     let fine = world.run(&["validate"]).expect(0);
-    assert_eq!(fine.out, "The configuration is valid: 1 source, 2 sessions.\n");
+    let weaker = "note: rule name-is-clear of policy orderwise-shopify asks only for some value in sessions without the \
+                  param \"name\": erp/14, erp/15\n";
+    assert_eq!(fine.out, format!("{weaker}The configuration is valid: 1 source, 2 sessions.\n"));
     assert!(world.simulator.requests().is_empty());
     let online = world.run(&["validate", "--online"]).expect(0);
     assert!(online.out.contains("source erp: returned 1 session, but not the audited 15"), "{}", online.out);

@@ -1,4 +1,4 @@
-//! What is accepted, and what it means.
+//! Valid configurations and the values that they are read as.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -50,14 +50,14 @@ fn the_smallest_configuration_gets_the_defaults() {
 }
 
 #[test]
-fn email_is_only_missed_by_what_sends() {
+fn a_configuration_without_email_is_valid_until_mail_is_needed() {
     let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
     let problem = config.require_email().unwrap_err();
     assert!(problem.to_string().contains("there is no \"email\""), "{problem}");
 }
 
 #[test]
-fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
+fn zero_turns_reminders_and_the_grace_period_off() {
     let config = load_text(&format!(
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\nalerts: {{ remind_every: 0, unreachable_after: 0 }}\n"
     ))
@@ -66,7 +66,7 @@ fn zero_means_never_to_reminders_and_at_once_to_grace_period() {
 }
 
 #[test]
-fn how_many_polls_are_under_way_is_said_in_the_defaults() {
+fn max_polls_is_read_from_the_defaults() {
     let config = load_text(&format!(
         "{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\ndefaults: {{ max_polls: 8 }}\n"
     ))
@@ -75,7 +75,7 @@ fn how_many_polls_are_under_way_is_said_in_the_defaults() {
 }
 
 #[test]
-fn the_zone_is_the_sessions_then_the_customers_then_the_default() {
+fn a_session_has_its_own_zone_else_the_customers_else_the_default() {
     let config = load_text(
         "sources:\n  a: { type: file, path: a.csv, customer: acme }\n  b: { type: file, path: b.csv }\n\
          customers: { acme: { timezone: Europe/Paris, fallback: [it@acme.example], contact: Ring us } }\n\
@@ -187,11 +187,11 @@ fn the_typed_configuration_does_not_show_a_secret() {
          email: { from: a@b.example, smtp: { host: h.example, username: u, password: { env: SMTP_PASSWORD } } }\n";
     let config = load_text(text).unwrap();
     assert!(!format!("{config:?}").contains(CANARY) && !format!("{config:?}").contains(CANARY_HASH));
-    assert!(config.warnings[0].to_string().contains("no session of the source b is audited"));
+    assert!(config.warnings[0].to_string().contains("the source b has no audited session"));
 }
 
 #[test]
-fn a_param_that_is_nearly_one_of_the_policy_is_refused_and_any_other_is_a_warning() {
+fn a_misspelled_param_is_refused_and_an_unused_one_is_a_warning() {
     let sessions = |params: &str| {
         format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example], params: {{ {params}: x }} }}]\n")
     };
@@ -203,8 +203,8 @@ fn a_param_that_is_nearly_one_of_the_policy_is_refused_and_any_other_is_a_warnin
         );
     }
     let config = load_text(&sessions("colour")).unwrap();
-    assert!(config.warnings[0].to_string().contains("asks for the param \"colour\""), "{:?}", config.warnings);
-    // It is no slip where another policy asks for just that.
+    assert!(config.warnings[0].to_string().contains("compares with the param \"colour\""), "{:?}", config.warnings);
+    // A param of another policy is no misspelling.
     let policies =
         "policies: { p: { rules: [{ id: r, setting: s, expect: { equals: { param: import_order_as } } }] } }\n";
     let config = load_text(&format!("{policies}{}", sessions("import_order_as"))).unwrap();
@@ -230,7 +230,7 @@ fn included_files_add_to_the_main_one() {
 }
 
 #[test]
-fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
+fn ten_thousand_sessions_load_quickly_and_share_equal_values() {
     let mut text = format!("{GRID}sessions:\n");
     for id in 0..10_000 {
         writeln!(
@@ -254,7 +254,7 @@ fn ten_thousand_sessions_load_quickly_and_share_what_is_alike() {
 }
 
 #[test]
-fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
+fn a_param_may_be_a_list_for_a_rule_with_a_list() {
     let rule = |expect: &str| {
         format!(
             "{GRID}policies: {{ p: {{ rules: [{{ id: r, setting: user, expect: {expect} }}] }} }}\n\
@@ -269,7 +269,7 @@ fn a_param_may_be_a_list_for_a_rule_that_takes_one() {
 }
 
 #[test]
-fn what_is_not_encrypted_is_legal_where_it_is_allowed_by_name() {
+fn an_unencrypted_connection_is_valid_with_allow_insecure() {
     let audited = "sessions: [{ source: erp, id: 1, owners: [a@b.example] }]\n";
     let text = |allow: &str| {
         format!(
@@ -289,9 +289,9 @@ fn what_is_not_encrypted_is_legal_where_it_is_allowed_by_name() {
     }
 }
 
-/// What is checked when a configuration is read, and what is built of it, know nothing of each other.
+/// The reader and the adapter check the URL independently.
 #[test]
-fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
+fn the_adapter_accepts_every_base_url_that_the_reader_accepts() {
     let urls = [
         "https://erp.acme.example/OWAPI",
         "HTTPS://ERP.Acme.Example:8443/OWAPI/",
@@ -330,7 +330,7 @@ fn a_source_can_be_built_of_every_base_url_that_is_accepted() {
 }
 
 #[test]
-fn what_alerts_say_a_customer_may_say_for_its_own_sources() {
+fn a_customer_replaces_keys_of_alerts_for_its_own_sources() {
     let config = load_text(
         "sources:\n  a: { type: file, path: a.csv, customer: acme }\n  b: { type: file, path: b.csv, customer: other }\n  \
          c: { type: file, path: c.csv }\n\
@@ -374,9 +374,8 @@ fn the_breaker_of_a_customer_replaces_that_of_alerts_and_each_part_has_a_default
     assert_eq!(read("{ breaker: { share: 30% } }", "{ breaker: { at_least: 9 } }"), breaker(50, 9));
 }
 
-/// Declared and not wired: the values are read all the same, so that only the switch is to be flipped.
 #[test]
-fn keys_that_are_not_available_yet_are_refused_and_can_be_read() {
+fn keys_that_are_not_available_yet_are_declared_as_such() {
     let config = load_text(&format!("{GRID}sessions: [{{ source: grid, id: 1, owners: [a@b.example] }}]\n")).unwrap();
     assert_eq!((config.watch, config.alerts.operators.len()), (false, 0));
     assert_eq!(config.alerts.alerts.blind_after, Duration::from_hours(24));

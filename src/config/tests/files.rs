@@ -1,4 +1,4 @@
-//! Files that cannot be used, each said where it is named and none waited for.
+//! Invalid files: each is reported where it is named, and reading never blocks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,9 +23,9 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// To open a pipe waits for somebody to write into it: a test that does not end has failed.
+/// Opening a pipe blocks until another process writes to it, so a failure of this test is that it never ends.
 #[test]
-fn a_pipe_is_no_file_to_include_or_to_trust() {
+fn a_pipe_is_refused_as_an_included_file_and_as_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
     pipe(&folder.path().join("pipe.yaml"));
     pipe(&folder.path().join("pipe.pem"));
@@ -35,10 +35,10 @@ fn a_pipe_is_no_file_to_include_or_to_trust() {
     }
     let email = "email: { from: a@b.example, smtp: { host: h.example, ca_file: pipe.pem } }\n";
     let report = report(folder.path(), &format!("{email}{GRID}"));
-    assert!(report.contains("\"ca_file\": pipe.pem cannot be read: it is not a regular file"), "{report}");
+    assert!(report.contains("\"ca_file\": cannot read pipe.pem: it is not a regular file"), "{report}");
 }
 
-/// What a shell makes of `--config <(...)`.
+/// A shell passes a pipe for `--config <(...)`.
 #[test]
 fn the_main_file_may_be_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ fn a_file_past_32_mib_is_refused_and_one_of_that_size_is_read() {
 }
 
 #[test]
-fn more_files_than_anybody_has_are_not_read() {
+fn a_pattern_that_matches_too_many_files_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("sessions")).unwrap();
     for n in 0..=20_000 {
@@ -78,9 +78,9 @@ fn more_files_than_anybody_has_are_not_read() {
     assert!(report.ends_with("\n1 problem"), "{report}");
 }
 
-/// Root may read everything, so as root the test is run again as nobody.
+/// Root may read every file, so root runs the test in a process of the user nobody.
 #[test]
-fn what_may_not_be_read_is_said_with_who_must_be_able_to() {
+fn a_file_without_permission_is_reported_with_the_user_that_needs_it() {
     const FOLDER: &str = "DRIFTWISE_TEST_AS_NOBODY";
     let given = std::env::var_os(FOLDER).map(PathBuf::from);
     let own = tempfile::tempdir().unwrap();
@@ -96,20 +96,20 @@ fn what_may_not_be_read_is_said_with_who_must_be_able_to() {
         return as_nobody(folder, FOLDER);
     }
     let problems = Config::load(&path, &environment, now()).unwrap_err().to_string();
-    assert!(problems.contains("closed.yaml: this file cannot be read: permission denied"), "{problems}");
+    assert!(problems.contains("closed.yaml: cannot read this file: permission denied"), "{problems}");
     assert!(problems.contains("the user that runs Driftwise must be able to read it"), "{problems}");
     fs::create_dir_all(folder.join("parts/closed")).unwrap();
     fs::set_permissions(folder.join("parts/closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let text = format!("include: [closed.yaml, parts/*/*.yaml]\n{GRID}");
     let problems = report(folder, &text);
-    assert!(problems.contains("closed.yaml: this file cannot be read: permission denied"), "{problems}");
-    assert!(problems.contains("driftwise.yaml:1:24: \"include\" cannot search there: "), "{problems}");
+    assert!(problems.contains("closed.yaml: cannot read this file: permission denied"), "{problems}");
+    assert!(problems.contains("driftwise.yaml:1:24: cannot search for files to include: "), "{problems}");
     fs::set_permissions(folder.join("parts/closed"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// Runs the test above as a user without rights, from a copy of this program that everybody may run.
+/// Runs the test above as a user without rights, from a copy of this program that every user may run.
 fn as_nobody(folder: &Path, variable: &str) {
-    let name = "config::tests::files::what_may_not_be_read_is_said_with_who_must_be_able_to";
+    let name = "config::tests::files::a_file_without_permission_is_reported_with_the_user_that_needs_it";
     fs::remove_file(folder.join("closed.yaml")).unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     let program = folder.join("tests");

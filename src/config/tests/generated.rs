@@ -1,5 +1,5 @@
-//! What is generated from the declarations and checked in: the schema, which must judge as the reader does, and the reference.
-//! `UPDATE_DOCS=1 cargo test --lib config` writes both anew.
+//! Files generated from the declarations: the schema, which must reach the same verdict as the reader, and the reference.
+//! `UPDATE_DOCS=1 cargo test --lib config` rewrites both.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::super::report::Report;
 use super::super::schema::{description, schema_text};
 use super::super::tree::{Node, Place};
 use super::super::{Config, keys, yaml};
-use super::wrong::each_wrong_value;
+use super::mappings::each_wrong_value;
 use super::{environment, fixtures, now};
 
 /// Compares a generated file with the one that is checked in.
@@ -21,7 +21,7 @@ fn hold(path: &str, generated: &str) {
         std::fs::write(path, generated).unwrap();
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(written == generated, "{path} is not what the declarations say: UPDATE_DOCS=1 cargo test --lib config");
+    assert!(written == generated, "{path} differs from the declarations: run UPDATE_DOCS=1 cargo test --lib config");
 }
 
 #[test]
@@ -43,9 +43,9 @@ fn reference() -> String {
          - **Durations** are a whole number of `s`, `m`, `h` or `d`: `90s`, `5m`, `24h`, `30d`. **Sizes** have `B`, `KiB`, `MiB` or `GiB`.\n\
          - **Names** of sources, policies, customers and rules have 1 to 64 of the characters `A-Z a-z 0-9 . _ -`.\n\
          - **A secret** is the text itself, `{ env: NAME }` or `{ file: PATH }`.\n\
-         - **A path** is relative to the file in which it stands.\n\
+         - **A path** is relative to the file that names it.\n\
          - **Inheritance.** A session takes what it lacks from `defaults.session`, a source from `defaults.source`. A customer takes it\n  \
-         from `defaults.customer` and then from `alerts`, and what `alerts` says for everybody, it may say for its own sources.\n",
+         from `defaults.customer` and then from `alerts`, and may have each key of `alerts` for its own sources.\n",
     );
     for section in keys::sections() {
         writeln!(text, "\n## {}\n", title(section)).unwrap();
@@ -89,33 +89,33 @@ fn row(key: &Key) -> String {
     format!("| `{}` | {} | {} | {} | `{}` |\n", key.name, raw(&words), raw(&default), raw(&about), raw(key.example))
 }
 
-/// A description inside of a sentence; an abbreviation stays as it is.
+/// A description inside a sentence; an abbreviation keeps its capitals.
 fn without_stop(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let word = text.chars().nth(1).is_some_and(char::is_lowercase);
     if word { format!("{}{}", text[..1].to_lowercase(), &text[1..]) } else { text.to_owned() }
 }
 
-/// What only the reader can know, by words of its reports: that names refer to something and are given once, what must stand
-/// together over several keys or files, what is in a file, what the environment holds, and the grammars of single words.
+/// Words of the problems that a schema cannot express: references, repeated names, combinations of keys or files, contents of
+/// files, environment variables, and the grammars of single values.
 const SEMANTIC: [&str; 62] = [
-    // Of YAML and files.
+    // YAML and files.
     "is given twice",
     "is defined twice",
     "there is no file",
-    "has a pattern that cannot be used",
+    "has an invalid pattern",
     "only allowed in the main file",
     "an included file has no key",
     "this is a folder",
     "nothing is configured",
     "nothing is audited",
     "nothing can be audited",
-    "takes a mapping or a list of mappings",
+    "must be a mapping or a list of mappings",
     "is not the name of an environment variable",
     "has no closing",
     "the environment variable",
     "the secret file",
-    "cannot be read: ",
+    "cannot read ",
     "holds no certificate",
     // References.
     "\"renamed_from\" names",
@@ -125,7 +125,7 @@ const SEMANTIC: [&str; 62] = [
     "there is no rule",
     "is the name of the built-in baseline",
     "extend each other in a circle",
-    // What `defaults` may add, and what several keys demand of each other.
+    // Keys that `defaults` may supply, and combinations of keys.
     "a source needs the key",
     "a source of type orderwise needs",
     "a source of type file needs",
@@ -136,8 +136,8 @@ const SEMANTIC: [&str; 62] = [
     "\"email\" needs a way to send",
     "is not encrypted",
     "would send mails, and the password",
-    "where \"listen\" already is",
-    "nobody would be told",
+    "as \"listen\" is",
+    "no one would be notified",
     "needs the param",
     "the param ",
     "is already the setting",
@@ -147,27 +147,27 @@ const SEMANTIC: [&str; 62] = [
     "leaves no rule at all",
     "is both given and left out",
     "only allowed together with",
-    "\"all_ticked\" is about a group",
+    "\"all_ticked\" is for a group",
     // Grammars.
     "which export is",
     "which schedule is",
     "is not a mail address",
-    "cannot be used: ",
+    "is invalid: ",
     "there is no time zone",
     "is not a regular expression",
     "\"id\" cannot be ",
-    "holds characters that cannot be seen",
+    "holds invisible characters",
     "no valid host name or port",
     "must not ",
-    "must be the name or address of a mail server",
-    "must be an IP address and a port",
+    "must be a host name or IP address",
+    "must be an IP address and port",
     "must end in .csv or .json",
     ".xlsx is not available yet",
     "is not base64",
     "is longer than the ten years allowed",
 ];
 
-/// A text as the schema sees it, or `None` where it is no YAML.
+/// A text as JSON for the schema; `None`: it is not valid YAML.
 fn as_json(text: &str) -> Option<Json> {
     let mut report = Report::new(&environment);
     let file = report.add("x.yaml".into(), text);
@@ -210,7 +210,7 @@ fn schema_and_reader_agree() {
 }
 
 #[test]
-fn every_default_and_example_is_one() {
+fn every_default_and_example_fits_its_schema() {
     let schema = |key: &Key| jsonschema::draft202012::new(&(key.schema)()).unwrap();
     for key in keys::all().filter(|key| key.status != Status::Later) {
         assert!(schema(key).is_valid(&as_json(key.example).unwrap()), "{}: {}", key.name, key.example);
@@ -232,7 +232,7 @@ fn every_default_and_example_is_one() {
 }
 
 #[test]
-fn every_key_says_what_it_is_for() {
+fn every_key_has_a_description_and_an_example() {
     let names = |section: &Section| section.keys.iter().map(|key| key.name).collect::<Vec<_>>();
     for section in keys::sections() {
         let unique = names(section).into_iter().collect::<BTreeSet<_>>();
@@ -244,7 +244,7 @@ fn every_key_says_what_it_is_for() {
     }
 }
 
-/// What `env` of an editor shows: a variable is a text, wherever it stands.
+/// An editor sees `${NAME}` as text.
 #[test]
 fn a_variable_fits_the_schema_wherever_a_single_value_does() {
     let schema: Json = serde_json::from_str(&schema_text()).unwrap();

@@ -1,4 +1,4 @@
-//! As large as an integrator gets: 10,000 sessions, in one file and in a folder of many.
+//! The largest configurations: 10,000 sessions in one file and in a folder of files.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::super::Config;
 use super::{environment, now};
 
-/// A folder of 100 files with 100 sessions each, which share what is alike by anchors and merge keys.
+/// A folder of 100 files with 100 sessions each, which share equal values by anchors and merge keys.
 #[test]
-fn ten_thousand_sessions_in_a_folder_of_includes_are_all_there_and_each_its_own() {
+fn ten_thousand_sessions_are_read_from_a_folder_of_included_files() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     std::fs::create_dir(folder.path().join("sessions")).unwrap();
@@ -51,9 +51,9 @@ fn sessions_with_the_same_params_share_them_in_memory() {
     assert_ne!(params[0], params[2]);
 }
 
-/// One mistake in what all sessions share is one problem, and ten thousand mistakes are all told, each at its line.
+/// An error in a shared value is one problem; ten thousand errors are ten thousand problems, each at its line.
 #[test]
-fn ten_thousand_problems_are_told_each_once() {
+fn ten_thousand_problems_are_each_reported_once() {
     let mut text = String::from(
         "sources: { grid: { type: file, path: a.csv } }\ndefaults: { session: { timezone: Mars } }\nsessions:\n",
     );

@@ -1,4 +1,4 @@
-//! Secrets: from each place in which one can stand, and never in anything that the configuration says.
+//! Secrets: read from each form, and never shown in a report.
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ fn a_secret_is_read_from_each_place_and_not_shown() {
 }
 
 #[test]
-fn a_secret_is_not_shown_by_what_is_wrong_around_it() {
+fn no_problem_beside_a_secret_shows_it() {
     let folder = folder();
     let wrong = [
         "    timeout: soon\n",
@@ -80,7 +80,7 @@ fn a_secret_is_not_shown_by_what_is_wrong_around_it() {
 }
 
 #[test]
-fn a_secret_file_that_is_no_secret_is_refused_where_it_is_named() {
+fn an_invalid_secret_file_is_reported_at_its_key() {
     let folder = folder();
     std::fs::write(folder.path().join("empty"), "\n").unwrap();
     std::fs::write(folder.path().join("large"), "x".repeat(70_000)).unwrap();
@@ -103,9 +103,9 @@ fn a_credential_hash_that_is_no_base64_is_refused_and_not_shown() {
     }
 }
 
-/// A name that is destroyed may be near another key, be gone, or stand in a file that is no YAML.
+/// A destroyed name may be near another key or absent, and the file may be invalid YAML.
 #[test]
-fn a_secret_behind_any_key_that_nobody_knows_is_not_shown() {
+fn a_secret_behind_an_unknown_key_is_not_shown() {
     let folder = folder();
     let source = "sources:\n  a:\n    type: orderwise\n    export_definition: x\n";
     let sessions = "sessions: [{ source: a, id: 1, owners: [a@b.example] }]\n";
@@ -132,9 +132,9 @@ fn a_secret_behind_any_key_that_nobody_knows_is_not_shown() {
     }
 }
 
-/// A slash in the password makes the sign-in one that no pattern of a URL finds.
+/// With a slash in the password, no pattern of a URL finds the sign-in.
 #[test]
-fn a_sign_in_in_a_url_is_not_shown_whatever_else_is_wrong() {
+fn no_report_shows_a_sign_in_inside_a_url() {
     let folder = folder();
     for (key, scheme) in [("proxy", "http"), ("proxy", "socks5"), ("base_url", "https")] {
         let url = format!("{scheme}://me:{CANARY}/more@erp.acme.example:3128");

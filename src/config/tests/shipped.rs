@@ -1,4 +1,4 @@
-//! What ships with the program: the baseline, the example and the quick start.
+//! The baseline, the example and the quick start that ship with the program.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn minimal() -> Config {
 }
 
 #[test]
-fn the_baseline_is_the_one_of_the_guide() {
+fn the_baseline_has_the_rules_of_the_setup_guide() {
     let config = minimal();
     let baseline = config.policies.values().find(|policy| policy.name.as_str() == BASELINE).unwrap();
     let expected = [
@@ -73,7 +73,7 @@ fn the_baseline_is_the_one_of_the_guide() {
 }
 
 #[test]
-fn the_quick_start_runs_as_it_is() {
+fn the_quick_start_is_valid() {
     let config = load(Path::new("config/quickstart.yaml")).unwrap();
     assert_eq!(config.store.path, Path::new("config/driftwise.db"));
     assert!(matches!(&config.require_email().unwrap().delivery, Delivery::Spool(path) if path.ends_with("mail")));
@@ -116,9 +116,9 @@ fn the_quick_start_finds_export_ticked_and_nothing_else() {
 }
 
 #[test]
-fn the_example_can_be_used_as_it_is() {
+fn the_example_is_valid() {
     let config = load(Path::new("config/driftwise.example.yaml")).unwrap();
-    // Nobody has put files into config/sessions.
+    // config/sessions has no files.
     assert_eq!(
         config.warnings.iter().map(|w| w.message.as_str()).collect::<Vec<_>>(),
         ["no file matches this pattern"]
@@ -136,7 +136,7 @@ fn the_example_shows_every_key() {
     }
 }
 
-/// What is not built yet stands in `tests/fixtures/config/contract-whole.yaml` and is refused there, each at its line.
+/// `tests/fixtures/config/contract-whole.yaml` holds the keys that are not available yet, each refused at its line.
 #[test]
 fn the_example_of_the_contract_is_accepted() {
     let config =
@@ -144,5 +144,5 @@ fn the_example_of_the_contract_is_accepted() {
     assert_eq!((config.sources.len(), config.policies.len()), (2, 2));
     assert_eq!(config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>(), 1);
     let warnings = config.warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>();
-    assert_eq!(warnings, ["no session of the source grid is audited"]);
+    assert_eq!(warnings, ["the source grid has no audited session"]);
 }

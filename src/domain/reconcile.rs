@@ -199,7 +199,7 @@ impl Step<'_> {
         let audited = self.plan.sessions.keys().filter(|id| rows.to(id).has_rows()).count();
         delta.record.audited = audited as u64;
         delta.record.unaudited = (snapshot.len() - audited) as u64;
-        delta.unaudited = Some(self.unaudited(snapshot, audited));
+        delta.unaudited = Some(self.unaudited(snapshot, audited)).filter(|rows| *rows != self.state.unaudited);
         let first = self.state.record.last_success.is_none();
         for id in self.new_ids(snapshot) {
             delta.new_ids.push(id.clone());

@@ -189,7 +189,7 @@ pub struct Delta {
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     /// The answer that was polled, where the source gave its digest; remembered, never written.
     pub answer: Option<Digest>,
-    /// See [`SourceState::unaudited`]; `None` where the poll did not list them.
+    /// See [`SourceState::unaudited`]; `None` where they are the same.
     pub unaudited: Option<Vec<UnauditedRow>>,
     /// The source's own incident, if it changed; ended ones are only to be written.
     pub unreachable: Option<Incident>,

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Environment as _, Problems, ProcessEnvironment};
+use crate::config::{Config, Environment as _, NeededSecrets, Problems, ProcessEnvironment};
+use crate::domain::session::SessionKey;
 use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
@@ -172,13 +173,25 @@ fn report(error: &anyhow::Error) -> Exit {
 #[error("{0}")]
 struct UsageError(String);
 
+/// A session named on the command line.
+fn session_key(text: &str) -> Result<SessionKey, UsageError> {
+    SessionKey::parse(text).ok_or_else(|| {
+        UsageError(format!("{text:?} does not name a session; a session is named SOURCE/ID, as in acme-erp/14"))
+    })
+}
+
 impl Shared {
-    /// Reads the configuration; every problem at once.
+    /// Reads the configuration with all its secrets; every problem at once.
     fn load(&self) -> Result<Config, Problems> {
+        self.load_for(&NeededSecrets::ALL)
+    }
+
+    /// Reads the configuration for a command that needs these secrets only.
+    fn load_for(&self, needed: &NeededSecrets) -> Result<Config, Problems> {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment)?;
         let now = crate::clock::Clock::now(&crate::clock::SystemClock);
-        Config::load(&path, &environment, now)
+        Config::load_for(needed, &path, &environment, now)
     }
 
     /// Where the daemon listens. Without a configuration, where one listens that has not been told otherwise.

@@ -31,6 +31,7 @@ mod file;
 mod keys;
 mod listening;
 mod mask;
+mod needed;
 mod policy;
 mod problem;
 mod proxy;
@@ -55,6 +56,7 @@ mod tests;
 pub use customer::AlertsConfig;
 pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
+pub use needed::NeededSecrets;
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
 pub use proxy::ProxyConfig;
@@ -93,23 +95,34 @@ pub struct Config {
 impl Config {
     /// Reads the configuration at `path`. `now` is only used to see that schedules will ever fire.
     pub fn load(path: &Path, environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
-        Self::understand(path, None, environment, now)
+        Self::understand(path, None, &NeededSecrets::ALL, environment, now)
+    }
+
+    /// As [`Self::load`], for a command that uses no other secrets than those `needed`.
+    pub fn load_for(
+        needed: &NeededSecrets,
+        path: &Path,
+        environment: &dyn Environment,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problems> {
+        Self::understand(path, None, needed, environment, now)
     }
 
     /// Reads `text` as if it stood in the file at `path`: what it names relative to itself is looked for there.
     pub fn read(path: &Path, text: &[u8], environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
-        Self::understand(path, Some(text), environment, now)
+        Self::understand(path, Some(text), &NeededSecrets::ALL, environment, now)
     }
 
     fn understand(
         path: &Path,
         text: Option<&[u8]>,
+        needed: &NeededSecrets,
         environment: &dyn Environment,
         now: DateTime<Utc>,
     ) -> Result<Self, Problems> {
         let mut report = report::Report::new(environment);
         let written = file::read(&mut report, path, text, environment);
-        let config = written.map(|written| resolve::resolve(&mut report, &written, now));
+        let config = written.map(|written| resolve::resolve(&mut report, &written, needed, now));
         let (problems, warnings) = report.finish();
         match (config, problems) {
             (Some(config), None) => Ok(Self { warnings, ..config }),

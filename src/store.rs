@@ -103,9 +103,10 @@ impl Store {
         Self::open_read(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
     }
 
-    /// The process that owns the store at `path`, in words; `None` where none does.
+    /// The process that owns the store at `path`, in words; `None` where none does. An owner that this machine cannot see is
+    /// watched for up to 15 seconds.
     pub async fn owner(path: &Path) -> Option<String> {
-        owner::alive(&file::real(path).ok()?).await
+        owner::alive(&file::real(path).ok()?, owner::LEASE).await
     }
 
     /// Closes the connections, so that the files beside the database are folded into it.

@@ -17,13 +17,18 @@ pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
 
 /// The adapter of every source.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
+    sources_of(config, |_| true)
+}
+
+/// The adapters of the sources that are `wanted`: those of others may lack their secrets.
+pub fn sources_of(config: &Config, wanted: impl Fn(&Name) -> bool) -> anyhow::Result<Sources> {
     let mut systems = Systems::default();
     let build = |source: &config::SourceConfig| {
         let adapter = source_adapter(&mut systems, &source.adapter)
             .with_context(|| format!("the source {} cannot be set up", source.name))?;
         Ok((source.name.clone(), adapter))
     };
-    config.sources.iter().map(build).collect()
+    config.sources.iter().filter(|source| wanted(&source.name)).map(build).collect()
 }
 
 fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {

@@ -12,7 +12,7 @@ use crate::domain::snapshot::Snapshot;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
-    Ok(poll(config, &adapters::sources(config)?, source, now).await)
+    Ok(poll(config, &adapters::sources_of(config, |name| name == source)?, source, now).await)
 }
 
 async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Snapshot, String> {

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::verdicts::{self, Format, SeverityArgument};
-use super::{Exit, Shared, UsageError, print, say};
+use super::{Exit, Shared, UsageError, print, say, session_key};
 use crate::app::poll::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, NeededSecrets};
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::session::SessionKey;
 use crate::view::session::SessionView;
@@ -37,11 +37,13 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     if matches!(arguments.format, Format::Junit | Format::Markdown) {
         return Err(UsageError(String::from("this output format is not available yet; use table or json")).into());
     }
-    let config = shared.load()?;
+    let wanted = wanted(&arguments.sessions)?;
+    let sources = wanted.as_ref().map(|wanted| wanted.iter().map(|key| key.source.clone()).collect());
+    let config = shared.load_for(&NeededSecrets { sources, email: arguments.notify })?;
     if arguments.notify {
         config.require_email()?;
     }
-    let wanted = wanted(&config, &arguments.sessions)?;
+    expect_audited(&config, &wanted)?;
     let states = stored_states(&config).await?;
     let now = SystemClock.now();
     let answers = poll::ask(&config, &wanted, now).await?;
@@ -54,30 +56,25 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         None
     };
     match arguments.format {
-        Format::Json => print(&verdicts::json(&views, now)?)?,
+        Format::Json => print(&verdicts::json(&views, now, &())?)?,
         _ => print(&format!("{}{}", verdicts::text(&views, |_| true, None), coverage(&seen)))?,
     }
     let exit = verdicts::exit(&views, arguments.fail_on.into(), now);
     Ok(notified.map_or(exit, |notified| report(&notified, exit)))
 }
 
-/// The sessions named on the command line, each of which must be audited.
-fn wanted(config: &Config, named: &[String]) -> Result<Wanted, UsageError> {
-    if named.is_empty() {
-        return Ok(None);
+/// The sessions named on the command line.
+fn wanted(named: &[String]) -> Result<Wanted, UsageError> {
+    let wanted = named.iter().map(|text| session_key(text)).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(Some(wanted).filter(|wanted| !wanted.is_empty()))
+}
+
+fn expect_audited(config: &Config, wanted: &Wanted) -> Result<(), UsageError> {
+    let audited = |key: &SessionKey| config.plans.get(&key.source)?.sessions.get(&key.id);
+    match wanted.iter().flatten().find(|key| audited(key).is_none()) {
+        Some(key) => Err(UsageError(format!("the configuration does not audit a session {key}"))),
+        None => Ok(()),
     }
-    let mut wanted = BTreeSet::new();
-    for text in named {
-        let key = SessionKey::parse(text).ok_or_else(|| {
-            UsageError(format!("{text:?} does not name a session; a session is named SOURCE/ID, as in acme-erp/14"))
-        })?;
-        let audited = config.plans.get(&key.source).is_some_and(|plan| plan.sessions.contains_key(&key.id));
-        if !audited {
-            return Err(UsageError(format!("the configuration does not audit a session {key}")));
-        }
-        wanted.insert(key);
-    }
-    Ok(Some(wanted))
 }
 
 fn view<'a>(config: &Config, seen: &'a Seen, now: DateTime<Utc>) -> SessionView<'a> {

@@ -8,6 +8,7 @@ use super::table::table;
 use super::{Exit, Shared, UsageError, print, say};
 use crate::app::online;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::NeededSecrets;
 use crate::domain::name::Name;
 use crate::domain::observation::RowMatch;
 use crate::view::session::NO_ROW;
@@ -21,8 +22,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
-    let config = shared.load()?;
-    let plan = Name::parse(&arguments.source).ok().and_then(|name| config.plans.get(&name)).ok_or_else(|| {
+    let named = Name::parse(&arguments.source).ok();
+    let config = shared.load_for(&NeededSecrets { sources: Some(named.iter().cloned().collect()), email: false })?;
+    let plan = named.and_then(|name| config.plans.get(&name)).ok_or_else(|| {
         let known = config.plans.keys().map(Name::as_str).collect::<BTreeSet<_>>();
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         UsageError(format!("there is no source {:?}; the sources are: {known}", arguments.source))

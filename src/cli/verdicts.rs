@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde::Serialize;
 
 use super::Exit;
 use super::table::table;
@@ -11,7 +11,7 @@ use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::reading::visible;
 use crate::view::finding::FindingView;
-use crate::view::session::{SessionView, Status, tally};
+use crate::view::session::{SessionView, Staleness, Status, tally};
 use crate::view::words::count;
 use crate::view::{source, times};
 
@@ -45,10 +45,20 @@ impl From<SeverityArgument> for Severity {
     }
 }
 
-/// The sessions as JSON, in the contract's form.
-pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>) -> anyhow::Result<String> {
-    let sessions = views.iter().map(|view| serde_json::to_value(view.document(now))).collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("{}\n", serde_json::to_string_pretty(&json!({ "sessions": sessions }))?))
+/// What `check` and `status` print as JSON, in the contract's form.
+#[derive(Serialize)]
+struct Document<'a, Session: Serialize, Present: Serialize> {
+    /// When the command read it.
+    at: DateTime<Utc>,
+    sessions: Vec<Session>,
+    #[serde(flatten)]
+    present: &'a Present,
+}
+
+/// The sessions as JSON, as they are at `now`, with the keys of `present`.
+pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>, present: &impl Serialize) -> anyhow::Result<String> {
+    let sessions = views.iter().map(|view| view.document(now)).collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&Document { at: now, sessions, present })?))
 }
 
 /// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line for each of the `findings`
@@ -83,6 +93,16 @@ pub(super) fn text(
     let counts = tally(views).map(|(status, sessions)| format!("{sessions} {}", status.label())).collect::<Vec<_>>();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let _ = writeln!(text, "{}: {counts}", count(views.len(), "session"));
+    let with = |wanted| views.iter().filter(|view| age.and_then(|now| view.staleness(now)) == Some(wanted)).count();
+    for (sessions, why) in [
+        (with(Staleness::Overdue), "older than three periods of its schedule"),
+        (with(Staleness::Ahead), "dated in the future, because a clock was wrong then or is wrong now"),
+    ] {
+        if sessions > 0 {
+            let of = count(sessions, "session");
+            let _ = writeln!(text, "Stale: of {of} the last verdict is {why}, so it says nothing of the present.");
+        }
+    }
     text
 }
 
@@ -107,8 +127,12 @@ fn outages(views: &[SessionView<'_>]) -> String {
 
 /// How old the last verdict is, and whether it is too old to rely on.
 fn aged(view: &SessionView<'_>, now: DateTime<Utc>) -> String {
-    let stale = if view.is_stale(now) { ", stale" } else { "" };
-    view.age(now).map(|age| times::ago(age) + stale).unwrap_or_default()
+    let Some(at) = view.last_verdict else { return String::new() };
+    match view.staleness(now) {
+        None => times::ago(now - at),
+        Some(Staleness::Overdue) => format!("{}, stale", times::ago(now - at)),
+        Some(Staleness::Ahead) => format!("{} ahead, stale", times::ago(at - now)),
+    }
 }
 
 /// Drift of `fail_on` or worse comes before sessions that could not be checked or whose verdict is stale at `now`.
@@ -148,10 +172,30 @@ mod tests {
         assert_eq!((exit(&views, Severity::Info, after(15)), shown(after(15))), (Exit::Fine, false));
         let late = after(15) + TimeDelta::seconds(1);
         assert_eq!((exit(&views, Severity::Info, late), shown(late)), (Exit::Unverified, true));
-        let document = |now| serde_json::from_str::<serde_json::Value>(&json(&views, now).unwrap()).unwrap();
+        let document = |now| {
+            let text = json(&views, now, &serde_json::json!({})).unwrap();
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        };
         assert_eq!(document(after(15))["sessions"][0]["stale"], false);
         assert_eq!(document(late)["sessions"][0]["stale"], true);
         assert_eq!(document(late)["sessions"][0]["last_verdict"], "2026-11-23T09:00:00Z");
+        assert_eq!(document(late)["sessions"][0]["age_seconds"], 901);
+        assert_eq!(document(late)["at"], "2026-11-23T09:15:01Z");
+    }
+
+    #[test]
+    fn a_verdict_from_the_future_is_stale_and_no_all_clear() {
+        let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let published = stage.published();
+        let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
+        let views = plans.values().flat_map(|plan| plan.sessions.values());
+        let views = views.map(|session| SessionView::of(Some(&known), session)).collect::<Vec<_>>();
+        let near = start() - TimeDelta::minutes(1);
+        assert_eq!(exit(&views, Severity::Info, near), Exit::Fine, "two clocks may differ");
+        let behind = start() - TimeDelta::hours(3);
+        assert_eq!(exit(&views, Severity::Info, behind), Exit::Unverified);
+        let text = text(&views, |_| true, Some(behind));
+        assert!(text.contains("3 h ahead, stale") && text.contains("dated in the future"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Collects everything that is wrong while a configuration is read, so that people see all of it at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::reading::visible;
@@ -21,6 +21,10 @@ pub(super) struct Report<'e> {
     said: HashSet<(Place, String)>,
     /// Where a value could not be had, whatever else is found wrong with what stands in its place.
     enough: HashSet<Place>,
+    /// Whether the part that is being read holds secrets that the command needs.
+    pub secrets_needed: bool,
+    /// Where each secret that was met stands, and whether the command needs it: an anchor or a default serves several parts.
+    secrets: HashMap<Place, bool>,
 }
 
 struct File {
@@ -54,6 +58,8 @@ impl<'e> Report<'e> {
             warnings: Vec::new(),
             said: HashSet::new(),
             enough: HashSet::new(),
+            secrets_needed: true,
+            secrets: HashMap::new(),
         }
     }
 
@@ -117,6 +123,12 @@ impl<'e> Report<'e> {
     /// The value at `place` could not be had: no more is said of it.
     pub fn enough_said_at(&mut self, place: Place) {
         self.enough.insert(place);
+    }
+
+    /// Whether the command needs the secret at `node`. The variables in one that it does not need may be unset.
+    pub fn needs_secret(&mut self, node: &Node) -> bool {
+        *self.secrets.entry(node.place).or_default() |= self.secrets_needed;
+        self.secrets_needed
     }
 
     pub fn say(&mut self, place: Place, message: String, help: Option<String>) {
@@ -183,7 +195,8 @@ impl<'e> Report<'e> {
 
     /// What was found, problems first, then warnings; both in the order of files and lines.
     pub fn finish(mut self) -> (Option<Problems>, Vec<Problem>) {
-        let problems = std::mem::take(&mut self.problems);
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.retain(|problem| self.secrets.get(&problem.place) != Some(&false));
         let warnings = std::mem::take(&mut self.warnings);
         let problems = self.located(problems);
         ((!problems.is_empty()).then(|| Problems::new(problems)), self.located(warnings))

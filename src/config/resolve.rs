@@ -22,7 +22,7 @@ use super::report::{Report, suggestion};
 use super::session::{Fallbacks, Known, Sessions};
 use super::tree::{Entry, Node, Place, Value};
 use super::words::Parsed;
-use super::{Config, ServerConfig, email, source};
+use super::{Config, NeededSecrets, ServerConfig, email, source};
 
 type Sections = &'static [&'static Section];
 
@@ -39,7 +39,7 @@ struct Defaults<'a> {
 type Named<'a> = BTreeMap<&'a str, &'a Entry>;
 
 /// Understands what was written. Worth using only where the report is free of problems.
-pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>) -> Config {
+pub(super) fn resolve(report: &mut Report, written: &Written, needed: &NeededSecrets, now: DateTime<Utc>) -> Config {
     let root = &written.root;
     let alerts_written = root_part(report, root, "alerts", AlertKeys::SECTIONS);
     let alerts = AlertsConfig::from(alerts_written.read::<AlertKeys>(report));
@@ -50,7 +50,7 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
         .map(|(name, entry)| (*name, customer::read(report, &entry.value, defaults.customer, &alerts)))
         .collect();
     let written_sources = named(report, written, "sources");
-    let sources = self::sources(report, &written_sources, &defaults);
+    let sources = self::sources(report, &written_sources, &defaults, needed);
     let policies_written = policies_written(report, written);
     check_renames(report, &written_sources, &sources);
     let policies = policy::read_all(report, &policies_written, &kinds(&sources));
@@ -59,7 +59,10 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
     let fallbacks = Fallbacks::of(root, customers_written.values().map(|entry| &entry.value));
     let mut reader = Sessions::new(now, defaults.session, known, &policies, policy_names, fallbacks);
     let sessions = self::sessions(report, written, &mut reader);
+    // The mail account is the one section of the main file with secrets that is read here.
+    report.secrets_needed = needed.email;
     let keys = Fields::of(root, MAIN).read::<MainKeys>(report);
+    report.secrets_needed = true;
     let (store, server) = (keys.store.value, keys.server.value);
     let store = store.unwrap_or_else(|| absent(report, root.place));
     let server = server.unwrap_or_else(|| absent(report, root.place));
@@ -149,14 +152,21 @@ fn named<'a>(report: &mut Report, written: &'a Written, key: &str) -> Named<'a> 
 
 type Sources<'a> = BTreeMap<&'a str, source::Read>;
 
-fn sources<'a>(report: &mut Report, written: &Named<'a>, defaults: &Defaults<'_>) -> Sources<'a> {
+fn sources<'a>(
+    report: &mut Report,
+    written: &Named<'a>,
+    defaults: &Defaults<'_>,
+    needed: &NeededSecrets,
+) -> Sources<'a> {
     let mut sources = BTreeMap::new();
     for (name, entry) in written {
         let Ok(valid) = Name::parse(name) else { continue };
+        report.secrets_needed = needed.source(&valid);
         if let Some(source) = source::read(report, &valid, entry, defaults.source) {
             sources.insert(*name, source);
         }
     }
+    report.secrets_needed = true;
     sources
 }
 

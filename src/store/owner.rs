@@ -73,18 +73,10 @@ impl Owner {
         if self.boot.is_some() && last.boot == self.boot {
             return Ok(());
         }
-        let began = Instant::now();
-        while began.elapsed() < lease {
-            tokio::time::sleep(lease / LOOKS).await;
-            match peek(path).await {
-                Ok(Some(now)) if now == last => {}
-                Ok(Some(now)) => return Err(Trouble::Locked { by: now.named() }.into()),
-                Ok(None) => return Ok(()),
-                // It is being written.
-                Err(_) => {}
-            }
+        match renewed(path, &last, lease).await {
+            Some(owner) => Err(Trouble::Locked { by: owner.named() }.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// SQLite keeps its log beside the name by which it opened the file. What lies in the log of another name would be missed
@@ -145,12 +137,30 @@ pub(super) async fn name(path: &Path) -> String {
     }
 }
 
-/// The owner of the store at `path`, in words. Of an owner that died on this machine the row stays, but not the lock. An owner on
-/// another machine is reported as its row says.
-pub(super) async fn alive(path: &Path) -> Option<String> {
+/// The owner of the store at `path`, in words. The row of an owner that died stays. On this kernel its lock says whether it
+/// lives; the row of another machine, or from before this one was restarted, is watched for a `lease`.
+pub(super) async fn alive(path: &Path, lease: Duration) -> Option<String> {
     let owner = peek(path).await.ok()??;
-    let here = owner.boot.is_none() || owner.boot == boot();
-    (!here || Lock::is_held(path)).then(|| owner.named())
+    if owner.boot.is_none() || owner.boot == boot() {
+        return Lock::is_held(path).then(|| owner.named());
+    }
+    renewed(path, &owner, lease).await.map(|owner| owner.named())
+}
+
+/// Watches the row until it differs from `last`, at most for `lease`: the owner that it names then. `None` where the row stayed
+/// the same or is gone.
+async fn renewed(path: &Path, last: &Owner, lease: Duration) -> Option<Owner> {
+    let began = Instant::now();
+    while began.elapsed() < lease {
+        tokio::time::sleep(lease / LOOKS).await;
+        match peek(path).await {
+            Ok(Some(now)) if now == *last => {}
+            Ok(changed) => return changed,
+            // It is being written.
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// The row as it lies in the file: takes no lock, makes no file, and sees nothing of a log.

@@ -145,13 +145,13 @@ fn facts(
     let session = view.session;
     let zone = session.zone();
     let moment = |at: Option<DateTime<Utc>>| at.map_or_else(|| "not yet".to_owned(), |at| times::at(at, zone));
-    let stale = if view.is_stale(now) { ", longer ago than three periods of its schedule" } else { "" };
+    let stale = view.staleness(now).map(|why| format!(", {}", why.words())).unwrap_or_default();
     let last_success = present.state(&plan.name).and_then(|state| state.record.last_success);
     let mut facts = vec![
         ("Source", plan.name.to_string()),
         ("Policy", format!("{}, {}", session.policy.name, count(session.policy.rules().len(), "rule"))),
         ("Schedule", format!("{} in {}", session.schedule.expression(), zone.name())),
-        ("Last checked", moment(view.last_verdict) + stale),
+        ("Last checked", moment(view.last_verdict) + &stale),
         ("Next check", moment(present.next_audits.get(&(plan.name.clone(), session.schedule.key())).copied())),
         ("Source last read", moment(last_success)),
     ];

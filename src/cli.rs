@@ -15,6 +15,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 mod check;
 mod completions;
 mod healthcheck;
+mod history;
 mod man;
 mod notifications;
 mod output;
@@ -66,6 +67,8 @@ enum Command {
     Sessions(sessions::Arguments),
     /// What the store knows of every session now
     Status(status::Arguments),
+    /// What happened, oldest first
+    History(history::Arguments),
     /// What was and will be sent, and the channels
     #[command(subcommand)]
     Notifications(notifications::Notifications),
@@ -144,6 +147,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,
         Command::Status(arguments) => status::run(&shared, arguments).await,
+        Command::History(arguments) => history::run(&shared, arguments).await,
         Command::Notifications(command) => notifications::run(&shared, command).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,

@@ -7,6 +7,7 @@
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
 //!   first poll of 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`owner`); others may read it meanwhile with [`Store::read`].
+//! - The log is copied into the database every few seconds, and emptied while nothing else is written (`probe`).
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.
 //!
@@ -16,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -79,6 +80,8 @@ struct Owned {
     /// after the file was repaired.
     doubted: Arc<AtomicBool>,
     owner: Owner,
+    /// Transactions begun since the last probe.
+    writes: Arc<AtomicU64>,
     _inode_lock: Option<Arc<InodeLock>>,
     _held: Arc<Held>,
     _lock: Arc<Lock>,
@@ -167,6 +170,7 @@ impl Store {
                 files,
                 doubted,
                 owner,
+                writes: Arc::default(),
                 _inode_lock: inode_lock,
                 _held: held,
                 _lock: Arc::new(lock),
@@ -197,6 +201,7 @@ impl Store {
     async fn writing(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
         owned.expect_in_place()?;
+        owned.writes.fetch_add(1, Ordering::SeqCst);
         let mut transaction = owned.writer.begin_with("BEGIN IMMEDIATE").await?;
         owned.owner.expect_ours(&mut transaction).await?;
         Ok(transaction)

@@ -1,4 +1,4 @@
-//! `check`: polls every source once, or only the sessions named, and prints every finding.
+//! `check`: polls every source once, or only the sessions named, and prints what it found.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::verdicts::{self, Format, SeverityArgument};
+use super::verdicts::{self, Format, SeverityArgument, Shown};
 use super::{Exit, Shared, UsageError, print, say, session_key};
 use crate::app::poll::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     sessions: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Also show what is compliant; JSON always has it
+    #[arg(long)]
+    all: bool,
     /// The least severity of drift that makes the exit code 1
     #[arg(long, value_enum, default_value = "info")]
     fail_on: SeverityArgument,
@@ -57,7 +60,10 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     };
     match arguments.format {
         Format::Json => print(&verdicts::json(&views, now, &())?)?,
-        _ => print(&format!("{}{}", verdicts::text(&views, |_| true, None), coverage(&seen)))?,
+        _ => {
+            let shown = if arguments.all { Shown::All } else { Shown::Wrong };
+            print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?;
+        }
     }
     let exit = verdicts::exit(&views, arguments.fail_on.into(), now);
     Ok(notified.map_or(exit, |notified| report(&notified, exit)))

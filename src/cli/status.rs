@@ -8,11 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::notifications::EMAIL;
-use super::verdicts::{self, Format};
+use super::verdicts::{self, Format, Shown};
 use super::{Exit, Shared, UsageError, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
-use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::store::{OutboxCounts, Store};
 use crate::view::session::SessionView;
@@ -61,7 +60,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     match arguments.format {
         Format::Json => print(&verdicts::json(&views, now, &present)?)?,
         _ => {
-            let text = verdicts::text(&views, |finding| finding.verdict != VerdictKind::NotApplicable, Some(now));
+            let text = verdicts::text(&views, Shown::Sessions, Some(now));
             print(&format!("{text}{}", in_words(&present, path)))?;
         }
     }

@@ -61,16 +61,37 @@ pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>, present: &impl
     Ok(format!("{}\n", serde_json::to_string_pretty(&Document { at: now, sessions, present })?))
 }
 
-/// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line for each of the `findings`
-/// that are wanted, a summary. With `age`, also how old each verdict is at that time.
-pub(super) fn text(
-    views: &[SessionView<'_>],
-    findings: impl Fn(&FindingView) -> bool,
-    age: Option<DateTime<Utc>>,
-) -> String {
+/// What a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Every session and every finding.
+    All,
+    /// Every session, and the findings that apply.
+    Sessions,
+    /// Sessions and findings that are not compliant.
+    Wrong,
+}
+
+impl Shown {
+    fn session(self, view: &SessionView<'_>) -> bool {
+        self != Self::Wrong || view.status != Status::Compliant
+    }
+
+    fn finding(self, finding: &FindingView) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sessions => finding.verdict != VerdictKind::NotApplicable,
+            Self::Wrong => matches!(finding.verdict, VerdictKind::Drifted | VerdictKind::Unverifiable),
+        }
+    }
+}
+
+/// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line a finding, a summary. With
+/// `age`, also how old each verdict is at that time.
+pub(super) fn text(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
     let mut text = outages(views);
     let mut lines = Vec::new();
-    for view in views {
+    for view in views.iter().filter(|view| shown.session(view)) {
         // An outage stands above the table.
         let reason = view.reason.as_deref().filter(|_| view.status != Status::Unreachable).unwrap_or_default();
         let name = view.name().unwrap_or_default();
@@ -78,7 +99,7 @@ pub(super) fn text(
         line.extend(age.map(|now| aged(view, now)));
         line.extend([reason.to_owned(), String::new()]);
         lines.push(line);
-        for finding in view.findings.iter().filter(|finding| findings(finding)) {
+        for finding in view.findings.iter().filter(|finding| shown.finding(finding)) {
             let (rule, setting) = (format!("  {}", finding.rule), finding.setting.to_string());
             let mut line = vec![rule, setting, finding.verdict.label().to_owned()];
             line.extend(age.map(|_| String::new()));
@@ -88,11 +109,16 @@ pub(super) fn text(
     }
     let head = ["SESSION", "NAME / SETTING", "VERDICT", "AGE", "DETAIL", "SEVERITY"];
     let head = head.into_iter().filter(|column| age.is_some() || *column != "AGE").collect::<Vec<_>>();
-    text.push_str(&table(&head, &lines));
-    text.push('\n');
+    if !lines.is_empty() {
+        text.push_str(&table(&head, &lines));
+        text.push('\n');
+    }
     let counts = tally(views).map(|(status, sessions)| format!("{sessions} {}", status.label())).collect::<Vec<_>>();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let _ = writeln!(text, "{}: {counts}", count(views.len(), "session"));
+    if shown == Shown::Wrong {
+        text.push_str(&left_out(views));
+    }
     let with = |wanted| views.iter().filter(|view| age.and_then(|now| view.staleness(now)) == Some(wanted)).count();
     for (sessions, why) in [
         (with(Staleness::Overdue), "older than three periods of its schedule"),
@@ -104,6 +130,21 @@ pub(super) fn text(
         }
     }
     text
+}
+
+/// How much compliance is not shown.
+fn left_out(views: &[SessionView<'_>]) -> String {
+    let compliant = |finding: &&FindingView| finding.verdict == VerdictKind::Compliant;
+    let findings = views.iter().flat_map(|view| &view.findings).filter(compliant).count();
+    let sessions = views.iter().filter(|view| view.status == Status::Compliant).count();
+    if findings == 0 {
+        return String::new();
+    }
+    format!(
+        "Not shown: {}, {}; --all shows them\n",
+        count(sessions, "compliant session"),
+        count(findings, "compliant finding")
+    )
 }
 
 /// A sentence for each source that could not be read, and an empty line after the last.
@@ -168,7 +209,7 @@ mod tests {
         let views = plans.values().flat_map(|plan| plan.sessions.values());
         let views = views.map(|session| SessionView::of(Some(&known), session)).collect::<Vec<_>>();
         let after = |minutes| start() + TimeDelta::minutes(minutes);
-        let shown = |now| text(&views, |_| true, Some(now)).contains("stale");
+        let shown = |now| text(&views, Shown::All, Some(now)).contains("stale");
         assert_eq!((exit(&views, Severity::Info, after(15)), shown(after(15))), (Exit::Fine, false));
         let late = after(15) + TimeDelta::seconds(1);
         assert_eq!((exit(&views, Severity::Info, late), shown(late)), (Exit::Unverified, true));
@@ -194,7 +235,7 @@ mod tests {
         assert_eq!(exit(&views, Severity::Info, near), Exit::Fine, "two clocks may differ");
         let behind = start() - TimeDelta::hours(3);
         assert_eq!(exit(&views, Severity::Info, behind), Exit::Unverified);
-        let text = text(&views, |_| true, Some(behind));
+        let text = text(&views, Shown::All, Some(behind));
         assert!(text.contains("3 h ahead, stale") && text.contains("dated in the future"), "{text}");
     }
 
@@ -207,7 +248,7 @@ mod tests {
             let views = sessions.map(|session| SessionView::of(present.state(&session.key.source), session));
             let mut views = views.collect::<Vec<_>>();
             views.sort_by(|a, b| a.rank().cmp(&b.rank()));
-            text(&views, |finding| finding.verdict != VerdictKind::NotApplicable, Some(start() + TimeDelta::hours(1)))
+            text(&views, Shown::Sessions, Some(start() + TimeDelta::hours(1)))
         });
         insta::assert_snapshot!(text);
     }

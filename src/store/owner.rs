@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+use super::BUSY;
 use super::error::{Fault, Trouble};
 use super::file;
 use super::lock::Lock;
@@ -126,6 +127,18 @@ pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), Fault
 /// Copies what is in the log into the database, where it is seen under every name of the file.
 pub(super) async fn publish(connection: &mut SqliteConnection) -> Result<(), Fault> {
     sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
+    Ok(())
+}
+
+/// The same, and empties the log, so that a plain copy of the database is a copy of the store. Not while a reader is at work:
+/// then the log stays as it is until the next time.
+pub(super) async fn publish_whole(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    // Otherwise the writer would wait for readers, and every audit for the writer.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+    let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
+    let patient = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", BUSY.as_millis()));
+    sqlx::query(patient).execute(&mut *connection).await?;
+    emptied?;
     Ok(())
 }
 

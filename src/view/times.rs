@@ -14,6 +14,12 @@ pub fn at(time: DateTime<Utc>, zone: Tz) -> String {
     format!("{} {}", local.format("%a %-d %b %Y %H:%M"), zone_name(&local))
 }
 
+/// To the second, in a form that sorts: `2026-11-23 09:05:07 GMT`.
+pub fn exact(time: DateTime<Utc>, zone: Tz) -> String {
+    let local = time.with_timezone(&zone);
+    format!("{} {}", local.format("%Y-%m-%d %H:%M:%S"), zone_name(&local))
+}
+
 /// The zone's usual abbreviation, or its offset where it has none.
 fn zone_name(local: &DateTime<Tz>) -> String {
     let letters = local.format("%Z").to_string();

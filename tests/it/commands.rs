@@ -19,11 +19,19 @@ fn two() -> Setup {
 fn check_polls_at_all_or_some_and_the_exit_code_says_what_was_found() {
     let world = World::new(2, &two());
     let fine = world.run(&["check"]).expect(0);
-    assert!(fine.out.contains("2 sessions: 2 compliant") && fine.out.contains("30 of 30 rules could be checked"));
+    let all_clear =
+        "2 sessions: 2 compliant\nNot shown: 2 compliant sessions, 30 compliant findings; --all shows them\n";
+    assert_eq!(fine.out, format!("{all_clear}30 of 30 rules could be checked\n"), "there is no table without a row");
     assert_eq!(fine.err, "");
+    let all = world.run(&["check", "--all"]).expect(0).out;
+    assert!(all.contains("erp/14") && all.contains("export-off") && !all.contains("Not shown"), "{all}");
     world.simulator.set(15, "import_orders_as", "j.doe");
     let drifted = world.run(&["check"]).expect(1);
     assert!(drifted.out.contains("j.doe, should be Shopify_Orders"), "{}", drifted.out);
+    assert!(!drifted.out.contains("erp/14") && !drifted.out.contains("export-off"), "{}", drifted.out);
+    let json = world.run(&["check", "--format", "json"]).expect(1).json();
+    assert_eq!(json["sessions"].as_array().unwrap().len(), 2, "JSON has what is compliant too");
+    assert!(json["sessions"][0]["findings"].as_array().unwrap().len() > 10);
     world.run(&["check", "--fail-on", "critical"]).expect(0);
     world.run(&["check", "--fail-on", "warning"]).expect(1);
     world.run(&["check", "--session", "erp/14"]).expect(0);
@@ -80,12 +88,27 @@ fn check_with_notify_records_and_mails_once() {
 fn validate_tells_every_problem_and_asks_the_outside_only_when_told_to() {
     let world = World::new(1, &two());
     let fine = world.run(&["validate"]).expect(0);
-    assert_eq!(fine.out, "The configuration is valid: 1 source, 2 sessions.\n");
+    let weaker = "Weaker check: without the param name, rule name-is-clear (info) of policy orderwise-shopify accepts any \
+                  usable value: erp/14, erp/15\n";
+    assert_eq!(fine.out, format!("The configuration is valid: 1 source, 2 sessions.\n{weaker}"));
     assert!(world.simulator.requests().is_empty());
+    let absent = world.run(&["validate", "--online"]).expect(1);
+    assert!(absent.out.contains("source erp: ABSENT: returned 1 session, but not the audited 15"), "{}", absent.out);
+    assert!(absent.out.contains("mail: ready to take mail"), "{}", absent.out);
+    world.simulator.add_session(15);
     let online = world.run(&["validate", "--online"]).expect(0);
-    assert!(online.out.contains("source erp: returned 1 session, but not the audited 15"), "{}", online.out);
-    assert!(online.out.contains("mail: ready to take mail"), "{}", online.out);
+    assert!(online.out.contains("returned 2 sessions, all 2 audited ones among them"), "{}", online.out);
     assert!(world.mails().is_empty());
+    let nowhere = "smtp: { host: 127.0.0.1, port: 9, tls: none }";
+    world.edit(&[("spool: ./mail", nowhere)]);
+    let no_mail = world.run(&["validate", "--online"]).expect(3);
+    assert!(no_mail.out.contains("mail: FAILED: "), "{}", no_mail.out);
+    world.edit(&[(nowhere, "spool: ./mail")]);
+    let params = "import_orders_as: Shopify_Orders";
+    world.edit(&[(&format!(", {params}"), "")]);
+    let weaker = world.run(&["validate"]).expect(0).out;
+    let words = "without the param import_orders_as, rule import-orders-as-dedicated-user (warning)";
+    assert!(weaker.contains(words) && weaker.find(words) < weaker.find("name-is-clear"), "{weaker}");
     world.simulator.fail(Mode::Forbidden, None);
     let refused = world.run(&["validate", "--online"]).expect(3);
     assert!(refused.out.contains("source erp: FAILED") && refused.out.contains("403"), "{}", refused.out);
@@ -107,6 +130,11 @@ fn sessions_lists_what_a_source_returns() {
     let line = |id: &str| list.lines().find(|line| line.starts_with(id)).unwrap().to_owned();
     assert!(line("14").contains("acme-uk.myshopify.com") && !line("14").contains("not audited"), "{list}");
     assert!(line("15").contains("acme-us.myshopify.com") && line("15").contains("not audited"), "{list}");
+    let json = world.run(&["sessions", "--source", "erp", "--format", "json"]).expect(0).json();
+    let names = [("14", true), ("15", false)].map(|(id, audited)| (json!(id), json!(audited)));
+    let listed = json["sessions"].as_array().unwrap();
+    assert_eq!([0, 1].map(|at| (listed[at]["id"].clone(), listed[at]["audited"].clone())), names);
+    assert_eq!(listed[1]["name"], "acme-us.myshopify.com");
     assert!(world.run(&["sessions", "--source", "nobody"]).expect(2).err.contains("the sources are: erp"));
     world.simulator.fail(Mode::Unauthorized, None);
     assert!(world.run(&["sessions", "--source", "erp"]).expect(3).err.contains("could not be read"));
@@ -138,6 +166,42 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
     assert!(unreachable.starts_with("erp has not been readable since "), "{unreachable}");
     assert_eq!(unreachable.matches("HTML").count(), 1, "an outage is reported once\n{unreachable}");
     assert!(unreachable.contains("No daemon owns the store"), "{unreachable}");
+}
+
+#[test]
+fn status_after_a_daemon_was_killed_shows_stale_verdicts_and_no_owner() {
+    let world = World::new(1, &Setup::default());
+    let daemon = world.daemon();
+    daemon.poll();
+    let alive = eventually("fresh verdict", || {
+        let status = world.run(&["status", "--format", "json"]);
+        (status.code == Some(0)).then(|| status.json())
+    });
+    assert_eq!(alive["owner"], json!(format!("process {}", daemon.pid())));
+    assert_eq!((&alive["sessions"][0]["stale"], &alive["outbox"]["dead"]), (&json!(false), &json!(0)));
+    assert!(alive["sessions"][0]["age_seconds"].as_i64().unwrap() >= 0);
+    daemon.kill();
+    let stale = eventually("stale verdict", || {
+        let status = world.run(&["status", "--format", "json"]);
+        (status.code == Some(3)).then(|| status.json())
+    });
+    assert_eq!((&stale["owner"], &stale["sessions"][0]["stale"]), (&Value::Null, &json!(true)));
+    assert_eq!(stale["sessions"][0]["status"], "compliant");
+    let text = world.run(&["status"]).expect(3).out;
+    let words = "Stale: of 1 session the last verdict is older than three periods of its schedule";
+    assert!(text.contains(words) && text.contains("s, stale"), "{text}");
+    assert!(text.contains("No daemon owns the store") && text.contains("driftwise.db"), "{text}");
+}
+
+#[test]
+fn status_names_notifications_that_did_not_leave() {
+    let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
+    let world = World::new(1, &Setup { email, ..Setup::default() });
+    world.simulator.set(14, "export", true);
+    world.run(&["check", "--notify"]).expect(1);
+    let text = world.run(&["status"]).expect(1).out;
+    assert!(text.contains("2 notifications not sent yet after failed attempts: "), "{text}");
+    assert_eq!(world.run(&["status", "--format", "json"]).expect(1).json()["outbox"]["retrying"], 2);
 }
 
 #[test]
@@ -222,8 +286,7 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
 #[test]
 fn what_is_not_built_is_refused_as_such() {
     let world = World::new(1, &Setup::default());
-    let commands: [&[&str]; 6] = [
-        &["history", "--since", "1d"],
+    let commands: [&[&str]; 5] = [
         &["policy", "list"],
         &["accept", "--session", "erp/14"],
         &["notifications", "preview", "drift", "--format", "html"],

@@ -16,6 +16,7 @@ mod check;
 mod completions;
 mod healthcheck;
 mod history;
+mod junit;
 mod man;
 mod notifications;
 mod output;
@@ -31,9 +32,9 @@ mod verdicts;
 
 use output::{print, say};
 
-/// Audits the e-commerce sessions of OrderWise against a baseline and mails when one drifts.
+/// Audits e-commerce sessions of OrderWise against a baseline and sends mail when one drifts.
 #[derive(Debug, Parser)]
-#[command(name = "driftwise", version, max_term_width = 100)]
+#[command(name = "driftwise", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     shared: Shared,
@@ -43,33 +44,34 @@ pub struct Cli {
 
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Shared {
-    /// The configuration; without it `DRIFTWISE_CONFIG`, ./driftwise.yaml or /etc/driftwise/driftwise.yaml
+    /// The configuration file [default: `DRIFTWISE_CONFIG`, ./driftwise.yaml or /etc/driftwise/driftwise.yaml]
     #[arg(short, long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// How logs are written to standard error
+    /// The form of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// How much is logged; beats `RUST_LOG`
+    /// The lowest level that is logged; overrides `RUST_LOG`
     #[arg(long, global = true, value_enum)]
     log_level: Option<LogLevel>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon: schedules, audits, mails, metrics, pages
+    /// Run the daemon, which audits on schedule, notifies, and serves pages and metrics
     Run(run::Arguments),
-    /// Look once and print every finding; writes nothing
+    /// Poll once and print what is not as it should be
     Check(check::Arguments),
-    /// Read the configuration as `run` would and print every problem
+    /// Read the configuration and print every problem in it
     Validate(validate::Arguments),
-    /// List every session that a source returns, and whether it is audited
+    /// List the sessions of a source and which of them are audited
     Sessions(sessions::Arguments),
-    /// What the store knows of every session now
+    /// Print the last verdict on each session, its age, and whether a daemon runs
     Status(status::Arguments),
-    /// What happened, oldest first
+    /// Print past events, oldest first
     History(history::Arguments),
-    /// What was and will be sent, and the channels
+    /// List notifications, explain one, or send a test
     #[command(subcommand)]
     Notifications(notifications::Notifications),
     /// Serve a stand-in OrderWise API for trials and tests
@@ -78,9 +80,9 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Print what a shell needs to complete commands and options
+    /// Print the completion script for a shell
     Completions(completions::Arguments),
-    /// Print the manual page of the program, or of a command
+    /// Print the manual page of the program or of a command
     Man(man::Arguments),
     #[command(flatten)]
     Unbuilt(unbuilt::Unbuilt),

@@ -115,6 +115,11 @@ impl Simulator {
         axum::serve(listener, router).with_graceful_shutdown(stop).await
     }
 
+    /// The IDs of its sessions, in order.
+    pub fn ids(&self) -> Vec<i64> {
+        self.world().sessions.ids()
+    }
+
     /// Gives a session (made if it is new) a value for one setting, as JSON.
     pub fn set(&self, session: i64, setting: &str, value: impl Into<Value>) {
         self.world().sessions.set(session, setting, value.into());

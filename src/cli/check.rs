@@ -7,8 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::verdicts::{self, Format, SeverityArgument, Shown};
-use super::{Exit, Shared, UsageError, print, say, session_key};
+use super::verdicts::{self, SeverityArgument, Shown};
+use super::{Exit, Shared, UsageError, junit, print, say, session_key};
 use crate::app::poll::{self, Notified, Seen, Wanted, What};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
@@ -20,26 +20,35 @@ use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Check this session only; may be given several times
+    /// Check only this session; can be repeated
     #[arg(long = "session", value_name = "SOURCE/ID")]
     sessions: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Also show what is compliant; JSON always has it
+    /// Print compliant sessions and findings too, as JSON and JUnit always do
     #[arg(long)]
     all: bool,
-    /// The least severity of drift that makes the exit code 1
+    /// The lowest severity of drift that makes the exit code 1
     #[arg(long, value_enum, default_value = "info")]
     fail_on: SeverityArgument,
-    /// Record what was found and notify, as one audit of the daemon would
+    /// Record the findings and notify, as one audit of the daemon would
     #[arg(long)]
     notify: bool,
 }
 
+/// How the verdicts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+    /// For a CI server: a test suite a session, a test case a finding
+    Junit,
+    /// For a ticket or a chat
+    Markdown,
+}
+
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
-    if matches!(arguments.format, Format::Junit | Format::Markdown) {
-        return Err(UsageError(String::from("this output format is not available yet; use table or json")).into());
-    }
     let wanted = wanted(&arguments.sessions)?;
     let sources = wanted.as_ref().map(|wanted| wanted.iter().map(|key| key.source.clone()).collect());
     let config = shared.load_for(&NeededSecrets { sources, email: arguments.notify })?;
@@ -58,14 +67,15 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     } else {
         None
     };
+    let shown = if arguments.all { Shown::All } else { Shown::Wrong };
+    let fail_on = arguments.fail_on.into();
     match arguments.format {
         Format::Json => print(&verdicts::json(&views, now, &())?)?,
-        _ => {
-            let shown = if arguments.all { Shown::All } else { Shown::Wrong };
-            print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?;
-        }
+        Format::Junit => print(&junit::document(&views, fail_on))?,
+        Format::Markdown => print(&format!("{}\n{}", verdicts::markdown(&views, shown), coverage(&seen)))?,
+        Format::Table => print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?,
     }
-    let exit = verdicts::exit(&views, arguments.fail_on.into(), now);
+    let exit = verdicts::exit(&views, fail_on, now);
     Ok(notified.map_or(exit, |notified| report(&notified, exit)))
 }
 

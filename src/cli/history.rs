@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use serde::Serialize;
 
+use super::output::Format;
 use super::table::table;
 use super::{Exit, Shared, UsageError, print, say, session_key};
 use crate::clock::{Clock as _, SystemClock};
@@ -20,24 +21,17 @@ use crate::view::{event, times};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only events of this session; without it, events of every session and source
+    /// Print only the events of this session; without it, those of every session and source
     #[arg(long, value_name = "SOURCE/ID")]
     session: Option<String>,
-    /// Only events since then: an age such as 24h or 7d, a date such as 2026-11-24, or a date and time with a zone
+    /// Print only events since then: an age (24h, 7d), a date (2026-11-24) or a time (2026-11-24T09:00:00Z)
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// The most events to print; older ones are left out
+    /// Print at most so many events, the newest
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
-    #[default]
-    Table,
-    Json,
 }
 
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
@@ -66,7 +60,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
             let document = Document { events: events.iter().map(Listed::from).collect(), complete: older == 0 };
             print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         }
-        Format::Table if events.is_empty() => print("No event has been recorded in that time.\n")?,
+        Format::Table if events.is_empty() => print("There are no events to show.\n")?,
         Format::Table => print(&as_table(&config, &events))?,
     }
     if older > 0 {

@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, print};
 use crate::lifecycle::heed_signals;
 use crate::simulator::{self, Simulator};
+use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:9470")]
     listen: SocketAddr,
-    /// How many sessions it has
+    /// The number of sessions
     #[arg(long, default_value_t = 3)]
     sessions: usize,
 }
@@ -28,16 +29,27 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let listener = tokio::net::TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
+    let simulator = Arc::new(Simulator::new(arguments.sessions));
     print(&format!(
-        "A stand-in for OrderWise with {} sessions.\n  base_url: http://{address}/OWAPI\n  username: {}\n  \
+        "A stand-in for OrderWise with {}: {}.\n  base_url: http://{address}/OWAPI\n  username: {}\n  \
          password: {}\n  export_definition: {}\nHow to change and break it: http://{address}/_simulator\n",
-        arguments.sessions,
+        count(arguments.sessions, "session"),
+        ids(&simulator.ids()),
         simulator::USERNAME,
         simulator::PASSWORD,
         simulator::EXPORT_DEFINITION,
     ))?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(signals);
-    Arc::new(Simulator::new(arguments.sessions)).serve(listener, shutdown).await?;
+    simulator.serve(listener, shutdown).await?;
     Ok(Exit::Fine)
+}
+
+/// The IDs of sessions, which follow one another.
+fn ids(ids: &[i64]) -> String {
+    match ids {
+        [] => String::from("no IDs"),
+        [only] => format!("ID {only}"),
+        [first, .., last] => format!("IDs {first} to {last}"),
+    }
 }

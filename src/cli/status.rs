@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::notifications::EMAIL;
-use super::verdicts::{self, Format, Shown};
-use super::{Exit, Shared, UsageError, print};
+use super::output::Format;
+use super::verdicts::{self, Shown};
+use super::{Exit, Shared, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::domain::policy::Severity;
@@ -40,9 +41,6 @@ struct Outbox {
 }
 
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
-    if matches!(arguments.format, Format::Junit | Format::Markdown) {
-        return Err(UsageError(String::from("status is printed as table or json")).into());
-    }
     let config = shared.load_for(&NeededSecrets::NONE)?;
     let path = &config.store.path;
     let (states, outbox) = match Store::read(path).await {
@@ -59,7 +57,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     views.sort_by(|a, b| a.rank().cmp(&b.rank()));
     match arguments.format {
         Format::Json => print(&verdicts::json(&views, now, &present)?)?,
-        _ => {
+        Format::Table => {
             let text = verdicts::text(&views, Shown::Sessions, Some(now));
             print(&format!("{text}{}", in_words(&present, path)))?;
         }

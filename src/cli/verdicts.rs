@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Exit;
-use super::table::table;
+use super::table::{escaped, markdown as markdown_table, table};
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::reading::visible;
@@ -14,18 +14,6 @@ use crate::view::finding::FindingView;
 use crate::view::session::{SessionView, Staleness, Status, tally};
 use crate::view::words::count;
 use crate::view::{source, times};
-
-/// How the verdicts are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(super) enum Format {
-    #[default]
-    Table,
-    Json,
-    /// Not available yet
-    Junit,
-    /// Not available yet
-    Markdown,
-}
 
 /// A severity on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -89,7 +77,35 @@ impl Shown {
 /// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line a finding, a summary. With
 /// `age`, also how old each verdict is at that time.
 pub(super) fn text(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
-    let mut text = outages(views);
+    document(views, shown, age, str::to_owned, table)
+}
+
+/// The same as Markdown.
+pub(super) fn markdown(views: &[SessionView<'_>], shown: Shown) -> String {
+    document(views, shown, None, escaped, markdown_table)
+}
+
+/// The sessions as [`text`] has them. `outside` makes text from outside harmless; `table` makes a table of head and rows.
+fn document(
+    views: &[SessionView<'_>],
+    shown: Shown,
+    age: Option<DateTime<Utc>>,
+    outside: fn(&str) -> String,
+    table: fn(&[&str], &[Vec<String>]) -> String,
+) -> String {
+    let mut text = outside(&outages(views));
+    let lines = lines(views, shown, age);
+    let head = ["SESSION", "NAME / SETTING", "VERDICT", "AGE", "DETAIL", "SEVERITY"];
+    let head = head.into_iter().filter(|column| age.is_some() || *column != "AGE").collect::<Vec<_>>();
+    if !lines.is_empty() {
+        text.push_str(&table(&head, &lines));
+        text.push('\n');
+    }
+    text.push_str(&summary(views, shown, age));
+    text
+}
+
+fn lines(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for view in views.iter().filter(|view| shown.session(view)) {
         // An outage stands above the table.
@@ -107,12 +123,12 @@ pub(super) fn text(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime
             lines.push(line);
         }
     }
-    let head = ["SESSION", "NAME / SETTING", "VERDICT", "AGE", "DETAIL", "SEVERITY"];
-    let head = head.into_iter().filter(|column| age.is_some() || *column != "AGE").collect::<Vec<_>>();
-    if !lines.is_empty() {
-        text.push_str(&table(&head, &lines));
-        text.push('\n');
-    }
+    lines
+}
+
+/// How many sessions have each status, how much is not shown, and how many verdicts are stale.
+fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
+    let mut text = String::new();
     let counts = tally(views).map(|(status, sessions)| format!("{sessions} {}", status.label())).collect::<Vec<_>>();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let _ = writeln!(text, "{}: {counts}", count(views.len(), "session"));

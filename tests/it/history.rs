@@ -7,7 +7,7 @@ use crate::world::{Setup, World};
 fn history_lists_events_oldest_first_with_times_in_the_zone_of_the_session() {
     let sessions = vec![String::from("{ id: 14, timezone: America/New_York }"), String::from("{ id: 15 }")];
     let world = World::new(2, &Setup { sessions, ..Setup::default() });
-    assert_eq!(world.run(&["history"]).expect(0).out, "No event has been recorded in that time.\n");
+    assert_eq!(world.run(&["history"]).expect(0).out, "There are no events to show.\n");
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
     daemon.poll();

@@ -9,7 +9,7 @@ fn world() -> World {
     let email =
         String::from("smtp: { host: 127.0.0.1, port: 9, tls: none, username: u, password: \"${MAIL_PASSWORD}\" }");
     let sessions = ["{ id: 14 }", "{ source: far, id: 1 }"].map(String::from).to_vec();
-    let world = World::new(1, &Setup { email, sessions, ..Setup::default() });
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     let far = "  far: { type: orderwise, base_url: \"https://127.0.0.1:9\", credential_hash: { file: absent }, \
                export_definition: 1, proxy: { env: FAR_PROXY } }\n";
     let text = std::fs::read_to_string(world.path("driftwise.yaml")).unwrap();

@@ -170,8 +170,21 @@ fn report(error: &anyhow::Error) -> Exit {
         say(&format!("driftwise: {usage}"));
         return Exit::Usage;
     }
-    say(&format!("driftwise: {error:#}"));
+    say(&format!("driftwise: {}", with_causes(error)));
     Exit::Failure
+}
+
+/// The error and its causes. A cause whose words the error above it already has is left out.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A command was asked for something that does not exist.
@@ -205,5 +218,16 @@ impl Shared {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();
         Config::listen(&path, &environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn an_error_is_reported_with_each_cause_once() {
+        let error = anyhow!("no such table").context("database: no such table").context("cannot read the store");
+        assert_eq!(super::with_causes(&error), "cannot read the store: database: no such table");
     }
 }

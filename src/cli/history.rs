@@ -21,7 +21,7 @@ use crate::view::{event, times};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Print only the events of this session; without it, those of every session and source
+    /// Print only the events of this session and of its source as a whole
     #[arg(long, value_name = "SOURCE/ID")]
     session: Option<String>,
     /// Print only events since then: an age (24h, 7d), a date (2026-11-24) or a time (2026-11-24T09:00:00Z)
@@ -43,13 +43,22 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     // One more than is shown tells whether there are more.
     let mut events = match Store::read(&config.store.path).await {
         Ok(store) => {
-            let (source, id) = (session.as_ref().map(|key| &key.source), session.as_ref().map(|key| &key.id));
-            store.events(source, id, since, limit.saturating_add(1)).await?
+            let one_more = limit.saturating_add(1);
+            match &session {
+                None => store.events(None, None, since, one_more).await?,
+                Some(key) => {
+                    let mut events = store.events(Some(&key.source), Some(&key.id), since, one_more).await?;
+                    events.extend(store.source_events(&key.source, since, one_more).await?);
+                    events.sort_by_key(|(_, event)| event.at);
+                    events
+                }
+            }
         }
         Err(e) if e.is_absent() => Vec::new(),
         Err(e) => return Err(e.into()),
     };
-    if let Some(key) = session.filter(|key| events.is_empty() && !is_audited(&config, key)) {
+    let known = |key: &SessionKey| events.iter().any(|(_, event)| event.session.as_ref() == Some(&key.id));
+    if let Some(key) = session.filter(|key| !is_audited(&config, key) && !known(key)) {
         let error = format!("there are no events of {key}, and the configuration does not audit it");
         return Err(UsageError(error).into());
     }

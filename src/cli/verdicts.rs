@@ -137,12 +137,13 @@ fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) 
     }
     let with = |wanted| views.iter().filter(|view| age.and_then(|now| view.staleness(now)) == Some(wanted)).count();
     for (sessions, why) in [
-        (with(Staleness::Overdue), "older than three periods of its schedule"),
+        (with(Staleness::Overdue), "older than three periods of the schedule"),
         (with(Staleness::Ahead), "dated in the future, because a clock was wrong then or is wrong now"),
     ] {
+        let are = if sessions == 1 { "is" } else { "are" };
         if sessions > 0 {
-            let of = count(sessions, "session");
-            let _ = writeln!(text, "Stale: of {of} the last verdict is {why}, so it says nothing of the present.");
+            let sessions = count(sessions, "session");
+            let _ = writeln!(text, "{sessions} {are} stale: the last verdict is {why}, so the present is unknown.");
         }
     }
     text

@@ -1,5 +1,7 @@
 //! `history`: what happened, for people and for scripts.
 
+use driftwise::simulator::Mode;
+
 use crate::program::eventually;
 use crate::world::{Setup, World};
 
@@ -36,6 +38,10 @@ fn history_lists_events_oldest_first_with_times_in_the_zone_of_the_session() {
     let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
     assert!(text.contains(" EST  erp/14  ") || text.contains(" EDT  erp/14  "), "{text}");
     assert!(text.contains("Export is as it should be again") && !text.contains("erp/15"), "{text}");
+    world.simulator.fail(Mode::Html, None);
+    world.run(&["check", "--notify"]).expect(3);
+    let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
+    assert!(text.lines().last().unwrap().contains("  erp      The source could not be read: "), "{text}");
     let last = world.run(&["history", "--limit", "1"]).expect(0);
     assert_eq!(last.out.lines().count(), 2, "a head and the newest event: {}", last.out);
     assert!(last.err.contains("there are older events"), "{}", last.err);

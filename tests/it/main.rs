@@ -37,6 +37,7 @@ mod renames;
 mod restarts;
 mod schedules;
 mod secrets;
+mod status;
 mod stopping;
 mod verdicts;
 mod watching;

@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Environment as _, Problems, ProcessEnvironment};
+use crate::config::{Config, Environment as _, NeededSecrets, Problems, ProcessEnvironment};
+use crate::domain::session::SessionKey;
 use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
 mod completions;
 mod healthcheck;
+mod history;
+mod junit;
 mod man;
 mod notifications;
 mod output;
@@ -29,9 +32,9 @@ mod verdicts;
 
 use output::{print, say};
 
-/// Audits the e-commerce sessions of OrderWise against a baseline and mails when one drifts.
+/// Audits e-commerce sessions of OrderWise against a baseline and sends mail when one drifts.
 #[derive(Debug, Parser)]
-#[command(name = "driftwise", version, max_term_width = 100)]
+#[command(name = "driftwise", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     shared: Shared,
@@ -41,31 +44,34 @@ pub struct Cli {
 
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Shared {
-    /// The configuration; without it `DRIFTWISE_CONFIG`, ./driftwise.yaml or /etc/driftwise/driftwise.yaml
+    /// The configuration file [default: `DRIFTWISE_CONFIG`, ./driftwise.yaml or /etc/driftwise/driftwise.yaml]
     #[arg(short, long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// How logs are written to standard error
+    /// The form of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
-    /// How much is logged; beats `RUST_LOG`
+    /// The lowest level that is logged; overrides `RUST_LOG`
     #[arg(long, global = true, value_enum)]
     log_level: Option<LogLevel>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon: schedules, audits, mails, metrics, pages
+    /// Run the daemon, which audits on schedule, notifies, and serves pages and metrics
     Run(run::Arguments),
-    /// Look once and print every finding; writes nothing
+    /// Poll once and print what is not as it should be
     Check(check::Arguments),
-    /// Read the configuration as `run` would and print every problem
+    /// Read the configuration and print every problem in it
     Validate(validate::Arguments),
-    /// List every session that a source returns, and whether it is audited
+    /// List the sessions of a source and which of them are audited
     Sessions(sessions::Arguments),
-    /// What the store knows of every session now
+    /// Print the last verdict on each session, its age, and whether a daemon runs
     Status(status::Arguments),
-    /// What was and will be sent, and the channels
+    /// Print past events, oldest first
+    History(history::Arguments),
+    /// List notifications, explain one, or send a test
     #[command(subcommand)]
     Notifications(notifications::Notifications),
     /// Serve a stand-in OrderWise API for trials and tests
@@ -74,9 +80,9 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Print what a shell needs to complete commands and options
+    /// Print the completion script for a shell
     Completions(completions::Arguments),
-    /// Print the manual page of the program, or of a command
+    /// Print the manual page of the program or of a command
     Man(man::Arguments),
     #[command(flatten)]
     Unbuilt(unbuilt::Unbuilt),
@@ -143,6 +149,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Validate(arguments) => validate::run(&shared, arguments).await,
         Command::Sessions(arguments) => sessions::run(&shared, arguments).await,
         Command::Status(arguments) => status::run(&shared, arguments).await,
+        Command::History(arguments) => history::run(&shared, arguments).await,
         Command::Notifications(command) => notifications::run(&shared, command).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,
@@ -163,8 +170,21 @@ fn report(error: &anyhow::Error) -> Exit {
         say(&format!("driftwise: {usage}"));
         return Exit::Usage;
     }
-    say(&format!("driftwise: {error:#}"));
+    say(&format!("driftwise: {}", with_causes(error)));
     Exit::Failure
+}
+
+/// The error and its causes. A cause whose words the error above it already has is left out.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A command was asked for something that does not exist.
@@ -172,13 +192,25 @@ fn report(error: &anyhow::Error) -> Exit {
 #[error("{0}")]
 struct UsageError(String);
 
+/// A session named on the command line.
+fn session_key(text: &str) -> Result<SessionKey, UsageError> {
+    SessionKey::parse(text).ok_or_else(|| {
+        UsageError(format!("{text:?} does not name a session; a session is named SOURCE/ID, as in acme-erp/14"))
+    })
+}
+
 impl Shared {
-    /// Reads the configuration; every problem at once.
+    /// Reads the configuration with all its secrets; every problem at once.
     fn load(&self) -> Result<Config, Problems> {
+        self.load_for(&NeededSecrets::ALL)
+    }
+
+    /// Reads the configuration for a command that needs these secrets only.
+    fn load_for(&self, needed: &NeededSecrets) -> Result<Config, Problems> {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment)?;
         let now = crate::clock::Clock::now(&crate::clock::SystemClock);
-        Config::load(&path, &environment, now)
+        Config::load_for(needed, &path, &environment, now)
     }
 
     /// Where the daemon listens. Without a configuration, where one listens that has not been told otherwise.
@@ -186,5 +218,16 @@ impl Shared {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();
         Config::listen(&path, &environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn an_error_is_reported_with_each_cause_once() {
+        let error = anyhow!("no such table").context("database: no such table").context("cannot read the store");
+        assert_eq!(super::with_causes(&error), "cannot read the store: database: no such table");
     }
 }

@@ -31,6 +31,7 @@ mod inputs;
 mod keys;
 mod listening;
 mod mask;
+mod needed;
 mod policy;
 mod problem;
 mod proxy;
@@ -58,6 +59,7 @@ pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
 pub use inputs::Inputs;
 pub use mask::mask_addresses;
+pub use needed::NeededSecrets;
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
 pub use proxy::ProxyConfig;
@@ -97,23 +99,34 @@ pub struct Config {
 impl Config {
     /// Reads the configuration at `path`. `now` is only used to check that each schedule has a next time.
     pub fn load(path: &Path, environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
-        Self::understand(path, None, environment, now)
+        Self::understand(path, None, &NeededSecrets::ALL, environment, now)
+    }
+
+    /// As [`Self::load`], for a command that uses no other secrets than those `needed`.
+    pub fn load_for(
+        needed: &NeededSecrets,
+        path: &Path,
+        environment: &dyn Environment,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problems> {
+        Self::understand(path, None, needed, environment, now)
     }
 
     /// Reads `text` as the file at `path`, so relative paths in it are relative to that.
     pub fn read(path: &Path, text: &[u8], environment: &dyn Environment, now: DateTime<Utc>) -> Result<Self, Problems> {
-        Self::understand(path, Some(text), environment, now)
+        Self::understand(path, Some(text), &NeededSecrets::ALL, environment, now)
     }
 
     fn understand(
         path: &Path,
         text: Option<&[u8]>,
+        needed: &NeededSecrets,
         environment: &dyn Environment,
         now: DateTime<Utc>,
     ) -> Result<Self, Problems> {
         let mut report = report::Report::new(environment);
         let written = file::read(&mut report, path, text, environment);
-        let config = written.map(|written| resolve::resolve(&mut report, &written, now));
+        let config = written.map(|written| resolve::resolve(&mut report, &written, needed, now));
         let inputs = std::mem::take(&mut report.inputs);
         let (problems, warnings) = report.finish();
         match (config, problems) {

@@ -24,6 +24,8 @@ pub enum Secret {
     Given(SecretString),
     /// Read at each use, so that the next sign-in after a refused one uses a rotated secret.
     File(PathBuf),
+    /// Of a part of the configuration whose secrets the command does not need.
+    NotNeeded,
 }
 
 /// Why a secret cannot be read.
@@ -35,6 +37,8 @@ pub enum SecretError {
     Empty { path: PathBuf },
     #[error("the secret file {path} is larger than 64 KiB")]
     TooLarge { path: PathBuf },
+    #[error("the secret was not read, because this command does not need it")]
+    NotNeeded,
 }
 
 impl Secret {
@@ -46,6 +50,7 @@ impl Secret {
     pub fn value(&self) -> Result<SecretString, SecretError> {
         match self {
             Self::Given(secret) => Ok(secret.clone()),
+            Self::NotNeeded => Err(SecretError::NotNeeded),
             Self::File(path) => {
                 let failed = |source| SecretError::File { path: path.clone(), source };
                 let mut text = String::new();
@@ -76,6 +81,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(_) => f.write_str("Secret(given)"),
+            Self::NotNeeded => f.write_str("Secret(not needed)"),
             Self::File(path) => write!(f, "Secret(file {})", path.display()),
         }
     }

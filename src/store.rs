@@ -7,6 +7,7 @@
 //! - Writes grow with what changed. Every table takes its rows of a delta as one JSON array through `json_each`, so even a
 //!   first poll of 10,000 sessions is some dozens of statements.
 //! - One process owns the file (`owner`); others may read it meanwhile with [`Store::read`].
+//! - The log is copied into the database every few seconds, and emptied while nothing else is written (`probe`).
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.
 //!
@@ -16,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -81,6 +82,8 @@ struct Owned {
     /// after the file was repaired.
     doubted: Arc<AtomicBool>,
     owner: Owner,
+    /// Transactions begun since the last probe.
+    writes: Arc<AtomicU64>,
     _inode_lock: Option<Arc<InodeLock>>,
     _held: Arc<Held>,
     _lock: Arc<Lock>,
@@ -105,9 +108,10 @@ impl Store {
         Self::open_read(path).await.map_err(|fault| StoreError::new(Operation::Open, path, fault))
     }
 
-    /// The process that owns the store at `path`, in words; `None` where none does.
+    /// The process that owns the store at `path`, in words; `None` where none does. An owner that this machine cannot see is
+    /// watched for up to 15 seconds.
     pub async fn owner(path: &Path) -> Option<String> {
-        owner::alive(&file::real(path).ok()?).await
+        owner::alive(&file::real(path).ok()?, owner::LEASE).await
     }
 
     /// Closes the connections, so that the files beside the database are folded into it.
@@ -168,6 +172,7 @@ impl Store {
                 files,
                 doubted,
                 owner,
+                writes: Arc::default(),
                 _inode_lock: inode_lock,
                 _held: held,
                 _lock: Arc::new(lock),
@@ -198,6 +203,7 @@ impl Store {
     async fn writing(&self) -> Result<Transaction<'static, Sqlite>, Fault> {
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
         owned.expect_in_place()?;
+        owned.writes.fetch_add(1, Ordering::SeqCst);
         let mut transaction = owned.writer.begin_with("BEGIN IMMEDIATE").await?;
         owned.owner.expect_ours(&mut transaction).await?;
         Ok(transaction)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
+use crate::domain::name::Name;
 use crate::engine::audit::Sources;
 use crate::notify::email::{self, Email};
 use crate::source::Source;
@@ -14,13 +15,18 @@ use crate::source::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Syste
 
 /// The adapter of every source.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
+    sources_of(config, |_| true)
+}
+
+/// The adapters of the sources that are `wanted`: those of others may lack their secrets.
+pub fn sources_of(config: &Config, wanted: impl Fn(&Name) -> bool) -> anyhow::Result<Sources> {
     let mut systems = Systems::default();
     let build = |source: &config::SourceConfig| {
         let adapter = source_adapter(&mut systems, &source.adapter)
             .with_context(|| format!("cannot set up the source {}", source.name))?;
         Ok((source.name.clone(), adapter))
     };
-    config.sources.iter().map(build).collect()
+    config.sources.iter().filter(|source| wanted(&source.name)).map(build).collect()
 }
 
 fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {

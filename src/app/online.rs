@@ -13,7 +13,7 @@ use crate::engine::audit::Sources;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
-    Ok(poll(config, &adapters::sources(config)?, source, now).await)
+    Ok(poll(config, &adapters::sources_of(config, |name| name == source)?, source, now).await)
 }
 
 async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Snapshot, String> {
@@ -27,7 +27,16 @@ async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<
 /// The result for one source or mail server: its name, and a description or the reason of the failure.
 pub struct ProbeResult {
     pub what: String,
-    pub outcome: Result<String, String>,
+    pub outcome: ProbeOutcome,
+}
+
+/// How the probe of one source or mail server ended.
+pub enum ProbeOutcome {
+    Ready(String),
+    /// The source was read, and audited sessions are not in it.
+    Absent(String),
+    /// The reason of the failure.
+    Failed(String),
 }
 
 /// Polls every source and signs in at the mail server. Sends no mail.
@@ -35,26 +44,32 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
     let adapters = adapters::sources(config)?;
     let mut asked = Vec::new();
     for plan in config.plans.values() {
-        let outcome = poll(config, &adapters, &plan.name, now).await.map(|snapshot| returned(plan, &snapshot));
+        let outcome = match poll(config, &adapters, &plan.name, now).await {
+            Ok(snapshot) => returned(plan, &snapshot),
+            Err(reason) => ProbeOutcome::Failed(reason),
+        };
         asked.push(ProbeResult { what: format!("source {}", plan.name), outcome });
     }
     if let Some(email) = &config.email {
         let outcome = adapters::email(config, email)?.probe().await;
-        let outcome = outcome.map(|()| String::from("ready to take mail")).map_err(|e| e.reason);
+        let outcome = match outcome {
+            Ok(()) => ProbeOutcome::Ready(String::from("ready to take mail")),
+            Err(e) => ProbeOutcome::Failed(e.reason),
+        };
         asked.push(ProbeResult { what: String::from("mail"), outcome });
     }
     Ok(asked)
 }
 
 /// The number of returned sessions, and the audited sessions that are missing.
-fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> String {
+fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
     let ids = snapshot.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
     let returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
     match (missing.as_slice(), plan.sessions.len()) {
-        ([], 0) => format!("{returned}, of which none is audited"),
-        ([], 1) => format!("{returned}, the audited one among them"),
-        ([], audited) => format!("{returned}, all {audited} audited ones among them"),
-        (missing, _) => format!("{returned}, but not the audited {}", missing.join(", ")),
+        ([], 0) => ProbeOutcome::Ready(format!("{returned}, of which none is audited")),
+        ([], 1) => ProbeOutcome::Ready(format!("{returned}, the audited one among them")),
+        ([], audited) => ProbeOutcome::Ready(format!("{returned}, all {audited} audited ones among them")),
+        (missing, _) => ProbeOutcome::Absent(format!("{returned}, but not the audited {}", missing.join(", "))),
     }
 }

@@ -57,12 +57,10 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
 
 /// Polls every source that has a wanted session, with the concurrency of the daemon.
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<PollResults> {
-    let adapters = adapters::sources(config)?;
-    let asked = config.plans.values().filter(|plan| plan.sessions.values().any(|s| wants(wanted, &s.key)));
-    let asked =
-        asked.filter_map(|plan| adapters.get(&plan.name).map(|adapter| (plan.name.clone(), Arc::clone(adapter))));
+    let has_wanted = |plan: &SourcePlan| plan.sessions.values().any(|session| wants(wanted, &session.key));
+    let asked = adapters::sources_of(config, |name| config.plans.get(name).is_some_and(has_wanted))?;
     let polls = &Polls::new(config.max_polls);
-    let asked = asked.map(|(name, adapter)| async move {
+    let asked = asked.into_iter().map(|(name, adapter)| async move {
         let _turn = polls.turn(adapter.system()).await;
         (name, adapter.fetch(now).await)
     });

@@ -1,4 +1,4 @@
-//! `check`: polls every source once, or only the sessions named, and prints every finding.
+//! `check`: polls every source once, or only the sessions named, and prints what it found.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::verdicts::{self, Format, SeverityArgument};
-use super::{Exit, Shared, UsageError, print, say};
+use super::verdicts::{self, SeverityArgument, Shown};
+use super::{Exit, Shared, UsageError, junit, print, say, session_key};
 use crate::app::poll::{self, CheckedSession, NotifyResult, SessionOutcome, Wanted};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, NeededSecrets};
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::session::SessionKey;
 use crate::view::session::SessionView;
@@ -20,28 +20,42 @@ use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Check this session only; may be given several times
+    /// Check only this session; can be repeated
     #[arg(long = "session", value_name = "SOURCE/ID")]
     sessions: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The least severity of drift that makes the exit code 1
+    /// Print compliant sessions and findings too, as JSON and JUnit always do
+    #[arg(long)]
+    all: bool,
+    /// The lowest severity of drift that makes the exit code 1
     #[arg(long, value_enum, default_value = "info")]
     fail_on: SeverityArgument,
-    /// Record what was found and notify, as one audit of the daemon would
+    /// Record the findings and notify, as one audit of the daemon would
     #[arg(long)]
     notify: bool,
 }
 
+/// How the verdicts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+    /// For a CI server: a test suite a session, a test case a finding
+    Junit,
+    /// For a ticket or a chat
+    Markdown,
+}
+
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
-    if matches!(arguments.format, Format::Junit | Format::Markdown) {
-        return Err(UsageError(String::from("this output format is not available yet; use table or json")).into());
-    }
-    let config = shared.load()?;
+    let wanted = wanted(&arguments.sessions)?;
+    let sources = wanted.as_ref().map(|wanted| wanted.iter().map(|key| key.source.clone()).collect());
+    let config = shared.load_for(&NeededSecrets { sources, email: arguments.notify })?;
     if arguments.notify {
         config.require_email()?;
     }
-    let wanted = wanted(&config, &arguments.sessions)?;
+    expect_audited(&config, &wanted)?;
     let states = stored_states(&config).await?;
     let now = SystemClock.now();
     let answers = poll::ask(&config, &wanted, now).await?;
@@ -53,31 +67,30 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     } else {
         None
     };
+    let shown = if arguments.all { Shown::All } else { Shown::Wrong };
+    let fail_on = arguments.fail_on.into();
     match arguments.format {
-        Format::Json => print(&verdicts::json(&views, now)?)?,
-        _ => print(&format!("{}{}", verdicts::text(&views, |_| true, None), coverage(&seen)))?,
+        Format::Json => print(&verdicts::json(&views, now, &())?)?,
+        Format::Junit => print(&junit::document(&views, fail_on))?,
+        Format::Markdown => print(&format!("{}\n{}", verdicts::markdown(&views, shown), coverage(&seen)))?,
+        Format::Table => print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?,
     }
-    let exit = verdicts::exit(&views, arguments.fail_on.into(), now);
+    let exit = verdicts::exit(&views, fail_on, now);
     Ok(notified.map_or(exit, |notified| report(&notified, exit)))
 }
 
-/// The sessions named on the command line, each of which must be audited.
-fn wanted(config: &Config, named: &[String]) -> Result<Wanted, UsageError> {
-    if named.is_empty() {
-        return Ok(None);
+/// The sessions named on the command line.
+fn wanted(named: &[String]) -> Result<Wanted, UsageError> {
+    let wanted = named.iter().map(|text| session_key(text)).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(Some(wanted).filter(|wanted| !wanted.is_empty()))
+}
+
+fn expect_audited(config: &Config, wanted: &Wanted) -> Result<(), UsageError> {
+    let audited = |key: &SessionKey| config.plans.get(&key.source)?.sessions.get(&key.id);
+    match wanted.iter().flatten().find(|key| audited(key).is_none()) {
+        Some(key) => Err(UsageError(format!("the configuration does not audit a session {key}"))),
+        None => Ok(()),
     }
-    let mut wanted = BTreeSet::new();
-    for text in named {
-        let key = SessionKey::parse(text).ok_or_else(|| {
-            UsageError(format!("{text:?} does not name a session; a session is named SOURCE/ID, as in acme-erp/14"))
-        })?;
-        let audited = config.plans.get(&key.source).is_some_and(|plan| plan.sessions.contains_key(&key.id));
-        if !audited {
-            return Err(UsageError(format!("the configuration does not audit a session {key}")));
-        }
-        wanted.insert(key);
-    }
-    Ok(Some(wanted))
 }
 
 fn view<'a>(config: &Config, seen: &'a CheckedSession, now: DateTime<Utc>) -> SessionView<'a> {

@@ -18,7 +18,7 @@ const LONGEST: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the daemon listens; without it, as the configuration says, of which nothing else has to be right
+    /// Where the daemon listens [default: `server.listen` of the configuration]
     #[arg(long)]
     address: Option<SocketAddr>,
 }

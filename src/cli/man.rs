@@ -7,7 +7,7 @@ use super::{Cli, Exit, UsageError, print};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The command, such as `check` or `mail test`; without it, the program
+    /// The command, such as `check` or `notifications test` [default: the program]
     command: Vec<String>,
 }
 

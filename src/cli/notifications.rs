@@ -8,6 +8,7 @@ use super::table::table;
 use super::{Exit, Shared, UsageError, print, unbuilt};
 use crate::app::notifications::send_test;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::NeededSecrets;
 use crate::domain::address::Address;
 use crate::domain::notification::{Because, Held, Reason};
 use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
@@ -39,7 +40,7 @@ pub(super) struct TestArguments {
 }
 
 /// The one channel that there is.
-const EMAIL: &str = "email";
+pub(super) const EMAIL: &str = "email";
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
@@ -80,14 +81,14 @@ async fn test(shared: &Shared, arguments: &TestArguments) -> anyhow::Result<Exit
         let error = format!("there is no channel {:?}; the one channel is {EMAIL:?}", arguments.channel);
         return Err(UsageError(error).into());
     }
-    let config = shared.load()?;
+    let config = shared.load_for(&NeededSecrets { email: true, ..NeededSecrets::NONE })?;
     let message_id = send_test(&config, &to, SystemClock.now()).await?;
     print(&format!("A test message to {to} was accepted: {message_id}\n"))?;
     Ok(Exit::Fine)
 }
 
 async fn list(shared: &Shared, arguments: &ListArguments) -> anyhow::Result<Exit> {
-    let config = shared.load()?;
+    let config = shared.load_for(&NeededSecrets::NONE)?;
     let rows = match Store::read(&config.store.path).await {
         Ok(store) => store.notifications(&NotificationFilter::default(), usize::MAX).await?,
         Err(e) if e.is_absent() => Vec::new(),
@@ -106,7 +107,7 @@ async fn list(shared: &Shared, arguments: &ListArguments) -> anyhow::Result<Exit
 }
 
 async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit> {
-    let config = shared.load()?;
+    let config = shared.load_for(&NeededSecrets::NONE)?;
     let found = match Store::read(&config.store.path).await {
         Ok(store) => store.notification(arguments.id).await?,
         Err(e) if e.is_absent() => None,

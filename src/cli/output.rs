@@ -10,6 +10,14 @@ use super::{Exit, report};
 pub(super) use crate::telemetry::say;
 use crate::telemetry::write_whole;
 
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
 /// Writes what a command was asked for.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

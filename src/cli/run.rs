@@ -16,7 +16,7 @@ const BESIDES_POLLS: u64 = 128;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Let retention go by the clock at once, also where it is far ahead of the last time recorded in the store
+    /// Delete old history by the present clock at once, even if it is far ahead of the last time in the store
     #[arg(long)]
     trust_clock: bool,
 }

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:9470")]
     listen: SocketAddr,
-    /// How many sessions it has
+    /// The number of sessions
     #[arg(long, default_value_t = 3)]
     sessions: usize,
 }

@@ -1,15 +1,22 @@
 //! `status`: what the store knows of every session now, how old that is, and whether a daemon keeps it up to date.
 
-use clap::Args;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
 
-use super::verdicts::{self, Format};
-use super::{Exit, Shared, UsageError, print};
-use crate::app::stored_states;
+use clap::Args;
+use serde::Serialize;
+
+use super::notifications::EMAIL;
+use super::output::Format;
+use super::verdicts::{self, Shown};
+use super::{Exit, Shared, print};
 use crate::clock::{Clock as _, SystemClock};
-use crate::domain::evaluate::VerdictKind;
+use crate::config::NeededSecrets;
 use crate::domain::policy::Severity;
-use crate::store::Store;
+use crate::store::{OutboxCounts, Store};
 use crate::view::session::SessionView;
+use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,27 +24,59 @@ pub(super) struct Arguments {
     format: Format,
 }
 
+/// What is true of the store as a whole.
+#[derive(Serialize)]
+struct Present {
+    /// The daemon that owns the store and keeps it up to date, in words.
+    owner: Option<String>,
+    outbox: Outbox,
+}
+
+/// Notifications that did not leave.
+#[derive(Serialize)]
+struct Outbox {
+    pending: u64,
+    retrying: u64,
+    dead: u64,
+}
+
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
-    if matches!(arguments.format, Format::Junit | Format::Markdown) {
-        return Err(UsageError(String::from("status is printed as table or json")).into());
-    }
-    let config = shared.load()?;
-    let states = stored_states(&config).await?;
+    let config = shared.load_for(&NeededSecrets::NONE)?;
+    let path = &config.store.path;
+    let (states, outbox) = match Store::read(path).await {
+        Ok(store) => (store.load().await?, store.outbox_counts(EMAIL).await?),
+        Err(e) if e.is_absent() => (BTreeMap::new(), OutboxCounts::default()),
+        Err(e) => return Err(e.into()),
+    };
+    let outbox = Outbox { pending: outbox.pending, retrying: outbox.retrying, dead: outbox.dead };
+    let present = Present { owner: Store::owner(path).await, outbox };
     let now = SystemClock.now();
     let sessions = config.plans.values().flat_map(|plan| plan.sessions.values());
     let mut views =
         sessions.map(|session| SessionView::of(states.get(&session.key.source), session)).collect::<Vec<_>>();
     views.sort_by(|a, b| a.rank().cmp(&b.rank()));
     match arguments.format {
-        Format::Json => print(&verdicts::json(&views, now)?)?,
-        _ => {
-            let text = verdicts::text(&views, |finding| finding.verdict != VerdictKind::NotApplicable, Some(now));
-            let owner = match Store::owner(&config.store.path).await {
-                Some(owner) => format!("A daemon owns the store: {owner}."),
-                None => String::from("No daemon owns the store, so nothing is checked."),
-            };
-            print(&format!("{text}{owner}\n"))?;
+        Format::Json => print(&verdicts::json(&views, now, &present)?)?,
+        Format::Table => {
+            let text = verdicts::text(&views, Shown::Sessions, Some(now));
+            print(&format!("{text}{}", in_words(&present, path)))?;
         }
     }
     Ok(verdicts::exit(&views, Severity::Info, now))
+}
+
+fn in_words(present: &Present, store: &Path) -> String {
+    let mut text = match &present.owner {
+        Some(owner) => format!("A daemon owns the store: {owner}.\n"),
+        None => format!("No daemon owns the store {}, so nothing is checked.\n", store.display()),
+    };
+    let Outbox { retrying, dead, .. } = present.outbox;
+    let failed = [(retrying, "not sent yet after failed attempts"), (dead, "given up")];
+    let failed = failed.into_iter().filter(|(notifications, _)| *notifications > 0);
+    let notifications = |number| count(usize::try_from(number).unwrap_or(usize::MAX), "notification");
+    let failed = failed.map(|(number, how)| format!("{} {how}", notifications(number))).collect::<Vec<_>>();
+    if !failed.is_empty() {
+        let _ = writeln!(text, "{}: `driftwise notifications list` says why.", failed.join(", "));
+    }
+    text
 }

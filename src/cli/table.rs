@@ -1,4 +1,4 @@
-//! Tables for a terminal: columns as wide as their widest raw value, one space between, outside text made harmless.
+//! Tables: in Markdown, and for a terminal, with columns as wide as their widest raw value, one space between, outside text made harmless.
 
 use crate::domain::reading::visible;
 
@@ -28,9 +28,41 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// The same as a Markdown table.
+pub(super) fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        format!("| {} |\n", cells.iter().map(|cell| escaped(cell.trim())).collect::<Vec<_>>().join(" | "))
+    };
+    let head = head.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let rule = format!("|{}\n", " --- |".repeat(head.len()));
+    std::iter::once(line(&head)).chain([rule]).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Text that Markdown shows as it is, its line breaks too.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push(c),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '&' | '~' | '!' | '$' => {
+                safe.extend(['\\', c]);
+            }
+            c => safe.push(visible(c)),
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{markdown, table};
+
+    #[test]
+    fn outside_text_stays_in_its_cell_of_a_markdown_table() {
+        let rows = [vec![String::from("  a|b"), String::from("<b>`x`</b> [y](z)")]];
+        let text = markdown(&["ONE", "TWO"], &rows);
+        assert_eq!(text, "| ONE | TWO |\n| --- | --- |\n| a\\|b | \\<b\\>\\`x\\`\\</b\\> \\[y\\](z) |\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_outside_text_is_harmless() {

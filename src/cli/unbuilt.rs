@@ -8,9 +8,6 @@ use super::{Exit, say};
 pub(super) enum Unbuilt {
     /// Not available yet
     #[command(hide = true)]
-    History(Anything),
-    /// Not available yet
-    #[command(hide = true)]
     Policy(Anything),
     /// Not available yet
     #[command(hide = true)]
@@ -26,7 +23,6 @@ pub(super) struct Anything {
 
 pub(super) fn run(command: &Unbuilt) -> Exit {
     refuse(match command {
-        Unbuilt::History(_) => "history",
         Unbuilt::Policy(_) => "policy",
         Unbuilt::Accept(_) => "accept",
     })

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Exit, Shared, print};
-use crate::app::online;
+use crate::app::online::{self, ProbeOutcome};
 use crate::clock::{Clock as _, SystemClock};
 use crate::view::words::count;
 
@@ -32,15 +32,24 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     if !arguments.online {
         return Ok(Exit::Fine);
     }
-    let mut exit = Exit::Fine;
+    let (mut absent, mut failed) = (false, false);
     for asked in online::ask_all(&config, SystemClock.now()).await? {
-        match asked.outcome {
-            Ok(said) => print(&format!("{}: {said}\n", asked.what))?,
-            Err(reason) => {
-                exit = Exit::Unverified;
-                print(&format!("{}: FAILED: {reason}\n", asked.what))?;
+        let words = match asked.outcome {
+            ProbeOutcome::Ready(words) => words,
+            ProbeOutcome::Absent(words) => {
+                absent = true;
+                format!("ABSENT: {words}")
             }
-        }
+            ProbeOutcome::Failed(reason) => {
+                failed = true;
+                format!("FAILED: {reason}")
+            }
+        };
+        print(&format!("{}: {words}\n", asked.what))?;
     }
-    Ok(exit)
+    Ok(match (absent, failed) {
+        (true, _) => Exit::Drift,
+        (false, true) => Exit::Unverified,
+        (false, false) => Exit::Fine,
+    })
 }

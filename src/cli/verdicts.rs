@@ -3,29 +3,17 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde::Serialize;
 
 use super::Exit;
-use super::table::table;
+use super::table::{escaped, markdown as markdown_table, table};
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::reading::visible;
 use crate::view::finding::FindingView;
-use crate::view::session::{SessionView, Status, tally};
+use crate::view::session::{SessionView, Staleness, Status, tally};
 use crate::view::words::count;
 use crate::view::{source, times};
-
-/// How the verdicts are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(super) enum Format {
-    #[default]
-    Table,
-    Json,
-    /// Not available yet
-    Junit,
-    /// Not available yet
-    Markdown,
-}
 
 /// A severity on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -45,22 +33,81 @@ impl From<SeverityArgument> for Severity {
     }
 }
 
-/// The sessions as JSON, in the contract's form.
-pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>) -> anyhow::Result<String> {
-    let sessions = views.iter().map(|view| serde_json::to_value(view.document(now))).collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("{}\n", serde_json::to_string_pretty(&json!({ "sessions": sessions }))?))
+/// What `check` and `status` print as JSON, in the contract's form.
+#[derive(Serialize)]
+struct Document<'a, Session: Serialize, Present: Serialize> {
+    /// When the command read it.
+    at: DateTime<Utc>,
+    sessions: Vec<Session>,
+    #[serde(flatten)]
+    present: &'a Present,
 }
 
-/// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line for each of the `findings`
-/// that are wanted, a summary. With `age`, also how old each verdict is at that time.
-pub(super) fn text(
+/// The sessions as JSON, as they are at `now`, with the keys of `present`.
+pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>, present: &impl Serialize) -> anyhow::Result<String> {
+    let sessions = views.iter().map(|view| view.document(now)).collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&Document { at: now, sessions, present })?))
+}
+
+/// What a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Every session and every finding.
+    All,
+    /// Every session, and the findings that apply.
+    Sessions,
+    /// Sessions and findings that are not compliant.
+    Wrong,
+}
+
+impl Shown {
+    fn session(self, view: &SessionView<'_>) -> bool {
+        self != Self::Wrong || view.status != Status::Compliant
+    }
+
+    fn finding(self, finding: &FindingView) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sessions => finding.verdict != VerdictKind::NotApplicable,
+            Self::Wrong => matches!(finding.verdict, VerdictKind::Drifted | VerdictKind::Unverifiable),
+        }
+    }
+}
+
+/// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line a finding, a summary. With
+/// `age`, also how old each verdict is at that time.
+pub(super) fn text(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
+    document(views, shown, age, str::to_owned, table)
+}
+
+/// The same as Markdown.
+pub(super) fn markdown(views: &[SessionView<'_>], shown: Shown) -> String {
+    document(views, shown, None, escaped, markdown_table)
+}
+
+/// The sessions as [`text`] has them. `outside` makes text from outside harmless; `table` makes a table of head and rows.
+fn document(
     views: &[SessionView<'_>],
-    findings: impl Fn(&FindingView) -> bool,
+    shown: Shown,
     age: Option<DateTime<Utc>>,
+    outside: fn(&str) -> String,
+    table: fn(&[&str], &[Vec<String>]) -> String,
 ) -> String {
-    let mut text = outages(views);
+    let mut text = outside(&outages(views));
+    let lines = lines(views, shown, age);
+    let head = ["SESSION", "NAME / SETTING", "VERDICT", "AGE", "DETAIL", "SEVERITY"];
+    let head = head.into_iter().filter(|column| age.is_some() || *column != "AGE").collect::<Vec<_>>();
+    if !lines.is_empty() {
+        text.push_str(&table(&head, &lines));
+        text.push('\n');
+    }
+    text.push_str(&summary(views, shown, age));
+    text
+}
+
+fn lines(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
-    for view in views {
+    for view in views.iter().filter(|view| shown.session(view)) {
         // An outage stands above the table.
         let reason = view.reason.as_deref().filter(|_| view.status != Status::Unreachable).unwrap_or_default();
         let name = view.name().unwrap_or_default();
@@ -68,7 +115,7 @@ pub(super) fn text(
         line.extend(age.map(|now| aged(view, now)));
         line.extend([reason.to_owned(), String::new()]);
         lines.push(line);
-        for finding in view.findings.iter().filter(|finding| findings(finding)) {
+        for finding in view.findings.iter().filter(|finding| shown.finding(finding)) {
             let (rule, setting) = (format!("  {}", finding.rule), finding.setting.to_string());
             let mut line = vec![rule, setting, finding.verdict.label().to_owned()];
             line.extend(age.map(|_| String::new()));
@@ -76,14 +123,45 @@ pub(super) fn text(
             lines.push(line);
         }
     }
-    let head = ["SESSION", "NAME / SETTING", "VERDICT", "AGE", "DETAIL", "SEVERITY"];
-    let head = head.into_iter().filter(|column| age.is_some() || *column != "AGE").collect::<Vec<_>>();
-    text.push_str(&table(&head, &lines));
-    text.push('\n');
+    lines
+}
+
+/// How many sessions have each status, how much is not shown, and how many verdicts are stale.
+fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
+    let mut text = String::new();
     let counts = tally(views).map(|(status, sessions)| format!("{sessions} {}", status.label())).collect::<Vec<_>>();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let _ = writeln!(text, "{}: {counts}", count(views.len(), "session"));
+    if shown == Shown::Wrong {
+        text.push_str(&left_out(views));
+    }
+    let with = |wanted| views.iter().filter(|view| age.and_then(|now| view.staleness(now)) == Some(wanted)).count();
+    for (sessions, why) in [
+        (with(Staleness::Overdue), "older than three periods of the schedule"),
+        (with(Staleness::Ahead), "dated in the future, because a clock was wrong then or is wrong now"),
+    ] {
+        let are = if sessions == 1 { "is" } else { "are" };
+        if sessions > 0 {
+            let sessions = count(sessions, "session");
+            let _ = writeln!(text, "{sessions} {are} stale: the last verdict is {why}, so the present is unknown.");
+        }
+    }
     text
+}
+
+/// How much compliance is not shown.
+fn left_out(views: &[SessionView<'_>]) -> String {
+    let compliant = |finding: &&FindingView| finding.verdict == VerdictKind::Compliant;
+    let findings = views.iter().flat_map(|view| &view.findings).filter(compliant).count();
+    let sessions = views.iter().filter(|view| view.status == Status::Compliant).count();
+    if findings == 0 {
+        return String::new();
+    }
+    format!(
+        "Not shown: {}, {}; --all shows them\n",
+        count(sessions, "compliant session"),
+        count(findings, "compliant finding")
+    )
 }
 
 /// A sentence for each source that could not be read, and an empty line after the last.
@@ -107,8 +185,12 @@ fn outages(views: &[SessionView<'_>]) -> String {
 
 /// How old the last verdict is, and whether it is too old to rely on.
 fn aged(view: &SessionView<'_>, now: DateTime<Utc>) -> String {
-    let stale = if view.is_stale(now) { ", stale" } else { "" };
-    view.age(now).map(|age| times::ago(age) + stale).unwrap_or_default()
+    let Some(at) = view.last_verdict else { return String::new() };
+    match view.staleness(now) {
+        None => times::ago(now - at),
+        Some(Staleness::Overdue) => format!("{}, stale", times::ago(now - at)),
+        Some(Staleness::Ahead) => format!("{} ahead, stale", times::ago(at - now)),
+    }
 }
 
 /// Drift of `fail_on` or worse comes before sessions that could not be checked or whose verdict is stale at `now`.
@@ -144,14 +226,34 @@ mod tests {
         let views = plans.values().flat_map(|plan| plan.sessions.values());
         let views = views.map(|session| SessionView::of(Some(&known), session)).collect::<Vec<_>>();
         let after = |minutes| start() + TimeDelta::minutes(minutes);
-        let shown = |now| text(&views, |_| true, Some(now)).contains("stale");
+        let shown = |now| text(&views, Shown::All, Some(now)).contains("stale");
         assert_eq!((exit(&views, Severity::Info, after(15)), shown(after(15))), (Exit::Fine, false));
         let late = after(15) + TimeDelta::seconds(1);
         assert_eq!((exit(&views, Severity::Info, late), shown(late)), (Exit::Unverified, true));
-        let document = |now| serde_json::from_str::<serde_json::Value>(&json(&views, now).unwrap()).unwrap();
+        let document = |now| {
+            let text = json(&views, now, &serde_json::json!({})).unwrap();
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        };
         assert_eq!(document(after(15))["sessions"][0]["stale"], false);
         assert_eq!(document(late)["sessions"][0]["stale"], true);
         assert_eq!(document(late)["sessions"][0]["last_verdict"], "2026-11-23T09:00:00Z");
+        assert_eq!(document(late)["sessions"][0]["age_seconds"], 901);
+        assert_eq!(document(late)["at"], "2026-11-23T09:15:01Z");
+    }
+
+    #[test]
+    fn a_verdict_from_the_future_is_stale_and_no_all_clear() {
+        let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let published = stage.published();
+        let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
+        let views = plans.values().flat_map(|plan| plan.sessions.values());
+        let views = views.map(|session| SessionView::of(Some(&known), session)).collect::<Vec<_>>();
+        let near = start() - TimeDelta::minutes(1);
+        assert_eq!(exit(&views, Severity::Info, near), Exit::Fine, "two clocks may differ");
+        let behind = start() - TimeDelta::hours(3);
+        assert_eq!(exit(&views, Severity::Info, behind), Exit::Unverified);
+        let text = text(&views, Shown::All, Some(behind));
+        assert!(text.contains("3 h ahead, stale") && text.contains("dated in the future"), "{text}");
     }
 
     #[test]
@@ -163,7 +265,7 @@ mod tests {
             let views = sessions.map(|session| SessionView::of(present.state(&session.key.source), session));
             let mut views = views.collect::<Vec<_>>();
             views.sort_by(|a, b| a.rank().cmp(&b.rank()));
-            text(&views, |finding| finding.verdict != VerdictKind::NotApplicable, Some(start() + TimeDelta::hours(1)))
+            text(&views, Shown::Sessions, Some(start() + TimeDelta::hours(1)))
         });
         insta::assert_snapshot!(text);
     }

@@ -1,6 +1,6 @@
 //! Collects the problems of a configuration while it is read, so that one report lists all of them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::reading::visible;
@@ -23,6 +23,10 @@ pub(super) struct Report<'e> {
     said: HashSet<(Place, String)>,
     /// Values that could not be read: their first problem is enough.
     silenced: HashSet<Place>,
+    /// Whether the part that is being read holds secrets that the command needs.
+    pub secrets_needed: bool,
+    /// The place of each secret, and whether the command needs it: an anchor or a default serves several parts.
+    secrets: HashMap<Place, bool>,
 }
 
 struct File {
@@ -51,6 +55,8 @@ impl<'e> Report<'e> {
             warnings: Vec::new(),
             said: HashSet::new(),
             silenced: HashSet::new(),
+            secrets_needed: true,
+            secrets: HashMap::new(),
         }
     }
 
@@ -79,6 +85,12 @@ impl<'e> Report<'e> {
     /// `FILE:LINE:COLUMN`, for a message that names a second place.
     pub fn shown(&self, place: Place) -> String {
         format!("{}:{}:{}", self.files[place.file].path.display(), place.line, place.column)
+    }
+
+    /// Whether the command needs the secret at `node`. The variables in one that it does not need may be unset.
+    pub fn needs_secret(&mut self, node: &Node) -> bool {
+        *self.secrets.entry(node.place).or_default() |= self.secrets_needed;
+        self.secrets_needed
     }
 
     pub fn problem(&mut self, at: impl Into<Place>, problem: impl Into<Problem>) {
@@ -161,7 +173,8 @@ impl<'e> Report<'e> {
 
     /// The problems, if any, and the warnings, each in the order of files and lines.
     pub fn finish(mut self) -> (Option<Problems>, Vec<Problem>) {
-        let problems = std::mem::take(&mut self.problems);
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.retain(|(place, _)| self.secrets.get(place) != Some(&false));
         let warnings = std::mem::take(&mut self.warnings);
         let problems = self.located(problems);
         ((!problems.is_empty()).then(|| Problems::new(problems)), self.located(warnings))

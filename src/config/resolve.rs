@@ -22,7 +22,7 @@ use super::policy::{self, BASELINE, Kinds};
 use super::report::{Report, suggestion};
 use super::session::{Known, Sessions};
 use super::tree::{Entry, Node, Place, Value};
-use super::{Config, ServerConfig, email, source};
+use super::{Config, NeededSecrets, ServerConfig, email, source};
 
 /// What applies to a source, session or customer that says nothing itself.
 struct Defaults<'a> {
@@ -52,9 +52,12 @@ impl<'a> Defaults<'a> {
 type Named<'a> = BTreeMap<&'a str, &'a Entry>;
 
 /// Builds the configuration. It is only valid if the report holds no problem.
-pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>) -> Config {
+pub(super) fn resolve(report: &mut Report, written: &Written, needed: &NeededSecrets, now: DateTime<Utc>) -> Config {
     let root = &written.root;
+    // The mail account is the one section with secrets that is read here.
+    report.secrets_needed = needed.email;
     let keys = Fields::of(root, MAIN).read::<MainKeys>(report);
+    report.secrets_needed = true;
     for root in written.roots() {
         Fields::of(root, IncludedKeys::SECTIONS).read::<IncludedKeys>(report);
     }
@@ -65,7 +68,7 @@ pub(super) fn resolve(report: &mut Report, written: &Written, now: DateTime<Utc>
         |(name, entry): (&_, &&Entry)| (*name, customer::read(report, &entry.value, defaults.customer, &alerts));
     let customers: BTreeMap<_, _> = customers_written.iter().map(read_customer).collect();
     let written_sources = named(report, written, "sources", "source");
-    let sources = self::sources(report, &written_sources, &defaults);
+    let sources = self::sources(report, &written_sources, &defaults, needed);
     let policies_written = policies_written(report, written);
     check_renames(report, &written_sources, &sources);
     let policies = policy::read_all(report, &policies_written, &kinds(&sources));
@@ -119,14 +122,21 @@ fn named<'a>(report: &mut Report, written: &'a Written, key: &str, singular: &st
 
 type Sources<'a> = BTreeMap<&'a str, source::Read>;
 
-fn sources<'a>(report: &mut Report, written: &Named<'a>, defaults: &Defaults<'_>) -> Sources<'a> {
+fn sources<'a>(
+    report: &mut Report,
+    written: &Named<'a>,
+    defaults: &Defaults<'_>,
+    needed: &NeededSecrets,
+) -> Sources<'a> {
     let mut sources = BTreeMap::new();
     for (name, entry) in written {
         let Ok(valid) = Name::parse(name) else { continue };
+        report.secrets_needed = needed.source(&valid);
         if let Some(source) = source::read(report, &valid, entry, defaults.source) {
             sources.insert(*name, source);
         }
     }
+    report.secrets_needed = true;
     sources
 }
 

@@ -23,6 +23,7 @@ impl Shape for Hidden {
     fn read(report: &mut Report, node: &Node, key: &str) -> Option<Secret> {
         let entry = match (node.scalar(), node.entries()) {
             (Some(""), _) => return report.refuse(node, (format!("{key:?} is empty"), FORMS)),
+            (Some(_), _) if !report.needs_secret(node) => return Some(Secret::NotNeeded),
             (Some(text), _) => return Some(Secret::given(text)),
             (_, Some([entry])) if matches!(entry.key.as_str(), "env" | "file") => entry,
             _ => return report.refuse(node, (format!("{key:?} is not written like a secret"), FORMS)),
@@ -30,7 +31,9 @@ impl Shape for Hidden {
         let Some(text) = entry.value.scalar().filter(|text| !text.is_empty()) else {
             return report.refuse(entry.place, (format!("{:?} of {key:?} must be text", entry.key), FORMS));
         };
-        if entry.key == "env" {
+        if !report.needs_secret(&entry.value) {
+            Some(Secret::NotNeeded)
+        } else if entry.key == "env" {
             variable(report, &entry.value, key, text)
         } else {
             file(report, &entry.value, key, text)

@@ -51,11 +51,22 @@ impl Store {
             .bind(session.map(SessionId::as_str))
             .bind(since.map(stamp))
             .bind(count(limit));
-        let rows: Vec<(i64, String, String)> = query.fetch_all(&self.readers).await?;
-        let event = |(id, source, doc): (i64, String, String)| {
-            Ok((source_name(&source)?, read(&doc, || format!("event {id}"))?))
-        };
-        rows.into_iter().rev().map(event).collect()
+        events(query.fetch_all(&self.readers).await?)
+    }
+
+    /// The last `limit` events of a source as a whole, such as outages, since a time where one is given; newest last.
+    pub async fn source_events(
+        &self,
+        source: &Name,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<(Name, Event)>, StoreError> {
+        const SQL: &str = "SELECT id, source, doc FROM events
+            WHERE source = ?1 AND session IS NULL AND (?2 IS NULL OR at >= ?2)
+            ORDER BY at DESC, id DESC LIMIT ?3";
+        let query = sqlx::query_as(SQL).bind(source.as_str()).bind(since.map(stamp)).bind(count(limit));
+        let rows = query.fetch_all(&self.readers).await.map_err(Fault::from);
+        rows.and_then(events).map_err(self.error(Operation::Read))
     }
 
     /// The observations of a session: its last `limit` runs, newest last.
@@ -78,4 +89,11 @@ impl Store {
         };
         rows.into_iter().rev().map(run).collect()
     }
+}
+
+/// Rows of the table `events`, newest first, as events, newest last.
+fn events(rows: Vec<(i64, String, String)>) -> Result<Vec<(Name, Event)>, Fault> {
+    let event =
+        |(id, source, doc): (i64, String, String)| Ok((source_name(&source)?, read(&doc, || format!("event {id}"))?));
+    rows.into_iter().rev().map(event).collect()
 }

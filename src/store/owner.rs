@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+use super::BUSY;
 use super::error::{Fault, Trouble};
 use super::file;
 use super::lock::Lock;
@@ -73,18 +74,10 @@ impl Owner {
         if self.boot.is_some() && last.boot == self.boot {
             return Ok(());
         }
-        let began = Instant::now();
-        while began.elapsed() < lease {
-            tokio::time::sleep(lease / LOOKS).await;
-            match peek(path).await {
-                Ok(Some(now)) if now == last => {}
-                Ok(Some(now)) => return Err(Trouble::Locked { by: now.named() }.into()),
-                Ok(None) => return Ok(()),
-                // It is being written.
-                Err(_) => {}
-            }
+        match renewed(path, &last, lease).await {
+            Some(owner) => Err(Trouble::Locked { by: owner.named() }.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// SQLite keeps its log beside the name by which it opened the file. What lies in the log of another name would be missed
@@ -137,6 +130,18 @@ pub(super) async fn publish(connection: &mut SqliteConnection) -> Result<(), Fau
     Ok(())
 }
 
+/// The same, and empties the log, so that a plain copy of the database is a copy of the store. Not while a reader is at work:
+/// then the log stays as it is until the next time.
+pub(super) async fn publish_whole(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    // Otherwise the writer would wait for readers, and every audit for the writer.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+    let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
+    let patient = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", BUSY.as_millis()));
+    sqlx::query(patient).execute(&mut *connection).await?;
+    emptied?;
+    Ok(())
+}
+
 /// Who has the store at `path`, in words.
 pub(super) async fn name(path: &Path) -> String {
     match peek(path).await {
@@ -145,12 +150,30 @@ pub(super) async fn name(path: &Path) -> String {
     }
 }
 
-/// The owner of the store at `path`, in words. Of an owner that died on this machine the row stays, but not the lock. An owner on
-/// another machine is reported as its row says.
-pub(super) async fn alive(path: &Path) -> Option<String> {
+/// The owner of the store at `path`, in words. The row of an owner that died stays. On this kernel its lock says whether it
+/// lives; the row of another machine, or from before this one was restarted, is watched for a `lease`.
+pub(super) async fn alive(path: &Path, lease: Duration) -> Option<String> {
     let owner = peek(path).await.ok()??;
-    let here = owner.boot.is_none() || owner.boot == boot();
-    (!here || Lock::is_held(path)).then(|| owner.named())
+    if owner.boot.is_none() || owner.boot == boot() {
+        return Lock::is_held(path).then(|| owner.named());
+    }
+    renewed(path, &owner, lease).await.map(|owner| owner.named())
+}
+
+/// Watches the row until it differs from `last`, at most for `lease`: the owner that it names then. `None` where the row stayed
+/// the same or is gone.
+async fn renewed(path: &Path, last: &Owner, lease: Duration) -> Option<Owner> {
+    let began = Instant::now();
+    while began.elapsed() < lease {
+        tokio::time::sleep(lease / LOOKS).await;
+        match peek(path).await {
+            Ok(Some(now)) if now == *last => {}
+            Ok(changed) => return changed,
+            // It is being written.
+            Err(_) => {}
+        }
+    }
+    None
 }
 
 /// The row as it lies in the file: takes no lock, makes no file, and sees nothing of a log.

@@ -1,5 +1,7 @@
 //! Probes of the store: whether it works, for readiness, and whether the file is sound.
 
+use std::sync::atomic::Ordering;
+
 use super::error::{Fault, Operation, StoreError, Trouble};
 use super::{Store, owner};
 
@@ -29,7 +31,10 @@ impl Store {
         owner::renew(&mut transaction).await?;
         transaction.commit().await?;
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
-        owner::publish(&mut *owned.writer.acquire().await?).await
+        // The renewal is one; what else was written since the last probe shows a store in use.
+        let idle = owned.writes.swap(0, Ordering::SeqCst) <= 1;
+        let mut writer = owned.writer.acquire().await?;
+        if idle { owner::publish_whole(&mut writer).await } else { owner::publish(&mut writer).await }
     }
 
     /// Reads the whole file and checks that it is sound. Slow on a large one.

@@ -98,6 +98,28 @@ pub struct SessionView<'a> {
 /// So many periods of its schedule may pass before a verdict is stale.
 const FRESH_PERIODS: usize = 3;
 
+/// How far the clock of a daemon on another machine may be ahead of the reader's.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+
+/// Why a verdict cannot be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staleness {
+    /// It is older than three periods of the schedule: no poll has confirmed it since.
+    Overdue,
+    /// It is dated in the future: the clock was ahead then, or is behind now, so its age is unknown.
+    Ahead,
+}
+
+impl Staleness {
+    /// In a sentence on when the session was last checked.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Overdue => "longer ago than three periods of its schedule",
+            Self::Ahead => "which is in the future: a clock was wrong then, or is wrong now",
+        }
+    }
+}
+
 impl<'a> SessionView<'a> {
     /// A session as `state` has it.
     pub fn of(state: Option<&'a SourceState>, session: &'a Session) -> Self {
@@ -249,11 +271,20 @@ impl<'a> SessionView<'a> {
         self.last_verdict.map(|at| (now - at).max(TimeDelta::zero()))
     }
 
-    /// Whether the last verdict is older than three periods of the schedule: nothing confirms it any more.
+    /// Why the last verdict says nothing of the present any more; nothing while it does, and before the first verdict.
+    pub fn staleness(&self, now: DateTime<Utc>) -> Option<Staleness> {
+        let at = self.last_verdict?;
+        let mut due = std::iter::successors(Some(at), |at| self.session.schedule.next_after(*at));
+        if at > now + CLOCKS_DIFFER {
+            Some(Staleness::Ahead)
+        } else {
+            due.nth(FRESH_PERIODS).is_some_and(|third| third < now).then_some(Staleness::Overdue)
+        }
+    }
+
+    /// See [`Self::staleness`].
     pub fn is_stale(&self, now: DateTime<Utc>) -> bool {
-        let due = |at: DateTime<Utc>| self.session.schedule.next_after(at);
-        let Some(at) = self.last_verdict else { return false };
-        std::iter::successors(Some(at), |at| due(*at)).nth(FRESH_PERIODS).is_some_and(|third| third < now)
+        self.staleness(now).is_some()
     }
 
     /// Worst first, then as people count.
@@ -273,6 +304,7 @@ impl<'a> SessionView<'a> {
             status: self.status,
             reason: self.reason.as_deref(),
             last_verdict: self.last_verdict,
+            age_seconds: self.last_verdict.map(|at| (now - at).num_seconds()),
             stale: self.is_stale(now),
             findings: &self.findings,
         }
@@ -287,6 +319,8 @@ struct SessionDocument<'a> {
     status: Status,
     reason: Option<&'a str>,
     last_verdict: Option<DateTime<Utc>>,
+    /// Below zero where the verdict is dated in the future.
+    age_seconds: Option<i64>,
     stale: bool,
     findings: &'a [FindingView],
 }

@@ -33,6 +33,12 @@ pub fn beside(time: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) 
     format!("{} {}", local.format(clock), zone_name(&local))
 }
 
+/// To the second, in a form that sorts: `2026-11-23 09:05:07 GMT`.
+pub fn exact(time: DateTime<Utc>, zone: Tz) -> String {
+    let local = time.with_timezone(&zone);
+    format!("{} {}", local.format("%Y-%m-%d %H:%M:%S"), zone_name(&local))
+}
+
 /// The zone's usual abbreviation, or its offset where it has none.
 fn zone_name(local: &DateTime<Tz>) -> String {
     let letters = local.format("%Z").to_string();

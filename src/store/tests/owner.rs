@@ -1,12 +1,13 @@
 //! What the row of the owner keeps out that no lock does.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::files::tamper;
 use super::world::{Place, World, at, name, outgoing};
 use crate::store::Store;
-use crate::store::owner::Owner;
+use crate::store::owner::{self, Owner};
 
 /// As an owner on another machine leaves the row: another kernel keeps its locks.
 const ELSEWHERE: &str = "UPDATE owner SET id = 'x', boot = 'y', process = 7, host = 'elsewhere';
@@ -23,6 +24,13 @@ async fn left_elsewhere() -> Place {
     place
 }
 
+/// What an owner elsewhere does while it lives.
+async fn renew(path: &Path) {
+    loop {
+        tamper(path, "UPDATE owner SET renewed = renewed + 1; PRAGMA wal_checkpoint(TRUNCATE)").await;
+    }
+}
+
 #[tokio::test]
 async fn the_owner_is_known_while_it_lives_and_not_after_it_died() {
     let place = Place::new();
@@ -37,8 +45,19 @@ async fn the_owner_is_known_while_it_lives_and_not_after_it_died() {
     drop(store);
     tamper(&place.path(), "UPDATE owner SET renewed = renewed").await;
     assert_eq!(Store::owner(&place.path()).await, None, "the row of a dead owner stays, its lock does not");
-    tamper(&place.path(), ELSEWHERE).await;
-    assert_eq!(Store::owner(&place.path()).await.as_deref(), Some("process 7 on elsewhere"));
+}
+
+#[tokio::test]
+async fn an_owner_that_this_machine_cannot_see_is_known_by_its_renewals() {
+    let place = left_elsewhere().await;
+    let path = place.path();
+    let left = owner::alive(&path, Duration::from_millis(300)).await;
+    assert_eq!(left, None, "its row stays the same: it died, or this machine was restarted");
+    let alive = tokio::select! {
+        alive = owner::alive(&path, LONG) => alive,
+        () = renew(&path) => unreachable!("it renews for ever"),
+    };
+    assert_eq!(alive.as_deref(), Some("process 7 on elsewhere"));
 }
 
 #[tokio::test]
@@ -65,15 +84,10 @@ async fn an_owner_that_was_overtaken_records_and_sends_nothing_more() {
 async fn an_owner_elsewhere_that_renews_its_row_keeps_the_store() {
     let place = left_elsewhere().await;
     let path = place.path();
-    let renew = async {
-        loop {
-            tamper(&path, "UPDATE owner SET renewed = renewed + 1; PRAGMA wal_checkpoint(TRUNCATE)").await;
-        }
-    };
     let starter = Owner::new(&path, true);
     let refused = tokio::select! {
         refused = starter.expect_alone(&path, LONG) => refused,
-        () = renew => unreachable!("it renews for ever"),
+        () = renew(&path) => unreachable!("it renews for ever"),
     };
     let error = crate::store::StoreError::new(crate::store::Operation::Open, &path, refused.unwrap_err());
     assert!(error.is_taken() && error.to_string().contains("process 7 on elsewhere"), "{error}");

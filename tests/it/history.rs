@@ -1,0 +1,63 @@
+//! `history`: what happened, for people and for scripts.
+
+use driftwise::simulator::Mode;
+
+use crate::program::eventually;
+use crate::world::{Setup, World};
+
+#[test]
+fn history_lists_events_oldest_first_with_times_in_the_zone_of_the_session() {
+    let sessions = vec![String::from("{ id: 14, timezone: America/New_York }"), String::from("{ id: 15 }")];
+    let world = World::new(2, &Setup { sessions, ..Setup::default() });
+    assert_eq!(world.run(&["history"]).expect(0).out, "There are no events to show.\n");
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    daemon.poll();
+    world.simulator.set(14, "export", false);
+    world.simulator.set(15, "import_orders_as", "j.doe");
+    let events = |arguments: &[&str]| {
+        let document = world.run(&[&["history", "--format", "json"], arguments].concat()).expect(0).json();
+        document["events"].as_array().unwrap().clone()
+    };
+    let all = eventually("events", || {
+        let incidents =
+            |events: &[serde_json::Value]| events.iter().filter(|event| event["incident"].is_string()).count();
+        Some(events(&[])).filter(|events| incidents(events) == 3)
+    });
+    daemon.stop();
+    let times = all.iter().map(|event| event["at"].as_str().unwrap()).collect::<Vec<_>>();
+    assert!(times.is_sorted(), "{times:?}");
+    let first = &all[0];
+    assert_eq!((first["event"].as_str(), first["session"].as_str()), (Some("opened"), Some("erp/14")));
+    assert_eq!(first["words"], "Export was found ticked; it should be unticked");
+    let of_one = events(&["--session", "erp/15"]);
+    assert!(!of_one.is_empty() && of_one.iter().all(|event| event["session"] == "erp/15"), "{of_one:?}");
+    assert_eq!(events(&["--since", "2h"]), all);
+    assert_eq!(events(&["--since", "2099-01-01"]), Vec::<serde_json::Value>::new());
+
+    let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
+    assert!(text.contains(" EST  erp/14  ") || text.contains(" EDT  erp/14  "), "{text}");
+    assert!(text.contains("Export is as it should be again") && !text.contains("erp/15"), "{text}");
+    world.simulator.fail(Mode::Html, None);
+    world.run(&["check", "--notify"]).expect(3);
+    let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
+    assert!(text.lines().last().unwrap().contains("  erp      The source could not be read: "), "{text}");
+    let last = world.run(&["history", "--limit", "1"]).expect(0);
+    assert_eq!(last.out.lines().count(), 2, "a head and the newest event: {}", last.out);
+    assert!(last.err.contains("there are older events"), "{}", last.err);
+}
+
+#[test]
+fn history_refuses_an_unknown_session_and_an_unreadable_time() {
+    let world = World::new(1, &Setup::default());
+    for (arguments, words) in [
+        (["--session", "erp/99"], "the configuration does not audit it"),
+        (["--session", "14"], "a session is named SOURCE/ID"),
+        (["--since", "yesterday"], "is no time"),
+        (["--limit", "0"], "--limit"),
+    ] {
+        let refused = world.run(&["history", arguments[0], arguments[1]]).expect(2);
+        assert!(refused.err.contains(words) && refused.out.is_empty(), "{arguments:?}: {}", refused.err);
+    }
+    world.run(&["history", "--session", "erp/14"]).expect(0);
+}

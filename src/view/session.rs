@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+mod document;
+
 use super::finding::FindingView;
 use super::incident::IncidentView;
 use super::words::Mood;
@@ -294,35 +296,6 @@ impl<'a> SessionView<'a> {
         let number = key.id.as_str().parse::<i128>().unwrap_or(i128::MAX);
         (self.status, Reverse(drifted.map(|finding| finding.severity).max()), &key.source, number, &key.id)
     }
-
-    /// As `check` and `status` print it for scripts.
-    pub fn document(&self, now: DateTime<Utc>) -> impl Serialize + use<'_> {
-        SessionDocument {
-            session: self.session.key.to_string(),
-            name: self.name(),
-            policy: self.session.policy.name.to_string(),
-            status: self.status,
-            reason: self.reason.as_deref(),
-            last_verdict: self.last_verdict,
-            age_seconds: self.last_verdict.map(|at| (now - at).num_seconds()),
-            stale: self.is_stale(now),
-            findings: &self.findings,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SessionDocument<'a> {
-    session: String,
-    name: Option<String>,
-    policy: String,
-    status: Status,
-    reason: Option<&'a str>,
-    last_verdict: Option<DateTime<Utc>>,
-    /// Below zero where the verdict is dated in the future.
-    age_seconds: Option<i64>,
-    stale: bool,
-    findings: &'a [FindingView],
 }
 
 /// How many sessions have each status, worst first; those that none has are left out.

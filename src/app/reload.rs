@@ -84,7 +84,9 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) async fn run(mut self, mut requests: Inbound, stop: CancellationToken) -> Result<(), String> {
         loop {
+            // In this order: the end of the program closes the queue, and is no failure of it.
             let request = tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 request = requests.0.recv() => request.ok_or("the queue of reload requests is closed")?,
                 () = tokio::time::sleep(watch::ROUND), if self.in_force.watched => {

@@ -126,12 +126,17 @@ impl Expectation {
             Some(texts) => any(texts, |text| equal(value, text, kind, around.zone)),
             None => Ok(present(value)),
         };
+        // Without its param, an operand excludes only the absence of a value.
+        let excludes = |operand: &Operand| match operand.resolve_all(around.params) {
+            Some(_) => equals(operand),
+            None => Ok(!present(value)),
+        };
         Ok(match self {
             Self::Ticked => *value == Value::Flag(true),
             Self::Unticked => *value == Value::Flag(false),
             Self::Equals(operand) => equals(operand)?,
             Self::OneOf(list) => any(list, equals)?,
-            Self::NotOneOf(list) => !any(list, equals)?,
+            Self::NotOneOf(list) => !any(list, excludes)?,
             Self::Matches(regex) => regex.is_match(raw.as_text().unwrap_or_default()),
             Self::Every(wanted) => matches!(value, Value::Interval(seconds) if *seconds == wanted.as_secs()),
             Self::AtMost(most) => {

@@ -54,6 +54,14 @@ fn param(name: &str, or_present: bool) -> Operand {
 }
 
 #[test]
+fn an_exclusion_without_its_param_asks_only_for_some_value() {
+    let expect = || Expectation::NotOneOf(vec![text("3"), param("absent", true)]);
+    for (raw, expected) in [("2", "compliant"), ("3", "drifted"), ("", "drifted")] {
+        assert_eq!(verdict(expect(), "price_list_id", RawValue::text(raw)), expected, "{raw:?}");
+    }
+}
+
+#[test]
 fn tick_boxes() {
     let table = [
         (RawValue::Flag(true), "compliant", "drifted"),

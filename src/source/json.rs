@@ -1,9 +1,8 @@
-//! From the bytes of a JSON answer to rows of raw values, with nothing lost.
+//! Parses a JSON response into rows of raw values.
 //!
-//! The answer is one array of flat objects. Every raw value is first taken as the raw piece of JSON that it is, which keeps
-//! numbers digit for digit and equal keys apart, and walks nested values without recursion, so that depth costs no
-//! stack. Rows of the same shape share their columns, and raw values of the same text share it with the row above: what repeats
-//! allocates nothing. `limits` counts all of it before it is kept.
+//! The response is one array of flat objects. The parser keeps each value as its piece of JSON, so numbers keep every digit,
+//! equal keys stay apart, and a nested value needs no recursion. Rows of one shape share their columns, and a value that
+//! equals the one above shares its text, so repetition allocates nothing. `limits` counts memory before it is taken.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,19 +19,19 @@ use crate::domain::observation::{Answer, Row};
 use crate::domain::reading::RawValue;
 use crate::secret::Redactor;
 
-/// The reason for an answer without a single session.
+/// The reason for a response without a session.
 pub(super) const NO_SESSIONS: &str = "it returned no sessions";
 
-/// The text of an error within the parser whose cause `limits` knows.
-const NO_ROOM: &str = "there is no room for it";
+/// The text of a parser error whose cause `limits` knows.
+const OVER_LIMIT: &str = "it is over a limit";
 
-/// Reads the body of an answer that may not be longer than it is.
+/// Reads a body; its own length is the limit.
 pub fn read(body: &[u8]) -> Result<Answer, FetchError> {
     read_within(body, body.len() as u64, &Redactor::default())
 }
 
-/// Reads the body of an answer that may have `max_body` bytes: what it becomes is bounded by that. No secret that the `redactor`
-/// knows is left in rows or reasons.
+/// Reads a body of at most `max_body` bytes, which also bounds the memory of the rows. Removes the secrets of `redactor` from rows
+/// and reasons.
 pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<Answer, FetchError> {
     let text = text(body)?;
     match text.bytes().next() {
@@ -43,7 +42,7 @@ pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<An
     }
 }
 
-/// The text of a body without its byte order mark and the spaces around it.
+/// The text of a body, without byte order mark and surrounding spaces.
 fn text(body: &[u8]) -> Result<&str, FetchError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         malformed(format!("its answer is not UTF-8 text (byte {} cannot be read)", error.valid_up_to() + 1))
@@ -59,17 +58,17 @@ fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-fn rows(text: &str, mut room: Limits, redactor: &Redactor) -> Result<Answer, FetchError> {
+fn rows(text: &str, mut limits: Limits, redactor: &Redactor) -> Result<Answer, FetchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let rows = deserializer.deserialize_seq(Rows { room: &mut room, redactor });
+    let rows = deserializer.deserialize_seq(RowsVisitor { limits: &mut limits, redactor });
     match rows.and_then(|rows| deserializer.end().map(|()| rows)) {
         Ok(rows) if rows.is_empty() => Err(empty()),
         Ok(rows) => Ok(Answer { rows }),
-        Err(error) => Err(room.overrun().unwrap_or_else(|| malformed(broken(&error)))),
+        Err(error) => Err(limits.overrun().unwrap_or_else(|| malformed(broken(&error)))),
     }
 }
 
-/// Why JSON could not be read. The messages of `serde_json` about syntax hold nothing from outside.
+/// The reason of a parse error. `serde_json` quotes nothing from outside in its messages about syntax.
 fn broken(error: &serde_json::Error) -> String {
     let place =
         if error.line() == 0 { String::new() } else { format!(" (line {}, column {})", error.line(), error.column()) };
@@ -82,7 +81,7 @@ fn broken(error: &serde_json::Error) -> String {
     }
 }
 
-/// Says what came where an array was expected.
+/// Describes a response that is no array.
 fn not_an_array(text: &str, redactor: &Redactor) -> FetchError {
     let quoted = Some(Quoted::of(text, redactor));
     let (came, quoted) = match serde_json::from_str::<IgnoredAny>(text) {
@@ -95,17 +94,17 @@ fn not_an_array(text: &str, redactor: &Redactor) -> FetchError {
     malformed(format!("it answered with {came}")).quoting(quoted)
 }
 
-/// Whether a text is mark-up: neither JSON nor a token starts like that.
+/// Whether a text is markup: neither JSON nor a token begins with `<`.
 pub(super) fn is_web_page(text: &str) -> bool {
     text.starts_with('<')
 }
 
-struct Rows<'a> {
-    room: &'a mut Limits,
+struct RowsVisitor<'a> {
+    limits: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
-impl<'de> Visitor<'de> for Rows<'_> {
+impl<'de> Visitor<'de> for RowsVisitor<'_> {
     type Value = Vec<Row>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,11 +116,11 @@ impl<'de> Visitor<'de> for Rows<'_> {
         let mut shapes = Shapes::default();
         loop {
             let above = rows.last().map(|row| row.raw_values.as_slice()).unwrap_or_default();
-            let seed = OneRow {
+            let seed = RowSeed {
                 shapes: &mut shapes,
                 above,
                 at: rows.len() + 1,
-                room: &mut *self.room,
+                limits: &mut *self.limits,
                 redactor: self.redactor,
             };
             let Some(row) = seq.next_element_seed(seed)? else { return Ok(rows) };
@@ -130,7 +129,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
     }
 }
 
-/// The column lists met so far.
+/// The column lists so far.
 struct Shapes {
     /// Of the row above.
     above: Arc<[Box<str>]>,
@@ -144,17 +143,17 @@ impl Default for Shapes {
 }
 
 impl Shapes {
-    /// The columns of a row that differs from the one above: `own` from where it differs, else a shorter row.
-    fn settle(&mut self, own: Option<Names>, len: usize, room: &mut Limits) -> Option<Arc<[Box<str>]>> {
+    /// The columns of a row: `own` if it differs from the row above, else the first `len` columns of that row.
+    fn settle(&mut self, own: Option<Names>, len: usize, limits: &mut Limits) -> Option<Arc<[Box<str>]>> {
         if own.is_none() && len == self.above.len() {
             return Some(Arc::clone(&self.above));
         }
         let Names { columns, taken } = match own {
             Some(names) => names,
-            None => Names::of(&self.above[..len], room)?,
+            None => Names::of(&self.above[..len], limits)?,
         };
         let columns = if let Some(known) = self.known.get(columns.as_slice()) {
-            room.give_back(taken);
+            limits.give_back(taken);
             Arc::clone(known)
         } else {
             let columns: Arc<[Box<str>]> = Arc::from(columns);
@@ -166,43 +165,43 @@ impl Shapes {
     }
 }
 
-/// The columns of a row that differs from the one above, and what room they take.
+/// The columns of a row that differs from the one above, and their memory in bytes.
 struct Names {
     columns: Vec<Box<str>>,
     taken: u64,
 }
 
 impl Names {
-    /// None where there is no room for them.
-    fn of(columns: &[Box<str>], room: &mut Limits) -> Option<Self> {
-        let taken = room.names(columns.iter().map(AsRef::as_ref))?;
+    /// `None`: over a limit.
+    fn of(columns: &[Box<str>], limits: &mut Limits) -> Option<Self> {
+        let taken = limits.names(columns.iter().map(AsRef::as_ref))?;
         Some(Self { columns: columns.to_vec(), taken })
     }
 
-    fn push(&mut self, column: Box<str>, room: &mut Limits) -> Option<()> {
-        self.taken += room.names([column.as_ref()])?;
+    fn push(&mut self, column: Box<str>, limits: &mut Limits) -> Option<()> {
+        self.taken += limits.names([column.as_ref()])?;
         self.columns.push(column);
         Some(())
     }
 }
 
-struct OneRow<'a> {
+struct RowSeed<'a> {
     shapes: &'a mut Shapes,
-    /// The raw values of the row above: most columns say the same in every row, and then share one text.
+    /// The raw values of the row above. Most columns have the same value in every row, and then share its text.
     above: &'a [RawValue],
-    /// Counted from one, for people.
+    /// The number of the row, from 1.
     at: usize,
-    room: &'a mut Limits,
+    limits: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
-impl OneRow<'_> {
+impl RowSeed<'_> {
     fn not_an_object<E: serde::de::Error>(&self, came: &str) -> E {
         E::custom(format_args!("entry {} of its answer is {came} instead of an object", self.at))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for OneRow<'_> {
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = Row;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Row, D::Error> {
@@ -210,7 +209,7 @@ impl<'de> DeserializeSeed<'de> for OneRow<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for OneRow<'_> {
+impl<'de> Visitor<'de> for RowSeed<'_> {
     type Value = Row;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,9 +217,9 @@ impl<'de> Visitor<'de> for OneRow<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
-        let Self { shapes, above, room, redactor, .. } = self;
-        let full = || A::Error::custom(NO_ROOM);
-        if !room.row() {
+        let Self { shapes, above, limits, redactor, .. } = self;
+        let full = || A::Error::custom(OVER_LIMIT);
+        if !limits.row() {
             return Err(full());
         }
         let mut raw_values = Vec::with_capacity(shapes.above.len());
@@ -234,15 +233,15 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                 Some(Some(key)) => {
                     let names = match &mut own {
                         Some(names) => names,
-                        None => own.insert(Names::of(&shapes.above[..at], room).ok_or_else(full)?),
+                        None => own.insert(Names::of(&shapes.above[..at], limits).ok_or_else(full)?),
                     };
-                    names.push(key, room).ok_or_else(full)?;
+                    names.push(key, limits).ok_or_else(full)?;
                 }
             }
-            raw_values.push(map.next_value_seed(RawValueSeed { above: above.get(at), room, redactor })?);
+            raw_values.push(map.next_value_seed(RawValueSeed { above: above.get(at), limits, redactor })?);
         }
         raw_values.shrink_to_fit();
-        let columns = shapes.settle(own, raw_values.len(), room).ok_or_else(full)?;
+        let columns = shapes.settle(own, raw_values.len(), limits).ok_or_else(full)?;
         Ok(Row { columns, raw_values })
     }
 
@@ -275,7 +274,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
     }
 }
 
-/// Reads a key: none where it is the one of the row above at this place.
+/// Reads a key; `None` if the row above has the same key at this place.
 struct KeySeed<'a> {
     above: Option<&'a str>,
     redactor: &'a Redactor,
@@ -305,15 +304,15 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Reads a raw value; where its text is that of the raw value above, both share it.
+/// Reads a raw value; shares the text of the value above if it is the same.
 struct RawValueSeed<'a> {
     above: Option<&'a RawValue>,
-    room: &'a mut Limits,
+    limits: &'a mut Limits,
     redactor: &'a Redactor,
 }
 
 impl RawValueSeed<'_> {
-    /// The text of the raw value above is known to hold no secret, so only what differs from it is searched.
+    /// The value above holds no secret any more, so only a different text is searched.
     fn shared<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
         let above = |text: &str| self.above.and_then(|above| same_text(above, text));
         if let Some(above) = above(text) {
@@ -323,11 +322,11 @@ impl RawValueSeed<'_> {
         if let Some(above) = above(&text).filter(|_| matches!(text, Cow::Owned(_))) {
             return Ok(above);
         }
-        if self.room.text(&text) { Ok(text.as_ref().into()) } else { Err(E::custom(NO_ROOM)) }
+        if self.limits.text(&text) { Ok(text.as_ref().into()) } else { Err(E::custom(OVER_LIMIT)) }
     }
 }
 
-/// The text of `above`, where it is `text`.
+/// The text of `above` if it equals `text`.
 pub(super) fn same_text(above: &RawValue, text: &str) -> Option<Arc<str>> {
     match above {
         RawValue::Text(above) | RawValue::Number(above) | RawValue::Nested(above) if **above == *text => {
@@ -342,8 +341,8 @@ impl<'de> DeserializeSeed<'de> for RawValueSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawValue, D::Error> {
         let raw = <&RawJson as serde::Deserialize>::deserialize(deserializer)?.get();
-        if !self.room.value() {
-            return Err(D::Error::custom(NO_ROOM));
+        if !self.limits.value() {
+            return Err(D::Error::custom(OVER_LIMIT));
         }
         Ok(match raw.as_bytes().first() {
             Some(b'n') => RawValue::Null,
@@ -353,14 +352,14 @@ impl<'de> DeserializeSeed<'de> for RawValueSeed<'_> {
             Some(b'[' | b'{') => RawValue::Nested(self.shared(raw)?),
             _ => {
                 let number = self.shared(raw)?;
-                // What a secret was removed from is no number any more.
+                // A number from which a secret was removed is a text.
                 if number.as_bytes().contains(&b'[') { RawValue::Text(number) } else { RawValue::Number(number) }
             }
         })
     }
 }
 
-/// The text of a JSON string that is known to be well-formed but for its `\u` escapes.
+/// The text of a JSON string; only its `\u` escapes can be invalid.
 fn unquote(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let inner = &raw[1..raw.len() - 1];
     if !inner.as_bytes().contains(&b'\\') {

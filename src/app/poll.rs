@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::adapters;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, evaluate, unreadable};
+use crate::domain::evaluate::Finding;
 use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Observation, RowMatch};
-use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::reconcile::neighbours;
+use crate::domain::plan::Due;
+use crate::domain::reconcile::{Assessed, assess};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
@@ -69,7 +69,8 @@ pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow
     Ok(join_all(asked).await.into_iter().collect())
 }
 
-/// Judges the wanted sessions of all answers, with the pinned of `states`.
+/// Judges the wanted sessions of all answers as an audit would, by what `states` know of them. The others of a source are judged
+/// too, because the verdict on one session can depend on them.
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
@@ -91,38 +92,24 @@ pub fn judge(
                 seen.extend(sessions.map(|s| Seen { session: s.clone(), what: What::Unreachable(reason.clone()) }));
             }
             Ok(snapshot) => {
-                let neighbours = neighbours(plan, state, &snapshot);
-                seen.extend(sessions.map(|session| {
-                    let what = judge_one(plan, session, state, snapshot.row_match(&session.key.id), &neighbours, now);
-                    Seen { session: session.clone(), what }
-                }));
+                let assessed = assess(plan, state, &snapshot, now).sessions.into_iter();
+                seen.extend(assessed.filter(|assessed| wants(wanted, &assessed.session.key)).map(shown));
             }
         }
     }
     seen
 }
 
-fn judge_one(
-    plan: &SourcePlan,
-    session: &Session,
-    state: &SourceState,
-    poll: RowMatch,
-    neighbours: &Neighbours,
-    now: DateTime<Utc>,
-) -> What {
-    match poll {
+fn shown(assessed: Assessed<'_>) -> Seen {
+    let Assessed { session, row, findings, .. } = assessed;
+    let what = match row {
         RowMatch::Missing => What::Missing,
         RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => {
-            let findings = unreadable(session, &reason);
             What::Judged { observation: None, findings, ambiguous: Some(reason) }
         }
-        RowMatch::Seen(observation) => {
-            let pinned = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pinned)).unwrap_or_default();
-            let around = Circumstances { mapping: &plan.mapping, neighbours, pinned: &pinned, now };
-            let findings = evaluate(session, &observation, around);
-            What::Judged { observation: Some(observation), findings, ambiguous: None }
-        }
-    }
+        RowMatch::Seen(observation) => What::Judged { observation: Some(observation), findings, ambiguous: None },
+    };
+    Seen { session: session.clone(), what }
 }
 
 /// What recording and notifying came to.

@@ -136,6 +136,40 @@ pub fn verdict_on(
     }
 }
 
+/// The values under a rule that were sent and cannot be read, with the setting of each: of a group, several.
+pub fn unreadable_values<'a>(
+    session: &Session,
+    rule: &'a Rule,
+    setting: &'a SettingKey,
+    seen: &'a Observation,
+    mapping: &Mapping,
+) -> Vec<(&'a SettingKey, &'a str)> {
+    let kind = kind_for(rule, setting, mapping);
+    let unreadable = |(setting, raw): (&'a SettingKey, &'a RawValue)| {
+        let reading = read(mapping.mean(setting, raw), kind, session.zone());
+        matches!(reading, Reading::Unreadable(_)).then(|| raw.as_sent()).flatten().map(|sent| (setting, sent))
+    };
+    if rule.is_group() {
+        seen.iter().filter(|(setting, _)| rule.setting.matches(setting)).filter_map(unreadable).collect()
+    } else {
+        seen.raw(setting).map(|raw| (setting, raw)).and_then(unreadable).into_iter().collect()
+    }
+}
+
+/// The demand of a rule on a setting in words; of `unchanged`, the pinned value.
+pub fn expected(session: &Session, rule: &Rule, setting: &SettingKey, around: Circumstances<'_>) -> String {
+    let pinned = || {
+        let pinned = around.pinned.get(setting)?;
+        let kind = kind_for(rule, setting, around.mapping);
+        match read(around.mapping.mean(setting, &pinned.raw), kind, session.zone()) {
+            Reading::Value(value) => Some(value.to_string()),
+            Reading::Missing | Reading::Unreadable(_) => None,
+        }
+    };
+    let pinned = if matches!(rule.expect, Expectation::Unchanged) { pinned() } else { None };
+    pinned.unwrap_or_else(|| rule.expect.describe(&session.params).into_owned())
+}
+
 /// All findings of a session whose row is ambiguous: every rule is unverifiable for the same reason.
 pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
     let finding = |rule: &Arc<Rule>| Finding {
@@ -182,7 +216,7 @@ fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
 
 fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstances<'_>) -> Verdict {
     let setting = rule.setting.key();
-    if let (SettingPattern::Many(_), Expectation::AllTicked { count }) = (&rule.setting, &rule.expect) {
+    if let (true, Expectation::AllTicked { count }) = (rule.is_group(), &rule.expect) {
         return judge_group(session, rule, *count, seen, around);
     }
     let Some(raw) = seen.raw(setting) else {

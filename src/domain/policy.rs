@@ -92,4 +92,9 @@ impl Rule {
     pub fn watches_each(&self) -> bool {
         matches!((&self.setting, &self.expect), (SettingPattern::Many(_), Expectation::Unchanged))
     }
+
+    /// Whether the rule is about all settings of a pattern as a whole.
+    pub fn is_group(&self) -> bool {
+        matches!((&self.setting, &self.expect), (SettingPattern::Many(_), Expectation::AllTicked { .. }))
+    }
 }

@@ -8,7 +8,6 @@ use super::*;
 use crate::domain::incident::{Facts, IncidentKey, Phase, Window};
 use crate::domain::notification::NotificationKind;
 use crate::domain::policy::{Policy, Severity};
-use crate::domain::reading::RawValue;
 use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
 use crate::domain::world::{World, address, id, name, notified, start};
@@ -301,7 +300,7 @@ fn what_follows_from_an_unreachable_source_is_told_when_it_is_back() {
     let mut world = World::new();
     world.plan.alerts.remind_every = None;
     world.poll();
-    world.set("1", "export", &RawValue::text("perhaps"));
+    world.unset("1", "export");
     world.poll();
     world.poll();
     for _ in 0..70 {

@@ -83,7 +83,11 @@ fn intervals() {
         ("4", "drifted", "compliant"),
         ("6", "drifted", "drifted"),
         ("0", "drifted", "drifted"),
-        ("never", "unverifiable", "unverifiable"),
+        ("Hourly", "drifted", "drifted"),
+        ("Daily at 09:00", "drifted", "drifted"),
+        ("never", "drifted", "drifted"),
+        ("Manual", "drifted", "drifted"),
+        ("Whenever", "unverifiable", "unverifiable"),
     ];
     for (value, every, at_most) in table {
         assert_eq!(verdict(Expectation::Every(five), "schedule", RawValue::text(value)), every, "{value}");

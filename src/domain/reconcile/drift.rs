@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::session::{Draft, Evidence};
 use super::track::{Moved, bad_poll, good_poll};
-use super::{Step, opened};
+use super::{PollContext, opened};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
@@ -19,7 +19,7 @@ use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
 
-impl Step<'_> {
+impl PollContext<'_> {
     /// Opens, updates and ends the drifts of a session that was seen.
     pub(super) fn drifts(
         &self,

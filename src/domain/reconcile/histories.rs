@@ -7,10 +7,12 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::domain::event::EventKind;
-use crate::domain::incident::{IncidentKey, IncidentKind};
+use crate::domain::incident::{Incident, IncidentKey, IncidentKind};
 use crate::domain::plan::Due;
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
+use crate::domain::session::SessionId;
+use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
 use crate::domain::world::World;
@@ -107,6 +109,46 @@ fn ended(delta: &Delta) -> Vec<Uuid> {
     delta.events.iter().filter_map(|event| id(&event.what)).collect()
 }
 
+/// The export of one session, followed apart from the code and as simply as can be.
+#[derive(Debug, Clone, Copy, Default)]
+struct Followed {
+    /// A poll has found it unticked.
+    was_right: bool,
+    drifted: bool,
+}
+
+impl Followed {
+    /// What a poll that saw the session makes of the value of its export, if it was returned.
+    fn poll(&mut self, raw: Option<&RawValue>) {
+        match raw.and_then(RawValue::as_text) {
+            Some("false" | "0") => *self = Self { was_right: true, drifted: false },
+            Some("true") => self.drifted = true,
+            // It cannot be read: drift if it was right once, and no change otherwise.
+            _ => self.drifted |= raw.is_some() && self.was_right,
+        }
+    }
+}
+
+/// Follows the export of each session that a snapshot shows, and compares.
+fn follow(
+    followed: &mut BTreeMap<SessionId, Followed>,
+    world: &World,
+    poll: &PollOutcome,
+) -> Result<(), TestCaseError> {
+    let PollOutcome::Snapshot(snapshot) = poll else { return Ok(()) };
+    let export = SettingKey::new("export");
+    for (id, state) in &world.state.sessions {
+        let of_session = followed.entry(id.clone()).or_default();
+        if let Some(seen) = snapshot.seen(id) {
+            of_session.poll(seen.raw(&export));
+        }
+        let of_export = |incident: &&Incident| incident.key.rule().is_some_and(|(_, setting)| *setting == export);
+        let drifted = state.open(IncidentKind::Drift).filter(of_export).count();
+        prop_assert_eq!(drifted, usize::from(of_session.drifted), "the export of {}", id);
+    }
+    Ok(())
+}
+
 /// One poll, held against everything that must be true of it.
 fn hold(world: &mut World, poll: &PollOutcome) -> Result<(), TestCaseError> {
     let delta = world.reconcile(poll, &Due::All);
@@ -144,9 +186,13 @@ proptest! {
     ) {
         let mut world = World::new();
         (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (confirm, resolve);
+        let mut followed = BTreeMap::new();
         for step in &steps {
             if let Some(poll) = take(&mut world, step) {
                 hold(&mut world, &poll)?;
+                if (confirm, resolve) == (1, 1) {
+                    follow(&mut followed, &world, &poll)?;
+                }
             }
         }
     }

@@ -5,66 +5,45 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Step, changed_settings, end};
-use crate::domain::evaluate::{
-    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, evaluate, verdict_on, watched,
-};
+use super::assess::{Assessed, Past};
+use super::{PollContext, changed_settings, end};
+use crate::domain::evaluate::{Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, watched};
 use crate::domain::event::{Event, EventKind};
-use crate::domain::expectation::Expectation;
 use crate::domain::incident::{Incident, IncidentKind};
-use crate::domain::name::Name;
 use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
-use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState, SourceState};
+use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState};
 
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
     pub session: &'a Session,
-    /// The last poll that saw the session, before this one.
-    pub last_verdict: Option<DateTime<Utc>>,
+    pub past: &'a Past<'a>,
     pub name: Option<String>,
     pub incidents: Vec<Incident>,
-    /// What was not compliance at that poll.
-    noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
 }
 
 /// What a poll saw of a session.
 #[derive(Clone, Copy)]
 pub(super) struct Evidence<'a> {
     pub seen: &'a Observation,
-    /// When the session was last seen, if it ever was.
-    pub previous: Option<&'a Observation>,
     pub around: Circumstances<'a>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(session: &'a Session, before: Option<&'a SessionState>, state: &SourceState) -> Self {
-        let noncompliant = before.into_iter().flat_map(|before| &before.record.noncompliant);
+    fn new(session: &'a Session, past: &'a Past<'a>) -> Self {
         Self {
             session,
-            last_verdict: before.and_then(|before| state.last_verdict(before)),
+            past,
             name: session.name.clone(),
-            incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
-            noncompliant: noncompliant
-                .map(|noncompliant| ((&noncompliant.rule, &noncompliant.setting), noncompliant))
-                .collect(),
+            incidents: past.state.map(|state| state.incidents.clone()).unwrap_or_default(),
         }
     }
 
-    /// The last poll that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
-    /// right then either, what changed is what is asked of it, and nobody knows since when it has been so.
+    /// See [`Past::last_right`].
     pub fn last_right(&self, finding: &Finding, evidence: Evidence<'_>) -> Option<DateTime<Utc>> {
-        if let Some(earlier) = self.noncompliant.get(&(&finding.rule.id, &finding.setting)) {
-            return earlier.last_good;
-        }
-        let (previous, at) = evidence.previous.zip(self.last_verdict)?;
-        let around = Circumstances { now: at, ..evidence.around };
-        let right =
-            || verdict_on(self.session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
-        // Who else had the value then is not known any more.
-        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+        self.past.last_right(self.session, finding, evidence.around)
     }
 
     /// Takes the incident of `kind` out, to be put back or ended.
@@ -74,43 +53,35 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl Step<'_> {
-    pub(super) fn session(
-        &self,
-        session: &Session,
-        before: Option<&SessionState>,
-        poll: RowMatch,
-        neighbours: &Neighbours,
-        delta: &mut Delta,
-    ) {
-        let mut draft = Draft::new(session, before, self.state);
-        let mut observation = before.and_then(|before| before.observation.clone());
-        let mut pinned = before.map(|before| Arc::clone(&before.pinned)).unwrap_or_default();
-        let mut noncompliant = before.map(|before| before.record.noncompliant.clone()).unwrap_or_default();
-        draft.name = draft.name.or_else(|| match &poll {
+impl PollContext<'_> {
+    pub(super) fn session(&self, assessed: Assessed<'_>, neighbours: &Neighbours, delta: &mut Delta) {
+        let Assessed { session, row, findings, past } = assessed;
+        let mut draft = Draft::new(session, &past);
+        let mut observation = past.observation().cloned();
+        let mut pinned = Arc::clone(&past.pinned);
+        let mut noncompliant = past.state.map(|state| state.record.noncompliant.clone()).unwrap_or_default();
+        draft.name = draft.name.or_else(|| match &row {
             RowMatch::Seen(seen) => seen.name(),
             RowMatch::Missing | RowMatch::Duplicate(_) | RowMatch::Uncertain(_) => {
                 observation.as_ref().and_then(|seen| seen.name())
             }
         });
-        let presence = match poll {
+        let presence = match row {
             RowMatch::Missing => {
                 self.missing(&mut draft, delta);
-                Presence::Missing { seen: draft.last_verdict }
+                Presence::Missing { seen: past.last_verdict }
             }
             RowMatch::Duplicate(reason) => {
                 self.back_again(&mut draft, delta);
-                self.ambiguous(&mut draft, &reason, delta);
-                Presence::Ambiguous { seen: draft.last_verdict, reason }
+                self.unverifiable(&mut draft, &findings, delta);
+                Presence::Ambiguous { seen: past.last_verdict, reason }
             }
             RowMatch::Uncertain(reason) => {
-                self.ambiguous(&mut draft, &reason, delta);
-                Presence::Ambiguous { seen: draft.last_verdict, reason }
+                self.unverifiable(&mut draft, &findings, delta);
+                Presence::Ambiguous { seen: past.last_verdict, reason }
             }
             RowMatch::Seen(seen) => {
-                let around = Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &pinned, now: self.now };
-                let findings = evaluate(session, &seen, around);
-                let evidence = Evidence { seen: &seen, previous: observation.as_deref(), around };
+                let evidence = Evidence { seen: &seen, around: self.around(&past, neighbours) };
                 self.back_again(&mut draft, delta);
                 self.drifts(&mut draft, &findings, evidence, delta);
                 self.unverifiable(&mut draft, &findings, delta);
@@ -129,7 +100,7 @@ impl Step<'_> {
         };
         let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant };
         let next = SessionState { record, observation, pinned, incidents: draft.incidents };
-        Self::keep_if_changed(session, before, next, delta);
+        Self::keep_if_changed(session, past.state, next, delta);
     }
 
     /// Puts the session into the delta if it is not as it was; so too each of its incidents.

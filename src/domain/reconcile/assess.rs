@@ -1,0 +1,188 @@
+//! Assessment: the verdicts of one snapshot on each session that is due, before an incident counts them.
+//!
+//! A value that cannot be read is unverifiable, unless the rule was kept before it changed: then it is drift, shown as it was
+//! sent, and stays drift until the rule is kept again. A setting that is not returned, or whose column came twice, stays
+//! unverifiable.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{PollContext, neighbours};
+use crate::domain::evaluate::{
+    Circumstances, Finding, Neighbours, PinnedValues, Verdict, evaluate, expected, unreadable, unreadable_values,
+    verdict_on,
+};
+use crate::domain::expectation::Expectation;
+use crate::domain::name::Name;
+use crate::domain::observation::{Observation, RowMatch};
+use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::reading::Reading;
+use crate::domain::schedule::ScheduleKey;
+use crate::domain::session::Session;
+use crate::domain::setting::SettingKey;
+use crate::domain::settled;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::state::{NonCompliance, SessionState, SourceState};
+
+/// One session in a snapshot.
+pub struct Assessed<'a> {
+    pub session: &'a Session,
+    pub row: RowMatch,
+    /// Of a session that has no row, none.
+    pub findings: Vec<Finding>,
+    pub(super) past: Past<'a>,
+}
+
+/// All sessions of a snapshot that need a verdict.
+pub struct Assessment<'a> {
+    pub sessions: Vec<Assessed<'a>>,
+    pub(super) neighbours: Neighbours,
+}
+
+/// What is known of a session from before a poll.
+pub(super) struct Past<'a> {
+    pub state: Option<&'a SessionState>,
+    /// The last poll that saw the session.
+    pub last_verdict: Option<DateTime<Utc>>,
+    pub pinned: Arc<PinnedValues>,
+    /// What was not compliance at that poll.
+    noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
+}
+
+impl<'a> Past<'a> {
+    fn new(state: Option<&'a SessionState>, source: &SourceState) -> Self {
+        let noncompliant = state.into_iter().flat_map(|state| &state.record.noncompliant);
+        Self {
+            state,
+            last_verdict: state.and_then(|state| source.last_verdict(state)),
+            pinned: state.map(|state| Arc::clone(&state.pinned)).unwrap_or_default(),
+            noncompliant: noncompliant.map(|entry| ((&entry.rule, &entry.setting), entry)).collect(),
+        }
+    }
+
+    /// As last seen.
+    pub fn observation(&self) -> Option<&'a Arc<Observation>> {
+        self.state.and_then(|state| state.observation.as_ref())
+    }
+
+    fn entry(&self, finding: &Finding) -> Option<&'a NonCompliance> {
+        self.noncompliant.get(&(&finding.rule.id, &finding.setting)).copied()
+    }
+
+    /// The last poll that found a rule kept which is not. The values seen before are judged by the present rule: if they break it
+    /// too, the rule changed and not the value, and the time of the break is not known.
+    pub fn last_right(&self, session: &Session, finding: &Finding, around: Circumstances<'_>) -> Option<DateTime<Utc>> {
+        if let Some(entry) = self.entry(finding) {
+            return entry.last_good;
+        }
+        let (previous, at) = self.observation().zip(self.last_verdict)?;
+        let around = Circumstances { now: at, ..around };
+        let right = || verdict_on(session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
+        // Which other sessions had the value then is not known.
+        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+    }
+
+    /// The drift of a rule that was kept until a value changed into one that cannot be read.
+    fn lost(
+        &self,
+        session: &Session,
+        finding: &Finding,
+        seen: &Observation,
+        around: Circumstances<'_>,
+    ) -> Option<Verdict> {
+        let Verdict::Unverifiable { .. } = finding.verdict else { return None };
+        let values = unreadable_values(session, &finding.rule, &finding.setting, seen, around.mapping);
+        if values.is_empty() || self.last_right(session, finding, around).is_none() {
+            return None;
+        }
+        let group = finding.rule.is_group();
+        if group && !self.group_was_read(session, finding, &values, around) {
+            return None;
+        }
+        let show = |(setting, sent): &(&SettingKey, &str)| {
+            if group { format!("{setting}: {sent}") } else { (*sent).to_owned() }
+        };
+        let found = values.iter().map(show).collect::<Vec<_>>().join(", ");
+        Some(Verdict::Drifted { expected: expected(session, &finding.rule, &finding.setting, around), found })
+    }
+
+    /// Whether a member of a group could be read before it came as one of `values`: a member that is new breaks nothing yet.
+    fn group_was_read(
+        &self,
+        session: &Session,
+        finding: &Finding,
+        values: &[(&SettingKey, &str)],
+        around: Circumstances<'_>,
+    ) -> bool {
+        if let Some(entry) = self.entry(finding) {
+            return matches!(entry.verdict, Verdict::Drifted { .. });
+        }
+        let kind = finding.rule.expect.kind().unwrap_or_else(|| around.mapping.kind(&finding.setting));
+        let read = |previous: &Arc<Observation>, setting| {
+            matches!(previous.reading(setting, around.mapping, kind, session.zone()), Reading::Value(_))
+        };
+        self.observation().is_some_and(|previous| values.iter().any(|(setting, _)| read(previous, setting)))
+    }
+}
+
+/// The verdicts of `snapshot` on all sessions, by all that `state` knows of them.
+pub fn assess<'a>(
+    plan: &'a SourcePlan,
+    state: &'a SourceState,
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+) -> Assessment<'a> {
+    static NONE: BTreeSet<ScheduleKey> = BTreeSet::new();
+    PollContext { plan, state, now, poll: state.record.polls + 1, partial: &NONE }.assess(snapshot, &Due::All)
+}
+
+impl<'a> PollContext<'a> {
+    /// Leaves out the sessions that rest: nothing about them can have changed.
+    pub(super) fn assess(&self, snapshot: &Snapshot, due: &Due) -> Assessment<'a> {
+        let (plan, state) = (self.plan, self.state);
+        let new_settings = snapshot.settings.iter().any(|setting| !state.known_settings.contains(setting));
+        // All three are in the order of their ids.
+        let (mut known, mut rows) = (state.sessions.iter().peekable(), snapshot.walk());
+        let mut sessions = Vec::new();
+        for (id, session) in plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
+            while known.next_if(|(other, _)| *other < id).is_some() {}
+            let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
+            let found = rows.to(id);
+            let whole = !self.partial.contains(session.schedule.key_ref());
+            let quiet = before.zip(found.seen()).filter(|_| whole);
+            if !quiet.is_some_and(|(before, seen)| settled::quiet(state, session, before, seen, new_settings)) {
+                let (row, past) = (found.row_match(), Past::new(before, state));
+                sessions.push(Assessed { session, row, findings: Vec::new(), past });
+            }
+        }
+        // Needed by few: a session that rests asks nothing of the others.
+        let neighbours = if sessions.is_empty() { Neighbours::default() } else { neighbours(plan, state, snapshot) };
+        for assessed in &mut sessions {
+            self.judge(assessed, &neighbours);
+        }
+        Assessment { sessions, neighbours }
+    }
+
+    fn judge(&self, assessed: &mut Assessed<'_>, neighbours: &Neighbours) {
+        let Assessed { session, row, findings, past } = assessed;
+        match row {
+            RowMatch::Missing => {}
+            RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => *findings = unreadable(session, reason),
+            RowMatch::Seen(seen) => {
+                let around = self.around(past, neighbours);
+                *findings = evaluate(session, seen, around);
+                for finding in findings {
+                    if let Some(verdict) = past.lost(session, finding, seen, around) {
+                        finding.verdict = verdict;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn around<'b>(&'b self, past: &'b Past<'_>, neighbours: &'b Neighbours) -> Circumstances<'b> {
+        Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &past.pinned, now: self.now }
+    }
+}

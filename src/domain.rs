@@ -29,6 +29,7 @@ pub mod session;
 pub mod setting;
 pub mod settled;
 pub mod snapshot;
+pub mod source_change;
 pub mod state;
 pub mod timetable;
 

@@ -228,6 +228,7 @@ fn known_sources<'a>(
         };
         let plan = SourcePlan {
             name: valid,
+            origin: source.config.as_ref().map(source::SourceConfig::origin).unwrap_or_default(),
             mapping: source.mapping.clone(),
             sessions: BTreeMap::new(),
             contacts: Arc::new(contacts),

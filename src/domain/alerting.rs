@@ -25,6 +25,7 @@ use super::name::Name;
 use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
 use super::plan::{Alerts, SourcePlan};
 use super::session::Session;
+use super::source_change::SourceChange;
 
 pub mod grace_period;
 pub mod grouping;
@@ -52,16 +53,18 @@ pub type Plans = BTreeMap<Name, SourcePlan>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SuppressionReason {
     SourceUnreachable,
+    SourceChanged,
     BelowSeverity,
 }
 
 impl SuppressionReason {
-    pub const ALL: [Self; 2] = [Self::SourceUnreachable, Self::BelowSeverity];
+    pub const ALL: [Self; 3] = [Self::SourceUnreachable, Self::SourceChanged, Self::BelowSeverity];
 
     /// The metric label and the stored form.
     pub fn label(self) -> &'static str {
         match self {
             Self::SourceUnreachable => "source_unreachable",
+            Self::SourceChanged => "source_changed",
             Self::BelowSeverity => "below_severity",
         }
     }
@@ -72,7 +75,7 @@ impl SuppressionReason {
 
     pub fn stage(self) -> Stage {
         match self {
-            Self::SourceUnreachable => Stage::Inhibition,
+            Self::SourceUnreachable | Self::SourceChanged => Stage::Inhibition,
             Self::BelowSeverity => Stage::Severity,
         }
     }
@@ -88,7 +91,8 @@ pub struct Suppression {
 /// Why a stage did not pass an incident on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    Suppressed(SuppressionReason),
+    /// Until then at the latest, if a time is given.
+    Suppressed(SuppressionReason, Option<DateTime<Utc>>),
     /// It has to last longer: at least until then, or until another poll has failed too.
     Waits(Option<DateTime<Utc>>),
 }
@@ -105,6 +109,8 @@ pub struct Case<'a> {
     pub since: DateTime<Utc>,
     /// The incident's source is unreachable, which is an incident of its own.
     pub source_unreachable: bool,
+    /// What changed under the rules of the incident's source, which is an incident of its own.
+    pub source_change: Option<&'a SourceChange>,
     pub now: DateTime<Utc>,
 }
 
@@ -216,6 +222,7 @@ fn open(
         alerts: &plan.alerts,
         since: known.since(incident, now),
         source_unreachable: incident.kind() != IncidentKind::Unreachable && known.is_unreachable(&incident.source),
+        source_change: known.source_change(&incident.source),
         now,
     };
     let entries = known.log().of(incident.id);
@@ -230,7 +237,7 @@ fn open(
                 continue;
             }
         };
-        let passed = inhibition::pass(&case, change)
+        let passed = inhibition::pass(&case, change, member.blind)
             .and_then(|()| severity::pass(&case))
             .and_then(|()| grace_period::pass(&case, change, member.blind));
         match passed {
@@ -241,7 +248,8 @@ fn open(
                 let zone = zone(Some(plan), incident);
                 due.push(DueItem { to: member.to, item: Item { about, zone, role: member.role } });
             }
-            Err(Stop::Suppressed(reason)) => {
+            Err(Stop::Suppressed(reason, until)) => {
+                result.wake(until);
                 held.push((Arc::clone(incident), reason.stage()));
                 result.suppressions.push(Suppression { incident: incident.id, reason });
             }

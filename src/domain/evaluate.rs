@@ -216,8 +216,8 @@ fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
 
 fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstances<'_>) -> Verdict {
     let setting = rule.setting.key();
-    if let (true, Expectation::AllTicked { count }) = (rule.is_group(), &rule.expect) {
-        return judge_group(session, rule, *count, seen, around);
+    if let Some(size) = rule.group_size() {
+        return judge_group(session, rule, size, seen, around);
     }
     let Some(raw) = seen.raw(setting) else {
         return missing(rule, around);

@@ -17,15 +17,16 @@ use super::session::{SessionId, SessionKey};
 
 /// The kind of a notification: the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum NotificationKind {
     Drift,
     Missing,
     Unreachable,
+    SourceChanged,
     Unverifiable,
     Update,
     Resolved,
-    /// The end of missing, unreachable or unverifiable.
+    /// The end of missing, unreachable, source changed or unverifiable.
     Recovered,
     Reminder,
     /// A session that is not audited has appeared.
@@ -36,10 +37,11 @@ pub enum NotificationKind {
 }
 
 impl NotificationKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Drift,
         Self::Missing,
         Self::Unreachable,
+        Self::SourceChanged,
         Self::Unverifiable,
         Self::Update,
         Self::Resolved,
@@ -55,6 +57,7 @@ impl NotificationKind {
             Self::Drift => "drift",
             Self::Missing => "missing",
             Self::Unreachable => "unreachable",
+            Self::SourceChanged => "source_changed",
             Self::Unverifiable => "unverifiable",
             Self::Update => "update",
             Self::Resolved => "resolved",
@@ -229,6 +232,7 @@ impl Item {
             (Change::Opened | Change::Handover, IncidentKind::Missing) => NotificationKind::Missing,
             (Change::Opened | Change::Handover, IncidentKind::Unverifiable) => NotificationKind::Unverifiable,
             (Change::Opened | Change::Handover, IncidentKind::Unreachable) => NotificationKind::Unreachable,
+            (Change::Opened | Change::Handover, IncidentKind::SourceChanged) => NotificationKind::SourceChanged,
             (Change::Updated, _) => NotificationKind::Update,
             (Change::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
             (Change::Ended(_), _) => NotificationKind::Recovered,
@@ -243,7 +247,7 @@ impl Item {
 
     /// Whether it concerns a whole source.
     pub fn of_source(&self) -> bool {
-        self.incident().is_some_and(|incident| incident.kind() == IncidentKind::Unreachable)
+        self.incident().is_some_and(|incident| incident.key.session().is_none())
     }
 
     /// The most important first: by severity, then by what it does to orders, then by kind and place.
@@ -376,7 +380,7 @@ impl Stage {
     /// In words.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Inhibition => "inhibition: the source cannot be read",
+            Self::Inhibition => "inhibition: it follows from an incident of the source",
             Self::Severity => "severity: below min_severity",
             Self::GracePeriod => "grace period: it has not lasted long enough",
         }

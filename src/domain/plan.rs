@@ -14,6 +14,8 @@ use super::session::{Contacts, Session, SessionId};
 #[derive(Debug, Clone)]
 pub struct SourcePlan {
     pub name: Name,
+    /// What lists the columns of the source, in words for operators: `definition 61`.
+    pub origin: String,
     pub mapping: Mapping,
     pub sessions: BTreeMap<SessionId, Session>,
     /// For what concerns the whole source.

@@ -95,6 +95,14 @@ impl Rule {
 
     /// Whether the rule is about all settings of a pattern as a whole.
     pub fn is_group(&self) -> bool {
-        matches!((&self.setting, &self.expect), (SettingPattern::Many(_), Expectation::AllTicked { .. }))
+        self.group_size().is_some()
+    }
+
+    /// How many members a rule about a group asks for.
+    pub fn group_size(&self) -> Option<usize> {
+        match (&self.setting, &self.expect) {
+            (SettingPattern::Many(_), Expectation::AllTicked { count }) => Some(*count),
+            _ => None,
+        }
     }
 }

@@ -23,6 +23,8 @@ use super::snapshot::Snapshot;
 use super::state::{Delta, SessionState, SourceState};
 
 mod assess;
+mod breaker;
+mod columns;
 mod drift;
 mod presence;
 mod session;
@@ -81,8 +83,10 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
         let what = EventKind::SessionRetired { id: id.clone() };
         delta.events.push(Event { at: now, session: Some(id.clone()), what });
     }
-    if let (None, Some(incident)) = (plan, &state.unreachable) {
-        end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+    if plan.is_none() {
+        for incident in state.unreachable.iter().chain(&state.changed) {
+            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+        }
     }
     let sessions = plan.into_iter().flat_map(|plan| &plan.sessions);
     let known = sessions.filter_map(|(id, session)| Some((id, session, state.sessions.get(id)?)));
@@ -153,10 +157,11 @@ impl PollContext<'_> {
         delta.new_settings = snapshot.settings.iter().filter(fresh).cloned().collect();
         delta.answer = snapshot.digest;
         self.note_schedules(due, delta);
-        let Assessment { sessions, neighbours } = self.assess(snapshot, due);
+        let Assessment { sessions, neighbours, gone, failures } = self.assess(snapshot, due);
         for assessed in sessions {
             self.session(assessed, &neighbours, delta);
         }
+        self.source_changed(snapshot, &gone, failures, delta);
     }
 
     /// The last answer again, by which nothing changes but the times.
@@ -256,6 +261,7 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
     }
     match incident.key {
         IncidentKey::Unreachable => delta.unreachable = Some(incident),
+        IncidentKey::SourceChanged => delta.changed = Some(incident),
         _ => delta.incidents.push(incident),
     }
 }

@@ -17,6 +17,7 @@ use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::setting::SettingKey;
 use super::settled::Judged;
+use super::source_change::SourceChange;
 
 /// All that is known of one source.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub struct SourceState {
     /// When the sessions of a schedule were last polled with success.
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     pub unreachable: Option<Incident>,
+    /// The incident of kind source changed.
+    pub changed: Option<Incident>,
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Every id that the source ever returned.
     pub known_ids: BTreeSet<SessionId>,
@@ -109,7 +112,13 @@ impl SourceState {
 
     /// All incidents that are suspected or open.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))
+        let own = self.unreachable.iter().chain(&self.changed);
+        own.chain(self.sessions.values().flat_map(|session| &session.incidents))
+    }
+
+    /// What changed under the rules of the source, while that lasts.
+    pub fn source_change(&self) -> Option<&SourceChange> {
+        self.changed.as_ref()?.facts.change.as_deref()
     }
 
     /// Call it when another plan replaces the one that evaluated so far: the next poll evaluates everything.
@@ -120,7 +129,10 @@ impl SourceState {
     /// The source goes on under another name, and is judged by another plan.
     pub fn rename(&mut self, name: &Name) {
         let incidents = self.sessions.values_mut().flat_map(|session| &mut session.incidents);
-        incidents.chain(&mut self.unreachable).for_each(|incident| incident.source.clone_from(name));
+        incidents
+            .chain(&mut self.unreachable)
+            .chain(&mut self.changed)
+            .for_each(|incident| incident.source.clone_from(name));
         self.plan_changed();
     }
 
@@ -131,6 +143,9 @@ impl SourceState {
         self.schedules.extend(delta.schedules);
         if let Some(incident) = delta.unreachable {
             self.unreachable = (!incident.is_ended()).then_some(incident);
+        }
+        if let Some(incident) = delta.changed {
+            self.changed = (!incident.is_ended()).then_some(incident);
         }
         for id in &delta.retired {
             self.sessions.remove(id);
@@ -157,6 +172,13 @@ impl SessionRecord {
     }
 }
 
+impl Delta {
+    /// Every incident that changed.
+    pub fn all_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.unreachable.iter().chain(&self.changed).chain(&self.incidents)
+    }
+}
+
 impl SessionState {
     pub fn incident(&self, kind: IncidentKind) -> Option<&Incident> {
         self.incidents.iter().find(|incident| incident.kind() == kind)
@@ -175,8 +197,10 @@ pub struct Delta {
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     /// The answer that was polled, where the source gave its digest; remembered, never written.
     pub answer: Option<Digest>,
-    /// The source's own incident, if it changed; ended ones are only to be written.
+    /// The incident of a source that cannot be read, if it changed; an ended one is only to be written.
     pub unreachable: Option<Incident>,
+    /// The same of source changed.
+    pub changed: Option<Incident>,
     /// The new state of each session that changed.
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Observations that differ from the one before.

@@ -95,6 +95,7 @@ pub(crate) fn alerts() -> Alerts {
 pub(crate) fn plan(source: &str, contacts: Arc<Contacts>, sessions: impl IntoIterator<Item = Session>) -> SourcePlan {
     SourcePlan {
         name: name(source),
+        origin: String::from("definition 61"),
         mapping: Mapping { session_id_column: String::from("session_id"), ..Mapping::default() },
         sessions: sessions.into_iter().map(|session| (session.key.id.clone(), session)).collect(),
         contacts,

@@ -162,7 +162,7 @@ impl Auditor {
         let plans = self.published.plans();
         let plan = plans.get(source);
         let delta = take_up(plan, &self.published.state(source), now);
-        if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.unreachable.is_some() {
+        if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.all_incidents().next().is_some() {
             self.record(source, delta, now).await?;
         }
         if plan.is_none() {

@@ -66,6 +66,14 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
             shop.poll(before(60));
             shop.poll(at)
         }
+        NotificationKind::SourceChanged => {
+            shop.poll(before(5));
+            for session in ["14", "15"] {
+                shop.world.unset(session, "transfer_type");
+                shop.world.set(session, "TransferTypeName", &RawValue::text("Web Service"));
+            }
+            shop.poll(at)
+        }
         NotificationKind::Unreachable => {
             shop.poll(before(65));
             shop.fail(before(60));

@@ -34,7 +34,7 @@ impl Store {
         tables.retire(&delta.retired, now).await?;
         tables.sessions(delta).await?;
         tables.observations(&delta.observations).await?;
-        tables.incidents(delta.unreachable.iter().chain(&delta.incidents)).await?;
+        tables.incidents(delta.all_incidents()).await?;
         tables.known(delta).await?;
         tables.events(delta).await?;
         tables.announcements(delta).await?;

@@ -11,6 +11,7 @@ use crate::domain::setting::SettingKey;
 pub fn words(what: &EventKind) -> String {
     match what {
         EventKind::Opened { key, expected, found, reason, .. } => opened(key, expected, found, reason),
+        EventKind::Updated { key: IncidentKey::SourceChanged, found, .. } => format!("The source changed: {found}"),
         EventKind::Updated { key, before, found, .. } => {
             format!("{} changed from {before} to {found}, still not as it should be", about(key))
         }
@@ -43,12 +44,15 @@ fn opened(key: &IncidentKey, expected: &str, found: &str, reason: &str) -> Strin
         IncidentKey::Missing { .. } => capital(NO_ROW),
         IncidentKey::Unverifiable { .. } => format!("{}: {reason}", Status::Unverifiable.words()),
         IncidentKey::Unreachable => format!("The source could not be read: {reason}"),
+        IncidentKey::SourceChanged => format!("The source changed: {reason}"),
     }
 }
 
 fn ended(key: &IncidentKey, end: End) -> String {
     let about = about(key);
     match end {
+        End::TakenAsReal => format!("{about} changed for so long that each session is reported for itself"),
+        _ if *key == IncidentKey::SourceChanged => format!("{about} is as before, or no rule needs what changed"),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
         End::NoLongerAudited => format!("{about} is no longer audited"),
@@ -61,6 +65,6 @@ fn about(key: &IncidentKey) -> String {
     match key {
         IncidentKey::Drift { setting, .. } => catalogue::label(setting),
         IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),
-        IncidentKey::Unreachable => "The source".to_owned(),
+        IncidentKey::Unreachable | IncidentKey::SourceChanged => "The source".to_owned(),
     }
 }

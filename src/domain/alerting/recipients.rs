@@ -27,6 +27,7 @@ pub fn of_incident(plan: &SourcePlan, incident: &Incident) -> Vec<Recipient> {
             all.extend(blind(plan.sessions.values()));
             all
         }
+        (IncidentKind::SourceChanged, _) => of_source(plan),
         // Its session is not audited any more; the next commit ends it.
         (IncidentKind::Drift | IncidentKind::Missing | IncidentKind::Unverifiable, None) => Vec::new(),
     };

@@ -94,13 +94,20 @@ fn with<T>(incident: Incident, change: impl FnOnce(&mut Case<'_>, &mut Alerts) -
     let mut alerts = World::new().plan.alerts;
     let copy = alerts.clone();
     let incident = Arc::new(incident);
-    let mut case = Case { incident: &incident, alerts: &copy, since: start(), source_unreachable: false, now: start() };
+    let mut case = Case {
+        incident: &incident,
+        alerts: &copy,
+        since: start(),
+        source_unreachable: false,
+        source_change: None,
+        now: start(),
+    };
     change(&mut case, &mut alerts)
 }
 
 #[test]
 fn inhibition_holds_what_follows_from_an_unreachable_source() {
-    let held = Err(Stop::Suppressed(SuppressionReason::SourceUnreachable));
+    let held = Err(Stop::Suppressed(SuppressionReason::SourceUnreachable, None));
     for (incident, change, expected) in [
         (drift(Severity::Critical), Change::Opened, Ok(())),
         (drift(Severity::Critical), Change::Updated, Ok(())),
@@ -109,16 +116,16 @@ fn inhibition_holds_what_follows_from_an_unreachable_source() {
         (unverifiable(), Change::StillOpen(1), held),
     ] {
         with(incident, |case, _| {
-            assert_eq!(inhibition::pass(case, change), Ok(()));
+            assert_eq!(inhibition::pass(case, change, false), Ok(()));
             case.source_unreachable = true;
-            assert_eq!(inhibition::pass(case, change), expected, "{change:?}");
+            assert_eq!(inhibition::pass(case, change, false), expected, "{change:?}");
         });
     }
 }
 
 #[test]
 fn severity_holds_what_is_less() {
-    let held = Err(Stop::Suppressed(SuppressionReason::BelowSeverity));
+    let held = Err(Stop::Suppressed(SuppressionReason::BelowSeverity, None));
     for (severity, expected) in [(Severity::Info, held), (Severity::Warning, Ok(())), (Severity::Critical, Ok(()))] {
         with(drift(severity), |case, _| assert_eq!(severity::pass(case), expected, "{severity}"));
     }

@@ -13,6 +13,7 @@ use super::{Evaluation, LogChange, Suppression};
 use crate::domain::announcement::Announcement;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
 use crate::domain::name::{Name, Rename};
+use crate::domain::source_change::SourceChange;
 use crate::domain::state::Delta;
 
 /// See the module.
@@ -22,8 +23,8 @@ pub struct WorkingSet {
     announcements: BTreeMap<Uuid, Announcement>,
     log: NotificationLog,
     suppressed: HashSet<Suppression>,
-    /// Unreachable sources with their incident: the end of an earlier incident of the source may still be due.
-    unreachable: HashMap<Name, Uuid>,
+    /// The open incidents of whole sources: the end of an earlier one of the same kind may still be due.
+    of_sources: HashMap<Name, BTreeMap<IncidentKind, Uuid>>,
     /// Beginnings that replace a time in the future, which a clock that was ahead recorded.
     since: HashMap<Uuid, DateTime<Utc>>,
 }
@@ -52,7 +53,7 @@ impl WorkingSet {
 
     /// Applies the committed delta of an audit. True if alerting has to run.
     pub fn note(&mut self, delta: &Delta) -> bool {
-        let changed = delta.unreachable.iter().chain(&delta.incidents).filter(|i| !is_suspected(i));
+        let changed = delta.all_incidents().filter(|i| !is_suspected(i));
         let before = delta.announcements.len();
         self.announcements.extend(delta.announcements.iter().map(|a| (a.id(), a.clone())));
         changed.cloned().fold(before > 0, |_, incident| {
@@ -85,8 +86,8 @@ impl WorkingSet {
         for announcement in self.announcements.values_mut() {
             announcement.rename(rename);
         }
-        if let Some(incident) = self.unreachable.remove(&rename.from) {
-            self.unreachable.insert(rename.to.clone(), incident);
+        if let Some(open) = self.of_sources.remove(&rename.from) {
+            self.of_sources.insert(rename.to.clone(), open);
         }
     }
 
@@ -94,11 +95,12 @@ impl WorkingSet {
         if is_suspected(&incident) {
             return;
         }
-        if incident.kind() == IncidentKind::Unreachable {
+        if incident.key.session().is_none() {
+            let open = self.of_sources.entry(incident.source.clone()).or_default();
             if incident.is_open() {
-                self.unreachable.insert(incident.source.clone(), incident.id);
-            } else if self.unreachable.get(&incident.source) == Some(&incident.id) {
-                self.unreachable.remove(&incident.source);
+                open.insert(incident.kind(), incident.id);
+            } else if open.get(&incident.kind()) == Some(&incident.id) {
+                open.remove(&incident.kind());
             }
         }
         self.incidents.insert(incident.id, Arc::new(incident));
@@ -135,7 +137,16 @@ impl WorkingSet {
     }
 
     pub(super) fn is_unreachable(&self, source: &Name) -> bool {
-        self.unreachable.contains_key(source)
+        self.of_source(source, IncidentKind::Unreachable).is_some()
+    }
+
+    /// What changed under the rules of a source, while that lasts.
+    pub(super) fn source_change(&self, source: &Name) -> Option<&SourceChange> {
+        self.of_source(source, IncidentKind::SourceChanged)?.facts.change.as_deref()
+    }
+
+    fn of_source(&self, source: &Name, kind: IncidentKind) -> Option<&Arc<Incident>> {
+        self.incidents.get(self.of_sources.get(source)?.get(&kind)?)
     }
 
     pub(super) fn is_suppressed(&self, suppression: Suppression) -> bool {

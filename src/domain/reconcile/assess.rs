@@ -2,13 +2,15 @@
 //!
 //! A value that cannot be read is unverifiable, unless the rule was kept before it changed: then it is drift, shown as it was
 //! sent, and stays drift until the rule is kept again. A setting that is not returned, or whose column came twice, stays
-//! unverifiable.
+//! unverifiable. So does a value that many sessions changed to in one poll, see [`super::breaker`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::breaker::{MassFailures, fails};
+use super::columns::Gone;
 use super::{PollContext, neighbours};
 use crate::domain::evaluate::{
     Circumstances, Finding, Neighbours, PinnedValues, Verdict, evaluate, expected, unreadable, unreadable_values,
@@ -24,6 +26,7 @@ use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::settled;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::source_change::SourceChange;
 use crate::domain::state::{NonCompliance, SessionState, SourceState};
 
 /// One session in a snapshot.
@@ -33,12 +36,28 @@ pub struct Assessed<'a> {
     /// Of a session that has no row, none.
     pub findings: Vec<Finding>,
     pub(super) past: Past<'a>,
+    /// The findings that the poll before did not have, by number.
+    began: Vec<usize>,
+    /// The drift of findings whose value was right and cannot be read, by number.
+    lost: Vec<(usize, Verdict)>,
 }
 
-/// All sessions of a snapshot that need a verdict.
+impl Assessed<'_> {
+    /// The rules that the session began to break in this poll, with the verdict that is its own.
+    pub(super) fn began(&self) -> impl Iterator<Item = (&Finding, &Verdict)> {
+        self.began.iter().map(|at| {
+            let lost = self.lost.iter().find(|(lost, _)| lost == at).map(|(_, verdict)| verdict);
+            (&self.findings[*at], lost.unwrap_or(&self.findings[*at].verdict))
+        })
+    }
+}
+
+/// All sessions of a snapshot that need a verdict, and what concerns the source.
 pub struct Assessment<'a> {
     pub sessions: Vec<Assessed<'a>>,
     pub(super) neighbours: Neighbours,
+    pub(super) gone: Vec<Gone>,
+    pub(super) failures: MassFailures,
 }
 
 /// What is known of a session from before a poll.
@@ -49,16 +68,18 @@ pub(super) struct Past<'a> {
     pub pinned: Arc<PinnedValues>,
     /// What was not compliance at that poll.
     noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
+    source_change: Option<&'a SourceChange>,
 }
 
 impl<'a> Past<'a> {
-    fn new(state: Option<&'a SessionState>, source: &SourceState) -> Self {
+    fn new(state: Option<&'a SessionState>, source: &'a SourceState) -> Self {
         let noncompliant = state.into_iter().flat_map(|state| &state.record.noncompliant);
         Self {
             state,
             last_verdict: state.and_then(|state| source.last_verdict(state)),
             pinned: state.map(|state| Arc::clone(&state.pinned)).unwrap_or_default(),
             noncompliant: noncompliant.map(|entry| ((&entry.rule, &entry.setting), entry)).collect(),
+            source_change: source.source_change(),
         }
     }
 
@@ -108,6 +129,10 @@ impl<'a> Past<'a> {
         Some(Verdict::Drifted { expected: expected(session, &finding.rule, &finding.setting, around), found })
     }
 
+    fn was_drifted(&self, finding: &Finding) -> bool {
+        self.entry(finding).is_some_and(|entry| matches!(entry.verdict, Verdict::Drifted { .. }))
+    }
+
     /// Whether a member of a group could be read before it came as one of `values`: a member that is new breaks nothing yet.
     fn group_was_read(
         &self,
@@ -116,8 +141,10 @@ impl<'a> Past<'a> {
         values: &[(&SettingKey, &str)],
         around: Circumstances<'_>,
     ) -> bool {
-        if let Some(entry) = self.entry(finding) {
-            return matches!(entry.verdict, Verdict::Drifted { .. });
+        if self.entry(finding).is_some() {
+            let failure = self.source_change.and_then(|change| change.failure(&finding.rule.id, &finding.setting));
+            let was_held = failure.is_some_and(|failure| failure.sessions.contains(&session.key.id));
+            return was_held || self.was_drifted(finding);
         }
         let kind = finding.rule.expect.kind().unwrap_or_else(|| around.mapping.kind(&finding.setting));
         let read = |previous: &Arc<Observation>, setting| {
@@ -154,28 +181,47 @@ impl<'a> PollContext<'a> {
             let quiet = before.zip(found.seen()).filter(|_| whole);
             if !quiet.is_some_and(|(before, seen)| settled::quiet(state, session, before, seen, new_settings)) {
                 let (row, past) = (found.row_match(), Past::new(before, state));
-                sessions.push(Assessed { session, row, findings: Vec::new(), past });
+                sessions.push(Assessed {
+                    session,
+                    row,
+                    findings: Vec::new(),
+                    past,
+                    began: Vec::new(),
+                    lost: Vec::new(),
+                });
             }
         }
         // Needed by few: a session that rests asks nothing of the others.
         let neighbours = if sessions.is_empty() { Neighbours::default() } else { neighbours(plan, state, snapshot) };
+        let gone = self.gone(snapshot);
         for assessed in &mut sessions {
-            self.judge(assessed, &neighbours);
+            self.judge(assessed, &neighbours, &gone);
         }
-        Assessment { sessions, neighbours }
+        let failures = self.mass_failures(&sessions, due);
+        for Assessed { findings, past, lost, .. } in &mut sessions {
+            for (at, verdict) in lost.drain(..) {
+                if past.was_drifted(&findings[at]) || !failures.holds(&findings[at]) {
+                    findings[at].verdict = verdict;
+                }
+            }
+        }
+        Assessment { sessions, neighbours, gone, failures }
     }
 
-    fn judge(&self, assessed: &mut Assessed<'_>, neighbours: &Neighbours) {
-        let Assessed { session, row, findings, past } = assessed;
+    fn judge(&self, assessed: &mut Assessed<'_>, neighbours: &Neighbours, gone: &[Gone]) {
+        let Assessed { session, row, findings, past, began, lost } = assessed;
         match row {
             RowMatch::Missing => {}
             RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => *findings = unreadable(session, reason),
             RowMatch::Seen(seen) => {
                 let around = self.around(past, neighbours);
                 *findings = evaluate(session, seen, around);
-                for finding in findings {
-                    if let Some(verdict) = past.lost(session, finding, seen, around) {
-                        finding.verdict = verdict;
+                for (at, finding) in findings.iter().enumerate().filter(|(_, finding)| fails(finding)) {
+                    lost.extend(past.lost(session, finding, seen, around).map(|verdict| (at, verdict)));
+                    let explained = gone.iter().any(|gone| finding.rule.setting.matches(&gone.setting));
+                    let new = past.entry(finding).is_none() && !(explained && !finding.rule.watches_each());
+                    if new && past.last_right(session, finding, around).is_some() {
+                        began.push(at);
                     }
                 }
             }

@@ -55,7 +55,7 @@ impl<'a> Draft<'a> {
 
 impl PollContext<'_> {
     pub(super) fn session(&self, assessed: Assessed<'_>, neighbours: &Neighbours, delta: &mut Delta) {
-        let Assessed { session, row, findings, past } = assessed;
+        let Assessed { session, row, findings, past, .. } = assessed;
         let mut draft = Draft::new(session, &past);
         let mut observation = past.observation().cloned();
         let mut pinned = Arc::clone(&past.pinned);

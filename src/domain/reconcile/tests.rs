@@ -22,6 +22,7 @@ use crate::view::session::{SessionView, Status};
 mod blind;
 mod edits;
 mod notifying;
+mod source_changed;
 mod unreadable;
 
 const OWNER: &str = "owner@acme.example";

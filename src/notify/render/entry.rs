@@ -10,6 +10,7 @@ use crate::domain::announcement::{RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item};
 use crate::domain::policy::Severity;
+use crate::domain::source_change::MassFailure;
 
 /// Settings that could not be checked and are named; the others are counted.
 const NAMED: usize = 20;
@@ -117,6 +118,7 @@ impl Teller {
             (_, IncidentKind::Missing) => self.missing(incident),
             (_, IncidentKind::Unverifiable) => self.unverifiable(incident),
             (_, IncidentKind::Unreachable) => self.unreachable(incident),
+            (_, IncidentKind::SourceChanged) => self.source_changed(incident),
         }
     }
 
@@ -173,7 +175,7 @@ impl Teller {
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
-            End::Repaired | End::VisibleAgain | End::Unconfirmed => vec![
+            End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal => vec![
                 strong("Now as expected", &facts.expected),
                 was(),
                 row("Seen right again", &seen),
@@ -241,6 +243,36 @@ impl Teller {
         (format!("{} could not be checked", incident.source), rows)
     }
 
+    fn source_changed(&self, incident: &Incident) -> Told {
+        let change = incident.facts.change.as_deref().cloned().unwrap_or_default();
+        let columns = (!change.columns.gone.is_empty()).then(|| change.columns.words());
+        let failures = change.failures.iter().map(MassFailure::words);
+        let values = columns.into_iter().chain(failures).map(|text| plain(&text, PROSE)).collect();
+        let gone = !change.columns.gone.is_empty();
+        let rows = vec![
+            Some(Row { label: "What changed", values, strong: true }),
+            self.since(incident),
+            prose(
+                "What this means",
+                if gone {
+                    "the rules for these columns cannot be checked, in any session of the source"
+                } else {
+                    "either the export returns other values than before, or many sessions were changed in OrderWise at once. The owners are notified of each session that is still wrong later: of critical settings after unreachable_after, of others after blind_after"
+                },
+            ),
+            prose(
+                "What to do",
+                if gone {
+                    "put the column back into the export, or name the new one under columns in the configuration of Driftwise"
+                } else {
+                    "compare a session in OrderWise with the export. If the export is wrong, correct it or name the new values under values in the configuration of Driftwise. If the change is real, put the sessions right"
+                },
+            ),
+            Self::importance(incident),
+        ];
+        (format!("{} changed", incident.source), rows)
+    }
+
     /// The end of what could not be seen.
     fn seen_again(&self, incident: &Incident, end: End) -> Told {
         let first = incident.window.first_bad;
@@ -251,6 +283,8 @@ impl Teller {
             (End::NoLongerAudited, ..) => "Not checked any more".to_owned(),
             (_, true, _) => "The session is back".to_owned(),
             (_, _, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
+            (End::TakenAsReal, ..) => format!("The change of {} is taken as real", incident.source),
+            (_, _, IncidentKind::SourceChanged) => format!("{} is read as before", incident.source),
             _ => "All its settings are being checked again".to_owned(),
         };
         if end == End::NoLongerAudited {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::times::at;
-use super::words::{VALUE, count, name_of, named, plain, value, who};
+use super::words::{PROSE, VALUE, count, name_of, named, plain, value, who};
 use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -77,6 +77,7 @@ fn names(incidents: &[&Incident], wrong: bool) -> String {
         IncidentKind::Drift if !wrong => plain(&incident.facts.label, SHORT),
         IncidentKind::Missing if !wrong => "the session, which is back".to_owned(),
         IncidentKind::Unverifiable | IncidentKind::Unreachable if !wrong => "what could not be checked".to_owned(),
+        IncidentKind::SourceChanged if !wrong => "what changed in the source".to_owned(),
         IncidentKind::Drift if incident.facts.stops_orders => {
             format!("{} (orders may have stopped)", plain(&incident.facts.label, SHORT))
         }
@@ -87,6 +88,7 @@ fn names(incidents: &[&Incident], wrong: bool) -> String {
             n => format!("{n} settings that could not be checked"),
         },
         IncidentKind::Unreachable => "all of it could not be checked".to_owned(),
+        IncidentKind::SourceChanged => plain(&incident.facts.reason, VALUE),
     };
     let mut names = incidents.iter().take(NAMED).map(name).collect::<Vec<_>>();
     if incidents.len() > NAMED {
@@ -101,8 +103,12 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
     let new = of(|item| matches!(item.change(), Some(Change::Opened | Change::Handover)));
     let updated = of(|item| matches!(item.change(), Some(Change::Updated)));
     let known = of(|item| matches!(item.change(), Some(Change::StillOpen(_)))) + notification.still.len();
-    let repaired =
-        of(|item| matches!(item.change(), Some(Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed))));
+    let repaired = of(|item| {
+        matches!(
+            item.change(),
+            Some(Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal))
+        )
+    });
     let others = of(|item| matches!(item.change(), Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited))));
     let found = of(|item| item.change().is_none());
     let stopped = notification.wrong().iter().filter(|incident| incident.facts.stops_orders).count();
@@ -174,7 +180,24 @@ fn one(item: &Item) -> String {
             format!("Still not checked: {source} and all its sessions.")
         }
         (IncidentKind::Unreachable, _) => format!("{source} and all its sessions could not be checked."),
+        (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => {
+            format!(
+                "Taken as real: the change of {source}. Each session that is still wrong is reported for itself now."
+            )
+        }
+        (IncidentKind::SourceChanged, Change::Ended(_)) => format!("Read as before: {source}."),
+        (IncidentKind::SourceChanged, Change::StillOpen(_)) => {
+            format!("Still changed: {source}. {}", sentence(&incident.facts.reason))
+        }
+        (IncidentKind::SourceChanged, _) => format!("{source} changed. {}", sentence(&incident.facts.reason)),
     }
+}
+
+/// A reason as a sentence of its own.
+fn sentence(reason: &str) -> String {
+    let text = plain(reason, PROSE);
+    let stop = if text.ends_with('?') { "" } else { "." };
+    format!("{text}{stop}")
 }
 
 fn unaudited(found: &UnauditedSession, who: &str) -> String {
@@ -245,7 +268,7 @@ fn drift(facts: &Facts, change: Change, who: &str) -> String {
             format!("Not reported any more: “{label}” of {who}. The value did not change; what is expected of it did.")
         }
         Change::Ended(End::NoLongerAudited) => not_any_more(who, &format!("“{label}” of ")),
-        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed) => {
+        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal) => {
             format!("Put right: “{label}” of {who}. Expected: {expected}.")
         }
     }

@@ -99,7 +99,7 @@ fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
 }
 
 fn is_unseen(incident: &Incident) -> bool {
-    matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+    matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable | IncidentKind::SourceChanged)
 }
 
 fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
@@ -132,6 +132,21 @@ fn one(incident: &Incident) -> String {
             n => format!("{shop}: {n} settings could not be checked"),
         },
         IncidentKind::Unreachable => format!("{shop} could not be checked"),
+        IncidentKind::SourceChanged if incident.facts.stops_orders => fitting(&[
+            format!("{shop}: many sessions changed at once, orders may have stopped"),
+            format!("{shop}: orders may have stopped"),
+        ]),
+        IncidentKind::SourceChanged => format!("{shop}: {}", source_change(incident)),
+    }
+}
+
+/// What changed under the rules of a source.
+fn source_change(incident: &Incident) -> String {
+    let change = incident.facts.change.as_deref();
+    let gone = change.map_or(0, |change| change.columns.gone.len());
+    match gone {
+        0 => "many sessions changed at once".to_owned(),
+        gone => format!("{} gone", count(gone, "column")),
     }
 }
 
@@ -181,6 +196,8 @@ fn end(incident: &Incident, notification: &Notification) -> String {
         (_, Some(End::NoLongerAudited)) => format!("{shop} is no longer checked"),
         (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
         (IncidentKind::Missing, _) => format!("{shop}: the session is back"),
+        (IncidentKind::SourceChanged, Some(End::TakenAsReal)) => format!("{shop}: the change is taken as real"),
+        (IncidentKind::SourceChanged, _) => format!("{shop} is read as before"),
         (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => format!("{shop} is being checked again"),
     }
 }

@@ -1,15 +1,31 @@
 //! `status`: what the store knows of every session now, how old that is, and whether a daemon keeps it up to date.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::verdicts::{self, Format};
 use super::{Exit, Shared, UsageError, print};
 use crate::app::stored_states;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
 use crate::domain::evaluate::VerdictKind;
+use crate::domain::name::Name;
+use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Severity;
+use crate::domain::reading::visible;
+use crate::domain::state::SourceState;
 use crate::store::Store;
 use crate::view::session::SessionView;
+use crate::view::source::SourceView;
+
+/// A line for each source that has changed under its rules.
+fn changes(config: &Config, states: &BTreeMap<Name, SourceState>) -> String {
+    let change = |plan: &SourcePlan| SourceView::of(&plan.name, states.get(&plan.name)?).change(plan.contacts.zone);
+    let lines =
+        config.plans.values().filter_map(change).map(|line| line.chars().map(visible).collect::<String>() + "\n");
+    lines.collect()
+}
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -36,7 +52,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
                 Some(owner) => format!("A daemon owns the store: {owner}."),
                 None => String::from("No daemon owns the store, so nothing is checked."),
             };
-            print(&format!("{text}{owner}\n"))?;
+            print(&format!("{}{text}{owner}\n", changes(&config, &states)))?;
         }
     }
     Ok(verdicts::exit(&views, Severity::Info, now))

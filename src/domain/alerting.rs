@@ -174,14 +174,10 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
         result.announced.push(announcement.id());
         match announcement {
             Announcement::Unaudited(found) => {
-                let Some(plan) = plans.get(&found.source) else { continue };
-                for member in recipients::of_source(plan) {
-                    let about = About::Unaudited(found.clone());
-                    due.push(DueItem {
-                        to: member.to,
-                        item: Item { about, zone: plan.contacts.zone, role: member.role },
-                    });
-                }
+                due.extend(announced(plans.get(&found.source), &About::Unaudited(found.clone())));
+            }
+            Announcement::Forgotten(forgotten) => {
+                due.extend(announced(plans.get(&forgotten.source), &About::Forgotten(forgotten.clone())));
             }
             Announcement::Reload(refused) => {
                 for (to, role) in &refused.recipients {
@@ -198,6 +194,16 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     result.log.extend(log::changes(channel, known, &result.notifications, now));
     result.log.extend(log::set_right(known, &result.log, now));
     result
+}
+
+/// What is announced of a source, to each recipient of what concerns the audit itself.
+fn announced(plan: Option<&SourcePlan>, about: &About) -> impl Iterator<Item = DueItem> {
+    let recipients =
+        plan.into_iter().flat_map(|plan| recipients::of_source(plan).into_iter().map(move |to| (plan, to)));
+    recipients.map(|(plan, member)| DueItem {
+        to: member.to,
+        item: Item { about: about.clone(), zone: plan.contacts.zone, role: member.role },
+    })
 }
 
 /// Where one incident's outcome goes.

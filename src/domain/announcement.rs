@@ -8,13 +8,25 @@ use super::address::Address;
 use super::name::{Name, Rename};
 use super::notification::Role;
 use super::session::SessionId;
+use super::source_change::ColumnChange;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Announcement {
     Unaudited(UnauditedSession),
+    Forgotten(ForgottenColumns),
     Reload(RefusedConfig),
+}
+
+/// Columns that only patterns watched and that a source no longer returns: they are not watched any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenColumns {
+    /// Stable: a version 5 UUID of the source and the poll that missed them.
+    pub id: Uuid,
+    pub source: Name,
+    pub columns: ColumnChange,
+    pub at: DateTime<Utc>,
 }
 
 /// A session that the configuration does not name has appeared since the first poll of its source.
@@ -78,9 +90,17 @@ impl Announcement {
         Self::Unaudited(UnauditedSession::new(source, poll, session, name, at))
     }
 
+    /// Missed by the `poll`th poll of `source`.
+    pub fn forgotten(source: &Name, poll: u64, columns: ColumnChange, at: DateTime<Utc>) -> Self {
+        let id = format!("driftwise forgotten columns\n{source}\n{poll}\n{}", at.timestamp_micros());
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+        Self::Forgotten(ForgottenColumns { id, source: source.clone(), columns, at })
+    }
+
     pub fn id(&self) -> Uuid {
         match self {
             Self::Unaudited(found) => found.id,
+            Self::Forgotten(forgotten) => forgotten.id,
             Self::Reload(refused) => refused.id,
         }
     }
@@ -88,15 +108,20 @@ impl Announcement {
     pub fn at(&self) -> DateTime<Utc> {
         match self {
             Self::Unaudited(found) => found.at,
+            Self::Forgotten(forgotten) => forgotten.at,
             Self::Reload(refused) => refused.at,
         }
     }
 
     /// What is known of a source goes on under another name.
     pub fn rename(&mut self, rename: &Rename) {
-        match self {
-            Self::Unaudited(found) if found.source == rename.from => found.source.clone_from(&rename.to),
-            Self::Unaudited(_) | Self::Reload(_) => {}
+        let source = match self {
+            Self::Unaudited(found) => &mut found.source,
+            Self::Forgotten(forgotten) => &mut forgotten.source,
+            Self::Reload(_) => return,
+        };
+        if *source == rename.from {
+            source.clone_from(&rename.to);
         }
     }
 }

@@ -125,6 +125,8 @@ pub enum End {
     VisibleAgain,
     /// It was right again before it was confirmed.
     Unconfirmed,
+    /// The source no longer returns the setting, and no rule names it.
+    NotReturned,
     /// A change of many sessions at once has lasted so long that each is reported for itself.
     TakenAsReal,
 }
@@ -138,6 +140,7 @@ impl End {
             Self::NoLongerAudited => "not audited any more",
             Self::VisibleAgain => "visible again",
             Self::Unconfirmed => "not confirmed",
+            Self::NotReturned => "not returned any more",
             Self::TakenAsReal => "taken as real",
         }
     }

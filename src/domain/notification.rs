@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::{RefusedConfig, UnauditedSession};
+use super::announcement::{ForgottenColumns, RefusedConfig, UnauditedSession};
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
@@ -151,6 +151,7 @@ pub enum About {
         blind: Option<Vec<BlindSession>>,
     },
     Unaudited(UnauditedSession),
+    Forgotten(ForgottenColumns),
     Reload(RefusedConfig),
 }
 
@@ -168,6 +169,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.id,
             About::Unaudited(found) => found.id,
+            About::Forgotten(forgotten) => forgotten.id,
             About::Reload(refused) => refused.id,
         }
     }
@@ -177,6 +179,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
+            About::Forgotten(_) => String::from("forgotten"),
             About::Reload(_) => String::from("refused"),
         }
     }
@@ -184,14 +187,14 @@ impl Item {
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Forgotten(_) | About::Reload(_) => None,
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Forgotten(_) | About::Reload(_) => None,
         }
     }
 
@@ -204,6 +207,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => Some(&incident.source),
             About::Unaudited(found) => Some(&found.source),
+            About::Forgotten(forgotten) => Some(&forgotten.source),
             About::Reload(_) => None,
         }
     }
@@ -213,7 +217,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
-            About::Reload(_) => None,
+            About::Forgotten(_) | About::Reload(_) => None,
         }
     }
 
@@ -225,6 +229,7 @@ impl Item {
         let (incident, change) = match &self.about {
             About::Incident { incident, change, .. } => (incident, change),
             About::Unaudited(_) => return NotificationKind::Unaudited,
+            About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
         };
         match (change, incident.kind()) {
@@ -247,7 +252,8 @@ impl Item {
 
     /// Whether it concerns a whole source.
     pub fn of_source(&self) -> bool {
-        self.incident().is_some_and(|incident| incident.key.session().is_none())
+        matches!(self.about, About::Forgotten(_))
+            || self.incident().is_some_and(|incident| incident.key.session().is_none())
     }
 
     /// The most important first: by severity, then by what it does to orders, then by kind and place.

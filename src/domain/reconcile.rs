@@ -103,9 +103,9 @@ fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -> Ne
     let depending = plan.sessions.values().filter(|session| session.policy.depends_on_others());
     let seen = depending.filter_map(|session| Some((session, &**snapshot.seen(&session.key.id)?)));
     let counts = count_values(seen, &plan.mapping);
-    let mut known = state.known_settings.clone();
-    known.extend(snapshot.settings.iter().cloned());
-    Neighbours { counts, known }
+    let returned = snapshot.settings.iter().cloned().collect::<std::collections::HashSet<_>>();
+    let known = state.known_settings.union(&returned).cloned().collect();
+    Neighbours { counts, known, returned }
 }
 
 /// One poll of one source: what all parts of the decision read.
@@ -157,11 +157,12 @@ impl PollContext<'_> {
         delta.new_settings = snapshot.settings.iter().filter(fresh).cloned().collect();
         delta.answer = snapshot.digest;
         self.note_schedules(due, delta);
-        let Assessment { sessions, neighbours, gone, failures } = self.assess(snapshot, due);
+        let Assessment { sessions, neighbours, columns, failures } = self.assess(snapshot, due);
         for assessed in sessions {
             self.session(assessed, &neighbours, delta);
         }
-        self.source_changed(snapshot, &gone, failures, delta);
+        self.source_changed(snapshot, &columns.needed, failures, delta);
+        self.forget(columns, delta);
     }
 
     /// The last answer again, by which nothing changes but the times.

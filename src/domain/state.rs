@@ -31,7 +31,7 @@ pub struct SourceState {
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Every id that the source ever returned.
     pub known_ids: BTreeSet<SessionId>,
-    /// Every setting that the source ever returned.
+    /// Every setting that the source ever returned, but for those that were forgotten.
     pub known_settings: HashSet<SettingKey>,
     pub judged: Judged,
 }
@@ -153,6 +153,9 @@ impl SourceState {
         self.sessions.extend(delta.sessions);
         self.known_ids.extend(delta.new_ids);
         self.known_settings.extend(delta.new_settings);
+        for setting in &delta.forgotten {
+            self.known_settings.remove(setting);
+        }
     }
 }
 
@@ -210,6 +213,8 @@ pub struct Delta {
     pub incidents: Vec<Incident>,
     pub new_ids: Vec<SessionId>,
     pub new_settings: Vec<SettingKey>,
+    /// Settings that no row has any more and no rule needs, as they are known.
+    pub forgotten: Vec<SettingKey>,
     /// Sessions that the configuration does not audit any more.
     pub retired: Vec<SessionId>,
     pub events: Vec<Event>,

@@ -41,6 +41,9 @@ fn line(what: &EventKind) -> Line<'_> {
         EventKind::Ended { key, end, .. } => Line { reason: Some(end.label()), ..about("an incident ended", key) },
         EventKind::SettingChanged { setting, .. } => of("a setting changed", Some(setting.as_str())),
         EventKind::Pinned { setting, .. } => of("a setting is new and was pinned", Some(setting.as_str())),
+        EventKind::SettingForgotten { setting } => {
+            of("a setting is not returned any more and was forgotten", Some(setting.as_str()))
+        }
         EventKind::SessionFound { .. } => of("a session has appeared that is not audited", None),
         EventKind::SessionRetired { .. } => of("a session is not audited any more", None),
     }

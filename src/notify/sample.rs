@@ -62,7 +62,7 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
         NotificationKind::Unverifiable => {
             shop.poll(before(65));
             shop.world.unset("14", "export");
-            shop.world.set("14", "schedule", &RawValue::text("often"));
+            shop.world.set("14", "schedule", &RawValue::Repeated);
             shop.poll(before(60));
             shop.poll(at)
         }

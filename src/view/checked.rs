@@ -40,7 +40,8 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
         return Checked::Now;
     }
     let Some(observation) = known.observation.as_deref() else { return Checked::WhenLastSeen(HashSet::new()) };
-    let neighbours = Neighbours { known: state.known_settings.clone(), ..Neighbours::default() };
+    let (known_settings, returned) = (state.known_settings.clone(), state.known_settings.clone());
+    let neighbours = Neighbours { known: known_settings, returned, ..Neighbours::default() };
     let around = Circumstances { mapping, neighbours: &neighbours, pinned: &known.pinned, now: observation.at };
     let findings = evaluate(session, observation, around).into_iter();
     // Whether a value is alone of its kind hangs on others, which were not all seen.

@@ -23,6 +23,12 @@ pub fn words(what: &EventKind) -> String {
                 catalogue::label(setting)
             )
         }
+        EventKind::SettingForgotten { setting } => {
+            format!(
+                "{} is no longer returned for any session. Changes to it are not reported any more",
+                catalogue::label(setting)
+            )
+        }
         EventKind::SessionFound { .. } => "It appeared in the source and was not audited".to_owned(),
         EventKind::SessionRetired { .. } => "The configuration no longer audits it".to_owned(),
     }
@@ -51,6 +57,7 @@ fn opened(key: &IncidentKey, expected: &str, found: &str, reason: &str) -> Strin
 fn ended(key: &IncidentKey, end: End) -> String {
     let about = about(key);
     match end {
+        End::NotReturned => format!("{about} is no longer returned by the source, and no rule names it"),
         End::TakenAsReal => format!("{about} changed for so long that each session is reported for itself"),
         _ if *key == IncidentKey::SourceChanged => format!("{about} is as before, or no rule needs what changed"),
         End::Repaired => format!("{about} is as it should be again"),

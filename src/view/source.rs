@@ -14,11 +14,14 @@ pub struct SourceView<'a> {
     pub state: &'a SourceState,
     /// Set while the source cannot be read.
     pub unreachable: Option<&'a Incident>,
+    /// Set while its columns, or many of its sessions at once, are not as they were.
+    pub changed: Option<&'a Incident>,
 }
 
 impl<'a> SourceView<'a> {
     pub fn of(name: &'a Name, state: &'a SourceState) -> Self {
-        Self { name, state, unreachable: state.unreachable.as_ref().filter(|incident| incident.is_open()) }
+        let open = |incident: &'a Option<Incident>| incident.as_ref().filter(|incident| incident.is_open());
+        Self { name, state, unreachable: open(&state.unreachable), changed: open(&state.changed) }
     }
 
     /// Why none of its sessions can be checked, and since when; nothing while they can.
@@ -26,6 +29,13 @@ impl<'a> SourceView<'a> {
         let incident = self.unreachable?;
         let since = times::at(incident.window.first_bad, zone);
         Some(outage(self.name, Some(&since), &incident.facts.reason))
+    }
+
+    /// What changed under the rules of the source, and since when.
+    pub fn change(&self, zone: Tz) -> Option<String> {
+        let incident = self.changed?;
+        let since = times::at(incident.window.first_bad, zone);
+        Some(format!("{} changed, seen {since}: {}", self.name, incident.facts.reason))
     }
 }
 

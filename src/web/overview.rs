@@ -182,11 +182,15 @@ fn not_right(wrong: usize, of: &str) -> String {
     format!("{} {of} {tail}", number(wrong))
 }
 
-/// A sentence for a configuration that was refused, and for each source that cannot be read.
+/// A sentence for a configuration that was refused, and for each source that cannot be read or has changed.
 fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
-    let outage = |(name, state)| {
-        let zone = plans.get(name)?.contacts.zone;
-        Some(format!("{}. Driftwise keeps trying.", cut(&SourceView::of(name, state).outage(zone)?, 400)))
+    let of_source = |(name, state)| {
+        let zone = plans.get(name).map(|plan| plan.contacts.zone);
+        let view = SourceView::of(name, state);
+        let outage = zone.and_then(|zone| view.outage(zone));
+        let outage = outage.map(|outage| format!("{}. Driftwise keeps trying.", cut(&outage, 400)));
+        let change = zone.and_then(|zone| view.change(zone)).map(|change| cut(&change, 400));
+        outage.into_iter().chain(change)
     };
     let refused = present.refused_reload.as_ref().map(|refused| {
         let at = times::at(refused.at, chrono_tz::UTC);
@@ -194,7 +198,7 @@ fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
             "The configuration read on {at} was refused; the previous one stays in force. The log lists every problem."
         )
     });
-    refused.into_iter().chain(present.states.iter().map(|(name, state)| (name, &**state)).filter_map(outage)).collect()
+    refused.into_iter().chain(present.states.iter().map(|(name, state)| (name, &**state)).flat_map(of_source)).collect()
 }
 
 fn row(view: &SessionView<'_>, present: &Present, now: DateTime<Utc>) -> Row {

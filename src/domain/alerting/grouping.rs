@@ -34,6 +34,7 @@ impl Bundle {
         let (incident, change) = match &item.about {
             About::Incident { incident, change, .. } => (incident, change),
             About::Unaudited(found) => return Self::AtOnce(found.source.clone()),
+            About::Forgotten(forgotten) => return Self::AtOnce(forgotten.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
@@ -136,6 +137,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
         what: match &item.about {
             About::Incident { incident, .. } => described(incident),
             About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
+            About::Forgotten(forgotten) => format!("columns of {} that are no longer returned", forgotten.source),
             About::Reload(_) => String::from("refused configuration"),
         },
         change: item.token(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::breaker::{MassFailures, fails};
-use super::columns::Gone;
+use super::columns::{Absent, Gone};
 use super::{PollContext, neighbours};
 use crate::domain::evaluate::{
     Circumstances, Finding, Neighbours, PinnedValues, Verdict, evaluate, expected, unreadable, unreadable_values,
@@ -56,7 +56,7 @@ impl Assessed<'_> {
 pub struct Assessment<'a> {
     pub sessions: Vec<Assessed<'a>>,
     pub(super) neighbours: Neighbours,
-    pub(super) gone: Vec<Gone>,
+    pub(super) columns: Absent,
     pub(super) failures: MassFailures,
 }
 
@@ -193,9 +193,9 @@ impl<'a> PollContext<'a> {
         }
         // Needed by few: a session that rests asks nothing of the others.
         let neighbours = if sessions.is_empty() { Neighbours::default() } else { neighbours(plan, state, snapshot) };
-        let gone = self.gone(snapshot);
+        let columns = self.absent(snapshot);
         for assessed in &mut sessions {
-            self.judge(assessed, &neighbours, &gone);
+            self.judge(assessed, &neighbours, &columns.needed);
         }
         let failures = self.mass_failures(&sessions, due);
         for Assessed { findings, past, lost, .. } in &mut sessions {
@@ -205,7 +205,7 @@ impl<'a> PollContext<'a> {
                 }
             }
         }
-        Assessment { sessions, neighbours, gone, failures }
+        Assessment { sessions, neighbours, columns, failures }
     }
 
     fn judge(&self, assessed: &mut Assessed<'_>, neighbours: &Neighbours, gone: &[Gone]) {

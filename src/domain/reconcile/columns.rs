@@ -1,13 +1,18 @@
 //! Columns that a source no longer returns, and the incident of kind source changed that they and the breaker make.
+//!
+//! A column is gone when the source returned it once and no row of a snapshot has it. Where a rule needs its setting, the incident
+//! lasts until it is back or no rule needs it. A setting that is only watched by a pattern is announced once and forgotten.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::breaker::MassFailures;
 use super::{PollContext, end};
+use crate::domain::announcement::Announcement;
+use crate::domain::evaluate::in_scope;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::{End, Facts, Incident, IncidentKey, Window};
-use crate::domain::policy::{Policy, Severity};
+use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source_change::{Column, ColumnChange, SourceChange};
@@ -16,35 +21,72 @@ use crate::domain::state::Delta;
 /// Most new columns that are named: a mail that somebody reads.
 const MOST_NEW: usize = 20;
 
-/// A setting that the source returned before and that no row of a snapshot has.
+/// A setting that rules need and that is gone.
 pub(super) struct Gone {
     pub setting: SettingKey,
     /// Of the most severe rule that needs it.
     pub severity: Severity,
 }
 
+/// The settings that the source returned before and that no row of a snapshot has.
+#[derive(Default)]
+pub(super) struct Absent {
+    /// Those that a rule needs.
+    pub needed: Vec<Gone>,
+    /// Those that were only watched by a pattern, or were one more of a group than its rule needs.
+    watched: Vec<SettingKey>,
+    /// Those that no rule watched, or whose column is read as another setting now.
+    others: Vec<SettingKey>,
+}
+
 impl PollContext<'_> {
-    /// The settings that rules need and that are gone.
-    pub(super) fn gone(&self, snapshot: &Snapshot) -> Vec<Gone> {
-        let absent = self.absent(snapshot);
-        if absent.is_empty() {
-            return Vec::new();
+    pub(super) fn absent(&self, snapshot: &Snapshot) -> Absent {
+        let known = self.state.known_settings.iter().filter(|setting| !snapshot.returns(setting));
+        let mut known = known.cloned().collect::<Vec<_>>();
+        known.sort();
+        let mut absent = Absent::default();
+        if known.is_empty() {
+            return absent;
         }
         let policies = self.policies();
-        let needed = |setting: &SettingKey| {
-            let severity = policies.iter().filter_map(|policy| needs(policy, setting, snapshot)).max()?;
-            Some(Gone { setting: setting.clone(), severity })
-        };
-        absent.into_iter().filter_map(needed).collect()
+        for setting in known {
+            let needed = || policies.iter().filter_map(|policy| needs(policy, &setting, snapshot)).max();
+            let watched = || policies.iter().any(|policy| watches(policy, &setting));
+            if self.plan.mapping.renames(&setting) {
+                absent.others.push(setting);
+            } else if let Some(severity) = needed() {
+                absent.needed.push(Gone { setting, severity });
+            } else if watched() {
+                absent.watched.push(setting);
+            } else {
+                absent.others.push(setting);
+            }
+        }
+        absent
     }
 
-    /// The settings that the source returned before and that no row has. A column that is read as another setting now is not gone.
-    fn absent(&self, snapshot: &Snapshot) -> Vec<&SettingKey> {
-        let known = self.state.known_settings.iter();
-        let absent = known.filter(|setting| !snapshot.returns(setting) && !self.plan.mapping.renames(setting));
-        let mut absent = absent.collect::<Vec<_>>();
-        absent.sort();
-        absent
+    /// Forgets the settings that no rule needs: the source is not known to return them, and each session drops the pinned value at
+    /// its next poll. Those that were watched are announced once. A column that returns is new.
+    pub(super) fn forget(&self, columns: Absent, delta: &mut Delta) {
+        let Absent { watched, others, .. } = columns;
+        if !watched.is_empty() {
+            let columns = ColumnChange {
+                origin: self.plan.origin.clone(),
+                gone: watched.iter().map(|setting| Column::of(setting, &self.plan.mapping)).collect(),
+                new: self.named(&delta.new_settings),
+            };
+            delta.announcements.push(Announcement::forgotten(&self.plan.name, self.poll, columns, self.now));
+        }
+        for setting in &watched {
+            let what = EventKind::SettingForgotten { setting: setting.clone() };
+            delta.events.push(Event { at: self.now, session: None, what });
+        }
+        delta.forgotten = watched.into_iter().chain(others).collect();
+    }
+
+    /// The columns of settings, at most [`MOST_NEW`].
+    fn named(&self, settings: &[SettingKey]) -> Vec<String> {
+        settings.iter().take(MOST_NEW).map(|setting| Column::of(setting, &self.plan.mapping).name).collect()
     }
 
     /// The policies of the sessions, each once.
@@ -113,7 +155,7 @@ impl PollContext<'_> {
         };
         let mut new = before.filter(|_| !gone.is_empty()).map(|before| before.new.clone()).unwrap_or_default();
         if gone.iter().any(|gone| !was_gone(&gone.setting)) {
-            new.extend(delta.new_settings.iter().map(|setting| Column::of(setting, &self.plan.mapping).name));
+            new.extend(self.named(&delta.new_settings));
         }
         new.truncate(MOST_NEW);
         new
@@ -128,4 +170,13 @@ fn needs(policy: &Policy, setting: &SettingKey, snapshot: &Snapshot) -> Option<S
         !rule.watches_each() && rule.setting.matches(setting) && rule.group_size().is_none_or(|size| members() < size)
     });
     needs.map(|rule| rule.severity).max()
+}
+
+/// Whether a rule of a policy watches a setting, by name or by a pattern.
+fn watches(policy: &Policy, setting: &SettingKey) -> bool {
+    let watches = |rule: &Rule| match rule.watches_each() {
+        true => in_scope(policy, rule, setting),
+        false => rule.setting.matches(setting),
+    };
+    policy.rules().iter().any(|rule| watches(rule))
 }

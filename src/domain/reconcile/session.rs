@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::assess::{Assessed, Past};
 use super::{PollContext, changed_settings, end};
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, watched};
+use crate::domain::evaluate::{
+    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, in_scope, watched,
+};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::observation::{Observation, RowMatch};
@@ -87,6 +89,7 @@ impl PollContext<'_> {
                 self.unverifiable(&mut draft, &findings, delta);
                 noncompliant = shortfalls(&draft, &findings, evidence);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
+                pinned = still_returned(session, pinned, neighbours);
                 if let Some(more) = self.newly_pinned(session, observation.as_deref(), &seen, &pinned, delta) {
                     pinned = more;
                 }
@@ -185,6 +188,20 @@ impl PollContext<'_> {
             end(incident, why, self.now, delta);
         }
     }
+}
+
+/// The pinned values without those that a pattern watched and that no session of the source has any more.
+fn still_returned(session: &Session, pinned: Arc<PinnedValues>, neighbours: &Neighbours) -> Arc<PinnedValues> {
+    let watched = |setting: &SettingKey| {
+        let mut rules = session.policy.rules().iter();
+        rules.any(|rule| rule.watches_each() && in_scope(&session.policy, rule, setting))
+    };
+    let forgotten = |setting: &SettingKey| !neighbours.returned.contains(setting) && watched(setting);
+    if !pinned.keys().any(forgotten) {
+        return pinned;
+    }
+    let kept = pinned.iter().filter(|(setting, _)| !forgotten(setting));
+    Arc::new(kept.map(|(setting, value)| (setting.clone(), value.clone())).collect())
 }
 
 /// What is not compliance, each with the last poll that found it so.

@@ -21,6 +21,7 @@ use crate::view::session::{SessionView, Status};
 
 mod blind;
 mod edits;
+mod forgotten;
 mod notifying;
 mod source_changed;
 mod unreadable;
@@ -130,6 +131,7 @@ fn the_first_poll_pins_and_a_later_column_is_pinned_and_noted() {
     let mut world = World::new();
     world.poll();
     world.set("1", "NewOption", &RawValue::text("a"));
+    world.set("2", "NewOption", &RawValue::text("a"));
     assert!(world.poll().is_empty());
     world.set("1", "NewOption", &RawValue::text("b"));
     let messages = world.poll();

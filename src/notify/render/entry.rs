@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
-use crate::domain::announcement::{RefusedConfig, UnauditedSession};
+use crate::domain::announcement::{ForgottenColumns, RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item};
 use crate::domain::policy::Severity;
@@ -49,10 +49,11 @@ pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
     let (heading, rows) = match &item.about {
         About::Incident { incident, .. } => teller.incident(incident),
         About::Unaudited(found) => teller.unaudited(found),
+        About::Forgotten(forgotten) => teller.forgotten(forgotten),
         About::Reload(refused) => teller.refused(refused),
     };
     let colour = match (item.change(), item.severity()) {
-        (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited)) | None, _) => GREY,
+        (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::NotReturned)) | None, _) => GREY,
         (Some(Change::Ended(_)), _) => GREEN,
         (_, severity) => colour(severity),
     };
@@ -172,6 +173,11 @@ impl Teller {
             ],
             End::NoLongerAudited => vec![
                 prose("Why", "the configuration of Driftwise does not ask for it any more"),
+                row("Last seen as", &value(&facts.found)),
+                row("Should have been", &value(&facts.expected)),
+            ],
+            End::NotReturned => vec![
+                prose("Why", "the source no longer returns this setting for any session, so it cannot be checked"),
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
@@ -314,6 +320,22 @@ impl Teller {
             prose("What to do", "nothing in OrderWise. The people who run these checks have been told"),
         ];
         ("Could not be checked".to_owned(), rows)
+    }
+
+    fn forgotten(&self, forgotten: &ForgottenColumns) -> Told {
+        let rows = vec![
+            row("What changed", &forgotten.columns.words()),
+            row("Seen", &self.at(forgotten.at)),
+            prose(
+                "What this means",
+                "no rule names it, so its sessions are as they should be without it. Its values are not watched any more",
+            ),
+            prose(
+                "What to do",
+                "nothing, if it was taken out on purpose. Otherwise put it back into the export: its values are watched from then on, as they are then",
+            ),
+        ];
+        (format!("{}: columns that are no longer returned", forgotten.source), rows)
     }
 
     fn refused(&self, refused: &RefusedConfig) -> Told {

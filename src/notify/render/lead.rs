@@ -54,7 +54,7 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     known.extend(still);
     let repaired = of(|change| matches!(change, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)));
     let changed = of(|change| matches!(change, Change::Ended(End::BaselineChanged)));
-    let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited)));
+    let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited | End::NotReturned)));
     let part = |what: &str, of: &[&Incident], wrong| (!of.is_empty()).then(|| format!("{what}: {}.", names(of, wrong)));
     let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
     let repaired = part("Put right", &repaired, false);
@@ -109,7 +109,9 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
             Some(Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal))
         )
     });
-    let others = of(|item| matches!(item.change(), Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited))));
+    let others = of(|item| {
+        matches!(item.change(), Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::NotReturned)))
+    });
     let found = of(|item| item.change().is_none());
     let stopped = notification.wrong().iter().filter(|incident| incident.facts.stops_orders).count();
     let part = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {n}."));
@@ -133,6 +135,7 @@ fn called(item: &Item) -> String {
         About::Incident { incident, .. } => {
             who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
         }
+        About::Forgotten(forgotten) => forgotten.source.to_string(),
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
         About::Reload(_) => String::from("The configuration"),
     }
@@ -142,6 +145,9 @@ fn one(item: &Item) -> String {
     let who = called(item);
     let (incident, change) = match &item.about {
         About::Unaudited(found) => return unaudited(found, &who),
+        About::Forgotten(forgotten) => {
+            return format!("{who} changed. {} No rule needs what is gone.", sentence(&forgotten.columns.words()));
+        }
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
             return format!(
@@ -268,6 +274,9 @@ fn drift(facts: &Facts, change: Change, who: &str) -> String {
             format!("Not reported any more: “{label}” of {who}. The value did not change; what is expected of it did.")
         }
         Change::Ended(End::NoLongerAudited) => not_any_more(who, &format!("“{label}” of ")),
+        Change::Ended(End::NotReturned) => {
+            format!("Not checked any more: “{label}” of {who}. The source no longer returns it for any session.")
+        }
         Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal) => {
             format!("Put right: “{label}” of {who}. Expected: {expected}.")
         }
@@ -278,7 +287,10 @@ fn drift(facts: &Facts, change: Change, who: &str) -> String {
 pub(super) fn brief(item: &Item) -> String {
     let who = called(item);
     let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
-        return format!("{who}: not checked");
+        return match &item.about {
+            About::Forgotten(forgotten) => forgotten.columns.words(),
+            _ => format!("{who}: not checked"),
+        };
     };
     format!("{who}: {}", state(incident, change))
 }
@@ -293,7 +305,9 @@ fn state(incident: &Incident, change: Change) -> String {
     let label = plain(&incident.facts.label, SHORT);
     match (incident.kind(), change) {
         (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: not reported any more"),
-        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited)) => format!("{label}: not checked any more"),
+        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited | End::NotReturned)) => {
+            format!("{label}: not checked any more")
+        }
         (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
             format!("{label}: put right")
         }

@@ -95,7 +95,7 @@ impl<'a> Thing<'a> {
             Self::New(item) => match &item.about {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
-                About::Reload(_) => None,
+                About::Forgotten(_) | About::Reload(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };

@@ -154,8 +154,15 @@ fn nothing_wrong(notification: &Notification) -> String {
     let items = &notification.items;
     let found = items.iter().filter(|item| matches!(item.about, About::Unaudited(_))).count();
     let ended = notification.incidents().collect::<Vec<_>>();
+    let gone = items.iter().find_map(|item| match &item.about {
+        About::Forgotten(forgotten) => Some((&forgotten.source, forgotten.columns.gone.len())),
+        _ => None,
+    });
     match (ended.as_slice(), found) {
-        ([], 0) => "Nothing to report".to_owned(),
+        ([], 0) => match gone {
+            Some((source, columns)) => format!("{source}: {} gone", count(columns, "column")),
+            None => "Nothing to report".to_owned(),
+        },
         ([], n) => {
             let source = items.first().and_then(Item::source).map(ToString::to_string).unwrap_or_default();
             let (sessions, verb) =
@@ -192,7 +199,9 @@ fn end(incident: &Incident, notification: &Notification) -> String {
     let (shop, label) = (shop(incident), label(incident));
     match (incident.kind(), end) {
         (IncidentKind::Drift, Some(End::BaselineChanged)) => format!("{shop}: {label} is no longer reported"),
-        (IncidentKind::Drift, Some(End::NoLongerAudited)) => format!("{shop}: {label} is no longer checked"),
+        (IncidentKind::Drift, Some(End::NoLongerAudited | End::NotReturned)) => {
+            format!("{shop}: {label} is no longer checked")
+        }
         (_, Some(End::NoLongerAudited)) => format!("{shop} is no longer checked"),
         (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
         (IncidentKind::Missing, _) => format!("{shop}: the session is back"),

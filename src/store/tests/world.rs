@@ -203,7 +203,8 @@ fn composed(told: &Notification) -> Outgoing {
 /// All of a state in a form that can be compared; the order of a session's incidents says nothing.
 pub(super) fn shown(state: &SourceState) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{:?}\n{:?}\n{:?}\n", state.record, state.schedules, state.unreachable);
+    let own = (&state.unreachable, &state.changed);
+    let mut text = format!("{:?}\n{:?}\n{own:?}\n", state.record, state.schedules);
     for (id, session) in &state.sessions {
         let mut incidents = session.incidents.clone();
         incidents.sort_by_key(|incident| incident.id);

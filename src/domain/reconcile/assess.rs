@@ -218,9 +218,12 @@ impl<'a> PollContext<'a> {
                 *findings = evaluate(session, seen, around);
                 for (at, finding) in findings.iter().enumerate().filter(|(_, finding)| fails(finding)) {
                     lost.extend(past.lost(session, finding, seen, around).map(|verdict| (at, verdict)));
-                    let explained = gone.iter().any(|gone| finding.rule.setting.matches(&gone.setting));
-                    let new = past.entry(finding).is_none() && !(explained && !finding.rule.watches_each());
-                    if new && past.last_right(session, finding, around).is_some() {
+                    let names = |gone: &Gone| finding.rule.setting.matches(&gone.setting);
+                    let explained = !finding.rule.watches_each() && gone.iter().any(names);
+                    if !explained
+                        && past.entry(finding).is_none()
+                        && past.last_right(session, finding, around).is_some()
+                    {
                         began.push(at);
                     }
                 }

@@ -55,7 +55,7 @@ impl PollContext<'_> {
             let sessions = still.chain(joined.iter().map(|(id, ..)| *id)).cloned().collect::<BTreeSet<_>>();
             let of = known.of.max(sessions.len());
             if self.trips(sessions.len(), of) {
-                failures.lasting.push(MassFailure { since, sessions, of, ..known.clone() });
+                failures.lasting.push(MassFailure { since, of, sessions, ..known.clone() });
             }
         }
         for ((rule, setting), sessions) in began {

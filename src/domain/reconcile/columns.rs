@@ -174,9 +174,8 @@ fn needs(policy: &Policy, setting: &SettingKey, snapshot: &Snapshot) -> Option<S
 
 /// Whether a rule of a policy watches a setting, by name or by a pattern.
 fn watches(policy: &Policy, setting: &SettingKey) -> bool {
-    let watches = |rule: &Rule| match rule.watches_each() {
-        true => in_scope(policy, rule, setting),
-        false => rule.setting.matches(setting),
+    let watches = |rule: &Rule| {
+        if rule.watches_each() { in_scope(policy, rule, setting) } else { rule.setting.matches(setting) }
     };
     policy.rules().iter().any(|rule| watches(rule))
 }

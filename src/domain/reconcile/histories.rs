@@ -96,9 +96,15 @@ fn take(world: &mut World, step: &Step) -> Option<PollOutcome> {
         }
         Step::Drop { session, setting } => world.unset(&session.to_string(), SETTINGS[*setting]),
         Step::SetAll { setting, raw } => {
-            ["1", "2"].iter().for_each(|n| world.set(n, SETTINGS[*setting], &raw_values()[*raw]));
+            for n in ["1", "2"] {
+                world.set(n, SETTINGS[*setting], &raw_values()[*raw]);
+            }
         }
-        Step::DropAll { setting } => ["1", "2"].iter().for_each(|n| world.unset(n, SETTINGS[*setting])),
+        Step::DropAll { setting } => {
+            for n in ["1", "2"] {
+                world.unset(n, SETTINGS[*setting]);
+            }
+        }
         Step::Hide { session } => world.rows.retain(|(id, _)| *id != session.to_string()),
         Step::Double { session } => {
             let row = world.rows.iter().find(|(id, _)| *id == session.to_string()).cloned();

@@ -127,7 +127,11 @@ fn take(world: &mut World, digests: &mut Digests, step: &Step) -> Result<(), Tes
     match step {
         Step::Set(session, setting, raw) => world.set(&session.to_string(), SETTINGS[*setting], &raw_values()[*raw]),
         Step::Drop(session, setting) => world.unset(&session.to_string(), SETTINGS[*setting]),
-        Step::Lose(setting) => ["1", "2", "3"].iter().for_each(|n| world.unset(n, SETTINGS[*setting])),
+        Step::Lose(setting) => {
+            for n in ["1", "2", "3"] {
+                world.unset(n, SETTINGS[*setting]);
+            }
+        }
         Step::Hide(session) => world.rows.retain(|(id, _)| *id != session.to_string()),
         Step::Restore(session) => {
             let id = session.to_string();

@@ -75,6 +75,8 @@ fn what_is_pinned_is_watched_and_what_comes_later_is_pinned_then() {
     assert_eq!(drifted(&check), [json!("brand_new")]);
     world.simulator.set(14, "brand_new", "x");
     world.simulator.unset(14, "order_prefix");
+    // Of one session among others, which have it still.
+    world.simulator.add_session(15);
     let check = world.run(&["check", "--format", "json"]).expect(3).json();
     assert!(check["sessions"][0]["reason"].as_str().unwrap().contains("order_prefix"), "{check}");
 }

@@ -33,6 +33,7 @@ mod renames;
 mod restarts;
 mod schedules;
 mod secrets;
+mod source_changes;
 mod stopping;
 mod verdicts;
 mod watching;

@@ -90,7 +90,7 @@ impl MassFailure {
         self.rule == *rule && self.setting == *setting
     }
 
-    /// `7 of 12 sessions began to fail "Export" in one poll (rule export-off): most are ticked, expected: unticked`
+    /// `7 of 12 sessions fail "Export" since one poll (rule export-off): found ticked, expected unticked`
     pub fn words(&self) -> String {
         let (count, of) = (self.sessions.len(), self.of.max(self.sessions.len()));
         format!(
@@ -101,15 +101,14 @@ impl MassFailure {
 }
 
 impl SourceChange {
-    pub fn is_empty(&self) -> bool {
-        self.columns.gone.is_empty() && self.failures.is_empty()
+    /// A sentence without its full stop for each thing that changed.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        let columns = (!self.columns.gone.is_empty()).then(|| self.columns.words());
+        columns.into_iter().chain(self.failures.iter().map(MassFailure::words))
     }
 
-    /// A sentence for each thing that changed.
     pub fn words(&self) -> String {
-        let columns = (!self.columns.gone.is_empty()).then(|| self.columns.words());
-        let all = columns.into_iter().chain(self.failures.iter().map(MassFailure::words));
-        all.collect::<Vec<_>>().join(". ").replace("?. ", "? ")
+        self.sentences().collect::<Vec<_>>().join(". ").replace("?. ", "? ")
     }
 
     pub fn failure(&self, rule: &Name, setting: &SettingKey) -> Option<&MassFailure> {

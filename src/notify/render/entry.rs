@@ -10,7 +10,7 @@ use crate::domain::announcement::{ForgottenColumns, RefusedConfig, UnauditedSess
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item};
 use crate::domain::policy::Severity;
-use crate::domain::source_change::MassFailure;
+use crate::domain::source_change::SourceChange;
 
 /// Settings that could not be checked and are named; the others are counted.
 const NAMED: usize = 20;
@@ -171,13 +171,11 @@ impl Teller {
                 row("Was expected until now", &value(&facts.expected)),
                 row("Seen", &seen),
             ],
-            End::NoLongerAudited => vec![
-                prose("Why", "the configuration of Driftwise does not ask for it any more"),
-                row("Last seen as", &value(&facts.found)),
-                row("Should have been", &value(&facts.expected)),
-            ],
-            End::NotReturned => vec![
-                prose("Why", "the source no longer returns this setting for any session, so it cannot be checked"),
+            End::NoLongerAudited | End::NotReturned => vec![
+                match end {
+                    End::NotReturned => prose("Why", "the source no longer returns this setting for any session"),
+                    _ => prose("Why", "the configuration of Driftwise does not ask for it any more"),
+                },
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
@@ -250,11 +248,9 @@ impl Teller {
     }
 
     fn source_changed(&self, incident: &Incident) -> Told {
-        let change = incident.facts.change.as_deref().cloned().unwrap_or_default();
-        let columns = (!change.columns.gone.is_empty()).then(|| change.columns.words());
-        let failures = change.failures.iter().map(MassFailure::words);
-        let values = columns.into_iter().chain(failures).map(|text| plain(&text, PROSE)).collect();
-        let gone = !change.columns.gone.is_empty();
+        let change = incident.facts.change.as_deref();
+        let values = change.into_iter().flat_map(SourceChange::sentences).map(|text| plain(&text, PROSE)).collect();
+        let gone = change.is_some_and(|change| !change.columns.gone.is_empty());
         let rows = vec![
             Some(Row { label: "What changed", values, strong: true }),
             self.since(incident),
@@ -326,10 +322,7 @@ impl Teller {
         let rows = vec![
             row("What changed", &forgotten.columns.words()),
             row("Seen", &self.at(forgotten.at)),
-            prose(
-                "What this means",
-                "no rule names it, so its sessions are as they should be without it. Its values are not watched any more",
-            ),
+            prose("What this means", "no rule needs it. Its values are not watched any more"),
             prose(
                 "What to do",
                 "nothing, if it was taken out on purpose. Otherwise put it back into the export: its values are watched from then on, as they are then",

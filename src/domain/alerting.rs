@@ -166,24 +166,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     }
     for announcement in known.announcements() {
         result.announced.push(announcement.id());
-        match announcement {
-            Announcement::Unaudited(found) => {
-                let Some(plan) = plans.get(&found.source) else { continue };
-                for member in recipients::of_source(plan) {
-                    let about = About::Unaudited(found.clone());
-                    due.push(DueItem {
-                        to: member.to,
-                        item: Item { about, zone: plan.contacts.zone, role: member.role },
-                    });
-                }
-            }
-            Announcement::Reload(refused) => {
-                for (to, role) in &refused.recipients {
-                    let about = About::Reload(refused.clone());
-                    due.push(DueItem { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
-                }
-            }
-        }
+        due.extend(announced(plans, channel, known, announcement));
     }
     let mut counted = HashSet::new();
     let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
@@ -192,6 +175,40 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     result.log.extend(log::changes(channel, known, &result.notifications, now));
     result.log.extend(log::set_right(known, &result.log, now));
     result
+}
+
+/// An announcement is due to each of its recipients once.
+fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &Announcement) -> Vec<DueItem> {
+    let (about, source) = match announcement {
+        Announcement::Unaudited(found) => (About::Unaudited(found.clone()), &found.source),
+        Announcement::Removed(removed) => (About::Removed(removed.clone()), &removed.source),
+        Announcement::Reload(refused) => {
+            let about = || About::Reload(refused.clone());
+            let due = |(to, role): &(Address, Role)| DueItem {
+                to: to.clone(),
+                item: Item { about: about(), zone: chrono_tz::UTC, role: *role },
+            };
+            return refused.recipients.iter().map(due).collect();
+        }
+    };
+    let plan = plans.get(source);
+    let mut recipients = match (plan, announcement) {
+        (Some(plan), _) => recipients::of_source(plan),
+        (None, Announcement::Removed(_)) => recipients::all_operators(plans),
+        (None, _) => Vec::new(),
+    };
+    if let Announcement::Removed(removed) = announcement {
+        // The recipients of its incidents are notified of the end of each.
+        let key = |to: &Address| LogKey { channel: channel.clone(), to: to.clone() };
+        let entries = || removed.incidents.iter().filter_map(|incident| known.log().of(*incident));
+        recipients.retain(|member| !entries().any(|entries| entries.contains_key(&key(&member.to))));
+    }
+    let zone = plan.map_or(chrono_tz::UTC, |plan| plan.contacts.zone);
+    let due = |member: Recipient| DueItem {
+        to: member.to,
+        item: Item { about: about.clone(), zone, role: member.role },
+    };
+    recipients.into_iter().map(due).collect()
 }
 
 /// Where one incident's outcome goes.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
+use super::incident::Incident;
 use super::name::{Name, Rename};
 use super::notification::Role;
 use super::session::SessionId;
@@ -14,7 +15,23 @@ use super::session::SessionId;
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Announcement {
     Unaudited(UnauditedSession),
+    Removed(RemovedSession),
     Reload(RefusedConfig),
+}
+
+/// A session with open incidents that the configuration no longer audits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedSession {
+    /// Stable: a version 5 UUID of the open incidents.
+    pub id: Uuid,
+    pub source: Name,
+    pub session: SessionId,
+    pub name: Option<String>,
+    /// The incidents that were open; their recipients are notified of the end instead.
+    pub incidents: Vec<Uuid>,
+    /// The settings that were wrong, by their labels.
+    pub wrong: Vec<String>,
+    pub at: DateTime<Utc>,
 }
 
 /// A session that the configuration does not name has appeared since the first poll of its source.
@@ -39,12 +56,12 @@ pub struct RefusedConfig {
     pub problems: Vec<String>,
     /// So many more are not listed.
     pub more: usize,
-    /// Whom the configuration in force names for it. Kept with it, because it belongs to no source.
+    /// The recipients that the configuration in force names for it. Kept with it, because it belongs to no source.
     pub recipients: Vec<(Address, Role)>,
 }
 
 impl RefusedConfig {
-    /// Most problems that are kept: a mail that somebody reads.
+    /// Most problems that are kept: a mail that an operator reads.
     pub const MOST: usize = 20;
     /// Longest line that is kept, in characters.
     pub const LONGEST: usize = 500;
@@ -78,9 +95,21 @@ impl Announcement {
         Self::Unaudited(UnauditedSession::new(source, poll, session, name, at))
     }
 
+    /// `open`: the open incidents of `session`, of which there is at least one.
+    pub fn removed(session: &SessionId, open: &[&Incident], at: DateTime<Utc>) -> Option<Self> {
+        let first = open.first()?;
+        let incidents = open.iter().map(|incident| incident.id).collect::<Vec<_>>();
+        let ids = incidents.iter().map(Uuid::to_string).collect::<Vec<_>>().join("\n");
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("driftwise removed session\n{ids}").as_bytes());
+        let wrong = open.iter().map(|incident| incident.facts.label.clone()).filter(|label| !label.is_empty()).collect();
+        let (source, name) = (first.source.clone(), first.facts.name.clone());
+        Some(Self::Removed(RemovedSession { id, source, session: session.clone(), name, incidents, wrong, at }))
+    }
+
     pub fn id(&self) -> Uuid {
         match self {
             Self::Unaudited(found) => found.id,
+            Self::Removed(removed) => removed.id,
             Self::Reload(refused) => refused.id,
         }
     }
@@ -88,6 +117,7 @@ impl Announcement {
     pub fn at(&self) -> DateTime<Utc> {
         match self {
             Self::Unaudited(found) => found.at,
+            Self::Removed(removed) => removed.at,
             Self::Reload(refused) => refused.at,
         }
     }
@@ -96,7 +126,8 @@ impl Announcement {
     pub fn rename(&mut self, rename: &Rename) {
         match self {
             Self::Unaudited(found) if found.source == rename.from => found.source.clone_from(&rename.to),
-            Self::Unaudited(_) | Self::Reload(_) => {}
+            Self::Removed(removed) if removed.source == rename.from => removed.source.clone_from(&rename.to),
+            Self::Unaudited(_) | Self::Removed(_) | Self::Reload(_) => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::{RefusedConfig, UnauditedSession};
+use super::announcement::{RefusedConfig, RemovedSession, UnauditedSession};
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
@@ -28,7 +28,7 @@ pub enum NotificationKind {
     /// The end of missing, unreachable or unverifiable.
     Recovered,
     Reminder,
-    /// A session that is not audited has appeared.
+    /// A session that is not audited has appeared, or one with open incidents is no longer audited.
     Unaudited,
     /// A reload read a configuration that cannot be used.
     Reload,
@@ -148,6 +148,7 @@ pub enum About {
         blind: Option<Vec<BlindSession>>,
     },
     Unaudited(UnauditedSession),
+    Removed(RemovedSession),
     Reload(RefusedConfig),
 }
 
@@ -165,6 +166,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.id,
             About::Unaudited(found) => found.id,
+            About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
         }
     }
@@ -174,6 +176,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
+            About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
         }
     }
@@ -181,14 +184,22 @@ impl Item {
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Removed(_) | About::Reload(_) => None,
+        }
+    }
+
+    /// The sessions of the recipient that could not be checked for long, where they are the reason.
+    pub fn blind(&self) -> &[BlindSession] {
+        match &self.about {
+            About::Incident { blind: Some(sessions), .. } => sessions,
+            _ => &[],
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Removed(_) | About::Reload(_) => None,
         }
     }
 
@@ -201,6 +212,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => Some(&incident.source),
             About::Unaudited(found) => Some(&found.source),
+            About::Removed(removed) => Some(&removed.source),
             About::Reload(_) => None,
         }
     }
@@ -210,6 +222,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
+            About::Removed(removed) => Some(&removed.session),
             About::Reload(_) => None,
         }
     }
@@ -221,7 +234,7 @@ impl Item {
     pub fn kind(&self) -> NotificationKind {
         let (incident, change) = match &self.about {
             About::Incident { incident, change, .. } => (incident, change),
-            About::Unaudited(_) => return NotificationKind::Unaudited,
+            About::Unaudited(_) | About::Removed(_) => return NotificationKind::Unaudited,
             About::Reload(_) => return NotificationKind::Reload,
         };
         match (change, incident.kind()) {
@@ -230,6 +243,7 @@ impl Item {
             (Change::Opened | Change::Handover, IncidentKind::Unverifiable) => NotificationKind::Unverifiable,
             (Change::Opened | Change::Handover, IncidentKind::Unreachable) => NotificationKind::Unreachable,
             (Change::Updated, _) => NotificationKind::Update,
+            (Change::Ended(End::Removed), _) => NotificationKind::Unaudited,
             (Change::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
             (Change::Ended(_), _) => NotificationKind::Recovered,
             (Change::StillOpen(_), _) => NotificationKind::Reminder,
@@ -283,6 +297,8 @@ pub struct Notification {
     /// The contact that the mail names.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
+    /// Reminders follow as long as it lasts.
+    pub reminders: bool,
     pub reason: Reason,
 }
 

@@ -22,7 +22,7 @@ use super::schedule::ScheduleKey;
 use super::session::{Session, SessionId};
 use super::settled;
 use super::snapshot::Snapshot;
-use super::state::{Delta, SessionState, SourceState};
+use super::state::{Delta, Presence, SessionState, SourceState};
 
 mod drift;
 mod presence;
@@ -73,15 +73,21 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
     for (id, session) in state.sessions.iter().filter(|(id, _)| !audited(id)) {
+        let open = session.incidents.iter().filter(|incident| incident.is_open()).collect::<Vec<_>>();
+        delta.announcements.extend(Announcement::removed(id, &open, now));
         for incident in &session.incidents {
-            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+            end(incident.clone(), End::Removed, now, &mut delta);
         }
+        // In the last snapshot it still counts as audited.
+        let there = u64::from(!matches!(session.record.presence, Presence::Missing { .. })).min(delta.record.audited);
+        delta.record.audited -= there;
+        delta.record.unaudited += there;
         delta.retired.push(id.clone());
         let what = EventKind::SessionRetired { id: id.clone() };
         delta.events.push(Event { at: now, session: Some(id.clone()), what });
     }
     if let (None, Some(incident)) = (plan, &state.unreachable) {
-        end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+        end(incident.clone(), End::Removed, now, &mut delta);
     }
     let sessions = plan.into_iter().flat_map(|plan| &plan.sessions);
     let known = sessions.filter_map(|(id, session)| Some((id, session, state.sessions.get(id)?)));

@@ -68,4 +68,6 @@ pub fn unadorned(notification: &Notification, public_url: Option<&str>) -> Rende
 }
 
 #[cfg(test)]
+mod last_mail;
+#[cfg(test)]
 mod tests;

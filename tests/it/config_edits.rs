@@ -66,7 +66,7 @@ fn a_session_that_is_taken_out_ends_its_drift_with_a_mail_that_says_so() {
     let daemon = world.daemon();
     for opening in &opened {
         let ended = world.mail("resolved", opening.to());
-        ended.says("Not checked any more");
+        ended.says("No longer checked");
         assert_eq!(ended.header("In-Reply-To"), opening.id());
     }
     daemon.poll();

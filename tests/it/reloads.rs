@@ -79,7 +79,7 @@ fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
     world.mail("drift", OWNER);
     world.configure(&sessions(&[15]));
     assert_eq!(reload(&daemon).0, 200);
-    world.mail("resolved", OWNER).says("Not checked any more");
+    world.mail("resolved", OWNER).says("No longer checked");
     eventually("its series go with it", || {
         daemon.metric("driftwise_session_info", &[("session", "14")]).is_none().then_some(())
     });
@@ -141,7 +141,7 @@ fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && summary.contains("removed grid"), "{summary}");
     eventually("its end is told", || {
-        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("Not checked any more");
+        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("No longer checked");
         world.mails().into_iter().find(ended)
     });
     daemon.poll();

@@ -184,7 +184,7 @@ impl Run {
         Ok(())
     }
 
-    /// What leaves together, and that nobody who reads only the last notification is wrong about a session.
+    /// Checks the items that leave together, and that each notification about a session lists all that is wrong with it.
     fn grouped(&self, evaluation: &Evaluation) -> Result<(), TestCaseError> {
         let mut ids = HashSet::new();
         for notified in &evaluation.notifications {
@@ -203,6 +203,7 @@ impl Run {
                     incident.source == key.source
                         && incident.key.session() == Some(&key.id)
                         && incident.severity >= Severity::Warning
+                        && (incident.kind() != IncidentKind::Unverifiable || self.was_notified(notified, incident))
                 });
                 let tells = notified.wrong().iter().map(|incident| incident.id).collect::<HashSet<_>>();
                 for incident in wrong {
@@ -211,6 +212,11 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn was_notified(&self, notified: &Notification, incident: &Incident) -> bool {
+        let key = LogKey { channel: notified.channel.clone(), to: notified.to.clone() };
+        self.disk.log.contains_key(&(incident.id, key))
     }
 
     fn bad(&mut self, place: (usize, usize, usize), severity: u8) {

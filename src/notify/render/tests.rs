@@ -96,6 +96,8 @@ fn a_drift_that_nobody_repaired_does_not_say_that_somebody_did() {
     insta::assert_snapshot!("text-baseline-changed", changed);
     assert!(!changed.contains("again"), "{changed}");
     insta::assert_snapshot!("text-not-audited", text(&with_end(End::NoLongerAudited)));
+    let removed = render(&with_end(End::Removed)).unwrap();
+    insta::assert_snapshot!("text-removed", format!("Subject: {}\n\n{}", removed.subject, removed.text));
 }
 
 #[test]
@@ -112,19 +114,18 @@ fn a_line_of_the_list_says_what_became_of_it() {
     assert_eq!(brief(&message(NotificationKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
     for (end, said) in [
         (End::Repaired, "put right"),
-        (End::BaselineChanged, "not reported any more"),
-        (End::NoLongerAudited, "not checked any more"),
+        (End::BaselineChanged, "no longer reported"),
+        (End::NoLongerAudited, "no longer checked"),
+        (End::Removed, "no longer checked, not put right"),
     ] {
         assert_eq!(brief(&with_end(end)), format!("{who}: Transfer Type: {said}"));
     }
     let mut gone = message(NotificationKind::Missing);
-    assert_eq!(brief(&gone), format!("{who}: disappeared"));
-    incident(&mut gone).window.last_good = None;
-    assert_eq!(brief(&gone), format!("{who}: not found"));
+    assert_eq!(brief(&gone), format!("{who}: missing"));
     set(&mut gone, Change::Ended(End::VisibleAgain));
     assert_eq!(brief(&gone), format!("{who}: back again"));
-    set(&mut gone, Change::Ended(End::NoLongerAudited));
-    assert_eq!(brief(&gone), format!("{who}: not checked any more"));
+    set(&mut gone, Change::Ended(End::Removed));
+    assert_eq!(brief(&gone), format!("{who}: no longer checked"));
     assert_eq!(brief(&message(NotificationKind::Recovered)), "acme-erp: being checked again");
     assert_eq!(brief(&message(NotificationKind::Unreachable)), "acme-erp: could not be checked");
 }
@@ -136,7 +137,7 @@ fn an_address_that_should_be_there_is_asked_for_in_a_sentence() {
         facts.found = "x@y.example".to_owned();
     });
     let text = text(&message);
-    let sentence = "it is “x@y.example” and should be an address list that includes it@acme.example.";
+    let sentence = "is “x@y.example” and should be an address list that includes it@acme.example.";
     assert!(text.contains(sentence), "{text}");
     assert!(text.contains("Should be: an address list that includes it@acme.example\n"), "{text}");
 }
@@ -157,9 +158,10 @@ fn every_explanation_ends_with_one_stop() {
 #[test]
 fn a_session_without_a_name_is_called_by_its_number() {
     let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
-    let gone = "The session acme-erp/14 has disappeared: OrderWise does not return it any more.";
+    let gone = "Orders may have stopped: session acme-erp/14 is missing. OrderWise does not return it any more.";
     assert_eq!(lead(NotificationKind::Missing), gone);
-    assert!(lead(NotificationKind::Drift).starts_with("In session acme-erp/14, “Transfer Type”"));
+    let drift = lead(NotificationKind::Drift);
+    assert!(drift.starts_with("Orders may have stopped: “Transfer Type” of session acme-erp/14"), "{drift}");
     assert!(text(&with(NotificationKind::Drift, |facts| facts.name = None)).contains("\nacme-erp/14\n-----------\n"));
 }
 
@@ -170,7 +172,7 @@ fn a_tick_box_is_told_in_a_plain_sentence() {
         facts.flag = Some(true);
         facts.stops_orders = false;
     });
-    let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";
+    let first = "Critical: “Export” of acme-uk.myshopify.com is ticked and should be unticked.\n";
     assert!(text(&message).starts_with(first), "{}", text(&message));
 }
 
@@ -290,11 +292,11 @@ fn no_word_of_ours_reaches_the_reader() {
 fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
     let first = |kind| text(&message(kind)).lines().next().unwrap_or_default().to_owned();
     assert!(first(NotificationKind::Resolved).starts_with("Put right: "));
-    assert!(first(NotificationKind::Update).starts_with("Changed again and still wrong: "));
-    assert!(first(NotificationKind::Reminder).starts_with("Still wrong: "));
+    assert!(first(NotificationKind::Update).starts_with("Changed again and still wrong, and orders may have stopped: "));
+    assert!(first(NotificationKind::Reminder).starts_with("Still wrong, and orders may have stopped: "));
     assert!(first(NotificationKind::Recovered).starts_with("Being checked again: "));
-    assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
-    assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
+    assert!(text(&with_end(End::BaselineChanged)).starts_with("No longer reported: "));
+    assert!(text(&with_end(End::NoLongerAudited)).starts_with("No longer checked: "));
 }
 
 #[test]
@@ -341,7 +343,7 @@ fn a_partial_repair_never_reads_as_all_clear() {
     incident(&mut repaired).facts.label = "Export".to_owned();
     let partial = beside(beside(repaired, "Active", true), "Tax code", false);
     let Rendered { subject, text, .. } = render(&partial).unwrap();
-    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped (Active), 1 more");
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped (Active), 1 more change");
     let lead = "acme-uk.myshopify.com: Put right: Export. Still wrong: Active (orders may have stopped), Tax code.";
     assert_eq!(text.lines().next(), Some(lead));
     insta::assert_snapshot!("text-partial-repair", format!("Subject: {subject}\n\n{text}"));
@@ -351,7 +353,7 @@ fn a_partial_repair_never_reads_as_all_clear() {
 fn a_further_drift_counts_what_was_wrong_before() {
     let both = beside(message(NotificationKind::Drift), "Export", false);
     let Rendered { subject, text, .. } = render(&both).unwrap();
-    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped, 1 more");
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped, 1 more change");
     let lead = "acme-uk.myshopify.com: Wrong: Transfer Type (orders may have stopped). Still wrong: Export.";
     assert_eq!(text.lines().next(), Some(lead));
     assert!(text.contains("\nStill wrong: Export\n"), "{text}");

@@ -73,18 +73,29 @@ fn a_configuration_that_cannot_be_used_changes_nothing_and_is_said_everywhere() 
 
 #[test]
 fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
-    let world = World::new(2, &sessions(&[14, 15]));
-    world.simulator.set(14, "export", true);
+    const OPERATOR: &str = "run@integrator.example";
+    let operated = |ids: &[u32]| Setup { alerts: format!("operators: [{OPERATOR}]"), ..sessions(ids) };
+    let world = World::new(2, &operated(&[14, 15]));
+    world.simulator.set(14, "add_customer_contact", false);
     let daemon = world.daemon();
     world.mail("drift", OWNER);
-    world.configure(&sessions(&[15]));
+    assert!(world.mails().iter().all(|mail| mail.to() == OWNER), "a warning is the owner's alone");
+    world.configure(&operated(&[15]));
     assert_eq!(reload(&daemon).0, 200);
-    world.mail("resolved", OWNER).says("No longer checked");
+    for to in [OWNER, OPERATOR] {
+        let removed = world.mail("unaudited", to);
+        removed.says("is no longer checked");
+        removed.says("Add Customer Contact");
+    }
+    daemon.until("driftwise_source_sessions", &[("state", "unaudited")], 1.0);
+    daemon.poll();
+    assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(1.0));
+    world.untold("resolved");
     eventually("its series go with it", || {
         daemon.metric("driftwise_session_info", &[("session", "14")]).is_none().then_some(())
     });
     world.untold("missing");
-    world.configure(&sessions(&[14, 15]));
+    world.configure(&operated(&[14, 15]));
     assert_eq!(reload(&daemon).0, 200);
     eventually("a new drift", || {
         let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift" && mail.to() == OWNER);
@@ -141,7 +152,7 @@ fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && summary.contains("removed grid"), "{summary}");
     eventually("its end is told", || {
-        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("No longer checked");
+        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("is no longer checked");
         world.mails().into_iter().find(ended)
     });
     daemon.poll();

@@ -25,6 +25,7 @@ use super::snapshot::Snapshot;
 use super::state::{Delta, Presence, SessionState, SourceState};
 
 mod drift;
+mod past;
 mod presence;
 mod session;
 mod track;

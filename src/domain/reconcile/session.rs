@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Step, changed_settings, end};
+use super::{Step, changed_settings, end, past};
 use crate::domain::evaluate::{
-    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, evaluate, verdict_on, watched,
+    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, evaluate, watched,
 };
 use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
-use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::incident::{Incident, IncidentKind, Window};
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
-use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState, SourceState};
+use crate::domain::state::{Delta, NonCompliance, PastValue, Presence, SessionRecord, SessionState, SourceState};
 
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
     pub incidents: Vec<Incident>,
     /// What was not compliance at that poll.
     noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
+    /// Values that settings had before the last poll.
+    pub past: &'a [PastValue],
 }
 
 /// What a poll saw of a session.
@@ -50,21 +52,23 @@ impl<'a> Draft<'a> {
             noncompliant: noncompliant
                 .map(|noncompliant| ((&noncompliant.rule, &noncompliant.setting), noncompliant))
                 .collect(),
+            past: before.map_or(&[], |before| &before.record.past),
         }
     }
 
-    /// The last poll that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
-    /// right then either, what changed is what is asked of it, and nobody knows since when it has been so.
-    pub fn last_right(&self, finding: &Finding, evidence: Evidence<'_>) -> Option<DateTime<Utc>> {
+    /// Between which polls a setting went wrong that was found wrong `now`. Earlier values are judged by the rule as it is now: a rule
+    /// that was added or changed since then knows since when from the values that were observed.
+    pub fn window(&self, finding: &Finding, evidence: Evidence<'_>, now: DateTime<Utc>) -> Window {
+        let since = |last_good| Window { last_good, first_bad: now };
         if let Some(earlier) = self.noncompliant.get(&(&finding.rule.id, &finding.setting)) {
-            return earlier.last_good;
+            return since(earlier.last_good);
         }
-        let (previous, at) = evidence.previous.zip(self.last_verdict)?;
-        let around = Circumstances { now: at, ..evidence.around };
-        let right =
-            || verdict_on(self.session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
-        // Who else had the value then is not known any more.
-        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+        let Some((previous, at)) = evidence.previous.zip(self.last_verdict) else { return since(None) };
+        // Which other sessions had the value then is not known any more.
+        if matches!(finding.rule.expect, Expectation::Unique) {
+            return since(Some(at));
+        }
+        past::window(self.session, finding, self.past, (previous, at), evidence.around).unwrap_or(since(None))
     }
 
     /// Takes the incident of `kind` out, to be put back or ended.
@@ -93,6 +97,7 @@ impl Step<'_> {
                 observation.as_ref().and_then(|seen| seen.name())
             }
         });
+        let mut past = draft.past.to_vec();
         let presence = match poll {
             RowMatch::Missing => {
                 self.missing(&mut draft, delta);
@@ -114,10 +119,13 @@ impl Step<'_> {
                 self.back_again(&mut draft, delta);
                 self.drifts(&mut draft, &findings, evidence, delta);
                 self.unverifiable(&mut draft, &findings, delta);
-                noncompliant = shortfalls(&draft, &findings, evidence);
+                noncompliant = shortfalls(&draft, &findings, evidence, self.now);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
                 if let Some(more) = self.newly_pinned(session, observation.as_deref(), &seen, &pinned, delta) {
                     pinned = more;
+                }
+                if let (Some(before), Some(at)) = (&observation, draft.last_verdict) {
+                    past::note(&mut past, before, &seen, at, self.now);
                 }
                 if !observation.as_ref().is_some_and(|before| before.same(&seen)) {
                     delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
@@ -127,7 +135,7 @@ impl Step<'_> {
                 Presence::Seen { at: partial.then_some(self.now) }
             }
         };
-        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant };
+        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant, past };
         let next = SessionState { record, observation, pinned, incidents: draft.incidents };
         Self::keep_if_changed(session, before, next, delta);
     }
@@ -217,13 +225,18 @@ impl Step<'_> {
 }
 
 /// What is not compliance, each with the last poll that found it so.
-fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -> Vec<NonCompliance> {
+fn shortfalls(
+    draft: &Draft<'_>,
+    findings: &[Finding],
+    evidence: Evidence<'_>,
+    now: DateTime<Utc>,
+) -> Vec<NonCompliance> {
     let stand = |finding: &Finding| NonCompliance {
         rule: finding.rule.id.clone(),
         setting: finding.setting.clone(),
         severity: finding.rule.severity,
         verdict: finding.verdict.clone(),
-        last_good: draft.last_right(finding, evidence),
+        last_good: draft.window(finding, evidence, now).last_good,
     };
     findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

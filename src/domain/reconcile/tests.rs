@@ -22,6 +22,7 @@ use crate::view::session::{SessionView, Status};
 mod blind;
 mod edits;
 mod notifying;
+mod since;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";

@@ -22,8 +22,8 @@ use super::address::Address;
 use super::announcement::Announcement;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
-use super::plan::{Alerts, SourcePlan};
+use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
+use super::plan::{Alerts, Plans, SourcePlan};
 use super::session::Session;
 
 pub mod grace_period;
@@ -44,9 +44,6 @@ mod tests;
 
 pub use log::{LogChange, LogEntry, LogKey};
 pub use working_set::WorkingSet;
-
-/// The plans of all sources.
-pub type Plans = BTreeMap<Name, SourcePlan>;
 
 /// Why an incident is held back as long as something lasts; counted once for an incident and reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -204,10 +201,8 @@ fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &A
         recipients.retain(|member| !entries().any(|entries| entries.contains_key(&key(&member.to))));
     }
     let zone = plan.map_or(chrono_tz::UTC, |plan| plan.contacts.zone);
-    let due = |member: Recipient| DueItem {
-        to: member.to,
-        item: Item { about: about.clone(), zone, role: member.role },
-    };
+    let due =
+        |member: Recipient| DueItem { to: member.to, item: Item { about: about.clone(), zone, role: member.role } };
     recipients.into_iter().map(due).collect()
 }
 
@@ -312,8 +307,8 @@ pub(crate) fn described(incident: &Incident) -> String {
     }
 }
 
-pub(crate) fn held(incident: &Incident, stage: Stage) -> Held {
-    Held { id: incident.id, what: described(incident), stage }
+pub(crate) fn held(incident: &Incident, stage: Stage) -> HeldBack {
+    HeldBack { id: incident.id, what: described(incident), stage }
 }
 
 /// A recipient of an incident.

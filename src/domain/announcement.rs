@@ -101,7 +101,8 @@ impl Announcement {
         let incidents = open.iter().map(|incident| incident.id).collect::<Vec<_>>();
         let ids = incidents.iter().map(Uuid::to_string).collect::<Vec<_>>().join("\n");
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("driftwise removed session\n{ids}").as_bytes());
-        let wrong = open.iter().map(|incident| incident.facts.label.clone()).filter(|label| !label.is_empty()).collect();
+        let wrong =
+            open.iter().map(|incident| incident.facts.label.clone()).filter(|label| !label.is_empty()).collect();
         let (source, name) = (first.source.clone(), first.facts.name.clone());
         Some(Self::Removed(RemovedSession { id, source, session: session.clone(), name, incidents, wrong, at }))
     }

@@ -124,9 +124,11 @@ impl Observation {
     }
 
     /// The same with another value of one setting; `None`: without it.
+    #[must_use]
     pub fn with(&self, setting: &SettingKey, raw: Option<&RawValue>) -> Self {
         let others = self.iter().filter(|(other, _)| *other != setting);
-        let (settings, raw_values) = others.chain(raw.map(|raw| (setting, raw))).map(|(s, r)| (s.clone(), r.clone())).unzip();
+        let (settings, raw_values) =
+            others.chain(raw.map(|raw| (setting, raw))).map(|(s, r)| (s.clone(), r.clone())).unzip();
         Self { at: self.at, shape: Arc::new(Shape::new(settings)), raw_values }
     }
 

@@ -239,7 +239,12 @@ mod tests {
             (&old, ambiguous, &new, None),
         ];
         for (schedule_key, presence, now, expected) in table {
-            let record = SessionRecord { schedule_key: schedule_key.clone(), presence, noncompliant: Vec::new(), past: Vec::new() };
+            let record = SessionRecord {
+                schedule_key: schedule_key.clone(),
+                presence,
+                noncompliant: Vec::new(),
+                past: Vec::new(),
+            };
             let moved = record.moved_to(now, time(9));
             let found = moved.as_ref().map(|record| match record.presence {
                 Presence::Seen { at } => (record.schedule_key.clone(), at),

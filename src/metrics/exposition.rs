@@ -68,7 +68,8 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     for Line { labels, view } in lines {
         family.series(labels, u8::from(view.is_visible()));
     }
-    let mut family = Family::new(out, "session_findings", "Findings of the session: drifted, unverifiable or not applicable.");
+    let mut family =
+        Family::new(out, "session_findings", "Findings of the session: drifted, unverifiable or not applicable.");
     for Line { labels, view } in lines {
         for verdict in COUNTED {
             let findings = view.findings.iter().filter(|finding| finding.verdict == verdict).count();
@@ -135,7 +136,8 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     for (name, state) in polled_at() {
         family.moment(format_args!("source=\"{name}\""), state.record.last_success);
     }
-    let mut family = Family::new(out, "source_sessions", "Sessions in the last snapshot of the source: audited or unaudited.");
+    let mut family =
+        Family::new(out, "source_sessions", "Sessions in the last snapshot of the source: audited or unaudited.");
     for (name, state) in polled_at().filter(|(_, state)| state.record.last_success.is_some()) {
         for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
             family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);

@@ -12,6 +12,7 @@ use minijinja::{AutoEscape, Environment, HtmlEscape};
 use crate::domain::notification::Notification;
 use crate::view::times;
 
+mod announced;
 mod entry;
 mod lead;
 mod page;

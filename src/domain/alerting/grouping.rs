@@ -112,11 +112,7 @@ fn shared<T: Clone + PartialEq>(contacts: &[Option<&Contacts>], of: fn(&Contacts
 }
 
 /// The other open incidents of the sessions in the notification, of those that are `reported`.
-fn still_open(
-    open: &BySession<'_>,
-    items: &[Item],
-    reported: impl Fn(&Incident) -> bool,
-) -> Vec<Arc<Incident>> {
+fn still_open(open: &BySession<'_>, items: &[Item], reported: impl Fn(&Incident) -> bool) -> Vec<Arc<Incident>> {
     let new = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
     let mut seen = HashSet::new();
     let own = items.iter().filter_map(|item| Some((item.source()?, item.session()?)));

@@ -61,7 +61,7 @@ fn unreachable() -> Incident {
 #[test]
 fn recipients_depend_on_the_incident_and_on_the_roles_that_are_named() {
     let missing = incident(IncidentKey::Missing { session: id("1") }, Severity::Critical);
-    let heard = |incident: &Incident, fallback: &[&str], operators: &[&str]| {
+    let recipients_of = |incident: &Incident, fallback: &[&str], operators: &[&str]| {
         let of = recipients::of_incident(&world(fallback, operators).plan, incident).into_iter();
         of.map(|r| format!("{}{}", r.to, if r.blind { " (blind)" } else { "" })).collect::<Vec<_>>().join(", ")
     };
@@ -76,12 +76,12 @@ fn recipients_depend_on_the_incident_and_on_the_roles_that_are_named() {
         (unreachable(), &blind, &no_operators, OWNER),
     ] {
         let kind = incident.kind();
-        assert_eq!(heard(&incident, &[OPS], &[RUN]), all, "{kind:?}");
-        assert_eq!(heard(&incident, &[OPS], &[]), no_operator, "{kind:?}");
-        assert_eq!(heard(&incident, &[], &[]), alone, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[OPS], &[RUN]), all, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[OPS], &[]), no_operator, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[], &[]), alone, "{kind:?}");
     }
     // One address in several roles is notified once, as soon as the first of its roles.
-    assert_eq!(heard(&unreachable(), &[OWNER], &[OWNER]), OWNER);
+    assert_eq!(recipients_of(&unreachable(), &[OWNER], &[OWNER]), OWNER);
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub(super) fn window(
     around: Circumstances<'_>,
 ) -> Option<Window> {
     let rule = &*finding.rule;
-    let verdict = |seen: &Observation, now| verdict_on(session, rule, &finding.setting, seen, Circumstances { now, ..around });
+    let verdict =
+        |seen: &Observation, now| verdict_on(session, rule, &finding.setting, seen, Circumstances { now, ..around });
     let concerned = |value: &&PastValue| {
         if rule.watches_each() { value.setting == finding.setting } else { rule.setting.matches(&value.setting) }
     };

@@ -6,32 +6,31 @@ use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
-use crate::domain::announcement::{RefusedConfig, RemovedSession, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item, Notification, Role};
 use crate::domain::policy::Severity;
 use crate::view::incident::IncidentView;
 
-/// Settings that could not be checked and are named; the others are counted.
-const NAMED: usize = 20;
+/// Settings that are named; the others are counted.
+pub(super) const NAMED: usize = 20;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct MailEntry {
     pub heading: String,
     /// Of the bar beside it; it never stands alone for a meaning.
     pub colour: &'static str,
-    pub rows: Vec<Row>,
+    pub rows: Vec<EntryRow>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct EntryRow {
     pub label: &'static str,
     /// One, or a list.
     pub values: Vec<String>,
     pub strong: bool,
 }
 
-impl Entry {
+impl MailEntry {
     /// How much room its words take.
     pub fn bytes(&self) -> usize {
         escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(|text| escaped(text)).sum::<usize>()
@@ -44,7 +43,7 @@ const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
 /// The entry of what is new in `notification`.
-pub(super) fn entry(item: &Item, notification: &Notification) -> Entry {
+pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
     let writer = EntryWriter {
         zone: item.zone,
         now: notification.at,
@@ -64,11 +63,11 @@ pub(super) fn entry(item: &Item, notification: &Notification) -> Entry {
         (Some(Change::Ended(_)), _) => GREEN,
         (_, severity) => colour(severity),
     };
-    Entry { heading, colour, rows: rows.into_iter().flatten().collect() }
+    MailEntry { heading, colour, rows: rows.into_iter().flatten().collect() }
 }
 
 /// The entry of an open incident of which the recipient was notified before.
-pub(super) fn still(incident: &Incident, notification: &Notification) -> Entry {
+pub(super) fn still(incident: &Incident, notification: &Notification) -> MailEntry {
     let writer = EntryWriter {
         zone: notification.zone,
         now: notification.at,
@@ -82,7 +81,7 @@ pub(super) fn still(incident: &Incident, notification: &Notification) -> Entry {
         IncidentKind::Drift => format!("Still wrong: {heading}"),
         IncidentKind::Missing | IncidentKind::Unverifiable | IncidentKind::Unreachable => heading,
     };
-    Entry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
+    MailEntry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
 }
 
 fn colour(severity: Severity) -> &'static str {
@@ -102,42 +101,43 @@ fn is_blind(item: &Item) -> bool {
     matches!(&item.about, About::Incident { blind: Some(_), .. })
 }
 
-fn row(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn row(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
-    (!text.is_empty()).then(|| Row { label, values: vec![text], strong: false })
+    (!text.is_empty()).then(|| EntryRow { label, values: vec![text], strong: false })
 }
 
 /// Words of ours or of a rule: a sentence.
-fn prose(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn prose(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();
     // A sentence that ends in brackets still wants its stop; one that stands in brackets has it inside.
     let ended = text.trim_end_matches(')').ends_with(['.', '!', '?', '…']);
     let stop = if ended { "" } else { "." };
-    Some(Row { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
+    Some(EntryRow { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
 }
 
-fn strong(label: &'static str, text: &str) -> Option<Row> {
-    row(label, &value(text)).map(|row| Row { strong: true, ..row })
+fn strong(label: &'static str, text: &str) -> Option<EntryRow> {
+    row(label, &value(text)).map(|row| EntryRow { strong: true, ..row })
 }
 
 /// The heading of an entry, and its rows.
-type Parts = (String, Vec<Option<Row>>);
+pub(super) type HeadedRows = (String, Vec<Option<EntryRow>>);
 
-struct EntryWriter {
+/// Writes entries for one reader.
+pub(super) struct EntryWriter {
     zone: Tz,
     now: DateTime<Utc>,
     change: Option<Change>,
     /// The reader owns the session and cannot put its audit right.
     blind: bool,
-    role: Role,
+    pub(super) role: Role,
     /// The contact to ask.
-    contact: String,
+    pub(super) contact: String,
 }
 
 impl EntryWriter {
-    fn incident(&self, incident: &Incident) -> Parts {
+    fn incident(&self, incident: &Incident) -> HeadedRows {
         match (self.change, incident.kind()) {
             (Some(Change::Ended(End::Removed)), _) => self.audit_over(incident),
             (Some(Change::Ended(end)), IncidentKind::Drift) => self.drift_over(incident, end),
@@ -150,15 +150,15 @@ impl EntryWriter {
         }
     }
 
-    fn at(&self, time: DateTime<Utc>) -> String {
+    pub(super) fn at(&self, time: DateTime<Utc>) -> String {
         at(time, self.zone)
     }
 
-    fn since(&self, incident: &Incident) -> Option<Row> {
+    fn since(&self, incident: &Incident) -> Option<EntryRow> {
         row("Since when", &since(incident.window, self.zone))
     }
 
-    fn importance(incident: &Incident) -> Option<Row> {
+    fn importance(incident: &Incident) -> Option<EntryRow> {
         let orders = if IncidentView(incident).may_stop_orders() { ", orders may have stopped" } else { "" };
         let severity = match incident.severity {
             Severity::Critical => "critical",
@@ -168,7 +168,7 @@ impl EntryWriter {
         row("Importance", &format!("{severity}{orders}"))
     }
 
-    fn drift(&self, incident: &Incident) -> Parts {
+    fn drift(&self, incident: &Incident) -> HeadedRows {
         let facts = &incident.facts;
         let before = facts.before.as_ref().filter(|_| self.change == Some(Change::Updated));
         let orders = || recoverable(incident.window, self.now, self.zone);
@@ -186,7 +186,7 @@ impl EntryWriter {
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn drift_over(&self, incident: &Incident, end: End) -> Parts {
+    fn drift_over(&self, incident: &Incident, end: End) -> HeadedRows {
         let facts = &incident.facts;
         let seen = ended(incident).map(|time| self.at(time)).unwrap_or_default();
         let was = || row("It was", &value(&facts.found));
@@ -213,7 +213,7 @@ impl EntryWriter {
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn missing(&self, incident: &Incident) -> Parts {
+    fn missing(&self, incident: &Incident) -> HeadedRows {
         let never_seen = incident.window.last_good.is_none();
         let operator = self.role == Role::Operator;
         let rows = vec![
@@ -237,15 +237,12 @@ impl EntryWriter {
         ("The session is missing".to_owned(), rows)
     }
 
-    fn unverifiable(&self, incident: &Incident) -> Parts {
+    fn unverifiable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             Self::importance(incident),
             settings(&incident.facts),
             self.since(incident),
-            prose(
-                "What this means",
-                "a change to these settings would go unnoticed",
-            ),
+            prose("What this means", "a change to these settings would go unnoticed"),
             prose(
                 "What to do",
                 "check the export that Driftwise reads: most often a column is missing or renamed, or a value comes in a new spelling",
@@ -254,7 +251,7 @@ impl EntryWriter {
         ("Settings that could not be checked".to_owned(), rows)
     }
 
-    fn unreachable(&self, incident: &Incident) -> Parts {
+    fn unreachable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Why", &incident.facts.reason),
             self.since(incident),
@@ -270,8 +267,8 @@ impl EntryWriter {
         (format!("{} could not be checked", incident.source), rows)
     }
 
-    /// The end of what could not be seen.
-    fn seen_again(&self, incident: &Incident) -> Parts {
+    /// The end of an incident of a session or source that could not be checked.
+    fn seen_again(&self, incident: &Incident) -> HeadedRows {
         let first = incident.window.first_bad;
         let over = ended(incident).unwrap_or(self.now);
         let time = between(first, over, self.zone);
@@ -294,8 +291,8 @@ impl EntryWriter {
         (heading, rows)
     }
 
-    /// The same of what an owner hears after a long time.
-    fn unseen(&self, incident: &Incident) -> Parts {
+    /// The same for an owner, after a long time.
+    fn unseen(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Since when", &self.at(incident.window.first_bad)),
             prose("What this means", "a change to its settings, even one that stops orders, could go unnoticed"),
@@ -304,26 +301,8 @@ impl EntryWriter {
         ("Could not be checked".to_owned(), rows)
     }
 
-    fn refused(&self, refused: &RefusedConfig) -> Parts {
-        let mut problems =
-            refused.problems.iter().map(|problem| plain(problem, RefusedConfig::LONGEST)).collect::<Vec<_>>();
-        if refused.more > 0 {
-            problems.push(format!("and {} more", count(refused.more, "problem")));
-        }
-        let rows = vec![
-            row("Read", &self.at(refused.at)),
-            Some(Row { label: "Problems", values: problems, strong: false }),
-            prose(
-                "What this means",
-                "checks, mails and pages go on as before; nothing of the change is in force. With these files Driftwise will not start",
-            ),
-            prose("What to do", "correct the files and reload. driftwise validate shows each problem with its line"),
-        ];
-        ("A changed configuration was refused".to_owned(), rows)
-    }
-
     /// The end of an incident whose session or source the configuration does not include any more.
-    fn audit_over(&self, incident: &Incident) -> Parts {
+    fn audit_over(&self, incident: &Incident) -> HeadedRows {
         let rows = match incident.kind() {
             IncidentKind::Drift => vec![
                 self.removed_because(),
@@ -346,7 +325,7 @@ impl EntryWriter {
         format!("from {}", about(incident.window, self.zone))
     }
 
-    fn removed_because(&self) -> Option<Row> {
+    fn removed_because(&self) -> Option<EntryRow> {
         prose(
             "Why",
             &if self.role == Role::Operator {
@@ -355,42 +334,6 @@ impl EntryWriter {
                 format!("it was taken out of these checks. If that is a mistake, tell {}", self.contact)
             },
         )
-    }
-
-    fn removed(&self, removed: &RemovedSession) -> Parts {
-        let wrong = removed.wrong.iter().take(NAMED).map(|label| plain(label, VALUE)).collect::<Vec<_>>();
-        let rows = vec![
-            row("Removed", &self.at(removed.at)),
-            (!wrong.is_empty()).then_some(Row { label: "Still wrong then", values: wrong, strong: false }),
-            prose("What this means", "its settings are no longer checked, and nothing was put right"),
-            prose(
-                "What to do",
-                &if self.role == Role::Operator {
-                    "if the session is still in use, add it to the configuration of Driftwise again".to_owned()
-                } else {
-                    format!("if the session is still in use, tell {}", self.contact)
-                },
-            ),
-        ];
-        ("A session that is no longer checked".to_owned(), rows)
-    }
-
-    fn unaudited(&self, found: &UnauditedSession) -> Parts {
-        let rows = vec![
-            row("Name", found.name.as_deref().unwrap_or("(none)")),
-            row("Session ID", found.session.as_str()),
-            row("First seen", &self.at(found.at)),
-            prose("What this means", "its settings are not checked, so a change to them goes unnoticed"),
-            prose(
-                "What to do",
-                &if self.role == Role::Operator {
-                    "if it is the session of a shop, perhaps a copy of another, add it to the configuration of Driftwise. Otherwise find out what it is for".to_owned()
-                } else {
-                    format!("if it is the session of a shop, perhaps a copy of another, tell {}. Otherwise find out what it is for", self.contact)
-                },
-            ),
-        ];
-        ("A session that is not checked".to_owned(), rows)
     }
 }
 
@@ -402,7 +345,7 @@ fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
 }
 
 /// Each setting once, with the reason.
-fn settings(facts: &Facts) -> Option<Row> {
+fn settings(facts: &Facts) -> Option<EntryRow> {
     if let [first, rest @ ..] = facts.unread.as_slice()
         && !rest.is_empty()
         && rest.iter().all(|other| other.reason == first.reason)
@@ -425,5 +368,5 @@ fn settings(facts: &Facts) -> Option<Row> {
         values.truncate(NAMED);
         values.push(format!("and {} more", count(more, "setting")));
     }
-    Some(Row { label: "Settings", values, strong: false })
+    Some(EntryRow { label: "Settings", values, strong: false })
 }

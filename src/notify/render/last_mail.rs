@@ -39,17 +39,35 @@ const SETTINGS: [(&str, [&str; 4]); 5] = [
 #[derive(Debug, Clone)]
 enum Act {
     /// A setting gets one of its values, or is not returned any more.
-    Set { session: usize, setting: usize, value: usize },
+    Set {
+        session: usize,
+        setting: usize,
+        value: usize,
+    },
     /// The session has a row, or none.
-    Row { session: usize, there: bool },
+    Row {
+        session: usize,
+        there: bool,
+    },
     Fail,
-    Wait { minutes: i64 },
+    Wait {
+        minutes: i64,
+    },
     Restart,
     /// The configuration includes the session, or does not any more.
-    Audited { session: usize, audited: bool },
-    Owner { session: usize, owner: usize },
+    Audited {
+        session: usize,
+        audited: bool,
+    },
+    Owner {
+        session: usize,
+        owner: usize,
+    },
     MinSeverity(usize),
-    Counts { confirm: u32, resolve: u32 },
+    Counts {
+        confirm: u32,
+        resolve: u32,
+    },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -203,10 +221,10 @@ impl History {
                 let last = self.last.get(&(owner.clone(), session.clone()));
                 let claims = last.map(|(last, _)| claims(last, &session)).unwrap_or_default();
                 // Below the limit, a changed value is not notified; the incident is still open.
-                let least = self.world.plan.alerts.min_severity;
-                let below = |id: Uuid| open.iter().any(|incident| incident.id == id && incident.severity < least);
-                let stale = claims.difference(&now).filter(|(id, _)| !below(*id)).collect::<Vec<_>>();
-                prop_assert!(stale.is_empty(), "{owner} reads of {session} what is not so: {stale:?}");
+                let limit = self.world.plan.alerts.min_severity;
+                let below = |id: Uuid| open.iter().any(|incident| incident.id == id && incident.severity < limit);
+                let false_claims = claims.difference(&now).filter(|(id, _)| !below(*id)).collect::<Vec<_>>();
+                prop_assert!(false_claims.is_empty(), "{owner} reads of {session} what is not so: {false_claims:?}");
                 let reported = open.iter().filter(|incident| audited && self.is_reported(owner, incident));
                 for incident in reported {
                     let claim = (incident.id, incident.facts.found.clone());
@@ -224,9 +242,7 @@ impl History {
     fn is_reported(&self, owner: &Address, incident: &Incident) -> bool {
         let key = LogKey { channel: name("email"), to: owner.clone() };
         match incident.kind() {
-            IncidentKind::Drift | IncidentKind::Missing => {
-                incident.severity >= self.world.plan.alerts.min_severity
-            }
+            IncidentKind::Drift | IncidentKind::Missing => incident.severity >= self.world.plan.alerts.min_severity,
             // Its grace period is over for this owner.
             IncidentKind::Unverifiable | IncidentKind::Unreachable => self.log.contains_key(&(incident.id, key)),
         }

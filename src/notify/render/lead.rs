@@ -19,11 +19,13 @@ const ONE_BY_ONE: usize = 3;
 /// Settings that are named in a list; the others are counted.
 const NAMED: usize = 6;
 
-type Place<'a> = (Option<&'a Name>, Option<&'a SessionId>);
+type SourceOrSession<'a> = (Option<&'a Name>, Option<&'a SessionId>);
 
 pub(super) fn lead(notification: &Notification) -> Vec<String> {
     if notification.kind == NotificationKind::Test {
-        return vec!["This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned()];
+        return vec![
+            "This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned(),
+        ];
     }
     let mut seen = HashSet::new();
     let of_items = notification.items.iter().map(|item| (item.source(), item.session()));
@@ -36,7 +38,7 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
 }
 
 /// All about one session, or about a source as a whole.
-fn of_place(notification: &Notification, place: Place<'_>) -> String {
+fn of_place(notification: &Notification, place: SourceOrSession<'_>) -> String {
     let items = notification.items.iter().filter(|item| (item.source(), item.session()) == place).collect::<Vec<_>>();
     let still = notification.still.iter().map(|incident| &**incident);
     let still = still.filter(|incident| (Some(&incident.source), incident.key.session()) == place).collect::<Vec<_>>();

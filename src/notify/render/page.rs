@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::entry::{Entry, entry, still};
+use super::entry::{EntryRow, MailEntry, entry, still};
 use super::lead::{brief, brief_still, called, lead};
 use super::words::{PROSE, VALUE, count, escaped, name_of, plain};
 use crate::domain::incident::{End, Incident, IncidentKind};
@@ -44,7 +44,7 @@ struct Group {
     /// A line under the name, as long as it, for plain text.
     rule: String,
     link: Option<String>,
-    entries: Vec<Entry>,
+    entries: Vec<MailEntry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,7 +61,7 @@ impl Page {
             lines.extend([String::new(), group.name.clone()]);
             for entry in &group.entries {
                 lines.push(entry.heading.clone());
-                let row = |row: &super::entry::Row| format!("  {}: {}", row.label, row.values.join("; "));
+                let row = |row: &EntryRow| format!("  {}: {}", row.label, row.values.join("; "));
                 lines.extend(entry.rows.iter().map(row));
             }
             lines.extend(group.link.iter().map(|link| format!("More about it: {link}")));
@@ -105,7 +105,7 @@ impl<'a> Topic<'a> {
         name.map(|name| plain(name, LINE)).filter(|name| !name.is_empty())
     }
 
-    fn entry(self, notification: &Notification) -> Entry {
+    fn entry(self, notification: &Notification) -> MailEntry {
         match self {
             Self::New(item) => entry(item, notification),
             Self::Still(incident) => still(incident, notification),
@@ -225,10 +225,13 @@ fn notes(notification: &Notification) -> Vec<String> {
         _ if drifts == 0 => {}
         // Notopic but the configuration ends a drift that is intended.
         Some(contact) if notification.reminders => {
-            notes.push(format!("If {this} is intended, tell {contact}: the reminders stop once they have accepted it."));
+            notes
+                .push(format!("If {this} is intended, tell {contact}: the reminders stop once they have accepted it."));
         }
         Some(contact) => notes.push(format!("If {this} is intended, tell {contact}.")),
-        None if operator => notes.push(format!("If {this} is intended, change the rule: the alert ends with a reload.")),
+        None if operator => {
+            notes.push(format!("If {this} is intended, change the rule: the alert ends with a reload."));
+        }
         None => {}
     }
     match (&contact, notification.reply_to.is_some() && !operator) {

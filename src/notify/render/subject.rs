@@ -3,9 +3,9 @@
 //! A subject is true when the mail is sent. `Re:` and the subject of the opening stand only where that still says exactly what is
 //! wrong, as in a reminder; a thread holds by its references.
 
+use super::lead::called;
 use super::words::{clean, count, name_of, who};
 use crate::domain::incident::{End, Incident, IncidentKind};
-use super::lead::called;
 use crate::domain::notification::{About, Change, Item, Notification, NotificationKind};
 use crate::view::incident::IncidentView;
 use crate::view::words::capital;
@@ -106,7 +106,7 @@ fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
 fn more(wrong: &[&Incident]) -> String {
     let others = wrong.len() - 1;
     let changed = |incident: &&Incident| incident.kind() == IncidentKind::Drift && incident.window.last_good.is_some();
-    if wrong.iter().all(|incident| changed(incident)) {
+    if wrong.iter().all(changed) {
         format!("{others} more change{}", if others == 1 { "" } else { "s" })
     } else {
         format!("{others} more")
@@ -194,9 +194,8 @@ fn nothing_wrong(notification: &Notification) -> String {
 
 /// Where all that a notification says is that sessions are not audited any more.
 fn removed(notification: &Notification) -> Option<String> {
-    let removed = |item: &&Item| {
-        matches!(item.about, About::Removed(_)) || item.change() == Some(Change::Ended(End::Removed))
-    };
+    let removed =
+        |item: &&Item| matches!(item.about, About::Removed(_)) || item.change() == Some(Change::Ended(End::Removed));
     let first = notification.items.first()?;
     if !notification.items.iter().all(|item| removed(&item)) {
         return None;

@@ -54,7 +54,11 @@ fn a_new_owner_is_notified_of_an_open_incident_once_and_a_former_owner_of_its_en
     world.state.plan_changed();
     assert!(world.poll().is_empty());
     world.tick("1", "customer_validation_2", false);
-    assert_eq!(notified(&world.poll()), [(NotificationKind::Update, NEW)], "a former owner is notified of the end only");
+    assert_eq!(
+        notified(&world.poll()),
+        [(NotificationKind::Update, NEW)],
+        "a former owner is notified of the end only"
+    );
     world.tick("1", "customer_validation_1", true);
     world.tick("1", "customer_validation_2", true);
     let over = world.poll();

@@ -24,7 +24,7 @@ use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
 use super::plan::{Alerts, Plans, SourcePlan};
-use super::session::Session;
+use super::session::{Session, SessionKey};
 
 pub mod grace_period;
 pub mod grouping;
@@ -131,6 +131,18 @@ impl Evaluation {
         for change in &mut self.log {
             if let Some(subject) = subjects.get(&change.entry.opening.notification) {
                 change.entry.opening.subject.clone_from(subject);
+            }
+        }
+    }
+
+    /// Names the sessions that could not be checked and that the configuration does not name, as the source did.
+    pub fn name_sessions(&mut self, name: impl Fn(&SessionKey) -> Option<String>) {
+        let items = self.notifications.iter_mut().flat_map(|notification| &mut notification.items);
+        for item in items {
+            if let About::Incident { blind: Some(sessions), .. } = &mut item.about {
+                for session in sessions.iter_mut().filter(|session| session.name.is_none()) {
+                    session.name = name(&session.key);
+                }
             }
         }
     }

@@ -130,6 +130,11 @@ impl SourceState {
         }
     }
 
+    /// What the source calls a session, as last seen.
+    pub fn name_of(&self, session: &SessionId) -> Option<String> {
+        self.sessions.get(session)?.observation.as_ref()?.name()
+    }
+
     /// All incidents that are suspected or open.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))

@@ -105,6 +105,27 @@ fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
 }
 
 #[test]
+fn a_new_fallback_is_notified_once_of_what_is_open_and_the_former_one_of_its_end() {
+    const NEW: &str = "new@integrator.example";
+    let world = World::new(1, &sessions(&[14]));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    for to in [OWNER, FALLBACK] {
+        world.mail("drift", to);
+    }
+    world.edit(&[("fallback: [ops@integrator.example]", "fallback: [new@integrator.example]")]);
+    assert_eq!(reload(&daemon).0, 200);
+    world.mail("drift", NEW);
+    daemon.poll();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.told());
+    world.simulator.set(14, "export", false);
+    for to in [OWNER, FALLBACK, NEW] {
+        world.mail("resolved", to);
+    }
+    daemon.stop();
+}
+
+#[test]
 fn an_audit_under_way_ends_under_the_configuration_that_it_began_with() {
     let world = World::new(2, &sessions(&[14]));
     let daemon = world.daemon();

@@ -295,7 +295,7 @@ impl EntryWriter {
     fn unseen(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Since when", &self.at(incident.window.first_bad)),
-            prose("What this means", "a change to its settings, even one that stops orders, could go unnoticed"),
+            prose("What this means", "a change, even one that stops orders, could go unnoticed"),
             prose("What to do", "nothing in OrderWise. The people who run these checks have been notified"),
         ];
         ("Could not be checked".to_owned(), rows)

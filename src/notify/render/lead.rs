@@ -75,7 +75,7 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
         part("Being checked again", &seen, false),
         part("No longer reported", &changed, false),
         part("No longer checked", &left, false),
-        part("The session is no longer checked. Not put right", &removed, false),
+        part("The session is no longer checked. Not put right", &removed, true),
     ];
     let found = items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
     let found = found.then(|| "This session is not checked.".to_owned());
@@ -203,6 +203,7 @@ fn one(item: &Item) -> String {
     let source = &incident.source;
     match (incident.kind(), change) {
         (IncidentKind::Drift, change) => drift(incident, change, &who),
+        (IncidentKind::Missing, Change::Ended(End::Removed)) => no_longer(&who, "It was missing until then."),
         (_, Change::Ended(End::Removed)) => no_longer(&who, "It could not be checked until then."),
         (IncidentKind::Missing, Change::Ended(_)) => {
             format!("Back again: {}. {NOTHING_ELSE}", session(incident, &who))

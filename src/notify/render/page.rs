@@ -125,10 +125,12 @@ impl<'a> Topic<'a> {
 
     /// The name of the session and its number, or the source.
     fn heading(self) -> String {
-        if let Self::New(item) = self
-            && let [one] = item.blind()
-        {
-            return name_of(&one.key, one.name.as_deref());
+        if let Self::New(item) = self {
+            match item.blind() {
+                [] => {}
+                [one] => return name_of(&one.key, one.name.as_deref()),
+                several => return count(several.len(), "session"),
+            }
         }
         let (Some(source), session) = self.place() else { return String::from("The configuration of Driftwise") };
         let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));

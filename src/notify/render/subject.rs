@@ -136,11 +136,13 @@ fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
     }
     let drifts = wrong.iter().filter(|incident| incident.kind() == IncidentKind::Drift).count();
     let (settings, are) = (count(drifts, "setting"), if drifts == 1 { "is" } else { "are" });
-    let unseen = wrong.len() - drifts;
-    if unseen == 0 {
-        return format!("{place}: {settings} {are} wrong in {sessions}");
-    }
-    format!("{place}: {settings} {are} wrong, {unseen} could not be checked")
+    let unchecked = notification.items.iter().map(|item| item.blind().len()).sum::<usize>();
+    let unchecked = match (wrong.len() - drifts, unchecked) {
+        (0, _) => return format!("{place}: {settings} {are} wrong in {sessions}"),
+        (places, 0) => format!("{places} more"),
+        (_, blind) => count(blind, "session"),
+    };
+    format!("{place}: {settings} {are} wrong, {unchecked} could not be checked")
 }
 
 fn one(incident: &Incident) -> String {

@@ -9,7 +9,7 @@ use super::{Exit, Shared, UsageError, print, unbuilt};
 use crate::app::notifications::send_test;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::address::Address;
-use crate::domain::notification::{Because, Held, Reason};
+use crate::domain::notification::{Because, HeldBack, Reason};
 use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
 
 #[derive(Debug, Subcommand)]
@@ -162,7 +162,7 @@ fn in_words(listed: &Listed, reason: &Reason) -> String {
     lines.extend(reason.because.iter().map(because));
     if !reason.held.is_empty() {
         lines.push("Held back at that time:".to_owned());
-        lines.extend(reason.held.iter().map(|Held { what, stage, .. }| format!("  - {what}: {}", stage.label())));
+        lines.extend(reason.held.iter().map(|HeldBack { what, stage, .. }| format!("  - {what}: {}", stage.label())));
     }
     if reason.more > 0 {
         lines.push(format!("  and {} more", reason.more));

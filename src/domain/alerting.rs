@@ -22,9 +22,9 @@ use super::address::Address;
 use super::announcement::Announcement;
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
-use super::plan::{Alerts, SourcePlan};
-use super::session::Session;
+use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
+use super::plan::{Alerts, Plans, SourcePlan};
+use super::session::{Session, SessionKey};
 use super::source_change::SourceChange;
 
 pub mod grace_period;
@@ -45,9 +45,6 @@ mod tests;
 
 pub use log::{LogChange, LogEntry, LogKey};
 pub use working_set::WorkingSet;
-
-/// The plans of all sources.
-pub type Plans = BTreeMap<Name, SourcePlan>;
 
 /// Why an incident is held back as long as something lasts; counted once for an incident and reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +141,18 @@ impl Evaluation {
         }
     }
 
+    /// Names the sessions that could not be checked and that the configuration does not name, as the source did.
+    pub fn name_sessions(&mut self, name: impl Fn(&SessionKey) -> Option<String>) {
+        let items = self.notifications.iter_mut().flat_map(|notification| &mut notification.items);
+        for item in items {
+            if let About::Incident { blind: Some(sessions), .. } = &mut item.about {
+                for session in sessions.iter_mut().filter(|session| session.name.is_none()) {
+                    session.name = name(&session.key);
+                }
+            }
+        }
+    }
+
     fn wake(&mut self, at: Option<DateTime<Utc>>) {
         self.next = self.next.into_iter().chain(at).min();
     }
@@ -172,20 +181,7 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     }
     for announcement in known.announcements() {
         result.announced.push(announcement.id());
-        match announcement {
-            Announcement::Unaudited(found) => {
-                due.extend(announced(plans.get(&found.source), &About::Unaudited(found.clone())));
-            }
-            Announcement::Forgotten(forgotten) => {
-                due.extend(announced(plans.get(&forgotten.source), &About::Forgotten(forgotten.clone())));
-            }
-            Announcement::Reload(refused) => {
-                for (to, role) in &refused.recipients {
-                    let about = About::Reload(refused.clone());
-                    due.push(DueItem { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
-                }
-            }
-        }
+        due.extend(announced(plans, channel, known, announcement));
     }
     let mut counted = HashSet::new();
     let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
@@ -196,14 +192,37 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     result
 }
 
-/// What is announced of a source, to each recipient of what concerns the audit itself.
-fn announced(plan: Option<&SourcePlan>, about: &About) -> impl Iterator<Item = DueItem> {
-    let recipients =
-        plan.into_iter().flat_map(|plan| recipients::of_source(plan).into_iter().map(move |to| (plan, to)));
-    recipients.map(|(plan, member)| DueItem {
-        to: member.to,
-        item: Item { about: about.clone(), zone: plan.contacts.zone, role: member.role },
-    })
+/// An announcement is due to each of its recipients once.
+fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &Announcement) -> Vec<DueItem> {
+    let (about, source) = match announcement {
+        Announcement::Unaudited(found) => (About::Unaudited(found.clone()), &found.source),
+        Announcement::Removed(removed) => (About::Removed(removed.clone()), &removed.source),
+        Announcement::Forgotten(forgotten) => (About::Forgotten(forgotten.clone()), &forgotten.source),
+        Announcement::Reload(refused) => {
+            let about = || About::Reload(refused.clone());
+            let due = |(to, role): &(Address, Role)| DueItem {
+                to: to.clone(),
+                item: Item { about: about(), zone: chrono_tz::UTC, role: *role },
+            };
+            return refused.recipients.iter().map(due).collect();
+        }
+    };
+    let plan = plans.get(source);
+    let mut recipients = match (plan, announcement) {
+        (Some(plan), _) => recipients::of_source(plan),
+        (None, Announcement::Removed(_)) => recipients::all_operators(plans),
+        (None, _) => Vec::new(),
+    };
+    if let Announcement::Removed(removed) = announcement {
+        // The recipients of its incidents are notified of the end of each.
+        let key = |to: &Address| LogKey { channel: channel.clone(), to: to.clone() };
+        let entries = || removed.incidents.iter().filter_map(|incident| known.log().of(*incident));
+        recipients.retain(|member| !entries().any(|entries| entries.contains_key(&key(&member.to))));
+    }
+    let zone = plan.map_or(chrono_tz::UTC, |plan| plan.contacts.zone);
+    let due =
+        |member: Recipient| DueItem { to: member.to, item: Item { about: about.clone(), zone, role: member.role } };
+    recipients.into_iter().map(due).collect()
 }
 
 /// Where one incident's outcome goes.
@@ -309,8 +328,8 @@ pub(crate) fn described(incident: &Incident) -> String {
     }
 }
 
-pub(crate) fn held(incident: &Incident, stage: Stage) -> Held {
-    Held { id: incident.id, what: described(incident), stage }
+pub(crate) fn held(incident: &Incident, stage: Stage) -> HeldBack {
+    HeldBack { id: incident.id, what: described(incident), stage }
 }
 
 /// A recipient of an incident.

@@ -119,8 +119,10 @@ pub enum End {
     Repaired,
     /// The value is as it was; what is expected of it changed.
     BaselineChanged,
-    /// The configuration no longer audits the session, or no rule asks for the setting.
+    /// The session is audited, and no rule asks for the setting any more.
     NoLongerAudited,
+    /// The configuration no longer audits the session or the source.
+    Removed,
     /// The session, setting or source can be read again.
     VisibleAgain,
     /// It was right again before it was confirmed.
@@ -137,7 +139,8 @@ impl End {
         match self {
             Self::Repaired => "repaired",
             Self::BaselineChanged => "what is expected changed",
-            Self::NoLongerAudited => "not audited any more",
+            Self::NoLongerAudited => "no rule asks for it any more",
+            Self::Removed => "not audited any more",
             Self::VisibleAgain => "visible again",
             Self::Unconfirmed => "not confirmed",
             Self::NotReturned => "not returned any more",

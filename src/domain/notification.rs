@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::{ForgottenColumns, RefusedConfig, UnauditedSession};
+use super::announcement::{ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
 use super::session::{SessionId, SessionKey};
+
+mod reason;
+pub use reason::{Because, HeldBack, Reason, Stage};
 
 /// The kind of a notification: the first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,7 +32,7 @@ pub enum NotificationKind {
     /// The end of missing, unreachable, source changed or unverifiable.
     Recovered,
     Reminder,
-    /// A session that is not audited has appeared.
+    /// A session that is not audited has appeared, or one with open incidents is no longer audited.
     Unaudited,
     /// A reload read a configuration that cannot be used.
     Reload,
@@ -152,6 +155,7 @@ pub enum About {
     },
     Unaudited(UnauditedSession),
     Forgotten(ForgottenColumns),
+    Removed(RemovedSession),
     Reload(RefusedConfig),
 }
 
@@ -170,6 +174,7 @@ impl Item {
             About::Incident { incident, .. } => incident.id,
             About::Unaudited(found) => found.id,
             About::Forgotten(forgotten) => forgotten.id,
+            About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
         }
     }
@@ -180,6 +185,7 @@ impl Item {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
             About::Forgotten(_) => String::from("forgotten"),
+            About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
         }
     }
@@ -187,14 +193,22 @@ impl Item {
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Forgotten(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => None,
+        }
+    }
+
+    /// The sessions of the recipient that could not be checked for long, where they are the reason.
+    pub fn blind(&self) -> &[BlindSession] {
+        match &self.about {
+            About::Incident { blind: Some(sessions), .. } => sessions,
+            _ => &[],
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Forgotten(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => None,
         }
     }
 
@@ -208,6 +222,7 @@ impl Item {
             About::Incident { incident, .. } => Some(&incident.source),
             About::Unaudited(found) => Some(&found.source),
             About::Forgotten(forgotten) => Some(&forgotten.source),
+            About::Removed(removed) => Some(&removed.source),
             About::Reload(_) => None,
         }
     }
@@ -217,6 +232,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
+            About::Removed(removed) => Some(&removed.session),
             About::Forgotten(_) | About::Reload(_) => None,
         }
     }
@@ -228,7 +244,7 @@ impl Item {
     pub fn kind(&self) -> NotificationKind {
         let (incident, change) = match &self.about {
             About::Incident { incident, change, .. } => (incident, change),
-            About::Unaudited(_) => return NotificationKind::Unaudited,
+            About::Unaudited(_) | About::Removed(_) => return NotificationKind::Unaudited,
             About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
         };
@@ -239,6 +255,7 @@ impl Item {
             (Change::Opened | Change::Handover, IncidentKind::Unreachable) => NotificationKind::Unreachable,
             (Change::Opened | Change::Handover, IncidentKind::SourceChanged) => NotificationKind::SourceChanged,
             (Change::Updated, _) => NotificationKind::Update,
+            (Change::Ended(End::Removed), _) => NotificationKind::Unaudited,
             (Change::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
             (Change::Ended(_), _) => NotificationKind::Recovered,
             (Change::StillOpen(_), _) => NotificationKind::Reminder,
@@ -293,6 +310,8 @@ pub struct Notification {
     /// The contact that the mail names.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
+    /// Reminders follow as long as it lasts.
+    pub reminders: bool,
     pub reason: Reason,
 }
 
@@ -329,7 +348,7 @@ impl Notification {
         self.items.iter().map(Item::severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Everything that is wrong now as far as it tells, new and known, most important first.
+    /// All open incidents that it lists, new and known, most important first.
     pub fn wrong(&self) -> Vec<&Incident> {
         let new = self.items.iter().filter(|item| item.is_wrong()).filter_map(Item::incident);
         let mut wrong = new.chain(self.still.iter().map(|incident| &**incident)).collect::<Vec<_>>();
@@ -337,58 +356,5 @@ impl Notification {
             (std::cmp::Reverse((incident.severity, incident.facts.stops_orders)), incident.kind(), incident.id)
         });
         wrong
-    }
-}
-
-/// Why a notification went to its recipient, and what was held back meanwhile: stored with it, for `notifications show`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    pub because: Vec<Because>,
-    pub held: Vec<Held>,
-    /// How many more of either are not listed.
-    #[serde(default)]
-    pub more: usize,
-}
-
-/// Why one item is in a notification.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Because {
-    /// Incident or announcement.
-    pub id: Uuid,
-    /// `drift of export from export-off in erp/14`.
-    pub what: String,
-    /// See [`Change::token`].
-    pub change: String,
-    pub role: Role,
-    /// Only because it lasts longer than `blind_after`.
-    #[serde(default)]
-    pub blind: bool,
-}
-
-/// An incident that is not in a notification, and the stage that held it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    pub id: Uuid,
-    pub what: String,
-    pub stage: Stage,
-}
-
-/// A stage of alerting that can hold back an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Inhibition,
-    Severity,
-    GracePeriod,
-}
-
-impl Stage {
-    /// In words.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Inhibition => "inhibition: it follows from an incident of the source",
-            Self::Severity => "severity: below min_severity",
-            Self::GracePeriod => "grace period: it has not lasted long enough",
-        }
     }
 }

@@ -10,6 +10,9 @@ use super::policy::Severity;
 use super::schedule::ScheduleKey;
 use super::session::{Contacts, Session, SessionId};
 
+/// The plans of all sources.
+pub type Plans = BTreeMap<Name, SourcePlan>;
+
 /// Everything that an audit of one source needs to know beforehand.
 #[derive(Debug, Clone)]
 pub struct SourcePlan {

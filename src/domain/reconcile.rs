@@ -20,12 +20,13 @@ use super::policy::Severity;
 use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::snapshot::Snapshot;
-use super::state::{Delta, SessionState, SourceState};
+use super::state::{Delta, Presence, SessionState, SourceState};
 
 mod assess;
 mod breaker;
 mod columns;
 mod drift;
+mod past;
 mod presence;
 mod session;
 mod track;
@@ -76,16 +77,22 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
     for (id, session) in state.sessions.iter().filter(|(id, _)| !audited(id)) {
+        let open = session.incidents.iter().filter(|incident| incident.is_open()).collect::<Vec<_>>();
+        delta.announcements.extend(Announcement::removed(id, &open, now));
         for incident in &session.incidents {
-            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+            end(incident.clone(), End::Removed, now, &mut delta);
         }
+        // In the last snapshot it still counts as audited.
+        let there = u64::from(!matches!(session.record.presence, Presence::Missing { .. })).min(delta.record.audited);
+        delta.record.audited -= there;
+        delta.record.unaudited += there;
         delta.retired.push(id.clone());
         let what = EventKind::SessionRetired { id: id.clone() };
         delta.events.push(Event { at: now, session: Some(id.clone()), what });
     }
     if plan.is_none() {
         for incident in state.unreachable.iter().chain(&state.changed) {
-            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+            end(incident.clone(), End::Removed, now, &mut delta);
         }
     }
     let sessions = plan.into_iter().flat_map(|plan| &plan.sessions);

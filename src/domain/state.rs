@@ -13,6 +13,7 @@ use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::observation::{Digest, Observation};
 use super::policy::Severity;
+use super::reading::RawValue;
 use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::setting::SettingKey;
@@ -68,6 +69,28 @@ pub struct SessionRecord {
     pub presence: Presence,
     /// Everything but compliance, as of the last poll that saw the session.
     pub noncompliant: Vec<NonCompliance>,
+    /// Values that settings had before, oldest first; bounded, see [`PastValue`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PastValue>,
+}
+
+/// A value that a setting had before: a rule that is added later is judged by it, to find since when the setting is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastValue {
+    pub setting: SettingKey,
+    /// `None` where the source did not return the setting.
+    pub raw: Option<RawValue>,
+    /// The last poll that found this value.
+    pub last_seen: DateTime<Utc>,
+    /// The poll that found another one.
+    pub replaced: DateTime<Utc>,
+}
+
+impl PastValue {
+    /// Values that are kept of one setting; one that changes at every poll takes no more.
+    pub const MOST_OF_ONE: usize = 3;
+    /// Values that are kept of a session.
+    pub const MOST: usize = 24;
 }
 
 /// Whether the last poll could see the session.
@@ -108,6 +131,11 @@ impl SourceState {
             Presence::Seen { at } => self.schedules.get(&session.record.schedule_key).copied().max(*at),
             Presence::Missing { seen } | Presence::Ambiguous { seen, .. } => *seen,
         }
+    }
+
+    /// What the source calls a session, as last seen.
+    pub fn name_of(&self, session: &SessionId) -> Option<String> {
+        self.sessions.get(session)?.observation.as_ref()?.name()
     }
 
     /// All incidents that are suspected or open.
@@ -245,7 +273,12 @@ mod tests {
             (&old, ambiguous, &new, None),
         ];
         for (schedule_key, presence, now, expected) in table {
-            let record = SessionRecord { schedule_key: schedule_key.clone(), presence, noncompliant: Vec::new() };
+            let record = SessionRecord {
+                schedule_key: schedule_key.clone(),
+                presence,
+                noncompliant: Vec::new(),
+                past: Vec::new(),
+            };
             let moved = record.moved_to(now, time(9));
             let found = moved.as_ref().map(|record| match record.presence {
                 Presence::Seen { at } => (record.schedule_key.clone(), at),

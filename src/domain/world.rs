@@ -200,7 +200,9 @@ impl World {
     /// Derives the due notifications.
     pub(crate) fn evaluate(&mut self) -> Evaluation {
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
-        evaluate(&plans, &name("email"), &mut self.known, self.now)
+        let mut evaluation = evaluate(&plans, &name("email"), &mut self.known, self.now);
+        evaluation.name_sessions(|session| self.state.name_of(&session.id));
+        evaluation
     }
 
     /// Polls a minute later, applies what is found and returns who is notified of what.

@@ -186,6 +186,7 @@ impl Paused<'_> {
 impl Deriving {
     fn derive(&self, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
         let mut evaluation = evaluate(&self.published.plans(), &self.name, &mut self.known(), now);
+        evaluation.name_sessions(|session| self.published.state(&session.source).name_of(&session.id));
         let outgoing = evaluation.notifications.iter().map(|n| self.compose(n)).collect::<Vec<_>>();
         let subjects = outgoing.iter().map(|o| (o.notification, o.subject.clone())).collect::<BTreeMap<_, _>>();
         evaluation.entitle(&subjects);

@@ -9,12 +9,9 @@ use chrono::{DateTime, Utc};
 
 use super::current::Current;
 use crate::domain::name::{Name, Rename};
-use crate::domain::plan::SourcePlan;
+pub use crate::domain::plan::Plans;
 use crate::domain::schedule::ScheduleKey;
 use crate::domain::state::{Delta, SourceState};
-
-/// The plans of all sources.
-pub type Plans = BTreeMap<Name, SourcePlan>;
 
 /// Longest that a scheduler that ticks may be silent: it ticks each second, or in the worst case every few.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);

@@ -142,6 +142,7 @@ impl Email {
             customer: None,
             contact: None,
             reply_to: None,
+            reminders: false,
             reason: Reason::default(),
         })
     }

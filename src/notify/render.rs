@@ -12,9 +12,11 @@ use minijinja::{AutoEscape, Environment, HtmlEscape};
 use crate::domain::notification::Notification;
 use crate::view::times;
 
+mod announced;
 mod entry;
 mod lead;
 mod page;
+mod source_change;
 mod subject;
 mod words;
 
@@ -67,5 +69,7 @@ pub fn unadorned(notification: &Notification, public_url: Option<&str>) -> Rende
     Rendered { subject, text, html }
 }
 
+#[cfg(test)]
+mod last_mail;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,4 @@
-//! A notification of each kind, as the program itself makes it: a small world is polled until it owes a notification. Invented, and
-//! the same for the same arguments.
+//! A notification of each kind, as alerting derives it from a small world. The same arguments give the same notification.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -132,15 +131,15 @@ impl Shop {
         let delta = self.world.reconcile(poll, &Due::All);
         self.world.commit(delta);
         let mut evaluation = self.world.evaluate();
-        // What is composed first is what later ones answer to.
+        // Later notifications answer to the subject of the first.
         let subjects = evaluation.notifications.iter().map(|n| (n.id, subject(n)));
         evaluation.entitle(&subjects.collect());
         self.world.known.apply(&evaluation);
-        evaluation.notifications.into_iter().find(|told| told.to == self.to)
+        evaluation.notifications.into_iter().find(|notification| notification.to == self.to)
     }
 }
 
-/// Two sessions of `acme-erp`, both as they should be, of which `to` is told.
+/// Two sessions of `acme-erp`, both compliant, with `to` as owner and fallback.
 fn world(to: &Address) -> World {
     let mut world = World::new();
     let contacts = Arc::new(Contacts {

@@ -62,7 +62,8 @@ fn ended(key: &IncidentKey, end: End) -> String {
         _ if *key == IncidentKey::SourceChanged => format!("{about} is as before, or no rule needs what changed"),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
-        End::NoLongerAudited => format!("{about} is no longer audited"),
+        End::NoLongerAudited => format!("No rule asks for {about} any more"),
+        End::Removed => format!("{about} was not put right; the configuration no longer audits it"),
         End::VisibleAgain => format!("{about} can be checked again"),
         End::Unconfirmed => format!("{about} was right again before it was confirmed"),
     }

@@ -217,6 +217,7 @@ mod tests {
             schedule_key: session.schedule.key(),
             presence: Presence::Seen { at: None },
             noncompliant: vec![noncompliant].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
+            past: Vec::new(),
         };
         let known = SessionState {
             record,

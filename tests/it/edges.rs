@@ -271,7 +271,7 @@ fn a_session_that_is_removed_and_added_again_opens_a_new_incident() {
     let first = world.mail("drift", OWNER);
     world.configure(&Setup { sessions: vec![both[1].clone()], ..Setup::default() });
     let daemon = world.daemon();
-    assert_eq!(world.mail("resolved", OWNER).header("In-Reply-To"), first.id());
+    assert_eq!(world.mail("unaudited", OWNER).header("In-Reply-To"), first.id());
     daemon.stop();
     world.configure(&Setup { sessions: both, ..Setup::default() });
     let daemon = world.daemon();

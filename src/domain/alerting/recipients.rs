@@ -43,6 +43,13 @@ pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
     all
 }
 
+/// All operators: the recipients of what concerns a source that has no plan any more.
+pub fn all_operators(plans: &super::Plans) -> Vec<Recipient> {
+    let mut all = plans.values().flat_map(|plan| as_role(&plan.contacts.operators, Role::Operator)).collect();
+    once(&mut all);
+    all
+}
+
 /// The sessions for which `to` is notified that an incident lasts long.
 pub fn blind_sessions(plan: &SourcePlan, incident: &Incident, to: &Address) -> Vec<BlindSession> {
     let own = |session: &&Session| session.owners.contains(to) || session.contacts.fallback.contains(to);

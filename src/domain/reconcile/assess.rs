@@ -11,12 +11,12 @@ use chrono::{DateTime, Utc};
 
 use super::breaker::{MassFailures, fails};
 use super::columns::{Absent, Gone};
-use super::{PollContext, neighbours};
+use super::{PollContext, neighbours, past};
 use crate::domain::evaluate::{
     Circumstances, Finding, Neighbours, PinnedValues, Verdict, evaluate, expected, unreadable, unreadable_values,
-    verdict_on,
 };
 use crate::domain::expectation::Expectation;
+use crate::domain::incident::Window;
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::plan::{Due, SourcePlan};
@@ -35,7 +35,7 @@ pub struct Assessed<'a> {
     pub row: RowMatch,
     /// Of a session that has no row, none.
     pub findings: Vec<Finding>,
-    pub(super) past: Past<'a>,
+    pub(super) before: Before<'a>,
     /// The findings that the poll before did not have, by number.
     began: Vec<usize>,
     /// The drift of findings whose value was right and cannot be read, by number.
@@ -61,7 +61,7 @@ pub struct Assessment<'a> {
 }
 
 /// What is known of a session from before a poll.
-pub(super) struct Past<'a> {
+pub(super) struct Before<'a> {
     pub state: Option<&'a SessionState>,
     /// The last poll that saw the session.
     pub last_verdict: Option<DateTime<Utc>>,
@@ -71,7 +71,7 @@ pub(super) struct Past<'a> {
     source_change: Option<&'a SourceChange>,
 }
 
-impl<'a> Past<'a> {
+impl<'a> Before<'a> {
     fn new(state: Option<&'a SessionState>, source: &'a SourceState) -> Self {
         let noncompliant = state.into_iter().flat_map(|state| &state.record.noncompliant);
         Self {
@@ -92,17 +92,26 @@ impl<'a> Past<'a> {
         self.noncompliant.get(&(&finding.rule.id, &finding.setting)).copied()
     }
 
-    /// The last poll that found a rule kept which is not. The values seen before are judged by the present rule: if they break it
-    /// too, the rule changed and not the value, and the time of the break is not known.
-    pub fn last_right(&self, session: &Session, finding: &Finding, around: Circumstances<'_>) -> Option<DateTime<Utc>> {
+    /// Between which polls a rule was broken that is not kept. Earlier values are judged by the present rule: a rule that was added
+    /// or changed since then knows since when from the values that were observed.
+    pub fn window(&self, session: &Session, finding: &Finding, around: Circumstances<'_>) -> Window {
+        let since = |last_good| Window { last_good, first_bad: around.now };
         if let Some(entry) = self.entry(finding) {
-            return entry.last_good;
+            return since(entry.last_good);
         }
-        let (previous, at) = self.observation().zip(self.last_verdict)?;
-        let around = Circumstances { now: at, ..around };
-        let right = || verdict_on(session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
+        let Some((previous, at)) = self.observation().zip(self.last_verdict) else { return since(None) };
         // Which other sessions had the value then is not known.
-        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+        if matches!(finding.rule.expect, Expectation::Unique) {
+            return since(Some(at));
+        }
+        let past = self.state.map_or(&[][..], |state| &state.record.past);
+        past::window(session, finding, past, (previous, at), around).unwrap_or(since(None))
+    }
+
+    /// Whether this poll is the first to find broken a rule that the poll before found kept.
+    fn began(&self, session: &Session, finding: &Finding, around: Circumstances<'_>) -> bool {
+        let kept_before = || self.window(session, finding, around).last_good == self.last_verdict;
+        self.entry(finding).is_none() && self.last_verdict.is_some() && kept_before()
     }
 
     /// The drift of a rule that was kept until a value changed into one that cannot be read.
@@ -115,7 +124,7 @@ impl<'a> Past<'a> {
     ) -> Option<Verdict> {
         let Verdict::Unverifiable { .. } = finding.verdict else { return None };
         let values = unreadable_values(session, &finding.rule, &finding.setting, seen, around.mapping);
-        if values.is_empty() || self.last_right(session, finding, around).is_none() {
+        if values.is_empty() || self.window(session, finding, around).last_good.is_none() {
             return None;
         }
         let group = finding.rule.is_group();
@@ -180,12 +189,12 @@ impl<'a> PollContext<'a> {
             let whole = !self.partial.contains(session.schedule.key_ref());
             let quiet = before.zip(found.seen()).filter(|_| whole);
             if !quiet.is_some_and(|(before, seen)| settled::quiet(state, session, before, seen, new_settings)) {
-                let (row, past) = (found.row_match(), Past::new(before, state));
+                let (row, before) = (found.row_match(), Before::new(before, state));
                 sessions.push(Assessed {
                     session,
                     row,
                     findings: Vec::new(),
-                    past,
+                    before,
                     began: Vec::new(),
                     lost: Vec::new(),
                 });
@@ -198,9 +207,9 @@ impl<'a> PollContext<'a> {
             self.judge(assessed, &neighbours, &columns.needed);
         }
         let failures = self.mass_failures(&sessions, due);
-        for Assessed { findings, past, lost, .. } in &mut sessions {
+        for Assessed { findings, before, lost, .. } in &mut sessions {
             for (at, verdict) in lost.drain(..) {
-                if past.was_drifted(&findings[at]) || !failures.holds(&findings[at]) {
+                if before.was_drifted(&findings[at]) || !failures.holds(&findings[at]) {
                     findings[at].verdict = verdict;
                 }
             }
@@ -209,21 +218,18 @@ impl<'a> PollContext<'a> {
     }
 
     fn judge(&self, assessed: &mut Assessed<'_>, neighbours: &Neighbours, gone: &[Gone]) {
-        let Assessed { session, row, findings, past, began, lost } = assessed;
+        let Assessed { session, row, findings, before, began, lost } = assessed;
         match row {
             RowMatch::Missing => {}
             RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => *findings = unreadable(session, reason),
             RowMatch::Seen(seen) => {
-                let around = self.around(past, neighbours);
+                let around = self.around(before, neighbours);
                 *findings = evaluate(session, seen, around);
                 for (at, finding) in findings.iter().enumerate().filter(|(_, finding)| fails(finding)) {
-                    lost.extend(past.lost(session, finding, seen, around).map(|verdict| (at, verdict)));
+                    lost.extend(before.lost(session, finding, seen, around).map(|verdict| (at, verdict)));
                     let names = |gone: &Gone| finding.rule.setting.matches(&gone.setting);
                     let explained = !finding.rule.watches_each() && gone.iter().any(names);
-                    if !explained
-                        && past.entry(finding).is_none()
-                        && past.last_right(session, finding, around).is_some()
-                    {
+                    if !explained && before.began(session, finding, around) {
                         began.push(at);
                     }
                 }
@@ -231,7 +237,7 @@ impl<'a> PollContext<'a> {
         }
     }
 
-    pub(super) fn around<'b>(&'b self, past: &'b Past<'_>, neighbours: &'b Neighbours) -> Circumstances<'b> {
-        Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &past.pinned, now: self.now }
+    pub(super) fn around<'b>(&'b self, before: &'b Before<'_>, neighbours: &'b Neighbours) -> Circumstances<'b> {
+        Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &before.pinned, now: self.now }
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
-use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Window};
+use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
@@ -94,7 +94,7 @@ impl PollContext<'_> {
     }
 
     fn first_seen(&self, draft: &Draft<'_>, finding: &Finding, evidence: Evidence<'_>) -> Incident {
-        let window = Window { last_good: draft.last_right(finding, evidence), first_bad: self.now };
+        let window = draft.window(finding, evidence);
         let (rule, setting) = (finding.rule.id.clone(), finding.setting.clone());
         let key = IncidentKey::Drift { session: draft.session.key.id.clone(), rule, setting };
         Incident::found(&self.plan.name, self.poll, key, finding.rule.severity, window, Facts::default())

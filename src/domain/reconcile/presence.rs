@@ -57,7 +57,7 @@ impl PollContext<'_> {
     }
 
     fn begin(&self, draft: &Draft<'_>, key: IncidentKey, severity: Severity) -> Incident {
-        let window = Window { last_good: draft.past.last_verdict, first_bad: self.now };
+        let window = Window { last_good: draft.before.last_verdict, first_bad: self.now };
         let facts = Facts { name: draft.name.clone(), ..Facts::default() };
         Incident::found(&self.plan.name, self.poll, key, severity, window, facts)
     }

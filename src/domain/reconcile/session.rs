@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
-use super::assess::{Assessed, Past};
-use super::{PollContext, changed_settings, end};
+use super::assess::{Assessed, Before};
+use super::{PollContext, changed_settings, end, past};
 use crate::domain::evaluate::{
     Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, in_scope, watched,
 };
 use crate::domain::event::{Event, EventKind};
-use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::incident::{Incident, IncidentKind, Window};
 use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
@@ -21,7 +19,7 @@ use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, Sessio
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
     pub session: &'a Session,
-    pub past: &'a Past<'a>,
+    pub before: &'a Before<'a>,
     pub name: Option<String>,
     pub incidents: Vec<Incident>,
 }
@@ -34,18 +32,18 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(session: &'a Session, past: &'a Past<'a>) -> Self {
+    fn new(session: &'a Session, before: &'a Before<'a>) -> Self {
         Self {
             session,
-            past,
+            before,
             name: session.name.clone(),
-            incidents: past.state.map(|state| state.incidents.clone()).unwrap_or_default(),
+            incidents: before.state.map(|state| state.incidents.clone()).unwrap_or_default(),
         }
     }
 
-    /// See [`Past::last_right`].
-    pub fn last_right(&self, finding: &Finding, evidence: Evidence<'_>) -> Option<DateTime<Utc>> {
-        self.past.last_right(self.session, finding, evidence.around)
+    /// See [`Before::window`].
+    pub fn window(&self, finding: &Finding, evidence: Evidence<'_>) -> Window {
+        self.before.window(self.session, finding, evidence.around)
     }
 
     /// Takes the incident of `kind` out, to be put back or ended.
@@ -57,33 +55,34 @@ impl<'a> Draft<'a> {
 
 impl PollContext<'_> {
     pub(super) fn session(&self, assessed: Assessed<'_>, neighbours: &Neighbours, delta: &mut Delta) {
-        let Assessed { session, row, findings, past, .. } = assessed;
-        let mut draft = Draft::new(session, &past);
-        let mut observation = past.observation().cloned();
-        let mut pinned = Arc::clone(&past.pinned);
-        let mut noncompliant = past.state.map(|state| state.record.noncompliant.clone()).unwrap_or_default();
+        let Assessed { session, row, findings, before, .. } = assessed;
+        let mut draft = Draft::new(session, &before);
+        let mut observation = before.observation().cloned();
+        let mut pinned = Arc::clone(&before.pinned);
+        let mut noncompliant = before.state.map(|state| state.record.noncompliant.clone()).unwrap_or_default();
         draft.name = draft.name.or_else(|| match &row {
             RowMatch::Seen(seen) => seen.name(),
             RowMatch::Missing | RowMatch::Duplicate(_) | RowMatch::Uncertain(_) => {
                 observation.as_ref().and_then(|seen| seen.name())
             }
         });
+        let mut past = before.state.map(|state| state.record.past.clone()).unwrap_or_default();
         let presence = match row {
             RowMatch::Missing => {
                 self.missing(&mut draft, delta);
-                Presence::Missing { seen: past.last_verdict }
+                Presence::Missing { seen: before.last_verdict }
             }
             RowMatch::Duplicate(reason) => {
                 self.back_again(&mut draft, delta);
                 self.unverifiable(&mut draft, &findings, delta);
-                Presence::Ambiguous { seen: past.last_verdict, reason }
+                Presence::Ambiguous { seen: before.last_verdict, reason }
             }
             RowMatch::Uncertain(reason) => {
                 self.unverifiable(&mut draft, &findings, delta);
-                Presence::Ambiguous { seen: past.last_verdict, reason }
+                Presence::Ambiguous { seen: before.last_verdict, reason }
             }
             RowMatch::Seen(seen) => {
-                let evidence = Evidence { seen: &seen, around: self.around(&past, neighbours) };
+                let evidence = Evidence { seen: &seen, around: self.around(&before, neighbours) };
                 self.back_again(&mut draft, delta);
                 self.drifts(&mut draft, &findings, evidence, delta);
                 self.unverifiable(&mut draft, &findings, delta);
@@ -93,6 +92,9 @@ impl PollContext<'_> {
                 if let Some(more) = self.newly_pinned(session, observation.as_deref(), &seen, &pinned, delta) {
                     pinned = more;
                 }
+                if let (Some(previous), Some(at)) = (&observation, before.last_verdict) {
+                    past::note(&mut past, previous, &seen, at, self.now);
+                }
                 if !observation.as_ref().is_some_and(|before| before.same(&seen)) {
                     delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
                     observation = Some(seen);
@@ -101,9 +103,9 @@ impl PollContext<'_> {
                 Presence::Seen { at: partial.then_some(self.now) }
             }
         };
-        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant };
+        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant, past };
         let next = SessionState { record, observation, pinned, incidents: draft.incidents };
-        Self::keep_if_changed(session, past.state, next, delta);
+        Self::keep_if_changed(session, before.state, next, delta);
     }
 
     /// Puts the session into the delta if it is not as it was; so too each of its incidents.
@@ -211,7 +213,7 @@ fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -
         setting: finding.setting.clone(),
         severity: finding.rule.severity,
         verdict: finding.verdict.clone(),
-        last_good: draft.last_right(finding, evidence),
+        last_good: draft.window(finding, evidence).last_good,
     };
     findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

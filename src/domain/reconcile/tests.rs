@@ -23,6 +23,7 @@ mod blind;
 mod edits;
 mod forgotten;
 mod notifying;
+mod since;
 mod source_changed;
 mod unreadable;
 

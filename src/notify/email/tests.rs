@@ -206,7 +206,7 @@ fn a_test_message_tells_of_nothing_and_says_so() {
     let raw = raw(&test);
     let parsed = parse(&raw);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["test"]);
-    assert!(parsed.body_text(0).unwrap().starts_with("This is a test message of Driftwise."));
+    assert!(parsed.body_text(0).unwrap().starts_with("This is a test message from Driftwise."));
 }
 
 #[test]

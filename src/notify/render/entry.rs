@@ -1,4 +1,4 @@
-//! One thing told in full: what it is, what it should be, since when, what it does to orders, and where to click.
+//! One incident or announcement in full: importance, found and expected value, since when, the effect on orders, and what to do.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -6,32 +6,31 @@ use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
-use crate::domain::announcement::{ForgottenColumns, RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::notification::{About, Change, Item};
+use crate::domain::notification::{About, Change, Item, Notification, Role};
 use crate::domain::policy::Severity;
-use crate::domain::source_change::SourceChange;
+use crate::view::incident::IncidentView;
 
-/// Settings that could not be checked and are named; the others are counted.
-const NAMED: usize = 20;
+/// Settings that are named; the others are counted.
+pub(super) const NAMED: usize = 20;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct MailEntry {
     pub heading: String,
     /// Of the bar beside it; it never stands alone for a meaning.
     pub colour: &'static str,
-    pub rows: Vec<Row>,
+    pub rows: Vec<EntryRow>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct EntryRow {
     pub label: &'static str,
     /// One, or a list.
     pub values: Vec<String>,
     pub strong: bool,
 }
 
-impl Entry {
+impl MailEntry {
     /// How much room its words take.
     pub fn bytes(&self) -> usize {
         escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(|text| escaped(text)).sum::<usize>()
@@ -43,29 +42,53 @@ const AMBER: &str = "#bf8700";
 const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
-/// What is new, told at `now`.
-pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
-    let teller = Teller { zone: item.zone, now, change: item.change(), blind: is_blind(item) };
+/// The entry of what is new in `notification`.
+pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
+    let writer = EntryWriter {
+        zone: item.zone,
+        now: notification.at,
+        change: item.change(),
+        blind: is_blind(item),
+        role: item.role,
+        contact: contact(notification),
+    };
     let (heading, rows) = match &item.about {
-        About::Incident { incident, .. } => teller.incident(incident),
-        About::Unaudited(found) => teller.unaudited(found),
-        About::Forgotten(forgotten) => teller.forgotten(forgotten),
-        About::Reload(refused) => teller.refused(refused),
+        About::Incident { incident, .. } => writer.incident(incident),
+        About::Unaudited(found) => writer.unaudited(found),
+        About::Removed(removed) => writer.removed(removed),
+        About::Forgotten(forgotten) => writer.forgotten(forgotten),
+        About::Reload(refused) => writer.refused(refused),
     };
     let colour = match (item.change(), item.severity()) {
-        (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::NotReturned)) | None, _) => GREY,
+        (
+            Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::Removed | End::NotReturned)) | None,
+            _,
+        ) => GREY,
         (Some(Change::Ended(_)), _) => GREEN,
         (_, severity) => colour(severity),
     };
-    Entry { heading, colour, rows: rows.into_iter().flatten().collect() }
+    MailEntry { heading, colour, rows: rows.into_iter().flatten().collect() }
 }
 
-/// What is wrong and was known before.
-pub(super) fn still(incident: &Incident, zone: Tz, now: DateTime<Utc>) -> Entry {
-    let teller = Teller { zone, now, change: Some(Change::StillOpen(0)), blind: false };
-    let (heading, rows) = teller.incident(incident);
-    let heading = format!("Still wrong: {heading}");
-    Entry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
+/// The entry of an open incident of which the recipient was notified before.
+pub(super) fn still(incident: &Incident, notification: &Notification) -> MailEntry {
+    let writer = EntryWriter {
+        zone: notification.zone,
+        now: notification.at,
+        change: Some(Change::StillOpen(0)),
+        blind: false,
+        role: notification.items.iter().map(|item| item.role).min().unwrap_or(Role::Owner),
+        contact: contact(notification),
+    };
+    let (heading, rows) = writer.incident(incident);
+    let heading = match incident.kind() {
+        IncidentKind::Drift => format!("Still wrong: {heading}"),
+        IncidentKind::Missing
+        | IncidentKind::Unverifiable
+        | IncidentKind::Unreachable
+        | IncidentKind::SourceChanged => heading,
+    };
+    MailEntry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
 }
 
 fn colour(severity: Severity) -> &'static str {
@@ -75,45 +98,58 @@ fn colour(severity: Severity) -> &'static str {
     }
 }
 
+/// The contact of the recipient, or the words for one who has none.
+fn contact(notification: &Notification) -> String {
+    let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE)).filter(|text| !text.is_empty());
+    contact.unwrap_or_else(|| "the people who run these checks".to_owned())
+}
+
 fn is_blind(item: &Item) -> bool {
     matches!(&item.about, About::Incident { blind: Some(_), .. })
 }
 
-fn row(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn row(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
-    (!text.is_empty()).then(|| Row { label, values: vec![text], strong: false })
+    (!text.is_empty()).then(|| EntryRow { label, values: vec![text], strong: false })
 }
 
 /// Words of ours or of a rule: a sentence.
-fn prose(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn prose(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();
     // A sentence that ends in brackets still wants its stop; one that stands in brackets has it inside.
     let ended = text.trim_end_matches(')').ends_with(['.', '!', '?', '…']);
     let stop = if ended { "" } else { "." };
-    Some(Row { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
+    Some(EntryRow { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
 }
 
-fn strong(label: &'static str, text: &str) -> Option<Row> {
-    row(label, &value(text)).map(|row| Row { strong: true, ..row })
+fn strong(label: &'static str, text: &str) -> Option<EntryRow> {
+    row(label, &value(text)).map(|row| EntryRow { strong: true, ..row })
 }
 
-type Told = (String, Vec<Option<Row>>);
+/// The heading of an entry, and its rows.
+pub(super) type HeadedRows = (String, Vec<Option<EntryRow>>);
 
-struct Teller {
-    zone: Tz,
-    now: DateTime<Utc>,
+/// Writes entries for one reader.
+pub(super) struct EntryWriter {
+    pub(super) zone: Tz,
+    pub(super) now: DateTime<Utc>,
     change: Option<Change>,
     /// The reader owns the session and cannot put its audit right.
     blind: bool,
+    pub(super) role: Role,
+    /// The contact to ask.
+    pub(super) contact: String,
 }
 
-impl Teller {
-    fn incident(&self, incident: &Incident) -> Told {
+impl EntryWriter {
+    fn incident(&self, incident: &Incident) -> HeadedRows {
         match (self.change, incident.kind()) {
+            (Some(Change::Ended(End::Removed)), _) => self.audit_over(incident),
             (Some(Change::Ended(end)), IncidentKind::Drift) => self.drift_over(incident, end),
-            (Some(Change::Ended(end)), _) => self.seen_again(incident, end),
+            (Some(Change::Ended(end)), IncidentKind::SourceChanged) => self.source_change_over(incident, end),
+            (Some(Change::Ended(_)), _) => self.seen_again(incident),
             (_, IncidentKind::Unverifiable | IncidentKind::Unreachable) if self.blind => self.unseen(incident),
             (_, IncidentKind::Drift) => self.drift(incident),
             (_, IncidentKind::Missing) => self.missing(incident),
@@ -123,30 +159,30 @@ impl Teller {
         }
     }
 
-    fn at(&self, time: DateTime<Utc>) -> String {
+    pub(super) fn at(&self, time: DateTime<Utc>) -> String {
         at(time, self.zone)
     }
 
-    fn since(&self, incident: &Incident) -> Option<Row> {
+    pub(super) fn since(&self, incident: &Incident) -> Option<EntryRow> {
         row("Since when", &since(incident.window, self.zone))
     }
 
-    fn importance(incident: &Incident) -> Option<Row> {
-        row(
-            "Importance",
-            match incident.severity {
-                Severity::Critical => "critical",
-                Severity::Warning => "warning",
-                Severity::Info => "for information",
-            },
-        )
+    pub(super) fn importance(incident: &Incident) -> Option<EntryRow> {
+        let orders = if IncidentView(incident).may_stop_orders() { ", orders may have stopped" } else { "" };
+        let severity = match incident.severity {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+            Severity::Info => "for information",
+        };
+        row("Importance", &format!("{severity}{orders}"))
     }
 
-    fn drift(&self, incident: &Incident) -> Told {
+    fn drift(&self, incident: &Incident) -> HeadedRows {
         let facts = &incident.facts;
         let before = facts.before.as_ref().filter(|_| self.change == Some(Change::Updated));
         let orders = || recoverable(incident.window, self.now, self.zone);
         let rows = vec![
+            Self::importance(incident),
             before.and_then(|before| row("Was", &value(before))),
             strong("Now", &facts.found),
             strong("Should be", &facts.expected),
@@ -155,27 +191,30 @@ impl Teller {
             prose("What this does", &facts.why),
             facts.stops_orders.then(|| prose("Orders", &orders())).flatten(),
             row("How to put it right", &facts.fix),
-            Self::importance(incident),
         ];
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn drift_over(&self, incident: &Incident, end: End) -> Told {
+    fn drift_over(&self, incident: &Incident, end: End) -> HeadedRows {
         let facts = &incident.facts;
         let seen = ended(incident).map(|time| self.at(time)).unwrap_or_default();
         let was = || row("It was", &value(&facts.found));
         let rows = match end {
             End::BaselineChanged => vec![
-                prose("Why", "what is expected of it changed. The value did not change, so it was not put right"),
+                prose("Why", "the expected value changed. The value found did not, so nothing was put right"),
                 row("The value", &value(&facts.found)),
                 row("Was expected until now", &value(&facts.expected)),
                 row("Seen", &seen),
             ],
-            End::NoLongerAudited | End::NotReturned => vec![
-                match end {
-                    End::NotReturned => prose("Why", "the source no longer returns this setting for any session"),
-                    _ => prose("Why", "the configuration of Driftwise does not ask for it any more"),
-                },
+            End::NoLongerAudited | End::Removed | End::NotReturned => vec![
+                prose(
+                    "Why",
+                    if end == End::NotReturned {
+                        "the source no longer returns this setting for any session. Nothing was put right"
+                    } else {
+                        "no rule asks for this setting any more. Nothing was put right"
+                    },
+                ),
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
@@ -190,9 +229,11 @@ impl Teller {
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn missing(&self, incident: &Incident) -> Told {
+    fn missing(&self, incident: &Incident) -> HeadedRows {
         let never_seen = incident.window.last_good.is_none();
+        let operator = self.role == Role::Operator;
         let rows = vec![
+            Self::importance(incident),
             prose("What was seen", "OrderWise returned its other sessions, but not this one"),
             self.since(incident),
             prose(
@@ -202,36 +243,31 @@ impl Teller {
             prose("Orders", &recoverable(incident.window, self.now, self.zone)),
             prose(
                 "What to do",
-                if never_seen {
-                    "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, the export that Driftwise reads omits it: ask the person who maintains the export"
-                } else {
-                    "look for it under E-Commerce > E-Commerce Sessions. If it is listed there, the export that Driftwise reads omits it: ask the person who maintains the export. If it was removed on purpose, take it out of the configuration of Driftwise"
+                &match (operator, never_seen) {
+                    (true, true) => "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one in the configuration of Driftwise. If they are the same, the export that Driftwise reads omits the session: correct its definition".to_owned(),
+                    (true, false) => "look for it under E-Commerce > E-Commerce Sessions. If it is listed there, the export that Driftwise reads omits it: correct its definition. If it was deleted on purpose, take it out of the configuration of Driftwise".to_owned(),
+                    (false, _) => format!("look for it under E-Commerce > E-Commerce Sessions. If it is listed there, or was deleted on purpose, tell {}", self.contact),
                 },
             ),
-            Self::importance(incident),
         ];
-        let heading = if never_seen { "The session was not found" } else { "The session has disappeared" };
-        (heading.to_owned(), rows)
+        ("The session is missing".to_owned(), rows)
     }
 
-    fn unverifiable(&self, incident: &Incident) -> Told {
+    fn unverifiable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
+            Self::importance(incident),
             settings(&incident.facts),
             self.since(incident),
-            prose(
-                "What this means",
-                "whether these settings are as they should be is not known: a change to them would go unnoticed",
-            ),
+            prose("What this means", "a change to these settings would go unnoticed"),
             prose(
                 "What to do",
                 "check the export that Driftwise reads: most often a column is missing or renamed, or a value comes in a new spelling",
             ),
-            Self::importance(incident),
         ];
         ("Settings that could not be checked".to_owned(), rows)
     }
 
-    fn unreachable(&self, incident: &Incident) -> Told {
+    fn unreachable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Why", &incident.facts.reason),
             self.since(incident),
@@ -241,130 +277,83 @@ impl Teller {
             ),
             prose(
                 "What to do",
-                "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and says so when it is being checked again",
+                "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and sends a mail when it can check again",
             ),
         ];
         (format!("{} could not be checked", incident.source), rows)
     }
 
-    fn source_changed(&self, incident: &Incident) -> Told {
-        let change = incident.facts.change.as_deref();
-        let values = change.into_iter().flat_map(SourceChange::sentences).map(|text| plain(&text, PROSE)).collect();
-        let gone = change.is_some_and(|change| !change.columns.gone.is_empty());
-        let rows = vec![
-            Some(Row { label: "What changed", values, strong: true }),
-            self.since(incident),
-            prose(
-                "What this means",
-                if gone {
-                    "the rules for these columns cannot be checked, in any session of the source"
-                } else {
-                    "either the export returns other values than before, or many sessions were changed in OrderWise at once. The owners are notified of each session that is still wrong later: of critical settings after unreachable_after, of others after blind_after"
-                },
-            ),
-            prose(
-                "What to do",
-                if gone {
-                    "put the column back into the export, or name the new one under columns in the configuration of Driftwise"
-                } else {
-                    "compare a session in OrderWise with the export. If the export is wrong, correct it or name the new values under values in the configuration of Driftwise. If the change is real, put the sessions right"
-                },
-            ),
-            Self::importance(incident),
-        ];
-        (format!("{} changed", incident.source), rows)
-    }
-
-    /// The end of what could not be seen.
-    fn seen_again(&self, incident: &Incident, end: End) -> Told {
+    /// The end of an incident of a session or source that could not be checked.
+    fn seen_again(&self, incident: &Incident) -> HeadedRows {
         let first = incident.window.first_bad;
         let over = ended(incident).unwrap_or(self.now);
         let time = between(first, over, self.zone);
         let missing = incident.kind() == IncidentKind::Missing;
-        let heading = match (end, missing, incident.kind()) {
-            (End::NoLongerAudited, ..) => "Not checked any more".to_owned(),
-            (_, true, _) => "The session is back".to_owned(),
-            (_, _, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
-            (End::TakenAsReal, ..) => format!("The change of {} is taken as real", incident.source),
-            (_, _, IncidentKind::SourceChanged) => format!("{} is read as before", incident.source),
+        let heading = match (missing, incident.kind()) {
+            (true, _) => "The session is back".to_owned(),
+            (_, IncidentKind::Unreachable) if self.blind => "Being checked again".to_owned(),
+            (_, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
             _ => "All its settings are being checked again".to_owned(),
         };
-        if end == End::NoLongerAudited {
-            let why = "the configuration of Driftwise does not include it any more";
-            return (
-                heading,
-                vec![prose("Why", why), row(if missing { "It was missing" } else { "It could not be checked" }, &time)],
-            );
-        }
         let reason = if missing || self.blind { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
             row(if missing { "It was missing" } else { "It could not be checked" }, &time),
             reason,
             prose(
                 "What this means",
-                "what changed and changed back in that time was not seen. Anything wrong now is reported separately",
+                "a change that was undone in that time was not seen. Anything wrong now is reported separately",
             ),
         ];
         (heading, rows)
     }
 
-    /// The same of what an owner hears after a long time.
-    fn unseen(&self, incident: &Incident) -> Told {
+    /// The same for an owner, after a long time.
+    fn unseen(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Since when", &self.at(incident.window.first_bad)),
-            prose("What this means", "a change to its settings, even one that stops orders, could go unnoticed"),
-            prose("What to do", "nothing in OrderWise. The people who run these checks have been told"),
+            prose("What this means", "a change, even one that stops orders, could go unnoticed"),
+            prose("What to do", "nothing in OrderWise. The people who run these checks have been notified"),
         ];
         ("Could not be checked".to_owned(), rows)
     }
 
-    fn forgotten(&self, forgotten: &ForgottenColumns) -> Told {
-        let rows = vec![
-            row("What changed", &forgotten.columns.words()),
-            row("Seen", &self.at(forgotten.at)),
-            prose("What this means", "no rule needs it. Its values are not watched any more"),
-            prose(
-                "What to do",
-                "nothing, if it was taken out on purpose. Otherwise put it back into the export: its values are watched from then on, as they are then",
-            ),
-        ];
-        (format!("{}: columns that are no longer returned", forgotten.source), rows)
+    /// The end of an incident whose session or source the configuration does not include any more.
+    fn audit_over(&self, incident: &Incident) -> HeadedRows {
+        let rows = match incident.kind() {
+            IncidentKind::Drift => vec![
+                self.removed_because(),
+                row("Last seen as", &value(&incident.facts.found)),
+                row("Should have been", &value(&incident.facts.expected)),
+            ],
+            IncidentKind::Missing => vec![self.removed_because(), row("Was missing", &self.since_words(incident))],
+            IncidentKind::Unverifiable | IncidentKind::Unreachable | IncidentKind::SourceChanged => {
+                vec![self.removed_because(), row("Could not be checked", &self.since_words(incident))]
+            }
+        };
+        let heading = match incident.kind() {
+            IncidentKind::Drift => format!("{}: no longer checked, not put right", plain(&incident.facts.label, VALUE)),
+            _ => "No longer checked".to_owned(),
+        };
+        (heading, rows)
     }
 
-    fn refused(&self, refused: &RefusedConfig) -> Told {
-        let mut problems =
-            refused.problems.iter().map(|problem| plain(problem, RefusedConfig::LONGEST)).collect::<Vec<_>>();
-        if refused.more > 0 {
-            problems.push(format!("and {} more", count(refused.more, "problem")));
-        }
-        let rows = vec![
-            row("Read", &self.at(refused.at)),
-            Some(Row { label: "Problems", values: problems, strong: false }),
-            prose(
-                "What this means",
-                "checks, mails and pages go on as before; nothing of the change is in force. At the next start Driftwise would not run with it",
-            ),
-            prose("What to do", "correct the files and reload. driftwise validate shows each problem with its line"),
-        ];
-        ("A changed configuration was refused".to_owned(), rows)
+    fn since_words(&self, incident: &Incident) -> String {
+        format!("from {}", about(incident.window, self.zone))
     }
 
-    fn unaudited(&self, found: &UnauditedSession) -> Told {
-        let rows = vec![
-            row("Name", found.name.as_deref().unwrap_or("(none)")),
-            row("Session ID", found.session.as_str()),
-            row("First seen", &self.at(found.at)),
-            prose("What this means", "its settings are not checked, so a change to them goes unnoticed"),
-            prose(
-                "What to do",
-                "if it is the session of a shop, perhaps a copy of another, have it added to the configuration of Driftwise. Otherwise find out what it is for",
-            ),
-        ];
-        ("A session that is not checked".to_owned(), rows)
+    fn removed_because(&self) -> Option<EntryRow> {
+        prose(
+            "Why",
+            &if self.role == Role::Operator {
+                "the configuration of Driftwise does not include it any more".to_owned()
+            } else {
+                format!("it was taken out of these checks. If that is a mistake, tell {}", self.contact)
+            },
+        )
     }
 }
 
-fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
+pub(super) fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
     match incident.phase {
         Phase::Ended { at, .. } => Some(at),
         _ => None,
@@ -372,7 +361,7 @@ fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
 }
 
 /// Each setting once, with the reason.
-fn settings(facts: &Facts) -> Option<Row> {
+fn settings(facts: &Facts) -> Option<EntryRow> {
     if let [first, rest @ ..] = facts.unread.as_slice()
         && !rest.is_empty()
         && rest.iter().all(|other| other.reason == first.reason)
@@ -395,5 +384,5 @@ fn settings(facts: &Facts) -> Option<Row> {
         values.truncate(NAMED);
         values.push(format!("and {} more", count(more, "setting")));
     }
-    Some(Row { label: "Settings", values, strong: false })
+    Some(EntryRow { label: "Settings", values, strong: false })
 }

@@ -211,5 +211,9 @@ async fn a_changed_source_is_loaded_as_it_was_and_a_forgotten_setting_stays_forg
     world.audit(&store, at(10)).await;
     assert!(world.state.changed.is_none());
     assert_eq!(loaded(&store, "acme").await, shown(&world.state));
-    assert!(!loaded(&store, "acme").await.contains("other_option"));
+    let forgotten = SettingKey::new("other_option");
+    let states = store.load().await.unwrap();
+    let state = &states[&name("acme")];
+    assert!(!state.known_settings.contains(&forgotten));
+    assert!(state.sessions.values().all(|session| !session.pinned.contains_key(&forgotten)));
 }

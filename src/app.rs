@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::Alerting;
+use crate::engine::alerting::{Alerting, AlertingParts};
 use crate::engine::audit::Auditor;
+use crate::engine::bells::Bells;
 use crate::engine::current::{Current, CurrentChannel};
-use crate::engine::dispatcher::Dispatcher;
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts};
 use crate::engine::mailbox::Mailboxes;
 use crate::engine::polls::Polls;
 use crate::engine::published::Published;
@@ -104,11 +104,16 @@ impl App {
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
         let published = Arc::new(Published::new(Arc::new(config.plans), states));
-        let recorded = Arc::new(Notify::new());
+        let bells = Bells::default();
         let any: Arc<dyn Channel> = Arc::clone(&channel) as _;
-        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&any), Arc::clone(&metrics));
-        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?;
-        let alerting = Arc::new(alerting);
+        let parts = AlertingParts {
+            published: Arc::clone(&published),
+            store: Arc::clone(&store),
+            channel: Arc::clone(&any),
+            metrics: Arc::clone(&metrics),
+            bells: bells.clone(),
+        };
+        let alerting = Arc::new(Alerting::load(parts).await?);
         let auditor = Arc::new(Auditor {
             published: Arc::clone(&published),
             sources: Current::new(Arc::new(sources)),
@@ -119,16 +124,16 @@ impl App {
             clock: Arc::clone(&clock),
             stop: shutdown.clone(),
         });
-        let delivering = (Arc::clone(&store), any, Arc::clone(&metrics), Arc::clone(&clock));
-        let dispatcher = Arc::new(Dispatcher::new(
-            delivering.0,
-            delivering.1,
-            delivering.2,
-            delivering.3,
-            Arc::clone(&rate_limiter),
-            recorded,
-            shutdown.clone(),
-        ));
+        let dispatcher = Arc::new(Dispatcher::new(DispatcherParts {
+            store: Arc::clone(&store),
+            channel: any,
+            published: Arc::clone(&published),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            rate_limiter: Arc::clone(&rate_limiter),
+            bells: bells.clone(),
+            stop: shutdown.clone(),
+        })?);
         let retain = Arc::new(Current::new(Arc::new(config.store.retain)));
         let mailboxes = Arc::default();
         let parts = Parts {

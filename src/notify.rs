@@ -2,10 +2,10 @@
 
 pub mod email;
 pub mod render;
-#[cfg(test)]
-pub(crate) mod sample;
+pub mod sample;
 
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::domain::address::Address;
 use crate::domain::notification::Notification;
@@ -18,6 +18,9 @@ pub trait Channel: Send + Sync {
     /// The notification as it will be sent, byte for byte: pure, so that a repeat is the same message.
     fn compose(&self, notification: &Notification) -> Composed;
 
+    /// The same message under another Message-ID, made of the new id of its notification: what an operator resends.
+    fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued;
+
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
 }
@@ -28,6 +31,13 @@ pub struct Composed {
     /// With angle brackets.
     pub message_id: String,
     pub subject: String,
+    pub raw: Vec<u8>,
+}
+
+/// A message that was recorded before, under a new Message-ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reissued {
+    pub message_id: String,
     pub raw: Vec<u8>,
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::announcement::{RefusedConfig, UnauditedSession};
+use super::delivery::AddressNews;
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
@@ -25,18 +26,20 @@ pub enum NotificationKind {
     Unverifiable,
     Update,
     Resolved,
-    /// The end of missing, unreachable or unverifiable.
+    /// The end of missing, unreachable, unverifiable or undeliverable.
     Recovered,
     Reminder,
     /// A session that is not audited has appeared.
     Unaudited,
     /// A reload read a configuration that cannot be used.
     Reload,
+    /// An address refuses our mail.
+    Undeliverable,
     Test,
 }
 
 impl NotificationKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Drift,
         Self::Missing,
         Self::Unreachable,
@@ -47,6 +50,7 @@ impl NotificationKind {
         Self::Reminder,
         Self::Unaudited,
         Self::Reload,
+        Self::Undeliverable,
         Self::Test,
     ];
 
@@ -62,6 +66,7 @@ impl NotificationKind {
             Self::Reminder => "reminder",
             Self::Unaudited => "unaudited",
             Self::Reload => "reload",
+            Self::Undeliverable => "undeliverable",
             Self::Test => "test",
         }
     }
@@ -149,6 +154,7 @@ pub enum About {
     },
     Unaudited(UnauditedSession),
     Reload(RefusedConfig),
+    Undeliverable(AddressNews),
 }
 
 /// A session that could not be checked, for its owner.
@@ -166,6 +172,7 @@ impl Item {
             About::Incident { incident, .. } => incident.id,
             About::Unaudited(found) => found.id,
             About::Reload(refused) => refused.id,
+            About::Undeliverable(news) => news.address.id,
         }
     }
 
@@ -175,20 +182,22 @@ impl Item {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
             About::Reload(_) => String::from("refused"),
+            About::Undeliverable(AddressNews { end: None, .. }) => String::from("opened"),
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => String::from("ended"),
         }
     }
 
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_) | About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
@@ -201,7 +210,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => Some(&incident.source),
             About::Unaudited(found) => Some(&found.source),
-            About::Reload(_) => None,
+            About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
@@ -210,12 +219,16 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
-            About::Reload(_) => None,
+            About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
     pub fn severity(&self) -> Severity {
-        self.incident().map_or(Severity::Info, |incident| incident.severity)
+        match &self.about {
+            About::Incident { incident, .. } => incident.severity,
+            About::Undeliverable(news) => news.address.severity(),
+            About::Unaudited(_) | About::Reload(_) => Severity::Info,
+        }
     }
 
     pub fn kind(&self) -> NotificationKind {
@@ -223,6 +236,8 @@ impl Item {
             About::Incident { incident, change, .. } => (incident, change),
             About::Unaudited(_) => return NotificationKind::Unaudited,
             About::Reload(_) => return NotificationKind::Reload,
+            About::Undeliverable(AddressNews { end: None, .. }) => return NotificationKind::Undeliverable,
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => return NotificationKind::Recovered,
         };
         match (change, incident.kind()) {
             (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,
@@ -287,6 +302,26 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// The message of `notifications test`: it tells of nothing.
+    pub fn test(channel: Name, to: Address, at: DateTime<Utc>, zone: Tz) -> Self {
+        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+        Self {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            channel,
+            kind: NotificationKind::Test,
+            to,
+            at,
+            zone,
+            items: Vec::new(),
+            still: Vec::new(),
+            openings: Vec::new(),
+            customer: None,
+            contact: None,
+            reply_to: None,
+            reason: Reason::default(),
+        }
+    }
+
     /// The id of a notification, from its recipient and items and not from the time, so that deriving it twice gives the same
     /// id.
     pub fn id_of(channel: &Name, to: &Address, items: &[Item]) -> Uuid {

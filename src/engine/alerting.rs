@@ -4,15 +4,17 @@
 //! store at start, then fed by the commits of audits. The log and the outbox are committed together, and only then become what it
 //! knows, so a process killed at any point derives the same again. If the commit fails, nothing has happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::Notify;
+use uuid::Uuid;
 
+use super::bells::Bells;
 use super::published::Published;
 use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::announcement::Announcement;
+use crate::domain::delivery::UndeliverableAddress;
 use crate::domain::name::{Name, NameError, Rename};
 use crate::domain::notification::Notification;
 use crate::domain::state::Delta;
@@ -30,10 +32,18 @@ pub struct Alerting {
     deriving: Arc<Deriving>,
     /// One cycle at a time: what one records is what the next one knows.
     one: tokio::sync::Mutex<()>,
-    /// Rung when an audit changed what may be owed.
-    changed: Notify,
-    /// Rung when notifications were recorded.
-    recorded: Arc<Notify>,
+    bells: Bells,
+    /// Undeliverable addresses of which no other address could be notified: each is logged once.
+    unheard: Mutex<BTreeSet<Uuid>>,
+}
+
+/// Everything that alerting works with.
+pub struct AlertingParts {
+    pub published: Arc<Published>,
+    pub store: Arc<Store>,
+    pub channel: Arc<dyn Channel>,
+    pub metrics: Arc<Metrics>,
+    pub bells: Bells,
 }
 
 /// What is derived from, and by what it is composed. It may outlive a cycle that was broken off, and so does not hold the store.
@@ -83,24 +93,18 @@ pub enum StartError {
 
 impl Alerting {
     /// Loads what is known from the store.
-    pub async fn load(
-        published: Arc<Published>,
-        store: Arc<Store>,
-        channel: Arc<dyn Channel>,
-        metrics: Arc<Metrics>,
-        recorded: Arc<Notify>,
-    ) -> Result<Self, StartError> {
+    pub async fn load(parts: AlertingParts) -> Result<Self, StartError> {
+        let AlertingParts { published, store, channel, metrics, bells } = parts;
         let known = Mutex::new(WorkingSet::new(store.load_alerting().await?));
         let name = Name::parse(channel.label())?;
-        let (one, changed) = (tokio::sync::Mutex::default(), Notify::new());
         let deriving = Arc::new(Deriving { published, channel, name, known });
-        Ok(Self { store, metrics, deriving, one, changed, recorded })
+        Ok(Self { store, metrics, deriving, one: tokio::sync::Mutex::default(), bells, unheard: Mutex::default() })
     }
 
     /// Takes in what an audit committed.
     pub fn note(&self, delta: &Delta) {
         if self.deriving.known().note(delta) {
-            self.changed.notify_one();
+            self.bells.changed.notify_one();
         }
     }
 
@@ -112,7 +116,7 @@ impl Alerting {
             tracing::error!(error = %super::audit::describe(&error), "failed to record what is to be notified");
         }
         self.deriving.known().announce(announcement);
-        self.changed.notify_one();
+        self.bells.changed.notify_one();
     }
 
     /// Waits for the cycle that runs, and keeps the next one from beginning for as long as the guard lives.
@@ -122,18 +126,22 @@ impl Alerting {
 
     /// Has the next cycle run now: a reload may have changed who is owed what.
     pub fn wake(&self) {
-        self.changed.notify_one();
+        self.bells.changed.notify_one();
     }
 
     /// Waits until an audit changed what may be owed.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        self.bells.changed.notified().await;
     }
 
     /// Derives what is owed at `now`, and records it.
     pub async fn run(&self, now: DateTime<Utc>) -> Outcome {
         let _one = self.one.lock().await;
         let deriving = Arc::clone(&self.deriving);
+        match self.store.undeliverable(deriving.name.as_str()).await {
+            Ok(addresses) => deriving.known().set_undeliverable(addresses),
+            Err(error) => return self.failed(error.operation, super::audit::describe(&error), now),
+        }
         // Thousands of mails take their time to compose.
         let derived = tokio::task::spawn_blocking(move || deriving.derive(now)).await;
         let (evaluation, outgoing) = match derived {
@@ -141,6 +149,7 @@ impl Alerting {
             Err(error) => return self.failed(Operation::Notify, error.to_string(), now),
         };
         let next = evaluation.next;
+        self.log_unheard(&evaluation.addresses_unheard);
         if evaluation.is_empty() {
             return Outcome::Recorded { notifications: 0, next };
         }
@@ -158,9 +167,20 @@ impl Alerting {
             tracing::info!(notification = %id, %kind, channel = %notification.channel, sessions, "recorded a notification");
         }
         if !outgoing.is_empty() {
-            self.recorded.notify_one();
+            self.bells.recorded.notify_one();
         }
         Outcome::Recorded { notifications: outgoing.len(), next }
+    }
+
+    /// The log is all that is left for an address where no other one can be notified of it.
+    fn log_unheard(&self, addresses: &[Arc<UndeliverableAddress>]) {
+        let mut logged = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|id| addresses.iter().any(|address| address.id == *id));
+        for found in addresses.iter().filter(|found| logged.insert(found.id)) {
+            let (id, lost) = (found.id, found.lost.count);
+            tracing::error!(%id, lost, "an address refuses mail and no other address can be notified; driftwise status names it");
+            tracing::debug!(%id, address = %found.address, "this address refuses mail");
+        }
     }
 
     fn failed(&self, operation: Operation, error: String, now: DateTime<Utc>) -> Outcome {
@@ -205,6 +225,7 @@ impl Deriving {
             sessions: notification.sessions().iter().map(ToString::to_string).collect(),
             follows_up: notification.is_follow_up().then(|| notification.incidents().map(|i| i.id).collect()),
             reason: notification.reason.clone(),
+            resend_of: None,
             raw: composed.raw,
             recorded_at: notification.at,
         }

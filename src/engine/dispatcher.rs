@@ -16,14 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::bells::Bells;
+use super::published::Published;
 use super::rate_limiter::RateLimiter;
 use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::address::Address;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
+use crate::domain::name::{Name, NameError};
 use crate::domain::notification::NotificationKind;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, Obstacle, Outbound, SendError};
@@ -36,17 +38,24 @@ const AT_ONCE: usize = 3;
 /// served by the one that is left.
 const MOST_SILENT: usize = AT_ONCE - 1;
 
+/// Everything that a dispatcher works with.
+pub struct DispatcherParts {
+    pub store: Arc<Store>,
+    pub channel: Arc<dyn Channel>,
+    pub published: Arc<Published>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub rate_limiter: Arc<RateLimiter>,
+    pub bells: Bells,
+    /// When cancelled, sends under way are finished and none is begun.
+    pub stop: CancellationToken,
+}
+
 /// Carries messages from the outbox to a channel.
 pub struct Dispatcher {
-    store: Arc<Store>,
-    channel: Arc<dyn Channel>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-    rate_limiter: Arc<RateLimiter>,
-    /// Rung when messages were recorded.
-    recorded: Arc<Notify>,
-    /// What is under way is finished, nothing more is begun.
-    stop: CancellationToken,
+    parts: DispatcherParts,
+    /// The name of the channel.
+    name: Name,
     /// Attempts whose outcome the store failed to record. They are recorded before anything else is sent, so that a full
     /// disk does not cause the same mail to be sent every few seconds.
     unrecorded: Mutex<VecDeque<Attempted>>,
@@ -98,31 +107,16 @@ impl Round {
 }
 
 impl Dispatcher {
-    pub fn new(
-        store: Arc<Store>,
-        channel: Arc<dyn Channel>,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-        rate_limiter: Arc<RateLimiter>,
-        recorded: Arc<Notify>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            store,
-            channel,
-            metrics,
-            clock,
-            rate_limiter,
-            recorded,
-            stop,
-            unrecorded: Mutex::default(),
-            silent: Mutex::default(),
-        }
+    /// # Errors
+    /// Where the label of the channel is not a name.
+    pub fn new(parts: DispatcherParts) -> Result<Self, NameError> {
+        let name = Name::parse(parts.channel.label())?;
+        Ok(Self { parts, name, unrecorded: Mutex::default(), silent: Mutex::default() })
     }
 
     /// Waits until messages were recorded since the last round took notice.
     pub async fn rung(&self) {
-        self.recorded.notified().await;
+        self.parts.bells.recorded.notified().await;
     }
 
     /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up
@@ -135,8 +129,8 @@ impl Dispatcher {
         let mut under_way = UnderWay::new();
         let mut failed = None;
         loop {
-            let now = self.clock.now();
-            if !self.stop.is_cancelled() && failed.is_none() {
+            let now = self.parts.clock.now();
+            if !self.parts.stop.is_cancelled() && failed.is_none() {
                 match self.choose(now, &mut under_way).await {
                     Ok(chosen) => sends.extend(chosen.into_iter().map(|message| self.attempt(message))),
                     Err(error) => failed = Some(error),
@@ -152,8 +146,11 @@ impl Dispatcher {
             if let Err(error) = self.count().await {
                 failed = Some(error);
             }
-            let more =
-                if self.stop.is_cancelled() || failed.is_some() { Ok(None) } else { self.more(now, &under_way).await };
+            let more = if self.parts.stop.is_cancelled() || failed.is_some() {
+                Ok(None)
+            } else {
+                self.more(now, &under_way).await
+            };
             let more = more.unwrap_or_else(|error| {
                 failed = Some(error);
                 None
@@ -170,7 +167,7 @@ impl Dispatcher {
                     }
                 }
                 () = self.rung() => {}
-                () = until(more, &*self.clock) => {}
+                () = until(more, &*self.parts.clock) => {}
             }
         }
         self.count().await?;
@@ -181,7 +178,7 @@ impl Dispatcher {
     async fn choose(&self, now: DateTime<Utc>, under_way: &mut UnderWay) -> Result<Vec<Pending>, StoreError> {
         let mut chosen = Vec::new();
         loop {
-            let room = self.rate_limiter.room(now).min(AT_ONCE - under_way.len());
+            let room = self.parts.rate_limiter.room(now).min(AT_ONCE - under_way.len());
             let mut room_for_silent = MOST_SILENT.saturating_sub(under_way.values().filter(|silent| **silent).count());
             if room == 0 {
                 return Ok(chosen);
@@ -190,8 +187,9 @@ impl Dispatcher {
             let nobody = BTreeSet::new();
             let besides = if room_for_silent == 0 { &silent } else { &nobody };
             // Those under way are still due as far as the store knows.
-            let due =
-                self.noted(self.store.due_besides(self.channel.label(), now, room + under_way.len(), besides).await)?;
+            let due = self.noted(
+                self.parts.store.due_besides(self.parts.channel.label(), now, room + under_way.len(), besides).await,
+            )?;
             let before = chosen.len();
             for message in due {
                 let was_silent = silent.contains(&message.to);
@@ -201,7 +199,7 @@ impl Dispatcher {
                 }
                 room_for_silent -= usize::from(was_silent);
                 under_way.insert(message.id, was_silent);
-                self.rate_limiter.sending(now);
+                self.parts.rate_limiter.sending(now);
                 chosen.push(message);
             }
             if chosen.len() == before {
@@ -216,10 +214,10 @@ impl Dispatcher {
         if under_way.len() >= AT_ONCE {
             return Ok(None);
         }
-        if self.rate_limiter.room(now) == 0 {
-            return Ok(Some(self.rate_limiter.free_at(now)));
+        if self.parts.rate_limiter.room(now) == 0 {
+            return Ok(Some(self.parts.rate_limiter.free_at(now)));
         }
-        let next = self.noted(self.store.next_due(self.channel.label(), Some(now)).await)?;
+        let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), Some(now)).await)?;
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
@@ -235,27 +233,29 @@ impl Dispatcher {
     /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
     /// set back meanwhile. Also whether something is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
-        let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
-        let next = self.noted(self.store.next_due(self.channel.label(), None).await)?;
+        let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
+        let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;
         let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
         Ok((next, rate_limited))
     }
 
-    /// Publishes what waits in the outbox.
+    /// Publishes what waits in the outbox, and which addresses refuse mail.
     pub async fn count(&self) -> Result<(), StoreError> {
-        let counts = self.noted(self.store.outbox_counts(self.channel.label()).await)?;
-        self.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
+        let counts = self.noted(self.parts.store.outbox_counts(self.parts.channel.label()).await)?;
+        self.parts.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
+        let delivery = self.noted(self.parts.store.delivery(&self.name).await)?;
+        self.parts.published.write(|present| present.delivery = Some(delivery));
         Ok(())
     }
 
     async fn attempt(&self, message: Pending) -> Attempted {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let outbound = Outbound { message_id, to, raw };
-        let outcome = self.channel.send(&outbound).await;
+        let outcome = self.parts.channel.send(&outbound).await;
         self.note_silence(&outbound.to, &outcome);
-        self.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
-        Attempted { id, outbound, kind, attempts, recorded_at, at: self.clock.now(), outcome }
+        self.parts.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
+        Attempted { id, outbound, kind, attempts, recorded_at, at: self.parts.clock.now(), outcome }
     }
 
     /// Records what came of an attempt.
@@ -264,15 +264,17 @@ impl Dispatcher {
         let (id, at, message_id) = (*id, *at, &outbound.message_id);
         let result = match outcome {
             Ok(()) => {
-                self.noted(self.store.sent(id, at).await)?;
-                self.metrics.notification(*kind, true);
-                self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
+                let accepts_again = self.noted(self.parts.store.sent(id, at).await)?;
+                self.address_turned(accepts_again);
+                self.parts.metrics.notification(*kind, true);
+                self.parts.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
                 tracing::info!(message_id, %kind, "sent mail");
                 AttemptResult::Sent
             }
-            Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
-                self.noted(self.store.dead(id, at, &e.reason).await)?;
-                self.metrics.notification(*kind, false);
+            Err(e) if e.permanent || self.noted(self.parts.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
+                let is_undeliverable = self.noted(self.parts.store.dead(id, at, &e.reason).await)?;
+                self.address_turned(is_undeliverable);
+                self.parts.metrics.notification(*kind, false);
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
                 tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead; will not retry");
                 whole_reason(message_id, e);
@@ -281,12 +283,19 @@ impl Dispatcher {
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
                 let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
-                self.noted(self.store.failed(id, at, again, &e.reason).await)?;
+                self.noted(self.parts.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);
                 AttemptResult::Retrying
             }
         };
         Ok(result)
+    }
+
+    /// Has alerting run where an address began to refuse mail, or accepts it again.
+    fn address_turned(&self, turned: bool) {
+        if turned {
+            self.parts.bells.changed.notify_one();
+        }
     }
 
     fn note_silence(&self, to: &Address, outcome: &Result<(), SendError>) {
@@ -307,14 +316,14 @@ impl Dispatcher {
 
     fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         if outcome.is_err() {
-            self.metrics.store_error(Operation::Deliver);
+            self.parts.metrics.store_error(Operation::Deliver);
         }
         outcome
     }
 
     #[cfg(test)]
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.parts.clock.now()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::current::Current;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::name::{Name, Rename};
 use crate::domain::plan::SourcePlan;
 use crate::domain::schedule::ScheduleKey;
@@ -32,6 +33,8 @@ pub struct Present {
     pub store_sound: bool,
     /// Sources whose last audit could not be recorded.
     pub unrecorded: BTreeSet<Name>,
+    /// The state of delivery, as of the last attempt; `None` before it is known.
+    pub delivery: Option<DeliveryState>,
     /// The last reload, where it was refused: the configuration before it still holds.
     pub refused_reload: Option<RefusedReload>,
 }

@@ -7,15 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Channel, Composed, Outbound, SendError};
-use crate::domain::address::{Address, Mailbox};
-use crate::domain::name::{Name, NameError};
-use crate::domain::notification::{Notification, NotificationKind, Reason};
+use super::{Channel, Composed, Outbound, Reissued, SendError};
+use crate::domain::address::Mailbox;
+use crate::domain::notification::Notification;
 use crate::secret::Secret;
 
 mod compose;
@@ -125,26 +122,6 @@ impl Email {
             Way::Spool(folder) => spool::probe(folder).await,
         }
     }
-
-    /// The message of `notifications test`: it tells of nothing.
-    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Notification, NameError> {
-        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
-        Ok(Notification {
-            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
-            channel: Name::parse(self.label())?,
-            kind: NotificationKind::Test,
-            to,
-            at,
-            zone,
-            items: Vec::new(),
-            still: Vec::new(),
-            openings: Vec::new(),
-            customer: None,
-            contact: None,
-            reply_to: None,
-            reason: Reason::default(),
-        })
-    }
 }
 
 impl Channel for Email {
@@ -154,6 +131,10 @@ impl Channel for Email {
 
     fn compose(&self, notification: &Notification) -> Composed {
         compose::compose(&self.from, notification, self.public_url.as_deref())
+    }
+
+    fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued {
+        compose::reissue(&self.from, raw, notification)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

@@ -16,6 +16,7 @@ mod entry;
 mod lead;
 mod page;
 mod subject;
+mod undeliverable;
 mod words;
 
 /// A message in the form that mail carries.

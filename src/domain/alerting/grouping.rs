@@ -1,8 +1,9 @@
 //! Last stage: makes one notification of the items that one recipient gets together.
 //!
 //! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
-//! unverifiable, reminders) are grouped over all sources. A refused configuration is a notification of its own. Each notification also lists all other open incidents of its sessions,
-//! so the last notification about a session is complete.
+//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses. A refused configuration is a
+//! notification of its own. Each notification also lists all other open incidents of its sessions, so the last notification
+//! about a session is complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,6 +27,10 @@ enum Bundle {
     AtOnce(Name),
     /// Of the program, with its id.
     Program(Uuid),
+    /// Of addresses that refuse mail, or of those that take it again.
+    Undeliverable {
+        ended: bool,
+    },
     Waited,
 }
 
@@ -35,6 +40,7 @@ impl Bundle {
             About::Incident { incident, change, .. } => (incident, change),
             About::Unaudited(found) => return Self::AtOnce(found.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
+            About::Undeliverable(news) => return Self::Undeliverable { ended: news.end.is_some() },
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
         match change {
@@ -114,7 +120,13 @@ fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
 
 fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::domain::notification::Opening> {
     let mut seen = HashSet::new();
-    let opening = |item: &Item| Some(known.log().of(item.id())?.get(key)?.opening.clone());
+    let opening = |item: &Item| match &item.about {
+        About::Undeliverable(news) => {
+            let notified = news.address.notified.iter().find(|notified| notified.to == key.to);
+            notified.map(|notified| notified.opening.clone())
+        }
+        _ => Some(known.log().of(item.id())?.get(key)?.opening.clone()),
+    };
     items.iter().filter_map(opening).filter(|opening| seen.insert(opening.notification)).collect()
 }
 
@@ -137,6 +149,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
             About::Incident { incident, .. } => described(incident),
             About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
             About::Reload(_) => String::from("refused configuration"),
+            About::Undeliverable(news) => format!("undeliverable: {}", news.address.address),
         },
         change: item.token(),
         role: item.role,

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use mail_parser::{HeaderValue, MessageParser};
 
 use super::*;
+use crate::domain::address::Address;
 use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::Incident;
-use crate::domain::notification::{About, Item, Opening};
+use crate::domain::name::Name;
+use crate::domain::notification::{About, Item, NotificationKind, Opening};
 use crate::domain::session::SessionId;
 use crate::notify::Obstacle;
 use crate::notify::sample::sample;
@@ -201,7 +204,7 @@ fn the_largest_message_stays_under_200_kilobytes() {
 
 #[test]
 fn a_test_message_tells_of_nothing_and_says_so() {
-    let test = spool().test(to(), at(), chrono_tz::UTC).unwrap();
+    let test = Notification::test(Name::parse("email").unwrap(), to(), at(), chrono_tz::UTC);
     assert!(spool().compose(&test).message_id.ends_with("@integrator.example>"));
     let raw = raw(&test);
     let parsed = parse(&raw);

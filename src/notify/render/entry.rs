@@ -5,10 +5,11 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
+use super::undeliverable;
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
 use crate::domain::announcement::{RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::notification::{About, Change, Item};
+use crate::domain::notification::{About, Change, Item, NotificationKind};
 use crate::domain::policy::Severity;
 
 /// Settings that could not be checked and are named; the others are counted.
@@ -49,8 +50,11 @@ pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
         About::Incident { incident, .. } => teller.incident(incident),
         About::Unaudited(found) => teller.unaudited(found),
         About::Reload(refused) => teller.refused(refused),
+        About::Undeliverable(news) => undeliverable::entry(news, item.zone),
     };
     let colour = match (item.change(), item.severity()) {
+        (None, severity) if item.kind() == NotificationKind::Undeliverable => colour(severity),
+        (None, _) if item.kind() == NotificationKind::Recovered => GREEN,
         (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited)) | None, _) => GREY,
         (Some(Change::Ended(_)), _) => GREEN,
         (_, severity) => colour(severity),
@@ -77,13 +81,13 @@ fn is_blind(item: &Item) -> bool {
     matches!(&item.about, About::Incident { blind: Some(_), .. })
 }
 
-fn row(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn row(label: &'static str, text: &str) -> Option<Row> {
     let text = plain(text, PROSE);
     (!text.is_empty()).then(|| Row { label, values: vec![text], strong: false })
 }
 
 /// Words of ours or of a rule: a sentence.
-fn prose(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn prose(label: &'static str, text: &str) -> Option<Row> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::times::at;
+use super::undeliverable;
 use super::words::{VALUE, count, name_of, named, plain, value, who};
 use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::{End, Facts, Incident, IncidentKind};
@@ -22,6 +23,10 @@ type Place<'a> = (Option<&'a Name>, Option<&'a SessionId>);
 pub(super) fn lead(notification: &Notification) -> Vec<String> {
     if notification.kind == NotificationKind::Test {
         return vec!["This is a test message of Driftwise. If you can read it, alerts reach this address.".to_owned()];
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return vec![undeliverable::lead(&addresses)];
     }
     let mut seen = HashSet::new();
     let places = notification.items.iter().map(|item| (item.source(), item.session()));
@@ -129,6 +134,7 @@ fn called(item: &Item) -> String {
         }
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
         About::Reload(_) => String::from("The configuration"),
+        About::Undeliverable(news) => news.address.address.to_string(),
     }
 }
 
@@ -136,6 +142,7 @@ fn one(item: &Item) -> String {
     let who = called(item);
     let (incident, change) = match &item.about {
         About::Unaudited(found) => return unaudited(found, &who),
+        About::Undeliverable(news) => return undeliverable::lead(&[news]),
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
             return format!(
@@ -253,6 +260,9 @@ fn drift(facts: &Facts, change: Change, who: &str) -> String {
 
 /// One line of the list of what does not fit.
 pub(super) fn brief(item: &Item) -> String {
+    if let About::Undeliverable(news) = &item.about {
+        return undeliverable::brief(news);
+    }
     let who = called(item);
     let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
         return format!("{who}: not checked");

@@ -95,7 +95,7 @@ impl<'a> Thing<'a> {
             Self::New(item) => match &item.about {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
-                About::Reload(_) => None,
+                About::Reload(_) | About::Undeliverable(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };
@@ -117,12 +117,15 @@ impl<'a> Thing<'a> {
     }
 
     fn is_put_right(self) -> bool {
-        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong())
+        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong() || item.kind() == NotificationKind::Recovered)
     }
 
     /// The name of the session and its number, or the source.
     fn heading(self) -> String {
-        let (Some(source), session) = self.place() else { return String::from("The configuration of Driftwise") };
+        let (Some(source), session) = self.place() else {
+            let mail = matches!(self, Self::New(Item { about: About::Undeliverable(_), .. }));
+            return String::from(if mail { "Mail that Driftwise sends" } else { "The configuration of Driftwise" });
+        };
         let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
         self.name().map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
     }

@@ -3,6 +3,7 @@
 //! A subject is true when the mail is sent. `Re:` and the subject of the opening stand only where that still says exactly what is
 //! wrong, as in a reminder; a thread holds by its references.
 
+use super::undeliverable;
 use super::words::{clean, count, name_of, who};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Item, Notification, NotificationKind};
@@ -22,6 +23,10 @@ pub(super) fn subject(notification: &Notification) -> String {
     }
     if notification.kind == NotificationKind::Reload {
         return "Driftwise refused a changed configuration".to_owned();
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return clean(&undeliverable::subject(&addresses), LONGEST);
     }
     let wrong = notification.wrong();
     let text = if wrong.is_empty() { nothing_wrong(notification) } else { wrong_now(notification, &wrong) };

@@ -50,6 +50,7 @@ pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
         to: address(to),
         follows_up: None,
         reason: Reason::default(),
+        resend_of: None,
         subject: format!("Subject {number} – é"),
         sessions: vec![format!("acme/{number}")],
         raw: format!("Subject: {number}\r\n\r\nbody\0\r\n").into_bytes(),
@@ -195,6 +196,7 @@ fn composed(told: &Notification) -> Outgoing {
         sessions: told.sessions().iter().map(ToString::to_string).collect(),
         follows_up: told.is_follow_up().then(|| told.incidents().map(|incident| incident.id).collect()),
         reason: told.reason.clone(),
+        resend_of: None,
         raw: b"raw".to_vec(),
         recorded_at: told.at,
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
 use crate::engine::alerting::{Alerting, AlertingParts};
@@ -35,11 +36,15 @@ pub mod online;
 mod past;
 pub mod poll;
 pub mod reload;
+pub mod resend;
 mod tasks;
 mod watch;
 
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
+
+/// The one channel that there is.
+const EMAIL: &str = "email";
 
 /// How long the store may take to close: with [`crate::lifecycle::DRAIN`] less than the ten seconds that a service manager
 /// gives. Whoever waits for a lock on the file cannot be called back before that.
@@ -70,6 +75,7 @@ struct Parts {
     rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
+    bells: Bells,
     /// For how long history is kept.
     retain: Arc<Current<Duration>>,
     stop: CancellationToken,
@@ -145,6 +151,7 @@ impl App {
             rate_limiter,
             metrics,
             store,
+            bells,
             retain,
             stop: shutdown,
         };
@@ -201,11 +208,12 @@ impl App {
         let history = past::StoredHistory { store: Arc::clone(store), metrics: Arc::clone(metrics) };
         let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history), Arc::clone(&clock))?;
         let local = self.listener.local_addr()?.ip().is_loopback();
-        let reloads: Arc<dyn web::Reload> = Arc::new(self.reloading.requests);
-        let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| Arc::clone(&reloads)));
+        let resend = resend::Resender { parts: Arc::clone(&parts), clock: Arc::clone(&clock) };
+        let commands = web::Commands { reload: Arc::new(self.reloading.requests), resend: Arc::new(resend) };
+        let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| commands.clone()));
         supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
         if let Some(probes) = self.probes {
-            supervisor.start("metrics", tasks::serve(probes, web::probes(web, reloads), stop.clone()));
+            supervisor.start("metrics", tasks::serve(probes, web::probes(web, commands), stop.clone()));
         }
         for name in published.plans().keys() {
             parts.mailboxes.open(name);
@@ -259,6 +267,15 @@ pub async fn stored_states(config: &Config) -> anyhow::Result<BTreeMap<Name, Sou
     match Store::read(&config.store.path).await {
         Ok(store) => Ok(store.load().await?),
         Err(e) if e.is_absent() => Ok(BTreeMap::new()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The delivery of mail as the store knows it; `None` where there is no store yet.
+pub async fn stored_delivery(config: &Config) -> anyhow::Result<Option<DeliveryState>> {
+    match Store::read(&config.store.path).await {
+        Ok(store) => Ok(Some(store.delivery(&Name::parse(EMAIL)?).await?)),
+        Err(e) if e.is_absent() => Ok(None),
         Err(e) => Err(e.into()),
     }
 }

@@ -1,13 +1,18 @@
-//! A test notification, sent at once and recorded nowhere.
+//! Notifications that no incident causes: a test, sent at once and recorded nowhere, and samples of each kind.
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use super::adapters;
 use crate::config::Config;
-use crate::domain::address::Address;
+use crate::domain::address::{Address, Mailbox};
 use crate::domain::name::Name;
-use crate::domain::notification::Notification;
+use crate::domain::notification::{Notification, NotificationKind};
+use crate::notify::email::{Delivery, Email, Options};
+use crate::notify::render::{Rendered, render};
+use crate::notify::sample::example;
 use crate::notify::{Channel as _, Outbound};
 
 /// Sends a test message to `to`. Answers its Message-ID.
@@ -18,4 +23,27 @@ pub async fn send_test(config: &Config, to: &Address, now: DateTime<Utc>) -> any
     let outbound = Outbound { message_id: composed.message_id, to: to.clone(), raw: composed.raw };
     channel.send(&outbound).await.with_context(|| format!("the test message to {to} was not accepted"))?;
     Ok(outbound.message_id)
+}
+
+/// A sample of a notification, in each form.
+pub struct Preview {
+    pub to: Address,
+    pub message_id: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    /// The whole mail.
+    pub eml: String,
+}
+
+/// A sample of `kind`, as recorded at `now`.
+pub fn preview(kind: NotificationKind, now: DateTime<Utc>) -> anyhow::Result<Preview> {
+    let from = Mailbox::parse("Driftwise <driftwise@integrator.example>")?;
+    let to = Address::parse("it@acme.example")?;
+    let notification = example(kind, &to, now).with_context(|| format!("there is no sample of {kind}"))?;
+    let Rendered { subject, text, html } = render(&notification, None)?;
+    let delivery = Delivery::Spool(PathBuf::new());
+    let composed = Email::new(Options { from, delivery, public_url: None })?.compose(&notification);
+    let eml = String::from_utf8(composed.raw).context("a mail is ASCII")?;
+    Ok(Preview { to, message_id: composed.message_id, subject, text, html, eml })
 }

@@ -73,7 +73,7 @@ pub(super) fn entry(news: &AddressNews, zone: Tz) -> (String, Vec<Option<Row>>) 
     let heading = address.to_string();
     let rows = match news.end {
         None => {
-            let means = "alerts to this address reach no one. It gets later notifications as well, and each shows whether mail is accepted again";
+            let means = "alerts to this address reach no one. Later notifications are still sent to it; when one is accepted, you get a message";
             let rest = [prose("What this means", means), prose("What to do", &what_to_do(lost))];
             [row("Since when", &at(*since, zone)), reason].into_iter().chain(lost_rows).chain(rest).collect()
         }
@@ -82,7 +82,7 @@ pub(super) fn entry(news: &AddressNews, zone: Tz) -> (String, Vec<Option<Row>>) 
                 AddressEnd::Accepted(accepted) => row("Accepted again", &at(accepted, zone)),
                 AddressEnd::Unused => prose("Why", "the configuration does not name this address any more"),
             };
-            let resend = "what was lost is not sent again by itself. driftwise notifications list shows it; driftwise notifications resend ID sends one to the same address again";
+            let resend = "what was lost is not sent again by itself. “driftwise notifications list” shows it, and “driftwise notifications resend ID” sends one of them to the same address again";
             let resend = prose("What to do", resend).filter(|_| matches!(end, AddressEnd::Accepted(_)));
             [row("Was refused from", &at(*since, zone)), seen].into_iter().chain(lost_rows).chain([resend]).collect()
         }
@@ -111,7 +111,7 @@ fn what_to_do(lost: &LostNotifications) -> String {
     let example = lost.worst.as_ref().map_or_else(|| String::from("ID"), |worst| worst.number.to_string());
     plain(
         &format!(
-            "correct the address in the configuration: the new one is notified of everything that is still open. Or have the mailbox repaired and send what was lost again, with driftwise notifications resend {example}; driftwise notifications list shows the others"
+            "correct the address in the configuration: the new one is notified of everything that is still open. Or have the mailbox repaired and send what was lost again, with “driftwise notifications resend {example}”; “driftwise notifications list” shows the others"
         ),
         PROSE,
     )

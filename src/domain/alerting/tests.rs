@@ -14,6 +14,7 @@ use crate::domain::setting::SettingKey;
 use crate::domain::world::{World, address, id, name, notified, start};
 
 mod groups;
+mod undeliverable;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";

@@ -49,6 +49,7 @@ impl Store {
         allowed: impl FnOnce(&crate::domain::address::Address) -> bool + Send,
         reissue: impl FnOnce(&[u8], Uuid) -> (String, Vec<u8>) + Send,
     ) -> Result<Result<Resend, Unsendable>, StoreError> {
+        const NEW: &str = "SELECT id FROM outbox WHERE message_id = ?1";
         let write = async {
             let mut transaction = self.writing().await?;
             let outgoing = match again(&mut transaction, number, now, allowed, reissue).await? {
@@ -57,7 +58,6 @@ impl Store {
             };
             let message_id = outgoing.message_id.clone();
             add(&mut transaction, &[outgoing]).await?;
-            const NEW: &str = "SELECT id FROM outbox WHERE message_id = ?1";
             let number = sqlx::query_scalar(NEW).bind(&message_id).fetch_one(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(Ok(Resend { number, message_id }))

@@ -1,5 +1,6 @@
 //! An address that refuses mail, as its operators see it from outside; and notifications that an operator sends again.
 
+use driftwise::domain::notification::NotificationKind;
 use serde_json::{Value, json};
 
 use crate::program::{ask, eventually};
@@ -144,7 +145,7 @@ fn a_resend_that_cannot_be_done_says_why() {
 fn each_kind_can_be_previewed_without_a_configuration_or_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| crate::program::run(folder.path(), arguments);
-    for kind in driftwise::domain::notification::NotificationKind::ALL.map(|kind| kind.label()) {
+    for kind in NotificationKind::ALL.map(NotificationKind::label) {
         let eml = run(&["notifications", "preview", kind, "--format", "eml"]).expect(0).out;
         let mail = crate::mailbox::Mail::parse(eml.into_bytes());
         assert_eq!(mail.kind(), kind);

@@ -27,7 +27,7 @@ use driftwise::domain::reconcile::{PollOutcome, reconcile};
 use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
 use driftwise::engine::alerting::{Alerting, AlertingParts};
-use driftwise::engine::audit::{Auditor, Outcome};
+use driftwise::engine::audit::{AuditOutcome, Auditor};
 use driftwise::engine::bells::Bells;
 use driftwise::engine::current::Current;
 use driftwise::engine::polls::Polls;
@@ -182,7 +182,7 @@ impl Stage {
         self.clock.advance(TimeDelta::minutes(5));
         let outcome = self.auditor.run(&self.name, &Due::All).await;
         let took = self.source.asked.lock().unwrap().unwrap().elapsed();
-        assert!(matches!(outcome, Outcome::Polled { .. }), "{outcome:?}");
+        assert!(matches!(outcome, AuditOutcome::Polled { .. }), "{outcome:?}");
         took
     }
 }

@@ -54,13 +54,13 @@ pub struct Outbound {
 #[error("{reason}")]
 pub struct SendError {
     pub obstacle: Obstacle,
-    /// No use trying again: only a 5xx to RCPT or DATA.
+    /// Retrying is of no use: only a 5xx to RCPT or DATA.
     pub permanent: bool,
     /// The code of a server's reply, if there was one.
     pub reply: Option<u16>,
-    /// In words, without secrets and with outside text quoted and cut. This is for the store and whoever asks it.
+    /// In words, without secrets and with outside text quoted and cut. For the store, and for commands and pages that read it.
     pub reason: String,
-    /// Nothing in the reason was said by a server, which likes to repeat the recipient.
+    /// The reason holds no words of a server, which often repeats the recipient.
     pub own_words: bool,
 }
 
@@ -71,7 +71,7 @@ impl SendError {
     }
 }
 
-/// What stood in the way, for metrics.
+/// Where an attempt failed, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Obstacle {
     Connect,

@@ -20,7 +20,7 @@ use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
 use crate::engine::alerting::{self, Alerting, AlertingParts};
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::audit::{AuditOutcome, Auditor};
 use crate::engine::bells::Bells;
 use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
@@ -186,14 +186,17 @@ pub async fn notify(
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         match outcome {
-            Outcome::NotRecorded { error } => notified.errors.push(error),
-            Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped | Outcome::Replaced => {}
+            AuditOutcome::NotRecorded { error } => notified.errors.push(error),
+            AuditOutcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
+            AuditOutcome::Polled { .. }
+            | AuditOutcome::Unreachable { .. }
+            | AuditOutcome::Stopped
+            | AuditOutcome::Replaced => {}
         }
     }
     match alerting.run(clock.now()).await {
-        alerting::Outcome::Recorded { notifications, .. } => notified.notifications += notifications,
-        alerting::Outcome::NotRecorded { error, .. } => notified.errors.push(error),
+        alerting::AlertingOutcome::Recorded { notifications, .. } => notified.notifications += notifications,
+        alerting::AlertingOutcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
     let dispatcher = Dispatcher::new(DispatcherParts {
         store: Arc::clone(&store),

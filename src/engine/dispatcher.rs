@@ -34,8 +34,8 @@ use crate::store::{Operation, Pending, Store, StoreError};
 /// Sends at the same time: what Microsoft 365 allows as connections.
 const AT_ONCE: usize = 3;
 
-/// How many of them may wait for recipients whose last attempt timed out: each may take a minute, in which the others are
-/// served by the one that is left.
+/// How many of them may go to recipients whose last attempt timed out. Each may take a minute, in which the connection that is
+/// left serves the other recipients.
 const MOST_SILENT: usize = AT_ONCE - 1;
 
 /// Everything that a dispatcher works with.
@@ -63,10 +63,10 @@ pub struct Dispatcher {
     silent: Mutex<BTreeSet<Address>>,
 }
 
-/// Messages that are being sent, by their id, and whether their recipient was silent before.
+/// Messages that are being sent, by their id, and whether the last attempt to their recipient timed out.
 type UnderWay = BTreeMap<i64, bool>;
 
-/// An attempt that was made, and what came of it.
+/// An attempt that was made, and its outcome.
 #[derive(Debug, Clone)]
 struct Attempted {
     id: i64,
@@ -78,7 +78,7 @@ struct Attempted {
     outcome: Result<(), SendError>,
 }
 
-/// What one round came to.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
     pub sent: u32,
@@ -86,7 +86,7 @@ pub struct Round {
     pub dead: u32,
     /// When the next message is due, if any is waiting.
     pub next: Option<DateTime<Utc>>,
-    /// Something is due and waits only because enough has left in this minute.
+    /// A message is due and waits only for the rate limit.
     pub rate_limited: bool,
 }
 
@@ -114,14 +114,14 @@ impl Dispatcher {
         Ok(Self { parts, name, unrecorded: Mutex::default(), silent: Mutex::default() })
     }
 
-    /// Waits until messages were recorded since the last round took notice.
+    /// Waits until notifications were recorded, unless they were before this call and since the last one.
     pub async fn rung(&self) {
         self.parts.bells.recorded.notified().await;
     }
 
-    /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up
-    /// its own recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way
-    /// is finished and nothing more is sent.
+    /// Attempts every message that is due, and those that are recorded or fall due meanwhile, until none is left. A send that
+    /// stalls holds up its own recipient and one connection, never the round. When the store fails to record an outcome, sends
+    /// under way are finished and none is begun.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
         self.catch_up(&mut round).await?;
@@ -174,7 +174,7 @@ impl Dispatcher {
         Ok(round)
     }
 
-    /// What is to be sent now, added to what is under way.
+    /// Chooses the messages to send now, and adds them to those under way.
     async fn choose(&self, now: DateTime<Utc>, under_way: &mut UnderWay) -> Result<Vec<Pending>, StoreError> {
         let mut chosen = Vec::new();
         loop {
@@ -184,9 +184,9 @@ impl Dispatcher {
                 return Ok(chosen);
             }
             let silent = self.silent().clone();
-            let nobody = BTreeSet::new();
-            let besides = if room_for_silent == 0 { &silent } else { &nobody };
-            // Those under way are still due as far as the store knows.
+            let none = BTreeSet::new();
+            let besides = if room_for_silent == 0 { &silent } else { &none };
+            // The store still returns those under way.
             let due = self.noted(
                 self.parts.store.due_besides(self.parts.channel.label(), now, room + under_way.len(), besides).await,
             )?;
@@ -208,8 +208,7 @@ impl Dispatcher {
         }
     }
 
-    /// When more can be begun beside what is under way: none where that has to end first, as it has for what is due by now and
-    /// was not chosen.
+    /// When another send can begin beside those under way; `None` if one of them has to end first.
     async fn more(&self, now: DateTime<Utc>, under_way: &UnderWay) -> Result<Option<DateTime<Utc>>, StoreError> {
         if under_way.len() >= AT_ONCE {
             return Ok(None);
@@ -221,7 +220,7 @@ impl Dispatcher {
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
-    /// Records what could not be recorded before.
+    /// Records outcomes that the store failed to record before.
     async fn catch_up(&self, round: &mut Round) -> Result<(), StoreError> {
         loop {
             let Some(attempted) = self.unrecorded().front().cloned() else { return Ok(()) };
@@ -230,8 +229,8 @@ impl Dispatcher {
         }
     }
 
-    /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
-    /// set back meanwhile. Also whether something is due and waits only for the rate limit.
+    /// When the next round is due, if a message waits: at most the longest retry wait from now, because the clock may be set back
+    /// meanwhile. Also whether a message is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
         let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;
@@ -258,7 +257,7 @@ impl Dispatcher {
         Attempted { id, outbound, kind, attempts, recorded_at, at: self.parts.clock.now(), outcome }
     }
 
-    /// Records what came of an attempt.
+    /// Records the outcome of an attempt.
     async fn settle(&self, attempted: &Attempted) -> Result<AttemptResult, StoreError> {
         let Attempted { id, outbound, kind, attempts, recorded_at, at, outcome } = attempted;
         let (id, at, message_id) = (*id, *at, &outbound.message_id);
@@ -327,7 +326,7 @@ impl Dispatcher {
     }
 }
 
-/// A sign-in that failed concerns every mail, so it is loud.
+/// Logs a failed attempt. A failed sign-in is an error, because it stops all mail.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     let again = again.format("%H:%M:%S UTC").to_string();
     let (obstacle, reply, reason) = (error.obstacle.label(), error.reply, error.for_log());
@@ -346,7 +345,7 @@ fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     whole_reason(message_id, error);
 }
 
-/// With what a server said.
+/// Logs the words of the server, which may repeat an address, at `debug`.
 fn whole_reason(message_id: &str, error: &SendError) {
     if !error.own_words {
         tracing::debug!(message_id, reason = %error, "reason for the failed attempt");

@@ -21,7 +21,7 @@ mod refusal;
 mod smtp;
 mod spool;
 
-/// How mail leaves.
+/// The sender, and how mail is delivered.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub from: Mailbox,
@@ -43,7 +43,7 @@ pub struct SmtpOptions {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    /// Without TLS, a password may be sent to another machine too: somebody trusts the network between.
+    /// Allows a password without TLS to another machine, because the operator trusts the network.
     pub allow_insecure: bool,
     /// Both or neither.
     pub username: Option<String>,
@@ -77,18 +77,18 @@ pub enum Tls {
     None,
 }
 
-/// Why mail cannot be set up.
+/// Why the mail channel cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("a user name for the mail server needs a password, and a password needs a user name")]
     HalfCredential,
     #[error("the password for the mail server {host} would be sent without TLS: use starttls or implicit")]
     PasswordInTheClear { host: String },
-    #[error("the CA file {path} cannot be read")]
+    #[error("cannot read the CA file {path}")]
     CaFile { path: PathBuf, source: std::io::Error },
     #[error("the CA file {path} holds no certificate in PEM")]
     CaFormat { path: PathBuf },
-    #[error("TLS cannot be set up for the mail server {host}: {reason}")]
+    #[error("cannot set up TLS for the mail server {host}: {reason}")]
     Tls { host: String, reason: String },
 }
 
@@ -115,7 +115,7 @@ impl Email {
         Ok(Self { from, public_url, way })
     }
 
-    /// Connects, protects the connection and signs in, or sees that the folder can be written to; sends nothing.
+    /// Connects, starts TLS and signs in, or writes a probe file into the folder; sends nothing.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.way {
             Way::Smtp(server) => server.probe().await,

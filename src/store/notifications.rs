@@ -63,7 +63,7 @@ impl fmt::Display for NotificationState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub state: Option<NotificationState>,
-    /// `SOURCE/ID` of a session told of.
+    /// `SOURCE/ID` of a session in it.
     pub session: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct StoredNotification {
     pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
-    /// `SOURCE/ID` of each session told of.
+    /// `SOURCE/ID` of each session in it.
     pub sessions: Vec<String>,
     pub state: NotificationState,
     pub attempts: u32,

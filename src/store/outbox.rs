@@ -41,13 +41,13 @@ pub struct Outgoing {
     pub message_id: String,
     pub channel: Name,
     pub kind: NotificationKind,
-    /// Of the most severe incident that it tells of.
+    /// Of its most severe item.
     pub severity: Severity,
     pub to: Address,
     pub subject: String,
-    /// `SOURCE/ID` of each session told of.
+    /// `SOURCE/ID` of each session in it.
     pub sessions: Vec<String>,
-    /// The incidents told of, where all of it follows up what was told before.
+    /// Its incidents, if all of it follows up earlier notifications.
     pub follows_up: Option<Vec<Uuid>>,
     /// Why it goes to its recipient.
     pub reason: Reason,

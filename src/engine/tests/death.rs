@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::harness::Harness;
-use crate::engine::audit::Outcome;
+use crate::engine::audit::AuditOutcome;
 
 /// When it dies: as soon as it waits for something, or when that has come about and it is about to go on.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ async fn an_audit_and_its_alerting_that_die_between_any_two_steps_lose_nothing_a
             harness.world.tick("1", "export", false);
             let after = harness.live().await;
             let case = format!("dead after {polls} ({moment:?})");
-            assert!(matches!(after, (Outcome::Polled { opened: 0, ended: 1 }, 2)), "{case}: {after:?}");
+            assert!(matches!(after, (AuditOutcome::Polled { opened: 0, ended: 1 }, 2)), "{case}: {after:?}");
             harness.check(&case).await;
             if lived {
                 steps = polls;

@@ -18,7 +18,7 @@ use crate::domain::observation::Answer;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::alerting::{self, Alerting, AlertingParts};
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::audit::{AuditOutcome, Auditor};
 use crate::engine::bells::Bells;
 use crate::engine::current::Current;
 use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
@@ -123,8 +123,8 @@ impl Harness {
         Running { auditor, alerting, dispatcher, store }
     }
 
-    /// One audit and one round by a new process, a minute later. It begins with what the last one left owed.
-    pub(super) async fn live(&self) -> (Outcome, usize) {
+    /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not recorded.
+    pub(super) async fn live(&self) -> (AuditOutcome, usize) {
         self.clock.advance(TimeDelta::minutes(1));
         let running = self.start().await;
         running.alert().await;
@@ -140,7 +140,7 @@ impl Harness {
         std::fs::read(self.path()).unwrap()
     }
 
-    /// Nothing lost, nothing under two ids, nothing out of order, nothing told that was not recorded, the store sound.
+    /// Nothing is lost, under two ids, out of order, or sent without being recorded, and the store is sound.
     pub(super) async fn check(&self, case: &str) {
         let store = Store::open(&self.path()).await.unwrap();
         store.integrity_check().await.unwrap();
@@ -192,13 +192,13 @@ pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case:
 
 impl Running {
     /// One audit and what alerting makes of it: the outcome, and how many notifications were recorded.
-    pub(super) async fn audit(&self) -> (Outcome, usize) {
+    pub(super) async fn audit(&self) -> (AuditOutcome, usize) {
         let source = self.auditor.sources.get().keys().next().unwrap().clone();
         let outcome = self.auditor.run(&source, &Due::All).await;
         (outcome, self.alert().await.notifications())
     }
 
-    pub(super) async fn alert(&self) -> alerting::Outcome {
+    pub(super) async fn alert(&self) -> alerting::AlertingOutcome {
         self.alerting.run(self.dispatcher.now()).await
     }
 
@@ -287,7 +287,7 @@ pub(super) struct PostOffice {
 struct Ledger {
     accepted: Vec<Outbound>,
     attempts: Vec<String>,
-    /// Nobody gets anything.
+    /// Every attempt fails.
     down: Option<SendError>,
     refused: HashMap<String, SendError>,
     stalled: BTreeSet<String>,

@@ -26,8 +26,8 @@ const SESSION: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Session"
 const SOURCE: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Source");
 const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
-/// There is nothing that cannot be composed: one message that failed here would keep all that is owed from being recorded, again
-/// and again. Where the layout fails, which is a fault of ours, the words go out without it.
+/// Never fails, because one failure here would keep every notification of the cycle from being recorded, at each retry. If a
+/// template fails, which is a bug, the mail has the words without the layout.
 pub(super) fn compose(from: &Mailbox, message: &Notification, public_url: Option<&str>) -> Composed {
     let rendered = render(message, public_url).unwrap_or_else(|error| {
         tracing::error!(notification = %message.id, %error, "composed a mail without its layout");
@@ -45,7 +45,7 @@ fn message_id(notification: Uuid, from: &Mailbox) -> String {
     format!("<{notification}@{}>", domain(from))
 }
 
-/// A root of each incident told of, and what opened it for this recipient.
+/// A root for each incident in the message, and the messages that opened them for this recipient.
 fn references(message: &Notification, from: &Mailbox) -> Vec<String> {
     let root = |incident: Uuid| format!("<incident-{incident}@{}>", domain(from));
     let mut references = message.incidents().take(MOST_ROOTS).map(|i| root(i.id)).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Mapping, Row};
-use crate::domain::plan::{Alerts, Due, SourcePlan};
+use crate::domain::plan::{Alerts, Breaker, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::{PollOutcome, reconcile};
@@ -66,6 +66,7 @@ impl World {
             min_severity: Severity::Warning,
             unreachable_after: Duration::from_hours(1),
             blind_after: Alerts::BLIND_AFTER,
+            breaker: Breaker::default(),
         };
         let mapping = Mapping { session_id_column: "session_id".to_owned(), ..Mapping::default() };
         let rows =

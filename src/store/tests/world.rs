@@ -161,7 +161,7 @@ impl World {
         reconcile(&self.plan, &self.state, &self.answer(), &Due::All, now)
     }
 
-    /// Derives what is owed by what the store knows, as a process does that has just started.
+    /// Derives the due notifications from the store, as a process does that has just started.
     pub(super) async fn owed(&self, store: &Store, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
         let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
@@ -170,7 +170,7 @@ impl World {
         (evaluation, outgoing)
     }
 
-    /// Derives and records what is owed.
+    /// Derives and records the due notifications.
     pub(super) async fn alert(&self, store: &Store, now: DateTime<Utc>) -> Vec<Notification> {
         let (evaluation, outgoing) = self.owed(store, now).await;
         store.notify(&evaluation, &outgoing, now).await.unwrap();

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
@@ -50,6 +51,9 @@ pub struct DispatcherParts {
     /// When cancelled, sends under way are finished and none is begun.
     pub stop: CancellationToken,
 }
+
+/// How often a long round publishes the state of delivery: that reads every row that is retried.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Carries messages from the outbox to a channel.
 pub struct Dispatcher {
@@ -128,6 +132,7 @@ impl Dispatcher {
         let mut sends = FuturesUnordered::new();
         let mut under_way = UnderWay::new();
         let mut failed = None;
+        let mut shown: Option<Instant> = None;
         loop {
             let now = self.parts.clock.now();
             if !self.parts.stop.is_cancelled() && failed.is_none() {
@@ -143,7 +148,13 @@ impl Dispatcher {
                 }
                 break;
             }
-            if let Err(error) = self.count().await {
+            let published = if shown.is_some_and(|at| at.elapsed() < SHOW_EVERY) {
+                self.count().await
+            } else {
+                shown = Some(Instant::now());
+                self.show().await
+            };
+            if let Err(error) = published {
                 failed = Some(error);
             }
             let more = if self.parts.stop.is_cancelled() || failed.is_some() {
@@ -170,7 +181,7 @@ impl Dispatcher {
                 () = until(more, &*self.parts.clock) => {}
             }
         }
-        self.count().await?;
+        self.show().await?;
         Ok(round)
     }
 
@@ -239,10 +250,16 @@ impl Dispatcher {
         Ok((next, rate_limited))
     }
 
-    /// Publishes what waits in the outbox, and which addresses refuse mail.
-    pub async fn count(&self) -> Result<(), StoreError> {
+    /// Publishes how many notifications wait in the outbox.
+    async fn count(&self) -> Result<(), StoreError> {
         let counts = self.noted(self.parts.store.outbox_counts(self.parts.channel.label()).await)?;
         self.parts.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
+        Ok(())
+    }
+
+    /// The same, and publishes the state of delivery for people.
+    async fn show(&self) -> Result<(), StoreError> {
+        self.count().await?;
         let delivery = self.noted(self.parts.store.delivery(&self.name).await)?;
         self.parts.published.write(|present| present.delivery = Some(delivery));
         Ok(())

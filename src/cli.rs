@@ -13,6 +13,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
 mod completions;
+mod daemon;
 mod healthcheck;
 mod man;
 mod notifications;

@@ -11,6 +11,7 @@ pub mod alerting;
 pub mod announcement;
 pub mod backoff;
 pub mod catalogue;
+pub mod delivery;
 pub mod evaluate;
 pub mod event;
 pub mod expectation;

@@ -35,10 +35,12 @@ mod owner;
 mod probe;
 mod record;
 mod rename;
+mod resend;
 mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod undeliverable;
 
 pub use error::{Operation, StoreError, Trouble};
 pub use history::Run;
@@ -46,6 +48,7 @@ pub use notifications::{NotificationFilter, NotificationState, StoredNotificatio
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
 pub use rename::Renamed;
+pub use resend::{Resend, Unsendable};
 
 use error::Fault;
 use file::{Held, Identity, InodeLock, Locking};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::adapters;
@@ -20,10 +19,11 @@ use crate::domain::reconcile::{Assessed, assess};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::{self, Alerting};
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::alerting::{self, Alerting, AlertingParts};
+use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::engine::bells::Bells;
 use crate::engine::current::Current;
-use crate::engine::dispatcher::{Dispatcher, Round};
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
 use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
@@ -143,13 +143,19 @@ pub async fn notify(
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
-    let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (bells, stop) = (Bells::default(), CancellationToken::new());
     let fixed = |(name, answer)| (name, Arc::new(Fetched(answer)) as Arc<dyn Source>);
     let published = Arc::new(Published::new(Arc::new(config.plans), states));
-    let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
-    let alerting = Arc::new(Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?);
+    let parts = AlertingParts {
+        published: Arc::clone(&published),
+        store: Arc::clone(&store),
+        channel: Arc::clone(&channel),
+        metrics: Arc::clone(&metrics),
+        bells: bells.clone(),
+    };
+    let alerting = Arc::new(Alerting::load(parts).await?);
     let auditor = Auditor {
-        published,
+        published: Arc::clone(&published),
         sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
         polls: Polls::new(config.max_polls),
         store: Arc::clone(&store),
@@ -167,17 +173,28 @@ pub async fn notify(
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         match outcome {
-            Outcome::NotRecorded { error } => notified.errors.push(error),
-            Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped | Outcome::Replaced => {}
+            AuditOutcome::NotRecorded { error } => notified.errors.push(error),
+            AuditOutcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
+            AuditOutcome::Polled { .. }
+            | AuditOutcome::Unreachable { .. }
+            | AuditOutcome::Stopped
+            | AuditOutcome::Replaced => {}
         }
     }
     match alerting.run(clock.now()).await {
-        alerting::Outcome::Recorded { notifications, .. } => notified.notifications += notifications,
-        alerting::Outcome::NotRecorded { error, .. } => notified.errors.push(error),
+        alerting::AlertingOutcome::Recorded { notifications, .. } => notified.notifications += notifications,
+        alerting::AlertingOutcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
-    let dispatcher =
-        Dispatcher::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), rate_limiter, recorded, stop);
+    let dispatcher = Dispatcher::new(DispatcherParts {
+        store: Arc::clone(&store),
+        channel,
+        published,
+        metrics,
+        clock: Arc::clone(&clock),
+        rate_limiter,
+        bells,
+        stop,
+    })?;
     loop {
         let round = dispatcher.run_round().await.context("the outbox cannot be read or written")?;
         notified.add(round);

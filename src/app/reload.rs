@@ -35,7 +35,7 @@ mod requests;
 
 pub(super) use in_force::InForce;
 use in_force::Refusal;
-use requests::{Inbound, Outcome, Request};
+use requests::{Inbound, ReloadOutcome, Request};
 pub use requests::{Loader, Reloading, Requests, Trigger};
 
 /// What only a start takes up.
@@ -109,7 +109,7 @@ impl Reloader {
         tokio::task::spawn_blocking(move || Fingerprint::of(&paths)).await.unwrap_or_default()
     }
 
-    async fn reload(&mut self, trigger: Trigger) -> Outcome {
+    async fn reload(&mut self, trigger: Trigger) -> ReloadOutcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
         let read = move || {

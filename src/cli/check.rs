@@ -54,7 +54,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         None
     };
     match arguments.format {
-        Format::Json => print(&verdicts::json(&views, now)?)?,
+        Format::Json => print(&verdicts::json(&views, None, now)?)?,
         _ => print(&format!("{}{}", verdicts::text(&views, |_| true, None), coverage(&seen)))?,
     }
     let exit = verdicts::exit(&views, arguments.fail_on.into(), now);

@@ -7,9 +7,11 @@ use serde_json::json;
 
 use super::Exit;
 use super::table::table;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::reading::visible;
+use crate::view::delivery::DeliveryView;
 use crate::view::finding::FindingView;
 use crate::view::session::{SessionView, Status, tally};
 use crate::view::words::count;
@@ -45,10 +47,18 @@ impl From<SeverityArgument> for Severity {
     }
 }
 
-/// The sessions as JSON, in the contract's form.
-pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>) -> anyhow::Result<String> {
+/// The sessions as JSON, in the contract's form; with the delivery of mail where that is known.
+pub(super) fn json(
+    views: &[SessionView<'_>],
+    delivery: Option<&DeliveryState>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<String> {
     let sessions = views.iter().map(|view| serde_json::to_value(view.document(now))).collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("{}\n", serde_json::to_string_pretty(&json!({ "sessions": sessions }))?))
+    let mut document = json!({ "sessions": sessions });
+    if let Some(state) = delivery {
+        document["delivery"] = serde_json::to_value(DeliveryView(state).document())?;
+    }
+    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }
 
 /// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line for each of the `findings`
@@ -148,7 +158,7 @@ mod tests {
         assert_eq!((exit(&views, Severity::Info, after(15)), shown(after(15))), (Exit::Fine, false));
         let late = after(15) + TimeDelta::seconds(1);
         assert_eq!((exit(&views, Severity::Info, late), shown(late)), (Exit::Unverified, true));
-        let document = |now| serde_json::from_str::<serde_json::Value>(&json(&views, now).unwrap()).unwrap();
+        let document = |now| serde_json::from_str::<serde_json::Value>(&json(&views, None, now).unwrap()).unwrap();
         assert_eq!(document(after(15))["sessions"][0]["stale"], false);
         assert_eq!(document(late)["sessions"][0]["stale"], true);
         assert_eq!(document(late)["sessions"][0]["last_verdict"], "2026-11-23T09:00:00Z");

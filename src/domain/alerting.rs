@@ -10,7 +10,8 @@
 //!
 //! The stages, a file each: [`recipients`] finds the recipients of an incident, [`repeat`] the change that each is due, [`inhibition`],
 //! [`severity`] and [`grace_period`] can hold it back with a reason, and [`grouping`] makes notifications of the rest. `repeat` comes
-//! before the stages that hold back, because a reminder that is not due yet is not held back.
+//! before the stages that hold back, because a reminder that is not due yet is not held back. [`undeliverable`] adds the
+//! addresses that refuse mail.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::announcement::Announcement;
+use super::delivery::{NotifiedRecipient, UndeliverableAddress};
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
@@ -34,6 +36,7 @@ pub mod log;
 pub mod recipients;
 pub mod repeat;
 pub mod severity;
+pub mod undeliverable;
 pub mod working_set;
 
 #[cfg(test)]
@@ -119,6 +122,12 @@ pub struct Evaluation {
     pub log: Vec<LogChange>,
     /// Announcements that have no more recipients to notify.
     pub announced: Vec<Uuid>,
+    /// Recipients to add to undeliverable addresses.
+    pub addresses_notified: Vec<(Uuid, NotifiedRecipient)>,
+    /// Undeliverable addresses that have ended, with no more recipients to notify.
+    pub addresses_ended: Vec<Uuid>,
+    /// Undeliverable addresses of which no other address can be notified.
+    pub addresses_unheard: Vec<Arc<UndeliverableAddress>>,
     /// When the next notification is due if nothing changes before.
     pub next: Option<DateTime<Utc>>,
 }
@@ -130,13 +139,17 @@ impl Evaluation {
             && self.suppressions.is_empty()
             && self.log.is_empty()
             && self.announced.is_empty()
+            && self.addresses_notified.is_empty()
+            && self.addresses_ended.is_empty()
     }
 
     /// Sets the subjects of the composed notifications: a follow-up refers to the subject of the first.
     pub fn entitle(&mut self, subjects: &BTreeMap<Uuid, String>) {
-        for change in &mut self.log {
-            if let Some(subject) = subjects.get(&change.entry.opening.notification) {
-                change.entry.opening.subject.clone_from(subject);
+        let of_incidents = self.log.iter_mut().map(|change| &mut change.entry.opening);
+        let of_addresses = self.addresses_notified.iter_mut().map(|(_, notified)| &mut notified.opening);
+        for opening in of_incidents.chain(of_addresses) {
+            if let Some(subject) = subjects.get(&opening.notification) {
+                opening.subject.clone_from(subject);
             }
         }
     }
@@ -183,10 +196,12 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
         result.announced.push(announcement.id());
         due.extend(announced(plans, channel, known, announcement));
     }
+    undeliverable::derive(plans, known, &mut due, &mut result);
     let mut counted = HashSet::new();
     let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
     result.suppressions.retain(new);
     result.notifications = grouping::group(plans, channel, known, due, &held, now);
+    result.addresses_notified = undeliverable::notified(&result.notifications);
     result.log.extend(log::changes(channel, known, &result.notifications, now));
     result.log.extend(log::set_right(known, &result.log, now));
     result

@@ -1,6 +1,5 @@
 //! A notification: the content for one recipient over one channel, and the reason. A channel puts it into words.
 
-use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,78 +9,17 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::announcement::{ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
+use super::delivery::AddressNews;
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
 use super::session::{SessionId, SessionKey};
 
+mod kind;
 mod reason;
+
+pub use kind::NotificationKind;
 pub use reason::{Because, HeldBack, Reason, Stage};
-
-/// The kind of a notification: the first that applies, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotificationKind {
-    Drift,
-    Missing,
-    Unreachable,
-    SourceChanged,
-    Unverifiable,
-    Update,
-    Resolved,
-    /// The end of missing, unreachable, source changed or unverifiable.
-    Recovered,
-    Reminder,
-    /// A session that is not audited has appeared, or one with open incidents is no longer audited.
-    Unaudited,
-    /// A reload read a configuration that cannot be used.
-    Reload,
-    Test,
-}
-
-impl NotificationKind {
-    pub const ALL: [Self; 12] = [
-        Self::Drift,
-        Self::Missing,
-        Self::Unreachable,
-        Self::SourceChanged,
-        Self::Unverifiable,
-        Self::Update,
-        Self::Resolved,
-        Self::Recovered,
-        Self::Reminder,
-        Self::Unaudited,
-        Self::Reload,
-        Self::Test,
-    ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Drift => "drift",
-            Self::Missing => "missing",
-            Self::Unreachable => "unreachable",
-            Self::SourceChanged => "source_changed",
-            Self::Unverifiable => "unverifiable",
-            Self::Update => "update",
-            Self::Resolved => "resolved",
-            Self::Recovered => "recovered",
-            Self::Reminder => "reminder",
-            Self::Unaudited => "unaudited",
-            Self::Reload => "reload",
-            Self::Test => "test",
-        }
-    }
-
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.label() == label)
-    }
-}
-
-impl fmt::Display for NotificationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
 
 /// The role in which a recipient is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,6 +95,7 @@ pub enum About {
     Forgotten(ForgottenColumns),
     Removed(RemovedSession),
     Reload(RefusedConfig),
+    Undeliverable(AddressNews),
 }
 
 /// A session that could not be checked, for its owner.
@@ -176,6 +115,7 @@ impl Item {
             About::Forgotten(forgotten) => forgotten.id,
             About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
+            About::Undeliverable(news) => news.address.id,
         }
     }
 
@@ -187,13 +127,19 @@ impl Item {
             About::Forgotten(_) => String::from("forgotten"),
             About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
+            About::Undeliverable(AddressNews { end: None, .. }) => String::from("opened"),
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => String::from("ended"),
         }
     }
 
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => None,
+            About::Unaudited(_)
+            | About::Removed(_)
+            | About::Forgotten(_)
+            | About::Reload(_)
+            | About::Undeliverable(_) => None,
         }
     }
 
@@ -208,7 +154,11 @@ impl Item {
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => None,
+            About::Unaudited(_)
+            | About::Removed(_)
+            | About::Forgotten(_)
+            | About::Reload(_)
+            | About::Undeliverable(_) => None,
         }
     }
 
@@ -223,7 +173,7 @@ impl Item {
             About::Unaudited(found) => Some(&found.source),
             About::Forgotten(forgotten) => Some(&forgotten.source),
             About::Removed(removed) => Some(&removed.source),
-            About::Reload(_) => None,
+            About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
@@ -233,12 +183,16 @@ impl Item {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
             About::Removed(removed) => Some(&removed.session),
-            About::Forgotten(_) | About::Reload(_) => None,
+            About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
     pub fn severity(&self) -> Severity {
-        self.incident().map_or(Severity::Info, |incident| incident.severity)
+        match &self.about {
+            About::Incident { incident, .. } => incident.severity,
+            About::Undeliverable(news) => news.address.severity(),
+            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => Severity::Info,
+        }
     }
 
     pub fn kind(&self) -> NotificationKind {
@@ -247,6 +201,8 @@ impl Item {
             About::Unaudited(_) | About::Removed(_) => return NotificationKind::Unaudited,
             About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
+            About::Undeliverable(AddressNews { end: None, .. }) => return NotificationKind::Undeliverable,
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => return NotificationKind::Recovered,
         };
         match (change, incident.kind()) {
             (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,
@@ -316,6 +272,27 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// The message of `notifications test`: it tells of nothing.
+    pub fn test(channel: Name, to: Address, at: DateTime<Utc>, zone: Tz) -> Self {
+        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+        Self {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            channel,
+            kind: NotificationKind::Test,
+            to,
+            at,
+            zone,
+            items: Vec::new(),
+            still: Vec::new(),
+            openings: Vec::new(),
+            customer: None,
+            contact: None,
+            reply_to: None,
+            reminders: false,
+            reason: Reason::default(),
+        }
+    }
+
     /// The id of a notification, from its recipient and items and not from the time, so that deriving it twice gives the same
     /// id.
     pub fn id_of(channel: &Name, to: &Address, items: &[Item]) -> Uuid {

@@ -28,6 +28,10 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.label() == label)
+    }
 }
 
 impl fmt::Display for Severity {

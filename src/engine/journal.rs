@@ -1,5 +1,5 @@
-//! What the log says of an event: at `info` what happened to what, at `debug` also the values. A value may be an address, and
-//! logs go further than mail.
+//! Writes events to the log: at `info` without values, at `debug` with them, because a value may be an address and more people
+//! read logs than mail.
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::IncidentKey;

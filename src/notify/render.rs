@@ -13,11 +13,13 @@ use crate::domain::notification::Notification;
 use crate::view::times;
 
 mod announced;
+mod brief;
 mod entry;
 mod lead;
 mod page;
 mod source_change;
 mod subject;
+mod undeliverable;
 mod words;
 
 /// A message in the form that mail carries.

@@ -16,6 +16,7 @@ use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::domain::session::url_piece;
 use crate::engine::published::{Plans, Present};
+use crate::view::delivery::DeliveryView;
 use crate::view::session::{SessionView, Status, tally};
 use crate::view::source::SourceView;
 use crate::view::times;
@@ -126,7 +127,7 @@ fn overview(plans: &Plans, present: &Present, asked: &Asked, now: DateTime<Utc>)
     Overview {
         headline,
         mood,
-        remarks: remarks(plans, present),
+        remarks: remarks(plans, present, now),
         tally,
         sessions,
         excerpt: excerpt(start, rows.len(), views.len(), &search),
@@ -182,8 +183,9 @@ fn not_right(wrong: usize, of: &str) -> String {
     format!("{} {of} {tail}", number(wrong))
 }
 
-/// A sentence for a configuration that was refused, and for each source that cannot be read or has changed.
-fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
+/// A sentence for a configuration that was refused, for mail that waits, for each address that refuses mail, and for each source
+/// that cannot be read or has changed.
+fn remarks(plans: &Plans, present: &Present, now: DateTime<Utc>) -> Vec<String> {
     let of_source = |(name, state)| {
         let zone = plans.get(name).map(|plan| plan.contacts.zone);
         let view = SourceView::of(name, state);
@@ -198,7 +200,10 @@ fn remarks(plans: &Plans, present: &Present) -> Vec<String> {
             "The configuration read on {at} was refused; the previous one stays in force. The log lists every problem."
         )
     });
-    refused.into_iter().chain(present.states.iter().map(|(name, state)| (name, &**state)).flat_map(of_source)).collect()
+    let delivery = present.delivery.iter().flat_map(|state| DeliveryView(state).sentences(now, chrono_tz::UTC));
+    let delivery = delivery.map(|sentence| cut(&sentence, 800));
+    let sources = present.states.iter().map(|(name, state)| (name, &**state)).flat_map(of_source);
+    refused.into_iter().chain(delivery).chain(sources).collect()
 }
 
 fn row(view: &SessionView<'_>, present: &Present, now: DateTime<Utc>) -> Row {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::delivery::{DeliveryState, LostNotifications, UndeliverableAddress};
 use crate::domain::event::EventKind;
 use crate::domain::incident::IncidentKey;
 use crate::domain::policy::Severity;
@@ -62,7 +63,7 @@ fn pages(web: Arc<Web>) -> Router {
 
 /// The probes alone, with a reload that is refused.
 fn machines(web: Arc<Web>) -> Router {
-    probes(web, Arc::new(Refuses))
+    probes(web, Commands { reload: Arc::new(Refuses), resend: Arc::new(Refuses) })
 }
 
 struct Refuses;
@@ -70,6 +71,38 @@ struct Refuses;
 impl Reload for Refuses {
     fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(std::future::ready(Err("driftwise.yaml:3:1: no".to_owned())))
+    }
+}
+
+impl Resend for Refuses {
+    fn resend(&self, number: i64) -> BoxFuture<'_, Result<String, ResendError>> {
+        let answer = match number {
+            1 => Ok("again as 2".to_owned()),
+            2 => Err(ResendError::Refused("notification 2 is pending".to_owned())),
+            3 => Err(ResendError::Failed("disk full".to_owned())),
+            _ => Err(ResendError::Unknown("there is none".to_owned())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// A mailbox that refuses mail.
+fn troubled_mail() -> DeliveryState {
+    let undeliverable = UndeliverableAddress {
+        id: Uuid::nil(),
+        address: crate::domain::world::address("old@acme.example"),
+        since: start(),
+        last_error: "refused".to_owned(),
+        lost: LostNotifications { count: 2, ..LostNotifications::default() },
+        accepted_at: None,
+        notified: Vec::new(),
+    };
+    DeliveryState {
+        channel: name("email"),
+        retrying: 0,
+        retrying_since: None,
+        last_error: None,
+        undeliverable: vec![undeliverable],
     }
 }
 
@@ -324,6 +357,12 @@ async fn readiness_says_what_is_missing() {
     assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
     published.write(|present| present.ticked = ticked(5));
     assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
+    published.write(|present| present.delivery = Some(troubled_mail()));
+    let says = "ready\nMail to o…@acme.example is refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
+                delivered: refused.\n";
+    assert_eq!(served.text("/readyz").await, (StatusCode::OK, says.to_owned()), "the process itself is ready");
+    let (_, html) = served.text("/").await;
+    assert!(words(&html).contains("Mail to o…@acme.example is refused since"), "{html}");
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 
@@ -355,6 +394,27 @@ async fn what_is_not_there_is_said_in_words() {
     assert_eq!(answer.text().await.unwrap(), r#"{"error":"not available yet"}"#);
     assert_eq!(served.ask(Method::POST, "/api/v1/audits").await.status(), StatusCode::NOT_IMPLEMENTED);
     assert_eq!(served.ask(Method::POST, "/-/reload").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(served.ask(Method::POST, "/-/notifications/1/resend").await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_resend_is_answered_by_what_came_of_it_and_refused_to_a_web_page() {
+    let served = Served::with(troubled().published(), Arc::new(OneDrift::default()), machines).await;
+    for (number, status, says) in [
+        ("1", 200, "again as 2\n"),
+        ("2", 409, "notification 2 is pending\n"),
+        ("3", 500, "disk full\n"),
+        ("9", 404, "there is none\n"),
+        ("one", 404, "\"one\" is not the number of a notification\n"),
+    ] {
+        let path = format!("/-/notifications/{number}/resend");
+        let answer = served.ask(Method::POST, &path).await;
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (status, says), "{number}");
+        assert_eq!(served.ask(Method::GET, &path).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let url = format!("{}/-/notifications/1/resend", served.base);
+    let page = served.client.post(url).header("Origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod commands;
 mod config_edits;
 mod crowds;
 mod deaf_logs;
+mod delivery;
 mod echoes;
 mod edges;
 mod failures;

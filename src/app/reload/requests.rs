@@ -35,11 +35,11 @@ impl Trigger {
 pub(super) struct Request {
     pub trigger: Trigger,
     /// Where the one who asked waits for the outcome.
-    pub answer: Option<oneshot::Sender<Outcome>>,
+    pub answer: Option<oneshot::Sender<ReloadOutcome>>,
 }
 
 /// What a reload came to: what is different now, or every problem. Without secrets.
-pub(super) type Outcome = Result<String, String>;
+pub(super) type ReloadOutcome = Result<String, String>;
 
 /// Asks for a reload.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Requests {
 }
 
 impl web::Reload for Requests {
-    fn reload(&self) -> BoxFuture<'_, Outcome> {
+    fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();
             let stopping = || String::from("the program is stopping");

@@ -1,7 +1,8 @@
 //! Last stage: makes one notification of the items that one recipient gets together.
 //!
 //! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
-//! unverifiable, reminders) are grouped over all sources. A refused configuration is a notification of its own.
+//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses. A refused configuration is a
+//! notification of its own.
 //!
 //! Each notification also lists all other open incidents of its sessions, so the last one about a session is complete. It leaves out
 //! unverifiable settings of which the recipient has not been notified: their end would not be notified either.
@@ -28,6 +29,10 @@ enum Bundle {
     AtOnce(Name),
     /// Of the program, with its id.
     Program(Uuid),
+    /// Of addresses that refuse mail, or of those that take it again.
+    Undeliverable {
+        ended: bool,
+    },
     Waited,
 }
 
@@ -39,6 +44,7 @@ impl Bundle {
             About::Forgotten(forgotten) => return Self::AtOnce(forgotten.source.clone()),
             About::Removed(removed) => return Self::AtOnce(removed.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
+            About::Undeliverable(news) => return Self::Undeliverable { ended: news.end.is_some() },
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
         match change {
@@ -133,7 +139,13 @@ fn still_open(open: &BySession<'_>, items: &[Item], reported: impl Fn(&Incident)
 
 fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::domain::notification::Opening> {
     let mut seen = HashSet::new();
-    let opening = |item: &Item| Some(known.log().of(item.id())?.get(key)?.opening.clone());
+    let opening = |item: &Item| match &item.about {
+        About::Undeliverable(news) => {
+            let notified = news.address.notified.iter().find(|notified| notified.to == key.to);
+            notified.map(|notified| notified.opening.clone())
+        }
+        _ => Some(known.log().of(item.id())?.get(key)?.opening.clone()),
+    };
     items.iter().filter_map(opening).filter(|opening| seen.insert(opening.notification)).collect()
 }
 
@@ -158,6 +170,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
             About::Forgotten(forgotten) => format!("columns of {} that are no longer returned", forgotten.source),
             About::Removed(removed) => format!("removed session: {}/{}", removed.source, removed.session),
             About::Reload(_) => String::from("refused configuration"),
+            About::Undeliverable(news) => format!("undeliverable: {}", news.address.address),
         },
         change: item.token(),
         role: item.role,

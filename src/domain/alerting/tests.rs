@@ -15,6 +15,7 @@ use crate::domain::world::{World, address, id, name, notified, start};
 mod groups;
 mod handover;
 mod removed;
+mod undeliverable;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";

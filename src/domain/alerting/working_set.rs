@@ -1,6 +1,8 @@
-//! The memory of alerting: open incidents, ended ones whose end is not notified yet, announcements, and the notification log.
+//! The memory of alerting: open incidents, ended ones whose end is not notified yet, announcements, undeliverable addresses, and
+//! the notification log.
 //!
-//! It is loaded at start and then updated by the commits of audits and of alerting. The store has all of it.
+//! It is loaded at start and then updated by the commits of audits and of alerting. Undeliverable addresses are read before each
+//! evaluation, because the dispatcher records them. The store has all of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use super::log::NotificationLog;
 use super::{Evaluation, LogChange, Suppression};
 use crate::domain::announcement::Announcement;
+use crate::domain::delivery::UndeliverableAddress;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
 use crate::domain::name::{Name, Rename};
 use crate::domain::source_change::SourceChange;
@@ -21,6 +24,7 @@ use crate::domain::state::Delta;
 pub struct WorkingSet {
     incidents: BTreeMap<Uuid, Arc<Incident>>,
     announcements: BTreeMap<Uuid, Announcement>,
+    undeliverable: Vec<Arc<UndeliverableAddress>>,
     log: NotificationLog,
     suppressed: HashSet<Suppression>,
     /// The open incidents of whole sources: the end of an earlier one of the same kind may still be due.
@@ -65,6 +69,11 @@ impl WorkingSet {
     /// Takes in an announcement that no audit made.
     pub fn announce(&mut self, announcement: Announcement) {
         self.announcements.insert(announcement.id(), announcement);
+    }
+
+    /// Replaces the undeliverable addresses by those that the store has now: standing ones, and ended ones not yet settled.
+    pub fn set_undeliverable(&mut self, addresses: Vec<UndeliverableAddress>) {
+        self.undeliverable = addresses.into_iter().map(Arc::new).collect();
     }
 
     /// Applies a committed evaluation.
@@ -130,6 +139,10 @@ impl WorkingSet {
 
     pub(super) fn announcements(&self) -> impl Iterator<Item = &Announcement> {
         self.announcements.values()
+    }
+
+    pub(super) fn undeliverable(&self) -> &[Arc<UndeliverableAddress>] {
+        &self.undeliverable
     }
 
     pub(super) fn log(&self) -> &NotificationLog {

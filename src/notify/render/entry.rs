@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::notification::{About, Change, Item, Notification, Role};
+use crate::domain::notification::{About, Change, Item, Notification, NotificationKind, Role};
 use crate::domain::policy::Severity;
 use crate::view::incident::IncidentView;
 
@@ -58,8 +58,11 @@ pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
         About::Removed(removed) => writer.removed(removed),
         About::Forgotten(forgotten) => writer.forgotten(forgotten),
         About::Reload(refused) => writer.refused(refused),
+        About::Undeliverable(news) => writer.undeliverable(news),
     };
     let colour = match (item.change(), item.severity()) {
+        (None, severity) if item.kind() == NotificationKind::Undeliverable => colour(severity),
+        (None, _) if item.kind() == NotificationKind::Recovered => GREEN,
         (
             Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::Removed | End::NotReturned)) | None,
             _,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::times::at;
+use super::undeliverable;
 use super::words::{PROSE, VALUE, count, name_of, named, plain, value, who};
 use crate::domain::announcement::{RemovedSession, UnauditedSession};
 use crate::domain::incident::{End, Incident, IncidentKind};
@@ -13,7 +14,7 @@ use crate::domain::session::SessionId;
 use crate::view::incident::IncidentView;
 
 /// Longest value in the first sentence, in characters; the whole value stands below.
-const SHORT: usize = 80;
+pub(super) const SHORT: usize = 80;
 /// Sessions with a sentence of their own; more are counted.
 const ONE_BY_ONE: usize = 3;
 /// Settings that are named in a list; the others are counted.
@@ -26,6 +27,10 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
         return vec![
             "This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned(),
         ];
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return vec![undeliverable::lead(&addresses)];
     }
     let mut seen = HashSet::new();
     let of_items = notification.items.iter().map(|item| (item.source(), item.session()));
@@ -179,7 +184,7 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
 }
 
 /// What an incident is about, as people call it.
-fn name(incident: &Incident) -> String {
+pub(super) fn name(incident: &Incident) -> String {
     who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
 }
 
@@ -191,6 +196,7 @@ pub(super) fn called(item: &Item) -> String {
         About::Forgotten(forgotten) => forgotten.source.to_string(),
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
         About::Reload(_) => String::from("The configuration"),
+        About::Undeliverable(news) => news.address.address.to_string(),
     }
 }
 
@@ -198,6 +204,7 @@ fn one(item: &Item) -> String {
     let who = called(item);
     match &item.about {
         About::Unaudited(found) => unaudited(found, &who),
+        About::Undeliverable(news) => undeliverable::lead(&[news]),
         About::Removed(removed) => removed_session(removed, &who),
         About::Forgotten(forgotten) => {
             format!("{who} changed, but no rule needs what is gone. {}", sentence(&forgotten.columns.words()))
@@ -246,11 +253,15 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
                 "The change of {source} has lasted, so it counts as real. Each session that is still wrong is reported separately."
             )
         }
-        (IncidentKind::SourceChanged, Change::Ended(_)) => format!("Being checked as before: {source}."),
-        (IncidentKind::SourceChanged, Change::StillOpen(_)) => {
-            format!("Still changed: {source}. {}", sentence(&incident.facts.reason))
+        (IncidentKind::SourceChanged, Change::Ended(End::BaselineChanged)) => {
+            format!("No longer reported: the change of {source}. No rule needs the columns that are gone.")
         }
-        (IncidentKind::SourceChanged, _) => format!("{source} changed. {}", sentence(&incident.facts.reason)),
+        (IncidentKind::SourceChanged, Change::Ended(_)) => format!("Being checked as before: {source}."),
+        (IncidentKind::SourceChanged, change) => {
+            let orders = if incident.facts.stops_orders { "Orders may have stopped: " } else { "" };
+            let still = if matches!(change, Change::StillOpen(_)) { "is still changed" } else { "changed" };
+            format!("{orders}{source} {still}. {}", sentence(&incident.facts.reason))
+        }
     }
 }
 
@@ -310,7 +321,7 @@ fn unread(incident: &Incident) -> String {
     }
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     plain(&value(text), SHORT)
 }
 
@@ -351,50 +362,5 @@ fn drift(incident: &Incident, change: Change, who: &str) -> String {
         Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal) => {
             format!("Put right: “{label}” of {who} is as it should be: {expected}. {NOTHING_ELSE}")
         }
-    }
-}
-
-/// One line of the list of what does not fit.
-pub(super) fn brief(item: &Item) -> String {
-    let who = called(item);
-    let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
-        return match &item.about {
-            About::Forgotten(forgotten) => format!("{who}: {}", forgotten.columns.words()),
-            About::Removed(_) => format!("{who}: no longer checked"),
-            _ => format!("{who}: not checked"),
-        };
-    };
-    format!("{who}: {}", state(incident, change))
-}
-
-/// The same of what is wrong and was known.
-pub(super) fn brief_still(incident: &Incident) -> String {
-    format!("{}: still wrong: {}", name(incident), state(incident, Change::Opened))
-}
-
-fn state(incident: &Incident, change: Change) -> String {
-    let label = plain(&incident.facts.label, SHORT);
-    match (incident.kind(), change) {
-        (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: no longer reported"),
-        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited | End::NotReturned)) => {
-            format!("{label}: no longer checked")
-        }
-        (IncidentKind::Drift, Change::Ended(End::Removed)) => format!("{label}: no longer checked, not put right"),
-        (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
-            format!("{label}: put right")
-        }
-        (IncidentKind::Drift, _) => {
-            let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
-            format!("{label}: {found}, should be {expected}")
-        }
-        (_, Change::Ended(End::Removed)) => "no longer checked".to_owned(),
-        (IncidentKind::Missing, Change::Ended(_)) => "back again".to_owned(),
-        (IncidentKind::Missing, Change::StillOpen(_)) => "still missing".to_owned(),
-        (IncidentKind::Missing, _) => "missing".to_owned(),
-        (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => "changed for good".to_owned(),
-        (IncidentKind::SourceChanged, Change::Ended(_)) => "being checked as before".to_owned(),
-        (IncidentKind::SourceChanged, _) => plain(&incident.facts.reason, VALUE),
-        (_, Change::Ended(_)) => "being checked again".to_owned(),
-        (_, _) => "could not be checked".to_owned(),
     }
 }

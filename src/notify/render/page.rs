@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::brief::{brief, brief_still};
 use super::entry::{EntryRow, MailEntry, entry, still};
-use super::lead::{brief, brief_still, called, lead};
+use super::lead::{called, lead};
 use super::words::{PROSE, VALUE, count, escaped, name_of, plain};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -98,7 +99,7 @@ impl<'a> Topic<'a> {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
                 About::Removed(removed) => removed.name.as_deref(),
-                About::Forgotten(_) | About::Reload(_) => None,
+                About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };
@@ -120,7 +121,7 @@ impl<'a> Topic<'a> {
     }
 
     fn is_put_right(self) -> bool {
-        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong())
+        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong() || item.kind() == NotificationKind::Recovered)
     }
 
     /// The name of the session and its number, or the source.
@@ -132,7 +133,10 @@ impl<'a> Topic<'a> {
                 several => return count(several.len(), "session"),
             }
         }
-        let (Some(source), session) = self.place() else { return String::from("The configuration of Driftwise") };
+        let (Some(source), session) = self.place() else {
+            let mail = matches!(self, Self::New(Item { about: About::Undeliverable(_), .. }));
+            return String::from(if mail { "Mail that Driftwise sends" } else { "The configuration of Driftwise" });
+        };
         let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
         self.name().map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
     }

@@ -49,22 +49,26 @@ impl EntryWriter {
 
     pub(super) fn source_change_over(&self, incident: &Incident, end: End) -> HeadedRows {
         let over = ended(incident).unwrap_or(self.now);
-        let real = end == End::TakenAsReal;
+        let (heading, means) = match end {
+            End::TakenAsReal => (
+                "still changed: sessions are reported one by one",
+                "the change lasted, so it counts as real. Each session that is still wrong is reported separately",
+            ),
+            End::BaselineChanged => (
+                "the change is no longer reported",
+                "no rule needs the columns that are gone. Anything wrong now is reported separately",
+            ),
+            _ => (
+                "checked as before",
+                "all settings are being checked as before. Anything wrong now is reported separately",
+            ),
+        };
         let rows = vec![
             row("It lasted", &between(incident.window.first_bad, over, self.zone)),
             row("What had changed", &incident.facts.reason),
-            prose(
-                "What this means",
-                if real {
-                    "the change lasted, so it counts as real. Each session that is still wrong is reported separately"
-                } else {
-                    "all settings are being checked as before. Anything wrong now is reported separately"
-                },
-            ),
+            prose("What this means", means),
         ];
-        let heading =
-            if real { "still changed: sessions are reported one by one" } else { "is being checked as before" };
-        (format!("{} {heading}", incident.source), rows)
+        (format!("{}: {heading}", incident.source), rows)
     }
 
     pub(super) fn forgotten(&self, forgotten: &ForgottenColumns) -> HeadedRows {

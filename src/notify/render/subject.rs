@@ -4,6 +4,7 @@
 //! wrong, as in a reminder; a thread holds by its references.
 
 use super::lead::called;
+use super::undeliverable;
 use super::words::{clean, count, name_of, who};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item, Notification, NotificationKind};
@@ -26,6 +27,10 @@ pub(super) fn subject(notification: &Notification) -> String {
     }
     if notification.kind == NotificationKind::Reload {
         return "Driftwise refused a changed configuration".to_owned();
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return clean(&undeliverable::subject(&addresses), LONGEST);
     }
     let wrong = notification.wrong();
     let text = if wrong.is_empty() { nothing_wrong(notification) } else { wrong_now(notification, &wrong) };
@@ -115,7 +120,11 @@ fn more(wrong: &[&Incident]) -> String {
 
 /// Why orders may have stopped.
 fn cause(incident: &Incident) -> String {
-    if incident.kind() == IncidentKind::Missing { "session missing".to_owned() } else { label(incident) }
+    match incident.kind() {
+        IncidentKind::Missing => "session missing".to_owned(),
+        IncidentKind::SourceChanged => source_change(incident),
+        _ => label(incident),
+    }
 }
 
 fn is_unseen(incident: &Incident) -> bool {
@@ -160,10 +169,6 @@ fn one(incident: &Incident) -> String {
             n => format!("{shop}: {n} settings could not be checked"),
         },
         IncidentKind::Unreachable => format!("{shop} could not be checked"),
-        IncidentKind::SourceChanged if incident.facts.stops_orders => fitting(&[
-            format!("{shop}: many sessions changed at once, orders may have stopped"),
-            format!("{shop}: orders may have stopped"),
-        ]),
         IncidentKind::SourceChanged => format!("{shop}: {}", source_change(incident)),
     }
 }
@@ -250,6 +255,9 @@ fn end(incident: &Incident, notification: &Notification) -> String {
         (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
         (IncidentKind::Missing, _) => format!("{shop}: the session is back"),
         (IncidentKind::SourceChanged, Some(End::TakenAsReal)) => format!("{shop}: sessions are reported one by one"),
+        (IncidentKind::SourceChanged, Some(End::BaselineChanged)) => {
+            format!("{shop}: the change is no longer reported")
+        }
         (IncidentKind::SourceChanged, _) => format!("{shop} is being checked as before"),
         (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => format!("{shop} is being checked again"),
     }

@@ -7,11 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::domain::address::Address;
+use crate::domain::delivery::AddressEnd;
 use crate::domain::incident::{End, Facts, Incident, Phase, Unread};
-use crate::domain::notification::{About, Change, Item, NotificationKind};
+use crate::domain::notification::{About, Change, Item, NotificationKind, Role};
 use crate::domain::session::SessionId;
-use crate::notify::sample::sample;
+use crate::notify::sample::{Sample, example, sample};
 
+mod operators;
 mod story;
 mod subjects;
 
@@ -81,11 +83,58 @@ fn many(count: usize, change: impl Fn(&mut Facts)) -> Notification {
 }
 
 #[test]
-fn each_kind_reads_as_its_snapshot() {
-    for kind in NotificationKind::ALL {
-        let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
-        insta::assert_snapshot!(format!("text-{kind}"), format!("Subject: {subject}\n\n{text}"));
+fn each_sample_reads_as_its_snapshot() {
+    for sample in Sample::all() {
+        let notification = example(sample, &Address::parse("it@acme.example").unwrap(), at()).unwrap();
+        assert!(sample.label().starts_with(notification.kind.label()));
+        let Rendered { subject, text, .. } = render(&notification).unwrap();
+        insta::assert_snapshot!(format!("text-{}", sample.label()), format!("Subject: {subject}\n\n{text}"));
     }
+}
+
+/// The notification about one undeliverable address, with what became of it.
+fn address_news(end: Option<AddressEnd>, copies: usize) -> Notification {
+    let mut message = message(NotificationKind::Undeliverable);
+    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
+    news.end = end;
+    message.kind = message.items[0].kind();
+    message.items = vec![message.items[0].clone(); copies];
+    message
+}
+
+#[test]
+fn the_end_of_an_undeliverable_address_reads_as_its_snapshot() {
+    for (name, end) in [("accepted", AddressEnd::Accepted(at())), ("unused", AddressEnd::Unused)] {
+        let message = address_news(Some(end), 1);
+        assert_eq!(message.kind, NotificationKind::Recovered);
+        let Rendered { subject, text, .. } = render(&message).unwrap();
+        insta::assert_snapshot!(format!("text-address-{name}"), format!("Subject: {subject}\n\n{text}"));
+    }
+}
+
+#[test]
+fn many_undeliverable_addresses_are_one_mail_of_a_readable_length() {
+    let message = address_news(None, 60);
+    let Rendered { subject, text, .. } = render(&message).unwrap();
+    assert_eq!(subject, "Mail to 60 addresses is refused");
+    assert!(
+        text.contains("orders@acme.example, orders@acme.example, orders@acme.example, 57 more is refused"),
+        "{text}"
+    );
+    assert!(text.contains("120 notifications were not delivered."), "{text}");
+    assert!(text.contains("And 10 more:\n- orders@acme.example: 2 notifications were not delivered"), "{text}");
+}
+
+#[test]
+fn what_a_mail_server_says_stays_on_its_line_and_is_cut() {
+    let mut message = address_news(None, 1);
+    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
+    let hostile = format!("550 \"no\r\nBcc: x@evil.example <b>\u{202E}{}\"", "y".repeat(9_000));
+    Arc::make_mut(&mut news.address).last_error = hostile;
+    let Rendered { text, html, .. } = render(&message).unwrap();
+    let line = text.lines().find(|line| line.contains("Bcc:")).unwrap();
+    assert!(line.starts_with("  Why: 550") && line.ends_with("… (cut)") && line.chars().count() < 850, "{line}");
+    assert!(!html.contains("<b>") && !html.contains('\u{202E}'));
 }
 
 #[test]
@@ -112,7 +161,7 @@ fn many_incidents_are_grouped_by_session_and_the_rest_is_listed() {
 
 #[test]
 fn a_line_of_the_list_states_the_outcome() {
-    let brief = |message: &Notification| lead::brief(&message.items[0]);
+    let brief = |message: &Notification| brief::brief(&message.items[0]);
     let who = "acme-uk.myshopify.com";
     assert_eq!(brief(&message(NotificationKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
     for (end, said) in [

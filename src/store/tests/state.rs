@@ -171,7 +171,7 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     let after = store.load_alerting().await.unwrap();
     assert_eq!(after.log, history.log);
     assert!(after.incidents.iter().all(|incident| incident.source == name("shop")));
-    // Nothing is owed again under the new name.
+    // No notification is due under the new name.
     let mut world = world;
     world.plan.name = name("shop");
     assert!(world.owed(&store, at(16)).await.0.notifications.is_empty());

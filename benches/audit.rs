@@ -26,8 +26,9 @@ use driftwise::domain::plan::Due;
 use driftwise::domain::reconcile::{PollOutcome, reconcile};
 use driftwise::domain::snapshot::Snapshot;
 use driftwise::domain::state::SourceState;
-use driftwise::engine::alerting::Alerting;
-use driftwise::engine::audit::{Auditor, Outcome};
+use driftwise::engine::alerting::{Alerting, AlertingParts};
+use driftwise::engine::audit::{AuditOutcome, Auditor};
+use driftwise::engine::bells::Bells;
 use driftwise::engine::current::Current;
 use driftwise::engine::polls::Polls;
 use driftwise::engine::published::Published;
@@ -39,7 +40,6 @@ use driftwise::source::{FetchError, Fetched, Source, json};
 use driftwise::store::Store;
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// A row in the order of its columns.
@@ -154,8 +154,14 @@ impl Stage {
         let store = Arc::new(Store::open(&config.store.path).await.unwrap());
         let metrics = Arc::new(Metrics::new(std::slice::from_ref(&name), "email").unwrap());
         let published = Arc::new(Published::new(Arc::new(config.plans), BTreeMap::new()));
-        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&metrics));
-        let alerting = Alerting::load(shared.0, shared.1, channel, shared.2, Arc::new(Notify::new())).await.unwrap();
+        let parts = AlertingParts {
+            published: Arc::clone(&published),
+            store: Arc::clone(&store),
+            channel,
+            metrics: Arc::clone(&metrics),
+            bells: Bells::default(),
+        };
+        let alerting = Alerting::load(parts).await.unwrap();
         let alerting = Arc::new(alerting);
         let auditor = Auditor {
             sources: Current::new(Arc::new(BTreeMap::from([(name.clone(), Arc::clone(&source) as Arc<dyn Source>)]))),
@@ -176,7 +182,7 @@ impl Stage {
         self.clock.advance(TimeDelta::minutes(5));
         let outcome = self.auditor.run(&self.name, &Due::All).await;
         let took = self.source.asked.lock().unwrap().unwrap().elapsed();
-        assert!(matches!(outcome, Outcome::Polled { .. }), "{outcome:?}");
+        assert!(matches!(outcome, AuditOutcome::Polled { .. }), "{outcome:?}");
         took
     }
 }

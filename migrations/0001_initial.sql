@@ -114,6 +114,7 @@ CREATE TABLE outbox (
     message_id TEXT NOT NULL UNIQUE,
     channel TEXT NOT NULL,
     kind TEXT NOT NULL,
+    severity TEXT NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
     recipient TEXT NOT NULL,
     -- In lower case: what the order of delivery goes by.
     recipient_folded TEXT NOT NULL,
@@ -124,6 +125,8 @@ CREATE TABLE outbox (
     -- Why it went to whom, what was held back, and what replaced it.
     reason TEXT NOT NULL,
     superseded_by TEXT,
+    -- The row that an operator asked to send again as this one.
+    resend_of INTEGER,
     recorded_at INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead', 'superseded')),
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -147,6 +150,26 @@ CREATE INDEX outbox_waiting ON outbox (channel, recipient_folded, id, urgency, f
 CREATE INDEX outbox_finished ON outbox (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX outbox_state ON outbox (state);
 CREATE INDEX outbox_channel ON outbox (channel, state);
+CREATE INDEX outbox_dead ON outbox (channel, recipient_folded, id) WHERE state = 'dead';
+CREATE INDEX outbox_resends ON outbox (resend_of) WHERE resend_of IS NOT NULL;
+
+-- Addresses that refuse our mail, from the first notification given up until a later one is accepted and its end is notified.
+CREATE TABLE undeliverable (
+    id TEXT PRIMARY KEY,
+    channel TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    recipient_folded TEXT NOT NULL,
+    -- The first outbox row given up; those lost are the dead ones from it on.
+    first INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    -- The outbox row that was accepted.
+    accepted INTEGER,
+    accepted_at INTEGER,
+    -- Who was notified, as JSON. Only alerting writes it.
+    notified TEXT NOT NULL DEFAULT '[]',
+    CHECK ((accepted IS NULL) = (accepted_at IS NULL))
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX undeliverable_now ON undeliverable (channel, recipient_folded) WHERE accepted IS NULL;
 
 -- How long somebody was there to deliver, in nanoseconds, up to `at`; see src/store/outbox.rs.
 CREATE TABLE delivery (

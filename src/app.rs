@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::Alerting;
+use crate::engine::alerting::{Alerting, AlertingParts};
 use crate::engine::audit::Auditor;
+use crate::engine::bells::Bells;
 use crate::engine::current::{Current, CurrentChannel};
-use crate::engine::dispatcher::Dispatcher;
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts};
 use crate::engine::mailbox::Mailboxes;
 use crate::engine::polls::Polls;
 use crate::engine::published::Published;
@@ -35,12 +36,16 @@ pub mod online;
 mod past;
 pub mod poll;
 pub mod reload;
+pub mod resend;
 mod tasks;
 mod watch;
 
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
 use watch::FileWatch;
+
+/// The name of the only channel.
+const EMAIL: &str = "email";
 
 /// Longest wait for the store to close: together with [`crate::lifecycle::DRAIN`] less than the 10 s of a service manager. A
 /// thread that waits for a lock on the file cannot be interrupted.
@@ -72,6 +77,7 @@ struct Parts {
     rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
+    bells: Bells,
     /// The retention of history.
     retain: Arc<Current<Duration>>,
     stop: CancellationToken,
@@ -107,11 +113,16 @@ impl App {
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
         let published = Arc::new(Published::new(Arc::new(config.plans), states));
-        let recorded = Arc::new(Notify::new());
+        let bells = Bells::default();
         let any: Arc<dyn Channel> = Arc::clone(&channel) as _;
-        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&any), Arc::clone(&metrics));
-        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?;
-        let alerting = Arc::new(alerting);
+        let parts = AlertingParts {
+            published: Arc::clone(&published),
+            store: Arc::clone(&store),
+            channel: Arc::clone(&any),
+            metrics: Arc::clone(&metrics),
+            bells: bells.clone(),
+        };
+        let alerting = Arc::new(Alerting::load(parts).await?);
         let auditor = Arc::new(Auditor {
             published: Arc::clone(&published),
             sources: Current::new(Arc::new(sources)),
@@ -122,16 +133,16 @@ impl App {
             clock: Arc::clone(&clock),
             stop: shutdown.clone(),
         });
-        let delivering = (Arc::clone(&store), any, Arc::clone(&metrics), Arc::clone(&clock));
-        let dispatcher = Arc::new(Dispatcher::new(
-            delivering.0,
-            delivering.1,
-            delivering.2,
-            delivering.3,
-            Arc::clone(&rate_limiter),
-            recorded,
-            shutdown.clone(),
-        ));
+        let dispatcher = Arc::new(Dispatcher::new(DispatcherParts {
+            store: Arc::clone(&store),
+            channel: any,
+            published: Arc::clone(&published),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            rate_limiter: Arc::clone(&rate_limiter),
+            bells: bells.clone(),
+            stop: shutdown.clone(),
+        })?);
         let retain = Arc::new(Current::new(Arc::new(config.store.retain)));
         let mailboxes = Arc::default();
         let parts = Parts {
@@ -143,6 +154,7 @@ impl App {
             rate_limiter,
             metrics,
             store,
+            bells,
             retain,
             stop: shutdown,
         };
@@ -205,11 +217,12 @@ impl App {
         let history = past::StoredHistory { store: Arc::clone(store), metrics: Arc::clone(metrics) };
         let web = Web::new(Arc::clone(published), Arc::clone(metrics), Arc::new(history), Arc::clone(&clock))?;
         let local = self.listener.local_addr()?.ip().is_loopback();
-        let reloads: Arc<dyn web::Reload> = Arc::new(self.reloading.requests);
-        let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| Arc::clone(&reloads)));
+        let resend = resend::Resender { parts: Arc::clone(&parts), clock: Arc::clone(&clock) };
+        let commands = web::Commands { reload: Arc::new(self.reloading.requests), resend: Arc::new(resend) };
+        let pages = web::router(Arc::clone(&web), self.hosts, local.then(|| commands.clone()));
         supervisor.start("pages", tasks::serve(self.listener, pages, stop.clone()));
         if let Some(probes) = self.probes {
-            supervisor.start("metrics", tasks::serve(probes, web::probes(web, reloads), stop.clone()));
+            supervisor.start("metrics", tasks::serve(probes, web::probes(web, commands), stop.clone()));
         }
         for name in published.plans().keys() {
             parts.mailboxes.open(name);
@@ -264,6 +277,15 @@ pub async fn stored_states(config: &Config) -> anyhow::Result<BTreeMap<Name, Sou
     match Store::read(&config.store.path).await {
         Ok(store) => Ok(store.load().await?),
         Err(e) if e.is_absent() => Ok(BTreeMap::new()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The delivery of mail as the store knows it; `None` where there is no store yet.
+pub async fn stored_delivery(config: &Config) -> anyhow::Result<Option<DeliveryState>> {
+    match Store::read(&config.store.path).await {
+        Ok(store) => Ok(Some(store.delivery(&Name::parse(EMAIL)?).await?)),
+        Err(e) if e.is_absent() => Ok(None),
         Err(e) => Err(e.into()),
     }
 }

@@ -14,6 +14,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod check;
 mod completions;
+mod daemon;
 mod healthcheck;
 mod history;
 mod junit;

@@ -11,6 +11,7 @@ pub mod alerting;
 pub mod announcement;
 pub mod backoff;
 pub mod catalogue;
+pub mod delivery;
 pub mod evaluate;
 pub mod event;
 pub mod expectation;
@@ -29,6 +30,7 @@ pub mod session;
 pub mod setting;
 pub mod settled;
 pub mod snapshot;
+pub mod source_change;
 pub mod state;
 pub mod timetable;
 

@@ -5,6 +5,7 @@
 
 pub mod alerting;
 pub mod audit;
+pub mod bells;
 pub mod current;
 pub mod dispatcher;
 mod journal;

@@ -2,10 +2,10 @@
 
 pub mod email;
 pub mod render;
-#[cfg(test)]
-pub(crate) mod sample;
+pub mod sample;
 
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::domain::address::Address;
 use crate::domain::notification::Notification;
@@ -18,6 +18,9 @@ pub trait Channel: Send + Sync {
     /// The notification as it will be sent, byte for byte: pure, so that a repeat is the same message.
     fn compose(&self, notification: &Notification) -> Composed;
 
+    /// The same message under another Message-ID, made of the new id of its notification: what an operator resends.
+    fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued;
+
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
 }
@@ -28,6 +31,13 @@ pub struct Composed {
     /// With angle brackets.
     pub message_id: String,
     pub subject: String,
+    pub raw: Vec<u8>,
+}
+
+/// A message that was recorded before, under a new Message-ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reissued {
+    pub message_id: String,
     pub raw: Vec<u8>,
 }
 
@@ -44,13 +54,13 @@ pub struct Outbound {
 #[error("{reason}")]
 pub struct SendError {
     pub obstacle: Obstacle,
-    /// No use trying again: only a 5xx to RCPT or DATA.
+    /// Retrying is of no use: only a 5xx to RCPT or DATA.
     pub permanent: bool,
     /// The code of a server's reply, if there was one.
     pub reply: Option<u16>,
-    /// In words, without secrets and with outside text quoted and cut. This is for the store and whoever asks it.
+    /// In words, without secrets and with outside text quoted and cut. For the store, and for commands and pages that read it.
     pub reason: String,
-    /// Nothing in the reason was said by a server, which likes to repeat the recipient.
+    /// The reason holds no words of a server, which often repeats the recipient.
     pub own_words: bool,
 }
 
@@ -61,7 +71,7 @@ impl SendError {
     }
 }
 
-/// What stood in the way, for metrics.
+/// Where an attempt failed, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Obstacle {
     Connect,

@@ -37,10 +37,12 @@ mod owner;
 mod probe;
 mod record;
 mod rename;
+mod resend;
 mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod undeliverable;
 
 pub use disk::DiskUsage;
 pub use error::{Operation, StoreError, Trouble};
@@ -49,6 +51,7 @@ pub use notifications::{NotificationFilter, NotificationState, StoredNotificatio
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
 pub use rename::Renamed;
+pub use resend::{Resend, Unsendable};
 
 use error::Fault;
 use file::{Held, Identity, InodeLock, Locking};

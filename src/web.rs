@@ -1,4 +1,4 @@
-//! HTTP: status pages, probes, metrics and reload. The handlers read the published state and decide nothing.
+//! HTTP: status pages, probes, metrics, reload and resend. The handlers read the published state and decide nothing.
 //!
 //! Properties:
 //! - A GET changes nothing: scanners of mail follow links.
@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -33,6 +33,7 @@ mod overview;
 mod page;
 mod probe;
 mod reload;
+mod resend;
 mod row;
 mod server;
 mod session;
@@ -43,6 +44,7 @@ mod when;
 pub use history::{Delivery, History, Notified};
 pub use host::Hosts;
 use page::Pages;
+pub use resend::{Resend, ResendError};
 use server::Limits;
 
 /// Largest request body, in bytes; no request needs one.
@@ -76,24 +78,31 @@ pub trait Reload: Send + Sync {
     fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
 }
 
-/// Pages, probes and metrics, for requests to `hosts`. `reload` is for listeners that only this machine reaches; without it,
+/// The commands over HTTP, for listeners that only operators reach.
+#[derive(Clone)]
+pub struct Commands {
+    pub reload: Arc<dyn Reload>,
+    pub resend: Arc<dyn Resend>,
+}
+
+/// Pages, probes and metrics, for requests to `hosts`. `commands` are for listeners that only this machine reaches; without them,
 /// no request changes anything.
-pub fn router(web: Arc<Web>, hosts: Hosts, reload: Option<Arc<dyn Reload>>) -> Router {
+pub fn router(web: Arc<Web>, hosts: Hosts, commands: Option<Commands>) -> Router {
     let routes = probe_routes()
         .route("/", get(overview::show))
         .route("/sessions/{source}/{*id}", get(session::show))
         .route("/api/v1/{*rest}", any(not_yet_json))
-        .route("/-/reload", post(move |headers| reload::answer(reload.clone(), headers)))
+        .merge(command_routes(commands))
         .fallback(page::nothing_here)
         .method_not_allowed_fallback(not_in_that_way)
         .layer(middleware::from_fn_with_state(Arc::new(hosts), host::guard));
     finish(routes, web)
 }
 
-/// Probes, metrics and reloads alone, for an address of their own.
-pub fn probes(web: Arc<Web>, reload: Arc<dyn Reload>) -> Router {
+/// Probes, metrics and commands alone, for an address of their own.
+pub fn probes(web: Arc<Web>, commands: Commands) -> Router {
     let routes = probe_routes()
-        .route("/-/reload", post(move |headers| reload::answer(Some(Arc::clone(&reload)), headers)))
+        .merge(command_routes(Some(commands)))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") });
     finish(routes.method_not_allowed_fallback(not_in_that_way), web)
 }
@@ -108,6 +117,16 @@ fn probe_routes() -> Router<Arc<Web>> {
         .route("/metrics", get(probe::metrics))
         .route("/healthz", get(probe::healthz))
         .route("/readyz", get(probe::readyz))
+}
+
+fn command_routes(commands: Option<Commands>) -> Router<Arc<Web>> {
+    let (reload, resend) = commands.map(|commands| (commands.reload, commands.resend)).unzip();
+    let resend = move |Path(number): Path<String>, headers: HeaderMap| async move {
+        resend::answer(resend.clone(), &number, &headers).await
+    };
+    Router::new()
+        .route("/-/reload", post(move |headers| reload::answer(reload.clone(), headers)))
+        .route("/-/notifications/{number}/resend", post(resend))
 }
 
 fn finish(routes: Router<Arc<Web>>, web: Arc<Web>) -> Router {

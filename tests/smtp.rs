@@ -16,6 +16,8 @@ mod support;
 use std::time::Duration;
 
 use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::name::Name;
+use driftwise::domain::notification::Notification;
 use driftwise::notify::email::{BuildError, Delivery, Email, Options, SmtpOptions, Tls};
 use driftwise::notify::{Channel as _, Obstacle, Outbound, SendError};
 use driftwise::secret::Secret;
@@ -52,7 +54,8 @@ fn signed_in(options: SmtpOptions, password: Secret) -> SmtpOptions {
 
 fn outbound(email: &Email, to: &str) -> Outbound {
     let at = "2026-11-23T09:10:00Z".parse().unwrap();
-    let message = email.test(Address::parse(to).unwrap(), at, chrono_tz::UTC).unwrap();
+    let channel = Name::parse(email.label()).unwrap();
+    let message = Notification::test(channel, Address::parse(to).unwrap(), at, chrono_tz::UTC);
     let composed = email.compose(&message);
     Outbound { message_id: composed.message_id, to: message.to, raw: composed.raw }
 }

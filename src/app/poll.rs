@@ -6,24 +6,25 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::adapters;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::evaluate::{Circumstances, Finding, Neighbours, evaluate, unreadable};
+use crate::domain::evaluate::Finding;
 use crate::domain::name::Name;
 use crate::domain::observation::{Answer, Observation, RowMatch};
-use crate::domain::plan::{Due, SourcePlan};
-use crate::domain::reconcile::neighbours;
+use crate::domain::plan::Due;
+use crate::domain::plan::SourcePlan;
+use crate::domain::reconcile::{Assessed, assess};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::{self, Alerting};
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::alerting::{self, Alerting, AlertingParts};
+use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::engine::bells::Bells;
 use crate::engine::current::Current;
-use crate::engine::dispatcher::{Dispatcher, Round};
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
 use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
@@ -67,7 +68,8 @@ pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow
     Ok(join_all(asked).await.into_iter().collect())
 }
 
-/// Evaluates the wanted sessions of all polls, with the pinned values of `states`.
+/// Evaluates the wanted sessions of all polls as an audit would, with the `states` of their sources. It evaluates the other
+/// sessions too, because a verdict can depend on them.
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
@@ -94,38 +96,26 @@ pub fn judge(
                 );
             }
             Ok(snapshot) => {
-                let neighbours = neighbours(plan, state, &snapshot);
-                seen.extend(sessions.map(|session| {
-                    let what = judge_one(plan, session, state, snapshot.row_match(&session.key.id), &neighbours, now);
-                    CheckedSession { session: session.clone(), what }
-                }));
+                let assessed = assess(plan, state, &snapshot, now).sessions.into_iter();
+                seen.extend(assessed.filter(|assessed| wants(wanted, &assessed.session.key)).map(shown));
             }
         }
     }
     seen
 }
 
-fn judge_one(
-    plan: &SourcePlan,
-    session: &Session,
-    state: &SourceState,
-    poll: RowMatch,
-    neighbours: &Neighbours,
-    now: DateTime<Utc>,
-) -> SessionOutcome {
-    match poll {
+fn shown(assessed: Assessed<'_>) -> CheckedSession {
+    let Assessed { session, row, findings, .. } = assessed;
+    let what = match row {
         RowMatch::Missing => SessionOutcome::Missing,
         RowMatch::Duplicate(reason) | RowMatch::Uncertain(reason) => {
-            let findings = unreadable(session, &reason);
             SessionOutcome::Judged { observation: None, findings, ambiguous: Some(reason) }
         }
         RowMatch::Seen(observation) => {
-            let pinned = state.sessions.get(&session.key.id).map(|known| Arc::clone(&known.pinned)).unwrap_or_default();
-            let around = Circumstances { mapping: &plan.mapping, neighbours, pinned: &pinned, now };
-            let findings = evaluate(session, &observation, around);
             SessionOutcome::Judged { observation: Some(observation), findings, ambiguous: None }
         }
-    }
+    };
+    CheckedSession { session: session.clone(), what }
 }
 
 /// The result of [`notify`].
@@ -159,13 +149,19 @@ pub async fn notify(
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
-    let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (bells, stop) = (Bells::default(), CancellationToken::new());
     let fixed = |(name, answer)| (name, Arc::new(PolledSource(answer)) as Arc<dyn Source>);
     let published = Arc::new(Published::new(Arc::new(config.plans), states));
-    let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
-    let alerting = Arc::new(Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await?);
+    let parts = AlertingParts {
+        published: Arc::clone(&published),
+        store: Arc::clone(&store),
+        channel: Arc::clone(&channel),
+        metrics: Arc::clone(&metrics),
+        bells: bells.clone(),
+    };
+    let alerting = Arc::new(Alerting::load(parts).await?);
     let auditor = Auditor {
-        published,
+        published: Arc::clone(&published),
         sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
         polls: Polls::new(config.max_polls),
         store: Arc::clone(&store),
@@ -184,17 +180,28 @@ pub async fn notify(
     for source in auditor.sources.get().keys() {
         let outcome = auditor.run(source, &due(wanted, source)).await;
         match outcome {
-            Outcome::NotRecorded { error } => notified.errors.push(error),
-            Outcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
-            Outcome::Polled { .. } | Outcome::Unreachable { .. } | Outcome::Stopped | Outcome::Replaced => {}
+            AuditOutcome::NotRecorded { error } => notified.errors.push(error),
+            AuditOutcome::NotAsked { reason } => notified.errors.push(format!("source {source}: {reason}")),
+            AuditOutcome::Polled { .. }
+            | AuditOutcome::Unreachable { .. }
+            | AuditOutcome::Stopped
+            | AuditOutcome::Replaced => {}
         }
     }
     match alerting.run(clock.now()).await {
-        alerting::Outcome::Recorded { notifications, .. } => notified.notifications += notifications,
-        alerting::Outcome::NotRecorded { error, .. } => notified.errors.push(error),
+        alerting::AlertingOutcome::Recorded { notifications, .. } => notified.notifications += notifications,
+        alerting::AlertingOutcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
-    let dispatcher =
-        Dispatcher::new(Arc::clone(&store), channel, metrics, Arc::clone(&clock), rate_limiter, recorded, stop);
+    let dispatcher = Dispatcher::new(DispatcherParts {
+        store: Arc::clone(&store),
+        channel,
+        published,
+        metrics,
+        clock: Arc::clone(&clock),
+        rate_limiter,
+        bells,
+        stop,
+    })?;
     loop {
         let round = dispatcher.run_round().await.context("failed to read or write the outbox")?;
         notified.add(round);

@@ -1,17 +1,23 @@
-//! `notifications`: lists notifications and their outcome, shows why one was sent, and sends a test message.
+//! `notifications`: lists notifications and their outcome, shows why one was sent, sends one again, previews each kind, and sends a
+//! test message.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::table::table;
-use super::{Exit, Shared, UsageError, print, unbuilt};
+use super::{Exit, Shared, UsageError, print};
 use crate::app::notifications::send_test;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::domain::address::Address;
-use crate::domain::notification::{Because, Held, Reason};
+use crate::domain::notification::{Because, HeldBack, Reason};
+use crate::domain::reading::visible;
 use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
+use crate::view::words::count;
+
+mod preview;
+mod resend;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Notifications {
@@ -21,12 +27,10 @@ pub(super) enum Notifications {
     Show(ShowArguments),
     /// Send a test message at once
     Test(TestArguments),
-    /// Not available yet
-    #[command(hide = true)]
-    Preview(unbuilt::Anything),
-    /// Not available yet
-    #[command(hide = true)]
-    Resend(unbuilt::Anything),
+    /// Send a notification again that was sent or given up, under a new Message-ID
+    Resend(resend::ResendArguments),
+    /// Print a sample of a kind of notification
+    Preview(preview::PreviewArguments),
 }
 
 #[derive(Debug, Args)]
@@ -70,8 +74,8 @@ pub(super) async fn run(shared: &Shared, command: Notifications) -> anyhow::Resu
         Notifications::List(arguments) => list(shared, &arguments).await,
         Notifications::Show(arguments) => show(shared, &arguments).await,
         Notifications::Test(arguments) => test(shared, &arguments).await,
-        Notifications::Preview(_) => Ok(unbuilt::refuse("notifications preview")),
-        Notifications::Resend(_) => Ok(unbuilt::refuse("notifications resend")),
+        Notifications::Resend(arguments) => resend::run(shared, &arguments).await,
+        Notifications::Preview(arguments) => preview::run(&arguments),
     }
 }
 
@@ -137,33 +141,33 @@ struct Shown<'a> {
 }
 
 fn in_words(listed: &Listed, reason: &Reason) -> String {
+    let row = &listed.row;
     let mut lines = vec![
-        format!("Notification {} ({}) over {}", listed.id, listed.kind, listed.channel),
-        format!("To:         {}", listed.to),
-        format!("Subject:    {}", listed.subject),
-        format!("Message-ID: {}", listed.message_id),
-        format!("Recorded:   {}", listed.recorded_at),
-        format!(
-            "State:      {} after {}",
-            listed.state,
-            crate::view::words::count(listed.attempts as usize, "attempt")
-        ),
+        format!("Notification {} ({}) over {}", row.id, row.kind, row.channel),
+        format!("To:         {}", row.to),
+        format!("Subject:    {}", printable(&row.subject)),
+        format!("Message-ID: {}", row.message_id),
+        format!("Recorded:   {}", at(row.recorded_at)),
+        format!("State:      {}", state(row)),
     ];
-    lines.extend(listed.last_error.iter().map(|error| format!("Last error: {error}")));
-    if listed.state == NotificationState::Superseded.label() {
-        let by =
-            listed.replacement.map_or_else(|| "a later notification".to_owned(), |id| format!("notification {id}"));
+    let about = row.sessions.iter().map(|key| printable(key)).collect::<Vec<_>>().join(", ");
+    lines.extend((!about.is_empty()).then(|| format!("Sessions:   {about}")));
+    lines.extend(row.last_error.iter().map(|error| format!("Last error: {}", printable(error))));
+    if row.state == NotificationState::Superseded {
+        let by = row.replacement.map_or_else(|| "a later notification".to_owned(), |id| format!("notification {id}"));
         lines.push(format!("Replaced:   before it was sent, by {by}, a later one about the same"));
     }
+    lines.extend(row.resend_of.map(|id| format!("Resent:     an operator asked to send notification {id} again")));
     lines.push("Why:".to_owned());
     let because = |b: &Because| {
         let late = if b.blind { ", because it has lasted for blind_after" } else { "" };
-        format!("  - {}: {}; told as {}{late}", b.what, b.change, b.role.label())
+        format!("  - {}: {}; told as {}{late}", printable(&b.what), b.change, b.role.label())
     };
     lines.extend(reason.because.iter().map(because));
     if !reason.held.is_empty() {
         lines.push("Held back at that time:".to_owned());
-        lines.extend(reason.held.iter().map(|Held { what, stage, .. }| format!("  - {what}: {}", stage.label())));
+        let held = |HeldBack { what, stage, .. }: &HeldBack| format!("  - {}: {}", printable(what), stage.label());
+        lines.extend(reason.held.iter().map(held));
     }
     if reason.more > 0 {
         lines.push(format!("  and {} more", reason.more));
@@ -171,14 +175,51 @@ fn in_words(listed: &Listed, reason: &Reason) -> String {
     lines.join("\n") + "\n"
 }
 
+/// How far delivery has got, with the time of it and what comes next.
+fn state(row: &StoredNotification) -> String {
+    let attempts = count(row.attempts as usize, "attempt");
+    let finished = row.finished_at.map(|time| format!(" on {}", at(time))).unwrap_or_default();
+    let next = row.next_attempt_at.map(|time| format!("; next attempt on {}", at(time))).unwrap_or_default();
+    match row.state {
+        NotificationState::Pending => "pending: no attempt yet".to_owned(),
+        NotificationState::Retrying => format!("retrying after {attempts}{next}"),
+        NotificationState::Sent => format!("sent{finished}, after {attempts}"),
+        NotificationState::Dead => {
+            format!(
+                "dead: given up{finished}, after {attempts}; `driftwise notifications resend {}` sends it again",
+                row.id
+            )
+        }
+        NotificationState::Superseded => format!("superseded{finished}, after {attempts}"),
+    }
+}
+
+/// As a person reads a time in a terminal and compares it with a log.
+fn at(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Outside text on one line of a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect()
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     notifications: &'a [Listed],
 }
 
-/// A notification as it is listed.
+/// A notification as scripts read it.
 #[derive(Serialize)]
 struct Listed {
+    #[serde(flatten)]
+    fields: ListedFields,
+    #[serde(skip)]
+    row: StoredNotification,
+}
+
+#[derive(Serialize)]
+struct ListedFields {
     id: i64,
     /// Stable, and the same in every channel.
     notification_id: String,
@@ -192,81 +233,93 @@ struct Listed {
     attempts: u32,
     last_error: Option<String>,
     recorded_at: String,
+    next_attempt_at: Option<String>,
     finished_at: Option<String>,
     superseded_by: Option<String>,
-    /// The number of the notification that replaced it.
-    #[serde(skip)]
-    replacement: Option<i64>,
+    resend_of: Option<i64>,
 }
 
 impl From<StoredNotification> for Listed {
     fn from(row: StoredNotification) -> Self {
-        Self {
+        let fields = ListedFields {
             id: row.id,
             notification_id: row.notification.to_string(),
-            message_id: row.message_id,
-            channel: row.channel,
+            message_id: row.message_id.clone(),
+            channel: row.channel.clone(),
             kind: row.kind.label(),
             to: row.to.to_string(),
-            subject: row.subject,
-            sessions: row.sessions,
+            subject: row.subject.clone(),
+            sessions: row.sessions.clone(),
             state: row.state.label(),
             attempts: row.attempts,
-            last_error: row.last_error,
+            last_error: row.last_error.clone(),
             recorded_at: moment(row.recorded_at),
+            next_attempt_at: row.next_attempt_at.map(moment),
             finished_at: row.finished_at.map(moment),
             superseded_by: row.superseded_by.map(|id| id.to_string()),
-            replacement: row.replacement,
-        }
+            resend_of: row.resend_of,
+        };
+        Self { fields, row }
     }
 }
 
-/// To the millisecond: what a person compares with a log.
+/// To the millisecond, for scripts.
 fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Longest error in the table, in characters; `show` prints all of it.
+const SHORT: usize = 60;
+
 fn as_table(notifications: &[Listed]) -> String {
-    let line = |m: &Listed| {
-        let error = m.last_error.clone().unwrap_or_default();
+    let line = |Listed { row, .. }: &Listed| {
+        let error = printable(row.last_error.as_deref().unwrap_or_default());
+        let cut = error.chars().count() > SHORT;
+        let error = error.chars().take(SHORT).chain(cut.then_some('…')).collect();
         vec![
-            m.id.to_string(),
-            m.recorded_at.clone(),
-            m.channel.clone(),
-            m.kind.to_owned(),
-            m.to.clone(),
-            m.state.to_owned(),
-            m.subject.clone(),
+            row.id.to_string(),
+            at(row.recorded_at),
+            row.channel.clone(),
+            row.kind.to_string(),
+            row.to.to_string(),
+            row.state.to_string(),
+            row.attempts.to_string(),
+            printable(&row.subject),
             error,
         ]
     };
     let rows = notifications.iter().map(line).collect::<Vec<_>>();
-    table(&["ID", "RECORDED", "CHANNEL", "KIND", "TO", "STATE", "SUBJECT", "LAST ERROR"], &rows)
+    table(&["ID", "RECORDED", "CHANNEL", "KIND", "TO", "STATE", "ATTEMPTS", "SUBJECT", "LAST ERROR"], &rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_superseded_notification_is_shown_with_its_replacement_and_its_reason() {
-        let mut listed = Listed {
+    fn row(state: NotificationState) -> StoredNotification {
+        StoredNotification {
             id: 7,
-            notification_id: "n7".to_owned(),
+            notification: uuid::Uuid::nil(),
             message_id: "<n7@x.example>".to_owned(),
             channel: "email".to_owned(),
-            kind: "update",
-            to: "a@x.example".to_owned(),
+            kind: crate::domain::notification::NotificationKind::Update,
+            to: Address::parse("a@x.example").unwrap(),
             subject: "Re: drift".to_owned(),
-            sessions: Vec::new(),
-            state: NotificationState::Superseded.label(),
-            attempts: 0,
+            sessions: vec!["erp/15".to_owned()],
+            state,
+            attempts: 2,
+            attempted_at: None,
+            next_attempt_at: None,
             last_error: None,
-            recorded_at: moment(DateTime::UNIX_EPOCH),
+            recorded_at: DateTime::UNIX_EPOCH,
             finished_at: None,
-            superseded_by: Some("n9".to_owned()),
-            replacement: Some(9),
-        };
+            superseded_by: None,
+            replacement: None,
+            resend_of: None,
+        }
+    }
+
+    fn shown(row: StoredNotification) -> String {
         let because = serde_json::json!([{
             "id": "00000000-0000-0000-0000-000000000000",
             "what": "drift of export in erp/15",
@@ -274,14 +327,60 @@ mod tests {
             "role": "owner",
         }]);
         let reason = serde_json::from_value(serde_json::json!({ "because": because, "held": [] })).unwrap();
-        let shown = in_words(&listed, &reason);
-        assert!(shown.contains("State:      superseded after 0 attempts\n"), "{shown}");
+        in_words(&Listed::from(row), &reason)
+    }
+
+    #[test]
+    fn a_superseded_notification_is_shown_with_its_replacement_and_its_reason() {
+        let text = shown(StoredNotification {
+            replacement: Some(9),
+            finished_at: Some(DateTime::UNIX_EPOCH),
+            attempts: 0,
+            ..row(NotificationState::Superseded)
+        });
+        assert!(text.contains("State:      superseded on 1970-01-01 00:00:00 UTC, after 0 attempts\n"), "{text}");
         assert!(
-            shown.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
-            "{shown}"
+            text.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
+            "{text}"
         );
-        assert!(shown.contains("  - drift of export in erp/15: updated:2; told as owner\n"), "{shown}");
-        listed.state = NotificationState::Sent.label();
-        assert!(!in_words(&listed, &reason).contains("Replaced"), "it was sent before it could be replaced");
+        assert!(text.contains("  - drift of export in erp/15: updated:2; told as owner\n"), "{text}");
+        assert!(!shown(row(NotificationState::Sent)).contains("Replaced"), "it was sent before it could be replaced");
+    }
+
+    #[test]
+    fn each_state_says_when_it_came_about_and_what_comes_next() {
+        let epoch = Some(DateTime::UNIX_EPOCH);
+        let at = "1970-01-01 00:00:00 UTC";
+        for (state, row, says) in [
+            (NotificationState::Pending, row(NotificationState::Pending), "pending: no attempt yet".to_owned()),
+            (
+                NotificationState::Retrying,
+                StoredNotification { next_attempt_at: epoch, ..row(NotificationState::Retrying) },
+                format!("retrying after 2 attempts; next attempt on {at}"),
+            ),
+            (
+                NotificationState::Sent,
+                StoredNotification { finished_at: epoch, ..row(NotificationState::Sent) },
+                format!("sent on {at}, after 2 attempts"),
+            ),
+            (
+                NotificationState::Dead,
+                StoredNotification { finished_at: epoch, ..row(NotificationState::Dead) },
+                format!("dead: given up on {at}, after 2 attempts; `driftwise notifications resend 7` sends it again"),
+            ),
+        ] {
+            assert!(shown(row).contains(&format!("State:      {says}\n")), "{state}");
+        }
+    }
+
+    #[test]
+    fn outside_text_stays_on_its_line_and_a_long_error_is_cut_in_the_table() {
+        let error = format!("550 \"no\r\n\u{1b}[31mroot\u{202e}\" {}", "x".repeat(500));
+        let dead = StoredNotification { last_error: Some(error), ..row(NotificationState::Dead) };
+        let listed = as_table(&[Listed::from(dead.clone())]);
+        assert_eq!(listed.lines().count(), 2, "{listed}");
+        assert!(listed.lines().all(|line| line.chars().count() < 200), "{listed}");
+        let all = shown(dead);
+        assert!(all.contains(&"x".repeat(500)) && !all.contains(['\u{1b}', '\u{202e}']), "{all}");
     }
 }

@@ -1,4 +1,5 @@
-//! `status`: what the store knows of every session now, how old that is, and whether a daemon keeps it up to date.
+//! `status`: what the store knows of every session now, how old that is, whether a daemon keeps it up to date, and whether mail
+//! leaves.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,11 +12,18 @@ use super::notifications::EMAIL;
 use super::output::Format;
 use super::verdicts::{self, Shown};
 use super::{Exit, Shared, print};
+use crate::app::stored_delivery;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::NeededSecrets;
+use crate::config::{Config, NeededSecrets};
+use crate::domain::name::Name;
+use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Severity;
+use crate::domain::reading::visible;
+use crate::domain::state::SourceState;
 use crate::store::{OutboxCounts, Store};
+use crate::view::delivery::{DeliveryDocument, DeliveryView};
 use crate::view::session::SessionView;
+use crate::view::source::SourceView;
 use crate::view::words::count;
 
 #[derive(Debug, Args)]
@@ -30,6 +38,8 @@ struct Present {
     /// The daemon that owns the store and keeps it up to date, in words.
     owner: Option<String>,
     outbox: Outbox,
+    /// Mail that waits, and addresses that refuse mail; `None` before the first notification.
+    delivery: Option<DeliveryDocument>,
 }
 
 /// Notifications that did not leave.
@@ -49,7 +59,9 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         Err(e) => return Err(e.into()),
     };
     let outbox = Outbox { pending: outbox.pending, retrying: outbox.retrying, dead: outbox.dead };
-    let present = Present { owner: Store::owner(path).await, outbox };
+    let delivery = stored_delivery(&config).await?;
+    let document = delivery.as_ref().map(|state| DeliveryView(state).document());
+    let present = Present { owner: Store::owner(path).await, outbox, delivery: document };
     let now = SystemClock.now();
     let sessions = config.plans.values().flat_map(|plan| plan.sessions.values());
     let mut views =
@@ -59,10 +71,20 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         Format::Json => print(&verdicts::json(&views, now, &present)?)?,
         Format::Table => {
             let text = verdicts::text(&views, Shown::Sessions, Some(now));
-            print(&format!("{text}{}", in_words(&present, path)))?;
+            let mail = delivery.iter().flat_map(|state| DeliveryView(state).sentences(now, chrono_tz::UTC));
+            let mail = mail.fold(String::new(), |lines, sentence| lines + &sentence + "\n");
+            print(&format!("{}{text}{mail}{}", changes(&config, &states), in_words(&present, path)))?;
         }
     }
     Ok(verdicts::exit(&views, Severity::Info, now))
+}
+
+/// A line for each source that has changed under its rules.
+fn changes(config: &Config, states: &BTreeMap<Name, SourceState>) -> String {
+    let change = |plan: &SourcePlan| SourceView::of(&plan.name, states.get(&plan.name)?).change(plan.contacts.zone);
+    let lines =
+        config.plans.values().filter_map(change).map(|line| line.chars().map(visible).collect::<String>() + "\n");
+    lines.collect()
 }
 
 fn in_words(present: &Present, store: &Path) -> String {

@@ -28,7 +28,7 @@ pub(super) fn run(command: &Unbuilt) -> Exit {
     })
 }
 
-pub(super) fn refuse(command: &str) -> Exit {
+fn refuse(command: &str) -> Exit {
     say(&format!("driftwise: `{command}` is not available yet"));
     Exit::Usage
 }

@@ -198,6 +198,7 @@ fn known_source(
     };
     let plan = SourcePlan {
         name,
+        origin: source.config.as_ref().map(source::SourceConfig::origin).unwrap_or_default(),
         mapping: source.mapping.clone(),
         sessions: BTreeMap::new(),
         contacts: Arc::new(contacts),

@@ -34,6 +34,19 @@ pub struct SourceConfig {
     pub renamed_from: Option<Name>,
 }
 
+impl SourceConfig {
+    /// What lists its columns, in words for operators.
+    pub(super) fn origin(&self) -> String {
+        match &self.adapter {
+            Adapter::OrderWise(orderwise) => format!("definition {}", orderwise.export_definition),
+            Adapter::File(file) => {
+                let name = file.path.file_name().unwrap_or(file.path.as_os_str());
+                format!("the file {}", name.to_string_lossy())
+            }
+        }
+    }
+}
+
 /// The system that a source is.
 #[derive(Debug, Clone)]
 pub enum Adapter {

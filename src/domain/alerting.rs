@@ -10,7 +10,8 @@
 //!
 //! The stages, a file each: [`recipients`] finds the recipients of an incident, [`repeat`] the change that each is due, [`inhibition`],
 //! [`severity`] and [`grace_period`] can hold it back with a reason, and [`grouping`] makes notifications of the rest. `repeat` comes
-//! before the stages that hold back, because a reminder that is not due yet is not held back.
+//! before the stages that hold back, because a reminder that is not due yet is not held back. [`undeliverable`] adds the
+//! addresses that refuse mail.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,11 +21,13 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::announcement::Announcement;
+use super::delivery::{NotifiedRecipient, UndeliverableAddress};
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, Held, Item, Notification, Role, Stage};
-use super::plan::{Alerts, SourcePlan};
-use super::session::Session;
+use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
+use super::plan::{Alerts, Plans, SourcePlan};
+use super::session::{Session, SessionKey};
+use super::source_change::SourceChange;
 
 pub mod grace_period;
 pub mod grouping;
@@ -33,6 +36,7 @@ pub mod log;
 pub mod recipients;
 pub mod repeat;
 pub mod severity;
+pub mod undeliverable;
 pub mod working_set;
 
 #[cfg(test)]
@@ -45,23 +49,22 @@ mod tests;
 pub use log::{LogChange, LogEntry, LogKey};
 pub use working_set::WorkingSet;
 
-/// The plans of all sources.
-pub type Plans = BTreeMap<Name, SourcePlan>;
-
 /// Why an incident is held back as long as something lasts; counted once for an incident and reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SuppressionReason {
     SourceUnreachable,
+    SourceChanged,
     BelowSeverity,
 }
 
 impl SuppressionReason {
-    pub const ALL: [Self; 2] = [Self::SourceUnreachable, Self::BelowSeverity];
+    pub const ALL: [Self; 3] = [Self::SourceUnreachable, Self::SourceChanged, Self::BelowSeverity];
 
     /// The metric label and the stored form.
     pub fn label(self) -> &'static str {
         match self {
             Self::SourceUnreachable => "source_unreachable",
+            Self::SourceChanged => "source_changed",
             Self::BelowSeverity => "below_severity",
         }
     }
@@ -72,7 +75,7 @@ impl SuppressionReason {
 
     pub fn stage(self) -> Stage {
         match self {
-            Self::SourceUnreachable => Stage::Inhibition,
+            Self::SourceUnreachable | Self::SourceChanged => Stage::Inhibition,
             Self::BelowSeverity => Stage::Severity,
         }
     }
@@ -88,7 +91,8 @@ pub struct Suppression {
 /// Why a stage did not pass an incident on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    Suppressed(SuppressionReason),
+    /// Until then at the latest, if a time is given.
+    Suppressed(SuppressionReason, Option<DateTime<Utc>>),
     /// It has to last longer: at least until then, or until another poll has failed too.
     Waits(Option<DateTime<Utc>>),
 }
@@ -105,6 +109,8 @@ pub struct Case<'a> {
     pub since: DateTime<Utc>,
     /// The incident's source is unreachable, which is an incident of its own.
     pub source_unreachable: bool,
+    /// What changed under the rules of the incident's source, which is an incident of its own.
+    pub source_change: Option<&'a SourceChange>,
     pub now: DateTime<Utc>,
 }
 
@@ -116,6 +122,12 @@ pub struct Evaluation {
     pub log: Vec<LogChange>,
     /// Announcements that have no more recipients to notify.
     pub announced: Vec<Uuid>,
+    /// Recipients to add to undeliverable addresses.
+    pub addresses_notified: Vec<(Uuid, NotifiedRecipient)>,
+    /// Undeliverable addresses that have ended, with no more recipients to notify.
+    pub addresses_ended: Vec<Uuid>,
+    /// Undeliverable addresses of which no other address can be notified.
+    pub addresses_unheard: Vec<Arc<UndeliverableAddress>>,
     /// When the next notification is due if nothing changes before.
     pub next: Option<DateTime<Utc>>,
 }
@@ -127,13 +139,29 @@ impl Evaluation {
             && self.suppressions.is_empty()
             && self.log.is_empty()
             && self.announced.is_empty()
+            && self.addresses_notified.is_empty()
+            && self.addresses_ended.is_empty()
     }
 
     /// Sets the subjects of the composed notifications: a follow-up refers to the subject of the first.
     pub fn entitle(&mut self, subjects: &BTreeMap<Uuid, String>) {
-        for change in &mut self.log {
-            if let Some(subject) = subjects.get(&change.entry.opening.notification) {
-                change.entry.opening.subject.clone_from(subject);
+        let of_incidents = self.log.iter_mut().map(|change| &mut change.entry.opening);
+        let of_addresses = self.addresses_notified.iter_mut().map(|(_, notified)| &mut notified.opening);
+        for opening in of_incidents.chain(of_addresses) {
+            if let Some(subject) = subjects.get(&opening.notification) {
+                opening.subject.clone_from(subject);
+            }
+        }
+    }
+
+    /// Names the sessions that could not be checked and that the configuration does not name, as the source did.
+    pub fn name_sessions(&mut self, name: impl Fn(&SessionKey) -> Option<String>) {
+        let items = self.notifications.iter_mut().flat_map(|notification| &mut notification.items);
+        for item in items {
+            if let About::Incident { blind: Some(sessions), .. } = &mut item.about {
+                for session in sessions.iter_mut().filter(|session| session.name.is_none()) {
+                    session.name = name(&session.key);
+                }
             }
         }
     }
@@ -166,32 +194,50 @@ pub fn evaluate(plans: &Plans, channel: &Name, known: &mut WorkingSet, now: Date
     }
     for announcement in known.announcements() {
         result.announced.push(announcement.id());
-        match announcement {
-            Announcement::Unaudited(found) => {
-                let Some(plan) = plans.get(&found.source) else { continue };
-                for member in recipients::of_source(plan) {
-                    let about = About::Unaudited(found.clone());
-                    due.push(DueItem {
-                        to: member.to,
-                        item: Item { about, zone: plan.contacts.zone, role: member.role },
-                    });
-                }
-            }
-            Announcement::Reload(refused) => {
-                for (to, role) in &refused.recipients {
-                    let about = About::Reload(refused.clone());
-                    due.push(DueItem { to: to.clone(), item: Item { about, zone: chrono_tz::UTC, role: *role } });
-                }
-            }
-        }
+        due.extend(announced(plans, channel, known, announcement));
     }
+    undeliverable::derive(plans, known, &mut due, &mut result);
     let mut counted = HashSet::new();
     let new = |s: &Suppression| counted.insert(*s) && !known.is_suppressed(*s);
     result.suppressions.retain(new);
     result.notifications = grouping::group(plans, channel, known, due, &held, now);
+    result.addresses_notified = undeliverable::notified(&result.notifications);
     result.log.extend(log::changes(channel, known, &result.notifications, now));
     result.log.extend(log::set_right(known, &result.log, now));
     result
+}
+
+/// An announcement is due to each of its recipients once.
+fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &Announcement) -> Vec<DueItem> {
+    let (about, source) = match announcement {
+        Announcement::Unaudited(found) => (About::Unaudited(found.clone()), &found.source),
+        Announcement::Removed(removed) => (About::Removed(removed.clone()), &removed.source),
+        Announcement::Forgotten(forgotten) => (About::Forgotten(forgotten.clone()), &forgotten.source),
+        Announcement::Reload(refused) => {
+            let about = || About::Reload(refused.clone());
+            let due = |(to, role): &(Address, Role)| DueItem {
+                to: to.clone(),
+                item: Item { about: about(), zone: chrono_tz::UTC, role: *role },
+            };
+            return refused.recipients.iter().map(due).collect();
+        }
+    };
+    let plan = plans.get(source);
+    let mut recipients = match (plan, announcement) {
+        (Some(plan), _) => recipients::of_source(plan),
+        (None, Announcement::Removed(_)) => recipients::all_operators(plans),
+        (None, _) => Vec::new(),
+    };
+    if let Announcement::Removed(removed) = announcement {
+        // The recipients of its incidents are notified of the end of each.
+        let key = |to: &Address| LogKey { channel: channel.clone(), to: to.clone() };
+        let entries = || removed.incidents.iter().filter_map(|incident| known.log().of(*incident));
+        recipients.retain(|member| !entries().any(|entries| entries.contains_key(&key(&member.to))));
+    }
+    let zone = plan.map_or(chrono_tz::UTC, |plan| plan.contacts.zone);
+    let due =
+        |member: Recipient| DueItem { to: member.to, item: Item { about: about.clone(), zone, role: member.role } };
+    recipients.into_iter().map(due).collect()
 }
 
 /// Where one incident's outcome goes.
@@ -216,6 +262,7 @@ fn open(
         alerts: &plan.alerts,
         since: known.since(incident, now),
         source_unreachable: incident.kind() != IncidentKind::Unreachable && known.is_unreachable(&incident.source),
+        source_change: known.source_change(&incident.source),
         now,
     };
     let entries = known.log().of(incident.id);
@@ -230,7 +277,7 @@ fn open(
                 continue;
             }
         };
-        let passed = inhibition::pass(&case, change)
+        let passed = inhibition::pass(&case, change, member.blind)
             .and_then(|()| severity::pass(&case))
             .and_then(|()| grace_period::pass(&case, change, member.blind));
         match passed {
@@ -241,7 +288,8 @@ fn open(
                 let zone = zone(Some(plan), incident);
                 due.push(DueItem { to: member.to, item: Item { about, zone, role: member.role } });
             }
-            Err(Stop::Suppressed(reason)) => {
+            Err(Stop::Suppressed(reason, until)) => {
+                result.wake(until);
                 held.push((Arc::clone(incident), reason.stage()));
                 result.suppressions.push(Suppression { incident: incident.id, reason });
             }
@@ -295,8 +343,8 @@ pub(crate) fn described(incident: &Incident) -> String {
     }
 }
 
-pub(crate) fn held(incident: &Incident, stage: Stage) -> Held {
-    Held { id: incident.id, what: described(incident), stage }
+pub(crate) fn held(incident: &Incident, stage: Stage) -> HeldBack {
+    HeldBack { id: incident.id, what: described(incident), stage }
 }
 
 /// A recipient of an incident.

@@ -5,16 +5,45 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
+use super::incident::Incident;
 use super::name::{Name, Rename};
 use super::notification::Role;
 use super::session::SessionId;
+use super::source_change::ColumnChange;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Announcement {
     Unaudited(UnauditedSession),
+    Removed(RemovedSession),
+    Forgotten(ForgottenColumns),
     Reload(RefusedConfig),
+}
+
+/// A session with open incidents that the configuration no longer audits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedSession {
+    /// Stable: a version 5 UUID of the open incidents.
+    pub id: Uuid,
+    pub source: Name,
+    pub session: SessionId,
+    pub name: Option<String>,
+    /// The incidents that were open; their recipients are notified of the end instead.
+    pub incidents: Vec<Uuid>,
+    /// The settings that were wrong, by their labels.
+    pub wrong: Vec<String>,
+    pub at: DateTime<Utc>,
+}
+
+/// Columns that only patterns watched and that a source no longer returns: they are not watched any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenColumns {
+    /// Stable: a version 5 UUID of the source and the poll that missed them.
+    pub id: Uuid,
+    pub source: Name,
+    pub columns: ColumnChange,
+    pub at: DateTime<Utc>,
 }
 
 /// A session that the configuration does not name has appeared since the first poll of its source.
@@ -39,12 +68,12 @@ pub struct RefusedConfig {
     pub problems: Vec<String>,
     /// So many more are not listed.
     pub more: usize,
-    /// Whom the configuration in force names for it. Kept with it, because it belongs to no source.
+    /// The recipients that the configuration in force names for it. Kept with it, because it belongs to no source.
     pub recipients: Vec<(Address, Role)>,
 }
 
 impl RefusedConfig {
-    /// Most problems that are kept: a mail that somebody reads.
+    /// Most problems that are kept: a mail that an operator reads.
     pub const MOST: usize = 20;
     /// Longest line that is kept, in characters.
     pub const LONGEST: usize = 500;
@@ -78,9 +107,30 @@ impl Announcement {
         Self::Unaudited(UnauditedSession::new(source, poll, session, name, at))
     }
 
+    /// `open`: the open incidents of `session`, of which there is at least one.
+    pub fn removed(session: &SessionId, open: &[&Incident], at: DateTime<Utc>) -> Option<Self> {
+        let first = open.first()?;
+        let incidents = open.iter().map(|incident| incident.id).collect::<Vec<_>>();
+        let ids = incidents.iter().map(Uuid::to_string).collect::<Vec<_>>().join("\n");
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("driftwise removed session\n{ids}").as_bytes());
+        let wrong =
+            open.iter().map(|incident| incident.facts.label.clone()).filter(|label| !label.is_empty()).collect();
+        let (source, name) = (first.source.clone(), first.facts.name.clone());
+        Some(Self::Removed(RemovedSession { id, source, session: session.clone(), name, incidents, wrong, at }))
+    }
+
+    /// Missed by the `poll`th poll of `source`.
+    pub fn forgotten(source: &Name, poll: u64, columns: ColumnChange, at: DateTime<Utc>) -> Self {
+        let id = format!("driftwise forgotten columns\n{source}\n{poll}\n{}", at.timestamp_micros());
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+        Self::Forgotten(ForgottenColumns { id, source: source.clone(), columns, at })
+    }
+
     pub fn id(&self) -> Uuid {
         match self {
             Self::Unaudited(found) => found.id,
+            Self::Forgotten(forgotten) => forgotten.id,
+            Self::Removed(removed) => removed.id,
             Self::Reload(refused) => refused.id,
         }
     }
@@ -88,15 +138,22 @@ impl Announcement {
     pub fn at(&self) -> DateTime<Utc> {
         match self {
             Self::Unaudited(found) => found.at,
+            Self::Forgotten(forgotten) => forgotten.at,
+            Self::Removed(removed) => removed.at,
             Self::Reload(refused) => refused.at,
         }
     }
 
     /// What is known of a source goes on under another name.
     pub fn rename(&mut self, rename: &Rename) {
-        match self {
-            Self::Unaudited(found) if found.source == rename.from => found.source.clone_from(&rename.to),
-            Self::Unaudited(_) | Self::Reload(_) => {}
+        let source = match self {
+            Self::Unaudited(found) => &mut found.source,
+            Self::Removed(removed) => &mut removed.source,
+            Self::Forgotten(forgotten) => &mut forgotten.source,
+            Self::Reload(_) => return,
+        };
+        if *source == rename.from {
+            source.clone_from(&rename.to);
         }
     }
 }

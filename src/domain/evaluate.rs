@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expectation::{Compared, Expectation, Surroundings, present};
 use super::observation::{Mapping, Observation};
-use super::policy::Rule;
+use super::policy::{Policy, Rule};
 use super::reading::{Kind, NOT_RETURNED, RawValue, Reading, Value, addresses, read};
 use super::session::Session;
 use super::setting::{SettingKey, SettingPattern};
@@ -89,8 +89,10 @@ impl VerdictKind {
 pub struct Neighbours {
     /// For each setting under a `unique` rule, how many audited sessions have each value.
     pub counts: HashMap<SettingKey, HashMap<String, usize>>,
-    /// Every setting that the source has ever returned.
+    /// Every setting that the source has ever returned, but for those that were forgotten.
     pub known: HashSet<SettingKey>,
+    /// Every setting that any row of the snapshot has.
+    pub returned: HashSet<SettingKey>,
 }
 
 /// Everything besides the session that a verdict depends on.
@@ -136,6 +138,40 @@ pub fn verdict_on(
     }
 }
 
+/// The values under a rule that were sent and cannot be read, with the setting of each: of a group, several.
+pub fn unreadable_values<'a>(
+    session: &Session,
+    rule: &'a Rule,
+    setting: &'a SettingKey,
+    seen: &'a Observation,
+    mapping: &Mapping,
+) -> Vec<(&'a SettingKey, &'a str)> {
+    let kind = kind_for(rule, setting, mapping);
+    let unreadable = |(setting, raw): (&'a SettingKey, &'a RawValue)| {
+        let reading = read(mapping.mean(setting, raw), kind, session.zone());
+        matches!(reading, Reading::Unreadable(_)).then(|| raw.as_sent()).flatten().map(|sent| (setting, sent))
+    };
+    if rule.is_group() {
+        seen.iter().filter(|(setting, _)| rule.setting.matches(setting)).filter_map(unreadable).collect()
+    } else {
+        seen.raw(setting).map(|raw| (setting, raw)).and_then(unreadable).into_iter().collect()
+    }
+}
+
+/// The demand of a rule on a setting in words; of `unchanged`, the pinned value.
+pub fn expected(session: &Session, rule: &Rule, setting: &SettingKey, around: Circumstances<'_>) -> String {
+    let pinned = || {
+        let pinned = around.pinned.get(setting)?;
+        let kind = kind_for(rule, setting, around.mapping);
+        match read(around.mapping.mean(setting, &pinned.raw), kind, session.zone()) {
+            Reading::Value(value) => Some(value.to_string()),
+            Reading::Missing | Reading::Unreadable(_) => None,
+        }
+    };
+    let pinned = if matches!(rule.expect, Expectation::Unchanged) { pinned() } else { None };
+    pinned.unwrap_or_else(|| rule.expect.describe(&session.params).into_owned())
+}
+
 /// All findings of a session whose row is ambiguous: every rule is unverifiable for the same reason.
 pub fn unreadable(session: &Session, reason: &str) -> Vec<Finding> {
     let finding = |rule: &Arc<Rule>| Finding {
@@ -154,20 +190,20 @@ pub fn watched<'a>(
     seen.iter().filter(|(setting, _)| {
         session.policy.rules().iter().any(|rule| match (&rule.expect, &rule.setting) {
             (Expectation::Unchanged, SettingPattern::One(key)) => key == *setting,
-            (Expectation::Unchanged, SettingPattern::Many(_)) => in_scope(session, rule, setting),
+            (Expectation::Unchanged, SettingPattern::Many(_)) => in_scope(&session.policy, rule, setting),
             _ => false,
         })
     })
 }
 
 /// Whether `rule`, which watches a pattern, is the one that answers for `setting`: no other rule covers it and it is not ignored.
-pub fn in_scope(session: &Session, rule: &Rule, setting: &SettingKey) -> bool {
+pub fn in_scope(policy: &Policy, rule: &Rule, setting: &SettingKey) -> bool {
     let covered = |other: &Arc<Rule>| {
         other.id != rule.id && other.setting.matches(setting) && (!other.watches_each() || is_narrower(other, rule))
     };
     rule.setting.matches(setting)
         && !rule.ignore.iter().any(|ignored| ignored.matches(setting))
-        && !session.policy.rules().iter().any(covered)
+        && !policy.rules().iter().any(covered)
 }
 
 /// Of two patterns that match the same setting, the more specific one covers it.
@@ -182,8 +218,8 @@ fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
 
 fn judge(session: &Session, rule: &Rule, seen: &Observation, around: Circumstances<'_>) -> Verdict {
     let setting = rule.setting.key();
-    if let (SettingPattern::Many(_), Expectation::AllTicked { count }) = (&rule.setting, &rule.expect) {
-        return judge_group(session, rule, *count, seen, around);
+    if let Some(size) = rule.group_size() {
+        return judge_group(session, rule, size, seen, around);
     }
     let Some(raw) = seen.raw(setting) else {
         return missing(rule, around);
@@ -308,15 +344,18 @@ fn watch(
     let mut push = |setting: &SettingKey, verdict| {
         findings.push(Finding { rule: Arc::clone(rule), setting: setting.clone(), verdict });
     };
-    for (setting, raw) in seen.iter().filter(|(setting, _)| in_scope(session, rule, setting)) {
+    for (setting, raw) in seen.iter().filter(|(setting, _)| in_scope(&session.policy, rule, setting)) {
         let kind = kind_for(rule, setting, around.mapping);
         match judge_pinned(session, setting, around.mapping.mean(setting, raw), kind, around) {
             Verdict::Compliant => {}
             verdict => push(setting, verdict),
         }
     }
+    // What no session of the source has any more is forgotten; see `reconcile::columns`.
     let gone = |setting: &&SettingKey| {
-        seen.raw(setting).is_none() && in_scope(session, rule, setting) && !around.mapping.renames(setting)
+        seen.raw(setting).is_none()
+            && around.neighbours.returned.contains(*setting)
+            && in_scope(&session.policy, rule, setting)
     };
     for setting in around.pinned.keys().filter(gone) {
         push(setting, Verdict::Unverifiable { reason: "the source does not return it any more".to_owned() });

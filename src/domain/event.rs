@@ -54,6 +54,10 @@ pub enum EventKind {
         setting: SettingKey,
         value: String,
     },
+    /// A setting that only a pattern watched is in no row any more; its pinned values are dropped.
+    SettingForgotten {
+        setting: SettingKey,
+    },
     /// An unaudited session has appeared.
     SessionFound {
         id: SessionId,

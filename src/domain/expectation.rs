@@ -217,6 +217,7 @@ pub fn present(value: &Value<'_>) -> bool {
     match value {
         Value::Text(text) | Value::Choice(text) => !text.is_empty(),
         Value::Addresses(text) => addresses::any_usable(text),
+        Value::NoSchedule(_) => false,
         Value::Flag(_) | Value::Interval(_) | Value::Time(_) => true,
     }
 }

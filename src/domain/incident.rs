@@ -1,4 +1,4 @@
-//! Incidents: one state machine for drift, missing, unverifiable and unreachable.
+//! Incidents: one state machine for drift, missing, unverifiable, unreachable and source changed.
 //!
 //! ```text
 //!            bad poll                confirmed                 good polls
@@ -8,7 +8,8 @@
 //!                       (none)
 //! ```
 //! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable
-//! open at the first failed poll and end at the first good one. A failed poll moves neither drift nor missing.
+//! open at the first failed poll and end at the first good one, source changed opens and ends at the poll that finds it so. A
+//! failed poll moves neither drift nor missing nor source changed.
 //!
 //! An incident records what is wrong, since when, and how severe it is. `alerting` decides who is notified of it, and when.
 
@@ -24,19 +25,22 @@ use super::policy::Severity;
 use super::reading::RawValue;
 use super::session::SessionId;
 use super::setting::SettingKey;
+use super::source_change::SourceChange;
 
 /// The kind of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum IncidentKind {
     Drift,
     Missing,
     Unverifiable,
     Unreachable,
+    /// The columns of a source changed, or many of its sessions began to fail in one poll.
+    SourceChanged,
 }
 
 impl IncidentKind {
-    pub const ALL: [Self; 4] = [Self::Drift, Self::Missing, Self::Unverifiable, Self::Unreachable];
+    pub const ALL: [Self; 5] = [Self::Drift, Self::Missing, Self::Unverifiable, Self::Unreachable, Self::SourceChanged];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -44,18 +48,20 @@ impl IncidentKind {
             Self::Missing => "missing",
             Self::Unverifiable => "unverifiable",
             Self::Unreachable => "unreachable",
+            Self::SourceChanged => "source_changed",
         }
     }
 }
 
 /// The subject of an incident within one source. At most one incident is open for a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum IncidentKey {
     Drift { session: SessionId, rule: Name, setting: SettingKey },
     Missing { session: SessionId },
     Unverifiable { session: SessionId },
     Unreachable,
+    SourceChanged,
 }
 
 impl IncidentKey {
@@ -65,6 +71,7 @@ impl IncidentKey {
             Self::Missing { .. } => IncidentKind::Missing,
             Self::Unverifiable { .. } => IncidentKind::Unverifiable,
             Self::Unreachable => IncidentKind::Unreachable,
+            Self::SourceChanged => IncidentKind::SourceChanged,
         }
     }
 
@@ -72,7 +79,7 @@ impl IncidentKey {
     pub fn session(&self) -> Option<&SessionId> {
         match self {
             Self::Drift { session, .. } | Self::Missing { session } | Self::Unverifiable { session } => Some(session),
-            Self::Unreachable => None,
+            Self::Unreachable | Self::SourceChanged => None,
         }
     }
 
@@ -112,12 +119,18 @@ pub enum End {
     Repaired,
     /// The value is as it was; what is expected of it changed.
     BaselineChanged,
-    /// The configuration no longer audits the session, or no rule asks for the setting.
+    /// The session is audited, and no rule asks for the setting any more.
     NoLongerAudited,
+    /// The configuration no longer audits the session or the source.
+    Removed,
     /// The session, setting or source can be read again.
     VisibleAgain,
     /// It was right again before it was confirmed.
     Unconfirmed,
+    /// The source no longer returns the setting, and no rule names it.
+    NotReturned,
+    /// A change of many sessions at once has lasted so long that each is reported for itself.
+    TakenAsReal,
 }
 
 impl End {
@@ -126,9 +139,12 @@ impl End {
         match self {
             Self::Repaired => "repaired",
             Self::BaselineChanged => "what is expected changed",
-            Self::NoLongerAudited => "not audited any more",
+            Self::NoLongerAudited => "no rule asks for it any more",
+            Self::Removed => "not audited any more",
             Self::VisibleAgain => "visible again",
             Self::Unconfirmed => "not confirmed",
+            Self::NotReturned => "not returned any more",
+            Self::TakenAsReal => "taken as real",
         }
     }
 }
@@ -157,10 +173,13 @@ pub struct Facts {
     pub before: Option<String>,
     /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
     pub sent: BTreeMap<SettingKey, RawValue>,
-    /// Why it cannot be read: of unverifiable and unreachable.
+    /// Why it cannot be read, or what changed: of unverifiable, unreachable and source changed.
     pub reason: String,
     /// Each setting that cannot be read, with the reason: of unverifiable.
     pub unread: Vec<Unread>,
+    /// Of source changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<SourceChange>>,
     pub why: String,
     pub fix: String,
     pub stops_orders: bool,

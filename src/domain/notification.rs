@@ -1,6 +1,5 @@
 //! A notification: the content for one recipient over one channel, and the reason. A channel puts it into words.
 
-use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,73 +8,18 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::{RefusedConfig, UnauditedSession};
+use super::announcement::{ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
+use super::delivery::AddressNews;
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
 use super::session::{SessionId, SessionKey};
 
-/// The kind of a notification: the first that applies, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NotificationKind {
-    Drift,
-    Missing,
-    Unreachable,
-    Unverifiable,
-    Update,
-    Resolved,
-    /// The end of missing, unreachable or unverifiable.
-    Recovered,
-    Reminder,
-    /// A session that is not audited has appeared.
-    Unaudited,
-    /// A reload read a configuration that cannot be used.
-    Reload,
-    Test,
-}
+mod kind;
+mod reason;
 
-impl NotificationKind {
-    pub const ALL: [Self; 11] = [
-        Self::Drift,
-        Self::Missing,
-        Self::Unreachable,
-        Self::Unverifiable,
-        Self::Update,
-        Self::Resolved,
-        Self::Recovered,
-        Self::Reminder,
-        Self::Unaudited,
-        Self::Reload,
-        Self::Test,
-    ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Drift => "drift",
-            Self::Missing => "missing",
-            Self::Unreachable => "unreachable",
-            Self::Unverifiable => "unverifiable",
-            Self::Update => "update",
-            Self::Resolved => "resolved",
-            Self::Recovered => "recovered",
-            Self::Reminder => "reminder",
-            Self::Unaudited => "unaudited",
-            Self::Reload => "reload",
-            Self::Test => "test",
-        }
-    }
-
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.label() == label)
-    }
-}
-
-impl fmt::Display for NotificationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
+pub use kind::NotificationKind;
+pub use reason::{Because, HeldBack, Reason, Stage};
 
 /// The role in which a recipient is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,7 +92,10 @@ pub enum About {
         blind: Option<Vec<BlindSession>>,
     },
     Unaudited(UnauditedSession),
+    Forgotten(ForgottenColumns),
+    Removed(RemovedSession),
     Reload(RefusedConfig),
+    Undeliverable(AddressNews),
 }
 
 /// A session that could not be checked, for its owner.
@@ -165,7 +112,10 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.id,
             About::Unaudited(found) => found.id,
+            About::Forgotten(forgotten) => forgotten.id,
+            About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
+            About::Undeliverable(news) => news.address.id,
         }
     }
 
@@ -174,21 +124,41 @@ impl Item {
         match &self.about {
             About::Incident { incident, change, .. } => change.token(incident),
             About::Unaudited(_) => String::from("found"),
+            About::Forgotten(_) => String::from("forgotten"),
+            About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
+            About::Undeliverable(AddressNews { end: None, .. }) => String::from("opened"),
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => String::from("ended"),
         }
     }
 
     pub fn incident(&self) -> Option<&Incident> {
         match &self.about {
             About::Incident { incident, .. } => Some(incident),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_)
+            | About::Removed(_)
+            | About::Forgotten(_)
+            | About::Reload(_)
+            | About::Undeliverable(_) => None,
+        }
+    }
+
+    /// The sessions of the recipient that could not be checked for long, where they are the reason.
+    pub fn blind(&self) -> &[BlindSession] {
+        match &self.about {
+            About::Incident { blind: Some(sessions), .. } => sessions,
+            _ => &[],
         }
     }
 
     pub fn change(&self) -> Option<Change> {
         match &self.about {
             About::Incident { change, .. } => Some(*change),
-            About::Unaudited(_) | About::Reload(_) => None,
+            About::Unaudited(_)
+            | About::Removed(_)
+            | About::Forgotten(_)
+            | About::Reload(_)
+            | About::Undeliverable(_) => None,
         }
     }
 
@@ -201,7 +171,9 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => Some(&incident.source),
             About::Unaudited(found) => Some(&found.source),
-            About::Reload(_) => None,
+            About::Forgotten(forgotten) => Some(&forgotten.source),
+            About::Removed(removed) => Some(&removed.source),
+            About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
@@ -210,26 +182,36 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
-            About::Reload(_) => None,
+            About::Removed(removed) => Some(&removed.session),
+            About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
 
     pub fn severity(&self) -> Severity {
-        self.incident().map_or(Severity::Info, |incident| incident.severity)
+        match &self.about {
+            About::Incident { incident, .. } => incident.severity,
+            About::Undeliverable(news) => news.address.severity(),
+            About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => Severity::Info,
+        }
     }
 
     pub fn kind(&self) -> NotificationKind {
         let (incident, change) = match &self.about {
             About::Incident { incident, change, .. } => (incident, change),
-            About::Unaudited(_) => return NotificationKind::Unaudited,
+            About::Unaudited(_) | About::Removed(_) => return NotificationKind::Unaudited,
+            About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
+            About::Undeliverable(AddressNews { end: None, .. }) => return NotificationKind::Undeliverable,
+            About::Undeliverable(AddressNews { end: Some(_), .. }) => return NotificationKind::Recovered,
         };
         match (change, incident.kind()) {
             (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,
             (Change::Opened | Change::Handover, IncidentKind::Missing) => NotificationKind::Missing,
             (Change::Opened | Change::Handover, IncidentKind::Unverifiable) => NotificationKind::Unverifiable,
             (Change::Opened | Change::Handover, IncidentKind::Unreachable) => NotificationKind::Unreachable,
+            (Change::Opened | Change::Handover, IncidentKind::SourceChanged) => NotificationKind::SourceChanged,
             (Change::Updated, _) => NotificationKind::Update,
+            (Change::Ended(End::Removed), _) => NotificationKind::Unaudited,
             (Change::Ended(_), IncidentKind::Drift) => NotificationKind::Resolved,
             (Change::Ended(_), _) => NotificationKind::Recovered,
             (Change::StillOpen(_), _) => NotificationKind::Reminder,
@@ -243,7 +225,8 @@ impl Item {
 
     /// Whether it concerns a whole source.
     pub fn of_source(&self) -> bool {
-        self.incident().is_some_and(|incident| incident.kind() == IncidentKind::Unreachable)
+        matches!(self.about, About::Forgotten(_))
+            || self.incident().is_some_and(|incident| incident.key.session().is_none())
     }
 
     /// The most important first: by severity, then by what it does to orders, then by kind and place.
@@ -283,10 +266,33 @@ pub struct Notification {
     /// The contact that the mail names.
     pub contact: Option<String>,
     pub reply_to: Option<Address>,
+    /// Reminders follow as long as it lasts.
+    pub reminders: bool,
     pub reason: Reason,
 }
 
 impl Notification {
+    /// The message of `notifications test`: it tells of nothing.
+    pub fn test(channel: Name, to: Address, at: DateTime<Utc>, zone: Tz) -> Self {
+        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
+        Self {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            channel,
+            kind: NotificationKind::Test,
+            to,
+            at,
+            zone,
+            items: Vec::new(),
+            still: Vec::new(),
+            openings: Vec::new(),
+            customer: None,
+            contact: None,
+            reply_to: None,
+            reminders: false,
+            reason: Reason::default(),
+        }
+    }
+
     /// The id of a notification, from its recipient and items and not from the time, so that deriving it twice gives the same
     /// id.
     pub fn id_of(channel: &Name, to: &Address, items: &[Item]) -> Uuid {
@@ -319,7 +325,7 @@ impl Notification {
         self.items.iter().map(Item::severity).max().unwrap_or(Severity::Info)
     }
 
-    /// Everything that is wrong now as far as it tells, new and known, most important first.
+    /// All open incidents that it lists, new and known, most important first.
     pub fn wrong(&self) -> Vec<&Incident> {
         let new = self.items.iter().filter(|item| item.is_wrong()).filter_map(Item::incident);
         let mut wrong = new.chain(self.still.iter().map(|incident| &**incident)).collect::<Vec<_>>();
@@ -327,58 +333,5 @@ impl Notification {
             (std::cmp::Reverse((incident.severity, incident.facts.stops_orders)), incident.kind(), incident.id)
         });
         wrong
-    }
-}
-
-/// Why a notification went to its recipient, and what was held back meanwhile: stored with it, for `notifications show`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    pub because: Vec<Because>,
-    pub held: Vec<Held>,
-    /// How many more of either are not listed.
-    #[serde(default)]
-    pub more: usize,
-}
-
-/// Why one item is in a notification.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Because {
-    /// Incident or announcement.
-    pub id: Uuid,
-    /// `drift of export from export-off in erp/14`.
-    pub what: String,
-    /// See [`Change::token`].
-    pub change: String,
-    pub role: Role,
-    /// Only because it lasts longer than `blind_after`.
-    #[serde(default)]
-    pub blind: bool,
-}
-
-/// An incident that is not in a notification, and the stage that held it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    pub id: Uuid,
-    pub what: String,
-    pub stage: Stage,
-}
-
-/// A stage of alerting that can hold back an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Inhibition,
-    Severity,
-    GracePeriod,
-}
-
-impl Stage {
-    /// In words.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Inhibition => "inhibition: the source cannot be read",
-            Self::Severity => "severity: below min_severity",
-            Self::GracePeriod => "grace period: it has not lasted long enough",
-        }
     }
 }

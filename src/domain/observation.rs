@@ -123,6 +123,15 @@ impl Observation {
         self.shape.settings.iter().zip(&self.raw_values)
     }
 
+    /// The same with another value of one setting; `None`: without it.
+    #[must_use]
+    pub fn with(&self, setting: &SettingKey, raw: Option<&RawValue>) -> Self {
+        let others = self.iter().filter(|(other, _)| *other != setting);
+        let (settings, raw_values) =
+            others.chain(raw.map(|raw| (setting, raw))).map(|(s, r)| (s.clone(), r.clone())).unzip();
+        Self { at: self.at, shape: Arc::new(Shape::new(settings)), raw_values }
+    }
+
     /// Whether both have the same values, whatever their time.
     pub fn same(&self, other: &Self) -> bool {
         self.shape.same(&other.shape) && self.raw_values == other.raw_values

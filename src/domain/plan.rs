@@ -10,10 +10,15 @@ use super::policy::Severity;
 use super::schedule::ScheduleKey;
 use super::session::{Contacts, Session, SessionId};
 
+/// The plans of all sources.
+pub type Plans = BTreeMap<Name, SourcePlan>;
+
 /// Everything that an audit of one source needs to know beforehand.
 #[derive(Debug, Clone)]
 pub struct SourcePlan {
     pub name: Name,
+    /// What lists the columns of the source, in words for operators: `definition 61`.
+    pub origin: String,
     pub mapping: Mapping,
     pub sessions: BTreeMap<SessionId, Session>,
     /// For what concerns the whole source.

@@ -28,6 +28,10 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.label() == label)
+    }
 }
 
 impl fmt::Display for Severity {
@@ -91,5 +95,18 @@ impl Rule {
     /// Whether the rule watches all settings of a pattern one by one, rather than a setting or a group as a whole.
     pub fn watches_each(&self) -> bool {
         matches!((&self.setting, &self.expect), (SettingPattern::Many(_), Expectation::Unchanged))
+    }
+
+    /// Whether the rule is about all settings of a pattern as a whole.
+    pub fn is_group(&self) -> bool {
+        self.group_size().is_some()
+    }
+
+    /// How many members a rule about a group asks for.
+    pub fn group_size(&self) -> Option<usize> {
+        match (&self.setting, &self.expect) {
+            (SettingPattern::Many(_), Expectation::AllTicked { count }) => Some(*count),
+            _ => None,
+        }
     }
 }

@@ -49,12 +49,24 @@ impl RawValue {
             Self::Number(text) | Self::Text(text) | Self::Nested(text) => Some(trim(text)),
         }
     }
+
+    /// The value for people, as it was sent; `None` for a repeated column, which has no one value.
+    pub fn as_sent(&self) -> Option<&str> {
+        match self {
+            Self::Repeated => None,
+            Self::Null => Some("null"),
+            other => Some(other.as_text().filter(|text| !text.is_empty()).unwrap_or(EMPTY)),
+        }
+    }
 }
 
 /// Stray spaces: white space, and the NUL and no-break space with which databases pad.
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
 }
+
+/// How an empty value is shown.
+const EMPTY: &str = "(empty)";
 
 /// How the value of a setting is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +101,8 @@ pub enum Value<'a> {
     Flag(bool),
     /// In seconds.
     Interval(u64),
+    /// An interval setting that says that there is none, such as `Manual`; as written.
+    NoSchedule(Cow<'a, str>),
     /// As written; split by [`addresses::split`].
     Addresses(Cow<'a, str>),
     Time(DateTime<Utc>),
@@ -100,6 +114,7 @@ impl Value<'_> {
         match (self, other) {
             (Value::Choice(a), Value::Choice(b)) => same_ignoring_case(a, b),
             (Value::Addresses(a), Value::Addresses(b)) => addresses::same(a, b),
+            (Value::NoSchedule(_), Value::NoSchedule(_)) => true,
             (a, b) => a == b,
         }
     }
@@ -113,10 +128,10 @@ pub fn same_ignoring_case(a: &str, b: &str) -> bool {
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) if text.is_empty() => {
-                f.write_str("(empty)")
+            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) if text.is_empty() => f.write_str(EMPTY),
+            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) | Value::NoSchedule(text) => {
+                f.write_str(text)
             }
-            Value::Text(text) | Value::Choice(text) | Value::Addresses(text) => f.write_str(text),
             Value::Flag(true) => f.write_str("ticked"),
             Value::Flag(false) => f.write_str("unticked"),
             Value::Interval(seconds) => f.write_str(&interval::every(*seconds)),
@@ -150,7 +165,9 @@ pub fn read(raw: &RawValue, kind: Kind, zone: chrono_tz::Tz) -> Reading<'_> {
         Kind::Addresses => Reading::Value(Value::Addresses(Cow::Borrowed(text.unwrap_or_default()))),
         Kind::Flag => strict(text, flag::parse(text).map(Value::Flag), "a tick-box value such as true or 0"),
         Kind::Interval => {
-            strict(text, interval::parse(text).map(Value::Interval), "an interval such as 5 or Every 5 minutes")
+            let none = || text.filter(|text| interval::is_none(text)).map(|text| Value::NoSchedule(text.into()));
+            let parsed = interval::parse(text).map(Value::Interval).or_else(none);
+            strict(text, parsed, "an interval such as 5 or Every 5 minutes")
         }
         Kind::Time => {
             strict(text, time::parse(text, zone).map(Value::Time), "a date and time such as 2026-01-31 14:05")
@@ -233,6 +250,32 @@ mod tests {
     fn a_repeated_column_is_unreadable_as_any_kind() {
         for (_, kind) in Kind::ALL {
             assert!(matches!(read_utc(&RawValue::Repeated, kind), Reading::Unreadable(_)));
+        }
+    }
+
+    #[test]
+    fn a_schedule_that_is_switched_off_is_a_value_whatever_word_says_so() {
+        let (manual, never) = (RawValue::text("Manual"), RawValue::text(" never "));
+        let read = |raw| match read_utc(raw, Kind::Interval) {
+            Reading::Value(value) => value,
+            other => panic!("{other:?}"),
+        };
+        assert!(read(&manual).same(&read(&never)));
+        assert!(!read(&manual).same(&Value::Interval(0)));
+        assert_eq!(read(&manual).to_string(), "Manual");
+    }
+
+    #[test]
+    fn a_value_is_shown_as_it_was_sent() {
+        let table = [
+            (RawValue::Null, Some("null")),
+            (RawValue::text("  "), Some("(empty)")),
+            (RawValue::text(" perhaps "), Some("perhaps")),
+            (RawValue::Number("2".into()), Some("2")),
+            (RawValue::Repeated, None),
+        ];
+        for (raw, shown) in table {
+            assert_eq!(raw.as_sent(), shown, "{raw:?}");
         }
     }
 

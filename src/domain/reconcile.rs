@@ -6,7 +6,6 @@
 //! - An open incident leaves the state only by an end that is an event.
 //! - A session about which nothing changed adds nothing to the delta.
 
-use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -19,12 +18,15 @@ use super::observation::{Digest, Observation};
 use super::plan::{Due, SourcePlan};
 use super::policy::Severity;
 use super::schedule::ScheduleKey;
-use super::session::{Session, SessionId};
-use super::settled;
+use super::session::SessionId;
 use super::snapshot::Snapshot;
-use super::state::{Delta, SessionState, SourceState, UnauditedRow};
+use super::state::{Delta, Presence, SessionState, SourceState, UnauditedRow};
 
+mod assess;
+mod breaker;
+mod columns;
 mod drift;
+mod past;
 mod presence;
 mod session;
 mod track;
@@ -33,6 +35,8 @@ mod track;
 mod histories;
 #[cfg(test)]
 mod tests;
+
+pub use assess::{Assessed, Assessment, assess};
 
 /// The outcome of one attempt to read a source.
 #[derive(Debug)]
@@ -55,12 +59,12 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due
         Due::Sessions(_) => partial_schedules(plan, due),
         Due::All | Due::Schedules(_) => BTreeSet::new(),
     };
-    let step = Step { plan, state, now, poll: delta.record.polls, partial: &partial };
+    let context = PollContext { plan, state, now, poll: delta.record.polls, partial: &partial };
     match poll {
-        PollOutcome::Unreachable(reason) => step.unreachable(reason, true, &mut delta),
-        PollOutcome::Held(reason) => step.unreachable(reason, false, &mut delta),
-        PollOutcome::Snapshot(snapshot) => step.answered(snapshot, due, &mut delta),
-        PollOutcome::Unchanged(digest) => step.unchanged(*digest, due, &mut delta),
+        PollOutcome::Unreachable(reason) => context.unreachable(reason, true, &mut delta),
+        PollOutcome::Held(reason) => context.unreachable(reason, false, &mut delta),
+        PollOutcome::Snapshot(snapshot) => context.answered(snapshot, due, &mut delta),
+        PollOutcome::Unchanged(digest) => context.unchanged(*digest, due, &mut delta),
     }
     delta
 }
@@ -73,15 +77,23 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
     for (id, session) in state.sessions.iter().filter(|(id, _)| !audited(id)) {
+        let open = session.incidents.iter().filter(|incident| incident.is_open()).collect::<Vec<_>>();
+        delta.announcements.extend(Announcement::removed(id, &open, now));
         for incident in &session.incidents {
-            end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+            end(incident.clone(), End::Removed, now, &mut delta);
         }
+        // In the last snapshot it still counts as audited.
+        let there = u64::from(!matches!(session.record.presence, Presence::Missing { .. })).min(delta.record.audited);
+        delta.record.audited -= there;
+        delta.record.unaudited += there;
         delta.retired.push(id.clone());
         let what = EventKind::SessionRetired { id: id.clone() };
         delta.events.push(Event { at: now, session: Some(id.clone()), what });
     }
-    if let (None, Some(incident)) = (plan, &state.unreachable) {
-        end(incident.clone(), End::NoLongerAudited, now, &mut delta);
+    if plan.is_none() {
+        for incident in state.unreachable.iter().chain(&state.changed) {
+            end(incident.clone(), End::Removed, now, &mut delta);
+        }
     }
     let sessions = plan.into_iter().flat_map(|plan| &plan.sessions);
     let known = sessions.filter_map(|(id, session)| Some((id, session, state.sessions.get(id)?)));
@@ -94,18 +106,18 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
 }
 
 /// What the other sessions of an answer tell.
-pub fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -> Neighbours {
+fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -> Neighbours {
     let depending = plan.sessions.values().filter(|session| session.policy.depends_on_others());
     let seen = depending.filter_map(|session| Some((session, &**snapshot.seen(&session.key.id)?)));
     let counts = count_values(seen, &plan.mapping);
-    let mut known = state.known_settings.clone();
-    known.extend(snapshot.settings.iter().cloned());
-    Neighbours { counts, known }
+    let returned = snapshot.settings.iter().cloned().collect::<std::collections::HashSet<_>>();
+    let known = state.known_settings.union(&returned).cloned().collect();
+    Neighbours { counts, known, returned }
 }
 
 /// One poll of one source: what all parts of the decision read.
 #[derive(Clone, Copy)]
-struct Step<'a> {
+struct PollContext<'a> {
     plan: &'a SourcePlan,
     state: &'a SourceState,
     now: DateTime<Utc>,
@@ -120,7 +132,7 @@ fn partial_schedules(plan: &SourcePlan, due: &Due) -> BTreeSet<ScheduleKey> {
     left_out.map(|session| session.schedule.key()).collect()
 }
 
-impl Step<'_> {
+impl PollContext<'_> {
     fn unreachable(&self, reason: &str, polled: bool, delta: &mut Delta) {
         let mut incident = self.state.unreachable.clone().unwrap_or_else(|| {
             let window = Window { last_good: self.state.record.last_success, first_bad: self.now };
@@ -151,43 +163,30 @@ impl Step<'_> {
         let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
         delta.new_settings = snapshot.settings.iter().filter(fresh).cloned().collect();
         delta.answer = snapshot.digest;
-        // Seldom needed: a session that rests asks nothing of the others.
-        let neighbours = LazyCell::new(|| neighbours(self.plan, self.state, snapshot));
-        // All three are in the order of their ids.
-        let (mut known, mut rows) = (self.state.sessions.iter().peekable(), snapshot.walk());
-        let mut schedule_key = None;
-        for (id, session) in self.plan.sessions.iter().filter(|(_, session)| due.includes(session)) {
-            self.polled_at(session, &mut schedule_key, delta);
-            while known.next_if(|(other, _)| *other < id).is_some() {}
-            let before = known.next_if(|(other, _)| *other == id).map(|(_, before)| before);
-            let found = rows.to(id);
-            let whole = !self.partial.contains(session.schedule.key_ref());
-            let quiet = before.zip(found.seen()).filter(|_| whole).is_some_and(|(before, seen)| {
-                settled::quiet(self.state, session, before, seen, !delta.new_settings.is_empty())
-            });
-            if !quiet {
-                self.session(session, before, found.row_match(), &neighbours, delta);
-            }
+        self.note_schedules(due, delta);
+        let Assessment { sessions, neighbours, columns, failures } = self.assess(snapshot, due);
+        for assessed in sessions {
+            self.session(assessed, &neighbours, delta);
         }
+        self.source_changed(snapshot, &columns.needed, failures, delta);
+        self.forget(columns, delta);
     }
 
     /// The last answer again, by which nothing changes but the times.
     fn unchanged(&self, digest: Digest, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
         delta.answer = Some(digest);
-        let mut schedule_key = None;
-        for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
-            self.polled_at(session, &mut schedule_key, delta);
-        }
+        self.note_schedules(due, delta);
     }
 
-    /// Notes the schedule of a session that was due. `last`: of the one before, which most share. A poll of chosen sessions says
-    /// nothing of the others that have their schedule.
-    fn polled_at<'s>(&self, session: &'s Session, last: &mut Option<&'s ScheduleKey>, delta: &mut Delta) {
-        let schedule_key = session.schedule.key_ref();
-        if *last != Some(schedule_key) {
-            *last = Some(schedule_key);
-            if !self.partial.contains(schedule_key) {
+    /// Notes the schedules of the sessions that were due. A poll of chosen sessions says nothing of the others that have their
+    /// schedule.
+    fn note_schedules(&self, due: &Due, delta: &mut Delta) {
+        // Most share the one before.
+        let mut last = None;
+        for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
+            let schedule_key = session.schedule.key_ref();
+            if last.replace(schedule_key) != Some(schedule_key) && !self.partial.contains(schedule_key) {
                 delta.schedules.insert(schedule_key.clone(), self.now);
             }
         }
@@ -283,6 +282,7 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
     }
     match incident.key {
         IncidentKey::Unreachable => delta.unreachable = Some(incident),
+        IncidentKey::SourceChanged => delta.changed = Some(incident),
         _ => delta.incidents.push(incident),
     }
 }

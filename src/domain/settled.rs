@@ -51,7 +51,7 @@ impl Judged {
 pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Digest> {
     let (digest, judged) = state.judged.answer.as_ref()?;
     // A poll of chosen sessions is noted with each of them.
-    if state.unreachable.is_some() || matches!(due, Due::Sessions(_)) {
+    if state.unreachable.is_some() || state.changed.is_some() || matches!(due, Due::Sessions(_)) {
         return None;
     }
     let mut known = state.sessions.iter();

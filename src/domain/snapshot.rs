@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// Rows whose session ID cannot be read, and why the first of them cannot.
     unidentified: usize,
     unread: Option<&'static str>,
-    /// Every setting that any row has.
+    /// Every setting that any row has, in order.
     pub settings: Vec<SettingKey>,
     /// Of the answer, where the source gave one.
     pub digest: Option<Digest>,
@@ -149,6 +149,11 @@ impl Snapshot {
             )),
             None => RowMatch::Missing,
         }
+    }
+
+    /// Whether any row has the setting.
+    pub fn returns(&self, setting: &SettingKey) -> bool {
+        self.settings.binary_search(setting).is_ok()
     }
 
     /// The ids of all rows, in order.

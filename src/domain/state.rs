@@ -13,10 +13,12 @@ use super::incident::{Incident, IncidentKind};
 use super::name::Name;
 use super::observation::{Digest, Observation};
 use super::policy::Severity;
+use super::reading::RawValue;
 use super::schedule::ScheduleKey;
 use super::session::SessionId;
 use super::setting::SettingKey;
 use super::settled::Judged;
+use super::source_change::SourceChange;
 
 /// All that is known of one source.
 #[derive(Debug, Clone, Default)]
@@ -25,10 +27,12 @@ pub struct SourceState {
     /// When the sessions of a schedule were last polled with success.
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     pub unreachable: Option<Incident>,
+    /// The incident of kind source changed.
+    pub changed: Option<Incident>,
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Every id that the source ever returned.
     pub known_ids: BTreeSet<SessionId>,
-    /// Every setting that the source ever returned.
+    /// Every setting that the source ever returned, but for those that were forgotten.
     pub known_settings: HashSet<SettingKey>,
     pub judged: Judged,
     /// Sessions of the last snapshot that the configuration does not audit: the first of them, in the order of their ids. Never
@@ -76,6 +80,28 @@ pub struct SessionRecord {
     pub presence: Presence,
     /// Everything but compliance, as of the last poll that saw the session.
     pub noncompliant: Vec<NonCompliance>,
+    /// Values that settings had before, oldest first; bounded, see [`PastValue`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PastValue>,
+}
+
+/// A value that a setting had before: a rule that is added later is judged by it, to find since when the setting is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastValue {
+    pub setting: SettingKey,
+    /// `None` where the source did not return the setting.
+    pub raw: Option<RawValue>,
+    /// The last poll that found this value.
+    pub last_seen: DateTime<Utc>,
+    /// The poll that found another one.
+    pub replaced: DateTime<Utc>,
+}
+
+impl PastValue {
+    /// Values that are kept of one setting; one that changes at every poll takes no more.
+    pub const MOST_OF_ONE: usize = 3;
+    /// Values that are kept of a session.
+    pub const MOST: usize = 24;
 }
 
 /// Whether the last poll could see the session.
@@ -118,9 +144,20 @@ impl SourceState {
         }
     }
 
+    /// What the source calls a session, as last seen.
+    pub fn name_of(&self, session: &SessionId) -> Option<String> {
+        self.sessions.get(session)?.observation.as_ref()?.name()
+    }
+
     /// All incidents that are suspected or open.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.unreachable.iter().chain(self.sessions.values().flat_map(|session| &session.incidents))
+        let own = self.unreachable.iter().chain(&self.changed);
+        own.chain(self.sessions.values().flat_map(|session| &session.incidents))
+    }
+
+    /// What changed under the rules of the source, while that lasts.
+    pub fn source_change(&self) -> Option<&SourceChange> {
+        self.changed.as_ref()?.facts.change.as_deref()
     }
 
     /// Call it when another plan replaces the one that evaluated so far: the next poll evaluates everything.
@@ -131,7 +168,10 @@ impl SourceState {
     /// The source goes on under another name, and is judged by another plan.
     pub fn rename(&mut self, name: &Name) {
         let incidents = self.sessions.values_mut().flat_map(|session| &mut session.incidents);
-        incidents.chain(&mut self.unreachable).for_each(|incident| incident.source.clone_from(name));
+        incidents
+            .chain(&mut self.unreachable)
+            .chain(&mut self.changed)
+            .for_each(|incident| incident.source.clone_from(name));
         self.plan_changed();
     }
 
@@ -143,6 +183,9 @@ impl SourceState {
         if let Some(incident) = delta.unreachable {
             self.unreachable = (!incident.is_ended()).then_some(incident);
         }
+        if let Some(incident) = delta.changed {
+            self.changed = (!incident.is_ended()).then_some(incident);
+        }
         for id in &delta.retired {
             self.sessions.remove(id);
         }
@@ -151,6 +194,9 @@ impl SourceState {
         self.known_settings.extend(delta.new_settings);
         if let Some(unaudited) = delta.unaudited {
             self.unaudited = unaudited;
+        }
+        for setting in &delta.forgotten {
+            self.known_settings.remove(setting);
         }
     }
 }
@@ -168,6 +214,13 @@ impl SessionRecord {
             }),
             _ => None,
         }
+    }
+}
+
+impl Delta {
+    /// Every incident that changed.
+    pub fn all_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.unreachable.iter().chain(&self.changed).chain(&self.incidents)
     }
 }
 
@@ -191,8 +244,10 @@ pub struct Delta {
     pub answer: Option<Digest>,
     /// See [`SourceState::unaudited`]; `None` where they are the same.
     pub unaudited: Option<Vec<UnauditedRow>>,
-    /// The source's own incident, if it changed; ended ones are only to be written.
+    /// The incident of a source that cannot be read, if it changed; an ended one is only to be written.
     pub unreachable: Option<Incident>,
+    /// The same of source changed.
+    pub changed: Option<Incident>,
     /// The new state of each session that changed.
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Observations that differ from the one before.
@@ -202,6 +257,8 @@ pub struct Delta {
     pub incidents: Vec<Incident>,
     pub new_ids: Vec<SessionId>,
     pub new_settings: Vec<SettingKey>,
+    /// Settings that no row has any more and no rule needs, as they are known.
+    pub forgotten: Vec<SettingKey>,
     /// Sessions that the configuration does not audit any more.
     pub retired: Vec<SessionId>,
     pub events: Vec<Event>,
@@ -232,7 +289,12 @@ mod tests {
             (&old, ambiguous, &new, None),
         ];
         for (schedule_key, presence, now, expected) in table {
-            let record = SessionRecord { schedule_key: schedule_key.clone(), presence, noncompliant: Vec::new() };
+            let record = SessionRecord {
+                schedule_key: schedule_key.clone(),
+                presence,
+                noncompliant: Vec::new(),
+                past: Vec::new(),
+            };
             let moved = record.moved_to(now, time(9));
             let found = moved.as_ref().map(|record| match record.presence {
                 Presence::Seen { at } => (record.schedule_key.clone(), at),

@@ -98,6 +98,7 @@ pub(crate) fn alerts() -> Alerts {
 pub(crate) fn plan(source: &str, contacts: Arc<Contacts>, sessions: impl IntoIterator<Item = Session>) -> SourcePlan {
     SourcePlan {
         name: name(source),
+        origin: String::from("definition 61"),
         mapping: Mapping { session_id_column: String::from("session_id"), ..Mapping::default() },
         sessions: sessions.into_iter().map(|session| (session.key.id.clone(), session)).collect(),
         contacts,
@@ -202,7 +203,9 @@ impl World {
     /// Derives the due notifications.
     pub(crate) fn evaluate(&mut self) -> Evaluation {
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
-        evaluate(&plans, &name("email"), &mut self.known, self.now)
+        let mut evaluation = evaluate(&plans, &name("email"), &mut self.known, self.now);
+        evaluation.name_sessions(|session| self.state.name_of(&session.id));
+        evaluation
     }
 
     /// Polls a minute later, applies what is found and returns who is notified of what.

@@ -1,18 +1,21 @@
-//! One cycle of alerting: derive what is owed, compose it, record it.
+//! One cycle of alerting: derives the notifications that are due, composes them, and records them.
 //!
-//! It runs after commits that changed an incident and at its own next wake-up, and holds what it knows in memory: loaded from the
-//! store at start, then fed by the commits of audits. The log and the outbox are committed together, and only then become what it
-//! knows, so a process killed at any point derives the same again. If the commit fails, nothing has happened.
+//! It runs after commits that changed an incident, after an address turned undeliverable or back, and at its own next wake-up. Its
+//! working set is in memory: loaded from the store at start, then updated by the commits of audits. The log and the outbox are
+//! committed together, and the working set takes in the change only after that, so a process killed at any point derives the
+//! same notifications again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::Notify;
+use uuid::Uuid;
 
+use super::bells::Bells;
 use super::published::Published;
 use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::announcement::Announcement;
+use crate::domain::delivery::UndeliverableAddress;
 use crate::domain::name::{Name, NameError, Rename};
 use crate::domain::notification::Notification;
 use crate::domain::state::Delta;
@@ -20,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::store::{Operation, Outgoing, Store, StoreError};
 
-/// What could not be recorded is derived again after this long.
+/// Time from a commit that failed to the next cycle.
 const RETRY: TimeDelta = TimeDelta::seconds(5);
 
 /// Alerts over one channel.
@@ -28,15 +31,23 @@ pub struct Alerting {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     deriving: Arc<Deriving>,
-    /// One cycle at a time: what one records is what the next one knows.
+    /// Cycles run one at a time, because each starts from the commit of the last.
     one: tokio::sync::Mutex<()>,
-    /// Rung when an audit changed what may be owed.
-    changed: Notify,
-    /// Rung when notifications were recorded.
-    recorded: Arc<Notify>,
+    bells: Bells,
+    /// Undeliverable addresses of which no other address could be notified: each is logged once.
+    unheard: Mutex<BTreeSet<Uuid>>,
 }
 
-/// What is derived from, and by what it is composed. It may outlive a cycle that was broken off, and so does not hold the store.
+/// Everything that alerting works with.
+pub struct AlertingParts {
+    pub published: Arc<Published>,
+    pub store: Arc<Store>,
+    pub channel: Arc<dyn Channel>,
+    pub metrics: Arc<Metrics>,
+    pub bells: Bells,
+}
+
+/// The input of a cycle, and the channel that composes. It may outlive a cycle that was cancelled, so it does not hold the store.
 struct Deriving {
     published: Arc<Published>,
     channel: Arc<dyn Channel>,
@@ -45,16 +56,16 @@ struct Deriving {
     known: Mutex<WorkingSet>,
 }
 
-/// What one cycle came to.
+/// The result of one cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// So many notifications were recorded.
+pub enum AlertingOutcome {
+    /// The number of notifications that were recorded.
     Recorded { notifications: usize, next: Option<DateTime<Utc>> },
-    /// Nothing was recorded, so nothing happened.
+    /// The commit failed, so nothing changed.
     NotRecorded { error: String, next: DateTime<Utc> },
 }
 
-impl Outcome {
+impl AlertingOutcome {
     /// When the next cycle is due if nothing changes before.
     pub fn next(&self) -> Option<DateTime<Utc>> {
         match self {
@@ -82,67 +93,66 @@ pub enum StartError {
 }
 
 impl Alerting {
-    /// Loads what is known from the store.
-    pub async fn load(
-        published: Arc<Published>,
-        store: Arc<Store>,
-        channel: Arc<dyn Channel>,
-        metrics: Arc<Metrics>,
-        recorded: Arc<Notify>,
-    ) -> Result<Self, StartError> {
+    /// Loads the working set from the store.
+    pub async fn load(parts: AlertingParts) -> Result<Self, StartError> {
+        let AlertingParts { published, store, channel, metrics, bells } = parts;
         let known = Mutex::new(WorkingSet::new(store.load_alerting().await?));
         let name = Name::parse(channel.label())?;
-        let (one, changed) = (tokio::sync::Mutex::default(), Notify::new());
         let deriving = Arc::new(Deriving { published, channel, name, known });
-        Ok(Self { store, metrics, deriving, one, changed, recorded })
+        Ok(Self { store, metrics, deriving, one: tokio::sync::Mutex::default(), bells, unheard: Mutex::default() })
     }
 
-    /// Takes in what an audit committed.
+    /// Applies the committed delta of an audit.
     pub fn note(&self, delta: &Delta) {
         if self.deriving.known().note(delta) {
-            self.changed.notify_one();
+            self.bells.changed.notify_one();
         }
     }
 
-    /// Records what is to be notified once and comes of no audit, and has it notified.
+    /// Records an announcement that no audit made, and wakes alerting.
     pub async fn announce(&self, announcement: Announcement) {
         if let Err(error) = self.store.announce(&announcement).await {
-            // It is still notified unless the process ends before the store works again.
+            // The working set still has it: only if the process ends before the store works again is it lost.
             self.metrics.store_error(error.operation);
-            tracing::error!(error = %super::audit::describe(&error), "failed to record what is to be notified");
+            tracing::error!(error = %super::audit::describe(&error), "failed to record an announcement");
         }
         self.deriving.known().announce(announcement);
-        self.changed.notify_one();
+        self.bells.changed.notify_one();
     }
 
-    /// Waits for the cycle that runs, and keeps the next one from beginning for as long as the guard lives.
+    /// Waits for the cycle under way, and starts no other one while the guard lives.
     pub(crate) async fn pause(&self) -> Paused<'_> {
         Paused { alerting: self, _one: self.one.lock().await }
     }
 
-    /// Has the next cycle run now: a reload may have changed who is owed what.
+    /// Starts the next cycle now: a reload may have changed the recipients.
     pub fn wake(&self) {
-        self.changed.notify_one();
+        self.bells.changed.notify_one();
     }
 
-    /// Waits until an audit changed what may be owed.
+    /// Waits until a notification may have become due.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        self.bells.changed.notified().await;
     }
 
-    /// Derives what is owed at `now`, and records it.
-    pub async fn run(&self, now: DateTime<Utc>) -> Outcome {
+    /// Derives the notifications that are due at `now`, and records them.
+    pub async fn run(&self, now: DateTime<Utc>) -> AlertingOutcome {
         let _one = self.one.lock().await;
         let deriving = Arc::clone(&self.deriving);
-        // Thousands of mails take their time to compose.
+        match self.store.undeliverable(deriving.name.as_str()).await {
+            Ok(addresses) => deriving.known().set_undeliverable(addresses),
+            Err(error) => return self.failed(error.operation, super::audit::describe(&error), now),
+        }
+        // Composing thousands of mails takes seconds.
         let derived = tokio::task::spawn_blocking(move || deriving.derive(now)).await;
         let (evaluation, outgoing) = match derived {
             Ok(derived) => derived,
             Err(error) => return self.failed(Operation::Notify, error.to_string(), now),
         };
         let next = evaluation.next;
+        self.log_unheard(&evaluation.addresses_unheard);
         if evaluation.is_empty() {
-            return Outcome::Recorded { notifications: 0, next };
+            return AlertingOutcome::Recorded { notifications: 0, next };
         }
         if let Err(error) = self.store.notify(&evaluation, &outgoing, now).await {
             return self.failed(error.operation, super::audit::describe(&error), now);
@@ -158,15 +168,26 @@ impl Alerting {
             tracing::info!(notification = %id, %kind, channel = %notification.channel, sessions, "recorded a notification");
         }
         if !outgoing.is_empty() {
-            self.recorded.notify_one();
+            self.bells.recorded.notify_one();
         }
-        Outcome::Recorded { notifications: outgoing.len(), next }
+        AlertingOutcome::Recorded { notifications: outgoing.len(), next }
     }
 
-    fn failed(&self, operation: Operation, error: String, now: DateTime<Utc>) -> Outcome {
+    /// Logs each address that refuses mail and of which no other address can be notified.
+    fn log_unheard(&self, addresses: &[Arc<UndeliverableAddress>]) {
+        let mut logged = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|id| addresses.iter().any(|address| address.id == *id));
+        for found in addresses.iter().filter(|found| logged.insert(found.id)) {
+            let (id, lost) = (found.id, found.lost.count);
+            tracing::error!(%id, lost, "an address refuses mail and no other address can be notified; driftwise status names it");
+            tracing::debug!(%id, address = %found.address, "this address refuses mail");
+        }
+    }
+
+    fn failed(&self, operation: Operation, error: String, now: DateTime<Utc>) -> AlertingOutcome {
         self.metrics.store_error(operation);
         tracing::error!(%error, "failed to record notifications; will derive them again");
-        Outcome::NotRecorded { error, next: now + RETRY }
+        AlertingOutcome::NotRecorded { error, next: now + RETRY }
     }
 }
 
@@ -177,7 +198,7 @@ pub(crate) struct Paused<'a> {
 }
 
 impl Paused<'_> {
-    /// What is known of a source goes on under another name.
+    /// Moves the working set of a source to its new name.
     pub fn rename(&self, rename: &Rename) {
         self.alerting.deriving.known().rename(rename);
     }
@@ -186,6 +207,7 @@ impl Paused<'_> {
 impl Deriving {
     fn derive(&self, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
         let mut evaluation = evaluate(&self.published.plans(), &self.name, &mut self.known(), now);
+        evaluation.name_sessions(|session| self.published.state(&session.source).name_of(&session.id));
         let outgoing = evaluation.notifications.iter().map(|n| self.compose(n)).collect::<Vec<_>>();
         let subjects = outgoing.iter().map(|o| (o.notification, o.subject.clone())).collect::<BTreeMap<_, _>>();
         evaluation.entitle(&subjects);
@@ -205,6 +227,7 @@ impl Deriving {
             sessions: notification.sessions().iter().map(ToString::to_string).collect(),
             follows_up: notification.is_follow_up().then(|| notification.incidents().map(|i| i.id).collect()),
             reason: notification.reason.clone(),
+            resend_of: None,
             raw: composed.raw,
             recorded_at: notification.at,
         }

@@ -2,8 +2,8 @@
 //!
 //! In this order: the source is polled; `domain::reconcile` says what that changes; the store commits it in one transaction; only
 //! then do the published state and alerting take it in. If the commit fails, nothing has happened: the next audit starts from
-//! the same state again, and nobody is notified of what is not recorded.
-//! Nor has anything happened where this machine could not ask (see [`Failure::OwnLimit`]): nothing is decided and recorded.
+//! the same state, and no notification is derived from what is not recorded. The same holds where this machine could not poll
+//! (see [`Failure::OwnLimit`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,24 +43,24 @@ pub struct Auditor {
     pub alerting: Arc<Alerting>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
-    /// Ends a poll that is under way: nothing is lost by that.
+    /// Cancels a poll under way, which loses nothing.
     pub stop: CancellationToken,
 }
 
-/// What one audit came to.
+/// The result of one audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The source answered; so many incidents opened and ended.
+pub enum AuditOutcome {
+    /// The source answered. The numbers of incidents that opened and ended.
     Polled { opened: usize, ended: usize },
     /// The source could not be read.
     Unreachable { reason: String },
-    /// This machine could not ask the source, which says nothing of the source.
+    /// This machine could not poll, so the state of the source is unknown.
     NotAsked { reason: String },
     /// The program is stopping; nothing was polled.
     Stopped,
     /// A reload removed the source, or moved it to another system, while the poll waited for its turn; nothing was polled.
     Replaced,
-    /// Nothing was recorded, so nothing happened.
+    /// The commit failed, so nothing changed.
     NotRecorded { error: String },
 }
 
@@ -74,7 +74,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// What it is counted as. Whatever stood in the way, an audit was not recorded and nobody hears of it until it is.
+    /// Its metric label. For each of these causes the audit was not recorded, so no notification of it is derived.
     fn operation(&self) -> Operation {
         match self {
             Self::Store(error) => error.operation,
@@ -85,25 +85,25 @@ impl RecordError {
 
 impl Auditor {
     /// One audit of `source`: a poll of the sessions that are `due`.
-    pub async fn run(&self, source: &Name, due: &Due) -> Outcome {
-        let Some(waiting) = self.sources.get().get(source).map(Arc::clone) else { return Outcome::Replaced };
+    pub async fn run(&self, source: &Name, due: &Due) -> AuditOutcome {
+        let Some(waiting) = self.sources.get().get(source).map(Arc::clone) else { return AuditOutcome::Replaced };
         let turn = tokio::select! {
             turn = self.polls.turn(waiting.system()) => turn,
-            () = self.stop.cancelled() => return Outcome::Stopped,
+            () = self.stop.cancelled() => return AuditOutcome::Stopped,
         };
         let now = self.clock.now();
         // A reload may have replaced both while this poll waited for its turn. It never polls by one and judges by another.
         let (plans, adapter) = self.published.plans_with(|| self.sources.get().get(source).map(Arc::clone));
-        let (Some(plan), Some(adapter)) = (plans.get(source), adapter) else { return Outcome::Replaced };
+        let (Some(plan), Some(adapter)) = (plans.get(source), adapter) else { return AuditOutcome::Replaced };
         if adapter.system() != waiting.system() {
             // The turn is for another system.
-            return Outcome::Replaced;
+            return AuditOutcome::Replaced;
         }
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
         let known = settled(plan, &self.published.state(source), due);
         let attempt = tokio::select! {
             attempt = self.fetch(&*adapter, known, now) => attempt,
-            () = self.stop.cancelled() => return Outcome::Stopped,
+            () = self.stop.cancelled() => return AuditOutcome::Stopped,
         };
         drop(turn);
         if let Err(error) = &attempt.fetched
@@ -112,13 +112,13 @@ impl Auditor {
             self.metrics.not_asked(source, error.failure);
             let reason = error.reason.clone();
             tracing::error!(%source, reason, "cannot poll a source; will try again soon");
-            return Outcome::NotAsked { reason };
+            return AuditOutcome::NotAsked { reason };
         }
         let judged = self.judge(source, attempt, Occasion { plans, known, due: due.clone(), now }).await;
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {
                 let recorded = self.record(source, delta, now).await;
-                // A large answer takes its time to be freed, and nobody need wait for that.
+                // Freeing a large answer takes milliseconds, which this task does not wait for.
                 drop(tokio::task::spawn_blocking(move || drop(poll)));
                 (recorded, failed)
             }
@@ -127,7 +127,7 @@ impl Auditor {
         match (recorded, failed) {
             (Err(error), _) => {
                 self.not_recorded(source, &error);
-                Outcome::NotRecorded { error: describe(&error) }
+                AuditOutcome::NotRecorded { error: describe(&error) }
             }
             (Ok(_), Some(error)) => {
                 self.metrics.audit(source, false);
@@ -136,7 +136,7 @@ impl Auditor {
                 if error.quoted.is_some() {
                     tracing::debug!(%source, reason = %error, "failed to read source");
                 }
-                Outcome::Unreachable { reason: error.to_string() }
+                AuditOutcome::Unreachable { reason: error.to_string() }
             }
             (Ok(counts), None) => {
                 self.metrics.audit(source, true);
@@ -162,18 +162,18 @@ impl Auditor {
         let plans = self.published.plans();
         let plan = plans.get(source);
         let delta = take_up(plan, &self.published.state(source), now);
-        if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.unreachable.is_some() {
+        if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.all_incidents().next().is_some() {
             self.record(source, delta, now).await?;
         }
         if plan.is_none() {
-            // Nothing will be recorded of it any more, so nothing is left to make up for.
+            // No later audit records this source, so it must not count as unrecorded for ever.
             self.published.write(|present| present.unrecorded.remove(source));
         }
         self.published.plan_changed(source);
         Ok(plan.is_some())
     }
 
-    /// Says that something could not be recorded.
+    /// Logs and counts a commit that failed.
     pub(super) fn not_recorded(&self, source: &Name, error: &RecordError) {
         self.published.write(|present| present.unrecorded.insert(source.clone()));
         self.metrics.store_error(error.operation());
@@ -191,7 +191,7 @@ impl Auditor {
         Attempt { fetched, took }
     }
 
-    /// Divides an answer into sessions and reconciles, all on one thread that may take its time.
+    /// Divides an answer into sessions and reconciles, on a thread that may block.
     async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
         let (published, metrics, source) = (Arc::clone(&self.published), Arc::clone(&self.metrics), source.clone());
         let work = move || {
@@ -216,7 +216,7 @@ impl Auditor {
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
 
-    async fn record(&self, source: &Name, delta: Delta, now: DateTime<Utc>) -> Result<Outcome, RecordError> {
+    async fn record(&self, source: &Name, delta: Delta, now: DateTime<Utc>) -> Result<AuditOutcome, RecordError> {
         let started = Instant::now();
         let recorded = self.store.record(source, &delta, now).await;
         self.metrics.phase(Phase::Record, started.elapsed());
@@ -234,7 +234,7 @@ impl Auditor {
         for event in events {
             journal::note(source, event);
         }
-        let counts = Outcome::Polled { opened: opened.len(), ended: ended.len() };
+        let counts = AuditOutcome::Polled { opened: opened.len(), ended: ended.len() };
         self.alerting.note(&delta);
         self.published.apply(source, delta);
         Ok(counts)

@@ -3,9 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::domain::notification::Notification;
-use crate::notify::{Channel, Composed, Outbound, SendError};
+use crate::notify::{Channel, Composed, Outbound, Reissued, SendError};
 
 /// Readers get the value as it is now and keep it for as long as they work with it, so what is under way finishes under
 /// what it began with.
@@ -64,6 +65,10 @@ impl Channel for CurrentChannel {
 
     fn compose(&self, notification: &Notification) -> Composed {
         self.channel.get().compose(notification)
+    }
+
+    fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued {
+        self.channel.get().reissue(raw, notification)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

@@ -12,18 +12,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::bells::Bells;
+use super::published::Published;
 use super::rate_limiter::RateLimiter;
 use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::address::Address;
 use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
+use crate::domain::name::{Name, NameError};
 use crate::domain::notification::NotificationKind;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, Obstacle, Outbound, SendError};
@@ -32,21 +35,31 @@ use crate::store::{Operation, Pending, Store, StoreError};
 /// Sends at the same time: what Microsoft 365 allows as connections.
 const AT_ONCE: usize = 3;
 
-/// How many of them may wait for recipients whose last attempt timed out: each may take a minute, in which the others are
-/// served by the one that is left.
+/// How many of them may go to recipients whose last attempt timed out. Each may take a minute, in which the connection that is
+/// left serves the other recipients.
 const MOST_SILENT: usize = AT_ONCE - 1;
+
+/// Everything that a dispatcher works with.
+pub struct DispatcherParts {
+    pub store: Arc<Store>,
+    pub channel: Arc<dyn Channel>,
+    pub published: Arc<Published>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub rate_limiter: Arc<RateLimiter>,
+    pub bells: Bells,
+    /// When cancelled, sends under way are finished and none is begun.
+    pub stop: CancellationToken,
+}
+
+/// How often a long round publishes the state of delivery: that reads every row that is retried.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Carries messages from the outbox to a channel.
 pub struct Dispatcher {
-    store: Arc<Store>,
-    channel: Arc<dyn Channel>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-    rate_limiter: Arc<RateLimiter>,
-    /// Rung when messages were recorded.
-    recorded: Arc<Notify>,
-    /// What is under way is finished, nothing more is begun.
-    stop: CancellationToken,
+    parts: DispatcherParts,
+    /// The name of the channel.
+    name: Name,
     /// Attempts whose outcome the store failed to record. They are recorded before anything else is sent, so that a full
     /// disk does not cause the same mail to be sent every few seconds.
     unrecorded: Mutex<VecDeque<Attempted>>,
@@ -54,10 +67,10 @@ pub struct Dispatcher {
     silent: Mutex<BTreeSet<Address>>,
 }
 
-/// Messages that are being sent, by their id, and whether their recipient was silent before.
+/// Messages that are being sent, by their id, and whether the last attempt to their recipient timed out.
 type UnderWay = BTreeMap<i64, bool>;
 
-/// An attempt that was made, and what came of it.
+/// An attempt that was made, and its outcome.
 #[derive(Debug, Clone)]
 struct Attempted {
     id: i64,
@@ -69,7 +82,7 @@ struct Attempted {
     outcome: Result<(), SendError>,
 }
 
-/// What one round came to.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
     pub sent: u32,
@@ -77,7 +90,7 @@ pub struct Round {
     pub dead: u32,
     /// When the next message is due, if any is waiting.
     pub next: Option<DateTime<Utc>>,
-    /// Something is due and waits only because enough has left in this minute.
+    /// A message is due and waits only for the rate limit.
     pub rate_limited: bool,
 }
 
@@ -98,45 +111,31 @@ impl Round {
 }
 
 impl Dispatcher {
-    pub fn new(
-        store: Arc<Store>,
-        channel: Arc<dyn Channel>,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-        rate_limiter: Arc<RateLimiter>,
-        recorded: Arc<Notify>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            store,
-            channel,
-            metrics,
-            clock,
-            rate_limiter,
-            recorded,
-            stop,
-            unrecorded: Mutex::default(),
-            silent: Mutex::default(),
-        }
+    /// # Errors
+    /// Where the label of the channel is not a name.
+    pub fn new(parts: DispatcherParts) -> Result<Self, NameError> {
+        let name = Name::parse(parts.channel.label())?;
+        Ok(Self { parts, name, unrecorded: Mutex::default(), silent: Mutex::default() })
     }
 
-    /// Waits until messages were recorded since the last round took notice.
+    /// Waits until notifications were recorded, unless they were before this call and since the last one.
     pub async fn rung(&self) {
-        self.recorded.notified().await;
+        self.parts.bells.recorded.notified().await;
     }
 
-    /// Attempts everything that is due, and what is recorded or falls due meanwhile, until nothing is. A send that stalls holds up
-    /// its own recipient and one of the few connections, never the round. Where the store takes no outcome, what is under way
-    /// is finished and nothing more is sent.
+    /// Attempts every message that is due, and those that are recorded or fall due meanwhile, until none is left. A send that
+    /// stalls holds up its own recipient and one connection, never the round. When the store fails to record an outcome, sends
+    /// under way are finished and none is begun.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
         self.catch_up(&mut round).await?;
         let mut sends = FuturesUnordered::new();
         let mut under_way = UnderWay::new();
         let mut failed = None;
+        let mut shown: Option<Instant> = None;
         loop {
-            let now = self.clock.now();
-            if !self.stop.is_cancelled() && failed.is_none() {
+            let now = self.parts.clock.now();
+            if !self.parts.stop.is_cancelled() && failed.is_none() {
                 match self.choose(now, &mut under_way).await {
                     Ok(chosen) => sends.extend(chosen.into_iter().map(|message| self.attempt(message))),
                     Err(error) => failed = Some(error),
@@ -149,11 +148,20 @@ impl Dispatcher {
                 }
                 break;
             }
-            if let Err(error) = self.count().await {
+            let published = if shown.is_some_and(|at| at.elapsed() < SHOW_EVERY) {
+                self.count().await
+            } else {
+                shown = Some(Instant::now());
+                self.show().await
+            };
+            if let Err(error) = published {
                 failed = Some(error);
             }
-            let more =
-                if self.stop.is_cancelled() || failed.is_some() { Ok(None) } else { self.more(now, &under_way).await };
+            let more = if self.parts.stop.is_cancelled() || failed.is_some() {
+                Ok(None)
+            } else {
+                self.more(now, &under_way).await
+            };
             let more = more.unwrap_or_else(|error| {
                 failed = Some(error);
                 None
@@ -170,28 +178,29 @@ impl Dispatcher {
                     }
                 }
                 () = self.rung() => {}
-                () = until(more, &*self.clock) => {}
+                () = until(more, &*self.parts.clock) => {}
             }
         }
-        self.count().await?;
+        self.show().await?;
         Ok(round)
     }
 
-    /// What is to be sent now, added to what is under way.
+    /// Chooses the messages to send now, and adds them to those under way.
     async fn choose(&self, now: DateTime<Utc>, under_way: &mut UnderWay) -> Result<Vec<Pending>, StoreError> {
         let mut chosen = Vec::new();
         loop {
-            let room = self.rate_limiter.room(now).min(AT_ONCE - under_way.len());
+            let room = self.parts.rate_limiter.room(now).min(AT_ONCE - under_way.len());
             let mut room_for_silent = MOST_SILENT.saturating_sub(under_way.values().filter(|silent| **silent).count());
             if room == 0 {
                 return Ok(chosen);
             }
             let silent = self.silent().clone();
-            let nobody = BTreeSet::new();
-            let besides = if room_for_silent == 0 { &silent } else { &nobody };
-            // Those under way are still due as far as the store knows.
-            let due =
-                self.noted(self.store.due_besides(self.channel.label(), now, room + under_way.len(), besides).await)?;
+            let none = BTreeSet::new();
+            let besides = if room_for_silent == 0 { &silent } else { &none };
+            // The store still returns those under way.
+            let due = self.noted(
+                self.parts.store.due_besides(self.parts.channel.label(), now, room + under_way.len(), besides).await,
+            )?;
             let before = chosen.len();
             for message in due {
                 let was_silent = silent.contains(&message.to);
@@ -201,7 +210,7 @@ impl Dispatcher {
                 }
                 room_for_silent -= usize::from(was_silent);
                 under_way.insert(message.id, was_silent);
-                self.rate_limiter.sending(now);
+                self.parts.rate_limiter.sending(now);
                 chosen.push(message);
             }
             if chosen.len() == before {
@@ -210,20 +219,19 @@ impl Dispatcher {
         }
     }
 
-    /// When more can be begun beside what is under way: none where that has to end first, as it has for what is due by now and
-    /// was not chosen.
+    /// When another send can begin beside those under way; `None` if one of them has to end first.
     async fn more(&self, now: DateTime<Utc>, under_way: &UnderWay) -> Result<Option<DateTime<Utc>>, StoreError> {
         if under_way.len() >= AT_ONCE {
             return Ok(None);
         }
-        if self.rate_limiter.room(now) == 0 {
-            return Ok(Some(self.rate_limiter.free_at(now)));
+        if self.parts.rate_limiter.room(now) == 0 {
+            return Ok(Some(self.parts.rate_limiter.free_at(now)));
         }
-        let next = self.noted(self.store.next_due(self.channel.label(), Some(now)).await)?;
+        let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), Some(now)).await)?;
         Ok(next.map(|next| next.min(now + DELIVERY_LONGEST_WAIT)))
     }
 
-    /// Records what could not be recorded before.
+    /// Records outcomes that the store failed to record before.
     async fn catch_up(&self, round: &mut Round) -> Result<(), StoreError> {
         loop {
             let Some(attempted) = self.unrecorded().front().cloned() else { return Ok(()) };
@@ -232,47 +240,57 @@ impl Dispatcher {
         }
     }
 
-    /// When the next round is due, if anything waits: never later than a message is ever put off, because the clock may be
-    /// set back meanwhile. Also whether something is due and waits only for the rate limit.
+    /// When the next round is due, if a message waits: at most the longest retry wait from now, because the clock may be set back
+    /// meanwhile. Also whether a message is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
-        let free = (self.rate_limiter.room(now) == 0).then(|| self.rate_limiter.free_at(now));
-        let next = self.noted(self.store.next_due(self.channel.label(), None).await)?;
+        let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
+        let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;
         let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
         Ok((next, rate_limited))
     }
 
-    /// Publishes what waits in the outbox.
-    pub async fn count(&self) -> Result<(), StoreError> {
-        let counts = self.noted(self.store.outbox_counts(self.channel.label()).await)?;
-        self.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
+    /// Publishes how many notifications wait in the outbox.
+    async fn count(&self) -> Result<(), StoreError> {
+        let counts = self.noted(self.parts.store.outbox_counts(self.parts.channel.label()).await)?;
+        self.parts.metrics.outbox(counts.pending, counts.retrying, counts.dead, counts.oldest_pending);
+        Ok(())
+    }
+
+    /// The same, and publishes the state of delivery for people.
+    async fn show(&self) -> Result<(), StoreError> {
+        self.count().await?;
+        let delivery = self.noted(self.parts.store.delivery(&self.name).await)?;
+        self.parts.published.write(|present| present.delivery = Some(delivery));
         Ok(())
     }
 
     async fn attempt(&self, message: Pending) -> Attempted {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let outbound = Outbound { message_id, to, raw };
-        let outcome = self.channel.send(&outbound).await;
+        let outcome = self.parts.channel.send(&outbound).await;
         self.note_silence(&outbound.to, &outcome);
-        self.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
-        Attempted { id, outbound, kind, attempts, recorded_at, at: self.clock.now(), outcome }
+        self.parts.metrics.attempt(outcome.as_ref().err().map(|e| e.obstacle));
+        Attempted { id, outbound, kind, attempts, recorded_at, at: self.parts.clock.now(), outcome }
     }
 
-    /// Records what came of an attempt.
+    /// Records the outcome of an attempt.
     async fn settle(&self, attempted: &Attempted) -> Result<AttemptResult, StoreError> {
         let Attempted { id, outbound, kind, attempts, recorded_at, at, outcome } = attempted;
         let (id, at, message_id) = (*id, *at, &outbound.message_id);
         let result = match outcome {
             Ok(()) => {
-                self.noted(self.store.sent(id, at).await)?;
-                self.metrics.notification(*kind, true);
-                self.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
+                let accepts_again = self.noted(self.parts.store.sent(id, at).await)?;
+                self.address_turned(accepts_again);
+                self.parts.metrics.notification(*kind, true);
+                self.parts.metrics.delivered_after((at - *recorded_at).to_std().unwrap_or_default());
                 tracing::info!(message_id, %kind, "sent mail");
                 AttemptResult::Sent
             }
-            Err(e) if e.permanent || self.noted(self.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
-                self.noted(self.store.dead(id, at, &e.reason).await)?;
-                self.metrics.notification(*kind, false);
+            Err(e) if e.permanent || self.noted(self.parts.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
+                let is_undeliverable = self.noted(self.parts.store.dead(id, at, &e.reason).await)?;
+                self.address_turned(is_undeliverable);
+                self.parts.metrics.notification(*kind, false);
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
                 tracing::error!(message_id, %kind, obstacle, reply, reason, "mail is dead; will not retry");
                 whole_reason(message_id, e);
@@ -281,12 +299,19 @@ impl Dispatcher {
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
                 let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
-                self.noted(self.store.failed(id, at, again, &e.reason).await)?;
+                self.noted(self.parts.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);
                 AttemptResult::Retrying
             }
         };
         Ok(result)
+    }
+
+    /// Has alerting run where an address began to refuse mail, or accepts it again.
+    fn address_turned(&self, turned: bool) {
+        if turned {
+            self.parts.bells.changed.notify_one();
+        }
     }
 
     fn note_silence(&self, to: &Address, outcome: &Result<(), SendError>) {
@@ -307,18 +332,18 @@ impl Dispatcher {
 
     fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         if outcome.is_err() {
-            self.metrics.store_error(Operation::Deliver);
+            self.parts.metrics.store_error(Operation::Deliver);
         }
         outcome
     }
 
     #[cfg(test)]
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.parts.clock.now()
     }
 }
 
-/// A sign-in that failed concerns every mail, so it is loud.
+/// Logs a failed attempt. A failed sign-in is an error, because it stops all mail.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     let again = again.format("%H:%M:%S UTC").to_string();
     let (obstacle, reply, reason) = (error.obstacle.label(), error.reply, error.for_log());
@@ -337,7 +362,7 @@ fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
     whole_reason(message_id, error);
 }
 
-/// With what a server said.
+/// Logs the words of the server, which may repeat an address, at `debug`.
 fn whole_reason(message_id: &str, error: &SendError) {
     if !error.own_words {
         tracing::debug!(message_id, reason = %error, "reason for the failed attempt");

@@ -1,5 +1,5 @@
-//! What the log says of an event: at `info` what happened to what, at `debug` also the values. A value may be an address, and
-//! logs go further than mail.
+//! Writes events to the log: at `info` without values, at `debug` with them, because a value may be an address and more people
+//! read logs than mail.
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::IncidentKey;
@@ -41,6 +41,9 @@ fn line(what: &EventKind) -> Line<'_> {
         EventKind::Ended { key, end, .. } => Line { reason: Some(end.label()), ..about("an incident ended", key) },
         EventKind::SettingChanged { setting, .. } => of("a setting changed", Some(setting.as_str())),
         EventKind::Pinned { setting, .. } => of("a setting is new and was pinned", Some(setting.as_str())),
+        EventKind::SettingForgotten { setting } => {
+            of("a setting is not returned any more and was forgotten", Some(setting.as_str()))
+        }
         EventKind::SessionFound { .. } => of("a session has appeared that is not audited", None),
         EventKind::SessionRetired { .. } => of("a session is not audited any more", None),
     }

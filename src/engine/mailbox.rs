@@ -1,6 +1,6 @@
-//! What a source's task is asked to do and has not done yet. Others put in, the task takes all of it at once, so audits of a
-//! source never overlap, nothing starves and nothing piles up: schedules that fall due twice meanwhile are one poll, and two
-//! reloads are one.
+//! The commands that wait for the task of a source. Other tasks put them in, and the task takes all of them at once. So audits of
+//! a source never overlap, and no command waits for ever or piles up: a schedule that falls due twice is one poll, and two reloads
+//! are one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Waiting {
     orders: Orders,
-    /// The task has taken something and is not done with it.
+    /// The task works on commands that it has taken.
     busy: bool,
 }
 
@@ -41,7 +41,7 @@ impl Orders {
 }
 
 impl Mailbox {
-    /// Puts in what is due. True where it has to wait for an audit that is under way.
+    /// Adds schedules that are due. True if they wait for an audit under way.
     pub fn due(&self, schedules: impl IntoIterator<Item = ScheduleKey>) -> bool {
         self.put(|orders| orders.due.extend(schedules))
     }
@@ -108,7 +108,7 @@ impl Mailboxes {
     }
 
     /// Closes the mailbox of a source whose task ends, unless the source is `wanted` again; says whether it did. A mailbox that is
-    /// opened after that is a new one, with nobody to take from it yet.
+    /// opened after that is a new one, whose task has not started yet.
     pub fn close_unless(&self, source: &Name, wanted: impl FnOnce() -> bool) -> bool {
         let mut all = self.all();
         let close = !wanted();

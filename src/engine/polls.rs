@@ -1,6 +1,6 @@
 //! Who may poll now: a bounded number of polls in the process, and one at a time of each system.
 //!
-//! Both are fair: who waits longest is next. A poll waits for its system first, so that many sources of a slow system take one
+//! Both are fair: the poll that has waited longest is next. A poll waits for its system first, so that many sources of a slow system take one
 //! of the places in the process and not all of them. Waiting is no part of a poll: no time-out runs, and no duration counts it.
 
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ impl Polls {
 
     /// Waits until a source may be polled; `system` is the one that it may share with others.
     pub async fn turn(&self, system: Option<&str>) -> Turn {
-        // Nobody closes a semaphore here, so there is always a permit in the end.
+        // These semaphores are never closed, so a permit always comes.
         let system = match system.map(|system| self.system(system)) {
             Some(system) => system.acquire_owned().await.ok(),
             None => None,
@@ -104,7 +104,10 @@ mod tests {
         let first = polls.turn(Some("a")).await;
         let mut same_system = Box::pin(polls.turn(Some("a")));
         assert!((&mut same_system).now_or_never().is_none());
-        let other = polls.turn(Some("b")).now_or_never().expect("who waits for a system takes no place of another one");
+        let other = polls
+            .turn(Some("b"))
+            .now_or_never()
+            .expect("a poll that waits for its system takes no place of another system");
         assert!(polls.turn(None).now_or_never().is_none(), "two are under way");
         drop(first);
         let second = same_system.now_or_never().expect("the system is free");
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_gives_up_waiting_keeps_nobody_out() {
+    async fn a_poll_that_stops_waiting_takes_no_place() {
         let polls = Polls::new(1);
         let first = polls.turn(Some("a")).await;
         assert!(polls.turn(Some("a")).now_or_never().is_none());

@@ -1,5 +1,5 @@
-//! The present, shared: what is configured, what is known, and when each source is polled next. The engine writes it after
-//! a commit; web and metrics only read.
+//! The published state: the plans, the state of each source, when each schedule is due next, and the state of delivery. The engine
+//! writes it after a commit; web and metrics only read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::current::Current;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::name::{Name, Rename};
-use crate::domain::plan::SourcePlan;
+pub use crate::domain::plan::Plans;
 use crate::domain::schedule::ScheduleKey;
 use crate::domain::state::{Delta, SourceState};
-
-/// The plans of all sources.
-pub type Plans = BTreeMap<Name, SourcePlan>;
 
 /// Longest that a scheduler that ticks may be silent: it ticks each second, or in the worst case every few.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
@@ -22,21 +20,23 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// What is known of all sources, with when they are next polled.
 #[derive(Debug, Default)]
 pub struct Present {
-    /// Shared, so that a long reckoning can hold one without holding up whoever wants to write.
+    /// Shared, so that a reader can hold one for long without blocking a writer.
     pub states: BTreeMap<Name, Arc<SourceState>>,
     /// When the sessions of a schedule of a source are due next.
     pub next_audits: HashMap<(Name, ScheduleKey), DateTime<Utc>>,
     /// The last tick of the scheduler by the monotonic clock; its start counts as one. `None` before that.
     pub ticked: Option<Instant>,
-    /// The store takes what is written, as far as the last probe saw.
+    /// The last write probe of the store succeeded.
     pub store_sound: bool,
     /// Sources whose last audit could not be recorded.
     pub unrecorded: BTreeSet<Name>,
-    /// The last reload, where it was refused: the configuration before it still holds.
+    /// The state of delivery, as of the last attempt; `None` before it is known.
+    pub delivery: Option<DeliveryState>,
+    /// The last reload, if it was refused: the configuration before it stays in force.
     pub refused_reload: Option<RefusedReload>,
 }
 
-/// A configuration that was not taken over.
+/// A configuration that a reload refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedReload {
     pub at: DateTime<Utc>,
@@ -45,7 +45,7 @@ pub struct RefusedReload {
 }
 
 impl Present {
-    /// What is known of a source, if anything is.
+    /// The state of a source, if it was ever polled.
     pub fn state(&self, source: &Name) -> Option<&SourceState> {
         self.states.get(source).map(|state| &**state)
     }
@@ -55,8 +55,8 @@ impl Present {
         self.ticked.map(|at| at.elapsed() < LONGEST_SILENCE)
     }
 
-    /// Nothing that was tried last failed at the store. A probe that succeeds does not make up for an audit that is not
-    /// recorded: on a full disk a few bytes may still find room.
+    /// The last write of each kind succeeded. A probe that succeeds does not make up for an audit that failed: a full disk may
+    /// still take a few bytes.
     pub fn store_works(&self) -> bool {
         self.store_sound && self.unrecorded.is_empty()
     }
@@ -91,7 +91,7 @@ impl Published {
         self.plans.replace_with(plans, also);
     }
 
-    /// What is known of a source goes on under another name.
+    /// Moves the state of a source to its new name.
     pub(crate) fn rename(&self, rename: &Rename) {
         self.write(|present| {
             if let Some(mut state) = present.states.remove(&rename.from) {
@@ -104,18 +104,17 @@ impl Published {
         });
     }
 
-    /// What is known of a source, to be reckoned with at leisure. Let go of it before [`Published::apply`], which would have to
-    /// copy it otherwise.
+    /// The state of a source, for long computations. Drop it before [`Published::apply`], which otherwise copies the state.
     pub fn state(&self, source: &Name) -> Arc<SourceState> {
         self.read(|present| present.states.get(source).map(Arc::clone)).unwrap_or_default()
     }
 
-    /// Whether anything is known of a source.
+    /// Whether a source was ever polled.
     pub fn knows(&self, source: &Name) -> bool {
         self.read(|present| present.states.contains_key(source))
     }
 
-    /// Reads the present. Nothing else is written meanwhile, so do not wait for anything inside.
+    /// Reads the present. Writers are blocked meanwhile, so `read` must not wait.
     pub fn read<T>(&self, read: impl FnOnce(&Present) -> T) -> T {
         read(&self.present.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -133,7 +132,7 @@ impl Published {
         });
     }
 
-    /// Makes what was committed the present.
+    /// Applies a committed delta.
     pub(crate) fn apply(&self, source: &Name, delta: Delta) {
         self.write(|present| Arc::make_mut(present.states.entry(source.clone()).or_default()).apply(delta));
     }

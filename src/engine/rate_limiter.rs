@@ -1,4 +1,4 @@
-//! How many messages leave in a minute.
+//! Limits how many messages leave in a minute.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ impl RateLimiter {
             return usize::MAX;
         }
         let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
-        // What lies ahead was noted by a clock that has been set back since.
+        // A time in the future is from before the clock was set back.
         sends.retain(|at| *at <= now && now - *at < TimeDelta::minutes(1));
         self.per_minute().saturating_sub(sends.len())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use super::audit::{Auditor, Outcome};
+use super::audit::{AuditOutcome, Auditor};
 use super::mailbox::Mailbox;
 use super::wait::until;
 use crate::clock::Clock;
@@ -77,16 +77,16 @@ impl SourceTask {
             let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
             self.mailbox.done();
             let came = match outcome {
-                Outcome::Stopped => return Ended::Stopped,
-                Outcome::Replaced => {
+                AuditOutcome::Stopped => return Ended::Stopped,
+                AuditOutcome::Replaced => {
                     // The reload that did it is in the mailbox, or will be in a moment.
                     retries.hold(&due, Some(self.clock.now() + SETTLE_RETRY));
                     continue;
                 }
-                Outcome::Unreachable { .. } => PollEnd::Unreachable,
-                Outcome::NotAsked { .. } => PollEnd::NotAsked,
-                Outcome::NotRecorded { .. } => PollEnd::NotRecorded,
-                Outcome::Polled { .. } => PollEnd::Seen,
+                AuditOutcome::Unreachable { .. } => PollEnd::Unreachable,
+                AuditOutcome::NotAsked { .. } => PollEnd::NotAsked,
+                AuditOutcome::NotRecorded { .. } => PollEnd::NotRecorded,
+                AuditOutcome::Polled { .. } => PollEnd::Seen,
             };
             let plans = self.auditor.published.plans();
             // A reload that removes the source meanwhile is in the mailbox.

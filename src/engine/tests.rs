@@ -7,3 +7,4 @@ mod harness;
 mod outage;
 mod reloads;
 mod time;
+mod undeliverable;

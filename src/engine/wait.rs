@@ -10,7 +10,7 @@ use crate::clock::Clock;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time. Where the clock
-/// was set back it returns at once: `at` was reckoned by a clock that was ahead, and is to be reckoned anew.
+/// was set back it returns at once, because `at` was computed while the clock was ahead and the caller must compute it again.
 pub async fn until(at: Option<DateTime<Utc>>, clock: &dyn Clock) {
     let Some(at) = at else { return std::future::pending().await };
     let mut before = clock.now();

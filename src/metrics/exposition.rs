@@ -63,7 +63,7 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
         family.series(format_args!("{labels},policy=\"{}\",customer=\"{customer}\"", session.policy.name), 1);
     }
-    let mut family = Family::new(out, "session_status", "The last verdict reached on the session; always 1.");
+    let mut family = Family::new(out, "session_status", "The last verdict on the session; always 1.");
     for Line { labels, view } in lines {
         family.series(format_args!("{labels},status=\"{}\"", view.verdict.label()), 1);
     }
@@ -87,26 +87,26 @@ fn write_drifts(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "drift_open", "An open drift; always 1.");
     for line in lines {
         for drift in line.view.drifts() {
-            family.series(format_args!("{},severity=\"{}\"", RuleOf(line, drift), drift.severity), 1);
+            family.series(DriftLabels(line, drift), 1);
         }
     }
     let mut family = Family::new(out, "drift_opened_timestamp_seconds", "When an open drift was confirmed.");
     for line in lines {
         for drift in line.view.drifts() {
-            family.moment(RuleOf(line, drift), drift.open_since());
+            family.moment(DriftLabels(line, drift), drift.open_since());
         }
     }
 }
 
-/// The labels of a drift up to its setting.
-struct RuleOf<'a>(&'a Line<'a>, &'a Incident);
+/// The labels of a drift.
+struct DriftLabels<'a>(&'a Line<'a>, &'a Incident);
 
-impl fmt::Display for RuleOf<'_> {
+impl fmt::Display for DriftLabels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(line, drift) = self;
         f.write_str(&line.labels)?;
         let Some((rule, setting)) = drift.key.rule() else { return Ok(()) };
-        write!(f, ",rule=\"{rule}\",setting=\"{}\"", escape(setting.as_str()))
+        write!(f, ",rule=\"{rule}\",setting=\"{}\",severity=\"{}\"", escape(setting.as_str()), drift.severity)
     }
 }
 
@@ -152,7 +152,8 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
     for (name, state) in polled_at() {
         family.moment(format_args!("source=\"{name}\""), state.record.last_success);
     }
-    let mut family = Family::new(out, "source_sessions", "Sessions in the last snapshot of the source.");
+    let mut family =
+        Family::new(out, "source_sessions", "Sessions in the last snapshot of the source: audited or unaudited.");
     for (name, state) in polled_at().filter(|(_, state)| state.record.last_success.is_some()) {
         for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
             family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);

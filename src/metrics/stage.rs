@@ -126,10 +126,11 @@ pub(crate) fn troubled() -> Stage {
     let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let fine = |id| (id, "shop.example", "false", "5", "1");
-    let first = ids.iter().copied().map(fine).collect::<Vec<_>>();
+    let unread = ("7", "acme-fr.myshopify.com", "0", "now and then", "1");
+    let first = ids.iter().copied().map(|id| if id == "7" { unread } else { fine(id) }).collect::<Vec<_>>();
     let second = ids.iter().copied().filter(|id| *id != "9").map(|id| match id {
         "4" => ("4", "acme-uk.myshopify.com", "true", "Every 5 minutes", "1"),
-        "7" => ("7", "acme-fr.myshopify.com", "0", "now and then", "1"),
+        "7" => unread,
         id => fine(id),
     });
     Stage::new(&[("acme-erp", &ids), ("erp-x", &["1"])])

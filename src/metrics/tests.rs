@@ -34,14 +34,14 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
         assert_eq!(lines.len(), sets, "{name}: {lines:#?}");
         assert!(lines.iter().all(|line| line.ends_with(" 0")), "{lines:#?}");
     };
-    counted("incidents_opened_total", 12);
-    counted("incidents_resolved_total", 12);
+    counted("incidents_opened_total", 15);
+    counted("incidents_resolved_total", 15);
     counted("audits_total", 4);
     counted("audits_late_total", 4);
     counted("source_requests_total", 28);
     counted("notifications_total", 2 * NotificationKind::ALL.len());
     counted("notification_attempts_total", 7);
-    counted("notifications_suppressed_total", 2);
+    counted("notifications_suppressed_total", 3);
     counted("store_errors_total", 6);
     counted("outbox_notifications", 3);
     // Three phases of an audit, two sources, one channel.

@@ -7,15 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Channel, Composed, Outbound, SendError};
-use crate::domain::address::{Address, Mailbox};
-use crate::domain::name::{Name, NameError};
-use crate::domain::notification::{Notification, NotificationKind, Reason};
+use super::{Channel, Composed, Outbound, Reissued, SendError};
+use crate::domain::address::Mailbox;
+use crate::domain::notification::Notification;
 use crate::secret::Secret;
 
 mod compose;
@@ -24,7 +21,7 @@ mod refusal;
 mod smtp;
 mod spool;
 
-/// How mail leaves.
+/// The sender, and how mail is delivered.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub from: Mailbox,
@@ -46,7 +43,7 @@ pub struct SmtpOptions {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    /// Without TLS, a password may be sent to another machine too: somebody trusts the network between.
+    /// Allows a password without TLS to another machine, because the operator trusts the network.
     pub allow_insecure: bool,
     /// Both or neither.
     pub username: Option<String>,
@@ -80,18 +77,18 @@ pub enum Tls {
     None,
 }
 
-/// Why mail cannot be set up.
+/// Why the mail channel cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("a user name for the mail server needs a password, and a password needs a user name")]
     HalfCredential,
     #[error("the password for the mail server {host} would be sent without TLS: use starttls or implicit")]
     PasswordInTheClear { host: String },
-    #[error("the CA file {path} cannot be read")]
+    #[error("cannot read the CA file {path}")]
     CaFile { path: PathBuf, source: std::io::Error },
     #[error("the CA file {path} holds no certificate in PEM")]
     CaFormat { path: PathBuf },
-    #[error("TLS cannot be set up for the mail server {host}: {reason}")]
+    #[error("cannot set up TLS for the mail server {host}: {reason}")]
     Tls { host: String, reason: String },
 }
 
@@ -118,32 +115,12 @@ impl Email {
         Ok(Self { from, public_url, way })
     }
 
-    /// Connects, protects the connection and signs in, or sees that the folder can be written to; sends nothing.
+    /// Connects, starts TLS and signs in, or writes a probe file into the folder; sends nothing.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.way {
             Way::Smtp(server) => server.probe().await,
             Way::Spool(folder) => spool::probe(folder).await,
         }
-    }
-
-    /// The message of `notifications test`: it tells of nothing.
-    pub fn test(&self, to: Address, at: DateTime<Utc>, zone: Tz) -> Result<Notification, NameError> {
-        let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
-        Ok(Notification {
-            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
-            channel: Name::parse(self.label())?,
-            kind: NotificationKind::Test,
-            to,
-            at,
-            zone,
-            items: Vec::new(),
-            still: Vec::new(),
-            openings: Vec::new(),
-            customer: None,
-            contact: None,
-            reply_to: None,
-            reason: Reason::default(),
-        })
     }
 }
 
@@ -154,6 +131,10 @@ impl Channel for Email {
 
     fn compose(&self, notification: &Notification) -> Composed {
         compose::compose(&self.from, notification, self.public_url.as_deref())
+    }
+
+    fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued {
+        compose::reissue(&self.from, raw, notification)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

@@ -12,10 +12,14 @@ use minijinja::{AutoEscape, Environment, HtmlEscape};
 use crate::domain::notification::Notification;
 use crate::view::times;
 
+mod announced;
+mod brief;
 mod entry;
 mod lead;
 mod page;
+mod source_change;
 mod subject;
+mod undeliverable;
 mod words;
 
 /// A message in the form that mail carries.
@@ -67,5 +71,7 @@ pub fn unadorned(notification: &Notification, public_url: Option<&str>) -> Rende
     Rendered { subject, text, html }
 }
 
+#[cfg(test)]
+mod last_mail;
 #[cfg(test)]
 mod tests;

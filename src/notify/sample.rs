@@ -1,39 +1,92 @@
-//! A notification of each kind, as the program itself makes it: a small world is polled until it owes a notification. Invented, and
-//! the same for the same arguments.
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+//! Samples of notifications, of each kind and of each form of it, as alerting derives it from a small world. The same arguments give the same notification.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
-use super::email::{Delivery, Email, Options};
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::Address;
 use crate::domain::announcement::{Announcement, RefusedConfig};
-use crate::domain::expectation::{Expectation, Operand};
+use crate::domain::delivery::{LostNotification, LostNotifications, UndeliverableAddress};
+use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind, Role};
-use crate::domain::plan::Due;
-use crate::domain::policy::{Policy, Rule, Severity};
+use crate::domain::policy::Severity;
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
-use crate::domain::schedule::Schedule;
-use crate::domain::session::{Contacts, Session, SessionKey};
-use crate::domain::world::{World, contacts, id, name, outcome, rule, session};
+
+mod world;
+
+use world::{UNDELIVERABLE, World, row};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;
 
-/// A message of `kind` to `to`, recorded at `at`.
-pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) -> Notification {
-    let mut shop = Shop { world: world(to), to: to.clone() };
-    let before = |minutes| at - TimeDelta::minutes(minutes);
-    let message = match kind {
-        NotificationKind::Test => {
-            let from = Mailbox::parse("driftwise@driftwise.example").unwrap();
-            let email =
-                Email::new(Options { from, delivery: Delivery::Spool(PathBuf::new()), public_url: None }).unwrap();
-            Some(email.test(to.clone(), at, ZONE).unwrap())
+/// What a sample shows: a kind, or another form of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    Of(NotificationKind),
+    /// Of kind source changed: many sessions changed in one poll.
+    SessionsChanged,
+    /// Of kind source changed: columns are gone that no rule needs.
+    ColumnsForgotten,
+    /// Of kind unaudited: a session with an open incident is no longer audited.
+    SessionRemoved,
+}
+
+impl Sample {
+    pub fn all() -> impl Iterator<Item = Self> {
+        let forms = [Self::SessionsChanged, Self::ColumnsForgotten, Self::SessionRemoved];
+        NotificationKind::ALL.into_iter().map(Self::Of).chain(forms)
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Of(kind) => kind.label(),
+            Self::SessionsChanged => "source_changed_sessions",
+            Self::ColumnsForgotten => "source_changed_forgotten",
+            Self::SessionRemoved => "unaudited_removed",
         }
+    }
+
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::all().find(|sample| sample.label() == label)
+    }
+}
+
+/// A message of `kind` to `to`, recorded at `at`.
+#[cfg(test)]
+pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) -> Notification {
+    let message = example(Sample::Of(kind), to, at).unwrap_or_else(|| panic!("no notification of {kind}"));
+    assert_eq!(message.kind, kind);
+    message
+}
+
+/// The same for a preview; `None` only where a constant below is broken, which the tests would show.
+pub fn example(sample: Sample, to: &Address, at: DateTime<Utc>) -> Option<Notification> {
+    let channel = Name::parse("email").ok()?;
+    let mut shop = Shop { world: World::new(to, ZONE, at)?, channel, to: to.clone() };
+    let before = |minutes| at - TimeDelta::minutes(minutes);
+    let kind = match sample {
+        Sample::Of(kind) => kind,
+        Sample::SessionsChanged => {
+            shop.poll(before(5));
+            for session in ["14", "15"] {
+                shop.world.set(session, "export", &RawValue::Flag(true));
+            }
+            return shop.poll(at);
+        }
+        Sample::ColumnsForgotten => {
+            shop.world.forget("other_option");
+            return shop.alert(at);
+        }
+        Sample::SessionRemoved => {
+            for found in ["Web Service", "FTP"] {
+                let poll = shop.transfer(found).world.snapshot();
+                shop.world.take(&poll);
+            }
+            shop.world.remove("14");
+            return shop.alert(at);
+        }
+    };
+    match kind {
+        NotificationKind::Test => Notification::test(shop.channel, to.clone(), at, ZONE).into(),
         NotificationKind::Drift => {
             shop.poll(before(5));
             shop.transfer("FTP").poll(at)
@@ -62,8 +115,16 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
         NotificationKind::Unverifiable => {
             shop.poll(before(65));
             shop.world.unset("14", "export");
-            shop.world.set("14", "schedule", &RawValue::text("often"));
+            shop.world.set("14", "schedule", &RawValue::Repeated);
             shop.poll(before(60));
+            shop.poll(at)
+        }
+        NotificationKind::SourceChanged => {
+            shop.poll(before(5));
+            for session in ["14", "15"] {
+                shop.world.unset(session, "transfer_type");
+                shop.world.set(session, "TransferTypeName", &RawValue::text("Web Service"));
+            }
             shop.poll(at)
         }
         NotificationKind::Unreachable => {
@@ -81,26 +142,47 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
             let problem = "driftwise.yaml:12:1: unknown key \"alarms\" (did you mean \"alerts\"?)".to_owned();
             let recipients = vec![(to.clone(), Role::Operator)];
             shop.world.known.announce(Announcement::Reload(RefusedConfig::new(&[problem], before(60), recipients, at)));
-            shop.world.now = at;
-            shop.world.evaluate().notifications.into_iter().next()
+            shop.alert(at)
         }
         NotificationKind::Unaudited => {
             shop.poll(before(5));
             shop.world.rows.push(("20".to_owned(), row("acme-de.myshopify.com")));
             shop.poll(at)
         }
-    };
-    let message = message.unwrap_or_else(|| panic!("no notification of {kind}"));
-    assert_eq!(message.kind, kind);
-    message
+        NotificationKind::Undeliverable => {
+            shop.world.known.set_undeliverable(vec![undeliverable(before(5))?]);
+            shop.alert(at)
+        }
+    }
+}
+
+/// An address that has refused two notifications.
+fn undeliverable(since: DateTime<Utc>) -> Option<UndeliverableAddress> {
+    let address = Address::parse(UNDELIVERABLE).ok()?;
+    let subject = "acme-uk.myshopify.com: orders may have stopped".to_owned();
+    Some(UndeliverableAddress {
+        id: UndeliverableAddress::id_of("email", &address, Uuid::nil()),
+        address,
+        since,
+        last_error: "RCPT TO was refused: 550 \"5.1.1 o…@acme.example: user unknown\"".to_owned(),
+        lost: LostNotifications {
+            count: 2,
+            worst: Some(LostNotification { number: 12, severity: Severity::Critical, subject }),
+            kinds: vec![(NotificationKind::Drift, 1), (NotificationKind::Reminder, 1)],
+            sessions: vec!["acme-erp/14".to_owned()],
+        },
+        accepted_at: None,
+        notified: Vec::new(),
+    })
 }
 
 fn subject(notification: &Notification) -> String {
-    super::render::render(notification, None).unwrap().subject
+    super::render::render(notification, None).map(|rendered| rendered.subject).unwrap_or_default()
 }
 
 struct Shop {
     world: World,
+    channel: Name,
     to: Address,
 }
 
@@ -111,7 +193,8 @@ impl Shop {
     }
 
     fn poll(&mut self, now: DateTime<Utc>) -> Option<Notification> {
-        let poll = outcome(&self.world.answer(), &self.world.plan, now);
+        self.world.now = now;
+        let poll = self.world.snapshot();
         self.step(&poll, now)
     }
 
@@ -121,62 +204,17 @@ impl Shop {
 
     fn step(&mut self, poll: &PollOutcome, now: DateTime<Utc>) -> Option<Notification> {
         self.world.now = now;
-        let delta = self.world.reconcile(poll, &Due::All);
-        self.world.commit(delta);
-        let mut evaluation = self.world.evaluate();
-        // What is composed first is what later ones answer to.
+        self.world.take(poll);
+        self.alert(now)
+    }
+
+    fn alert(&mut self, now: DateTime<Utc>) -> Option<Notification> {
+        self.world.now = now;
+        let mut evaluation = self.world.evaluate(&self.channel);
+        // Later notifications answer to the subject of the first.
         let subjects = evaluation.notifications.iter().map(|n| (n.id, subject(n)));
         evaluation.entitle(&subjects.collect());
         self.world.known.apply(&evaluation);
-        evaluation.notifications.into_iter().find(|told| told.to == self.to)
+        evaluation.notifications.into_iter().find(|notification| notification.to == self.to)
     }
-}
-
-/// Two sessions of `acme-erp`, both as they should be, of which `to` is told.
-fn world(to: &Address) -> World {
-    let mut world = World::new();
-    let contacts = Arc::new(Contacts {
-        fallback: vec![to.clone()],
-        contact: Some("Integrator support, +44 20 7946 0000".to_owned()),
-        reply_to: Address::parse("support@integrator.example").ok(),
-        zone: ZONE,
-        ..Contacts::clone(&contacts())
-    });
-    let audited = |number: &str| Session {
-        key: SessionKey { source: name("acme-erp"), id: id(number) },
-        policy: Arc::new(Policy::new(name("orderwise-shopify"), rules())),
-        schedule: Schedule::parse("*/5 * * * *", ZONE, world.now).unwrap(),
-        owners: vec![to.clone()],
-        contacts: Arc::clone(&contacts),
-        ..session(number, Vec::new())
-    };
-    world.plan.sessions = BTreeMap::from(["14", "15"].map(|number| (id(number), audited(number))));
-    world.plan.name = name("acme-erp");
-    world.plan.contacts = contacts;
-    world.plan.alerts.remind_every = Some(Duration::from_hours(24));
-    world.rows = vec![("14".to_owned(), row("acme-uk.myshopify.com")), ("15".to_owned(), row("acme-fr.myshopify.com"))];
-    world
-}
-
-fn rules() -> Vec<Arc<Rule>> {
-    let web_service = Expectation::Equals(Operand::Literal("Web Service".to_owned()));
-    let mut transfer = rule("transfer-type-web-service", "transfer_type", web_service, Severity::Critical);
-    let words = Arc::make_mut(&mut transfer);
-    words.why = "With any other type no orders arrive from the shop.".to_owned();
-    words.stops_orders = true;
-    vec![
-        rule("export-off", "export", Expectation::Unticked, Severity::Critical),
-        rule("schedule-every-5-minutes", "schedule", Expectation::Every(Duration::from_mins(5)), Severity::Critical),
-        transfer,
-    ]
-}
-
-fn row(shop: &str) -> Vec<(String, RawValue)> {
-    let raw_values = [
-        ("name", RawValue::text(shop)),
-        ("export", RawValue::Flag(false)),
-        ("schedule", RawValue::text("Every 5 minutes")),
-        ("transfer_type", RawValue::text("Web Service")),
-    ];
-    raw_values.map(|(column, raw)| (column.to_owned(), raw)).into()
 }

@@ -10,7 +10,7 @@ use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{read, time};
 use crate::domain::evaluate::{PinnedValue, PinnedValues};
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::observation::{Observation, Shape};
 use crate::domain::reading::RawValue;
@@ -195,6 +195,7 @@ impl Loading {
             let incident: Incident = read(&doc, || format!("incident {id}"))?;
             let known = self.source(&source)?;
             match incident.key.session() {
+                None if incident.kind() == IncidentKind::SourceChanged => known.changed = Some(incident),
                 None => known.unreachable = Some(incident),
                 Some(session) => {
                     if let Some(session) = known.sessions.get_mut(session) {

@@ -18,7 +18,7 @@ use crate::domain::notification::{NotificationKind, Reason};
 /// Of a notification without its body.
 const COLUMNS: &str =
     "id, notification, message_id, channel, kind, recipient, subject, sessions, state, attempts, attempted_at,
-    last_error, recorded_at, finished_at, superseded_by,
+    next_attempt_at, last_error, recorded_at, finished_at, superseded_by, resend_of,
     (SELECT later.id FROM outbox later WHERE later.notification = outbox.superseded_by) AS replacement";
 
 /// How far the delivery of a notification has got.
@@ -63,7 +63,7 @@ impl fmt::Display for NotificationState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub state: Option<NotificationState>,
-    /// `SOURCE/ID` of a session told of.
+    /// `SOURCE/ID` of a session in it.
     pub session: Option<String>,
 }
 
@@ -78,12 +78,14 @@ pub struct StoredNotification {
     pub kind: NotificationKind,
     pub to: Address,
     pub subject: String,
-    /// `SOURCE/ID` of each session told of.
+    /// `SOURCE/ID` of each session in it.
     pub sessions: Vec<String>,
     pub state: NotificationState,
     pub attempts: u32,
     /// When it was last tried.
     pub attempted_at: Option<DateTime<Utc>>,
+    /// When it is tried next, if it waits.
+    pub next_attempt_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
     pub recorded_at: DateTime<Utc>,
     /// When it was sent, given up or replaced.
@@ -92,6 +94,8 @@ pub struct StoredNotification {
     pub superseded_by: Option<Uuid>,
     /// The same by its number, as long as retention keeps it.
     pub replacement: Option<i64>,
+    /// The number of the notification that an operator asked to send again as this one.
+    pub resend_of: Option<i64>,
 }
 
 impl Store {
@@ -142,6 +146,8 @@ fn stored(row: &SqliteRow) -> Result<StoredNotification, Fault> {
     let text = |column| row.try_get::<&str, _>(column);
     let state = text("state")?;
     let unknown = || Fault::unreadable(format!("notification {id}"), format!("state {state:?}"));
+    let state = NotificationState::from_label(state).ok_or_else(unknown)?;
+    let waits = matches!(state, NotificationState::Pending | NotificationState::Retrying);
     Ok(StoredNotification {
         id,
         notification: uuid(text("notification")?)?,
@@ -151,13 +157,15 @@ fn stored(row: &SqliteRow) -> Result<StoredNotification, Fault> {
         to: address_of(id, text("recipient")?)?,
         subject: row.try_get("subject")?,
         sessions: read(text("sessions")?, || format!("notification {id}"))?,
-        state: NotificationState::from_label(state).ok_or_else(unknown)?,
+        state,
         attempts: number(row.try_get("attempts")?),
         attempted_at: row.try_get::<Option<i64>, _>("attempted_at")?.map(time),
+        next_attempt_at: row.try_get::<Option<i64>, _>("next_attempt_at")?.filter(|_| waits).map(time),
         last_error: row.try_get("last_error")?,
         recorded_at: time(row.try_get("recorded_at")?),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time),
         superseded_by: row.try_get::<Option<&str>, _>("superseded_by")?.map(uuid).transpose()?,
         replacement: row.try_get("replacement")?,
+        resend_of: row.try_get("resend_of")?,
     })
 }

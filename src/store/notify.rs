@@ -1,4 +1,5 @@
-//! Records the outcome of alerting in one transaction: the notification log, the outbox rows and the suppressions.
+//! Records the outcome of alerting in one transaction: the notification log, the outbox rows, the suppressions, and who was
+//! notified of undeliverable addresses.
 //!
 //! Properties:
 //! - Log and outbox agree: the log has an entry for a recipient exactly if the notification is in the outbox.
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{doc, read, stamp};
 use super::outbox::{add, folded};
-use super::{Outgoing, Store};
+use super::{Outgoing, Store, undeliverable};
 use crate::domain::address::Address;
 use crate::domain::alerting::working_set::Recorded;
 use crate::domain::alerting::{Evaluation, LogChange, LogKey, Suppression, SuppressionReason};
@@ -50,6 +51,7 @@ impl Store {
             &evaluation.announced,
         )
         .await?;
+        undeliverable::note(&mut transaction, evaluation).await?;
         add(&mut transaction, outgoing).await?;
         transaction.commit().await?;
         Ok(())

@@ -23,9 +23,9 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
 use uuid::Uuid;
 
-use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{count, doc, number, stamp, time};
+use super::{Store, undeliverable};
 use crate::domain::address::Address;
 use crate::domain::backoff::DELIVERY_LONGEST_WAIT;
 use crate::domain::name::Name;
@@ -41,16 +41,18 @@ pub struct Outgoing {
     pub message_id: String,
     pub channel: Name,
     pub kind: NotificationKind,
-    /// Of the most severe incident that it tells of.
+    /// Of its most severe item.
     pub severity: Severity,
     pub to: Address,
     pub subject: String,
-    /// `SOURCE/ID` of each session told of.
+    /// `SOURCE/ID` of each session in it.
     pub sessions: Vec<String>,
-    /// The incidents told of, where all of it follows up what was told before.
+    /// Its incidents, if all of it follows up earlier notifications.
     pub follows_up: Option<Vec<Uuid>>,
     /// Why it goes to its recipient.
     pub reason: Reason,
+    /// The number of the notification that an operator asked to send again as this one.
+    pub resend_of: Option<i64>,
     /// As it goes over the wire.
     pub raw: Vec<u8>,
     pub recorded_at: DateTime<Utc>,
@@ -79,6 +81,14 @@ pub struct OutboxCounts {
     pub dead: u64,
     /// When the oldest message was recorded that is neither sent nor dead.
     pub oldest_pending: Option<DateTime<Utc>>,
+}
+
+/// The outcome of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Accepted,
+    Failed,
+    GivenUp,
 }
 
 impl Outgoing {
@@ -166,13 +176,13 @@ impl Store {
         next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
     }
 
-    /// A server has accepted the message.
-    pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// A server has accepted the message. True if its address was undeliverable until now.
+    pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
         // A notification replaced while it was being sent was sent.
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND (finished_at IS NULL OR state = 'superseded')";
-        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)), false).await
+        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)), Attempt::Accepted).await
     }
 
     /// An attempt failed; the message is due again at `next_attempt_at`.
@@ -186,25 +196,26 @@ impl Store {
         const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3, turn_at = ?3,
             urgency = ?5, attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
         let update = sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at));
-        self.outcome(id, now, update.bind(error.to_owned()).bind(LEAST_URGENT), true).await
+        self.outcome(id, now, update.bind(error.to_owned()).bind(LEAST_URGENT), Attempt::Failed).await.map(drop)
     }
 
-    /// An attempt failed for good; the message is not tried again.
-    pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<(), StoreError> {
+    /// An attempt failed for good; the message is not tried again. True if its address is undeliverable since then.
+    pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = ?3
             WHERE id = ?1 AND finished_at IS NULL";
-        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned()), true).await
+        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)).bind(error.to_owned()), Attempt::GivenUp).await
     }
 
-    /// Records an outcome at `now`, and passes the turn to the next notification of the line where this one has left it.
+    /// Records an outcome at `now`, and passes the turn to the next notification of the line where this one has left it. True if
+    /// its address became undeliverable, or is no longer so.
     async fn outcome(
         &self,
         id: i64,
         now: DateTime<Utc>,
         update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>,
-        failed: bool,
-    ) -> Result<(), StoreError> {
+        attempt: Attempt,
+    ) -> Result<bool, StoreError> {
         const WATCHED: &str = "UPDATE delivery SET watched = ?1, at = ?2";
         const PASS_TURN: &str = "UPDATE outbox SET turn_at = ?2 WHERE id = (
             SELECT min(behind.id) FROM outbox behind JOIN outbox done ON done.id = ?1
@@ -212,15 +223,21 @@ impl Store {
               AND behind.finished_at IS NULL AND done.finished_at IS NOT NULL)";
         let write = async {
             let mut transaction = self.writing().await?;
-            if failed {
+            if attempt != Attempt::Accepted {
                 let watched = watched(&mut transaction, now).await?;
                 sqlx::query(WATCHED).bind(watched).bind(stamp(now)).execute(&mut *transaction).await?;
             }
+            let mut turned = false;
             if update.execute(&mut *transaction).await?.rows_affected() == 1 {
                 sqlx::query(PASS_TURN).bind(id).bind(stamp(now)).execute(&mut *transaction).await?;
+                turned = match attempt {
+                    Attempt::Accepted => undeliverable::end(&mut transaction, id, now).await?,
+                    Attempt::Failed => false,
+                    Attempt::GivenUp => undeliverable::begin(&mut transaction, id, now).await?,
+                };
             }
             transaction.commit().await?;
-            Ok(())
+            Ok(turned)
         };
         write.await.map_err(self.error(Operation::Deliver))
     }
@@ -275,9 +292,9 @@ impl Store {
 /// never attempted and tell of no other incident.
 pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Result<(), Fault> {
     const SQL: &str =
-        "INSERT INTO outbox (notification, message_id, channel, kind, recipient, recipient_folded, subject,
-        sessions, follows_up, reason, raw, recorded_at, state, next_attempt_at, turn_at, watched_from, urgency)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'pending', ?12, ?12, ?13, ?14)
+        "INSERT INTO outbox (notification, message_id, channel, kind, severity, recipient, recipient_folded, subject,
+        sessions, follows_up, reason, raw, recorded_at, state, next_attempt_at, turn_at, watched_from, urgency, resend_of)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'pending', ?13, ?13, ?14, ?15, ?16)
         ON CONFLICT DO NOTHING";
     const REPLACE: &str = "UPDATE outbox SET state = 'superseded', finished_at = ?5, superseded_by = ?1
         WHERE channel = ?2 AND recipient_folded = ?3 AND finished_at IS NULL AND state = 'pending' AND attempts = 0
@@ -295,6 +312,7 @@ pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Res
             .bind(&notification.message_id)
             .bind(notification.channel.as_str())
             .bind(notification.kind.label())
+            .bind(notification.severity.label())
             .bind(notification.to.as_str())
             .bind(folded(&notification.to))
             .bind(&notification.subject)
@@ -305,6 +323,7 @@ pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Res
             .bind(stamp(notification.recorded_at))
             .bind(watched_from)
             .bind(notification.urgency())
+            .bind(notification.resend_of)
             .execute(&mut *to)
             .await?;
         if let (Some(incidents), 1) = (follows_up, added.rows_affected()) {

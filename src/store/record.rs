@@ -34,7 +34,7 @@ impl Store {
         tables.retire(&delta.retired, now).await?;
         tables.sessions(delta).await?;
         tables.observations(&delta.observations).await?;
-        tables.incidents(delta.unreachable.iter().chain(&delta.incidents)).await?;
+        tables.incidents(delta.all_incidents()).await?;
         tables.known(delta).await?;
         tables.events(delta).await?;
         tables.announcements(delta).await?;
@@ -142,11 +142,15 @@ impl Tables<'_> {
     async fn known(&mut self, delta: &Delta) -> Result<(), Fault> {
         const IDS: &str = "INSERT INTO known_ids (source, id) SELECT ?1, value FROM json_each(?2) WHERE true
             ON CONFLICT DO NOTHING";
+        const FORGOTTEN: &str = "DELETE FROM known_settings
+            WHERE source = ?1 AND setting IN (SELECT value FROM json_each(?2))";
         const SETTINGS: &str = "INSERT INTO known_settings (source, setting)
             SELECT ?1, value FROM json_each(?2) WHERE true ON CONFLICT DO NOTHING";
         let settings = delta.new_settings.iter().map(doc).collect::<Result<Vec<_>, _>>()?;
+        let forgotten = delta.forgotten.iter().map(doc).collect::<Result<Vec<_>, _>>()?;
         self.put(IDS, &delta.new_ids).await?;
-        self.put(SETTINGS, &settings).await
+        self.put(SETTINGS, &settings).await?;
+        self.put(FORGOTTEN, &forgotten).await
     }
 
     async fn events(&mut self, delta: &Delta) -> Result<(), Fault> {

@@ -34,10 +34,10 @@ impl Store {
         write.await.map_err(self.error(Operation::Prune))
     }
 
-    /// Removes events, ended incidents, finished messages and ended runs from before `before`, but nothing until `before` has
-    /// passed the beginning of the store: what is older by then bears the time of a wrong clock. It removes `batch` rows a
-    /// transaction, so that audits and deliveries get their turn in between, until none is left or `stop` says so. Returns how many rows
-    /// went. May be broken off at any time.
+    /// Removes events, ended incidents, finished notifications and ended runs from before `before`. Removes nothing until `before`
+    /// has passed the beginning of the store: older rows have the time of a wrong clock. Each transaction removes `batch` rows, so
+    /// that audits and deliveries are not blocked, until none is left or `stop` says so. Returns the number of rows. Can be
+    /// cancelled at any time.
     pub async fn prune(
         &self,
         before: DateTime<Utc>,

@@ -13,7 +13,7 @@ const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")]
 /// "Drft": what `file` and SQLite show as the kind of our databases.
 pub(super) const APPLICATION_ID: u32 = 0x4472_6674;
 
-/// "DrWs": databases from before the forms were counted anew, which nothing reads any more.
+/// "DrWs": databases from before the present numbering of forms, which no code reads.
 pub(super) const OUTDATED_ID: u32 = 0x4472_5773;
 
 /// The form that this program reads and writes.

@@ -39,7 +39,8 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
         return Checked::Now;
     }
     let Some(observation) = known.observation.as_deref() else { return Checked::WhenLastSeen(HashSet::new()) };
-    let neighbours = Neighbours { known: state.known_settings.clone(), ..Neighbours::default() };
+    let (known_settings, returned) = (state.known_settings.clone(), state.known_settings.clone());
+    let neighbours = Neighbours { known: known_settings, returned, ..Neighbours::default() };
     let around = Circumstances { mapping, neighbours: &neighbours, pinned: &known.pinned, now: observation.at };
     let findings = evaluate(session, observation, around).into_iter();
     // Whether a value is alone of its kind hangs on others, which were not all seen.
@@ -49,7 +50,8 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
     let watching = session.policy.rules().iter().filter(|rule| rule.watches_each());
     let unchanged = watching.flat_map(|rule| {
         let settings = observation.iter().map(|(setting, _)| setting);
-        let pinned = settings.filter(|setting| known.pinned.contains_key(setting) && in_scope(session, rule, setting));
+        let pinned =
+            settings.filter(|setting| known.pinned.contains_key(setting) && in_scope(&session.policy, rule, setting));
         let same =
             pinned.filter(|setting| verdict_on(session, rule, setting, observation, around) == Verdict::Compliant);
         same.map(|setting| (rule.id.clone(), setting.clone()))

@@ -11,6 +11,7 @@ use crate::domain::setting::SettingKey;
 pub fn words(what: &EventKind) -> String {
     match what {
         EventKind::Opened { key, expected, found, reason, .. } => opened(key, expected, found, reason),
+        EventKind::Updated { key: IncidentKey::SourceChanged, found, .. } => format!("The source changed: {found}"),
         EventKind::Updated { key, before, found, .. } => {
             format!("{} changed from {before} to {found}, still not as it should be", about(key))
         }
@@ -19,6 +20,12 @@ pub fn words(what: &EventKind) -> String {
         EventKind::Pinned { setting, value } => {
             format!(
                 "{} was returned for the first time: {value}. Changes to it will be reported",
+                catalogue::label(setting)
+            )
+        }
+        EventKind::SettingForgotten { setting } => {
+            format!(
+                "{} is no longer returned for any session. Changes to it are not reported any more",
                 catalogue::label(setting)
             )
         }
@@ -43,15 +50,20 @@ fn opened(key: &IncidentKey, expected: &str, found: &str, reason: &str) -> Strin
         IncidentKey::Missing { .. } => capital(NO_ROW),
         IncidentKey::Unverifiable { .. } => format!("{}: {reason}", Status::Unverifiable.words()),
         IncidentKey::Unreachable => format!("The source could not be read: {reason}"),
+        IncidentKey::SourceChanged => format!("The source changed: {reason}"),
     }
 }
 
 fn ended(key: &IncidentKey, end: End) -> String {
     let about = about(key);
     match end {
+        End::NotReturned => format!("{about} is no longer returned by the source, and no rule names it"),
+        End::TakenAsReal => format!("{about} changed for so long that each session is reported for itself"),
+        _ if *key == IncidentKey::SourceChanged => format!("{about} is as before, or no rule needs what changed"),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
-        End::NoLongerAudited => format!("{about} is no longer audited"),
+        End::NoLongerAudited => format!("No rule asks for {about} any more"),
+        End::Removed => format!("{about} was not put right; the configuration no longer audits it"),
         End::VisibleAgain => format!("{about} can be checked again"),
         End::Unconfirmed => format!("{about} was right again before it was confirmed"),
     }
@@ -61,6 +73,6 @@ fn about(key: &IncidentKey) -> String {
     match key {
         IncidentKey::Drift { setting, .. } => catalogue::label(setting),
         IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),
-        IncidentKey::Unreachable => "The source".to_owned(),
+        IncidentKey::Unreachable | IncidentKey::SourceChanged => "The source".to_owned(),
     }
 }

@@ -20,6 +20,7 @@ impl IncidentView<'_> {
             (_, Some((_, setting))) => catalogue::label(setting),
             (IncidentKind::Missing, _) => capital(NO_ROW),
             (IncidentKind::Unverifiable, _) => "Some settings could not be checked".to_owned(),
+            (IncidentKind::SourceChanged, _) => "The source changed".to_owned(),
             (IncidentKind::Unreachable | IncidentKind::Drift, _) => "The source could not be read".to_owned(),
         }
     }
@@ -27,7 +28,7 @@ impl IncidentView<'_> {
     pub fn mood(self) -> Mood {
         match self.0.kind() {
             IncidentKind::Drift | IncidentKind::Missing => Mood::Bad,
-            IncidentKind::Unverifiable | IncidentKind::Unreachable => Mood::Unclear,
+            IncidentKind::Unverifiable | IncidentKind::Unreachable | IncidentKind::SourceChanged => Mood::Unclear,
         }
     }
 

@@ -1,5 +1,8 @@
 //! What is shown of one source as a whole.
 
+use chrono_tz::Tz;
+
+use super::times;
 use crate::domain::incident::Incident;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
@@ -11,11 +14,21 @@ pub struct SourceView<'a> {
     pub state: &'a SourceState,
     /// Set while the source cannot be read.
     pub unreachable: Option<&'a Incident>,
+    /// Set while its columns, or many of its sessions at once, are not as they were.
+    pub changed: Option<&'a Incident>,
 }
 
 impl<'a> SourceView<'a> {
     pub fn of(name: &'a Name, state: &'a SourceState) -> Self {
-        Self { name, state, unreachable: state.unreachable.as_ref().filter(|incident| incident.is_open()) }
+        let open = |incident: &'a Option<Incident>| incident.as_ref().filter(|incident| incident.is_open());
+        Self { name, state, unreachable: open(&state.unreachable), changed: open(&state.changed) }
+    }
+
+    /// What changed under the rules of the source, and since when.
+    pub fn change(&self, zone: Tz) -> Option<String> {
+        let incident = self.changed?;
+        let since = times::at(incident.window.first_bad, zone);
+        Some(format!("{} changed, seen {since}: {}", self.name, incident.facts.reason))
     }
 }
 

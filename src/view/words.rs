@@ -12,7 +12,7 @@ pub enum Mood {
     Quiet,
 }
 
-/// A number of things: `1 session`, `10,000 sessions`.
+/// A number with its noun: `1 session`, `10,000 sessions`.
 pub fn count(count: usize, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }

@@ -23,7 +23,8 @@ impl Masks {
                 part.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(part.len(), |(at, _)| at);
             let first = part[start..].char_indices().find(|(_, c)| !matches!(c, '"' | '\''));
             match (first, parts.peek()) {
-                (Some((at, first)), Some(rest)) => {
+                // What is masked already stays as it is.
+                (Some((at, first)), Some(rest)) if first != '…' => {
                     masked.push_str(&part[..start + at + first.len_utf8()]);
                     masked.push('…');
                     let host = rest.chars().take_while(|c| c.is_alphanumeric() || ".-".contains(*c));
@@ -66,6 +67,7 @@ mod tests {
             ("the source returned \"o'brien@x\"", "the source returned \"o…@x\""),
             ("a@b@c", "a…@b…@c"),
             ("@since, a @ b, x@", "@since, a @ b, x…@"),
+            ("<…@acme.example>: unknown", "<…@acme.example>: unknown"),
             ("no address", "no address"),
         ] {
             assert_eq!(Masks::default().mask(text), shown);

@@ -8,6 +8,7 @@ use super::when::When;
 use crate::domain::plan::SourcePlan;
 use crate::domain::state::SourceState;
 use crate::engine::published::{Plans, Present};
+use crate::view::delivery::DeliveryView;
 use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{capital, count, cut, number};
@@ -17,6 +18,9 @@ const NAMED: usize = 10;
 
 /// Longest reason, in characters.
 const REASON: usize = 400;
+
+/// Longest text about mail, in characters: it holds the error of the server.
+const MAIL: usize = 800;
 
 /// Something wrong with the audit itself: in a few words, and what follows from it.
 #[derive(Debug, Serialize)]
@@ -46,7 +50,7 @@ struct Outage {
 }
 
 /// Why the page may not show the truth. `late`: sessions whose check is overdue.
-pub(super) fn notices(present: &Present, late: usize) -> Vec<Notice> {
+pub(super) fn notices(plans: &Plans, present: &Present, late: usize, now: DateTime<Utc>) -> Vec<Notice> {
     let mut notices = Vec::new();
     if present.ticking() == Some(false) {
         let text = "The schedules stand still, so this page shows an old state. Restart Driftwise; the log says why.";
@@ -67,6 +71,17 @@ pub(super) fn notices(present: &Present, late: usize) -> Vec<Notice> {
         let text = format!("It was read on {at}. The previous one stays in force. The log lists every problem.");
         notices.push(Notice { title: "The new configuration was refused", text });
     }
+    if let Some(delivery) = &present.delivery {
+        let sentences = DeliveryView(delivery).sentences(now, chrono_tz::UTC).into_iter();
+        let of_mail = |text: String| Notice { title: "Mail does not arrive", text: cut(&text, MAIL) };
+        notices.extend(sentences.map(of_mail));
+    }
+    let changed = plans
+        .values()
+        .filter_map(|plan| SourceView::of(&plan.name, present.state(&plan.name)?).change(plan.contacts.zone));
+    notices.extend(
+        changed.take(NAMED).map(|text| Notice { title: "A source has changed as a whole", text: cut(&text, REASON) }),
+    );
     if late > 0 {
         let which = if late == 1 { "1 session was" } else { &format!("{} sessions were", number(late)) };
         let text = format!("{which} last checked longer ago than three periods of the schedule.");

@@ -98,7 +98,7 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     let start = (page - 1) * ON_A_PAGE;
     let rows = listed.iter().skip(start).take(ON_A_PAGE).map(|listed| row(listed, present, now)).collect::<Vec<_>>();
     let unaudited = unaudited(plans, present, filter);
-    let (notices, outages) = (notices(present, late), outages(plans, present, now));
+    let (notices, outages) = (notices(plans, present, late, now), outages(plans, present, now));
     Overview {
         as_of: When::to_the_second(now, zone(plans)),
         headline,

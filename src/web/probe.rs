@@ -6,8 +6,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use chrono::{DateTime, Utc};
+
 use super::Web;
+use super::mask::Masks;
+use crate::engine::published::Present;
 use crate::metrics::{CONTENT_TYPE, exposition};
+use crate::view::delivery::DeliveryView;
 
 /// The process is alive.
 pub(super) async fn healthz() -> &'static str {
@@ -26,14 +31,22 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
         [(store_works, "store: the last write failed; the log says why"), (ticking == Some(true), schedules)];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {
-        let refused = web.published.read(|present| present.refused_reload.as_ref().map(|refused| refused.at));
-        // The previous configuration stays in force, so the process is ready.
-        let detail = refused.map(|at| {
-            format!("\nreload refused at {}; the log lists every problem\n", at.format("%Y-%m-%d %H:%M:%S UTC"))
-        });
-        return (StatusCode::OK, format!("ready{}", detail.unwrap_or_default()));
+        // None of these keeps the process from its work.
+        let details = web.published.read(|present| details(present, web.clock.now()));
+        let details = if details.is_empty() { String::new() } else { format!("\n{}\n", details.join("\n")) };
+        return (StatusCode::OK, format!("ready{details}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", obstacles.join("\n")))
+}
+
+/// What an operator has to look at, without full mail addresses.
+fn details(present: &Present, now: DateTime<Utc>) -> Vec<String> {
+    let refused = present.refused_reload.as_ref().map(|refused| {
+        format!("reload refused at {}; the log lists every problem", refused.at.format("%Y-%m-%d %H:%M:%S UTC"))
+    });
+    let delivery = present.delivery.iter().flat_map(|state| DeliveryView(state).sentences(now, chrono_tz::UTC));
+    let mut masks = Masks::default();
+    refused.into_iter().chain(delivery.map(|sentence| masks.mask(&sentence))).collect()
 }
 
 pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {

@@ -14,7 +14,7 @@ use super::history::{self, Entry};
 use super::settings::{Setting, settings};
 use super::when::When;
 use super::{Web, page};
-use crate::domain::incident::{Incident, IncidentKind, Phase};
+use crate::domain::incident::{Incident, Phase};
 use crate::domain::plan::SourcePlan;
 use crate::domain::session::SessionKey;
 use crate::engine::published::{Plans, Present};
@@ -83,10 +83,11 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
     let state = present.state(&key.source);
     let view = SessionView::of(state, session);
     let zone = session.zone();
-    let of_source = state.and_then(|state| state.unreachable.as_ref());
-    let incidents = || of_source.into_iter().chain(view.known.into_iter().flat_map(|known| &known.incidents));
+    let of_source = state.into_iter().flat_map(|state| state.unreachable.iter().chain(&state.changed));
+    let of_source = of_source.collect::<Vec<_>>();
+    let incidents = || of_source.iter().copied().chain(view.known.into_iter().flat_map(|known| &known.incidents));
     let mut open = incidents().filter(|incident| incident.is_open()).collect::<Vec<_>>();
-    open.sort_by_key(|incident| (incident.kind() != IncidentKind::Unreachable, std::cmp::Reverse(incident.severity)));
+    open.sort_by_key(|incident| (incident.key.session().is_some(), std::cmp::Reverse(incident.severity)));
     let suspected = incidents().filter(|incident| matches!(incident.phase, Phase::Suspected { .. }));
     let page = SessionPage {
         as_of: When::to_the_second(now, zone),

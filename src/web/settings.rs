@@ -101,7 +101,7 @@ impl Sheet<'_> {
         }
         let kind = self.mapping.kind(setting);
         let found = self.found(raw, kind);
-        let watching = rules.iter().find(|rule| rule.watches_each() && in_scope(self.session, rule, setting));
+        let watching = rules.iter().find(|rule| rule.watches_each() && in_scope(&self.session.policy, rule, setting));
         let Some((rule, pinned_value)) = watching.zip(self.known.pinned.get(setting)) else {
             return shown(setting, found, None, None, ("Not watched", None, Mood::Quiet));
         };
@@ -137,14 +137,9 @@ impl Sheet<'_> {
 
     /// The value as read, or as the source returned it where it cannot be read.
     fn found(&self, raw: &RawValue, kind: Kind) -> String {
-        let value = || match raw {
-            RawValue::Null => "null".to_owned(),
-            RawValue::Repeated => "more than one value".to_owned(),
-            raw => raw.as_text().filter(|text| !text.is_empty()).unwrap_or("(empty)").to_owned(),
-        };
         let text = match read(raw, kind, self.session.zone()) {
             Reading::Value(value) => value.to_string(),
-            Reading::Unreadable(_) | Reading::Missing => value(),
+            Reading::Unreadable(_) | Reading::Missing => raw.as_sent().unwrap_or("more than one value").to_owned(),
         };
         cut(&text, VALUE)
     }
@@ -222,6 +217,7 @@ mod tests {
             schedule_key: session.schedule.key(),
             presence: Presence::Seen { at: None },
             noncompliant: vec![noncompliant].into_iter().filter(|s| s.verdict != Verdict::Compliant).collect(),
+            past: Vec::new(),
         };
         let known = SessionState {
             record,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::delivery::{DeliveryState, LostNotifications, UndeliverableAddress};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::IncidentKey;
 use crate::domain::policy::Severity;
@@ -80,7 +81,7 @@ fn pages(web: Arc<Web>) -> Router {
 
 /// The probes alone, with a reload that is refused.
 fn machines(web: Arc<Web>) -> Router {
-    probes(web, Arc::new(Refuses))
+    probes(web, Commands { reload: Arc::new(Refuses), resend: Arc::new(Refuses) })
 }
 
 struct Refuses;
@@ -88,6 +89,38 @@ struct Refuses;
 impl Reload for Refuses {
     fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(std::future::ready(Err("driftwise.yaml:3:1: no".to_owned())))
+    }
+}
+
+impl Resend for Refuses {
+    fn resend(&self, number: i64) -> BoxFuture<'_, Result<String, ResendError>> {
+        let answer = match number {
+            1 => Ok("again as 2".to_owned()),
+            2 => Err(ResendError::Refused("notification 2 is pending".to_owned())),
+            3 => Err(ResendError::Failed("disk full".to_owned())),
+            _ => Err(ResendError::Unknown("there is none".to_owned())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// A mailbox that refuses mail.
+fn troubled_mail() -> DeliveryState {
+    let undeliverable = UndeliverableAddress {
+        id: Uuid::nil(),
+        address: crate::domain::world::address("old@acme.example"),
+        since: start(),
+        last_error: "refused".to_owned(),
+        lost: LostNotifications { count: 2, ..LostNotifications::default() },
+        accepted_at: None,
+        notified: Vec::new(),
+    };
+    DeliveryState {
+        channel: name("email"),
+        retrying: 0,
+        retrying_since: None,
+        last_error: None,
+        undeliverable: vec![undeliverable],
     }
 }
 

@@ -290,6 +290,8 @@ fn openings(source: &str, events: &[&Event], tally: &Tally) -> Vec<String> {
         let vanished = tally.vanished.get(&id).copied().unwrap_or_default();
         let cause = match key {
             IncidentKey::Unreachable => tally.spoiled(),
+            // Columns of one session that come and go, or values of many that change at once.
+            IncidentKey::SourceChanged => tally.hidden.values().sum::<u64>() + tally.drifts.values().sum::<u64>(),
             IncidentKey::Missing { .. } => vanished,
             // An incident may end with the session that vanishes, and open again with its return.
             IncidentKey::Unverifiable { .. } => tally.hidden.get(&id).copied().unwrap_or_default() + vanished,

@@ -48,7 +48,7 @@ fn a_changed_baseline_ends_a_drift_without_claiming_a_repair() {
     world.configure(&with_rule("expect: ticked, severity: critical"));
     let daemon = world.daemon();
     let ended = world.mail("resolved", OWNER);
-    ended.says("what is expected of it did");
+    ended.says("The expected value changed");
     assert!(!ended.text.contains("Put right"), "{}", ended.text);
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_drift_open", &[]), None);
@@ -65,14 +65,16 @@ fn a_removed_session_ends_its_drift_with_a_mail_that_says_so() {
     world.configure(&Setup { sessions: vec![String::from("{ id: 15 }")], ..Setup::default() });
     let daemon = world.daemon();
     for opening in &opened {
-        let ended = world.mail("resolved", opening.to());
-        ended.says("Not checked any more");
+        let ended = world.mail("unaudited", opening.to());
+        ended.says("is no longer checked");
+        ended.says("Not put right");
         assert_eq!(ended.header("In-Reply-To"), opening.id());
     }
     daemon.poll();
     assert_eq!(daemon.metric("driftwise_session_info", &[("session", "14")]), None, "its series go with it");
     world.no_mail("missing");
-    world.no_mail("unaudited");
+    world.no_mail("resolved");
+    assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(1.0));
     daemon.stop();
 }
 

@@ -78,6 +78,8 @@ fn pinned_settings_are_watched_and_later_settings_are_pinned_when_they_appear() 
     assert_eq!(drifted(&check), [json!("brand_new")]);
     world.simulator.set(14, "brand_new", "x");
     world.simulator.unset(14, "order_prefix");
+    // Of one session among others, which have it still.
+    world.simulator.add_session(15);
     let check = world.run(&["check", "--format", "json"]).expect(3).json();
     assert!(check["sessions"][0]["reason"].as_str().unwrap().contains("order_prefix"), "{check}");
 }
@@ -272,7 +274,7 @@ fn a_session_that_is_removed_and_added_again_opens_a_new_incident() {
     let first = world.mail("drift", OWNER);
     world.configure(&Setup { sessions: vec![both[1].clone()], ..Setup::default() });
     let daemon = world.daemon();
-    assert_eq!(world.mail("resolved", OWNER).header("In-Reply-To"), first.id());
+    assert_eq!(world.mail("unaudited", OWNER).header("In-Reply-To"), first.id());
     daemon.stop();
     world.configure(&Setup { sessions: both, ..Setup::default() });
     let daemon = world.daemon();

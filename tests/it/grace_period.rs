@@ -44,7 +44,7 @@ fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_ei
     let inside = world.inside(&clock);
     let opened = |least| inside.until("driftwise_incidents_opened_total", &[("kind", "unverifiable")], least);
     opened(1.0);
-    world.simulator.set(15, "export", "perhaps");
+    world.simulator.unset(15, "export");
     clock.advance(TimeDelta::minutes(30));
     opened(2.0);
     world.no_mail("unverifiable");

@@ -93,23 +93,55 @@ fn the_log_of_a_refused_configuration_holds_no_source_lines_and_addresses_only_a
 
 #[test]
 fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
-    let world = World::new(2, &sessions(&[14, 15]));
-    world.simulator.set(14, "export", true);
+    const OPERATOR: &str = "run@integrator.example";
+    let operated = |ids: &[u32]| Setup { alerts: format!("operators: [{OPERATOR}]"), ..sessions(ids) };
+    let world = World::new(2, &operated(&[14, 15]));
+    world.simulator.set(14, "add_customer_contact", false);
     let daemon = world.daemon();
     world.mail("drift", OWNER);
-    world.configure(&sessions(&[15]));
+    assert!(world.mails().iter().all(|mail| mail.to() == OWNER), "a warning is the owner's alone");
+    world.configure(&operated(&[15]));
     assert_eq!(reload(&daemon).0, 200);
-    world.mail("resolved", OWNER).says("Not checked any more");
+    for to in [OWNER, OPERATOR] {
+        let removed = world.mail("unaudited", to);
+        removed.says("is no longer checked");
+        removed.says("Add Customer Contact");
+    }
+    daemon.until("driftwise_source_sessions", &[("state", "unaudited")], 1.0);
+    daemon.poll();
+    assert_eq!(daemon.metric("driftwise_source_sessions", &[("state", "unaudited")]), Some(1.0));
+    world.no_mail("resolved");
     eventually("its series go with it", || {
         daemon.metric("driftwise_session_info", &[("session", "14")]).is_none().then_some(())
     });
     world.no_mail("missing");
-    world.configure(&sessions(&[14, 15]));
+    world.configure(&operated(&[14, 15]));
     assert_eq!(reload(&daemon).0, 200);
     eventually("a new drift", || {
         let drifts = world.mails().into_iter().filter(|mail| mail.kind() == "drift" && mail.to() == OWNER);
         (drifts.count() == 2).then_some(())
     });
+    daemon.stop();
+}
+
+#[test]
+fn a_new_fallback_is_notified_once_of_what_is_open_and_the_former_one_of_its_end() {
+    const NEW: &str = "new@integrator.example";
+    let world = World::new(1, &sessions(&[14]));
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    for to in [OWNER, FALLBACK] {
+        world.mail("drift", to);
+    }
+    world.edit(&[("fallback: [ops@integrator.example]", "fallback: [new@integrator.example]")]);
+    assert_eq!(reload(&daemon).0, 200);
+    world.mail("drift", NEW);
+    daemon.poll();
+    assert_eq!(world.mails().len(), 3, "{:?}", world.notified());
+    world.simulator.set(14, "export", false);
+    for to in [OWNER, FALLBACK, NEW] {
+        world.mail("resolved", to);
+    }
     daemon.stop();
 }
 
@@ -160,8 +192,8 @@ fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
     world.configure(&grid(""));
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && summary.contains("removed grid"), "{summary}");
-    eventually("a notification of its end", || {
-        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("Not checked any more");
+    eventually("its end is told", || {
+        let ended = |mail: &crate::mailbox::Mail| mail.to() == OWNER && mail.text.contains("is no longer checked");
         world.mails().into_iter().find(ended)
     });
     daemon.poll();

@@ -16,7 +16,7 @@ use crate::domain::notification::Change;
 pub fn pass(case: &Case<'_>, change: Change, blind: bool) -> Passed {
     match case.incident.kind() {
         _ if change.is_follow_up() => return Ok(()),
-        IncidentKind::Drift | IncidentKind::Missing => return Ok(()),
+        IncidentKind::Drift | IncidentKind::Missing | IncidentKind::SourceChanged => return Ok(()),
         IncidentKind::Unverifiable | IncidentKind::Unreachable => {}
     }
     let (first, later) = (case.alerts.unreachable_after, case.alerts.blind_after);

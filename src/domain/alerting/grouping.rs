@@ -1,8 +1,11 @@
 //! Last stage: makes one notification of the items that one recipient gets together.
 //!
 //! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
-//! unverifiable, reminders) are grouped over all sources. A refused configuration is a notification of its own. Each notification also lists all other open incidents of its sessions,
-//! so the last notification about a session is complete.
+//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses. A refused configuration is a
+//! notification of its own.
+//!
+//! Each notification also lists all other open incidents of its sessions, so the last one about a session is complete. It leaves out
+//! unverifiable settings of which the recipient has not been notified: their end would not be notified either.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,6 +29,10 @@ enum Bundle {
     AtOnce(Name),
     /// Of the program, with its id.
     Program(Uuid),
+    /// Of addresses that refuse mail, or of those that take it again.
+    Undeliverable {
+        ended: bool,
+    },
     Waited,
 }
 
@@ -34,7 +41,10 @@ impl Bundle {
         let (incident, change) = match &item.about {
             About::Incident { incident, change, .. } => (incident, change),
             About::Unaudited(found) => return Self::AtOnce(found.source.clone()),
+            About::Forgotten(forgotten) => return Self::AtOnce(forgotten.source.clone()),
+            About::Removed(removed) => return Self::AtOnce(removed.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
+            About::Undeliverable(news) => return Self::Undeliverable { ended: news.end.is_some() },
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
         match change {
@@ -62,8 +72,7 @@ pub(super) fn group(
     }
     let mut open = BySession::new();
     for incident in known.incidents().filter(|incident| incident.is_open()) {
-        let limit = plans.get(&incident.source).map(|plan| plan.alerts.min_severity);
-        if let (Some(session), true) = (incident.key.session(), limit.is_some_and(|least| incident.severity >= least)) {
+        if let Some(session) = incident.key.session() {
             open.entry((&incident.source, session)).or_default().push(incident);
         }
     }
@@ -73,9 +82,15 @@ pub(super) fn group(
     }
     let notification = |((_, to), mut items): ((Bundle, Address), Vec<Item>)| {
         items.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        let still = still_open(&open, &items);
-        let contacts = items.first().and_then(|item| contacts(plans, item));
         let key = LogKey { channel: channel.clone(), to: to.clone() };
+        let still = still_open(&open, &items, |incident| {
+            let least = plans.get(&incident.source).map(|plan| plan.alerts.min_severity);
+            let at_once = incident.kind() != IncidentKind::Unverifiable;
+            let notified = known.log().of(incident.id).is_some_and(|entries| entries.contains_key(&key));
+            notified || (at_once && least.is_some_and(|least| incident.severity >= least))
+        });
+        let contacts = items.iter().map(|item| contacts(plans, item)).collect::<Vec<_>>();
+        let remind = |item: &Item| Some(plans.get(item.source()?)?.alerts.remind_every.is_some());
         Notification {
             id: Notification::id_of(channel, &to, &items),
             channel: channel.clone(),
@@ -83,9 +98,10 @@ pub(super) fn group(
             at: now,
             zone: items.first().map_or(chrono_tz::UTC, |item| item.zone),
             openings: openings(known, &key, &items),
-            customer: contacts.and_then(|contacts| contacts.customer.clone()),
-            contact: contacts.and_then(|contacts| contacts.contact.clone()),
-            reply_to: contacts.and_then(|contacts| contacts.reply_to.clone()),
+            customer: shared(&contacts, |contacts| contacts.customer.as_ref()),
+            contact: shared(&contacts, |contacts| contacts.contact.as_ref()),
+            reply_to: shared(&contacts, |contacts| contacts.reply_to.as_ref()),
+            reminders: items.iter().filter_map(remind).all(|reminds| reminds),
             reason: reason(&items, stopped),
             to,
             items,
@@ -95,15 +111,24 @@ pub(super) fn group(
     bundles.into_iter().map(notification).collect()
 }
 
-/// The other open incidents of the sessions in the notification.
-fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
-    let notified = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
+/// What the contacts of all items agree about.
+fn shared<T: Clone + PartialEq>(contacts: &[Option<&Contacts>], of: fn(&Contacts) -> Option<&T>) -> Option<T> {
+    let mut all = contacts.iter().map(|contacts| contacts.and_then(of));
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then(|| first.clone())
+}
+
+/// The other open incidents of the sessions in the notification, of those that are `reported`.
+fn still_open(open: &BySession<'_>, items: &[Item], reported: impl Fn(&Incident) -> bool) -> Vec<Arc<Incident>> {
+    let new = items.iter().filter(|item| item.is_wrong()).map(Item::id).collect::<HashSet<_>>();
     let mut seen = HashSet::new();
-    let sessions = items.iter().filter_map(|item| Some((item.source()?, item.session()?)));
-    let mut still = sessions
+    let own = items.iter().filter_map(|item| Some((item.source()?, item.session()?)));
+    let blind = items.iter().flat_map(Item::blind).map(|session| (&session.key.source, &session.key.id));
+    let mut still = own
+        .chain(blind)
         .filter(|place| seen.insert(*place))
         .flat_map(|place| open.get(&place).into_iter().flatten())
-        .filter(|incident| !notified.contains(&incident.id))
+        .filter(|incident| !new.contains(&incident.id) && reported(incident))
         .map(|incident| Arc::clone(incident))
         .collect::<Vec<_>>();
     still.sort_by_key(|incident| {
@@ -114,7 +139,13 @@ fn still_open(open: &BySession<'_>, items: &[Item]) -> Vec<Arc<Incident>> {
 
 fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::domain::notification::Opening> {
     let mut seen = HashSet::new();
-    let opening = |item: &Item| Some(known.log().of(item.id())?.get(key)?.opening.clone());
+    let opening = |item: &Item| match &item.about {
+        About::Undeliverable(news) => {
+            let notified = news.address.notified.iter().find(|notified| notified.to == key.to);
+            notified.map(|notified| notified.opening.clone())
+        }
+        _ => Some(known.log().of(item.id())?.get(key)?.opening.clone()),
+    };
     items.iter().filter_map(opening).filter(|opening| seen.insert(opening.notification)).collect()
 }
 
@@ -136,7 +167,10 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
         what: match &item.about {
             About::Incident { incident, .. } => described(incident),
             About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
+            About::Forgotten(forgotten) => format!("columns of {} that are no longer returned", forgotten.source),
+            About::Removed(removed) => format!("removed session: {}/{}", removed.source, removed.session),
             About::Reload(_) => String::from("refused configuration"),
+            About::Undeliverable(news) => format!("undeliverable: {}", news.address.address),
         },
         change: item.token(),
         role: item.role,

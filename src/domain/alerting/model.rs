@@ -1,10 +1,10 @@
-//! Who is notified of what, written apart and as simply as can be: minute by minute, person by person, incident by incident.
+//! The model of alerting, as simple as possible: minute by minute, person by person, incident by incident.
 //!
 //! It shares no code with the stages. Times are minutes. A clock that is set back makes every noted time that is ahead the present.
 
 use std::collections::BTreeMap;
 
-/// What is wrong, as the model sees it.
+/// An incident of the model.
 #[derive(Debug, Clone)]
 pub(super) struct Wrong {
     pub source: usize,
@@ -20,7 +20,7 @@ pub(super) struct Wrong {
     pub over: bool,
 }
 
-/// Who stands where.
+/// The roles of all people.
 #[derive(Debug, Clone)]
 pub(super) struct People {
     /// By source and session.
@@ -30,15 +30,15 @@ pub(super) struct People {
 }
 
 #[derive(Debug, Clone)]
-struct Notified {
+struct LastSent {
     revision: u32,
     at: i64,
     reminders: u32,
     ended: bool,
 }
 
-/// Person, number of the incident, and what the person hears.
-pub(super) type Said = (&'static str, usize, String);
+/// Person, number of the incident, and the token of the change.
+pub(super) type Sent = (&'static str, usize, String);
 
 #[derive(Debug)]
 pub(super) struct Model {
@@ -47,7 +47,7 @@ pub(super) struct Model {
     pub blind: i64,
     pub remind: Option<i64>,
     pub wrongs: Vec<Wrong>,
-    notified: BTreeMap<(usize, &'static str), Notified>,
+    notified: BTreeMap<(usize, &'static str), LastSent>,
 }
 
 impl Model {
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// How long each person has to wait to hear of something; who is not there never does.
+    /// How long each recipient waits for a notification of an incident.
     fn waits(&self, wrong: &Wrong) -> BTreeMap<&'static str, i64> {
         let mut waits = BTreeMap::new();
         let owners = |session: usize| self.people.owners[&(wrong.source, session)].clone();
@@ -98,8 +98,8 @@ impl Model {
         waits
     }
 
-    /// What everybody hears at a minute.
-    pub fn minute(&mut self, now: i64) -> Vec<Said> {
+    /// The notifications that are due at a minute.
+    pub fn minute(&mut self, now: i64) -> Vec<Sent> {
         let mut said = Vec::new();
         let down =
             |wrongs: &[Wrong], source| wrongs.iter().any(|w| w.source == source && w.session.is_none() && !w.over);
@@ -133,7 +133,7 @@ impl Model {
                 let Some(what) = what else { continue };
                 let notified = self.notified.entry((number, person));
                 let notified =
-                    notified.or_insert(Notified { revision: wrong.revision, at: now, reminders: 0, ended: false });
+                    notified.or_insert(LastSent { revision: wrong.revision, at: now, reminders: 0, ended: false });
                 (notified.revision, notified.at) = (wrong.revision, now);
                 notified.reminders += u32::from(what.starts_with("reminder"));
                 said.push((person, number, what));

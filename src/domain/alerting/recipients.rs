@@ -3,9 +3,14 @@
 //! An incident of a session goes to its owners; a critical one also to the fallback and the operators. An incident of the audit
 //! itself goes to the operators, or else the fallback, or else the owners; owners and fallback are notified of it after
 //! `blind_after`. A change of the notification address is also notified to the address that the rule expects, never to the new one.
+//! An address that refuses mail goes to the operators, or else the fallback, of the sessions that it concerns.
 
-use super::Recipient;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Plans, Recipient};
 use crate::domain::address::Address;
+use crate::domain::delivery::UndeliverableAddress;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::notification::{BlindSession, Role};
 use crate::domain::plan::SourcePlan;
@@ -27,6 +32,7 @@ pub fn of_incident(plan: &SourcePlan, incident: &Incident) -> Vec<Recipient> {
             all.extend(blind(plan.sessions.values()));
             all
         }
+        (IncidentKind::SourceChanged, _) => of_source(plan),
         // Its session is not audited any more; the next commit ends it.
         (IncidentKind::Drift | IncidentKind::Missing | IncidentKind::Unverifiable, None) => Vec::new(),
     };
@@ -42,12 +48,75 @@ pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
     all
 }
 
+/// All operators: the recipients of what concerns a source that has no plan any more.
+pub fn all_operators(plans: &super::Plans) -> Vec<Recipient> {
+    let mut all = plans.values().flat_map(|plan| as_role(&plan.contacts.operators, Role::Operator)).collect();
+    once(&mut all);
+    all
+}
+
 /// The sessions for which `to` is notified that an incident lasts long.
 pub fn blind_sessions(plan: &SourcePlan, incident: &Incident, to: &Address) -> Vec<BlindSession> {
     let own = |session: &&Session| session.owners.contains(to) || session.contacts.fallback.contains(to);
     let of_incident = |session: &&Session| incident.key.session().is_none_or(|id| *id == session.key.id);
     let sessions = plan.sessions.values().filter(of_incident).filter(own);
     sessions.map(|session| BlindSession { key: session.key.clone(), name: session.name.clone() }).collect()
+}
+
+/// The recipients of an address that refuses mail: for each session that uses the address or that a lost notification was about,
+/// the operators, or else the fallback; without any of those, all operators. None of them `refusing` mail too.
+pub fn of_undeliverable(plans: &Plans, found: &UndeliverableAddress, refusing: &BTreeSet<Address>) -> Vec<Recipient> {
+    let able = |addresses: &[Address], role| {
+        as_role(addresses, role).into_iter().filter(|member| !refusing.contains(&member.to)).collect::<Vec<_>>()
+    };
+    let concerned = |session: &&Session| {
+        uses(session, &found.address) || found.lost.sessions.iter().any(|key| *key == session.key.to_string())
+    };
+    let of_plan = |plan: &SourcePlan| {
+        let of_source = Some(&plan.contacts).filter(|contacts| reaches(contacts, &found.address)).cloned();
+        let of_sessions = plan.sessions.values().filter(concerned).map(|session| Arc::clone(&session.contacts));
+        of_source.into_iter().chain(of_sessions).collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    for contacts in plans.values().flat_map(of_plan) {
+        let operators = able(&contacts.operators, Role::Operator);
+        all.extend(if operators.is_empty() { able(&contacts.fallback, Role::Fallback) } else { operators });
+    }
+    if all.is_empty() {
+        all = every_contacts(plans).flat_map(|contacts| able(&contacts.operators, Role::Operator)).collect();
+    }
+    once(&mut all);
+    all
+}
+
+/// Whether the configuration still names `address` as a recipient.
+pub fn names(plans: &Plans, address: &Address) -> bool {
+    plans
+        .values()
+        .any(|plan| reaches(&plan.contacts, address) || plan.sessions.values().any(|session| uses(session, address)))
+}
+
+/// The zone of the times in a notification to `to` that concerns no source.
+pub fn zone_of(plans: &Plans, to: &Address) -> chrono_tz::Tz {
+    every_contacts(plans).find(|contacts| reaches(contacts, to)).map_or(chrono_tz::UTC, |contacts| contacts.zone)
+}
+
+fn every_contacts(plans: &Plans) -> impl Iterator<Item = &Contacts> {
+    plans.values().flat_map(|plan| {
+        let of_sessions = plan.sessions.values().map(|session| &*session.contacts);
+        std::iter::once(&*plan.contacts).chain(of_sessions)
+    })
+}
+
+/// Whether a notification of the session can go to `address`.
+fn uses(session: &Session, address: &Address) -> bool {
+    // A rule can name the notification address that it expects by any param.
+    let is_param = || session.params.values().flatten().any(|text| text.trim().eq_ignore_ascii_case(address.as_str()));
+    session.owners.contains(address) || reaches(&session.contacts, address) || is_param()
+}
+
+fn reaches(contacts: &Contacts, address: &Address) -> bool {
+    contacts.operators.contains(address) || contacts.fallback.contains(address)
 }
 
 fn of_session(session: &Session, incident: &Incident) -> Vec<Recipient> {

@@ -1,4 +1,4 @@
-//! Tables, a stage each, and what a small world makes of all of them.
+//! Tables, a stage each, and a small world that passes through all of them.
 
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use super::*;
 use crate::domain::incident::{Facts, IncidentKey, Phase, Window};
 use crate::domain::notification::NotificationKind;
 use crate::domain::policy::{Policy, Severity};
-use crate::domain::reading::RawValue;
 use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
 use crate::domain::world::{World, address, id, name, notified, start};
 
 mod groups;
+mod handover;
+mod removed;
+mod undeliverable;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
@@ -57,9 +59,9 @@ fn unreachable() -> Incident {
 }
 
 #[test]
-fn recipients_go_by_what_is_wrong_and_who_is_there() {
+fn recipients_depend_on_the_incident_and_on_the_roles_that_are_named() {
     let missing = incident(IncidentKey::Missing { session: id("1") }, Severity::Critical);
-    let heard = |incident: &Incident, fallback: &[&str], operators: &[&str]| {
+    let recipients_of = |incident: &Incident, fallback: &[&str], operators: &[&str]| {
         let of = recipients::of_incident(&world(fallback, operators).plan, incident).into_iter();
         of.map(|r| format!("{}{}", r.to, if r.blind { " (blind)" } else { "" })).collect::<Vec<_>>().join(", ")
     };
@@ -74,12 +76,12 @@ fn recipients_go_by_what_is_wrong_and_who_is_there() {
         (unreachable(), &blind, &no_operators, OWNER),
     ] {
         let kind = incident.kind();
-        assert_eq!(heard(&incident, &[OPS], &[RUN]), all, "{kind:?}");
-        assert_eq!(heard(&incident, &[OPS], &[]), no_operator, "{kind:?}");
-        assert_eq!(heard(&incident, &[], &[]), alone, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[OPS], &[RUN]), all, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[OPS], &[]), no_operator, "{kind:?}");
+        assert_eq!(recipients_of(&incident, &[], &[]), alone, "{kind:?}");
     }
-    // One address in several roles is told once, and as soon as any of them is.
-    assert_eq!(heard(&unreachable(), &[OWNER], &[OWNER]), OWNER);
+    // One address in several roles is notified once, as soon as the first of its roles.
+    assert_eq!(recipients_of(&unreachable(), &[OWNER], &[OWNER]), OWNER);
 }
 
 #[test]
@@ -90,18 +92,25 @@ fn a_warning_of_a_session_without_owners_goes_to_the_fallback() {
     assert_eq!(of.iter().map(|r| r.to.as_str()).collect::<Vec<_>>(), [OPS]);
 }
 
-/// A case of which everything can be changed.
+/// A case, passed to `change` before it is used.
 fn with<T>(incident: Incident, change: impl FnOnce(&mut Case<'_>, &mut Alerts) -> T) -> T {
     let mut alerts = World::new().plan.alerts;
     let copy = alerts.clone();
     let incident = Arc::new(incident);
-    let mut case = Case { incident: &incident, alerts: &copy, since: start(), source_unreachable: false, now: start() };
+    let mut case = Case {
+        incident: &incident,
+        alerts: &copy,
+        since: start(),
+        source_unreachable: false,
+        source_change: None,
+        now: start(),
+    };
     change(&mut case, &mut alerts)
 }
 
 #[test]
-fn inhibition_holds_what_follows_from_an_unreachable_source() {
-    let held = Err(Stop::Suppressed(SuppressionReason::SourceUnreachable));
+fn an_unreachable_source_holds_back_reminders_and_unverifiable_settings() {
+    let held = Err(Stop::Suppressed(SuppressionReason::SourceUnreachable, None));
     for (incident, change, expected) in [
         (drift(Severity::Critical), Change::Opened, Ok(())),
         (drift(Severity::Critical), Change::Updated, Ok(())),
@@ -110,16 +119,16 @@ fn inhibition_holds_what_follows_from_an_unreachable_source() {
         (unverifiable(), Change::StillOpen(1), held),
     ] {
         with(incident, |case, _| {
-            assert_eq!(inhibition::pass(case, change), Ok(()));
+            assert_eq!(inhibition::pass(case, change, false), Ok(()));
             case.source_unreachable = true;
-            assert_eq!(inhibition::pass(case, change), expected, "{change:?}");
+            assert_eq!(inhibition::pass(case, change, false), expected, "{change:?}");
         });
     }
 }
 
 #[test]
-fn severity_holds_what_is_less() {
-    let held = Err(Stop::Suppressed(SuppressionReason::BelowSeverity));
+fn incidents_below_the_least_severity_are_held_back() {
+    let held = Err(Stop::Suppressed(SuppressionReason::BelowSeverity, None));
     for (severity, expected) in [(Severity::Info, held), (Severity::Warning, Ok(())), (Severity::Critical, Ok(()))] {
         with(drift(severity), |case, _| assert_eq!(severity::pass(case), expected, "{severity}"));
     }
@@ -141,7 +150,7 @@ fn a_grace_period_needs_its_time_and_a_second_failed_poll() {
                 assert_eq!(
                     grace_period::pass(case, Change::StillOpen(1), false),
                     Ok(()),
-                    "who was notified has waited"
+                    "a recipient who was notified has waited"
                 );
             });
         }
@@ -167,7 +176,7 @@ fn a_grace_period_needs_its_time_and_a_second_failed_poll() {
 }
 
 #[test]
-fn what_is_owed_goes_by_the_log() {
+fn the_log_decides_which_change_is_due() {
     let entry = |revision, minutes, reminders| LogEntry {
         opening: crate::domain::notification::Opening { notification: Uuid::nil(), subject: String::new() },
         role: Role::Owner,
@@ -205,7 +214,7 @@ fn a_grace_period_ends_and_a_reminder_comes_without_a_poll() {
     world.now = next;
     let opened = world.alert();
     assert_eq!(notified(&opened.notifications), [(NotificationKind::Unreachable, RUN)]);
-    // Owners and fallback hear after a day that nobody could check, and the operator is reminded an hour later.
+    // Owners and fallback are notified after a day, and the operator is reminded an hour later.
     world.now = opened.next.unwrap();
     assert_eq!(world.now, start() + TimeDelta::minutes(2) + TimeDelta::hours(24));
     let blind = world.alert();
@@ -225,60 +234,7 @@ fn a_grace_period_ends_and_a_reminder_comes_without_a_poll() {
 }
 
 #[test]
-fn a_new_owner_of_an_open_incident_is_told_of_it_once_and_a_former_one_of_the_end() {
-    let mut world = World::new();
-    world.poll();
-    world.tick("1", "customer_validation_1", false);
-    let opened = world.poll();
-    assert_eq!(notified(&opened), [(NotificationKind::Drift, OWNER)]);
-    world.plan.sessions.get_mut(&id("1")).unwrap().owners = vec![address(NEW)];
-    let handover = world.alert().notifications;
-    assert_eq!(notified(&handover), [(NotificationKind::Drift, NEW)]);
-    assert_eq!(handover[0].items[0].change(), Some(Change::Handover));
-    world.state.plan_changed();
-    assert!(world.poll().is_empty());
-    world.tick("1", "customer_validation_2", false);
-    assert_eq!(notified(&world.poll()), [(NotificationKind::Update, NEW)], "a former owner hears of the end only");
-    world.tick("1", "customer_validation_1", true);
-    world.tick("1", "customer_validation_2", true);
-    let over = world.poll();
-    assert_eq!(notified(&over), [(NotificationKind::Resolved, NEW), (NotificationKind::Resolved, OWNER)]);
-    assert_eq!(over[0].openings[0].notification, handover[0].id);
-    assert_eq!(over[1].openings[0].notification, opened[0].id);
-}
-
-#[test]
-fn nobody_is_told_of_an_end_whose_beginning_they_were_not_told_of() {
-    let mut world = World::new();
-    world.plan.alerts.min_severity = Severity::Critical;
-    world.poll();
-    world.tick("1", "customer_validation_1", false);
-    assert!(world.poll().is_empty());
-    world.plan.alerts.min_severity = Severity::Info;
-    world.tick("1", "customer_validation_1", true);
-    assert!(world.poll().is_empty());
-}
-
-#[test]
-fn a_former_fallback_is_told_that_a_critical_drift_is_over_also_where_it_matters_less_now() {
-    let mut world = World::new();
-    world.tick("1", "export", true);
-    assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]);
-    let contacts = contacts(&world, &[NEW], &[]);
-    let session = world.plan.sessions.get_mut(&id("1")).unwrap();
-    session.contacts = contacts;
-    let mut rules = session.policy.rules().to_vec();
-    Arc::make_mut(&mut rules[0]).severity = Severity::Warning;
-    session.policy = Arc::new(Policy::new(session.policy.name.clone(), rules));
-    world.state.plan_changed();
-    assert!(notified(&world.poll()).iter().all(|(_, to)| *to == NEW), "until the next poll it was critical still");
-    world.tick("1", "export", false);
-    let over = notified(&world.poll()).into_iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
-    assert!(over.contains(&format!("resolved {OPS}")) && over.contains(&format!("resolved {OWNER}")), "{over:?}");
-}
-
-#[test]
-fn what_is_held_is_counted_once_for_an_incident_and_reason_and_said_with_what_is_sent() {
+fn a_suppression_is_counted_once_and_stored_with_the_next_notification_of_the_session() {
     let mut world = World::new();
     world.plan.alerts.min_severity = Severity::Critical;
     world.poll();
@@ -297,11 +253,11 @@ fn what_is_held_is_counted_once_for_an_incident_and_reason_and_said_with_what_is
 }
 
 #[test]
-fn what_follows_from_an_unreachable_source_is_told_when_it_is_back() {
+fn unverifiable_settings_are_notified_when_an_unreachable_source_is_back() {
     let mut world = World::new();
     world.plan.alerts.remind_every = None;
     world.poll();
-    world.set("1", "export", &RawValue::text("perhaps"));
+    world.unset("1", "export");
     world.poll();
     world.poll();
     for _ in 0..70 {
@@ -313,7 +269,7 @@ fn what_follows_from_an_unreachable_source_is_told_when_it_is_back() {
 }
 
 #[test]
-fn a_partial_repair_carries_what_is_still_wrong() {
+fn a_partial_repair_lists_the_incidents_that_are_still_open() {
     let mut world = World::new();
     world.poll();
     world.tick("1", "export", true);
@@ -331,7 +287,7 @@ fn a_partial_repair_carries_what_is_still_wrong() {
 }
 
 #[test]
-fn ids_are_made_of_what_is_told_and_to_whom_and_not_of_the_time() {
+fn ids_depend_on_items_and_recipient_and_not_on_the_time() {
     let mut world = World::new();
     world.tick("1", "export", true);
     let delta = {

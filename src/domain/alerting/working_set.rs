@@ -1,6 +1,8 @@
-//! The memory of alerting: open incidents, ended ones whose end is not notified yet, announcements, and the notification log.
+//! The memory of alerting: open incidents, ended ones whose end is not notified yet, announcements, undeliverable addresses, and
+//! the notification log.
 //!
-//! It is loaded at start and then updated by the commits of audits and of alerting. The store has all of it.
+//! It is loaded at start and then updated by the commits of audits and of alerting. Undeliverable addresses are read before each
+//! evaluation, because the dispatcher records them. The store has all of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,8 +13,10 @@ use uuid::Uuid;
 use super::log::NotificationLog;
 use super::{Evaluation, LogChange, Suppression};
 use crate::domain::announcement::Announcement;
+use crate::domain::delivery::UndeliverableAddress;
 use crate::domain::incident::{Incident, IncidentKind, Phase};
 use crate::domain::name::{Name, Rename};
+use crate::domain::source_change::SourceChange;
 use crate::domain::state::Delta;
 
 /// See the module.
@@ -20,10 +24,11 @@ use crate::domain::state::Delta;
 pub struct WorkingSet {
     incidents: BTreeMap<Uuid, Arc<Incident>>,
     announcements: BTreeMap<Uuid, Announcement>,
+    undeliverable: Vec<Arc<UndeliverableAddress>>,
     log: NotificationLog,
     suppressed: HashSet<Suppression>,
-    /// Unreachable sources with their incident: the end of an earlier incident of the source may still be due.
-    unreachable: HashMap<Name, Uuid>,
+    /// The open incidents of whole sources: the end of an earlier one of the same kind may still be due.
+    of_sources: HashMap<Name, BTreeMap<IncidentKind, Uuid>>,
     /// Beginnings that replace a time in the future, which a clock that was ahead recorded.
     since: HashMap<Uuid, DateTime<Utc>>,
 }
@@ -52,7 +57,7 @@ impl WorkingSet {
 
     /// Applies the committed delta of an audit. True if alerting has to run.
     pub fn note(&mut self, delta: &Delta) -> bool {
-        let changed = delta.unreachable.iter().chain(&delta.incidents).filter(|i| !is_suspected(i));
+        let changed = delta.all_incidents().filter(|i| !is_suspected(i));
         let before = delta.announcements.len();
         self.announcements.extend(delta.announcements.iter().map(|a| (a.id(), a.clone())));
         changed.cloned().fold(before > 0, |_, incident| {
@@ -64,6 +69,11 @@ impl WorkingSet {
     /// Takes in an announcement that no audit made.
     pub fn announce(&mut self, announcement: Announcement) {
         self.announcements.insert(announcement.id(), announcement);
+    }
+
+    /// Replaces the undeliverable addresses by those that the store has now: standing ones, and ended ones not yet settled.
+    pub fn set_undeliverable(&mut self, addresses: Vec<UndeliverableAddress>) {
+        self.undeliverable = addresses.into_iter().map(Arc::new).collect();
     }
 
     /// Applies a committed evaluation.
@@ -85,8 +95,8 @@ impl WorkingSet {
         for announcement in self.announcements.values_mut() {
             announcement.rename(rename);
         }
-        if let Some(incident) = self.unreachable.remove(&rename.from) {
-            self.unreachable.insert(rename.to.clone(), incident);
+        if let Some(open) = self.of_sources.remove(&rename.from) {
+            self.of_sources.insert(rename.to.clone(), open);
         }
     }
 
@@ -94,11 +104,12 @@ impl WorkingSet {
         if is_suspected(&incident) {
             return;
         }
-        if incident.kind() == IncidentKind::Unreachable {
+        if incident.key.session().is_none() {
+            let open = self.of_sources.entry(incident.source.clone()).or_default();
             if incident.is_open() {
-                self.unreachable.insert(incident.source.clone(), incident.id);
-            } else if self.unreachable.get(&incident.source) == Some(&incident.id) {
-                self.unreachable.remove(&incident.source);
+                open.insert(incident.kind(), incident.id);
+            } else if open.get(&incident.kind()) == Some(&incident.id) {
+                open.remove(&incident.kind());
             }
         }
         self.incidents.insert(incident.id, Arc::new(incident));
@@ -130,12 +141,25 @@ impl WorkingSet {
         self.announcements.values()
     }
 
+    pub(super) fn undeliverable(&self) -> &[Arc<UndeliverableAddress>] {
+        &self.undeliverable
+    }
+
     pub(super) fn log(&self) -> &NotificationLog {
         &self.log
     }
 
     pub(super) fn is_unreachable(&self, source: &Name) -> bool {
-        self.unreachable.contains_key(source)
+        self.of_source(source, IncidentKind::Unreachable).is_some()
+    }
+
+    /// What changed under the rules of a source, while that lasts.
+    pub(super) fn source_change(&self, source: &Name) -> Option<&SourceChange> {
+        self.of_source(source, IncidentKind::SourceChanged)?.facts.change.as_deref()
+    }
+
+    fn of_source(&self, source: &Name, kind: IncidentKind) -> Option<&Arc<Incident>> {
+        self.incidents.get(self.of_sources.get(source)?.get(&kind)?)
     }
 
     pub(super) fn is_suppressed(&self, suppression: Suppression) -> bool {

@@ -1,6 +1,6 @@
 //! Each expectation against each spelling, as tables.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ fn findings(
 ) -> Vec<Finding> {
     let (seen, mapping) = observe(raw_values);
     let rules = vec![rule("r", setting, expect, Severity::Critical)];
-    let neighbours = Neighbours::default();
+    // Other sessions have every setting that is pinned here.
+    let neighbours = Neighbours { returned: pinned.keys().cloned().collect(), ..Neighbours::default() };
     evaluate(
         &session("1", rules),
         &seen,
@@ -91,7 +92,11 @@ fn intervals() {
         ("4", "drifted", "compliant"),
         ("6", "drifted", "drifted"),
         ("0", "drifted", "drifted"),
-        ("never", "unverifiable", "unverifiable"),
+        ("Hourly", "drifted", "drifted"),
+        ("Daily at 09:00", "drifted", "drifted"),
+        ("never", "drifted", "drifted"),
+        ("Manual", "drifted", "drifted"),
+        ("Whenever", "unverifiable", "unverifiable"),
     ];
     for (value, every, at_most) in table {
         assert_eq!(verdict(Expectation::Every(five), "schedule", RawValue::text(value)), every, "{value}");
@@ -231,7 +236,7 @@ fn unique_values_are_counted_over_all_audited_sessions() {
     let session = session("1", rules);
     for (shared, expected) in [(1, "compliant"), (2, "drifted")] {
         let counts = count_values((0..shared).map(|_| (&session, &*seen)), &mapping);
-        let neighbours = Neighbours { counts, known: HashSet::new() };
+        let neighbours = Neighbours { counts, ..Neighbours::default() };
         let pinned = PinnedValues::new();
         let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
         assert_eq!(evaluate(&session, &seen, around)[0].verdict.kind().label(), expected);
@@ -251,7 +256,7 @@ fn values_that_say_the_same_are_one_value_to_a_rule_that_wants_it_unique() {
         let (seen, mapping) = observe(&[(setting, RawValue::text(one))]);
         let (neighbour, _) = observe(&[(setting, RawValue::text(other))]);
         let counts = count_values([(&session, &*seen), (&session, &*neighbour)].into_iter(), &mapping);
-        let neighbours = Neighbours { counts, known: HashSet::new() };
+        let neighbours = Neighbours { counts, ..Neighbours::default() };
         let pinned = PinnedValues::new();
         let around = Circumstances { mapping: &mapping, neighbours: &neighbours, pinned: &pinned, now: start() };
         assert_eq!(evaluate(&session, &seen, around)[0].verdict.kind().label(), expected, "{one} beside {other}");

@@ -7,11 +7,22 @@ const DAY: u64 = 24 * HOUR;
 /// The interval in seconds; `None` for null, empty and any other spelling.
 ///
 /// Read are: a bare number of minutes (`5`, `5.0`), `Every 5 minutes` (seconds, hours, days, singular too),
-/// `00:05:00`, `PT5M`, the cron expressions that mean an even interval (`*/5 * * * *`), and `5m`.
+/// `00:05:00`, `PT5M`, the cron expressions that mean an even interval (`*/5 * * * *`), `5m`, `Hourly`, `Daily` and
+/// `Daily at 09:00`.
 pub fn parse(text: Option<&str>) -> Option<u64> {
     let text = text?.to_ascii_lowercase();
     let text = text.trim();
-    minutes(text).or_else(|| words(text)).or_else(|| clock(text)).or_else(|| iso(text)).or_else(|| cron(text))
+    minutes(text)
+        .or_else(|| words(text))
+        .or_else(|| clock(text))
+        .or_else(|| iso(text))
+        .or_else(|| cron(text))
+        .or_else(|| named(text))
+}
+
+/// Whether the text says that there is no schedule, so that nothing runs by itself.
+pub fn is_none(text: &str) -> bool {
+    ["manual", "disabled", "never", "off", "none"].iter().any(|word| text.trim().eq_ignore_ascii_case(word))
 }
 
 /// `every 5 minutes`, the way people say it.
@@ -126,6 +137,27 @@ fn cron(text: &str) -> Option<u64> {
     }
 }
 
+/// `hourly`, `daily`, `daily at 09:00`.
+fn named(text: &str) -> Option<u64> {
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["hourly"] => Some(HOUR),
+        ["daily"] => Some(DAY),
+        ["daily", "at", time] => is_time_of_day(time).then_some(DAY),
+        _ => None,
+    }
+}
+
+/// `9:00`, `09:00` or `09:00:00`.
+fn is_time_of_day(text: &str) -> bool {
+    let parts = text.split(':').map(|part| scaled(part, 1)).collect::<Vec<_>>();
+    match parts.as_slice() {
+        [Some(hour), rest @ ..] if matches!(rest.len(), 1 | 2) => {
+            *hour < 24 && rest.iter().all(|part| part.is_some_and(|part| part < 60))
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +206,11 @@ mod tests {
             ("*/30 * * * * *", 30),
             ("24h", 86400),
             ("1.5h", 5400),
+            ("Hourly", 3600),
+            ("DAILY", 86400),
+            ("Daily at 09:00", 86400),
+            ("daily at  9:00", 86400),
+            ("Daily at 23:59:59", 86400),
         ];
         for (text, seconds) in cases {
             assert_eq!(parse(Some(text)), Some(seconds), "{text}");
@@ -205,11 +242,28 @@ mod tests {
             "5 5 minutes",
             "0.001",
             "5 fortnights",
+            "Daily at 24:00",
+            "Daily at 9",
+            "Daily at noon",
+            "Daily at 09:60",
+            "Hourly at 09:00",
+            "Whenever",
+            "Manual",
         ];
         for text in texts {
             assert_eq!(parse(Some(text)), None, "{text}");
         }
         assert_eq!(parse(None), None);
+    }
+
+    #[test]
+    fn the_words_for_no_schedule_are_known_and_no_others() {
+        for text in ["Manual", "DISABLED", "never", " Off ", "None"] {
+            assert!(is_none(text), "{text}");
+        }
+        for text in ["", "0", "no", "Manually", "Whenever", "never again"] {
+            assert!(!is_none(text), "{text}");
+        }
     }
 
     #[test]

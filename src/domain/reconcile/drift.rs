@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::session::{Draft, Evidence};
 use super::track::{Moved, bad_poll, good_poll};
-use super::{Step, opened};
+use super::{PollContext, opened};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
 use crate::domain::evaluate::{Finding, Verdict, in_scope};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
-use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Window};
+use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
@@ -19,7 +19,7 @@ use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
 
-impl Step<'_> {
+impl PollContext<'_> {
     /// Opens, updates and ends the drifts of a session that was seen.
     pub(super) fn drifts(
         &self,
@@ -40,9 +40,9 @@ impl Step<'_> {
         let mut over = Vec::new();
         let verdicts = if known.any_left() { index(findings) } else { Verdicts::new() };
         for mut incident in known.left() {
-            match self.noncompliant_of(&incident, draft.session, &verdicts, evidence.seen) {
+            match self.noncompliant_of(&incident, draft.session, &verdicts, evidence) {
                 Stands::Unseen => draft.incidents.push(incident),
-                Stands::Dropped => over.push((incident, End::NoLongerAudited)),
+                Stands::Dropped(end) => over.push((incident, end)),
                 Stands::Right(end) => {
                     if good_poll(&mut incident, self.plan.alerts.resolve_polls) {
                         over.push((incident, end));
@@ -94,7 +94,7 @@ impl Step<'_> {
     }
 
     fn first_seen(&self, draft: &Draft<'_>, finding: &Finding, evidence: Evidence<'_>) -> Incident {
-        let window = Window { last_good: draft.last_right(finding, evidence), first_bad: self.now };
+        let window = draft.window(finding, evidence);
         let (rule, setting) = (finding.rule.id.clone(), finding.setting.clone());
         let key = IncidentKey::Drift { session: draft.session.key.id.clone(), rule, setting };
         Incident::found(&self.plan.name, self.poll, key, finding.rule.severity, window, Facts::default())
@@ -106,16 +106,19 @@ impl Step<'_> {
         incident: &Incident,
         session: &Session,
         verdicts: &Verdicts<'_>,
-        seen: &Observation,
+        evidence: Evidence<'_>,
     ) -> Stands {
+        const DROPPED: Stands = Stands::Dropped(End::NoLongerAudited);
+        let Evidence { seen, around } = evidence;
         let Some((rule_id, setting)) = incident.key.rule() else { return Stands::Unseen };
-        let Some(rule) = session.policy.rules().iter().find(|rule| rule.id == *rule_id) else { return Stands::Dropped };
+        let Some(rule) = session.policy.rules().iter().find(|rule| rule.id == *rule_id) else { return DROPPED };
         match verdicts.get(&(rule_id, setting)) {
             Some(Verdict::Unverifiable { .. }) => Stands::Unseen,
-            Some(Verdict::NotApplicable) => Stands::Dropped,
+            Some(Verdict::NotApplicable) => DROPPED,
             Some(_) => Stands::Right(why_right(incident, rule, seen)),
-            None if !rule.watches_each() || !in_scope(session, rule, setting) => Stands::Dropped,
-            None if self.plan.mapping.renames(setting) => Stands::Dropped,
+            None if !rule.watches_each() || !in_scope(&session.policy, rule, setting) => DROPPED,
+            None if self.plan.mapping.renames(setting) => DROPPED,
+            None if !around.neighbours.returned.contains(setting) => Stands::Dropped(End::NotReturned),
             // Watched one by one, and not named: it is as it was pinned, if it is there at all.
             None if seen.raw(setting).is_none() => Stands::Unseen,
             None => Stands::Right(why_right(incident, rule, seen)),
@@ -184,8 +187,8 @@ fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<Setti
 enum Stands {
     /// The poll could not tell.
     Unseen,
-    /// No rule asks for it any more.
-    Dropped,
+    /// No rule asks for it any more, or nothing can be known of it.
+    Dropped(End),
     Right(End),
 }
 

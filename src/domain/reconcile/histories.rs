@@ -7,10 +7,13 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::domain::event::EventKind;
-use crate::domain::incident::{IncidentKey, IncidentKind};
-use crate::domain::plan::Due;
+use crate::domain::incident::{Incident, IncidentKey, IncidentKind};
+use crate::domain::notification::{Item, Notification};
+use crate::domain::plan::{Breaker, Due};
 use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
+use crate::domain::session::SessionId;
+use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
 use crate::domain::world::World;
@@ -18,14 +21,41 @@ use crate::domain::world::World;
 /// What can happen between two polls, or to a poll.
 #[derive(Debug, Clone)]
 enum Step {
-    Set { session: u8, setting: usize, raw: usize },
-    Drop { session: u8, setting: usize },
-    Hide { session: u8 },
-    Double { session: u8 },
-    Restore { session: u8 },
-    Poll { minutes: i64 },
-    Fail { minutes: i64 },
-    Hold { minutes: i64 },
+    Set {
+        session: u8,
+        setting: usize,
+        raw: usize,
+    },
+    Drop {
+        session: u8,
+        setting: usize,
+    },
+    /// Both sessions at once.
+    SetAll {
+        setting: usize,
+        raw: usize,
+    },
+    DropAll {
+        setting: usize,
+    },
+    Hide {
+        session: u8,
+    },
+    Double {
+        session: u8,
+    },
+    Restore {
+        session: u8,
+    },
+    Poll {
+        minutes: i64,
+    },
+    Fail {
+        minutes: i64,
+    },
+    Hold {
+        minutes: i64,
+    },
 }
 
 const SETTINGS: [&str; 5] = ["export", "notification_email", "customer_validation_1", "Postcodes", "NewOption"];
@@ -47,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (session.clone(), 0..SETTINGS.len(), 0..raw_values().len())
             .prop_map(|(session, setting, raw)| Step::Set { session, setting, raw }),
         1 => (session.clone(), 0..SETTINGS.len()).prop_map(|(session, setting)| Step::Drop { session, setting }),
+        1 => (0..SETTINGS.len(), 0..raw_values().len()).prop_map(|(setting, raw)| Step::SetAll { setting, raw }),
+        1 => (0..SETTINGS.len()).prop_map(|setting| Step::DropAll { setting }),
         1 => session.clone().prop_map(|session| Step::Hide { session }),
         1 => session.clone().prop_map(|session| Step::Double { session }),
         2 => session.prop_map(|session| Step::Restore { session }),
@@ -63,6 +95,16 @@ fn take(world: &mut World, step: &Step) -> Option<PollOutcome> {
             world.set(&session.to_string(), SETTINGS[*setting], &raw_values()[*raw]);
         }
         Step::Drop { session, setting } => world.unset(&session.to_string(), SETTINGS[*setting]),
+        Step::SetAll { setting, raw } => {
+            for n in ["1", "2"] {
+                world.set(n, SETTINGS[*setting], &raw_values()[*raw]);
+            }
+        }
+        Step::DropAll { setting } => {
+            for n in ["1", "2"] {
+                world.unset(n, SETTINGS[*setting]);
+            }
+        }
         Step::Hide { session } => world.rows.retain(|(id, _)| *id != session.to_string()),
         Step::Double { session } => {
             let row = world.rows.iter().find(|(id, _)| *id == session.to_string()).cloned();
@@ -107,6 +149,46 @@ fn ended(delta: &Delta) -> Vec<Uuid> {
     delta.events.iter().filter_map(|event| id(&event.what)).collect()
 }
 
+/// The export of one session, followed apart from the code and as simply as can be.
+#[derive(Debug, Clone, Copy, Default)]
+struct Followed {
+    /// A poll has found it unticked.
+    was_right: bool,
+    drifted: bool,
+}
+
+impl Followed {
+    /// What a poll that saw the session makes of the value of its export, if it was returned.
+    fn poll(&mut self, raw: Option<&RawValue>) {
+        match raw.and_then(RawValue::as_text) {
+            Some("false" | "0") => *self = Self { was_right: true, drifted: false },
+            Some("true") => self.drifted = true,
+            // It cannot be read: drift if it was right once, and no change otherwise.
+            _ => self.drifted |= raw.is_some() && self.was_right,
+        }
+    }
+}
+
+/// Follows the export of each session that a snapshot shows, and compares.
+fn follow(
+    followed: &mut BTreeMap<SessionId, Followed>,
+    world: &World,
+    poll: &PollOutcome,
+) -> Result<(), TestCaseError> {
+    let PollOutcome::Snapshot(snapshot) = poll else { return Ok(()) };
+    let export = SettingKey::new("export");
+    for (id, state) in &world.state.sessions {
+        let of_session = followed.entry(id.clone()).or_default();
+        if let Some(seen) = snapshot.seen(id) {
+            of_session.poll(seen.raw(&export));
+        }
+        let of_export = |incident: &&Incident| incident.key.rule().is_some_and(|(_, setting)| *setting == export);
+        let drifted = state.open(IncidentKind::Drift).filter(of_export).count();
+        prop_assert_eq!(drifted, usize::from(of_session.drifted), "the export of {}", id);
+    }
+    Ok(())
+}
+
 /// One poll, held against everything that must be true of it.
 fn hold(world: &mut World, poll: &PollOutcome) -> Result<(), TestCaseError> {
     let delta = world.reconcile(poll, &Due::All);
@@ -144,10 +226,47 @@ proptest! {
     ) {
         let mut world = World::new();
         (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (confirm, resolve);
+        let mut followed = BTreeMap::new();
         for step in &steps {
             if let Some(poll) = take(&mut world, step) {
                 hold(&mut world, &poll)?;
+                if (confirm, resolve) == (1, 1) {
+                    follow(&mut followed, &world, &poll)?;
+                }
             }
+        }
+    }
+
+    #[test]
+    fn whatever_is_held_back_an_owner_has_heard_of_each_drift_when_it_has_lasted_for_a_day(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut world = World::new();
+        world.plan.alerts.breaker = Breaker { share: 50, at_least: 2 };
+        let mut told = BTreeSet::new();
+        let mut hear = |notifications: Vec<Notification>| {
+            let to_owner = notifications.iter().filter(|notified| notified.to.as_str() == "owner@acme.example");
+            told.extend(to_owner.flat_map(|notified| notified.items.iter().map(Item::id)));
+        };
+        for step in &steps {
+            if let Some(poll) = take(&mut world, step) {
+                let delta = world.reconcile(&poll, &Due::All);
+                world.commit(delta);
+                hear(world.alert().notifications);
+            }
+        }
+        for hours in [1, 24, 1] {
+            world.now += TimeDelta::hours(hours);
+            hear(world.alert().notifications);
+            let Ok(snapshot) = Snapshot::read(&world.answer(), &world.plan.mapping, world.now) else { return Ok(()) };
+            let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
+            world.commit(delta);
+            hear(world.alert().notifications);
+        }
+        let change = world.state.source_change();
+        prop_assert!(change.is_none_or(|change| change.failures.is_empty()), "{change:?}");
+        for incident in world.state.incidents().filter(|incident| incident.kind() == IncidentKind::Drift) {
+            prop_assert!(told.contains(&incident.id), "nobody heard of {incident:?}");
         }
     }
 
@@ -168,6 +287,7 @@ proptest! {
         world.state.apply(settle);
         let quiet = world.reconcile(&poll, &Due::All);
         prop_assert!(quiet.events.is_empty(), "{:?}", quiet.events);
+        prop_assert!(quiet.changed.is_none() && quiet.forgotten.is_empty() && quiet.announcements.is_empty());
         prop_assert!(quiet.observations.is_empty() && quiet.pinned.is_empty() && quiet.new_ids.is_empty());
     }
 }

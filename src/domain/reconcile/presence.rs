@@ -2,14 +2,14 @@
 
 use super::session::Draft;
 use super::track::{Moved, bad_poll, good_poll};
-use super::{Step, end, opened};
+use super::{PollContext, end, opened};
 use crate::domain::catalogue;
-use crate::domain::evaluate::{Finding, Verdict, unreadable};
+use crate::domain::evaluate::{Finding, Verdict};
 use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind, Unread, Window};
 use crate::domain::policy::Severity;
 use crate::domain::state::Delta;
 
-impl Step<'_> {
+impl PollContext<'_> {
     /// Others have a row, the session has none.
     pub(super) fn missing(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
         let key = IncidentKey::Missing { session: draft.session.key.id.clone() };
@@ -31,12 +31,6 @@ impl Step<'_> {
         } else {
             draft.incidents.push(incident);
         }
-    }
-
-    /// The row of the session is ambiguous, so no rule can be checked.
-    pub(super) fn ambiguous(&self, draft: &mut Draft<'_>, reason: &str, delta: &mut Delta) {
-        let findings = unreadable(draft.session, reason);
-        self.unverifiable(draft, &findings, delta);
     }
 
     /// One incident for all settings of a session that rules need and that cannot be read.
@@ -63,7 +57,7 @@ impl Step<'_> {
     }
 
     fn begin(&self, draft: &Draft<'_>, key: IncidentKey, severity: Severity) -> Incident {
-        let window = Window { last_good: draft.last_verdict, first_bad: self.now };
+        let window = Window { last_good: draft.before.last_verdict, first_bad: self.now };
         let facts = Facts { name: draft.name.clone(), ..Facts::default() };
         Incident::found(&self.plan.name, self.poll, key, severity, window, facts)
     }

@@ -3,68 +3,47 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
-use super::{Step, changed_settings, end};
+use super::assess::{Assessed, Before};
+use super::{PollContext, changed_settings, end, past};
 use crate::domain::evaluate::{
-    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, evaluate, verdict_on, watched,
+    Circumstances, Finding, Neighbours, PinnedValue, PinnedValues, Verdict, in_scope, watched,
 };
 use crate::domain::event::{Event, EventKind};
-use crate::domain::expectation::Expectation;
-use crate::domain::incident::{Incident, IncidentKind};
-use crate::domain::name::Name;
+use crate::domain::incident::{Incident, IncidentKind, Window};
 use crate::domain::observation::{Observation, RowMatch};
 use crate::domain::reading::{Reading, read};
 use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
-use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState, SourceState};
+use crate::domain::state::{Delta, NonCompliance, Presence, SessionRecord, SessionState};
 
 /// A session on its way from one state to the next.
 pub(super) struct Draft<'a> {
     pub session: &'a Session,
-    /// The last poll that saw the session, before this one.
-    pub last_verdict: Option<DateTime<Utc>>,
+    pub before: &'a Before<'a>,
     pub name: Option<String>,
     pub incidents: Vec<Incident>,
-    /// What was not compliance at that poll.
-    noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
 }
 
 /// What a poll saw of a session.
 #[derive(Clone, Copy)]
 pub(super) struct Evidence<'a> {
     pub seen: &'a Observation,
-    /// When the session was last seen, if it ever was.
-    pub previous: Option<&'a Observation>,
     pub around: Circumstances<'a>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(session: &'a Session, before: Option<&'a SessionState>, state: &SourceState) -> Self {
-        let noncompliant = before.into_iter().flat_map(|before| &before.record.noncompliant);
+    fn new(session: &'a Session, before: &'a Before<'a>) -> Self {
         Self {
             session,
-            last_verdict: before.and_then(|before| state.last_verdict(before)),
+            before,
             name: session.name.clone(),
-            incidents: before.map(|before| before.incidents.clone()).unwrap_or_default(),
-            noncompliant: noncompliant
-                .map(|noncompliant| ((&noncompliant.rule, &noncompliant.setting), noncompliant))
-                .collect(),
+            incidents: before.state.map(|state| state.incidents.clone()).unwrap_or_default(),
         }
     }
 
-    /// The last poll that found a rule kept which is not. What was seen before is judged by the rule as it is now: where it was not
-    /// right then either, what changed is what is asked of it, and nobody knows since when it has been so.
-    pub fn last_right(&self, finding: &Finding, evidence: Evidence<'_>) -> Option<DateTime<Utc>> {
-        if let Some(earlier) = self.noncompliant.get(&(&finding.rule.id, &finding.setting)) {
-            return earlier.last_good;
-        }
-        let (previous, at) = evidence.previous.zip(self.last_verdict)?;
-        let around = Circumstances { now: at, ..evidence.around };
-        let right =
-            || verdict_on(self.session, &finding.rule, &finding.setting, previous, around) == Verdict::Compliant;
-        // Who else had the value then is not known any more.
-        (matches!(finding.rule.expect, Expectation::Unique) || right()).then_some(at)
+    /// See [`Before::window`].
+    pub fn window(&self, finding: &Finding, evidence: Evidence<'_>) -> Window {
+        self.before.window(self.session, finding, evidence.around)
     }
 
     /// Takes the incident of `kind` out, to be put back or ended.
@@ -74,50 +53,47 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl Step<'_> {
-    pub(super) fn session(
-        &self,
-        session: &Session,
-        before: Option<&SessionState>,
-        poll: RowMatch,
-        neighbours: &Neighbours,
-        delta: &mut Delta,
-    ) {
-        let mut draft = Draft::new(session, before, self.state);
-        let mut observation = before.and_then(|before| before.observation.clone());
-        let mut pinned = before.map(|before| Arc::clone(&before.pinned)).unwrap_or_default();
-        let mut noncompliant = before.map(|before| before.record.noncompliant.clone()).unwrap_or_default();
-        draft.name = draft.name.or_else(|| match &poll {
+impl PollContext<'_> {
+    pub(super) fn session(&self, assessed: Assessed<'_>, neighbours: &Neighbours, delta: &mut Delta) {
+        let Assessed { session, row, findings, before, .. } = assessed;
+        let mut draft = Draft::new(session, &before);
+        let mut observation = before.observation().cloned();
+        let mut pinned = Arc::clone(&before.pinned);
+        let mut noncompliant = before.state.map(|state| state.record.noncompliant.clone()).unwrap_or_default();
+        draft.name = draft.name.or_else(|| match &row {
             RowMatch::Seen(seen) => seen.name(),
             RowMatch::Missing | RowMatch::Duplicate(_) | RowMatch::Uncertain(_) => {
                 observation.as_ref().and_then(|seen| seen.name())
             }
         });
-        let presence = match poll {
+        let mut past = before.state.map(|state| state.record.past.clone()).unwrap_or_default();
+        let presence = match row {
             RowMatch::Missing => {
                 self.missing(&mut draft, delta);
-                Presence::Missing { seen: draft.last_verdict }
+                Presence::Missing { seen: before.last_verdict }
             }
             RowMatch::Duplicate(reason) => {
                 self.back_again(&mut draft, delta);
-                self.ambiguous(&mut draft, &reason, delta);
-                Presence::Ambiguous { seen: draft.last_verdict, reason }
+                self.unverifiable(&mut draft, &findings, delta);
+                Presence::Ambiguous { seen: before.last_verdict, reason }
             }
             RowMatch::Uncertain(reason) => {
-                self.ambiguous(&mut draft, &reason, delta);
-                Presence::Ambiguous { seen: draft.last_verdict, reason }
+                self.unverifiable(&mut draft, &findings, delta);
+                Presence::Ambiguous { seen: before.last_verdict, reason }
             }
             RowMatch::Seen(seen) => {
-                let around = Circumstances { mapping: &self.plan.mapping, neighbours, pinned: &pinned, now: self.now };
-                let findings = evaluate(session, &seen, around);
-                let evidence = Evidence { seen: &seen, previous: observation.as_deref(), around };
+                let evidence = Evidence { seen: &seen, around: self.around(&before, neighbours) };
                 self.back_again(&mut draft, delta);
                 self.drifts(&mut draft, &findings, evidence, delta);
                 self.unverifiable(&mut draft, &findings, delta);
                 noncompliant = shortfalls(&draft, &findings, evidence);
                 self.note_changes(session, observation.as_deref(), &seen, delta);
+                pinned = still_returned(session, pinned, neighbours);
                 if let Some(more) = self.newly_pinned(session, observation.as_deref(), &seen, &pinned, delta) {
                     pinned = more;
+                }
+                if let (Some(previous), Some(at)) = (&observation, before.last_verdict) {
+                    past::note(&mut past, previous, &seen, at, self.now);
                 }
                 if !observation.as_ref().is_some_and(|before| before.same(&seen)) {
                     delta.observations.push((session.key.id.clone(), Arc::clone(&seen)));
@@ -127,9 +103,9 @@ impl Step<'_> {
                 Presence::Seen { at: partial.then_some(self.now) }
             }
         };
-        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant };
+        let record = SessionRecord { schedule_key: session.schedule.key(), presence, noncompliant, past };
         let next = SessionState { record, observation, pinned, incidents: draft.incidents };
-        Self::keep_if_changed(session, before, next, delta);
+        Self::keep_if_changed(session, before.state, next, delta);
     }
 
     /// Puts the session into the delta if it is not as it was; so too each of its incidents.
@@ -216,6 +192,20 @@ impl Step<'_> {
     }
 }
 
+/// The pinned values without those that a pattern watched and that no session of the source has any more.
+fn still_returned(session: &Session, pinned: Arc<PinnedValues>, neighbours: &Neighbours) -> Arc<PinnedValues> {
+    let watched = |setting: &SettingKey| {
+        let mut rules = session.policy.rules().iter();
+        rules.any(|rule| rule.watches_each() && in_scope(&session.policy, rule, setting))
+    };
+    let forgotten = |setting: &SettingKey| !neighbours.returned.contains(setting) && watched(setting);
+    if !pinned.keys().any(forgotten) {
+        return pinned;
+    }
+    let kept = pinned.iter().filter(|(setting, _)| !forgotten(setting));
+    Arc::new(kept.map(|(setting, value)| (setting.clone(), value.clone())).collect())
+}
+
 /// What is not compliance, each with the last poll that found it so.
 fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -> Vec<NonCompliance> {
     let stand = |finding: &Finding| NonCompliance {
@@ -223,7 +213,7 @@ fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -
         setting: finding.setting.clone(),
         severity: finding.rule.severity,
         verdict: finding.verdict.clone(),
-        last_good: draft.last_right(finding, evidence),
+        last_good: draft.window(finding, evidence).last_good,
     };
     findings.iter().filter(|finding| finding.verdict != Verdict::Compliant).map(stand).collect()
 }

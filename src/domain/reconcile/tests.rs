@@ -21,7 +21,11 @@ use crate::view::session::{SessionView, Status};
 
 mod blind;
 mod edits;
+mod forgotten;
 mod notifying;
+mod since;
+mod source_changed;
+mod unreadable;
 
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
@@ -148,6 +152,7 @@ fn the_first_poll_pins_and_a_later_column_is_pinned_and_noted() {
     let mut world = World::new();
     world.poll();
     world.set("1", "NewOption", &RawValue::text("a"));
+    world.set("2", "NewOption", &RawValue::text("a"));
     assert!(world.poll().is_empty());
     world.set("1", "NewOption", &RawValue::text("b"));
     let messages = world.poll();

@@ -80,6 +80,7 @@ fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, Tes
 enum Step {
     Set(u8, usize, usize),
     Drop(u8, usize),
+    Lose(usize),
     Hide(u8),
     Restore(u8),
     Fail,
@@ -103,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (1u8..=3, 0..SETTINGS.len(), 0..raw_values().len()).prop_map(|(s, k, c)| Step::Set(s, k, c)),
         1 => (1u8..=3, 0..SETTINGS.len()).prop_map(|(s, k)| Step::Drop(s, k)),
+        1 => (0..SETTINGS.len()).prop_map(Step::Lose),
         1 => (1u8..=3).prop_map(Step::Hide),
         3 => (1u8..=3).prop_map(Step::Restore),
         1 => Just(Step::Fail),
@@ -125,6 +127,11 @@ fn take(world: &mut World, digests: &mut Digests, step: &Step) -> Result<(), Tes
     match step {
         Step::Set(session, setting, raw) => world.set(&session.to_string(), SETTINGS[*setting], &raw_values()[*raw]),
         Step::Drop(session, setting) => world.unset(&session.to_string(), SETTINGS[*setting]),
+        Step::Lose(setting) => {
+            for n in ["1", "2", "3"] {
+                world.unset(n, SETTINGS[*setting]);
+            }
+        }
         Step::Hide(session) => world.rows.retain(|(id, _)| *id != session.to_string()),
         Step::Restore(session) => {
             let id = session.to_string();
@@ -151,6 +158,7 @@ proptest! {
     fn whatever_rests_would_not_have_changed(
         confirm in 1u32..3,
         time_and_others in any::<(bool, bool)>(),
+        breaks_at in 2u32..6,
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let within = rule("ran", "last_run", Expectation::Within(Duration::from_mins(40)), Severity::Warning);
@@ -158,6 +166,7 @@ proptest! {
         let chosen = [(time_and_others.0, within), (time_and_others.1, unique)];
         let mut world = world(chosen.into_iter().filter(|(wanted, _)| *wanted).map(|(_, rule)| rule).collect());
         (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (confirm, confirm);
+        world.plan.alerts.breaker.at_least = breaks_at;
         let mut digests = Digests::default();
         for step in &steps {
             take(&mut world, &mut digests, step)?;

@@ -1,10 +1,10 @@
 //! One dispatcher a channel over one store, and who is served first where a rate limit is short.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{Harness, PostOffice, Running, refusal};
@@ -12,10 +12,12 @@ use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind, Reason};
 use crate::domain::policy::Severity;
 use crate::domain::world::{address, start};
-use crate::engine::dispatcher::Dispatcher;
+use crate::engine::bells::Bells;
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts};
+use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Composed, Obstacle, Outbound, SendError};
+use crate::notify::{Channel, Composed, Obstacle, Outbound, Reissued, SendError};
 use crate::store::Outgoing;
 
 /// A second channel.
@@ -30,6 +32,10 @@ impl Channel for Pager {
         self.0.compose(notification)
     }
 
+    fn reissue(&self, raw: &[u8], notification: uuid::Uuid) -> Reissued {
+        self.0.reissue(raw, notification)
+    }
+
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {
         self.0.send(outbound)
     }
@@ -42,6 +48,7 @@ fn outgoing(number: usize, to: &str, channel: &str) -> Outgoing {
         channel: Name::parse(channel).unwrap(),
         follows_up: None,
         reason: Reason::default(),
+        resend_of: None,
         kind: NotificationKind::Drift,
         severity: Severity::Warning,
         to: address(to),
@@ -66,15 +73,17 @@ async fn the_backlog_of_a_second_channel_does_not_hold_up_the_first() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(30).await;
     let pagers = Arc::<PostOffice>::default();
-    let pager = Dispatcher::new(
-        Arc::clone(&running.store),
-        Arc::new(Pager(Arc::clone(&pagers))),
-        Arc::new(Metrics::new(&[Name::parse("erp").unwrap()], "pager").unwrap()),
-        Arc::new(harness.clock.clone()),
-        Arc::new(RateLimiter::new(0)),
-        Arc::new(Notify::new()),
-        CancellationToken::new(),
-    );
+    let pager = Dispatcher::new(DispatcherParts {
+        store: Arc::clone(&running.store),
+        channel: Arc::new(Pager(Arc::clone(&pagers))),
+        published: Arc::new(Published::new(Arc::default(), BTreeMap::new())),
+        metrics: Arc::new(Metrics::new(&[Name::parse("erp").unwrap()], "pager").unwrap()),
+        clock: Arc::new(harness.clock.clone()),
+        rate_limiter: Arc::new(RateLimiter::new(0)),
+        bells: Bells::default(),
+        stop: CancellationToken::new(),
+    })
+    .unwrap();
     pagers.down(Some(refusal(Obstacle::Connect, false)));
     let backlog = (0..100).map(|number| outgoing(number, &format!("person{}@acme.example", number % 50), "pager"));
     running.store.post(&backlog.collect::<Vec<_>>()).await.unwrap();

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::harness::Harness;
 use crate::clock::Clock as _;
-use crate::engine::audit::Outcome;
+use crate::engine::audit::AuditOutcome;
 use crate::source::{Failure, FetchError};
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn a_poll_that_never_asked_is_not_timed_as_one() {
     let held_back = FetchError { asked: false, ..FetchError::new(Failure::Auth, "it waits after a refused sign-in") };
     harness.fail_with(held_back);
     let running = harness.start().await;
-    assert!(matches!(running.audit().await.0, Outcome::Unreachable { .. }));
+    assert!(matches!(running.audit().await.0, AuditOutcome::Unreachable { .. }));
     let timed = "driftwise_audit_duration_seconds_count{phase=\"fetch\"}";
     let requests = "driftwise_source_requests_total{outcome=\"auth\",source=\"erp\"}";
     assert_eq!((running.metric(timed), running.metric(requests)), (0, 0));
@@ -38,7 +38,7 @@ async fn a_poll_that_this_machine_could_not_make_changes_nothing_and_notifies_of
     for _ in 0..3 {
         harness.clock.advance(TimeDelta::hours(2));
         let outcome = running.audit().await;
-        assert_eq!(outcome, (Outcome::NotAsked { reason: "no descriptor is left".to_owned() }, 0));
+        assert_eq!(outcome, (AuditOutcome::NotAsked { reason: "no descriptor is left".to_owned() }, 0));
     }
     assert_eq!(state(), before);
     assert_eq!(running.metric("driftwise_source_requests_total{outcome=\"own_limit\",source=\"erp\"}"), 3);
@@ -54,7 +54,7 @@ async fn alerting_that_breaks_down_records_nothing_and_derives_it_again() {
     let running = harness.start().await;
     harness.post.break_down(true);
     let (outcome, notifications) = running.audit().await;
-    assert!(matches!(outcome, Outcome::Polled { opened: 1, .. }), "what was found is recorded: {outcome:?}");
+    assert!(matches!(outcome, AuditOutcome::Polled { opened: 1, .. }), "what was found is recorded: {outcome:?}");
     assert_eq!(notifications, 0);
     let errors = "driftwise_store_errors_total{operation=\"notify\"}";
     assert_eq!(running.metric(errors), 1);
@@ -75,7 +75,7 @@ async fn a_state_is_changed_where_it_lies_and_never_copied() {
     let running = harness.start().await;
     let place = || Arc::as_ptr(&running.auditor.published.state(&harness.world.plan.name));
     let before = place();
-    assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 1, .. }));
-    assert!(matches!(running.audit().await.0, Outcome::Polled { opened: 0, .. }));
+    assert!(matches!(running.audit().await.0, AuditOutcome::Polled { opened: 1, .. }));
+    assert!(matches!(running.audit().await.0, AuditOutcome::Polled { opened: 0, .. }));
     assert_eq!(place(), before, "something held it, so a large state would be copied at every poll");
 }

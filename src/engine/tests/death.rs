@@ -6,17 +6,17 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::harness::Harness;
-use crate::engine::audit::Outcome;
+use crate::engine::audit::AuditOutcome;
 
 /// When it dies: as soon as it waits for something, or when that has come about and it is about to go on.
 #[derive(Debug, Clone, Copy)]
-enum Moment {
+pub(super) enum Moment {
     Waiting,
     Woken,
 }
 
 /// The outcome of `work`, unless it needs to be polled more than `polls` times.
-async fn dies_after<T>(polls: u32, moment: Moment, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn dies_after<T>(polls: u32, moment: Moment, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut polled = 0;
     poll_fn(move |context| {
@@ -34,7 +34,7 @@ async fn dies_after<T>(polls: u32, moment: Moment, work: impl Future<Output = T>
 }
 
 /// More steps than any cycle has: without an end the test would never fail.
-const MOST: u32 = 2_000;
+pub(super) const MOST: u32 = 2_000;
 
 #[tokio::test]
 async fn an_audit_and_its_alerting_that_die_between_any_two_steps_lose_nothing_and_send_nothing_twice() {
@@ -54,7 +54,7 @@ async fn an_audit_and_its_alerting_that_die_between_any_two_steps_lose_nothing_a
             harness.world.tick("1", "export", false);
             let after = harness.live().await;
             let case = format!("dead after {polls} ({moment:?})");
-            assert!(matches!(after, (Outcome::Polled { opened: 0, ended: 1 }, 2)), "{case}: {after:?}");
+            assert!(matches!(after, (AuditOutcome::Polled { opened: 0, ended: 1 }, 2)), "{case}: {after:?}");
             harness.check(&case).await;
             if lived {
                 steps = polls;

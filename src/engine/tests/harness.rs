@@ -13,19 +13,20 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::address::Address;
 use crate::domain::name::Name;
-use crate::domain::notification::{Notification, NotificationKind, Reason};
+use crate::domain::notification::{About, Notification, NotificationKind, Reason};
 use crate::domain::observation::Answer;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
-use crate::engine::alerting::{self, Alerting};
-use crate::engine::audit::{Auditor, Outcome};
+use crate::engine::alerting::{self, Alerting, AlertingParts};
+use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::engine::bells::Bells;
 use crate::engine::current::Current;
-use crate::engine::dispatcher::{Dispatcher, Round};
+use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
 use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Composed, Obstacle, Outbound, SendError};
+use crate::notify::{Channel, Composed, Obstacle, Outbound, Reissued, SendError};
 use crate::source::{Failure, FetchError, Source};
 use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
@@ -92,17 +93,22 @@ impl Harness {
         let metrics = Arc::new(Metrics::new(std::slice::from_ref(&plan.name), "email").unwrap());
         let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
         let source: Arc<dyn Source> = Arc::new(Says(answer));
-        let (recorded, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (bells, stop) = (Bells::default(), CancellationToken::new());
         let channel: Arc<dyn Channel> = Arc::clone(&self.post) as _;
         let clock: Arc<dyn crate::clock::Clock> = Arc::new(self.clock.clone());
         let sources = BTreeMap::from([(plan.name.clone(), source)]);
         let published = Arc::new(Published::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states));
-        let shared = (Arc::clone(&published), Arc::clone(&store), Arc::clone(&channel), Arc::clone(&metrics));
-        let alerting = Alerting::load(shared.0, shared.1, shared.2, shared.3, Arc::clone(&recorded)).await.unwrap();
-        let alerting = Arc::new(alerting);
+        let parts = AlertingParts {
+            published: Arc::clone(&published),
+            store: Arc::clone(&store),
+            channel: Arc::clone(&channel),
+            metrics: Arc::clone(&metrics),
+            bells: bells.clone(),
+        };
+        let alerting = Arc::new(Alerting::load(parts).await.unwrap());
         let auditor = Auditor {
             sources: Current::new(Arc::new(sources)),
-            published,
+            published: Arc::clone(&published),
             polls: Polls::new(1),
             store: Arc::clone(&store),
             alerting: Arc::clone(&alerting),
@@ -111,12 +117,14 @@ impl Harness {
             stop: stop.clone(),
         };
         let rate_limiter = Arc::new(RateLimiter::new(per_minute));
-        let dispatcher = Dispatcher::new(Arc::clone(&store), channel, metrics, clock, rate_limiter, recorded, stop);
+        let store_of = Arc::clone(&store);
+        let parts = DispatcherParts { store: store_of, channel, published, metrics, clock, rate_limiter, bells, stop };
+        let dispatcher = Dispatcher::new(parts).unwrap();
         Running { auditor, alerting, dispatcher, store }
     }
 
-    /// One audit and one round by a new process, a minute later. It begins with what the last one left owed.
-    pub(super) async fn live(&self) -> (Outcome, usize) {
+    /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not recorded.
+    pub(super) async fn live(&self) -> (AuditOutcome, usize) {
         self.clock.advance(TimeDelta::minutes(1));
         let running = self.start().await;
         running.alert().await;
@@ -132,7 +140,7 @@ impl Harness {
         std::fs::read(self.path()).unwrap()
     }
 
-    /// Nothing lost, nothing under two ids, nothing out of order, nothing told that was not recorded, the store sound.
+    /// Nothing is lost, under two ids, out of order, or sent without being recorded, and the store is sound.
     pub(super) async fn check(&self, case: &str) {
         let store = Store::open(&self.path()).await.unwrap();
         store.integrity_check().await.unwrap();
@@ -184,13 +192,13 @@ pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case:
 
 impl Running {
     /// One audit and what alerting makes of it: the outcome, and how many notifications were recorded.
-    pub(super) async fn audit(&self) -> (Outcome, usize) {
+    pub(super) async fn audit(&self) -> (AuditOutcome, usize) {
         let source = self.auditor.sources.get().keys().next().unwrap().clone();
         let outcome = self.auditor.run(&source, &Due::All).await;
         (outcome, self.alert().await.notifications())
     }
 
-    pub(super) async fn alert(&self) -> alerting::Outcome {
+    pub(super) async fn alert(&self) -> alerting::AlertingOutcome {
         self.alerting.run(self.dispatcher.now()).await
     }
 
@@ -202,6 +210,7 @@ impl Running {
             channel: Name::parse("email").unwrap(),
             follows_up: None,
             reason: Reason::default(),
+            resend_of: None,
             kind: NotificationKind::Test,
             severity: crate::domain::policy::Severity::Info,
             to: Address::parse(to).unwrap(),
@@ -278,7 +287,7 @@ pub(super) struct PostOffice {
 struct Ledger {
     accepted: Vec<Outbound>,
     attempts: Vec<String>,
-    /// Nobody gets anything.
+    /// Every attempt fails.
     down: Option<SendError>,
     refused: HashMap<String, SendError>,
     stalled: BTreeSet<String>,
@@ -323,6 +332,10 @@ impl PostOffice {
 
     pub(super) fn refuse(&self, to: &str, error: SendError) {
         self.ledger().refused.insert(to.to_owned(), error);
+    }
+
+    pub(super) fn accept(&self, to: &str) {
+        self.ledger().refused.remove(to);
     }
 
     pub(super) fn stall(&self, to: &str) {
@@ -376,10 +389,16 @@ impl Channel for PostOffice {
     fn compose(&self, message: &Notification) -> Composed {
         let broken = self.ledger().broken;
         assert!(!broken, "a fault of ours, as the test wants it");
-        let line =
-            |item: &crate::domain::notification::Item| Some(format!("{} {}\n", item.kind(), item.incident()?.id));
+        let line = |item: &crate::domain::notification::Item| match &item.about {
+            About::Undeliverable(news) => Some(format!("{} {}\n", item.kind(), news.address.address)),
+            _ => Some(format!("{} {}\n", item.kind(), item.incident()?.id)),
+        };
         let raw = message.items.iter().filter_map(line).collect::<String>().into_bytes();
         Composed { message_id: format!("<{}@driftwise.example>", message.id), subject: message.kind.to_string(), raw }
+    }
+
+    fn reissue(&self, raw: &[u8], notification: uuid::Uuid) -> Reissued {
+        Reissued { message_id: format!("<{notification}@driftwise.example>"), raw: raw.to_vec() }
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {

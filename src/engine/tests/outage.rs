@@ -169,7 +169,7 @@ async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
         round = running.dispatcher.run_round() => assert_eq!(round.unwrap().retrying, 3),
         () = give_up => {}
     }
-    // Nobody is released by what was left over.
+    // A ring that was left over releases no other send.
     let _ = harness.post.go_on.notified().now_or_never();
     harness.clock.advance(TimeDelta::minutes(1));
     // No more urgent than what failed before.
@@ -286,7 +286,7 @@ async fn what_could_not_be_recorded_is_notified_only_when_it_is() {
     std::fs::rename(harness.path(), harness.away()).unwrap();
     for errors in 1..=3 {
         let (outcome, _) = running.audit().await;
-        assert!(matches!(outcome, crate::engine::audit::Outcome::NotRecorded { .. }), "{outcome:?}");
+        assert!(matches!(outcome, crate::engine::audit::AuditOutcome::NotRecorded { .. }), "{outcome:?}");
         running.dispatcher.run_round().await.unwrap_err();
         assert_eq!(running.metric("driftwise_store_errors_total{operation=\"record\"}"), errors);
         assert!(!running.auditor.published.read(crate::engine::published::Present::store_works));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::harness::Harness;
 use crate::domain::plan::Due;
-use crate::engine::audit::Outcome;
+use crate::engine::audit::AuditOutcome;
 
 /// Its source is gone, which is no failure of the store: nothing is left to make up for, and the program stays ready.
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_
         drop(place);
     };
     let (outcome, ()) = tokio::join!(audit, reload);
-    assert_eq!(outcome, Outcome::Replaced);
+    assert_eq!(outcome, AuditOutcome::Replaced);
     assert!(auditor.published.read(crate::engine::published::Present::store_works));
     assert!(!auditor.take_up_plan(&source).await.unwrap());
 }

@@ -4,13 +4,13 @@ use chrono::TimeDelta;
 
 use super::harness::{Harness, refusal};
 use crate::domain::world::start;
-use crate::engine::audit::Outcome;
+use crate::engine::audit::AuditOutcome;
 use crate::notify::Obstacle;
 use crate::store::NotificationState;
 
-fn polled((outcome, notifications): &(Outcome, usize)) -> (usize, usize, usize) {
+fn polled((outcome, notifications): &(AuditOutcome, usize)) -> (usize, usize, usize) {
     match outcome {
-        Outcome::Polled { opened, ended } => (*opened, *ended, *notifications),
+        AuditOutcome::Polled { opened, ended } => (*opened, *ended, *notifications),
         other => panic!("{other:?}"),
     }
 }
@@ -109,7 +109,7 @@ async fn time_in_which_the_dispatcher_did_not_run_does_not_age_a_notification() 
     harness.clock.advance(TimeDelta::days(4));
     assert_eq!(running.dispatcher.run_round().await.unwrap().dead, 0, "nor was the second");
     drop(running);
-    // Nobody was running, either.
+    // The dispatcher did not run, either.
     harness.clock.advance(TimeDelta::days(4));
     let running = harness.start().await;
     running.deliver_until(&harness.clock, start() + TimeDelta::days(14)).await;
@@ -137,7 +137,7 @@ async fn what_was_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
 }
 
 #[tokio::test]
-async fn what_waits_behind_a_message_in_vain_is_no_longer_tried_than_that_one() {
+async fn a_message_behind_one_that_dies_counts_only_its_own_time() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.down(Some(refusal(Obstacle::Connect, false)));

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::notification::{Item, Notification};
 use crate::domain::reading::is_invisible;
-use crate::notify::Composed;
 use crate::notify::render::{Rendered, render, unadorned};
+use crate::notify::{Composed, Reissued};
 
 /// Most `X-Driftwise-Session` headers; the body tells of the others.
 const MOST_SESSIONS: usize = 100;
@@ -26,8 +26,8 @@ const SESSION: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Session"
 const SOURCE: HeaderName = HeaderName::new_from_ascii_str("X-Driftwise-Source");
 const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
-/// There is nothing that cannot be composed: one message that failed here would keep all that is owed from being recorded, again
-/// and again. Where the layout fails, which is a fault of ours, the words go out without it.
+/// Never fails, because one failure here would keep every notification of the cycle from being recorded, at each retry. If a
+/// template fails, which is a bug, the mail has the words without the layout.
 pub(super) fn compose(from: &Mailbox, message: &Notification, public_url: Option<&str>) -> Composed {
     let rendered = render(message, public_url).unwrap_or_else(|error| {
         tracing::error!(notification = %message.id, %error, "composed a mail without its layout");
@@ -45,7 +45,7 @@ fn message_id(notification: Uuid, from: &Mailbox) -> String {
     format!("<{notification}@{}>", domain(from))
 }
 
-/// A root of each incident told of, and what opened it for this recipient.
+/// A root for each incident in the message, and the messages that opened them for this recipient.
 fn references(message: &Notification, from: &Mailbox) -> Vec<String> {
     let root = |incident: Uuid| format!("<incident-{incident}@{}>", domain(from));
     let mut references = message.incidents().take(MOST_ROOTS).map(|i| root(i.id)).collect::<Vec<_>>();
@@ -86,6 +86,37 @@ fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Compo
     raw.extend(headers.to_string().into_bytes());
     raw.extend(parts.formatted());
     Composed { message_id: id, subject, raw }
+}
+
+/// A message with another Message-ID, in both headers that hold it; the rest stays byte for byte.
+pub(super) fn reissue(from: &Mailbox, raw: &[u8], notification: Uuid) -> Reissued {
+    let message_id = one_line(&message_id(notification, from));
+    let end = raw.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(raw.len());
+    let (head, body) = raw.split_at(end);
+    let mut reissued = Vec::with_capacity(raw.len());
+    let mut replaced = false;
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        // A folded line belongs to the header above it.
+        let folded = line.starts_with(b" ") || line.starts_with(b"\t");
+        let id = [b"Message-ID:".as_slice(), b"X-Driftwise-Message-ID:"]
+            .into_iter()
+            .find(|name| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
+        match id {
+            Some(name) => {
+                reissued.extend_from_slice(&line[..name.len()]);
+                reissued.extend_from_slice(format!(" {message_id}").as_bytes());
+                reissued.extend_from_slice(if line.ends_with(b"\n") { b"\r\n" } else { b"" });
+                replaced = true;
+            }
+            None if folded && replaced => {}
+            None => {
+                reissued.extend_from_slice(line);
+                replaced = false;
+            }
+        }
+    }
+    reissued.extend_from_slice(body);
+    Reissued { message_id, raw: reissued }
 }
 
 /// The headers that come once for each thing; lettre keeps one of a name only.
@@ -170,6 +201,22 @@ mod tests {
             assert_eq!(parsed.subject(), Some(bare.subject.as_str()));
             assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), bare.text.trim_end());
             assert!(parsed.body_html(0).unwrap().contains("<pre>"));
+        }
+    }
+
+    #[test]
+    fn a_reissued_message_differs_in_its_message_id_alone() {
+        let at = "2026-11-23T09:10:00Z".parse().unwrap();
+        let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+        for kind in NotificationKind::ALL {
+            let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
+            let first = compose(&from, &message, None);
+            let again = reissue(&from, &first.raw, Uuid::from_u128(7));
+            assert_eq!(again.message_id, "<00000000-0000-0000-0000-000000000007@integrator.example>");
+            let text = |raw: &[u8]| String::from_utf8(raw.to_vec()).unwrap();
+            let (head, rest) = (text(&first.raw), text(&again.raw));
+            assert_eq!(head.replace(&first.message_id, &again.message_id), rest);
+            assert_eq!(rest.matches(&again.message_id).count(), 2, "{rest}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a failure at a stage of a session means: whether to try again, and what to tell the operator.
+//! Classifies a failure at a stage of an SMTP session: whether to retry, and the words for the operator.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -64,7 +64,7 @@ impl Stage {
     }
 }
 
-/// Longest piece of a server's reply that is told, in characters.
+/// Longest piece of a server's reply that is quoted, in characters.
 const REPLY: usize = 200;
 
 /// What a server could repeat of the sign-in, in each form in which it may have been sent.
@@ -86,7 +86,7 @@ impl Echoes {
     }
 
     /// Whether `reply` holds one of them, however it is divided into lines. Of a password that is too short to be one, too many
-    /// replies seem to: then they are not told either.
+    /// replies seem to: then they are not quoted either.
     fn heard_in(&self, reply: &str) -> bool {
         let reply = joined(reply);
         self.0.iter().any(|form| reply.contains(form.expose_secret()))
@@ -144,7 +144,7 @@ pub(super) fn classify(server: &str, stage: Stage, trouble: &Trouble, echoes: &E
     SendError { obstacle, permanent, reply, reason, own_words }
 }
 
-/// What stands in the way, and whether it is of no use to try again: only a refusal of the recipient or the message for good is.
+/// Where the attempt failed, and whether the failure is permanent: only a 5xx to the recipient or the message is.
 fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
     let refused = if let Trouble::Refused(reply) = trouble { Some(reply.code) } else { None };
     match (stage, refused) {
@@ -198,7 +198,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// What a server said, as it may be told: no secrets, no addresses, and not much of it.
+/// The words of a server in quotation marks: without secrets and addresses, and cut.
 fn quoted(text: &str, echoes: &Echoes) -> String {
     if echoes.heard_in(text) {
         return "and words that hold the password".to_owned();

@@ -139,8 +139,8 @@ impl Server {
         shown(&format!("{}:{}", self.host, self.port))
     }
 
-    /// The one place where the password is revealed. It is read anew, so that a rotated file is picked up; and before
-    /// anything is said, because a server that has seen it once may repeat it in any reply.
+    /// The one place that reveals the password. It reads the file each time, so that a rotated password takes effect, and before
+    /// the first command, because a server that has seen the password may repeat it in any reply.
     fn revealed(&self) -> Result<Revealed, SendError> {
         let Some((username, password)) = &self.account else { return Ok(Revealed::default()) };
         let password = password
@@ -151,7 +151,7 @@ impl Server {
     }
 }
 
-/// The sign-in for one session, and what must not be told of its replies.
+/// The sign-in for one session, and the texts that no reply may be quoted with.
 #[derive(Default)]
 struct Revealed {
     account: Option<Account>,

@@ -2,7 +2,7 @@
 //!
 //! A file is complete when it appears: it is written under a name that begins with a dot, flushed, and then renamed. Its
 //! name comes from the message's date and id, so that a repeat replaces the same file. So does the name under which it is
-//! written: what a kill left half written is written anew by the repeat that follows.
+//! written, so the repeat after a kill overwrites the unfinished file.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -55,7 +55,7 @@ fn write(folder: &Path, name: &str, raw: &[u8]) -> io::Result<()> {
     let unfinished = folder.join(format!(".{name}.part"));
     let written = flushed(&unfinished, raw).and_then(|()| fs::rename(&unfinished, folder.join(name)));
     if written.is_err() {
-        // It was never seen by anybody; that it cannot be removed either adds nothing.
+        // Readers never saw it, and a failure to remove it adds nothing to the error.
         let _ = fs::remove_file(&unfinished);
         return written;
     }

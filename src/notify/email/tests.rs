@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use mail_parser::{HeaderValue, MessageParser};
 
 use super::*;
+use crate::domain::address::Address;
 use crate::domain::announcement::UnauditedSession;
 use crate::domain::incident::Incident;
-use crate::domain::notification::{About, Item, Opening};
+use crate::domain::name::Name;
+use crate::domain::notification::{About, Item, NotificationKind, Opening};
 use crate::domain::session::SessionId;
 use crate::notify::Obstacle;
 use crate::notify::sample::sample;
@@ -102,7 +105,7 @@ fn the_same_message_is_the_same_bytes() {
 }
 
 #[test]
-fn a_source_is_named_where_it_is_told_of_as_a_whole() {
+fn an_outage_names_its_source_in_a_header() {
     for (kind, expected) in [
         (NotificationKind::Unreachable, vec!["acme-erp"]),
         (NotificationKind::Recovered, vec!["acme-erp"]),
@@ -200,13 +203,13 @@ fn the_largest_message_stays_under_200_kilobytes() {
 }
 
 #[test]
-fn a_test_message_tells_of_nothing_and_says_so() {
-    let test = spool().test(to(), at(), chrono_tz::UTC).unwrap();
+fn a_test_message_names_no_session_and_says_that_it_is_a_test() {
+    let test = Notification::test(Name::parse("email").unwrap(), to(), at(), chrono_tz::UTC);
     assert!(spool().compose(&test).message_id.ends_with("@integrator.example>"));
     let raw = raw(&test);
     let parsed = parse(&raw);
     assert_eq!(headers(&parsed, "X-Driftwise-Kind"), ["test"]);
-    assert!(parsed.body_text(0).unwrap().starts_with("This is a test message of Driftwise."));
+    assert!(parsed.body_text(0).unwrap().starts_with("This is a test message from Driftwise."));
 }
 
 #[test]
@@ -273,7 +276,7 @@ async fn a_folder_takes_one_file_a_message_and_a_repeat_replaces_it() {
 }
 
 #[tokio::test]
-async fn what_a_kill_left_half_written_is_finished_by_the_repeat() {
+async fn a_repeat_after_a_kill_overwrites_the_unfinished_file() {
     let folder = tempfile::tempdir().unwrap();
     let email = email(Delivery::Spool(folder.path().to_owned()));
     let outbound = outbound(&message(NotificationKind::Drift));

@@ -1,4 +1,4 @@
-//! One thing told in full: what it is, what it should be, since when, what it does to orders, and where to click.
+//! One incident or announcement in full: importance, found and expected value, since when, the effect on orders, and what to do.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -6,31 +6,31 @@ use serde::Serialize;
 
 use super::times::{about, at, between, catching_up, recoverable, since};
 use super::words::{PROSE, VALUE, count, escaped, plain, value};
-use crate::domain::announcement::{RefusedConfig, UnauditedSession};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
-use crate::domain::notification::{About, Change, Item};
+use crate::domain::notification::{About, Change, Item, Notification, NotificationKind, Role};
 use crate::domain::policy::Severity;
+use crate::view::incident::IncidentView;
 
-/// Settings that could not be checked and are named; the others are counted.
-const NAMED: usize = 20;
+/// Settings that are named; the others are counted.
+pub(super) const NAMED: usize = 20;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct MailEntry {
     pub heading: String,
     /// Of the bar beside it; it never stands alone for a meaning.
     pub colour: &'static str,
-    pub rows: Vec<Row>,
+    pub rows: Vec<EntryRow>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct EntryRow {
     pub label: &'static str,
     /// One, or a list.
     pub values: Vec<String>,
     pub strong: bool,
 }
 
-impl Entry {
+impl MailEntry {
     /// How much room its words take.
     pub fn bytes(&self) -> usize {
         escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(|text| escaped(text)).sum::<usize>()
@@ -42,28 +42,56 @@ const AMBER: &str = "#bf8700";
 const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
-/// What is new, told at `now`.
-pub(super) fn entry(item: &Item, now: DateTime<Utc>) -> Entry {
-    let teller = Teller { zone: item.zone, now, change: item.change(), blind: is_blind(item) };
+/// The entry of what is new in `notification`.
+pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
+    let writer = EntryWriter {
+        zone: item.zone,
+        now: notification.at,
+        change: item.change(),
+        blind: is_blind(item),
+        role: item.role,
+        contact: contact(notification),
+    };
     let (heading, rows) = match &item.about {
-        About::Incident { incident, .. } => teller.incident(incident),
-        About::Unaudited(found) => teller.unaudited(found),
-        About::Reload(refused) => teller.refused(refused),
+        About::Incident { incident, .. } => writer.incident(incident),
+        About::Unaudited(found) => writer.unaudited(found),
+        About::Removed(removed) => writer.removed(removed),
+        About::Forgotten(forgotten) => writer.forgotten(forgotten),
+        About::Reload(refused) => writer.refused(refused),
+        About::Undeliverable(news) => writer.undeliverable(news),
     };
     let colour = match (item.change(), item.severity()) {
-        (Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited)) | None, _) => GREY,
+        (None, severity) if item.kind() == NotificationKind::Undeliverable => colour(severity),
+        (None, _) if item.kind() == NotificationKind::Recovered => GREEN,
+        (
+            Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::Removed | End::NotReturned)) | None,
+            _,
+        ) => GREY,
         (Some(Change::Ended(_)), _) => GREEN,
         (_, severity) => colour(severity),
     };
-    Entry { heading, colour, rows: rows.into_iter().flatten().collect() }
+    MailEntry { heading, colour, rows: rows.into_iter().flatten().collect() }
 }
 
-/// What is wrong and was known before.
-pub(super) fn still(incident: &Incident, zone: Tz, now: DateTime<Utc>) -> Entry {
-    let teller = Teller { zone, now, change: Some(Change::StillOpen(0)), blind: false };
-    let (heading, rows) = teller.incident(incident);
-    let heading = format!("Still wrong: {heading}");
-    Entry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
+/// The entry of an open incident of which the recipient was notified before.
+pub(super) fn still(incident: &Incident, notification: &Notification) -> MailEntry {
+    let writer = EntryWriter {
+        zone: notification.zone,
+        now: notification.at,
+        change: Some(Change::StillOpen(0)),
+        blind: false,
+        role: notification.items.iter().map(|item| item.role).min().unwrap_or(Role::Owner),
+        contact: contact(notification),
+    };
+    let (heading, rows) = writer.incident(incident);
+    let heading = match incident.kind() {
+        IncidentKind::Drift => format!("Still wrong: {heading}"),
+        IncidentKind::Missing
+        | IncidentKind::Unverifiable
+        | IncidentKind::Unreachable
+        | IncidentKind::SourceChanged => heading,
+    };
+    MailEntry { heading, colour: colour(incident.severity), rows: rows.into_iter().flatten().collect() }
 }
 
 fn colour(severity: Severity) -> &'static str {
@@ -73,77 +101,91 @@ fn colour(severity: Severity) -> &'static str {
     }
 }
 
+/// The contact of the recipient, or the words for one who has none.
+fn contact(notification: &Notification) -> String {
+    let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE)).filter(|text| !text.is_empty());
+    contact.unwrap_or_else(|| "the people who run these checks".to_owned())
+}
+
 fn is_blind(item: &Item) -> bool {
     matches!(&item.about, About::Incident { blind: Some(_), .. })
 }
 
-fn row(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn row(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
-    (!text.is_empty()).then(|| Row { label, values: vec![text], strong: false })
+    (!text.is_empty()).then(|| EntryRow { label, values: vec![text], strong: false })
 }
 
 /// Words of ours or of a rule: a sentence.
-fn prose(label: &'static str, text: &str) -> Option<Row> {
+pub(super) fn prose(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();
     // A sentence that ends in brackets still wants its stop; one that stands in brackets has it inside.
     let ended = text.trim_end_matches(')').ends_with(['.', '!', '?', '…']);
     let stop = if ended { "" } else { "." };
-    Some(Row { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
+    Some(EntryRow { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
 }
 
-fn strong(label: &'static str, text: &str) -> Option<Row> {
-    row(label, &value(text)).map(|row| Row { strong: true, ..row })
+fn strong(label: &'static str, text: &str) -> Option<EntryRow> {
+    row(label, &value(text)).map(|row| EntryRow { strong: true, ..row })
 }
 
-type Told = (String, Vec<Option<Row>>);
+/// The heading of an entry, and its rows.
+pub(super) type HeadedRows = (String, Vec<Option<EntryRow>>);
 
-struct Teller {
-    zone: Tz,
-    now: DateTime<Utc>,
+/// Writes entries for one reader.
+pub(super) struct EntryWriter {
+    pub(super) zone: Tz,
+    pub(super) now: DateTime<Utc>,
     change: Option<Change>,
     /// The reader owns the session and cannot put its audit right.
     blind: bool,
+    pub(super) role: Role,
+    /// The contact to ask.
+    pub(super) contact: String,
 }
 
-impl Teller {
-    fn incident(&self, incident: &Incident) -> Told {
+impl EntryWriter {
+    fn incident(&self, incident: &Incident) -> HeadedRows {
         match (self.change, incident.kind()) {
+            (Some(Change::Ended(End::Removed)), _) => self.audit_over(incident),
             (Some(Change::Ended(end)), IncidentKind::Drift) => self.drift_over(incident, end),
-            (Some(Change::Ended(end)), _) => self.seen_again(incident, end),
+            (Some(Change::Ended(end)), IncidentKind::SourceChanged) => self.source_change_over(incident, end),
+            (Some(Change::Ended(_)), _) => self.seen_again(incident),
             (_, IncidentKind::Unverifiable | IncidentKind::Unreachable) if self.blind => self.unseen(incident),
             (_, IncidentKind::Drift) => self.drift(incident),
             (_, IncidentKind::Missing) => self.missing(incident),
             (_, IncidentKind::Unverifiable) => self.unverifiable(incident),
             (_, IncidentKind::Unreachable) => self.unreachable(incident),
+            (_, IncidentKind::SourceChanged) => self.source_changed(incident),
         }
     }
 
-    fn at(&self, time: DateTime<Utc>) -> String {
+    pub(super) fn at(&self, time: DateTime<Utc>) -> String {
         at(time, self.zone)
     }
 
-    fn since(&self, incident: &Incident) -> Option<Row> {
+    pub(super) fn since(&self, incident: &Incident) -> Option<EntryRow> {
         row("Since when", &since(incident.window, self.zone))
     }
 
-    fn importance(incident: &Incident) -> Option<Row> {
-        row(
-            "Importance",
-            match incident.severity {
-                Severity::Critical => "critical",
-                Severity::Warning => "warning",
-                Severity::Info => "for information",
-            },
-        )
+    pub(super) fn importance(incident: &Incident) -> Option<EntryRow> {
+        let orders = if IncidentView(incident).may_stop_orders() { ", orders may have stopped" } else { "" };
+        let severity = match incident.severity {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+            Severity::Info => "for information",
+        };
+        row("Importance", &format!("{severity}{orders}"))
     }
 
-    fn drift(&self, incident: &Incident) -> Told {
+    fn drift(&self, incident: &Incident) -> HeadedRows {
         let facts = &incident.facts;
         let before = facts.before.as_ref().filter(|_| self.change == Some(Change::Updated));
         let orders = || recoverable(incident.window, self.now, self.zone);
         let rows = vec![
+            Self::importance(incident),
             before.and_then(|before| row("Was", &value(before))),
             strong("Now", &facts.found),
             strong("Should be", &facts.expected),
@@ -152,28 +194,34 @@ impl Teller {
             prose("What this does", &facts.why),
             facts.stops_orders.then(|| prose("Orders", &orders())).flatten(),
             row("How to put it right", &facts.fix),
-            Self::importance(incident),
         ];
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn drift_over(&self, incident: &Incident, end: End) -> Told {
+    fn drift_over(&self, incident: &Incident, end: End) -> HeadedRows {
         let facts = &incident.facts;
         let seen = ended(incident).map(|time| self.at(time)).unwrap_or_default();
         let was = || row("It was", &value(&facts.found));
         let rows = match end {
             End::BaselineChanged => vec![
-                prose("Why", "what is expected of it changed. The value did not change, so it was not put right"),
+                prose("Why", "the expected value changed. The value found did not, so nothing was put right"),
                 row("The value", &value(&facts.found)),
                 row("Was expected until now", &value(&facts.expected)),
                 row("Seen", &seen),
             ],
-            End::NoLongerAudited => vec![
-                prose("Why", "the configuration of Driftwise does not ask for it any more"),
+            End::NoLongerAudited | End::Removed | End::NotReturned => vec![
+                prose(
+                    "Why",
+                    if end == End::NotReturned {
+                        "the source no longer returns this setting for any session. Nothing was put right"
+                    } else {
+                        "no rule asks for this setting any more. Nothing was put right"
+                    },
+                ),
                 row("Last seen as", &value(&facts.found)),
                 row("Should have been", &value(&facts.expected)),
             ],
-            End::Repaired | End::VisibleAgain | End::Unconfirmed => vec![
+            End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal => vec![
                 strong("Now as expected", &facts.expected),
                 was(),
                 row("Seen right again", &seen),
@@ -184,9 +232,11 @@ impl Teller {
         (plain(&facts.label, VALUE), rows)
     }
 
-    fn missing(&self, incident: &Incident) -> Told {
+    fn missing(&self, incident: &Incident) -> HeadedRows {
         let never_seen = incident.window.last_good.is_none();
+        let operator = self.role == Role::Operator;
         let rows = vec![
+            Self::importance(incident),
             prose("What was seen", "OrderWise returned its other sessions, but not this one"),
             self.since(incident),
             prose(
@@ -196,36 +246,31 @@ impl Teller {
             prose("Orders", &recoverable(incident.window, self.now, self.zone)),
             prose(
                 "What to do",
-                if never_seen {
-                    "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one that the configuration of Driftwise names. If they are the same, the export that Driftwise reads omits it: ask the person who maintains the export"
-                } else {
-                    "look for it under E-Commerce > E-Commerce Sessions. If it is listed there, the export that Driftwise reads omits it: ask the person who maintains the export. If it was removed on purpose, take it out of the configuration of Driftwise"
+                &match (operator, never_seen) {
+                    (true, true) => "look for it under E-Commerce > E-Commerce Sessions and compare its session ID with the one in the configuration of Driftwise. If they are the same, the export that Driftwise reads omits the session: correct its definition".to_owned(),
+                    (true, false) => "look for it under E-Commerce > E-Commerce Sessions. If it is listed there, the export that Driftwise reads omits it: correct its definition. If it was deleted on purpose, take it out of the configuration of Driftwise".to_owned(),
+                    (false, _) => format!("look for it under E-Commerce > E-Commerce Sessions. If it is listed there, or was deleted on purpose, tell {}", self.contact),
                 },
             ),
-            Self::importance(incident),
         ];
-        let heading = if never_seen { "The session was not found" } else { "The session has disappeared" };
-        (heading.to_owned(), rows)
+        ("The session is missing".to_owned(), rows)
     }
 
-    fn unverifiable(&self, incident: &Incident) -> Told {
+    fn unverifiable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
+            Self::importance(incident),
             settings(&incident.facts),
             self.since(incident),
-            prose(
-                "What this means",
-                "whether these settings are as they should be is not known: a change to them would go unnoticed",
-            ),
+            prose("What this means", "a change to these settings would go unnoticed"),
             prose(
                 "What to do",
                 "check the export that Driftwise reads: most often a column is missing or renamed, or a value comes in a new spelling",
             ),
-            Self::importance(incident),
         ];
         ("Settings that could not be checked".to_owned(), rows)
     }
 
-    fn unreachable(&self, incident: &Incident) -> Told {
+    fn unreachable(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Why", &incident.facts.reason),
             self.since(incident),
@@ -235,87 +280,83 @@ impl Teller {
             ),
             prose(
                 "What to do",
-                "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and says so when it is being checked again",
+                "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and sends a mail when it can check again",
             ),
         ];
         (format!("{} could not be checked", incident.source), rows)
     }
 
-    /// The end of what could not be seen.
-    fn seen_again(&self, incident: &Incident, end: End) -> Told {
+    /// The end of an incident of a session or source that could not be checked.
+    fn seen_again(&self, incident: &Incident) -> HeadedRows {
         let first = incident.window.first_bad;
         let over = ended(incident).unwrap_or(self.now);
         let time = between(first, over, self.zone);
         let missing = incident.kind() == IncidentKind::Missing;
-        let heading = match (end, missing, incident.kind()) {
-            (End::NoLongerAudited, ..) => "Not checked any more".to_owned(),
-            (_, true, _) => "The session is back".to_owned(),
-            (_, _, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
+        let heading = match (missing, incident.kind()) {
+            (true, _) => "The session is back".to_owned(),
+            (_, IncidentKind::Unreachable) if self.blind => "Being checked again".to_owned(),
+            (_, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
             _ => "All its settings are being checked again".to_owned(),
         };
-        if end == End::NoLongerAudited {
-            let why = "the configuration of Driftwise does not include it any more";
-            return (
-                heading,
-                vec![prose("Why", why), row(if missing { "It was missing" } else { "It could not be checked" }, &time)],
-            );
-        }
         let reason = if missing || self.blind { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
             row(if missing { "It was missing" } else { "It could not be checked" }, &time),
             reason,
             prose(
                 "What this means",
-                "what changed and changed back in that time was not seen. Anything wrong now is reported separately",
+                "a change that was undone in that time was not seen. Anything wrong now is reported separately",
             ),
         ];
         (heading, rows)
     }
 
-    /// The same of what an owner hears after a long time.
-    fn unseen(&self, incident: &Incident) -> Told {
+    /// The same for an owner, after a long time.
+    fn unseen(&self, incident: &Incident) -> HeadedRows {
         let rows = vec![
             row("Since when", &self.at(incident.window.first_bad)),
-            prose("What this means", "a change to its settings, even one that stops orders, could go unnoticed"),
-            prose("What to do", "nothing in OrderWise. The people who run these checks have been told"),
+            prose("What this means", "a change, even one that stops orders, could go unnoticed"),
+            prose("What to do", "nothing in OrderWise. The people who run these checks have been notified"),
         ];
         ("Could not be checked".to_owned(), rows)
     }
 
-    fn refused(&self, refused: &RefusedConfig) -> Told {
-        let mut problems =
-            refused.problems.iter().map(|problem| plain(problem, RefusedConfig::LONGEST)).collect::<Vec<_>>();
-        if refused.more > 0 {
-            problems.push(format!("and {} more", count(refused.more, "problem")));
-        }
-        let rows = vec![
-            row("Read", &self.at(refused.at)),
-            Some(Row { label: "Problems", values: problems, strong: false }),
-            prose(
-                "What this means",
-                "checks, mails and pages go on as before; nothing of the change is in force. At the next start Driftwise would not run with it",
-            ),
-            prose("What to do", "correct the files and reload. driftwise validate shows each problem with its line"),
-        ];
-        ("A changed configuration was refused".to_owned(), rows)
+    /// The end of an incident whose session or source the configuration does not include any more.
+    fn audit_over(&self, incident: &Incident) -> HeadedRows {
+        let rows = match incident.kind() {
+            IncidentKind::Drift => vec![
+                self.removed_because(),
+                row("Last seen as", &value(&incident.facts.found)),
+                row("Should have been", &value(&incident.facts.expected)),
+            ],
+            IncidentKind::Missing => vec![self.removed_because(), row("Was missing", &self.since_words(incident))],
+            IncidentKind::Unverifiable | IncidentKind::Unreachable | IncidentKind::SourceChanged => {
+                vec![self.removed_because(), row("Could not be checked", &self.since_words(incident))]
+            }
+        };
+        let heading = match incident.kind() {
+            IncidentKind::Drift => format!("{}: no longer checked, not put right", plain(&incident.facts.label, VALUE)),
+            _ => "No longer checked".to_owned(),
+        };
+        (heading, rows)
     }
 
-    fn unaudited(&self, found: &UnauditedSession) -> Told {
-        let rows = vec![
-            row("Name", found.name.as_deref().unwrap_or("(none)")),
-            row("Session ID", found.session.as_str()),
-            row("First seen", &self.at(found.at)),
-            prose("What this means", "its settings are not checked, so a change to them goes unnoticed"),
-            prose(
-                "What to do",
-                "if it is the session of a shop, perhaps a copy of another, have it added to the configuration of Driftwise. Otherwise find out what it is for",
-            ),
-        ];
-        ("A session that is not checked".to_owned(), rows)
+    fn since_words(&self, incident: &Incident) -> String {
+        format!("from {}", about(incident.window, self.zone))
+    }
+
+    fn removed_because(&self) -> Option<EntryRow> {
+        prose(
+            "Why",
+            &if self.role == Role::Operator {
+                "the configuration of Driftwise does not include it any more".to_owned()
+            } else {
+                format!("it was taken out of these checks. If that is a mistake, tell {}", self.contact)
+            },
+        )
     }
 }
 
-fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
+pub(super) fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
     match incident.phase {
         Phase::Ended { at, .. } => Some(at),
         _ => None,
@@ -323,7 +364,7 @@ fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
 }
 
 /// Each setting once, with the reason.
-fn settings(facts: &Facts) -> Option<Row> {
+fn settings(facts: &Facts) -> Option<EntryRow> {
     if let [first, rest @ ..] = facts.unread.as_slice()
         && !rest.is_empty()
         && rest.iter().all(|other| other.reason == first.reason)
@@ -346,5 +387,5 @@ fn settings(facts: &Facts) -> Option<Row> {
         values.truncate(NAMED);
         values.push(format!("and {} more", count(more, "setting")));
     }
-    Some(Row { label: "Settings", values, strong: false })
+    Some(EntryRow { label: "Settings", values, strong: false })
 }

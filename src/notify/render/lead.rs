@@ -3,29 +3,39 @@
 use std::collections::HashSet;
 
 use super::times::at;
-use super::words::{VALUE, count, name_of, named, plain, value, who};
-use crate::domain::announcement::UnauditedSession;
-use crate::domain::incident::{End, Facts, Incident, IncidentKind};
+use super::undeliverable;
+use super::words::{PROSE, VALUE, count, name_of, named, plain, value, who};
+use crate::domain::announcement::{RemovedSession, UnauditedSession};
+use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::notification::{About, BlindSession, Change, Item, Notification, NotificationKind};
+use crate::domain::policy::Severity;
 use crate::domain::session::SessionId;
+use crate::view::incident::IncidentView;
 
 /// Longest value in the first sentence, in characters; the whole value stands below.
-const SHORT: usize = 80;
-/// Sessions that are told of one by one; more are counted.
+pub(super) const SHORT: usize = 80;
+/// Sessions with a sentence of their own; more are counted.
 const ONE_BY_ONE: usize = 3;
 /// Settings that are named in a list; the others are counted.
 const NAMED: usize = 6;
 
-type Place<'a> = (Option<&'a Name>, Option<&'a SessionId>);
+type SourceOrSession<'a> = (Option<&'a Name>, Option<&'a SessionId>);
 
 pub(super) fn lead(notification: &Notification) -> Vec<String> {
     if notification.kind == NotificationKind::Test {
-        return vec!["This is a test message of Driftwise. If you can read it, alerts reach this address.".to_owned()];
+        return vec![
+            "This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned(),
+        ];
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return vec![undeliverable::lead(&addresses)];
     }
     let mut seen = HashSet::new();
-    let places = notification.items.iter().map(|item| (item.source(), item.session()));
-    let places = places.filter(|place| seen.insert(*place)).collect::<Vec<_>>();
+    let of_items = notification.items.iter().map(|item| (item.source(), item.session()));
+    let of_still = notification.still.iter().map(|incident| (Some(&incident.source), incident.key.session()));
+    let places = of_items.chain(of_still).filter(|place| seen.insert(*place)).collect::<Vec<_>>();
     if places.len() > ONE_BY_ONE {
         return counted(notification, places.len());
     }
@@ -33,12 +43,16 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
 }
 
 /// All about one session, or about a source as a whole.
-fn of_place(notification: &Notification, place: Place<'_>) -> String {
+fn of_place(notification: &Notification, place: SourceOrSession<'_>) -> String {
     let items = notification.items.iter().filter(|item| (item.source(), item.session()) == place).collect::<Vec<_>>();
     let still = notification.still.iter().map(|incident| &**incident);
     let still = still.filter(|incident| (Some(&incident.source), incident.key.session()) == place).collect::<Vec<_>>();
     match (items.as_slice(), still.as_slice()) {
         ([item], []) => one(item),
+        _ if place.1.is_none() => {
+            let still = still.iter().map(|incident| sentence_on(incident, Change::StillOpen(0)));
+            items.iter().map(|item| one(item)).chain(still).collect::<Vec<_>>().join(" ")
+        }
         _ => parts(&items, &still),
     }
 }
@@ -48,45 +62,67 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     let of = |wanted: fn(Change) -> bool| {
         items.iter().filter(|i| i.change().is_some_and(wanted)).filter_map(|i| i.incident()).collect::<Vec<_>>()
     };
-    let new = of(|change| matches!(change, Change::Opened | Change::Handover));
+    let (new, unseen) = split(of(|change| matches!(change, Change::Opened | Change::Handover)));
     let updated = of(|change| matches!(change, Change::Updated));
     let mut known = of(|change| matches!(change, Change::StillOpen(_)));
     known.extend(still);
-    let repaired = of(|change| matches!(change, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)));
+    let (known, still_unseen) = split(known);
+    let (repaired, seen) = split(of(is_repair));
     let changed = of(|change| matches!(change, Change::Ended(End::BaselineChanged)));
-    let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited)));
+    let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited | End::NotReturned)));
+    let removed = of(|change| matches!(change, Change::Ended(End::Removed)));
     let part = |what: &str, of: &[&Incident], wrong| (!of.is_empty()).then(|| format!("{what}: {}.", names(of, wrong)));
-    let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
     let repaired = part("Put right", &repaired, false);
+    let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
+    let nothing_new = wrong.iter().all(Option::is_none);
     let known = part("Still wrong", &known, true);
-    let others = [part("Not reported any more", &changed, false), part("Not checked any more", &left, false)];
+    // What is new comes first; where nothing is, what was put right and what is left of it.
+    let middle = if nothing_new { [repaired, known] } else { [known, repaired] };
+    let others = [
+        part("Could not be checked", &unseen, true),
+        part("Still not checked", &still_unseen, true),
+        part("Being checked again", &seen, false),
+        part("No longer reported", &changed, false),
+        part("No longer checked", &left, false),
+        part("The session is no longer checked. Not put right", &removed, true),
+    ];
     let found = items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
     let found = found.then(|| "This session is not checked.".to_owned());
-    // What is new comes first; where nothing is, what was put right and what is left of it.
-    let middle = if new.is_empty() && updated.is_empty() { [repaired, known] } else { [known, repaired] };
-    let all = wrong.into_iter().chain(middle).chain(others).chain([found]).flatten().collect::<Vec<_>>().join(" ");
-    match items.first() {
-        Some(item) => format!("{}: {all}", called(item)),
-        None => all,
-    }
+    let clear = repaired_only(items, still).then(|| NOTHING_ELSE.to_owned());
+    let all = wrong.into_iter().chain(middle).chain(others).chain([found, clear]).flatten();
+    let all = all.collect::<Vec<_>>().join(" ");
+    let who = items.first().map(|item| called(item)).or_else(|| still.first().map(|incident| name(incident)));
+    who.map_or(all.clone(), |who| format!("{who}: {all}"))
 }
 
-/// The settings of incidents by their labels, with what they do to orders where they are wrong.
+/// What follows where everything in a notification about a session was put right.
+pub(super) const NOTHING_ELSE: &str = "Nothing else is reported as wrong.";
+
+fn is_repair(change: Change) -> bool {
+    matches!(change, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal))
+}
+
+fn repaired_only(items: &[&Item], still: &[&Incident]) -> bool {
+    still.is_empty() && items.iter().all(|item| item.change().is_some_and(is_repair))
+}
+
+/// Incidents of settings and sessions, and those of what could not be checked.
+fn split(all: Vec<&Incident>) -> (Vec<&Incident>, Vec<&Incident>) {
+    let seen = |incident: &&Incident| matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing);
+    all.into_iter().partition(seen)
+}
+
+/// The settings of incidents by their labels, with the effect on orders where they are wrong.
 fn names(incidents: &[&Incident], wrong: bool) -> String {
     let name = |incident: &&Incident| match incident.kind() {
-        IncidentKind::Drift if !wrong => plain(&incident.facts.label, SHORT),
-        IncidentKind::Missing if !wrong => "the session, which is back".to_owned(),
-        IncidentKind::Unverifiable | IncidentKind::Unreachable if !wrong => "what could not be checked".to_owned(),
-        IncidentKind::Drift if incident.facts.stops_orders => {
+        IncidentKind::Drift if wrong && incident.facts.stops_orders => {
             format!("{} (orders may have stopped)", plain(&incident.facts.label, SHORT))
         }
         IncidentKind::Drift => plain(&incident.facts.label, SHORT),
-        IncidentKind::Missing => "the session is missing (orders may have stopped)".to_owned(),
-        IncidentKind::Unverifiable => match incident.facts.unread.len() {
-            0 | 1 => "a setting that could not be checked".to_owned(),
-            n => format!("{n} settings that could not be checked"),
-        },
-        IncidentKind::Unreachable => "all of it could not be checked".to_owned(),
+        IncidentKind::Missing if wrong => "the session is missing (orders may have stopped)".to_owned(),
+        IncidentKind::Missing => "the session, which is back".to_owned(),
+        IncidentKind::Unverifiable => unread(incident),
+        IncidentKind::Unreachable | IncidentKind::SourceChanged => "all settings".to_owned(),
     };
     let mut names = incidents.iter().take(NAMED).map(name).collect::<Vec<_>>();
     if incidents.len() > NAMED {
@@ -95,74 +131,112 @@ fn names(incidents: &[&Incident], wrong: bool) -> String {
     names.join(", ")
 }
 
-/// Many sessions: how many of each.
+/// Many sessions: where orders may have stopped, and how many of each.
 fn counted(notification: &Notification, places: usize) -> Vec<String> {
-    let of = |wanted: fn(&Item) -> bool| notification.items.iter().filter(|item| wanted(item)).count();
-    let new = of(|item| matches!(item.change(), Some(Change::Opened | Change::Handover)));
-    let updated = of(|item| matches!(item.change(), Some(Change::Updated)));
-    let known = of(|item| matches!(item.change(), Some(Change::StillOpen(_)))) + notification.still.len();
-    let repaired =
-        of(|item| matches!(item.change(), Some(Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed))));
-    let others = of(|item| matches!(item.change(), Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited))));
-    let found = of(|item| item.change().is_none());
-    let stopped = notification.wrong().iter().filter(|incident| incident.facts.stops_orders).count();
+    let changed = |wanted: fn(Change) -> bool| {
+        notification.items.iter().filter(|i| i.change().is_some_and(wanted)).filter_map(Item::incident).collect()
+    };
+    let (new, unseen) = split(changed(|change| matches!(change, Change::Opened | Change::Handover)));
+    let updated = changed(|change| matches!(change, Change::Updated));
+    let mut known = changed(|change| matches!(change, Change::StillOpen(_)));
+    known.extend(notification.still.iter().map(|incident| &**incident));
+    let (known, still_unseen) = split(known);
+    let (repaired, seen) = split(changed(is_repair));
+    let others = changed(|change| {
+        matches!(change, Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::NotReturned))
+    });
+    let removed = changed(|change| matches!(change, Change::Ended(End::Removed)));
+    let is_gone = |item: &&Item| matches!(item.about, About::Forgotten(_));
+    let gone = notification.items.iter().filter(is_gone).count();
+    let found = notification.items.iter().filter(|item| item.change().is_none()).count() - gone;
     let part = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {n}."));
     let parts = [
-        part(new, "New"),
-        part(updated, "Changed again and still wrong"),
-        part(known, "Still wrong"),
-        part(repaired, "Put right"),
-        part(others, "Not reported any more"),
+        part(new.len(), "Wrong"),
+        part(updated.len(), "Changed again and still wrong"),
+        part(known.len(), "Still wrong"),
+        part(unseen.len(), "Could not be checked"),
+        part(still_unseen.len(), "Still not checked"),
+        part(repaired.len(), "Put right"),
+        part(seen.len(), "Being checked again"),
+        part(others.len(), "No longer reported"),
+        part(removed.len(), "No longer checked, not put right"),
         part(found, "Sessions that are not checked"),
-        (stopped > 0).then(|| format!("Orders may have stopped: {}.", count(stopped, "setting"))),
+        part(gone, "Sources with columns that are no longer returned"),
     ];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let places = if places == 1 { "1 session or source".to_owned() } else { format!("{places} sessions and sources") };
-    vec![format!("{places}: {parts}")]
+    let sources = notification.items.iter().any(|item| item.session().is_none());
+    let places = if sources { format!("{places} sessions and sources") } else { count(places, "session") };
+    let mut lines = vec![format!("{places}: {parts}")];
+    let mut stopped = Vec::new();
+    for incident in notification.wrong().into_iter().filter(|incident| IncidentView(incident).may_stop_orders()) {
+        let name = plain(&name(incident), SHORT);
+        if !stopped.contains(&name) {
+            stopped.push(name);
+        }
+    }
+    if !stopped.is_empty() {
+        let more = stopped.len().saturating_sub(NAMED);
+        stopped.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.insert(0, format!("Orders may have stopped: {}{more}.", stopped.join(", ")));
+    }
+    lines
+}
+
+/// What an incident is about, as people call it.
+pub(super) fn name(incident: &Incident) -> String {
+    who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
 }
 
 /// What an item is about, as people call it.
-fn called(item: &Item) -> String {
+pub(super) fn called(item: &Item) -> String {
     match &item.about {
-        About::Incident { incident, .. } => {
-            who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
-        }
+        About::Incident { incident, .. } => name(incident),
+        About::Removed(removed) => who(&removed.source, Some(&removed.session), removed.name.as_deref()),
+        About::Forgotten(forgotten) => forgotten.source.to_string(),
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
         About::Reload(_) => String::from("The configuration"),
+        About::Undeliverable(news) => news.address.address.to_string(),
     }
 }
 
 fn one(item: &Item) -> String {
     let who = called(item);
-    let (incident, change) = match &item.about {
-        About::Unaudited(found) => return unaudited(found, &who),
+    match &item.about {
+        About::Unaudited(found) => unaudited(found, &who),
+        About::Undeliverable(news) => undeliverable::lead(&[news]),
+        About::Removed(removed) => removed_session(removed, &who),
+        About::Forgotten(forgotten) => {
+            format!("{who} changed, but no rule needs what is gone. {}", sentence(&forgotten.columns.words()))
+        }
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
-            return format!(
-                "Driftwise could not take over a changed configuration: it has {problems}. The configuration before it stays in force."
-            );
-        }
-        About::Incident { incident, change, blind: Some(sessions) } => {
-            return blind(sessions, incident, *change, item.zone);
-        }
-        About::Incident { incident, change, blind: None } => (incident, *change),
-    };
-    let source = &incident.source;
-    match (incident.kind(), change) {
-        (IncidentKind::Drift, change) => drift(&incident.facts, change, &who),
-        (_, Change::Ended(End::NoLongerAudited)) => not_any_more(&who, ""),
-        (IncidentKind::Missing, Change::Ended(_)) => format!("Back again: the {} is there.", session(incident, &who)),
-        (IncidentKind::Missing, Change::StillOpen(_)) => {
-            format!("Still missing: the {} has not come back (orders may have stopped).", session(incident, &who))
-        }
-        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => {
             format!(
-                "The {} was not found: OrderWise returned other sessions, but not this one.",
-                session(incident, &who)
+                "Driftwise refused a changed configuration: it has {problems}. The configuration before it stays in force."
             )
         }
+        About::Incident { incident, change, blind: Some(sessions) } => blind(sessions, incident, *change, item.zone),
+        About::Incident { incident, change, blind: None } => sentence_on(incident, *change),
+    }
+}
+
+fn sentence_on(incident: &Incident, change: Change) -> String {
+    let (who, source) = (name(incident), &incident.source);
+    match (incident.kind(), change) {
+        (IncidentKind::Drift, change) => drift(incident, change, &who),
+        (IncidentKind::SourceChanged, Change::Ended(End::Removed)) => no_longer(&who, "It had changed until then."),
+        (IncidentKind::Missing, Change::Ended(End::Removed)) => no_longer(&who, "It was missing until then."),
+        (_, Change::Ended(End::Removed)) => no_longer(&who, "It could not be checked until then."),
+        (IncidentKind::Missing, Change::Ended(_)) => {
+            format!("Back again: {}. {NOTHING_ELSE}", session(incident, &who))
+        }
+        (IncidentKind::Missing, Change::StillOpen(_)) => {
+            format!("Still missing, and orders may have stopped: {}.", session(incident, &who))
+        }
         (IncidentKind::Missing, _) => {
-            format!("The {} has disappeared: OrderWise does not return it any more.", session(incident, &who))
+            let more = if incident.window.last_good.is_none() { "" } else { " any more" };
+            let session = session(incident, &who);
+            format!("Orders may have stopped: {session} is missing. OrderWise does not return it{more}.")
         }
         (IncidentKind::Unverifiable, Change::Ended(_)) => format!("Being checked again: all settings of {who}."),
         (IncidentKind::Unverifiable, Change::StillOpen(_)) => {
@@ -174,7 +248,28 @@ fn one(item: &Item) -> String {
             format!("Still not checked: {source} and all its sessions.")
         }
         (IncidentKind::Unreachable, _) => format!("{source} and all its sessions could not be checked."),
+        (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => {
+            format!(
+                "The change of {source} has lasted, so it counts as real. Each session that is still wrong is reported separately."
+            )
+        }
+        (IncidentKind::SourceChanged, Change::Ended(End::BaselineChanged)) => {
+            format!("No longer reported: the change of {source}. No rule needs the columns that are gone.")
+        }
+        (IncidentKind::SourceChanged, Change::Ended(_)) => format!("Being checked as before: {source}."),
+        (IncidentKind::SourceChanged, change) => {
+            let orders = if incident.facts.stops_orders { "Orders may have stopped: " } else { "" };
+            let still = if matches!(change, Change::StillOpen(_)) { "is still changed" } else { "changed" };
+            format!("{orders}{source} {still}. {}", sentence(&incident.facts.reason))
+        }
     }
+}
+
+/// A reason as a sentence of its own.
+fn sentence(reason: &str) -> String {
+    let text = plain(reason, PROSE);
+    let stop = if text.ends_with('?') { "" } else { "." };
+    format!("{text}{stop}")
 }
 
 fn unaudited(found: &UnauditedSession, who: &str) -> String {
@@ -193,7 +288,7 @@ fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: c
     }
     let names = if names.is_empty() { incident.source.to_string() } else { names.join(", ") };
     match change {
-        Change::Ended(End::NoLongerAudited) => not_any_more(&names, ""),
+        Change::Ended(End::Removed) => no_longer(&names, "They could not be checked until then."),
         Change::Ended(_) => format!("Being checked again: {names}."),
         _ => format!(
             "The settings of {names} could not be checked since {}. A change to them would go unnoticed.",
@@ -202,13 +297,20 @@ fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: c
     }
 }
 
+/// In the words for a session with open incidents that is not audited any more.
+fn removed_session(removed: &RemovedSession, who: &str) -> String {
+    let wrong = removed.wrong.iter().take(NAMED).map(|label| plain(label, SHORT)).collect::<Vec<_>>().join(", ");
+    let wrong = if wrong.is_empty() { String::new() } else { format!("Not put right: {wrong}.") };
+    no_longer(who, &wrong)
+}
+
+fn no_longer(who: &str, more: &str) -> String {
+    format!("{who} is no longer checked: it was taken out of these checks. {more}").trim_end().to_owned()
+}
+
 /// A session without a name is called `session SOURCE/ID` already.
 fn session(incident: &Incident, who: &str) -> String {
     if named(incident.facts.name.as_deref()).is_some() { format!("session {who}") } else { who.to_owned() }
-}
-
-fn not_any_more(who: &str, what: &str) -> String {
-    format!("Not checked any more: {what}{who}. The configuration of Driftwise does not include it now.")
 }
 
 fn unread(incident: &Incident) -> String {
@@ -219,71 +321,46 @@ fn unread(incident: &Incident) -> String {
     }
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     plain(&value(text), SHORT)
 }
 
-fn drift(facts: &Facts, change: Change, who: &str) -> String {
+fn drift(incident: &Incident, change: Change, who: &str) -> String {
+    let facts = &incident.facts;
     let label = plain(&facts.label, VALUE);
     let (found, expected) = (short(&facts.found), short(&facts.expected));
-    let stops = if facts.stops_orders { " Orders may have stopped." } else { "" };
+    let quoted = if facts.flag.is_some() { found.clone() } else { format!("“{found}”") };
+    let and_orders = if facts.stops_orders { ", and orders may have stopped" } else { "" };
     match change {
-        Change::Opened | Change::Handover if facts.flag.is_some() => {
-            format!("In {who}, “{label}” is {found} and should be {expected}.{stops}")
-        }
         Change::Opened | Change::Handover => {
-            format!("In {who}, “{label}” is wrong: it is “{found}” and should be {expected}.{stops}")
+            let first = match incident.severity {
+                _ if facts.stops_orders => "Orders may have stopped",
+                Severity::Critical => "Critical",
+                Severity::Warning | Severity::Info => "Wrong",
+            };
+            format!("{first}: “{label}” of {who} is {quoted} and should be {expected}.")
         }
         Change::Updated => format!(
-            "Changed again and still wrong: “{label}” of {who} was “{}” and is “{found}” now. It should be {expected}.{stops}",
+            "Changed again and still wrong{and_orders}: “{label}” of {who} was “{}” and is {quoted} now. It should be {expected}.",
             short(facts.before.as_deref().unwrap_or_default())
         ),
         Change::StillOpen(_) => {
-            format!("Still wrong: “{label}” of {who} is “{found}” and should be {expected}.{stops}")
+            format!("Still wrong{and_orders}: “{label}” of {who} is {quoted} and should be {expected}.")
         }
         Change::Ended(End::BaselineChanged) => {
-            format!("Not reported any more: “{label}” of {who}. The value did not change; what is expected of it did.")
+            format!("No longer reported: “{label}” of {who}. The expected value changed; the value found did not.")
         }
-        Change::Ended(End::NoLongerAudited) => not_any_more(who, &format!("“{label}” of ")),
-        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed) => {
-            format!("Put right: “{label}” of {who}. Expected: {expected}.")
+        Change::Ended(End::NoLongerAudited) => {
+            format!("No longer checked: “{label}” of {who}. No rule asks for it, and nothing was put right.")
         }
-    }
-}
-
-/// One line of the list of what does not fit.
-pub(super) fn brief(item: &Item) -> String {
-    let who = called(item);
-    let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
-        return format!("{who}: not checked");
-    };
-    format!("{who}: {}", state(incident, change))
-}
-
-/// The same of what is wrong and was known.
-pub(super) fn brief_still(incident: &Incident) -> String {
-    let who = who(&incident.source, incident.key.session(), incident.facts.name.as_deref());
-    format!("{who}: still wrong: {}", state(incident, Change::Opened))
-}
-
-fn state(incident: &Incident, change: Change) -> String {
-    let label = plain(&incident.facts.label, SHORT);
-    match (incident.kind(), change) {
-        (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: not reported any more"),
-        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited)) => format!("{label}: not checked any more"),
-        (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
-            format!("{label}: put right")
+        Change::Ended(End::NotReturned) => {
+            format!(
+                "No longer checked: “{label}” of {who}. The source no longer returns it for any session, and nothing was put right."
+            )
         }
-        (IncidentKind::Drift, _) => {
-            let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
-            format!("{label}: {found}, should be {expected}")
+        Change::Ended(End::Removed) => no_longer(who, &format!("Not put right: “{label}”.")),
+        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal) => {
+            format!("Put right: “{label}” of {who} is as it should be: {expected}. {NOTHING_ELSE}")
         }
-        (_, Change::Ended(End::NoLongerAudited)) => "not checked any more".to_owned(),
-        (IncidentKind::Missing, Change::Ended(_)) => "back again".to_owned(),
-        (IncidentKind::Missing, Change::StillOpen(_)) => "still missing".to_owned(),
-        (IncidentKind::Missing, _) if incident.window.last_good.is_none() => "not found".to_owned(),
-        (IncidentKind::Missing, _) => "disappeared".to_owned(),
-        (_, Change::Ended(_)) => "being checked again".to_owned(),
-        (_, _) => "could not be checked".to_owned(),
     }
 }

@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::entry::{Entry, entry, still};
-use super::lead::{brief, brief_still, lead};
-use super::words::{PROSE, VALUE, count, escaped, plain};
-use crate::domain::incident::{Incident, IncidentKind};
+use super::brief::{brief, brief_still};
+use super::entry::{EntryRow, MailEntry, entry, still};
+use super::lead::{called, lead};
+use super::words::{PROSE, VALUE, count, escaped, name_of, plain};
+use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::name::Name;
-use crate::domain::notification::{About, Item, Notification, NotificationKind, Role};
+use crate::domain::notification::{About, Change, Item, Notification, NotificationKind, Role};
+use crate::domain::policy::Severity;
 use crate::domain::session::{SessionId, SessionKey};
+use crate::view::words::capital;
 
-/// Things told in full; the others are listed.
+/// Incidents in full; the others are listed.
 const IN_FULL: usize = 50;
-/// Bytes of words told in full, so that hostile lengths do not add up: a message stays under 200 KB.
+/// Bytes of the words in full, so that hostile lengths do not add up: a message stays under 200 KB.
 const BUDGET: usize = 32_000;
-/// Things that are listed by a line; the others are counted.
+/// Incidents that are listed by a line; the others are counted.
 const LISTED: usize = 100;
 /// Bytes of that list.
 const LIST_BUDGET: usize = 12_000;
@@ -35,14 +38,14 @@ pub(super) struct Page {
     foot: String,
 }
 
-/// What is told of one session, or of the source as a whole.
+/// All about one session, or about a source as a whole.
 #[derive(Debug, Serialize)]
 struct Group {
     name: String,
     /// A line under the name, as long as it, for plain text.
     rule: String,
     link: Option<String>,
-    entries: Vec<Entry>,
+    entries: Vec<MailEntry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,7 +62,7 @@ impl Page {
             lines.extend([String::new(), group.name.clone()]);
             for entry in &group.entries {
                 lines.push(entry.heading.clone());
-                let row = |row: &super::entry::Row| format!("  {}: {}", row.label, row.values.join("; "));
+                let row = |row: &EntryRow| format!("  {}: {}", row.label, row.values.join("; "));
                 lines.extend(entry.rows.iter().map(row));
             }
             lines.extend(group.link.iter().map(|link| format!("More about it: {link}")));
@@ -75,14 +78,14 @@ impl Page {
     }
 }
 
-/// Something to tell: new, or known and still wrong.
+/// One part of the page: what is new, or what is still wrong.
 #[derive(Clone, Copy)]
-enum Thing<'a> {
+enum Topic<'a> {
     New(&'a Item),
     Still(&'a Incident),
 }
 
-impl<'a> Thing<'a> {
+impl<'a> Topic<'a> {
     fn place(self) -> (Option<&'a Name>, Option<&'a SessionId>) {
         match self {
             Self::New(item) => (item.source(), item.session()),
@@ -95,17 +98,18 @@ impl<'a> Thing<'a> {
             Self::New(item) => match &item.about {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
-                About::Reload(_) => None,
+                About::Removed(removed) => removed.name.as_deref(),
+                About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };
         name.map(|name| plain(name, LINE)).filter(|name| !name.is_empty())
     }
 
-    fn entry(self, notification: &Notification) -> Entry {
+    fn entry(self, notification: &Notification) -> MailEntry {
         match self {
-            Self::New(item) => entry(item, notification.at),
-            Self::Still(incident) => still(incident, notification.zone, notification.at),
+            Self::New(item) => entry(item, notification),
+            Self::Still(incident) => still(incident, notification),
         }
     }
 
@@ -117,12 +121,22 @@ impl<'a> Thing<'a> {
     }
 
     fn is_put_right(self) -> bool {
-        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong())
+        matches!(self, Self::New(item) if item.change().is_some() && !item.is_wrong() || item.kind() == NotificationKind::Recovered)
     }
 
     /// The name of the session and its number, or the source.
     fn heading(self) -> String {
-        let (Some(source), session) = self.place() else { return String::from("The configuration of Driftwise") };
+        if let Self::New(item) = self {
+            match item.blind() {
+                [] => {}
+                [one] => return name_of(&one.key, one.name.as_deref()),
+                several => return count(several.len(), "session"),
+            }
+        }
+        let (Some(source), session) = self.place() else {
+            let mail = matches!(self, Self::New(Item { about: About::Undeliverable(_), .. }));
+            return String::from(if mail { "Mail that Driftwise sends" } else { "The configuration of Driftwise" });
+        };
         let key = session.map_or_else(|| source.to_string(), |id| format!("{source}/{id}"));
         self.name().map_or_else(|| key.clone(), |name| format!("{name} ({key})"))
     }
@@ -131,11 +145,11 @@ impl<'a> Thing<'a> {
 /// `public_url`: where the pages are, if they are public.
 pub(super) fn page(notification: &Notification, title: &str, public_url: Option<&str>) -> Page {
     // What is wrong comes before what was put right.
-    let new = notification.items.iter().map(Thing::New);
-    let (over, wrong): (Vec<_>, Vec<_>) = new.partition(|thing| thing.is_put_right());
-    let still = notification.still.iter().map(|incident: &Arc<Incident>| Thing::Still(incident));
-    let things = wrong.into_iter().chain(still).chain(over).collect::<Vec<_>>();
-    let (full, rest) = things.split_at(in_full(&things, notification));
+    let new = notification.items.iter().map(Topic::New);
+    let (over, wrong): (Vec<_>, Vec<_>) = new.partition(|topic| topic.is_put_right());
+    let still = notification.still.iter().map(|incident: &Arc<Incident>| Topic::Still(incident));
+    let topics = wrong.into_iter().chain(still).chain(over).collect::<Vec<_>>();
+    let (full, rest) = topics.split_at(in_full(&topics, notification));
     Page {
         title: plain(title, VALUE),
         lead: lead(notification),
@@ -146,53 +160,56 @@ pub(super) fn page(notification: &Notification, title: &str, public_url: Option<
     }
 }
 
-/// How many things, from the first, fit in full.
-fn in_full(things: &[Thing<'_>], notification: &Notification) -> usize {
+/// How many topics, from the first, fit in full.
+fn in_full(topics: &[Topic<'_>], notification: &Notification) -> usize {
     let mut bytes = 0;
-    let fits = |thing: &&Thing<'_>| {
-        bytes += thing.entry(notification).bytes();
+    let fits = |topic: &&Topic<'_>| {
+        bytes += topic.entry(notification).bytes();
         bytes <= BUDGET
     };
-    // The first is always told in full: one entry is bounded by itself.
-    things.iter().take(IN_FULL).take_while(fits).count().max(1).min(things.len())
+    // The first is always in full: one entry is bounded by itself.
+    topics.iter().take(IN_FULL).take_while(fits).count().max(1).min(topics.len())
 }
 
-/// By session, in the order in which each is first told of.
-fn groups(things: &[Thing<'_>], notification: &Notification, public_url: Option<&str>) -> Vec<Group> {
+/// By session, in the order in which each first occurs.
+fn groups(topics: &[Topic<'_>], notification: &Notification, public_url: Option<&str>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places = BTreeMap::new();
-    for thing in things {
-        let at = *places.entry(thing.place()).or_insert_with(|| {
-            let name = thing.heading();
+    for topic in topics {
+        let at = *places.entry(topic.place()).or_insert_with(|| {
+            let name = topic.heading();
             let rule = "-".repeat(name.chars().count().min(72));
-            groups.push(Group { name, rule, link: link(*thing, public_url), entries: Vec::new() });
+            groups.push(Group { name, rule, link: link(*topic, public_url), entries: Vec::new() });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(at) {
-            group.entries.push(thing.entry(notification));
+            group.entries.push(topic.entry(notification));
         }
     }
     groups
 }
 
 /// The page of an audited session, if pages are public.
-fn link(thing: Thing<'_>, public_url: Option<&str>) -> Option<String> {
+fn link(topic: Topic<'_>, public_url: Option<&str>) -> Option<String> {
     let url = public_url.filter(|url| url.starts_with("https://") || url.starts_with("http://"))?;
-    if matches!(thing, Thing::New(Item { about: About::Unaudited(_), .. })) {
+    if matches!(topic, Topic::New(Item { about: About::Unaudited(_) | About::Removed(_), .. })) {
         return None;
     }
-    let (source, session) = thing.place();
+    if matches!(topic, Topic::New(item) if item.change() == Some(Change::Ended(End::Removed))) {
+        return None;
+    }
+    let (source, session) = topic.place();
     let key = SessionKey { source: source?.clone(), id: session?.clone() };
     Some(plain(&format!("{}{}", url.trim_end_matches('/'), key.page()), PROSE))
 }
 
-fn listed(rest: &[Thing<'_>]) -> Rest {
+fn listed(rest: &[Topic<'_>]) -> Rest {
     let mut bytes = 0;
     let fits = |line: &String| {
         bytes += escaped(line);
         bytes <= LIST_BUDGET
     };
-    let briefs = rest.iter().take(LISTED).map(|thing| plain(&thing.brief(), LINE));
+    let briefs = rest.iter().take(LISTED).map(|topic| plain(&topic.brief(), LINE));
     let mut lines = briefs.take_while(fits).collect::<Vec<_>>();
     if rest.len() > lines.len() {
         lines.push(format!("and {} more that are not listed here", rest.len() - lines.len()));
@@ -206,13 +223,24 @@ fn notes(notification: &Notification) -> Vec<String> {
     if wrong.iter().any(|incident| matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing)) {
         notes.push("Who changed it? OrderWise does not record that.".to_owned());
     }
-    let intended = wrong.iter().any(|incident| incident.kind() == IncidentKind::Drift);
-    let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE));
-    if let (Some(contact), true) = (&contact, intended) {
-        notes.push(format!("If this change is intended, tell {contact} and the reminders stop."));
+    let operator = role(notification) == Some(Role::Operator);
+    let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE)).filter(|_| !operator);
+    let drifts = wrong.iter().filter(|incident| incident.kind() == IncidentKind::Drift).count();
+    let this = if drifts == 1 { "this change" } else { "a change" };
+    match &contact {
+        _ if drifts == 0 => {}
+        // Notopic but the configuration ends a drift that is intended.
+        Some(contact) if notification.reminders => {
+            notes
+                .push(format!("If {this} is intended, tell {contact}: the reminders stop once they have accepted it."));
+        }
+        Some(contact) => notes.push(format!("If {this} is intended, tell {contact}.")),
+        None if operator => {
+            notes.push(format!("If {this} is intended, change the rule: the alert ends with a reload."));
+        }
+        None => {}
     }
-    let reply = notification.reply_to.is_some();
-    match (&contact, reply) {
+    match (&contact, notification.reply_to.is_some() && !operator) {
         (Some(contact), true) => notes.push(format!("Questions? Ask {contact}, or reply to this message.")),
         (Some(contact), false) => notes.push(format!("Questions? Ask {contact}.")),
         (None, true) => notes.push("Questions? Reply to this message.".to_owned()),
@@ -224,25 +252,42 @@ fn notes(notification: &Notification) -> Vec<String> {
     notes
 }
 
+/// The role that the words are for: the one closest to the shop.
+fn role(notification: &Notification) -> Option<Role> {
+    notification.items.iter().map(|item| item.role).min()
+}
+
 /// Why the reader gets it.
 fn foot(notification: &Notification) -> String {
-    let Some(role) = notification.items.iter().map(|item| item.role).min() else {
-        return format!("Sent by Driftwise to {}.", notification.to);
+    let Some(role) = role(notification) else {
+        return format!("You get this because a test message was sent to {}.", notification.to);
     };
-    let sessions = notification.sessions();
-    let these = match sessions.as_slice() {
-        [] => "these sessions".to_owned(),
-        [one] => format!("session {one}"),
-        several => count(several.len(), "session"),
-    };
-    let customer = notification.customer.as_ref();
+    let shops = shops(notification);
+    let critical = if notification.severity() == Severity::Critical { "critical alerts" } else { "alerts" };
     match role {
-        Role::Owner => format!("You get this because you are responsible for {these}."),
-        Role::ExpectedAddress => format!("You get this because alerts about {these} are meant to go to this address."),
-        Role::Fallback => match customer {
-            Some(customer) => format!("You get this because you are {customer}'s contact for critical alerts."),
-            None => "You get this because you are the contact for critical alerts.".to_owned(),
+        Role::Owner => format!("You get this because you are responsible for {shops}."),
+        Role::ExpectedAddress => format!("You get this because alerts about {shops} are meant for this address."),
+        Role::Fallback => match &notification.customer {
+            Some(customer) => {
+                format!("You get this because you are {}'s contact for {critical}.", capital(customer.as_str()))
+            }
+            None => format!("You get this because you are the contact for {critical}."),
         },
-        Role::Operator => "You get this because you operate these checks.".to_owned(),
+        Role::Operator => "You get this because you run these checks.".to_owned(),
+    }
+}
+
+/// The one session of the notification by its name, or how many there are.
+fn shops(notification: &Notification) -> String {
+    let mut shops = std::collections::BTreeSet::new();
+    for item in &notification.items {
+        match item.blind() {
+            [] => _ = shops.insert(plain(&called(item), VALUE)),
+            blind => shops.extend(blind.iter().map(|session| name_of(&session.key, session.name.as_deref()))),
+        }
+    }
+    match shops.len() {
+        1 => shops.into_iter().collect(),
+        several => count(several, "session"),
     }
 }

@@ -3,13 +3,18 @@
 //! A subject is true when the mail is sent. `Re:` and the subject of the opening stand only where that still says exactly what is
 //! wrong, as in a reminder; a thread holds by its references.
 
+use super::lead::called;
+use super::undeliverable;
 use super::words::{clean, count, name_of, who};
 use crate::domain::incident::{End, Incident, IncidentKind};
-use crate::domain::notification::{About, Item, Notification, NotificationKind};
+use crate::domain::notification::{About, Change, Item, Notification, NotificationKind};
 use crate::view::incident::IncidentView;
+use crate::view::words::capital;
 
-/// Longest subject, in characters, with room for `Re: ` within 70.
-const LONGEST: usize = 66;
+/// Longest subject, in characters.
+const LONGEST: usize = 70;
+/// Before a subject that repeats that of the opening, where it fits.
+const ANSWER: &str = "Re: ";
 /// Longest name of a shop in it.
 const NAME: usize = 34;
 /// Longest label of a setting in it.
@@ -18,10 +23,14 @@ const LABEL: usize = 28;
 /// See the module.
 pub(super) fn subject(notification: &Notification) -> String {
     if notification.kind == NotificationKind::Test {
-        return "Test message of Driftwise".to_owned();
+        return "Test message from Driftwise".to_owned();
     }
     if notification.kind == NotificationKind::Reload {
         return "Driftwise refused a changed configuration".to_owned();
+    }
+    let addresses = undeliverable::of(notification);
+    if !addresses.is_empty() {
+        return clean(&undeliverable::subject(&addresses), LONGEST);
     }
     let wrong = notification.wrong();
     let text = if wrong.is_empty() { nothing_wrong(notification) } else { wrong_now(notification, &wrong) };
@@ -29,7 +38,8 @@ pub(super) fn subject(notification: &Notification) -> String {
     let hides = new_session && notification.kind != NotificationKind::Unaudited;
     let text = clean(&if hides { format!("New unchecked session; {text}") } else { text }, LONGEST);
     let answers = notification.is_follow_up() && notification.openings.first().is_some_and(|o| o.subject == text);
-    if answers { format!("Re: {text}") } else { text }
+    let fits = ANSWER.len() + text.chars().count() <= LONGEST;
+    if answers && fits { format!("{ANSWER}{text}") } else { text }
 }
 
 /// The first that is short enough, or the last.
@@ -53,7 +63,7 @@ fn place(notification: &Notification, wrong: &[&Incident]) -> String {
     sources.sort();
     sources.dedup();
     match (sources.as_slice(), &notification.customer) {
-        (_, Some(customer)) => customer.to_string(),
+        (_, Some(customer)) => capital(customer.as_str()),
         ([one], None) => one.to_string(),
         (many, None) => count(many.len(), "source"),
     }
@@ -77,29 +87,48 @@ fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
     let same_shop =
         rest.iter().all(|other| (&other.source, other.key.session()) == (&first.source, first.key.session()));
     let stops = wrong.iter().filter(|incident| IncidentView(incident).may_stop_orders()).collect::<Vec<_>>();
-    let more = rest.len();
+    let more = more(wrong);
     match (rest, same_shop, stops.first()) {
         ([], ..) => one(first),
-        (_, true, Some(worst)) if worst.kind() == IncidentKind::Missing => format!("{}, {more} more", one(worst)),
         (_, true, Some(worst)) => fitting(&[
-            format!("{}: orders may have stopped ({}), {more} more", shop(worst), label(worst)),
-            format!("{}: orders may have stopped, {more} more", shop(worst)),
+            format!("{}: orders may have stopped ({}), {more}", shop(worst), cause(worst)),
+            format!("{}: orders may have stopped, {more}", shop(worst)),
         ]),
         (_, true, None) if wrong.iter().all(|i| i.kind() == IncidentKind::Drift) => match wrong {
             [a, b] => format!("{}: {} and {} are wrong", shop(a), label(a), label(b)),
             all => format!("{}: {} settings are wrong", shop(first), all.len()),
         },
-        (_, true, None) => format!("{}, {more} more", one(first)),
+        (_, true, None) => format!("{}, {more}", one(first)),
         (_, false, Some(worst)) => fitting(&[
-            format!("{}: orders may have stopped ({}), {more} more", place(notification, wrong), shop(worst)),
-            format!("{}: orders may have stopped, {more} more", place(notification, wrong)),
+            format!("{}: orders may have stopped ({}), {more}", place(notification, wrong), shop(worst)),
+            format!("{}: orders may have stopped, {more}", place(notification, wrong)),
         ]),
         (_, false, None) => several_shops(notification, wrong),
     }
 }
 
+/// How many incidents there are beside the one that a subject names.
+fn more(wrong: &[&Incident]) -> String {
+    let others = wrong.len() - 1;
+    let changed = |incident: &&Incident| incident.kind() == IncidentKind::Drift && incident.window.last_good.is_some();
+    if wrong.iter().all(changed) {
+        format!("{others} more change{}", if others == 1 { "" } else { "s" })
+    } else {
+        format!("{others} more")
+    }
+}
+
+/// Why orders may have stopped.
+fn cause(incident: &Incident) -> String {
+    match incident.kind() {
+        IncidentKind::Missing => "session missing".to_owned(),
+        IncidentKind::SourceChanged => source_change(incident),
+        _ => label(incident),
+    }
+}
+
 fn is_unseen(incident: &Incident) -> bool {
-    matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable)
+    matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable | IncidentKind::SourceChanged)
 }
 
 fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
@@ -114,24 +143,43 @@ fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
     if wrong.iter().all(|incident| is_unseen(incident)) {
         return format!("{place}: {sessions} could not be checked");
     }
-    format!("{place}: {} wrong in {sessions}", count(wrong.len(), "setting"))
+    let drifts = wrong.iter().filter(|incident| incident.kind() == IncidentKind::Drift).count();
+    let (settings, are) = (count(drifts, "setting"), if drifts == 1 { "is" } else { "are" });
+    let unchecked = notification.items.iter().map(|item| item.blind().len()).sum::<usize>();
+    let unchecked = match (wrong.len() - drifts, unchecked) {
+        (0, _) => return format!("{place}: {settings} {are} wrong in {sessions}"),
+        (places, 0) => format!("{places} more"),
+        (_, blind) => count(blind, "session"),
+    };
+    format!("{place}: {settings} {are} wrong, {unchecked} could not be checked")
 }
 
 fn one(incident: &Incident) -> String {
     let (shop, label) = (shop(incident), label(incident));
     match incident.kind() {
-        IncidentKind::Drift if incident.facts.stops_orders => {
-            fitting(&[format!("{shop}: orders may have stopped ({label})"), format!("{shop}: orders may have stopped")])
-        }
+        _ if IncidentView(incident).may_stop_orders() => fitting(&[
+            format!("{shop}: orders may have stopped ({})", cause(incident)),
+            format!("{shop}: orders may have stopped"),
+        ]),
         IncidentKind::Drift if incident.facts.flag.is_some() => format!("{shop}: {label} is {}", incident.facts.found),
         IncidentKind::Drift => format!("{shop}: {label} is wrong"),
-        IncidentKind::Missing if incident.window.last_good.is_none() => format!("{shop}: the session was not found"),
-        IncidentKind::Missing => format!("{shop}: the session has disappeared"),
+        IncidentKind::Missing => format!("{shop}: the session is missing"),
         IncidentKind::Unverifiable => match incident.facts.unread.len() {
             0 | 1 => format!("{shop}: a setting could not be checked"),
             n => format!("{shop}: {n} settings could not be checked"),
         },
         IncidentKind::Unreachable => format!("{shop} could not be checked"),
+        IncidentKind::SourceChanged => format!("{shop}: {}", source_change(incident)),
+    }
+}
+
+/// What changed under the rules of a source.
+fn source_change(incident: &Incident) -> String {
+    let change = incident.facts.change.as_deref();
+    let gone = change.map_or(0, |change| change.columns.gone.len());
+    match gone {
+        0 => "many sessions changed at once".to_owned(),
+        gone => format!("{} gone", count(gone, "column")),
     }
 }
 
@@ -139,8 +187,18 @@ fn nothing_wrong(notification: &Notification) -> String {
     let items = &notification.items;
     let found = items.iter().filter(|item| matches!(item.about, About::Unaudited(_))).count();
     let ended = notification.incidents().collect::<Vec<_>>();
+    let gone = items.iter().find_map(|item| match &item.about {
+        About::Forgotten(forgotten) => Some((&forgotten.source, forgotten.columns.gone.len())),
+        _ => None,
+    });
+    if let Some(text) = removed(notification) {
+        return text;
+    }
     match (ended.as_slice(), found) {
-        ([], 0) => "Nothing to report".to_owned(),
+        ([], 0) => match gone {
+            Some((source, columns)) => format!("{source}: {} gone", count(columns, "column")),
+            None => "Nothing to report".to_owned(),
+        },
         ([], n) => {
             let source = items.first().and_then(Item::source).map(ToString::to_string).unwrap_or_default();
             let (sessions, verb) =
@@ -157,19 +215,33 @@ fn nothing_wrong(notification: &Notification) -> String {
                     format!("{place}: {} and {} put right", label(a), label(b))
                 }
                 all if right == all.len() => format!("{place}: {} settings put right", all.len()),
-                all => format!("{place}: {} alerts have ended", all.len()),
+                all => format!("{place}: {} alerts ended", all.len()),
             }
         }
     }
 }
 
+/// Where all that a notification says is that sessions are not audited any more.
+fn removed(notification: &Notification) -> Option<String> {
+    let removed =
+        |item: &&Item| matches!(item.about, About::Removed(_)) || item.change() == Some(Change::Ended(End::Removed));
+    let first = notification.items.first()?;
+    if !notification.items.iter().all(|item| removed(&item)) {
+        return None;
+    }
+    let places = notification.items.iter().map(|item| (item.source(), item.session()));
+    let places = places.collect::<std::collections::BTreeSet<_>>().len();
+    Some(match places {
+        1 => format!("{} is no longer checked", clean(&called(first), NAME)),
+        n => format!("{}: {n} sessions are no longer checked", first.source()?),
+    })
+}
+
 fn is_repaired(item: &Item) -> bool {
-    use crate::domain::notification::Change;
     matches!(item.change(), Some(Change::Ended(End::Repaired | End::VisibleAgain)))
 }
 
 fn end(incident: &Incident, notification: &Notification) -> String {
-    use crate::domain::notification::Change;
     let end = notification.items.iter().find_map(|item| match item.change() {
         Some(Change::Ended(end)) => Some(end),
         _ => None,
@@ -177,10 +249,16 @@ fn end(incident: &Incident, notification: &Notification) -> String {
     let (shop, label) = (shop(incident), label(incident));
     match (incident.kind(), end) {
         (IncidentKind::Drift, Some(End::BaselineChanged)) => format!("{shop}: {label} is no longer reported"),
-        (IncidentKind::Drift, Some(End::NoLongerAudited)) => format!("{shop}: {label} is no longer checked"),
-        (_, Some(End::NoLongerAudited)) => format!("{shop} is no longer checked"),
+        (IncidentKind::Drift, Some(End::NoLongerAudited | End::NotReturned)) => {
+            format!("{shop}: {label} is no longer checked")
+        }
         (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
         (IncidentKind::Missing, _) => format!("{shop}: the session is back"),
+        (IncidentKind::SourceChanged, Some(End::TakenAsReal)) => format!("{shop}: sessions are reported one by one"),
+        (IncidentKind::SourceChanged, Some(End::BaselineChanged)) => {
+            format!("{shop}: the change is no longer reported")
+        }
+        (IncidentKind::SourceChanged, _) => format!("{shop} is being checked as before"),
         (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => format!("{shop} is being checked again"),
     }
 }

@@ -7,10 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::domain::address::Address;
+use crate::domain::delivery::AddressEnd;
 use crate::domain::incident::{End, Facts, Incident, Phase, Unread};
-use crate::domain::notification::{About, Change, Item, NotificationKind};
+use crate::domain::notification::{About, Change, Item, NotificationKind, Role};
 use crate::domain::session::SessionId;
-use crate::notify::sample::sample;
+use crate::notify::sample::{Sample, example, sample};
+
+mod operators;
+mod story;
+mod subjects;
 
 fn at() -> DateTime<Utc> {
     "2026-11-23T09:10:00Z".parse().unwrap()
@@ -20,7 +25,7 @@ fn message(kind: NotificationKind) -> Notification {
     sample(kind, &Address::parse("it@acme.example").unwrap(), at())
 }
 
-/// The message with the facts of its first thing changed.
+/// The message with the facts of its first incident changed.
 fn with(kind: NotificationKind, change: impl FnOnce(&mut Facts)) -> Notification {
     let mut message = message(kind);
     change(&mut incident(&mut message).facts);
@@ -78,11 +83,58 @@ fn many(count: usize, change: impl Fn(&mut Facts)) -> Notification {
 }
 
 #[test]
-fn each_kind_reads_as_its_snapshot() {
-    for kind in NotificationKind::ALL {
-        let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
-        insta::assert_snapshot!(format!("text-{kind}"), format!("Subject: {subject}\n\n{text}"));
+fn each_sample_reads_as_its_snapshot() {
+    for sample in Sample::all() {
+        let notification = example(sample, &Address::parse("it@acme.example").unwrap(), at()).unwrap();
+        assert!(sample.label().starts_with(notification.kind.label()));
+        let Rendered { subject, text, .. } = render(&notification).unwrap();
+        insta::assert_snapshot!(format!("text-{}", sample.label()), format!("Subject: {subject}\n\n{text}"));
     }
+}
+
+/// The notification about one undeliverable address, with what became of it.
+fn address_news(end: Option<AddressEnd>, copies: usize) -> Notification {
+    let mut message = message(NotificationKind::Undeliverable);
+    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
+    news.end = end;
+    message.kind = message.items[0].kind();
+    message.items = vec![message.items[0].clone(); copies];
+    message
+}
+
+#[test]
+fn the_end_of_an_undeliverable_address_reads_as_its_snapshot() {
+    for (name, end) in [("accepted", AddressEnd::Accepted(at())), ("unused", AddressEnd::Unused)] {
+        let message = address_news(Some(end), 1);
+        assert_eq!(message.kind, NotificationKind::Recovered);
+        let Rendered { subject, text, .. } = render(&message).unwrap();
+        insta::assert_snapshot!(format!("text-address-{name}"), format!("Subject: {subject}\n\n{text}"));
+    }
+}
+
+#[test]
+fn many_undeliverable_addresses_are_one_mail_of_a_readable_length() {
+    let message = address_news(None, 60);
+    let Rendered { subject, text, .. } = render(&message).unwrap();
+    assert_eq!(subject, "Mail to 60 addresses is refused");
+    assert!(
+        text.contains("orders@acme.example, orders@acme.example, orders@acme.example, 57 more is refused"),
+        "{text}"
+    );
+    assert!(text.contains("120 notifications were not delivered."), "{text}");
+    assert!(text.contains("And 10 more:\n- orders@acme.example: 2 notifications were not delivered"), "{text}");
+}
+
+#[test]
+fn what_a_mail_server_says_stays_on_its_line_and_is_cut() {
+    let mut message = address_news(None, 1);
+    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
+    let hostile = format!("550 \"no\r\nBcc: x@evil.example <b>\u{202E}{}\"", "y".repeat(9_000));
+    Arc::make_mut(&mut news.address).last_error = hostile;
+    let Rendered { text, html, .. } = render(&message).unwrap();
+    let line = text.lines().find(|line| line.contains("Bcc:")).unwrap();
+    assert!(line.starts_with("  Why: 550") && line.ends_with("… (cut)") && line.chars().count() < 850, "{line}");
+    assert!(!html.contains("<b>") && !html.contains('\u{202E}'));
 }
 
 #[test]
@@ -91,40 +143,41 @@ fn html_reads_as_its_snapshot() {
 }
 
 #[test]
-fn a_drift_that_nobody_repaired_does_not_say_that_somebody_did() {
+fn a_drift_that_was_not_repaired_does_not_claim_a_repair() {
     let changed = text(&with_end(End::BaselineChanged));
     insta::assert_snapshot!("text-baseline-changed", changed);
     assert!(!changed.contains("again"), "{changed}");
     insta::assert_snapshot!("text-not-audited", text(&with_end(End::NoLongerAudited)));
+    let removed = render(&with_end(End::Removed)).unwrap();
+    insta::assert_snapshot!("text-removed", format!("Subject: {}\n\n{}", removed.subject, removed.text));
 }
 
 #[test]
-fn many_things_are_grouped_by_session_and_the_rest_is_listed() {
+fn many_incidents_are_grouped_by_session_and_the_rest_is_listed() {
     let text = text(&many(60, |_| ()));
     insta::assert_snapshot!("text-many", text.lines().take(34).collect::<Vec<_>>().join("\n"));
     assert!(text.contains("And 10 more:"), "{text}");
 }
 
 #[test]
-fn a_line_of_the_list_says_what_became_of_it() {
-    let brief = |message: &Notification| lead::brief(&message.items[0]);
+fn a_line_of_the_list_states_the_outcome() {
+    let brief = |message: &Notification| brief::brief(&message.items[0]);
     let who = "acme-uk.myshopify.com";
     assert_eq!(brief(&message(NotificationKind::Drift)), format!("{who}: Transfer Type: FTP, should be Web Service"));
     for (end, said) in [
         (End::Repaired, "put right"),
-        (End::BaselineChanged, "not reported any more"),
-        (End::NoLongerAudited, "not checked any more"),
+        (End::BaselineChanged, "no longer reported"),
+        (End::NoLongerAudited, "no longer checked"),
+        (End::Removed, "no longer checked, not put right"),
     ] {
         assert_eq!(brief(&with_end(end)), format!("{who}: Transfer Type: {said}"));
     }
     let mut gone = message(NotificationKind::Missing);
-    assert_eq!(brief(&gone), format!("{who}: disappeared"));
-    incident(&mut gone).window.last_good = None;
-    assert_eq!(brief(&gone), format!("{who}: not found"));
+    assert_eq!(brief(&gone), format!("{who}: missing"));
     set(&mut gone, Change::Ended(End::VisibleAgain));
     assert_eq!(brief(&gone), format!("{who}: back again"));
-    set(&mut gone, Change::Ended(End::NoLongerAudited));
-    assert_eq!(brief(&gone), format!("{who}: not checked any more"));
+    set(&mut gone, Change::Ended(End::Removed));
+    assert_eq!(brief(&gone), format!("{who}: no longer checked"));
     assert_eq!(brief(&message(NotificationKind::Recovered)), "acme-erp: being checked again");
     assert_eq!(brief(&message(NotificationKind::Unreachable)), "acme-erp: could not be checked");
 }
@@ -136,7 +189,7 @@ fn an_address_that_should_be_there_is_asked_for_in_a_sentence() {
         facts.found = "x@y.example".to_owned();
     });
     let text = text(&message);
-    let sentence = "it is “x@y.example” and should be an address list that includes it@acme.example.";
+    let sentence = "is “x@y.example” and should be an address list that includes it@acme.example.";
     assert!(text.contains(sentence), "{text}");
     assert!(text.contains("Should be: an address list that includes it@acme.example\n"), "{text}");
 }
@@ -157,20 +210,21 @@ fn every_explanation_ends_with_one_stop() {
 #[test]
 fn a_session_without_a_name_is_called_by_its_number() {
     let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
-    let gone = "The session acme-erp/14 has disappeared: OrderWise does not return it any more.";
+    let gone = "Orders may have stopped: session acme-erp/14 is missing. OrderWise does not return it any more.";
     assert_eq!(lead(NotificationKind::Missing), gone);
-    assert!(lead(NotificationKind::Drift).starts_with("In session acme-erp/14, “Transfer Type”"));
+    let drift = lead(NotificationKind::Drift);
+    assert!(drift.starts_with("Orders may have stopped: “Transfer Type” of session acme-erp/14"), "{drift}");
     assert!(text(&with(NotificationKind::Drift, |facts| facts.name = None)).contains("\nacme-erp/14\n-----------\n"));
 }
 
 #[test]
-fn a_tick_box_is_told_in_a_plain_sentence() {
+fn a_tick_box_has_a_plain_sentence() {
     let message = with(NotificationKind::Drift, |facts| {
         (facts.label, facts.found, facts.expected) = ("Export".to_owned(), "ticked".to_owned(), "unticked".to_owned());
         facts.flag = Some(true);
         facts.stops_orders = false;
     });
-    let first = "In acme-uk.myshopify.com, “Export” is ticked and should be unticked.\n";
+    let first = "Critical: “Export” of acme-uk.myshopify.com is ticked and should be unticked.\n";
     assert!(text(&message).starts_with(first), "{}", text(&message));
 }
 
@@ -191,7 +245,7 @@ fn a_message_of_many_kinds_says_each_most_severe_first() {
 }
 
 #[test]
-fn first_bad_alone_is_said_to_be_all_that_is_known() {
+fn a_value_that_was_wrong_at_the_first_check_has_no_known_beginning() {
     let mut message = message(NotificationKind::Drift);
     incident(&mut message).window.last_good = None;
     let text = text(&message);
@@ -200,7 +254,7 @@ fn first_bad_alone_is_said_to_be_all_that_is_known() {
 }
 
 #[test]
-fn every_message_is_bounded_whatever_it_tells() {
+fn every_message_is_bounded() {
     let hostile = ["<&\"'>".repeat(400), "語".repeat(2000), "\u{1F980}".repeat(2000), "\u{202E}".repeat(2000)];
     for evil in &hostile {
         for count in [1, 49, 500, 5000] {
@@ -276,7 +330,7 @@ fn text_and_html_say_the_same() {
 }
 
 #[test]
-fn no_word_of_ours_reaches_the_reader() {
+fn no_word_of_the_code_reaches_the_reader() {
     for kind in NotificationKind::ALL {
         let Rendered { subject, text, .. } = render(&message(kind)).unwrap();
         let said = format!("{subject} {text}").to_lowercase();
@@ -287,14 +341,16 @@ fn no_word_of_ours_reaches_the_reader() {
 }
 
 #[test]
-fn what_became_of_it_stands_in_the_first_words_of_a_follow_up() {
+fn a_follow_up_begins_with_its_outcome() {
     let first = |kind| text(&message(kind)).lines().next().unwrap_or_default().to_owned();
     assert!(first(NotificationKind::Resolved).starts_with("Put right: "));
-    assert!(first(NotificationKind::Update).starts_with("Changed again and still wrong: "));
-    assert!(first(NotificationKind::Reminder).starts_with("Still wrong: "));
+    assert!(
+        first(NotificationKind::Update).starts_with("Changed again and still wrong, and orders may have stopped: ")
+    );
+    assert!(first(NotificationKind::Reminder).starts_with("Still wrong, and orders may have stopped: "));
     assert!(first(NotificationKind::Recovered).starts_with("Being checked again: "));
-    assert!(text(&with_end(End::BaselineChanged)).starts_with("Not reported any more: "));
-    assert!(text(&with_end(End::NoLongerAudited)).starts_with("Not checked any more: "));
+    assert!(text(&with_end(End::BaselineChanged)).starts_with("No longer reported: "));
+    assert!(text(&with_end(End::NoLongerAudited)).starts_with("No longer checked: "));
 }
 
 #[test]
@@ -323,76 +379,4 @@ fn a_reminder_after_a_week_does_not_promise_what_is_lost() {
     let text = text(&message);
     assert!(text.contains("which has passed"), "{text}");
     assert!(!text.contains("all orders can still be recovered"), "{text}");
-}
-
-/// The notification with another open incident of the same session beside it.
-fn beside(mut message: Notification, label: &str, stops_orders: bool) -> Notification {
-    let mut other = message.items[0].incident().unwrap().clone();
-    other.id = uuid::Uuid::from_u128(7);
-    other.phase = Phase::Open { since: at(), good: 0 };
-    (other.facts.label, other.facts.stops_orders) = (label.to_owned(), stops_orders);
-    message.still.push(Arc::new(other));
-    message
-}
-
-#[test]
-fn a_partial_repair_never_reads_as_all_clear() {
-    let mut repaired = with_end(End::Repaired);
-    incident(&mut repaired).facts.label = "Export".to_owned();
-    let partial = beside(beside(repaired, "Active", true), "Tax code", false);
-    let Rendered { subject, text, .. } = render(&partial).unwrap();
-    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped (Active), 1 more");
-    let lead = "acme-uk.myshopify.com: Put right: Export. Still wrong: Active (orders may have stopped), Tax code.";
-    assert_eq!(text.lines().next(), Some(lead));
-    insta::assert_snapshot!("text-partial-repair", format!("Subject: {subject}\n\n{text}"));
-}
-
-#[test]
-fn a_further_drift_counts_what_was_wrong_before() {
-    let both = beside(message(NotificationKind::Drift), "Export", false);
-    let Rendered { subject, text, .. } = render(&both).unwrap();
-    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped, 1 more");
-    let lead = "acme-uk.myshopify.com: Wrong: Transfer Type (orders may have stopped). Still wrong: Export.";
-    assert_eq!(text.lines().next(), Some(lead));
-    assert!(text.contains("\nStill wrong: Export\n"), "{text}");
-}
-
-#[test]
-fn an_answer_carries_the_subject_of_its_opening_only_while_that_is_what_is_wrong() {
-    let reminder = message(NotificationKind::Reminder);
-    let opening = reminder.openings[0].subject.clone();
-    assert_eq!(render(&reminder).unwrap().subject, format!("Re: {opening}"));
-    let more = render(&beside(reminder, "Export", false)).unwrap().subject;
-    assert!(!more.starts_with("Re: "), "{more}");
-    let over = render(&message(NotificationKind::Resolved)).unwrap().subject;
-    assert_eq!(over, "acme-uk.myshopify.com: Transfer Type was put right");
-}
-
-#[test]
-fn a_subject_fits_into_70_characters_whatever_it_names() {
-    for kind in NotificationKind::ALL {
-        for name in ["x".repeat(300), "語".repeat(300), String::new()] {
-            let mut message = message(kind);
-            if message.items.first().is_some_and(|item| item.incident().is_some()) {
-                let facts = &mut incident(&mut message).facts;
-                (facts.name, facts.label) = (Some(name.clone()), name);
-            }
-            let subject = render(&message).unwrap().subject;
-            assert!(subject.chars().count() <= 70, "{subject}");
-        }
-    }
-}
-
-#[test]
-fn an_owner_of_a_session_that_could_not_be_checked_reads_plain_words() {
-    let mut blind = message(NotificationKind::Unreachable);
-    blind.items[0].role = crate::domain::notification::Role::Owner;
-    let About::Incident { blind: sessions, .. } = &mut blind.items[0].about else { unreachable!() };
-    let key = crate::domain::session::SessionKey::parse("acme-erp/14").unwrap();
-    let name = Some("acme-uk.myshopify.com".to_owned());
-    *sessions = Some(vec![crate::domain::notification::BlindSession { key, name }]);
-    let Rendered { subject, text, .. } = render(&blind).unwrap();
-    assert_eq!(subject, "acme-uk.myshopify.com could not be checked for some time");
-    assert!(!text.contains("401") && !text.contains("sign-in"), "{text}");
-    insta::assert_snapshot!("text-blind", format!("Subject: {subject}\n\n{text}"));
 }

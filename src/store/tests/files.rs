@@ -31,7 +31,7 @@ async fn the_disk_use_counts_the_database_and_its_log() {
 }
 
 #[tokio::test]
-async fn a_second_owner_is_told_who_has_the_store() {
+async fn a_second_owner_is_refused_with_the_name_of_the_first() {
     let place = Place::new();
     let store = place.open().await;
     let error = refused(&place.path()).await;
@@ -224,7 +224,7 @@ async fn a_store_that_becomes_read_only_while_in_use_is_called_so_and_recording_
     world.audit(&store, at(0)).await;
     let before = shown(&world.state);
     let writer = &store.owned.as_ref().unwrap().writer;
-    // SQLite answers this as it does a disk that was mounted anew to be read only.
+    // SQLite answers this as it does a disk that was remounted read-only.
     sqlx::raw_sql("PRAGMA query_only = ON").execute(writer).await.unwrap();
     world.ticked.insert(1);
     let delta = world.next(at(5));

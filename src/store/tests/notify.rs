@@ -72,7 +72,7 @@ async fn a_suppression_is_stored_once() {
 }
 
 #[tokio::test]
-async fn what_is_past_retention_takes_its_log_along_and_stops_nothing() {
+async fn retention_deletes_the_log_with_its_incident_and_blocks_no_notification() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 2);
@@ -92,7 +92,7 @@ async fn what_is_past_retention_takes_its_log_along_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_configuration_stays_owed_over_a_restart_until_it_is_notified() {
+async fn a_refused_configuration_stays_due_over_a_restart_until_it_is_notified() {
     let place = Place::new();
     let store = place.open().await;
     let world = World::new("acme", 1);

@@ -64,7 +64,7 @@ async fn a_dead_message_holds_nothing_back() {
 }
 
 #[tokio::test]
-async fn only_time_in_which_somebody_tried_counts() {
+async fn only_the_time_in_which_the_dispatcher_ran_counts() {
     let place = Place::new();
     let store = filled(&place, &["a@x.example", "b@x.example"]).await;
     let [a, b] = [due(&store, 0).await[0].0, due(&store, 0).await[1].0];
@@ -73,7 +73,11 @@ async fn only_time_in_which_somebody_tried_counts() {
     store.failed(a, at(15), at(16), "451 later").await.unwrap();
     assert_eq!([tried(a, 16).await, tried(a, 30).await, tried(a, 9000).await], [16, 30, 35]);
     store.failed(b, at(9000), at(9001), "451 later").await.unwrap();
-    assert_eq!([tried(a, 9000).await, tried(b, 9001).await], [35, 36], "whoever is tried, somebody was there");
+    assert_eq!(
+        [tried(a, 9000).await, tried(b, 9001).await],
+        [35, 36],
+        "the time is of the dispatcher, whichever recipient it tries"
+    );
     store.failed(a, at(10), at(11), "451 later").await.unwrap();
     assert_eq!(tried(a, 12).await, 37, "a clock that was set back goes on from there");
     store.dead(a, at(12), "550 no").await.unwrap();
@@ -162,7 +166,7 @@ async fn a_follow_up_that_was_never_attempted_is_replaced_by_a_later_one_about_t
     assert_eq!(
         replaced(&store).await,
         [("pending", None), ("superseded", Some(3)), ("pending", None), ("pending", None)],
-        "what opens is never replaced, and nobody else's is"
+        "an opening is never replaced, nor a follow-up to another recipient"
     );
     store.post(&[follow_up(4, "a@x.example", &[7])]).await.unwrap();
     assert_eq!(replaced(&store).await[3], ("pending", None), "it tells of another incident, too");

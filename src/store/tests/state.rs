@@ -1,10 +1,12 @@
 //! What is recorded is loaded again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::world::{Place, World, at, id, name, shown};
 use crate::domain::name::Rename;
 use crate::domain::reading::RawValue;
+use crate::domain::setting::SettingKey;
 use crate::store::{Renamed, Store};
 
 /// A source through everything that can happen to it, leaving some of each behind.
@@ -183,7 +185,7 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     let after = store.load_alerting().await.unwrap();
     assert_eq!(after.log, history.log);
     assert!(after.incidents.iter().all(|incident| incident.source == name("shop")));
-    // Nothing is owed again under the new name.
+    // No notification is due under the new name.
     let mut world = world;
     world.plan.name = name("shop");
     assert!(world.owed(&store, at(16)).await.0.notifications.is_empty());
@@ -193,4 +195,39 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     other.audit(&store, at(20)).await;
     assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Kept]);
     assert_eq!(store.load().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_changed_source_is_loaded_as_it_was_and_a_forgotten_setting_stays_forgotten() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut world = World::new("acme", 6);
+    world.plan.alerts.unreachable_after = Duration::from_hours(1);
+    world.extra.push(("other_option".to_owned(), RawValue::text("a")));
+    world.audit(&store, at(0)).await;
+    world.extra.clear();
+    world.ticked.extend(0..6);
+    world.audit(&store, at(5)).await;
+    let change = world.state.source_change().unwrap();
+    assert_eq!((change.columns.gone.len(), change.failures[0].sessions.len()), (1, 6));
+    assert!(
+        world.state.sessions.values().all(|session| !session.pinned.contains_key(&SettingKey::new("other_option")))
+    );
+    assert_eq!(loaded(&store, "acme").await, shown(&world.state));
+    let told = world.alert(&store, at(5)).await;
+    assert_eq!(
+        told.iter().map(|told| told.items.len()).collect::<Vec<_>>(),
+        [2],
+        "what changed, and what is forgotten"
+    );
+    world.ticked.clear();
+    world.extra.push(("needed".to_owned(), RawValue::text("there")));
+    world.audit(&store, at(10)).await;
+    assert!(world.state.changed.is_none());
+    assert_eq!(loaded(&store, "acme").await, shown(&world.state));
+    let forgotten = SettingKey::new("other_option");
+    let states = store.load().await.unwrap();
+    let state = &states[&name("acme")];
+    assert!(!state.known_settings.contains(&forgotten));
+    assert!(state.sessions.values().all(|session| !session.pinned.contains_key(&forgotten)));
 }

@@ -50,6 +50,7 @@ pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
         to: address(to),
         follows_up: None,
         reason: Reason::default(),
+        resend_of: None,
         subject: format!("Subject {number} – é"),
         sessions: vec![format!("acme/{number}")],
         raw: format!("Subject: {number}\r\n\r\nbody\0\r\n").into_bytes(),
@@ -160,7 +161,7 @@ impl World {
         reconcile(&self.plan, &self.state, &self.answer(), &Due::All, now)
     }
 
-    /// Derives what is owed by what the store knows, as a process does that has just started.
+    /// Derives the due notifications from the store, as a process does that has just started.
     pub(super) async fn owed(&self, store: &Store, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
         let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
@@ -169,7 +170,7 @@ impl World {
         (evaluation, outgoing)
     }
 
-    /// Derives and records what is owed.
+    /// Derives and records the due notifications.
     pub(super) async fn alert(&self, store: &Store, now: DateTime<Utc>) -> Vec<Notification> {
         let (evaluation, outgoing) = self.owed(store, now).await;
         store.notify(&evaluation, &outgoing, now).await.unwrap();
@@ -195,6 +196,7 @@ fn composed(told: &Notification) -> Outgoing {
         sessions: told.sessions().iter().map(ToString::to_string).collect(),
         follows_up: told.is_follow_up().then(|| told.incidents().map(|incident| incident.id).collect()),
         reason: told.reason.clone(),
+        resend_of: None,
         raw: b"raw".to_vec(),
         recorded_at: told.at,
     }
@@ -203,7 +205,8 @@ fn composed(told: &Notification) -> Outgoing {
 /// All of a state in a form that can be compared; the order of a session's incidents says nothing.
 pub(super) fn shown(state: &SourceState) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{:?}\n{:?}\n{:?}\n", state.record, state.schedules, state.unreachable);
+    let own = (&state.unreachable, &state.changed);
+    let mut text = format!("{:?}\n{:?}\n{own:?}\n", state.record, state.schedules);
     for (id, session) in &state.sessions {
         let mut incidents = session.incidents.clone();
         incidents.sort_by_key(|incident| incident.id);

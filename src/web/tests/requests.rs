@@ -22,6 +22,12 @@ async fn readiness_says_what_is_missing() {
     assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
     published.write(|present| present.ticked = ticked(5));
     assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
+    published.write(|present| present.delivery = Some(troubled_mail()));
+    let detail = "ready\nMail to o…@acme.example is refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
+                  delivered: refused.\n";
+    assert_eq!(served.text("/readyz").await, (StatusCode::OK, detail.to_owned()), "the process itself is ready");
+    let (_, html) = served.text("/").await;
+    assert!(words(&html).contains("Mail to o…@acme.example is refused since"), "{html}");
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 
@@ -52,7 +58,29 @@ async fn a_path_without_a_page_says_so() {
     assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
     assert_eq!(answer.text().await.unwrap(), r#"{"error":"not available yet"}"#);
     assert_eq!(served.ask(Method::POST, "/api/v1/audits").await.status(), StatusCode::NOT_IMPLEMENTED);
-    assert_eq!(served.ask(Method::POST, "/-/reload").await.status(), StatusCode::FORBIDDEN);
+    for command in ["/-/reload", "/-/notifications/1/resend"] {
+        assert_eq!(served.ask(Method::POST, command).await.status(), StatusCode::FORBIDDEN, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn a_resend_has_a_status_for_each_outcome_and_is_refused_to_a_web_page() {
+    let served = Served::with(troubled().published(), Arc::new(OneDrift::default()), machines).await;
+    for (number, status, text) in [
+        ("1", 200, "again as 2\n"),
+        ("2", 409, "notification 2 is pending\n"),
+        ("3", 500, "disk full\n"),
+        ("9", 404, "there is none\n"),
+        ("one", 404, "\"one\" is not the number of a notification\n"),
+    ] {
+        let path = format!("/-/notifications/{number}/resend");
+        let response = served.ask(Method::POST, &path).await;
+        assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (status, text), "{number}");
+        assert_eq!(served.ask(Method::GET, &path).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let url = format!("{}/-/notifications/1/resend", served.base);
+    let page = served.client.post(url).header("Origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! What leaves together, over two sources.
+//! Grouping over two sources.
 
 use super::*;
 
 #[test]
-fn what_has_waited_is_grouped_over_sources_and_what_leaves_at_once_is_not() {
+fn incidents_that_waited_are_grouped_over_sources_and_those_that_leave_at_once_are_not() {
     let (plans, mut known) = two_sources(&unreachable());
     for source in ["erp", "other"] {
         let drift = Incident {
@@ -52,7 +52,7 @@ fn reminders_of_all_sources_are_one_notification() {
 }
 
 #[test]
-fn a_clock_set_back_in_a_grace_period_starts_it_anew_and_no_more() {
+fn a_clock_set_back_in_a_grace_period_restarts_it() {
     let (plans, mut known) = two_sources(&unreachable());
     let channel = name("email");
     let back = start() - TimeDelta::days(30);
@@ -60,4 +60,22 @@ fn a_clock_set_back_in_a_grace_period_starts_it_anew_and_no_more() {
     assert_eq!(next, Some(back + TimeDelta::hours(1)), "and not a month and an hour");
     assert!(evaluate(&plans, &channel, &mut known, back + TimeDelta::minutes(59)).notifications.is_empty());
     assert_eq!(evaluate(&plans, &channel, &mut known, back + TimeDelta::hours(1)).notifications.len(), 1);
+}
+
+#[test]
+fn a_notification_names_the_customer_and_contact_that_all_its_sources_share() {
+    for (other, shared) in [("acme", true), ("brewco", false)] {
+        let (mut plans, mut known) = two_sources(&unreachable());
+        for (source, customer) in [("erp", "acme"), ("other", other)] {
+            let plan = plans.get_mut(&name(source)).unwrap();
+            let contact = Some(format!("contact of {customer}"));
+            plan.contacts =
+                Arc::new(Contacts { customer: Some(name(customer)), contact, ..Contacts::clone(&plan.contacts) });
+        }
+        let evaluation = evaluate(&plans, &name("email"), &mut known, start() + TimeDelta::hours(2));
+        let [notification] = evaluation.notifications.as_slice() else { panic!("one for both sources") };
+        assert_eq!(notification.items.len(), 2);
+        assert_eq!(notification.customer, shared.then(|| name("acme")));
+        assert_eq!(notification.contact.is_some(), shared);
+    }
 }

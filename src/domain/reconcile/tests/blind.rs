@@ -80,7 +80,7 @@ fn what_is_held_back_is_told_once_its_polls_were_enough() {
 fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_written_again() {
     let mut world = World::new();
     world.poll();
-    world.set("1", "export", &RawValue::text("perhaps"));
+    world.unset("1", "export");
     let changed = |world: &mut World| {
         let poll = PollOutcome::Snapshot(Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap());
         let written = world.reconcile(&poll, &Due::All).incidents.len();

@@ -57,8 +57,9 @@ fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
     world.poll();
     world.plan.sessions.remove(&id("1"));
     let ended = world.retire();
-    assert_eq!(notified(&ended), [(NotificationKind::Resolved, OPS), (NotificationKind::Resolved, OWNER)]);
-    assert_eq!(change(&ended[0]), Change::Ended(End::NoLongerAudited));
+    assert_eq!(notified(&ended), [(NotificationKind::Unaudited, OPS), (NotificationKind::Unaudited, OWNER)]);
+    assert_eq!(change(&ended[0]), Change::Ended(End::Removed));
+    assert_eq!((world.state.record.audited, world.state.record.unaudited), (1, 1), "before the next poll");
     assert!(!world.state.sessions.contains_key(&id("1")));
     assert!(world.retire().is_empty());
 }

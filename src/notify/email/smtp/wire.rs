@@ -129,7 +129,7 @@ impl Wire {
         Parser::default().take(self.unread()).ok().and_then(|(_, reply)| reply)
     }
 
-    /// Everything from now on is inside TLS. What the server said before that and nobody asked for is an error.
+    /// Everything from now on is inside TLS. A reply that arrived unasked before that is an error.
     pub async fn protect(&mut self, connector: &TlsConnector, name: &ServerName<'static>) -> Result<(), Trouble> {
         self.in_step = false;
         if self.start != self.end {

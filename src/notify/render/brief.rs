@@ -1,0 +1,55 @@
+//! One line for each item or incident of a notification that has more than fit in full.
+
+use super::lead::{SHORT, called, name, short};
+use super::undeliverable;
+use super::words::{VALUE, plain};
+use crate::domain::incident::{End, Incident, IncidentKind};
+use crate::domain::notification::{About, Change, Item};
+
+/// One line of the list of what does not fit.
+pub(super) fn brief(item: &Item) -> String {
+    if let About::Undeliverable(news) = &item.about {
+        return undeliverable::brief(news);
+    }
+    let who = called(item);
+    let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
+        return match &item.about {
+            About::Forgotten(forgotten) => format!("{who}: {}", forgotten.columns.words()),
+            About::Removed(_) => format!("{who}: no longer checked"),
+            _ => format!("{who}: not checked"),
+        };
+    };
+    format!("{who}: {}", state(incident, change))
+}
+
+/// The same of what is wrong and was known.
+pub(super) fn brief_still(incident: &Incident) -> String {
+    format!("{}: still wrong: {}", name(incident), state(incident, Change::Opened))
+}
+
+fn state(incident: &Incident, change: Change) -> String {
+    let label = plain(&incident.facts.label, SHORT);
+    match (incident.kind(), change) {
+        (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: no longer reported"),
+        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited | End::NotReturned)) => {
+            format!("{label}: no longer checked")
+        }
+        (IncidentKind::Drift, Change::Ended(End::Removed)) => format!("{label}: no longer checked, not put right"),
+        (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
+            format!("{label}: put right")
+        }
+        (IncidentKind::Drift, _) => {
+            let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
+            format!("{label}: {found}, should be {expected}")
+        }
+        (_, Change::Ended(End::Removed)) => "no longer checked".to_owned(),
+        (IncidentKind::Missing, Change::Ended(_)) => "back again".to_owned(),
+        (IncidentKind::Missing, Change::StillOpen(_)) => "still missing".to_owned(),
+        (IncidentKind::Missing, _) => "missing".to_owned(),
+        (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => "changed for good".to_owned(),
+        (IncidentKind::SourceChanged, Change::Ended(_)) => "being checked as before".to_owned(),
+        (IncidentKind::SourceChanged, _) => plain(&incident.facts.reason, VALUE),
+        (_, Change::Ended(_)) => "being checked again".to_owned(),
+        (_, _) => "could not be checked".to_owned(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Subjects and first sentences of notifications about several incidents of a session.
+
+use super::*;
+
+/// The notification with another open incident of the same session beside it.
+fn beside(mut message: Notification, label: &str, stops_orders: bool) -> Notification {
+    let mut other = message.items[0].incident().unwrap().clone();
+    other.id = uuid::Uuid::from_u128(7);
+    other.phase = Phase::Open { since: at(), good: 0 };
+    (other.facts.label, other.facts.stops_orders) = (label.to_owned(), stops_orders);
+    message.still.push(Arc::new(other));
+    message
+}
+
+#[test]
+fn a_partial_repair_never_reads_as_all_clear() {
+    let mut repaired = with_end(End::Repaired);
+    incident(&mut repaired).facts.label = "Export".to_owned();
+    let partial = beside(beside(repaired, "Active", true), "Tax code", false);
+    let Rendered { subject, text, .. } = render(&partial).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped (Active), 1 more change");
+    let lead = "acme-uk.myshopify.com: Put right: Export. Still wrong: Active (orders may have stopped), Tax code.";
+    assert_eq!(text.lines().next(), Some(lead));
+    insta::assert_snapshot!("text-partial-repair", format!("Subject: {subject}\n\n{text}"));
+}
+
+#[test]
+fn a_further_drift_counts_what_was_wrong_before() {
+    let both = beside(message(NotificationKind::Drift), "Export", false);
+    let Rendered { subject, text, .. } = render(&both).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com: orders may have stopped, 1 more change");
+    let lead = "acme-uk.myshopify.com: Wrong: Transfer Type (orders may have stopped). Still wrong: Export.";
+    assert_eq!(text.lines().next(), Some(lead));
+    assert!(text.contains("\nStill wrong: Export\n"), "{text}");
+}
+
+#[test]
+fn an_answer_carries_the_subject_of_its_opening_only_while_that_is_what_is_wrong() {
+    let reminder = message(NotificationKind::Reminder);
+    let opening = reminder.openings[0].subject.clone();
+    assert_eq!(render(&reminder).unwrap().subject, format!("Re: {opening}"));
+    let more = render(&beside(reminder, "Export", false)).unwrap().subject;
+    assert!(!more.starts_with("Re: "), "{more}");
+    let over = render(&message(NotificationKind::Resolved)).unwrap().subject;
+    assert_eq!(over, "acme-uk.myshopify.com: Transfer Type was put right");
+}
+
+#[test]
+fn a_subject_fits_into_70_characters_whatever_it_names() {
+    for kind in NotificationKind::ALL {
+        for name in ["x".repeat(300), "語".repeat(300), String::new()] {
+            let mut message = message(kind);
+            if message.items.first().is_some_and(|item| item.incident().is_some()) {
+                let facts = &mut incident(&mut message).facts;
+                (facts.name, facts.label) = (Some(name.clone()), name);
+            }
+            let subject = render(&message).unwrap().subject;
+            assert!(subject.chars().count() <= 70, "{subject}");
+        }
+    }
+}
+
+#[test]
+fn an_owner_of_a_session_that_could_not_be_checked_reads_plain_words() {
+    let mut blind = message(NotificationKind::Unreachable);
+    blind.items[0].role = crate::domain::notification::Role::Owner;
+    let About::Incident { blind: sessions, .. } = &mut blind.items[0].about else { unreachable!() };
+    let key = crate::domain::session::SessionKey::parse("acme-erp/14").unwrap();
+    let name = Some("acme-uk.myshopify.com".to_owned());
+    *sessions = Some(vec![crate::domain::notification::BlindSession { key, name }]);
+    let Rendered { subject, text, .. } = render(&blind).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com could not be checked for some time");
+    assert!(!text.contains("401") && !text.contains("sign-in"), "{text}");
+    insta::assert_snapshot!("text-blind", format!("Subject: {subject}\n\n{text}"));
+}

@@ -1,0 +1,132 @@
+//! An address that refuses mail: subject, first sentence and entry.
+
+use super::entry::{EntryRow, EntryWriter, HeadedRows, prose, row};
+use super::words::{VALUE, clean, count, plain};
+use crate::domain::delivery::{AddressEnd, AddressNews, LostNotifications, UndeliverableAddress};
+use crate::domain::notification::{About, Notification, Role};
+use crate::view::words::number;
+
+/// Longest address in a subject, in characters.
+const SHORT: usize = 40;
+/// Addresses that are named in a sentence, and sessions in a list; the others are counted.
+const NAMED: usize = 3;
+
+/// The addresses of a notification of undeliverable addresses, or none of another.
+pub(super) fn of(notification: &Notification) -> Vec<&AddressNews> {
+    let news = notification.items.iter().filter_map(|item| match &item.about {
+        About::Undeliverable(news) => Some(news),
+        _ => None,
+    });
+    news.collect()
+}
+
+pub(super) fn subject(news: &[&AddressNews]) -> String {
+    let who = match news {
+        [one] => clean(one.address.address.as_str(), SHORT),
+        several => format!("{} addresses", number(several.len())),
+    };
+    match news.iter().map(|news| news.end).collect::<Vec<_>>().as_slice() {
+        [Some(AddressEnd::Unused), ..] => format!("{who}: no more mail is sent there"),
+        [Some(AddressEnd::Accepted(_)), ..] => format!("Mail to {who} is accepted again"),
+        _ => format!("Mail to {who} is refused"),
+    }
+}
+
+/// The first sentence.
+pub(super) fn lead(news: &[&AddressNews]) -> String {
+    let mut who = news.iter().take(NAMED).map(|news| news.address.address.to_string()).collect::<Vec<_>>();
+    if news.len() > NAMED {
+        who.push(format!("{} more", news.len() - NAMED));
+    }
+    let who = plain(&who.join(", "), VALUE);
+    let lost = lost(news.iter().map(|news| news.address.lost.count).sum());
+    match news.first().and_then(|news| news.end) {
+        None => format!("Mail to {who} is refused. {lost}."),
+        Some(AddressEnd::Accepted(_)) => format!("Mail to {who} is accepted again. {lost} before."),
+        Some(AddressEnd::Unused) => {
+            format!("The configuration no longer names {who}, so no more mail is sent there. {lost} before.")
+        }
+    }
+}
+
+fn lost(notifications: usize) -> String {
+    let verb = if notifications == 1 { "was" } else { "were" };
+    format!("{} {verb} not delivered", count(notifications, "notification"))
+}
+
+/// One line of a list.
+pub(super) fn brief(news: &AddressNews) -> String {
+    let address = &news.address;
+    match news.end {
+        None => format!("{}: {}", address.address, lost(address.lost.count)),
+        Some(AddressEnd::Accepted(_)) => format!("{}: accepts mail again", address.address),
+        Some(AddressEnd::Unused) => format!("{}: no longer in the configuration", address.address),
+    }
+}
+
+impl EntryWriter {
+    pub(super) fn undeliverable(&self, news: &AddressNews) -> HeadedRows {
+        let UndeliverableAddress { address, since, last_error, lost, .. } = &*news.address;
+        let rows = match news.end {
+            None => {
+                let means = "alerts to this address reach no one. Later ones are still sent to it; a message follows when it accepts one";
+                let rest = [prose("What this means", means), prose("What to do", &self.mend(lost))];
+                [row("Since when", &self.at(*since)), row("Why", last_error)]
+                    .into_iter()
+                    .chain(lost_rows(lost))
+                    .chain(rest)
+                    .collect()
+            }
+            Some(end) => {
+                let seen = match end {
+                    AddressEnd::Accepted(accepted) => row("Accepted again", &self.at(accepted)),
+                    AddressEnd::Unused => prose("Why", "the configuration of Driftwise no longer names this address"),
+                };
+                let resend = prose("What to do", &self.resend()).filter(|_| matches!(end, AddressEnd::Accepted(_)));
+                [row("Was refused from", &self.at(*since)), seen]
+                    .into_iter()
+                    .chain(lost_rows(lost))
+                    .chain([resend])
+                    .collect()
+            }
+        };
+        (address.to_string(), rows)
+    }
+
+    fn mend(&self, lost: &LostNotifications) -> String {
+        if self.role != Role::Operator {
+            return format!("tell {} the right address, or have the mailbox repaired", self.contact);
+        }
+        let example = lost.worst.as_ref().map_or_else(|| String::from("ID"), |worst| worst.number.to_string());
+        format!(
+            "correct the address in the configuration of Driftwise: the new one is notified of everything that is still open. Or have the mailbox repaired, then send what was lost again with “driftwise notifications resend {example}”; “driftwise notifications list” shows the others"
+        )
+    }
+
+    fn resend(&self) -> String {
+        if self.role == Role::Operator {
+            String::from(
+                "messages that were lost are not sent again by themselves. “driftwise notifications list” shows them, and “driftwise notifications resend ID” sends one again",
+            )
+        } else {
+            format!("messages that were lost are not sent again by themselves. To get one, ask {}", self.contact)
+        }
+    }
+}
+
+fn lost_rows(lost: &LostNotifications) -> [Option<EntryRow>; 3] {
+    let kinds = lost.kinds.iter().map(|(kind, number)| format!("{number} {kind}")).collect::<Vec<_>>();
+    let sum = format!("{} ({})", count(lost.count, "notification"), kinds.join(", "));
+    let worst = lost.worst.as_ref().map(|worst| {
+        format!("{} ({}, notification {})", plain(&worst.subject, VALUE), worst.severity.label(), worst.number)
+    });
+    let mut sessions = lost.sessions.iter().take(NAMED).map(|key| plain(key, VALUE)).collect::<Vec<_>>();
+    if lost.sessions.len() > NAMED {
+        sessions.push(format!("{} more", lost.sessions.len() - NAMED));
+    }
+    [
+        row("Not delivered", &sum).filter(|_| lost.count > 0),
+        worst.and_then(|worst| row("Most severe", &worst)),
+        row("About", &sessions.join(", ")),
+    ]
+}

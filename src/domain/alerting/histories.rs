@@ -19,6 +19,7 @@ use crate::domain::incident::{End, Facts, IncidentKey, Phase, Window};
 use crate::domain::policy::Severity;
 use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
+use crate::domain::source_change::MassFailure;
 use crate::domain::state::Delta;
 use crate::domain::world::{World, address, id, name, start};
 
@@ -58,7 +59,7 @@ enum Occurrence {
 }
 
 fn occurrence() -> impl Strategy<Value = Occurrence> {
-    let place = (0..SOURCES, 0..SESSIONS, 0..5usize);
+    let place = (0..SOURCES, 0..SESSIONS, 0..6usize);
     prop_oneof![
         6 => (place.clone(), 0u8..3).prop_map(|((source, session, kind), severity)| Occurrence::Bad { source, session, kind, severity }),
         4 => place.prop_map(|(source, session, kind)| Occurrence::Good { source, session, kind }),
@@ -89,6 +90,23 @@ impl Disk {
         let log = self.log.iter().map(entry).collect();
         WorkingSet::new(Recorded { incidents, announcements: Vec::new(), log, suppressed: self.suppressed.clone() })
     }
+}
+
+/// All sessions of a source began to break the rule on `export` at `since`.
+fn change(since: DateTime<Utc>) -> SourceChange {
+    let failure = MassFailure {
+        rule: name("export"),
+        setting: SettingKey::new("export"),
+        label: "Export".to_owned(),
+        severity: Severity::Critical,
+        stops_orders: false,
+        expected: "unticked".to_owned(),
+        found: "ticked".to_owned(),
+        since,
+        of: SESSIONS,
+        sessions: (0..SESSIONS).map(|session| id(&session.to_string())).collect(),
+    };
+    SourceChange { failures: vec![failure], ..SourceChange::default() }
 }
 
 struct Trial {
@@ -152,9 +170,10 @@ impl Trial {
     /// First commit: of an audit.
     fn commit(&mut self, incident: &Incident) {
         self.disk.incidents.insert(incident.id, serde_json::to_string(incident).unwrap());
-        let delta = match incident.key.session() {
-            Some(_) => Delta { incidents: vec![incident.clone()], ..Delta::default() },
-            None => Delta { unreachable: Some(incident.clone()), ..Delta::default() },
+        let delta = match incident.kind() {
+            IncidentKind::Unreachable => Delta { unreachable: Some(incident.clone()), ..Delta::default() },
+            IncidentKind::SourceChanged => Delta { changed: Some(incident.clone()), ..Delta::default() },
+            _ => Delta { incidents: vec![incident.clone()], ..Delta::default() },
         };
         self.known.note(&delta);
     }
@@ -232,16 +251,18 @@ impl Trial {
             1 => (rule("active"), false),
             2 => (IncidentKey::Missing { session: session_id.clone() }, false),
             3 => (IncidentKey::Unverifiable { session: session_id.clone() }, true),
-            _ => (IncidentKey::Unreachable, true),
+            4 => (IncidentKey::Unreachable, true),
+            _ => (IncidentKey::SourceChanged, false),
         };
+        let of_source = key.session().is_none();
         // One of a kind for a source.
-        let place = if kind == 4 { (of, 0, 4) } else { place };
+        let place = if of_source { (of, 0, kind) } else { place };
         if let Some((incident, number)) = self.open.get_mut(&place) {
             let wrong = &mut self.model.wrongs[*number];
             if waits {
                 incident.failed_polls = (incident.failed_polls + 1).min(Incident::POLLS_COUNTED);
                 wrong.failed_polls += 1;
-            } else if kind < 2 {
+            } else if kind != 2 {
                 incident.revision += 1;
                 wrong.revision += 1;
             }
@@ -256,11 +277,13 @@ impl Trial {
             let mut incident = Incident::found(&source(of), number as u64, key, rank, window, Facts::default());
             incident.phase = Phase::Open { since: at(self.now), good: 0 };
             incident.failed_polls = u32::from(waits);
+            incident.facts.change = (kind == 5).then(|| Box::new(change(at(self.now))));
             self.numbers.insert(incident.id, number);
             self.model.wrongs.push(Wrong {
                 source: of,
-                session: (kind != 4).then_some(session),
+                session: (!of_source).then_some(session),
                 waits,
+                explained: kind == 0,
                 severity,
                 first_bad: self.now,
                 failed_polls: u32::from(waits),
@@ -274,7 +297,7 @@ impl Trial {
     }
 
     fn good(&mut self, (of, session, kind): (usize, usize, usize)) {
-        let place = if kind == 4 { (of, 0, 4) } else { (of, session, kind) };
+        let place = if kind >= 4 { (of, 0, kind) } else { (of, session, kind) };
         let Some((mut incident, number)) = self.open.remove(&place) else { return };
         incident.phase = Phase::Ended { at: at(self.now), end: End::Repaired };
         self.model.wrongs[number].over = true;
@@ -308,6 +331,9 @@ impl Trial {
                     // As the next failed poll does.
                     for (incident, _) in self.open.values_mut() {
                         incident.window.first_bad = incident.window.first_bad.min(at(self.now));
+                        for failure in incident.facts.change.iter_mut().flat_map(|change| &mut change.failures) {
+                            failure.since = failure.since.min(at(self.now));
+                        }
                     }
                     let open = self.open.values().map(|(incident, _)| incident.clone()).collect::<Vec<_>>();
                     for incident in &open {

@@ -12,6 +12,8 @@ pub(super) struct Wrong {
     pub session: Option<usize>,
     /// It cannot be read, so its notification waits.
     pub waits: bool,
+    /// A change of the source explains it, if there is one.
+    pub explained: bool,
     /// 0 for information, 1 warning, 2 critical.
     pub severity: u8,
     pub first_bad: i64,
@@ -50,6 +52,13 @@ pub(super) struct Model {
     notified: BTreeMap<(usize, &'static str), LastSent>,
 }
 
+impl Wrong {
+    /// The source has changed under its rules.
+    fn is_source_change(&self) -> bool {
+        self.session.is_none() && !self.waits
+    }
+}
+
 impl Model {
     pub fn new(people: People, grace: i64, blind: i64, remind: Option<i64>) -> Self {
         Self { people, grace, blind, remind, wrongs: Vec::new(), notified: BTreeMap::new() }
@@ -73,17 +82,19 @@ impl Model {
             Some(session) => vec![session],
             None => self.people.owners.keys().filter(|(s, _)| *s == wrong.source).map(|(_, id)| *id).collect(),
         };
-        if wrong.waits {
+        if wrong.waits || wrong.is_source_change() {
             let responsible = match (self.people.operators.is_empty(), self.people.fallback.is_empty()) {
                 (false, _) => self.people.operators.clone(),
                 (true, false) => self.people.fallback.clone(),
                 (true, true) => sessions.iter().flat_map(|id| owners(*id)).collect(),
             };
-            for person in sessions.iter().flat_map(|id| owners(*id)).chain(self.people.fallback.clone()) {
-                waits.insert(person, self.blind);
+            if wrong.waits {
+                for person in sessions.iter().flat_map(|id| owners(*id)).chain(self.people.fallback.clone()) {
+                    waits.insert(person, self.blind);
+                }
             }
             for person in responsible {
-                waits.insert(person, self.grace);
+                waits.insert(person, if wrong.waits { self.grace } else { 0 });
             }
         } else {
             for person in sessions.iter().flat_map(|id| owners(*id)) {
@@ -98,11 +109,25 @@ impl Model {
         waits
     }
 
+    /// Whether a change of the source holds the beginning of an incident back. A change that lasts is taken as real.
+    fn is_held(&self, wrong: &Wrong, now: i64) -> bool {
+        let lasts = if wrong.severity == 2 { self.grace } else { self.blind };
+        let holds = |change: &Wrong| {
+            change.is_source_change()
+                && !change.over
+                && change.source == wrong.source
+                && change.first_bad <= wrong.first_bad
+                && now - change.first_bad < lasts
+        };
+        wrong.explained && self.wrongs.iter().any(holds)
+    }
+
     /// The notifications that are due at a minute.
     pub fn minute(&mut self, now: i64) -> Vec<Sent> {
         let mut said = Vec::new();
-        let down =
-            |wrongs: &[Wrong], source| wrongs.iter().any(|w| w.source == source && w.session.is_none() && !w.over);
+        let down = |wrongs: &[Wrong], source| {
+            wrongs.iter().any(|w| w.source == source && w.session.is_none() && w.waits && !w.over)
+        };
         for number in 0..self.wrongs.len() {
             let wrong = self.wrongs[number].clone();
             if wrong.over {
@@ -117,12 +142,13 @@ impl Model {
             if wrong.severity == 0 {
                 continue;
             }
-            let source_down = wrong.session.is_some() && down(&self.wrongs, wrong.source);
+            let source_down = (wrong.session.is_some() || wrong.is_source_change()) && down(&self.wrongs, wrong.source);
+            let held = self.is_held(&wrong, now);
             for (person, wait) in self.waits(&wrong) {
                 let what = match self.notified.get(&(number, person)) {
                     None => {
                         let lasted = !wrong.waits || (wrong.failed_polls >= 2 && now - wrong.first_bad >= wait);
-                        (lasted && !(wrong.waits && source_down)).then(|| "opened".to_owned())
+                        (lasted && !held && !(wrong.waits && source_down)).then(|| "opened".to_owned())
                     }
                     Some(notified) if notified.revision < wrong.revision => Some(format!("updated:{}", wrong.revision)),
                     Some(notified) => {

@@ -59,7 +59,11 @@ fn ended(key: &IncidentKey, end: End) -> String {
     match end {
         End::NotReturned => format!("{about} is no longer returned by the source, and no rule names it"),
         End::TakenAsReal => format!("{about} changed for so long that each session is reported for itself"),
-        _ if *key == IncidentKey::SourceChanged => format!("{about} is as before, or no rule needs what changed"),
+        End::Removed if key.session().is_none() => "The configuration no longer audits the source".to_owned(),
+        End::BaselineChanged if *key == IncidentKey::SourceChanged => {
+            "No rule needs the columns that are gone".to_owned()
+        }
+        _ if *key == IncidentKey::SourceChanged => format!("{about} is checked as before"),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
         End::NoLongerAudited => format!("No rule asks for {about} any more"),

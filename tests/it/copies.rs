@@ -12,7 +12,8 @@ fn idle() -> (World, Daemon) {
     world.edit(&[("* * * * * *", "* * * * *")]);
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
-    world.mail("drift", OWNER);
+    // To the owner and to the fallback, each recorded as sent.
+    daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 2.0);
     (world, daemon)
 }
 

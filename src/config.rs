@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::address::Address;
 use crate::domain::name::{Name, Rename};
 use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
@@ -164,6 +165,20 @@ impl Config {
         let renamed =
             |source: &SourceConfig| Some(Rename { from: source.renamed_from.clone()?, to: source.name.clone() });
         self.sources.iter().filter_map(renamed).collect()
+    }
+
+    /// Whether a mail may go to `address`, or come from it.
+    #[must_use]
+    pub fn names(&self, address: &Address) -> bool {
+        let contacts = self.plans.values().map(|plan| &plan.contacts);
+        let sessions = self.plans.values().flat_map(|plan| plan.sessions.values());
+        let lists = contacts
+            .chain(sessions.clone().map(|session| &session.contacts))
+            .flat_map(|contacts| contacts.fallback.iter().chain(&contacts.operators).chain(&contacts.reply_to));
+        let alerts = self.alerts.fallback.iter().chain(&self.alerts.operators);
+        let from = self.email.iter().map(|email| &email.from.address);
+        let owners = sessions.flat_map(|session| &session.owners);
+        lists.chain(alerts).chain(from).chain(owners).any(|named| named == address)
     }
 
     /// The mail account; an error if the configuration has none.

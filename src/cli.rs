@@ -15,6 +15,7 @@ use crate::telemetry::{self, LogFormat, LogLevel};
 mod backup;
 mod check;
 mod completions;
+mod doctor;
 mod healthcheck;
 mod history;
 mod junit;
@@ -76,6 +77,8 @@ enum Command {
     /// List notifications, explain one, or send a test
     #[command(subcommand)]
     Notifications(notifications::Notifications),
+    /// Check everything that the daemon needs, and print what to do
+    Doctor(doctor::Arguments),
     /// Copy the store to a file, also while the daemon runs
     Backup(backup::BackupArguments),
     /// Replace the store with a copy
@@ -159,6 +162,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(&shared, arguments).await,
         Command::History(arguments) => history::run(&shared, arguments).await,
         Command::Notifications(command) => notifications::run(&shared, command).await,
+        Command::Doctor(arguments) => doctor::run(&shared, arguments).await,
         Command::Backup(arguments) => backup::backup(&shared, arguments).await,
         Command::Restore(arguments) => backup::restore(&shared, arguments).await,
         Command::Purge(arguments) => purge::run(&shared, arguments).await,

@@ -2,7 +2,7 @@
 //!
 //! Properties:
 //! - The count and the removal use the same conditions, so a dry run prints the rows that a removal would remove.
-//! - All of it is one transaction. `secure_delete` overwrites the removed text, and the file shrinks afterwards.
+//! - All of it is one transaction. `VACUUM` writes the file from its rows afterwards: a deletion alone leaves old text in pages.
 //! - The present state stays as the source returned it: the next poll would bring the address back, and a changed value would
 //!   look like drift. [`Purged::present`] counts it.
 
@@ -101,13 +101,12 @@ impl Store {
     }
 
     async fn try_purge(&self, scope: &PurgeScope) -> Result<Purged, Fault> {
-        let writer = &self.owned.as_ref().ok_or(Trouble::ReadOnly)?.writer;
-        sqlx::query("PRAGMA secure_delete = ON").fetch_all(writer).await?;
         let mut transaction = self.writing().await?;
         let purged = Purge { on: &mut transaction, apply: true }.run(scope).await?;
         sqlx::query(super::retention::SHAPES).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        self.shrink(i64::MAX, || false).await?;
+        let writer = &self.owned.as_ref().ok_or(Trouble::ReadOnly)?.writer;
+        sqlx::query("VACUUM").execute(writer).await?;
         Ok(purged)
     }
 }

@@ -88,19 +88,19 @@ impl Store {
         let mut transaction = self.writing().await?;
         sqlx::query(SHAPES).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        self.shrink(SPARE, stop).await?;
+        self.shrink(stop).await?;
         Ok(removed)
     }
 
-    /// Cuts free pages off the file until at most one in `spare` pages is free, or `stop` says so.
-    pub(super) async fn shrink(&self, spare: i64, stop: impl Fn() -> bool + Send) -> Result<(), Fault> {
+    /// Cuts free pages off the file until at most one in [`SPARE`] pages is free, or `stop` says so.
+    async fn shrink(&self, stop: impl Fn() -> bool + Send) -> Result<(), Fault> {
         /// Pages in one transaction: 2 MiB.
         const PAGES: i64 = 512;
         while !stop() {
             let mut transaction = self.writing().await?;
             let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *transaction).await?;
             let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *transaction).await?;
-            let too_many = free - pages / spare;
+            let too_many = free - pages / SPARE;
             if too_many <= 0 {
                 break;
             }

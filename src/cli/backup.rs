@@ -55,8 +55,10 @@ pub(super) async fn restore(shared: &Shared, arguments: RestoreArguments) -> any
     if let Some(replaced) = &restored.replaced {
         print(&format!("The replaced store is {}; delete it when you do not need it.\n", replaced.display()))?;
     }
-    say("Next: start the daemon. The store knows nothing that happened after its last poll: the daemon may send \
-         notifications of that time again, with the same Message-IDs where they tell the same.");
+    say(
+        "Next: start the daemon. It sends the notifications that waited in the backup, also those that were sent since, with the \
+         same Message-IDs. A drift that was found since then and lasts is notified again.",
+    );
     Ok(Exit::Fine)
 }
 

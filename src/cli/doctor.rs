@@ -10,7 +10,7 @@ use super::table::table;
 use super::{Exit, Shared, print};
 use crate::app::online::{self, ProbeOutcome};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, NeededSecrets, Problems};
+use crate::config::{Config, NeededSecrets, Problem, Problems};
 use crate::view::words::count;
 
 mod files;
@@ -36,7 +36,8 @@ enum Outcome {
 /// One line of the report.
 #[derive(Debug, Clone, Serialize)]
 struct Check {
-    check: &'static str,
+    #[serde(rename = "check")]
+    kind: &'static str,
     /// The source, file or address that was checked.
     subject: Option<String>,
     result: Outcome,
@@ -46,29 +47,31 @@ struct Check {
 }
 
 impl Check {
-    fn new(check: &'static str, result: Outcome, found: impl Into<String>) -> Self {
-        Self { check, subject: None, result, found: found.into(), act: None }
+    fn new(kind: &'static str, result: Outcome, found: impl Into<String>) -> Self {
+        Self { kind, subject: None, result, found: found.into(), act: None }
     }
 
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self::new(check, Outcome::Ok, found)
+    fn ok(kind: &'static str, found: impl Into<String>) -> Self {
+        Self::new(kind, Outcome::Ok, found)
     }
 
-    fn warning(check: &'static str, found: impl Into<String>, act: impl Into<String>) -> Self {
-        Self { act: Some(act.into()), ..Self::new(check, Outcome::Warning, found) }
+    fn warning(kind: &'static str, found: impl Into<String>, act: impl Into<String>) -> Self {
+        Self { act: Some(act.into()), ..Self::new(kind, Outcome::Warning, found) }
     }
 
-    fn problem(check: &'static str, found: impl Into<String>, act: impl Into<String>) -> Self {
-        Self { act: Some(act.into()), ..Self::new(check, Outcome::Problem, found) }
+    fn problem(kind: &'static str, found: impl Into<String>, act: impl Into<String>) -> Self {
+        Self { act: Some(act.into()), ..Self::new(kind, Outcome::Problem, found) }
     }
 
-    fn of(self, subject: impl ToString) -> Self {
+    fn of(self, subject: &(impl ToString + ?Sized)) -> Self {
         Self { subject: Some(subject.to_string()), ..self }
     }
 
     fn name(&self) -> String {
-        let subject = self.subject.iter().map(|subject| format!(" {subject}")).collect::<String>();
-        format!("{}{subject}", self.check)
+        match &self.subject {
+            Some(subject) => format!("{} {subject}", self.kind),
+            None => self.kind.to_owned(),
+        }
     }
 }
 
@@ -82,7 +85,11 @@ struct Report<'a> {
 
 pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result<Exit> {
     let mut checks = Vec::new();
-    let (usable, config) = match shared.load().and_then(|config| config.require_email().map(|_| ()).map(|()| config)) {
+    let loaded = shared.load().and_then(|config| {
+        config.require_email()?;
+        Ok(config)
+    });
+    let (usable, config) = match loaded {
         Ok(config) => (true, Some(config)),
         Err(problems) => {
             checks.extend(configuration(&problems));
@@ -96,7 +103,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
             let found = format!("{}, {}", count(config.plans.len(), "source"), count(sessions, "session"));
             checks.push(Check::ok("config", found));
         }
-        let warning = |problem: &crate::config::Problem| Check::warning("config", problem.line(), "edit the file");
+        let warning = |problem: &Problem| Check::warning("config", problem.line(), "edit the file");
         checks.extend(config.warnings.iter().map(warning));
         checks.extend(files::secrets(config));
         checks.extend(store::checks(config, SystemClock.now()).await);
@@ -120,27 +127,27 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
 }
 
 fn configuration(problems: &Problems) -> Vec<Check> {
-    let problem = |problem: &crate::config::Problem| Check::problem("config", problem.line(), "edit the file");
+    let problem = |problem: &Problem| Check::problem("config", problem.line(), "edit the file");
     problems.iter().map(problem).collect()
 }
 
 /// Polls each source, compares its clock, and signs in at the mail server.
 async fn outside(config: &Config) -> anyhow::Result<Vec<Check>> {
     let asked = online::ask_all(config, SystemClock.now()).await?.into_iter().map(|asked| match asked.outcome {
-        ProbeOutcome::Ready(words) => Check::ok("connection", words).of(asked.what),
+        ProbeOutcome::Ready(words) => Check::ok("connection", words).of(&asked.what),
         ProbeOutcome::Absent(words) => {
             let act = "restore the session in OrderWise, let the export definition return it, or remove it from the configuration";
-            Check::problem("connection", words, act).of(asked.what)
+            Check::problem("connection", words, act).of(&asked.what)
         }
         ProbeOutcome::Failed(reason) => {
             Check::problem("connection", reason, "correct the cause; `driftwise validate --online` tries it alone")
-                .of(asked.what)
+                .of(&asked.what)
         }
     });
     let clocks = online::clocks(config, &SystemClock)
         .await?
         .into_iter()
-        .map(|(source, lead)| clock(lead.num_seconds()).of(format!("source {source}")));
+        .map(|(source, lead)| clock(lead.num_seconds()).of(&format!("source {source}")));
     Ok(asked.chain(clocks).collect())
 }
 

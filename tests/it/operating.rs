@@ -194,7 +194,7 @@ fn doctor_is_content_with_a_daemon_that_works() {
 fn doctor_names_each_thing_that_needs_an_act() {
     let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
     let sessions = ["{ id: 14 }", "{ id: 99 }"].map(String::from).to_vec();
-    let world = World::new(1, &Setup { email, sessions, ..Setup::default() });
+    let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     world.simulator.set(14, "export", true);
     world.run(&["check", "--notify"]).expect(1);
     let report = doctor(&world, 1);

@@ -22,7 +22,7 @@ pub(super) fn secrets(config: &Config) -> Vec<Check> {
                 Check::problem("secret", format!("{shown}: {error}"), "put the file there, readable by the daemon")
             }
         };
-        check.of(what)
+        check.of(&what)
     };
     config.secret_files().into_iter().map(check).collect()
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Check;
 use crate::config::Config;
 use crate::domain::address::Address;
+use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
 use crate::domain::state::SourceState;
 use crate::store::{DiskUsage, NotificationFilter, NotificationState, Store, StoreError, StoredNotification};
@@ -72,23 +73,23 @@ fn audits(plan: &SourcePlan, state: Option<&SourceState>, now: DateTime<Utc>) ->
     let subject = format!("source {}", plan.name);
     let Some((state, poll)) = state.and_then(|state| Some((state, state.record.last_success?))) else {
         let act = "start the daemon; if it runs, see the check of the connection";
-        return Check::warning("audits", "no poll has succeeded yet", act).of(subject);
+        return Check::warning("audits", "no poll has succeeded yet", act).of(&subject);
     };
     let views = plan.sessions.values().map(|session| SessionView::of(Some(state), session));
-    let stale = views.filter(|view| view.is_stale(now)).count();
+    let old = views.filter(|view| view.is_stale(now)).count();
     let found = format!("last successful poll {} ago", ago(now - poll));
-    let check = match stale {
+    let check = match old {
         0 => Check::ok("audits", found),
-        stale => {
-            let found = format!("{found}; the verdict on {} is stale", count(stale, "session"));
+        old => {
+            let found = format!("{found}; the verdict on {} is stale", count(old, "session"));
             Check::problem("audits", found, "start the daemon; if it runs, its log and the connection say why")
         }
     };
-    check.of(subject)
+    check.of(&subject)
 }
 
 /// Compares the clock of this machine with the last poll in the store.
-fn clock(states: &BTreeMap<crate::domain::name::Name, SourceState>, now: DateTime<Utc>) -> Check {
+fn clock(states: &BTreeMap<Name, SourceState>, now: DateTime<Utc>) -> Check {
     let last = states.values().filter_map(|state| state.record.last_poll).max();
     match last.filter(|last| *last > now + JITTER) {
         Some(last) => {

@@ -81,7 +81,8 @@ const TEXTS: [(&str, &str, &str, &[&str], &str); 4] = [
 ];
 
 const PRESENT: &str = "SELECT (SELECT count(*) FROM observations WHERE until IS NULL AND instr(lower(raw_values), ?1))
-    + (SELECT count(*) FROM incidents WHERE ended_at IS NULL AND instr(lower(doc), ?1))";
+    + (SELECT count(*) FROM incidents WHERE ended_at IS NULL AND instr(lower(doc), ?1))
+    + (SELECT count(*) FROM sessions WHERE instr(lower(record || pinned), ?1))";
 
 impl Store {
     /// Counts what [`Self::purge`] would remove.

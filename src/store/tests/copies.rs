@@ -178,6 +178,10 @@ async fn a_restore_makes_a_store_where_none_is_and_refuses_what_is_no_whole_stor
     let refused = Store::restore(&place.path(), &place.path(), at(1)).await.unwrap_err();
     assert!(matches!(refused, CopyError::Same { .. }), "{refused}");
     assert_eq!(fs::read(place.path()).unwrap(), kept);
+    fs::write(place.path(), "no database any more").unwrap();
+    let restored = Store::restore(&place.path(), &copy, at(1)).await.unwrap();
+    assert_eq!(fs::read(restored.replaced.unwrap()).unwrap(), b"no database any more");
+    place.open().await.close().await;
     let elsewhere = place.folder.path().join("new.db");
     let restored = Store::restore(&elsewhere, &copy, at(1)).await.unwrap();
     assert_eq!(restored.replaced, None);

@@ -12,15 +12,18 @@ use crate::config::{Config, Environment as _, NeededSecrets, Problems, ProcessEn
 use crate::domain::session::SessionKey;
 use crate::telemetry::{self, LogFormat, LogLevel};
 
+mod backup;
 mod check;
 mod completions;
 mod daemon;
+mod doctor;
 mod healthcheck;
 mod history;
 mod junit;
 mod man;
 mod notifications;
 mod output;
+mod purge;
 mod run;
 mod schema;
 mod sessions;
@@ -75,6 +78,14 @@ enum Command {
     /// List notifications, explain one, or send a test
     #[command(subcommand)]
     Notifications(notifications::Notifications),
+    /// Check everything that the daemon needs, and print what to do
+    Doctor(doctor::Arguments),
+    /// Copy the store to a file, also while the daemon runs
+    Backup(backup::BackupArguments),
+    /// Replace the store with a copy
+    Restore(backup::RestoreArguments),
+    /// Remove the data of a removed session or of an address from the store
+    Purge(purge::Arguments),
     /// Serve a stand-in OrderWise API for trials and tests
     Simulate(simulate::Arguments),
     /// Ask the running daemon whether it is ready
@@ -152,6 +163,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(&shared, arguments).await,
         Command::History(arguments) => history::run(&shared, arguments).await,
         Command::Notifications(command) => notifications::run(&shared, command).await,
+        Command::Doctor(arguments) => doctor::run(&shared, arguments).await,
+        Command::Backup(arguments) => backup::backup(&shared, arguments).await,
+        Command::Restore(arguments) => backup::restore(&shared, arguments).await,
+        Command::Purge(arguments) => purge::run(&shared, arguments).await,
         Command::Simulate(arguments) => simulate::run(arguments).await,
         Command::Healthcheck(arguments) => healthcheck::run(&shared, arguments).await,
         Command::Schema => schema::run(),

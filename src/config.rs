@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::address::Address;
 use crate::domain::name::{Name, Rename};
 use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Policy;
+use crate::secret::Secret;
 
 mod containers;
 mod customer;
@@ -164,6 +166,47 @@ impl Config {
         let renamed =
             |source: &SourceConfig| Some(Rename { from: source.renamed_from.clone()?, to: source.name.clone() });
         self.sources.iter().filter_map(renamed).collect()
+    }
+
+    /// Whether `address` is one of a recipient, of the sender, or a value that a session should have.
+    #[must_use]
+    pub fn names(&self, address: &Address) -> bool {
+        let contacts = self.plans.values().map(|plan| &plan.contacts);
+        let sessions = self.plans.values().flat_map(|plan| plan.sessions.values());
+        let lists = contacts
+            .chain(sessions.clone().map(|session| &session.contacts))
+            .flat_map(|contacts| contacts.fallback.iter().chain(&contacts.operators).chain(&contacts.reply_to));
+        let alerts = self.alerts.fallback.iter().chain(&self.alerts.operators);
+        let from = self.email.iter().map(|email| &email.from.address);
+        let owners = sessions.clone().flat_map(|session| &session.owners);
+        let params = sessions.clone().flat_map(|session| session.params.values().flatten());
+        let mut params = params.filter_map(|text| Address::parse(text).ok());
+        lists.chain(alerts).chain(from).chain(owners).any(|named| named == address)
+            || params.any(|named| named == *address)
+    }
+
+    /// The secret files, each with the part of the configuration that names it.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<(String, PathBuf)> {
+        let of_source = |source: &SourceConfig| {
+            let Adapter::OrderWise(options) = &source.adapter else { return Vec::new() };
+            let credential = match &options.credential {
+                Credential::Password { password, .. } => password,
+                Credential::Hash(hash) => hash,
+            };
+            let secrets = std::iter::once(credential).chain(options.proxy.as_ref().map(|proxy| &proxy.url));
+            secrets.map(|secret| (format!("source {}", source.name), secret.clone())).collect::<Vec<_>>()
+        };
+        let email = self.email.iter().filter_map(|email| match &email.delivery {
+            Delivery::Smtp(smtp) => Some((String::from("mail"), smtp.password.clone()?)),
+            Delivery::Spool(_) => None,
+        });
+        let all = self.sources.iter().flat_map(of_source).chain(email);
+        let file = |(what, secret)| match secret {
+            Secret::File(path) => Some((what, path)),
+            Secret::Given(_) | Secret::NotNeeded => None,
+        };
+        all.filter_map(file).collect()
     }
 
     /// The mail account; an error if the configuration has none.

@@ -32,6 +32,11 @@ pub trait Source: Send + Sync {
     /// One attempt. `now` is for ages and cooldowns, never for time-outs.
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
 
+    /// The time by the clock of the system, as it says in an answer to a request without a sign-in; `None` where it says none.
+    fn time(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// As [`Source::fetch`], but skips parsing a response whose digest is `known`. A source without digests always parses.
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
         let _ = known;

@@ -20,9 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
+mod copy;
 mod disk;
 mod error;
 mod file;
@@ -35,23 +38,28 @@ mod notify;
 mod outbox;
 mod owner;
 mod probe;
+mod purge;
 mod record;
 mod rename;
 mod resend;
+mod restore;
 mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod undeliverable;
 
+pub use copy::{Copied, CopyError};
 pub use disk::DiskUsage;
 pub use error::{Operation, StoreError, Trouble};
 pub use history::Run;
 pub use notifications::{NotificationFilter, NotificationState, StoredNotification};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
+pub use purge::{MASK, PurgeScope, Purged};
 pub use rename::Renamed;
 pub use resend::{Resend, Unsendable};
+pub use restore::Restored;
 
 use error::Fault;
 use file::{Held, Identity, InodeLock, Locking};
@@ -146,6 +154,8 @@ impl Store {
         let writing = (options.clone())
             .create_if_missing(true)
             .foreign_keys(true)
+            // Of a new database; `retention` says why.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let doubted = Arc::new(AtomicBool::new(false));

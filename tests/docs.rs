@@ -150,7 +150,8 @@ fn every_command_and_option_that_a_document_names_exists() {
         for (line, call) in document.calls() {
             calls += 1;
             let words = call.split_whitespace().collect::<Vec<_>>();
-            let command = words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
+            let is_command = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
+            let command = words.iter().take_while(is_command).copied().collect::<Vec<_>>();
             let text = helps.entry(command.join(" ")).or_insert_with(|| help(&command));
             let usage = text.lines().any(|line| line.starts_with(&format!("Usage: driftwise {}", command.join(" "))));
             if !usage || text.starts_with("Not available yet") {

@@ -1,10 +1,11 @@
-//! One poll of each source and one sign-in at the mail server, for `validate --online` and `sessions`.
+//! One poll of each source and one sign-in at the mail server, for `validate --online`, `sessions` and `doctor`.
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::adapters;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
@@ -61,6 +62,30 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<
     Ok(asked)
 }
 
+/// By how much the clock of each source that says its time is ahead of this machine's.
+pub async fn clocks(config: &Config, clock: &dyn Clock) -> anyhow::Result<Vec<(Name, TimeDelta)>> {
+    let mut found = Vec::new();
+    for (name, source) in adapters::sources(config)? {
+        let before = clock.now();
+        if let Some(time) = source.time().await {
+            found.push((name, lead(time, before, clock.now())));
+        }
+    }
+    Ok(found)
+}
+
+/// By how much `time`, which has whole seconds, is ahead of a clock that showed `before` and `after` around it.
+fn lead(time: DateTime<Utc>, before: DateTime<Utc>, after: DateTime<Utc>) -> TimeDelta {
+    let latest = time + TimeDelta::seconds(1);
+    if time > after {
+        time - after
+    } else if latest < before {
+        latest - before
+    } else {
+        TimeDelta::zero()
+    }
+}
+
 /// The number of returned sessions, and the audited sessions that are missing.
 fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
     let ids = snapshot.ids().collect::<BTreeSet<_>>();
@@ -71,5 +96,29 @@ fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
         ([], 1) => ProbeOutcome::Ready(format!("{returned}, the audited one among them")),
         ([], audited) => ProbeOutcome::Ready(format!("{returned}, all {audited} audited ones among them")),
         (missing, _) => ProbeOutcome::Absent(format!("{returned}, but not the audited {}", missing.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_or_behind_only_beyond_the_time_that_the_request_took() {
+        let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        // Time, before, after, lead.
+        for (time, before, after, expected) in [
+            (10_000, 10_500, 10_900, 0),
+            (10_000, 9_000, 12_000, 0),
+            (10_000, 11_000, 11_500, 0),
+            (10_000, 12_000, 12_500, -1_000),
+            (70_000, 10_000, 10_500, 59_500),
+        ] {
+            assert_eq!(
+                lead(at(time), at(before), at(after)),
+                TimeDelta::milliseconds(expected),
+                "{time} {before} {after}"
+            );
+        }
     }
 }

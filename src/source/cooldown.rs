@@ -97,13 +97,18 @@ pub fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let at = DateTime::parse_from_rfc2822(text).map(|at| at.to_utc()).ok().or_else(|| {
+    let at = http_date(text)?;
+    Some((at - now).to_std().unwrap_or_default())
+}
+
+/// A time in one of the three forms of RFC 9110, 5.6.7.
+pub fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text).map(|at| at.to_utc()).ok().or_else(|| {
         ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
             .iter()
             .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
             .map(|at| at.and_utc())
-    })?;
-    Some((at - now).to_std().unwrap_or_default())
+    })
 }
 
 #[cfg(test)]

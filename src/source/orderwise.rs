@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
-use super::cooldown::{Cooldown, FailedAttempt, retry_after};
+use super::cooldown::{Cooldown, FailedAttempt, http_date, retry_after};
 use super::http::HttpProxy;
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
@@ -53,6 +53,7 @@ pub struct OrderWiseOptions {
 /// Reads the sessions of one OrderWise system.
 pub struct OrderWise {
     client: Client,
+    base_url: Url,
     token_url: Url,
     export_url: Url,
     /// The parameters of the export as JSON.
@@ -109,6 +110,7 @@ impl OrderWise {
             timeout: options.timeout,
             max_body: options.max_body,
             system: systems.of(&base),
+            base_url: base,
             state: Mutex::new(ApiState { secrets: Secrets::new(proxy), ..ApiState::default() }),
         })
     }
@@ -263,6 +265,15 @@ impl Source for OrderWise {
 
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
         Box::pin(async move { Ok(self.attempt(now, None).await?.answer.unwrap_or_default()) })
+    }
+
+    fn time(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
+        Box::pin(async move {
+            let _alone = self.state.lock().await;
+            let request = self.client.get(self.base_url.clone()).send();
+            let response = tokio::time::timeout(self.timeout, request).await.ok()?.ok()?;
+            http_date(response.headers().get(DATE)?.to_str().ok()?)
+        })
     }
 
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {

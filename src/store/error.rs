@@ -51,6 +51,9 @@ pub enum Operation {
     Read,
     Prune,
     Probe,
+    Backup,
+    Restore,
+    Purge,
 }
 
 impl Operation {
@@ -69,6 +72,9 @@ impl Operation {
             Self::Read => "read",
             Self::Prune => "prune",
             Self::Probe => "probe",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Purge => "purge",
         }
     }
 }
@@ -84,6 +90,9 @@ impl fmt::Display for Operation {
             Self::Read => "reading the history",
             Self::Prune => "removing what is past retention",
             Self::Probe => "checking it",
+            Self::Backup => "copying it",
+            Self::Restore => "restoring it",
+            Self::Purge => "removing data",
         })
     }
 }

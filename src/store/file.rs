@@ -185,12 +185,17 @@ pub(super) fn log(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
+/// The index of the log, which the connections share.
+pub(super) fn shared_memory(path: &Path) -> PathBuf {
+    beside(path, "-shm")
+}
+
 /// The file beside the database whose lock makes an owner.
 pub(super) fn lock(path: &Path) -> PathBuf {
     beside(path, ".lock")
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     PathBuf::from(name)

@@ -1,4 +1,8 @@
-//! Deletes history past retention, in batches small enough that no audit waits for them.
+//! Deletes history past retention, in batches small enough that no audit waits for them, and returns the space to the disk.
+//!
+//! SQLite reuses the pages that a deletion frees but keeps them in the file. With `auto_vacuum = INCREMENTAL` it can cut them
+//! off, a few at a time (<https://www.sqlite.org/pragma.html#pragma_incremental_vacuum>). A tenth of the file stays free for
+//! the rows of the next days, which would otherwise make the file grow again at once.
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +17,13 @@ const STATEMENTS: [&str; 4] = [
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE finished_at < ?1 LIMIT ?2)",
     "DELETE FROM observations WHERE id IN (SELECT id FROM observations WHERE until < ?1 LIMIT ?2)",
 ];
+
+/// Removes the shapes that no observation has any more.
+pub(super) const SHAPES: &str =
+    "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
+
+/// One in so many pages may stay free.
+const SPARE: i64 = 10;
 
 impl Store {
     /// Up to when retention has seen the clock advance; `None` in a new store.
@@ -53,7 +64,6 @@ impl Store {
         batch: usize,
         stop: impl Fn() -> bool + Send,
     ) -> Result<u64, Fault> {
-        const SHAPES: &str = "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
         let begun =
             sqlx::query_scalar::<_, Option<i64>>("SELECT begun FROM retention").fetch_one(&self.readers).await?;
         if begun.is_some_and(|begun| stamp(before) <= begun) {
@@ -78,6 +88,31 @@ impl Store {
         let mut transaction = self.writing().await?;
         sqlx::query(SHAPES).execute(&mut *transaction).await?;
         transaction.commit().await?;
+        self.shrink(stop).await?;
         Ok(removed)
+    }
+
+    /// Cuts free pages off the file until at most one in [`SPARE`] pages is free, or `stop` says so.
+    async fn shrink(&self, stop: impl Fn() -> bool + Send) -> Result<(), Fault> {
+        /// Pages in one transaction: 2 MiB.
+        const PAGES: i64 = 512;
+        while !stop() {
+            let mut transaction = self.writing().await?;
+            let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *transaction).await?;
+            let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *transaction).await?;
+            let too_many = free - pages / SPARE;
+            if too_many <= 0 {
+                break;
+            }
+            let cut = format!("PRAGMA incremental_vacuum({})", too_many.min(PAGES));
+            // Each row that is fetched is a page.
+            sqlx::query(sqlx::AssertSqlSafe(cut)).fetch_all(&mut *transaction).await?;
+            let left: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            if left >= free {
+                break; // A database of an earlier build, which cannot shrink.
+            }
+        }
+        Ok(())
     }
 }

@@ -44,6 +44,14 @@ pub(super) async fn expect_present(connection: &mut SqliteConnection) -> Result<
     }
 }
 
+/// Fails unless the database is a store of this form or an older one.
+pub(super) async fn expect_ours(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    match form(connection).await? {
+        0 => Err(Trouble::Absent.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The number of the form; 0 for a database in which nothing is.
 async fn form(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     let application: u32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;

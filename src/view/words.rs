@@ -30,6 +30,18 @@ pub fn number(number: usize) -> String {
     grouped
 }
 
+/// Bytes in the largest unit that leaves at least 1, with a decimal below 10: `512 bytes`, `1.5 MiB`, `12 GiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let unit = (bytes.ilog2() as usize / 10 - 1).min(UNITS.len() - 1);
+    let tenths = (u128::from(bytes) * 10) >> (10 * (unit + 1));
+    let decimal = if tenths < 100 { format!(".{}", tenths % 10) } else { String::new() };
+    format!("{}{decimal} {}", tenths / 10, UNITS[unit])
+}
+
 /// A reason as a sentence of its own.
 pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
@@ -52,6 +64,13 @@ mod tests {
     fn numbers_are_grouped_and_nouns_agree() {
         let counts = [0, 1, 999, 1000, 1_234_567].map(|n| count(n, "session"));
         assert_eq!(counts, ["0 sessions", "1 session", "999 sessions", "1,000 sessions", "1,234,567 sessions"]);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_fits() {
+        let sizes = [0, 1023, 1024, 1536, 10 << 10, (1 << 20) - 1, 5 << 30, 3 << 60].map(size);
+        let expected = ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "10 KiB", "1023 KiB", "5.0 GiB", "3145728 TiB"];
+        assert_eq!(sizes, expected);
     }
 
     #[test]

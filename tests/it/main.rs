@@ -29,6 +29,7 @@ mod metrics;
 mod needed_secrets;
 mod new_sessions;
 mod notifications;
+mod operating;
 mod owners;
 mod polls;
 mod proxies;

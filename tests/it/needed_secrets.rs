@@ -36,6 +36,10 @@ fn commands_that_read_the_store_need_no_secret() {
     world.run(&["status", "--format", "json"]).expect(3);
     world.run(&["history"]).expect(0);
     world.run(&["notifications", "list"]).expect(0);
+    for command in [&["backup", "b.db"][..], &["restore", "b.db"], &["purge", "--address", "it@acme.example"]] {
+        let err = world.run(command).expect(4).err;
+        assert!(err.contains("does not exist"), "{err}");
+    }
     assert!(world.run(&["notifications", "show", "1"]).expect(2).err.contains("there is no notification 1"));
 }
 

@@ -29,6 +29,22 @@ async fn a_source_may_have_an_ipv6_address() {
 }
 
 #[tokio::test]
+async fn a_system_says_its_time_without_a_sign_in() {
+    let cases = [("Date: Fri, 15 Jan 2027 08:00:05 GMT\r\n", Some(at(5))), ("Date: soon\r\n", None), ("", None)];
+    for (date, expected) in cases {
+        let answer = format!("HTTP/1.1 404 Not Found\r\n{date}Content-Length: 0\r\n\r\n");
+        let server = raw(move |_| answer.clone().into_bytes()).await;
+        assert_eq!(orderwise(&server.url()).time().await, expected, "{date}");
+        // The server notes a request after its response.
+        while server.seen.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let seen = server.seen.lock().unwrap().join("\n").to_lowercase();
+        assert!(seen.starts_with("get /owapi http/1.1") && !seen.contains("authorization"), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_at_the_limit_is_read_and_one_byte_more_is_not() {
     let body = |len: usize| format!("[{{\"a\":\"{}\"}}]", "x".repeat(len - 10)).into_bytes();
     let chunked = |body: &[u8]| {

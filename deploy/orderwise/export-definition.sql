@@ -1,7 +1,7 @@
 -- A template for the API Export Definition that Driftwise reads: one row a session, one column a setting.
 --
 -- The names of OrderWise's tables and columns are not public, so none stand here. Replace everything in <angle brackets>;
--- until then SQL Server refuses the statement. README.md, in this folder, says how to find the names.
+-- until then SQL Server refuses the statement. docs/orderwise.md says how to find the names.
 -- An alias (AS ...) is the setting's name in Driftwise. Leave out a line whose column you cannot find: the rule that needs
 -- it is then reported as "could not be checked", never as right.
 

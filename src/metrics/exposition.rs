@@ -147,6 +147,11 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
         let up = SourceView::of(name, state).unreachable.is_none();
         family.series(format_args!("source=\"{name}\""), u8::from(up));
     }
+    let help = "Columns of the source, or many of its sessions at once, have changed; always 1.";
+    let mut family = Family::new(out, "source_changed", help);
+    for (name, _) in polled_at().filter(|(name, state)| SourceView::of(name, state).changed.is_some()) {
+        family.series(format_args!("source=\"{name}\""), 1);
+    }
     let help = "When the source was last read.";
     let mut family = Family::new(out, "source_last_success_timestamp_seconds", help);
     for (name, state) in polled_at() {

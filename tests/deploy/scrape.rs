@@ -1,0 +1,65 @@
+//! One scrape of a daemon in trouble of every kind, so that each of its series is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use driftwise::simulator::Mode;
+use regex::Regex;
+
+use crate::program::eventually;
+use crate::support::port::ClosedPort;
+use crate::world::{Setup, World};
+
+/// The job under which the rules expect Driftwise.
+const JOB: &str = "driftwise";
+
+/// The labels of a metric with their values.
+pub type Values = BTreeMap<String, BTreeSet<String>>;
+
+/// Every metric by its name, as Prometheus has it after a scrape.
+pub static SCRAPED: LazyLock<BTreeMap<String, Values>> = LazyLock::new(|| read(&troubled()));
+
+/// `/metrics` while a drift, an unverifiable rule, a missing and an unaudited session, waiting mail, a column that is gone, a refused configuration, an
+/// unreachable source and stale verdicts are there.
+fn troubled() -> String {
+    let closed = ClosedPort::hold();
+    let sessions = ["{ id: 14 }", "{ id: 15 }", "{ id: 98 }"].map(String::from).to_vec();
+    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
+    let world = World::new(3, &Setup { sessions, email, ..Setup::default() });
+    world.simulator.set(14, "export", true);
+    world.simulator.set(15, "export", "perhaps");
+    let daemon = world.daemon();
+    daemon.until("driftwise_drift_open", &[("session", "14"), ("severity", "critical")], 1.0);
+    daemon.until("driftwise_session_findings", &[("session", "15"), ("state", "unverifiable")], 1.0);
+    daemon.until("driftwise_source_sessions", &[("state", "unaudited")], 1.0);
+    daemon.until("driftwise_incidents_opened_total", &[("kind", "missing")], 1.0);
+    daemon.until("driftwise_outbox_oldest_pending_timestamp_seconds", &[], 1.0);
+    world.simulator.fail(Mode::MissingColumn { column: String::from("transfer_type") }, None);
+    daemon.until("driftwise_source_changed", &[("source", "erp")], 1.0);
+    world.edit(&[("sources:", "no_such_key: 1\nsources:")]);
+    daemon.signal("HUP");
+    let refused = || daemon.metric("driftwise_config_last_reload_successful", &[]).filter(|value| *value < 0.5);
+    eventually("refused configuration", refused);
+    world.simulator.fail(Mode::Html, None);
+    daemon.until("driftwise_session_stale", &[("session", "14")], 1.0);
+    daemon.get("/metrics").1
+}
+
+/// The metrics of a scrape, with what Prometheus adds: `up`, and the labels `job` and `instance`.
+fn read(text: &str) -> BTreeMap<String, Values> {
+    let series = Regex::new(r"(?m)^([a-zA-Z_]+)(?:\{(.*)\})? \S+$").unwrap();
+    let label = Regex::new(r#"([a-z_]+)="((?:[^"\\]|\\.)*)""#).unwrap();
+    let mut metrics: BTreeMap<String, Values> = BTreeMap::from([(String::from("up"), Values::new())]);
+    for found in series.captures_iter(text) {
+        let values = metrics.entry(found[1].to_owned()).or_default();
+        for pair in label.captures_iter(found.get(2).map_or("", |labels| labels.as_str())) {
+            values.entry(pair[1].to_owned()).or_default().insert(pair[2].to_owned());
+        }
+    }
+    assert!(metrics.len() > 40, "only {} metrics were scraped:\n{text}", metrics.len());
+    for values in metrics.values_mut() {
+        values.insert(String::from("job"), BTreeSet::from([JOB.to_owned()]));
+        values.insert(String::from("instance"), BTreeSet::new());
+    }
+    metrics
+}

@@ -38,6 +38,7 @@ mod renames;
 mod restarts;
 mod schedules;
 mod secrets;
+mod service_manager;
 mod status;
 mod stopping;
 mod verdicts;

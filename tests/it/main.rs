@@ -41,5 +41,6 @@ mod secrets;
 mod service_manager;
 mod status;
 mod stopping;
+mod trouble;
 mod verdicts;
 mod watching;

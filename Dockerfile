@@ -21,9 +21,9 @@ RUN mkdir src benches \
 COPY src src
 COPY migrations migrations
 COPY config/baselines config/baselines
-# The commit it is built from and its time in seconds since 1970: shown by `driftwise --version` and driftwise_build_info.
+# The commit that it is built from and its date: shown by `driftwise --version` and driftwise_build_info.
 ARG DRIFTWISE_REVISION=unknown
-ARG SOURCE_DATE_EPOCH
+ARG DRIFTWISE_DATE=unknown
 # Touched, because a copied file can be older than the empty program, and cargo goes by time.
 RUN touch src/main.rs src/lib.rs \
  && cargo build --release --locked --bin driftwise

@@ -46,7 +46,7 @@ impl Metrics {
     pub fn new(sources: &[Name], channel: &'static str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let all = Catalogue::register(&registry)?;
-        all.build_info.with_label_values(&[release::VERSION, release::REVISION, &release::DATE]).set(1);
+        all.build_info.with_label_values(&[release::VERSION, release::REVISION, release::DATE]).set(1);
         let metrics = Self { registry, all, channel };
         metrics.start_at_zero();
         for source in sources {

@@ -32,7 +32,7 @@ impl Heartbeat {
 
     /// Call it at each tick.
     pub(super) fn tick(&mut self, now: Instant) {
-        // sd_watchdog_enabled(3) recommends half the time. Ticks may be seconds apart, so this aims at a quarter.
+        // `sd_watchdog_enabled(3)` recommends half the time. Ticks may be seconds apart, so this aims at a quarter.
         let due = |watchdog: Duration| self.pinged.is_none_or(|pinged| now.duration_since(pinged) >= watchdog / 4);
         if self.service.watchdog().is_some_and(due) {
             self.pinged = Some(now);
@@ -60,8 +60,9 @@ pub(super) fn status(service: &ServiceManager, published: &Published) -> String 
         let views = sessions.map(|session| SessionView::of(present.state(&session.key.source), session));
         let views = views.collect::<Vec<_>>();
         let notable = tally(&views).filter(|(status, _)| *status != Status::Compliant);
-        let parts = notable.map(|(status, sessions)| format!(", {} {}", number(sessions), status.label()));
+        let notable = notable.map(|(status, sessions)| format!("{} {}", number(sessions), status.label()));
+        let parts = std::iter::once(count(views.len(), "session")).chain(notable).collect::<Vec<_>>();
         let refused = present.refused_reload.as_ref().map(|_| "; the last reload was refused");
-        count(views.len(), "session") + &parts.collect::<String>() + refused.unwrap_or_default()
+        parts.join(", ") + refused.unwrap_or_default()
     })
 }

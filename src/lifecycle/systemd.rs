@@ -1,5 +1,5 @@
-//! Reports the life of the program to the service manager, by the protocol of sd_notify(3): datagrams to the socket that the
-//! variable `NOTIFY_SOCKET` names. Without it, as in a container, nothing is sent.
+//! Reports the life of the program to the service manager, by the protocol of `sd_notify(3)`: datagrams to the socket that
+//! the variable `NOTIFY_SOCKET` names. Without it, as in a container, nothing is sent.
 //!
 //! A service manager that does not listen is no reason to stop: the log says so once, and the program goes on.
 
@@ -69,7 +69,7 @@ impl ServiceManager {
 
     fn send(&self, states: &[NotifyState<'_>]) {
         let Some(listening) = &self.0 else { return };
-        let text = states.iter().map(|state| format!("{state}\n")).collect::<String>();
+        let text = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
         match send(&listening.socket, text.as_bytes()) {
             Ok(()) => listening.failed.store(false, Ordering::Relaxed),
             Err(error) if !listening.failed.swap(true, Ordering::Relaxed) => {

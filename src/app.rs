@@ -25,12 +25,14 @@ use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::lifecycle::Supervisor;
+use crate::lifecycle::systemd::ServiceManager;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::store::Store;
 use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
+mod heartbeat;
 pub mod notifications;
 pub mod online;
 mod past;
@@ -57,6 +59,7 @@ pub struct App {
     dispatcher: Arc<Dispatcher>,
     clock: Arc<dyn Clock>,
     trust_clock: bool,
+    service: ServiceManager,
     listener: TcpListener,
     probes: Option<TcpListener>,
     hosts: Hosts,
@@ -163,6 +166,7 @@ impl App {
             dispatcher,
             clock,
             trust_clock: false,
+            service: ServiceManager::default(),
             listener,
             probes,
             hosts,
@@ -177,6 +181,12 @@ impl App {
     #[must_use]
     pub fn trust_clock(self, trust_clock: bool) -> Self {
         Self { trust_clock, ..self }
+    }
+
+    /// Reports to a service manager.
+    #[must_use]
+    pub fn service_manager(self, service: ServiceManager) -> Self {
+        Self { service, ..self }
     }
 
     /// The address of the pages, for a configuration with port 0.
@@ -236,6 +246,7 @@ impl App {
             metrics: Arc::clone(metrics),
             clock: Arc::clone(&clock),
             mailboxes: Arc::clone(&parts.mailboxes),
+            service: self.service.clone(),
         };
         supervisor.start("schedules", timing.run(stop.clone()));
         let own = tasks::own(Arc::clone(store), Arc::clone(&parts.auditor), stop.clone());
@@ -257,6 +268,7 @@ impl App {
             in_force: self.in_force,
             watch: self.watch,
             announced: BTreeSet::new(),
+            service: self.service,
         };
         supervisor.start("reload", reloader.run(self.reloading.inbound, stop.clone()));
         Ok(supervisor)

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Environment as _, NeededSecrets, Problems, ProcessEnvironment};
 use crate::domain::session::SessionKey;
+use crate::release;
 use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod backup;
@@ -38,7 +39,7 @@ use output::{print, say};
 
 /// Audits e-commerce sessions of OrderWise against a baseline and sends mail when one drifts.
 #[derive(Debug, Parser)]
-#[command(name = "driftwise", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "driftwise", version = release::TEXT.as_str(), max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     shared: Shared,

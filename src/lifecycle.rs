@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub mod systemd;
+
 /// Longest time for tasks to finish their present work after a shutdown.
 pub const DRAIN: Duration = Duration::from_secs(7);
 

@@ -14,6 +14,7 @@ use crate::domain::name::Name;
 use crate::domain::notification::NotificationKind;
 use crate::domain::policy::Severity;
 use crate::notify::Obstacle;
+use crate::release;
 use crate::source::Failure;
 use crate::store::Operation;
 use crate::telemetry;
@@ -45,8 +46,7 @@ impl Metrics {
     pub fn new(sources: &[Name], channel: &'static str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let all = Catalogue::register(&registry)?;
-        let revision = option_env!("DRIFTWISE_REVISION").unwrap_or("unknown");
-        all.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        all.build_info.with_label_values(&[release::VERSION, release::REVISION, release::DATE]).set(1);
         let metrics = Self { registry, all, channel };
         metrics.start_at_zero();
         for source in sources {

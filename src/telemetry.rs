@@ -3,8 +3,8 @@
 //! A thread writes the lines from a bounded queue. A log that cannot be written loses lines, which are counted, and blocks
 //! nothing. See [`queue`] and [`writer`].
 //!
-//! Text from outside cannot break a line, colour it or reverse its direction: JSON escapes control characters, and the form
-//! for people makes them visible.
+//! Text from outside cannot break a line, colour it or reverse its direction: JSON and logfmt escape control characters, and the
+//! form for people makes them visible.
 
 use std::fmt;
 use std::fs::File;
@@ -22,6 +22,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::domain::reading::visible;
 
+mod logfmt;
 mod queue;
 mod writer;
 
@@ -34,7 +35,9 @@ pub enum LogFormat {
     /// Human on a terminal, JSON elsewhere
     #[default]
     Auto,
+    #[value(alias = "text")]
     Human,
+    Logfmt,
     Json,
 }
 
@@ -92,13 +95,18 @@ pub fn start(
     grace_period: Option<Duration>,
 ) -> io::Result<Log> {
     let terminal = stderr_is_terminal();
-    let human = match format {
-        LogFormat::Auto => terminal,
-        LogFormat::Human => true,
-        LogFormat::Json => false,
+    let format = match format {
+        LogFormat::Auto if terminal => LogFormat::Human,
+        LogFormat::Auto => LogFormat::Json,
+        chosen => chosen,
+    };
+    let report = match format {
+        LogFormat::Human => human_report,
+        LogFormat::Logfmt => logfmt::report,
+        LogFormat::Auto | LogFormat::Json => json_report,
     };
     let queue = Arc::new(Queue::new(CAPACITY));
-    write_from(Arc::clone(&queue), if human { human_report } else { json_report })?;
+    write_from(Arc::clone(&queue), report)?;
     let _ = LOG.set(Arc::clone(&queue));
     let (filter, ignored) = filter(level, rust_log, default);
     let lines = move || Lines(Arc::clone(&queue));
@@ -106,11 +114,13 @@ pub fn start(
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
     let builder = builder.log_internal_errors(false);
     // A second start, as in tests, leaves the first one in place.
-    let _ = if human {
-        let fields = debug_fn(harmless).delimited(" ");
-        builder.with_ansi(terminal).fmt_fields(fields).try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
+    let _ = match format {
+        LogFormat::Human => {
+            let fields = debug_fn(harmless).delimited(" ");
+            builder.with_ansi(terminal).fmt_fields(fields).try_init()
+        }
+        LogFormat::Logfmt => builder.event_format(logfmt::Logfmt).try_init(),
+        LogFormat::Auto | LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     for directive in ignored {
         tracing::warn!(directive, "ignored a directive of RUST_LOG that cannot be parsed");

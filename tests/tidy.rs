@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of `src/` with the modules that it may use.
-const MODULES: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("secret", &[]),
     ("clock", &[]),
+    ("release", &[]),
     ("source", &["domain", "secret"]),
     ("notify", &["domain", "secret", "view"]),
     ("view", &["domain"]),
@@ -21,6 +22,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "domain",
             "view",
             "telemetry",
+            "release",
             "engine::published",
             "source::Failure",
             "notify::Obstacle",
@@ -48,9 +50,10 @@ const MODULES: [(&str, &[&str]); 18] = [
             "web",
             "config",
             "lifecycle",
+            "view",
         ],
     ),
-    ("cli", &["app", "config", "telemetry", "lifecycle", "store", "domain", "view", "clock", "simulator"]),
+    ("cli", &["app", "config", "telemetry", "lifecycle", "store", "domain", "view", "clock", "simulator", "release"]),
     ("main", &[]),
 ];
 
@@ -66,11 +69,12 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// Each outside crate with the modules that may use it.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 26] = [
     ("tokio", &["source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"]),
     ("reqwest", &["source"]),
     ("lettre", &["notify"]),
     ("hostname", &["notify"]),
+    ("sd_notify", &["lifecycle"]),
     ("tokio_rustls", &["notify"]),
     ("rustls_platform_verifier", &["notify"]),
     ("sqlx", &["store"]),

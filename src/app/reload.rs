@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::heartbeat::status;
 use super::watch::{self, FileWatch};
 use super::{Parts, adapters};
 use crate::clock::Clock;
@@ -30,6 +31,7 @@ use crate::engine::audit::Sources;
 use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
+use crate::lifecycle::systemd::ServiceManager;
 use crate::store::{Renamed, Store, StoreError};
 
 mod in_force;
@@ -79,6 +81,7 @@ pub(super) struct Reloader {
     pub watch: FileWatch,
     /// The refusals since the configuration in force was accepted that operators were notified of.
     pub announced: BTreeSet<Uuid>,
+    pub service: ServiceManager,
 }
 
 impl Reloader {
@@ -96,7 +99,9 @@ impl Reloader {
                     ReloadRequest { trigger: ReloadTrigger::FileChanged, reply: None }
                 }
             };
+            self.service.reloading();
             let outcome = self.reload(request.trigger).await;
+            self.service.ready(&status(&self.service, &self.parts.published));
             if let Some(reply) = request.reply {
                 // The client may have closed its connection.
                 let _ = reply.send(outcome);

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::heartbeat::Heartbeat;
 use crate::clock::Clock;
 use crate::domain::retention::RetentionClock;
 use crate::domain::timetable::{Timetable, missed};
@@ -19,6 +20,7 @@ use crate::engine::dispatcher::Dispatcher;
 use crate::engine::mailbox::Mailboxes;
 use crate::engine::published::Published;
 use crate::engine::wait::until;
+use crate::lifecycle::systemd::ServiceManager;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
 use crate::store::{Operation, RENEW_EVERY, Store, StoreError};
@@ -89,6 +91,7 @@ pub(super) struct Timing {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub mailboxes: Arc<Mailboxes>,
+    pub service: ServiceManager,
 }
 
 impl Timing {
@@ -99,6 +102,7 @@ impl Timing {
         let mut ticker = Ticker::start().await.map_err(|e| e.to_string())?;
         self.publish(&timetable);
         self.ticked();
+        let mut heartbeat = Heartbeat::start(self.service.clone(), Arc::clone(&self.published));
         self.count_missed(started);
         let mut beginning = pin!(self.begin());
         let mut begun = false;
@@ -110,7 +114,10 @@ impl Timing {
                     begun = true;
                     continue;
                 }
-                () = ticker.tick() => self.ticked(),
+                () = ticker.tick() => {
+                    self.ticked();
+                    heartbeat.tick(Instant::now());
+                }
             }
             let now = self.clock.now();
             let latest = self.published.plans();
@@ -134,6 +141,7 @@ impl Timing {
             }
             self.publish(&timetable);
         }
+        self.service.stopping();
         ticker.stop().await.map_err(|e| e.to_string())
     }
 

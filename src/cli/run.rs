@@ -9,6 +9,8 @@ use super::{Exit, Shared};
 use crate::app::reload::ReloadTrigger;
 use crate::app::{App, Reloading};
 use crate::clock::SystemClock;
+use crate::config::{Environment as _, ProcessEnvironment};
+use crate::lifecycle::systemd::ServiceManager;
 use crate::lifecycle::{heed_signals, raise_descriptor_limit};
 
 /// What the program needs besides its polls: listeners, the store, mail, and those who ask it for pages and metrics.
@@ -46,6 +48,7 @@ pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Resul
         app = App::build(config, reloading, Arc::new(SystemClock), shutdown.clone()) => app?,
         () = shutdown.cancelled() => return Ok(Exit::Fine),
     };
-    app.trust_clock(arguments.trust_clock).run().await?;
+    let service = ServiceManager::new(ProcessEnvironment.variable("NOTIFY_SOCKET"));
+    app.trust_clock(arguments.trust_clock).service_manager(service).run().await?;
     Ok(Exit::Fine)
 }

@@ -45,7 +45,7 @@ impl Catalogue {
         let new = Declare { registry };
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
-            build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision"])?,
+            build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision", "date"])?,
             config_valid: new.gauge("config_last_reload_successful", "Whether the last read of the configuration was accepted.")?,
             config_loaded_at: new.lone("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
             incidents_opened: new.counters("incidents_opened_total", "Incidents that were confirmed.", &["kind", "severity"])?,

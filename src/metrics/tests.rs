@@ -50,7 +50,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     {
         counted(&format!("{histogram}_count"), sets);
     }
-    assert!(text.contains("driftwise_build_info{revision=\""));
+    assert!(text.contains("driftwise_build_info{date=\""));
     assert!(text.contains("process_resident_memory_bytes"));
 }
 

@@ -34,7 +34,7 @@ fn troubled() -> String {
     daemon.until("driftwise_source_sessions", &[("state", "unaudited")], 1.0);
     daemon.until("driftwise_incidents_opened_total", &[("kind", "missing")], 1.0);
     daemon.until("driftwise_outbox_oldest_pending_timestamp_seconds", &[], 1.0);
-    world.simulator.fail(Mode::MissingColumn { column: String::from("transfer_type") }, None);
+    world.simulator.fail(Mode::MissingColumn(String::from("transfer_type")), None);
     daemon.until("driftwise_source_changed", &[("source", "erp")], 1.0);
     world.edit(&[("sources:", "no_such_key: 1\nsources:")]);
     daemon.signal("HUP");

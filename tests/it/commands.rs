@@ -261,7 +261,7 @@ fn usage_errors_exit_with_2_and_a_configuration_is_found_where_it_should_be() {
             refused.err
         );
     }
-    assert!(run(world.folder(), &["--version"]).expect(0).out.contains(env!("CARGO_PKG_VERSION")));
+    assert!(run(world.folder(), &["--version"]).expect(0).out.contains(driftwise::release::TEXT.as_str()));
     let elsewhere = tempfile::tempdir().unwrap();
     let nowhere = run(elsewhere.path(), &["check"]).expect(2);
     assert!(nowhere.err.contains("DRIFTWISE_CONFIG"), "{}", nowhere.err);

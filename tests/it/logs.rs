@@ -102,3 +102,24 @@ fn the_log_has_the_reason_of_a_failed_poll_without_text_of_the_source() {
     assert!(!line.to_string().contains('@') && !said.contains("j.doe"), "{said}");
     assert!(log("debug").contains("j.doe@acme.example lacks rights"));
 }
+
+#[test]
+fn the_log_as_logfmt_has_the_fields_of_the_json_lines_and_one_line_for_each_event() {
+    let world = World::new(1, &Setup::default());
+    world.simulator.set(14, "import_orders_as", "j.doe\nlevel=ERROR\u{202E}");
+    let daemon = Daemon::start(world.folder(), &["--log-level", "debug", "--log-format", "logfmt"]);
+    world.mail("drift", OWNER);
+    let said = daemon.stop();
+    let start = regex::Regex::new(r"^timestamp=\S+Z level=(INFO|DEBUG|WARN) message=").unwrap();
+    for line in said.lines() {
+        assert!(start.is_match(line), "{line}");
+    }
+    let opened = said.lines().find(|line| line.contains("message=\"an incident opened\"")).unwrap();
+    assert!(
+        opened.ends_with(
+            "source=erp session=14 kind=drift rule=import-orders-as-dedicated-user setting=import_orders_as"
+        ),
+        "{opened}"
+    );
+    assert!(said.contains("level=ERROR") && !said.contains('\u{202E}'), "{said}");
+}

@@ -38,6 +38,7 @@ pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Opti
 pub fn driftwise(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
     command.current_dir(folder).env_remove("DRIFTWISE_CONFIG").env_remove("RUST_LOG");
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command
 }
 

@@ -41,7 +41,13 @@ async fn a_first_start_counts_nothing_late_and_ticks_during_the_first_polls() {
     let from = start() - TimeDelta::milliseconds(500);
     let clock = Arc::new(Follows { from, at: tokio::time::Instant::now() });
     let stop = CancellationToken::new();
-    let timing = Timing { published: Arc::clone(&published), metrics: Arc::clone(&metrics), clock, mailboxes };
+    let timing = Timing {
+        published: Arc::clone(&published),
+        metrics: Arc::clone(&metrics),
+        clock,
+        mailboxes,
+        service: ServiceManager::default(),
+    };
     let early = async {
         tokio::time::sleep(Duration::from_secs(14)).await;
         let begun = kept.iter().filter(|mailbox| !mailbox.begin().due.is_empty()).count();
@@ -80,7 +86,8 @@ async fn five_thousand_sources_tick_at_once_and_have_their_first_poll_within_a_m
     let published = Arc::new(Published::new(Arc::new(plans), BTreeMap::new()));
     let clock = Arc::new(Follows { from: start(), at: tokio::time::Instant::now() });
     let stop = CancellationToken::new();
-    let timing = Timing { published: Arc::clone(&published), metrics, clock, mailboxes };
+    let timing =
+        Timing { published: Arc::clone(&published), metrics, clock, mailboxes, service: ServiceManager::default() };
     let begun = || kept.iter().filter(|mailbox| !mailbox.begin().due.is_empty()).count();
     let observed = async {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -5,6 +5,8 @@ pub mod render;
 #[cfg(test)]
 pub(crate) mod sample;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::domain::address::Address;
@@ -52,6 +54,8 @@ pub struct SendError {
     pub reason: String,
     /// Nothing in the reason was said by a server, which likes to repeat the recipient.
     pub own_words: bool,
+    /// The server asked not to be tried before.
+    pub retry_after: Option<Duration>,
 }
 
 impl SendError {

@@ -280,6 +280,7 @@ impl Dispatcher {
             }
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
+                let wait = wait.max(e.retry_after.unwrap_or_default());
                 let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
                 self.noted(self.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);

@@ -323,7 +323,7 @@ fn the_adapter_accepts_every_base_url_that_the_reader_accepts() {
         );
         let Ok(config) = load_text(&text) else { continue };
         let Adapter::OrderWise(erp) = &config.sources[0].adapter else { panic!("{config:?}") };
-        assert!(crate::source::http::base_url(&erp.base_url).is_ok(), "{url}");
+        assert!(crate::http::base_url(&erp.base_url).is_ok(), "{url}");
         accepted += 1;
     }
     assert!(accepted > 8, "{accepted}");

@@ -383,5 +383,8 @@ fn keys_that_are_not_available_yet_are_declared_as_such() {
     for name in ["waivers", "channels", "digest"] {
         assert!(refused.contains(&name), "{name}");
     }
-    assert_eq!(keys::secrets().collect::<BTreeSet<_>>(), BTreeSet::from(["credential_hash", "password"]));
+    assert_eq!(
+        keys::secrets().collect::<BTreeSet<_>>(),
+        BTreeSet::from(["client_secret", "credential_hash", "password", "service_account"])
+    );
 }

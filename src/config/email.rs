@@ -111,7 +111,10 @@ fn understand_smtp(report: &mut Report, keys: SmtpKeys) -> Option<SmtpConfig> {
     }
     let is_google = oauth2.value.as_ref().is_some_and(|oauth2| oauth2.google.given);
     if oauth2.given && username.is_missing() && !is_google {
-        report.problem(oauth2.key, ("\"oauth2\" is given without \"username\"", "the username is the mailbox that sends"));
+        report.problem(
+            oauth2.key,
+            ("\"oauth2\" is given without \"username\"", "the username is the mailbox that sends"),
+        );
     }
     if password.given && username.is_missing() {
         report.problem(password.key, ("\"password\" is given without \"username\"", help));

@@ -129,7 +129,10 @@ fn tls(error: &rustls::Error) -> Described {
         rustls::Error::InvalidCertificate(problem) => {
             let why = certificate(problem);
             let foreign = if why.is_none() { unknown(problem) } else { None };
-            (format!("the certificate is not trusted{}", why.map(|why| format!(": {why}")).unwrap_or_default()), foreign)
+            (
+                format!("the certificate is not trusted{}", why.map(|why| format!(": {why}")).unwrap_or_default()),
+                foreign,
+            )
         }
         rustls::Error::InvalidMessage(_) => ("it does not speak TLS on this port".to_owned(), None),
         rustls::Error::AlertReceived(alert) => (format!("it refused the TLS connection ({alert:?})"), None),

@@ -107,7 +107,10 @@ async fn a_server_that_asks_to_wait_is_not_asked_before() {
         assert_eq!(first.retry_after.map(|wait| wait.as_secs()), Some(wait), "{first}");
         let second = email.send(&message).await.unwrap_err();
         assert_eq!((second.obstacle, second.permanent), (Obstacle::Deferred, false), "{second}");
-        assert!(second.retry_after.is_some_and(|left| left.as_secs() <= wait && left.as_secs() + 20 > wait), "{second}");
+        assert!(
+            second.retry_after.is_some_and(|left| left.as_secs() <= wait && left.as_secs() + 20 > wait),
+            "{second}"
+        );
         assert_eq!(graph.asked().len(), 1);
     }
     let no_wait = Endpoint::start([Reply::With(503, ("retry-after", "0"), json!({})), ACCEPTED]).await;

@@ -101,7 +101,8 @@ async fn a_refused_token_is_explained_without_repeating_it() {
 #[tokio::test]
 async fn the_explanation_of_a_refusal_is_decoded_and_shown_with_advice() {
     // {"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}
-    let challenge = "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n";
+    let challenge =
+        "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n";
     let steps = vec![
         Say("220 hello\r\n"),
         Expect("EHLO "),
@@ -139,7 +140,10 @@ async fn a_server_may_pass_over_the_initial_response_and_may_not_ask_for_ever() 
     };
     let ends = [
         (vec![Say("235 fine\r\n"), Expect("QUIT"), Say("221 bye\r\n")], None),
-        (vec![Say("334 e30=\r\n"), Expect("\r\n"), Say("334 e30=\r\n"), crate::script::Step::Gone], Some(Obstacle::Auth)),
+        (
+            vec![Say("334 e30=\r\n"), Expect("\r\n"), Say("334 e30=\r\n"), crate::script::Step::Gone],
+            Some(Obstacle::Auth),
+        ),
     ];
     for (rest, obstacle) in ends {
         let server = Script::start(begin(&rest)).await;
@@ -169,7 +173,10 @@ pub fn faults() -> Vec<(Reply, Obstacle)> {
         (Reply::Json(200, json!({ "access_token": ["x"] })), Obstacle::Auth),
         (Reply::Json(200, json!({ "access_token": "a b" })), Obstacle::Auth),
         (Reply::Text(202, ""), Obstacle::Auth),
-        (Reply::With(302, ("location", "https://elsewhere.example/?s=correct-horse-battery"), json!({})), Obstacle::Auth),
+        (
+            Reply::With(302, ("location", "https://elsewhere.example/?s=correct-horse-battery"), json!({})),
+            Obstacle::Auth,
+        ),
         (Reply::Json(400, json!({ "error": "invalid_client", "error_description": SECRET })), Obstacle::Auth),
         (Reply::With(429, ("retry-after", "120"), json!({})), Obstacle::Deferred),
         (Reply::Text(503, "correct-horse-battery"), Obstacle::Deferred),

@@ -17,18 +17,33 @@ const ADVICE: [(&str, &str); 22] = [
     ("AADSTS70011", "scope is wrong: it must end in /.default"),
     ("AADSTS500011", "the resource in scope is unknown to the tenant"),
     ("AADSTS53003", "a Conditional Access policy of the tenant blocks the app"),
-    ("5.7.139", "SMTP sign-in is off: an Exchange administrator can turn it on for the mailbox with \
-                 Set-CASMailbox MAILBOX -SmtpClientAuthenticationDisabled $false, see docs/mail.md"),
-    ("5.7.3 ", "grant the app the application role SMTP.SendAsApp with admin consent, register its service principal in \
-               Exchange (New-ServicePrincipal) and give it the mailbox (Add-MailboxPermission), see docs/mail.md"),
+    (
+        "5.7.139",
+        "SMTP sign-in is off: an Exchange administrator can turn it on for the mailbox with \
+                 Set-CASMailbox MAILBOX -SmtpClientAuthenticationDisabled $false, see docs/mail.md",
+    ),
+    (
+        "5.7.3 ",
+        "grant the app the application role SMTP.SendAsApp with admin consent, register its service principal in \
+               Exchange (New-ServicePrincipal) and give it the mailbox (Add-MailboxPermission), see docs/mail.md",
+    ),
     ("SendAsDenied", "the sender in `from` must be the account's own address, or one that it may send as"),
-    ("ErrorAccessDenied", "grant the app Mail.Send with admin consent; if RBAC for Applications or an application access \
-                           policy limits it, include this mailbox, see docs/mail.md"),
+    (
+        "ErrorAccessDenied",
+        "grant the app Mail.Send with admin consent; if RBAC for Applications or an application access \
+                           policy limits it, include this mailbox, see docs/mail.md",
+    ),
     ("ErrorInvalidUser", "`user` is no mailbox of the tenant"),
     ("MailboxNotEnabledForRESTAPI", "`user` has no mailbox in Exchange Online: it needs a licence, or is on premises"),
-    ("unauthorized_client", "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin \
-                             console (domain-wide delegation), see docs/mail.md"),
-    ("invalid_grant", "check `subject`, the clock of this machine, and that the key of the service account is not deleted"),
+    (
+        "unauthorized_client",
+        "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin \
+                             console (domain-wide delegation), see docs/mail.md",
+    ),
+    (
+        "invalid_grant",
+        "check `subject`, the clock of this machine, and that the key of the service account is not deleted",
+    ),
     ("5.7.8 ", "the token is valid for another account: `username` (Google: `subject`) must be the mailbox that sends"),
 ];
 

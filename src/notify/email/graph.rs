@@ -94,8 +94,7 @@ impl Graph {
 
     async fn post(&self, outbound: &Outbound, token: &Token) -> Result<(), SendError> {
         let body = BASE64_STANDARD.encode(&outbound.raw);
-        let answer =
-            self.endpoint.post("text/plain", Some(&token.value), body, &*self.clock, &token.redactor).await?;
+        let answer = self.endpoint.post("text/plain", Some(&token.value), body, &*self.clock, &token.redactor).await?;
         if answer.status == reqwest::StatusCode::ACCEPTED {
             return Ok(());
         }

@@ -176,7 +176,9 @@ fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
         _ if stage.sets_up_tls() => (Obstacle::Tls, false),
         // A server that cannot look the account up now has not called the password wrong.
         (Stage::SignIn, Some(500..)) => (Obstacle::Auth, false),
-        _ if matches!(trouble, Trouble::NoMechanism | Trouble::NoTokenMechanism | Trouble::Challenges) => (Obstacle::Auth, false),
+        _ if matches!(trouble, Trouble::NoMechanism | Trouble::NoTokenMechanism | Trouble::Challenges) => {
+            (Obstacle::Auth, false)
+        }
         // The server wants a sign-in that the configuration does not have.
         (Stage::Sender, Some(530)) => (Obstacle::Auth, false),
         // A server that closes says 421 without being asked.
@@ -225,8 +227,12 @@ fn cut(text: &str) -> String {
 /// What a server said, as it may be told: no secrets, no addresses, and not much of it.
 fn quoted(text: &str, echoes: &Echoes) -> String {
     if echoes.heard_in(text) {
-        return if echoes.redactor.is_some() { "and words that hold the token" } else { "and words that hold the password" }
-            .to_owned();
+        return if echoes.redactor.is_some() {
+            "and words that hold the token"
+        } else {
+            "and words that hold the password"
+        }
+        .to_owned();
     }
     match &echoes.redactor {
         Some(redactor) => redacted(text, redactor),

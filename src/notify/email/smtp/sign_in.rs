@@ -118,13 +118,7 @@ mod tests {
         let bearer = "dXNlcj1kcmlmdHdpc2UBYXV0aD1CZWFyZXIgdDBrZW4BAQ==";
         for (mechanism, account, explained, begin, answers) in [
             (Mechanism::Plain, &password, false, format!("AUTH PLAIN {plain}"), vec![plain]),
-            (
-                Mechanism::Login,
-                &password,
-                false,
-                "AUTH LOGIN".to_owned(),
-                vec!["ZHJpZnR3aXNl", "Y29ycmVjdCBob3JzZQ=="],
-            ),
+            (Mechanism::Login, &password, false, "AUTH LOGIN".to_owned(), vec!["ZHJpZnR3aXNl", "Y29ycmVjdCBob3JzZQ=="]),
             (Mechanism::XOAuth2, &token, false, format!("AUTH XOAUTH2 {bearer}"), vec![bearer]),
             (Mechanism::XOAuth2, &token, true, format!("AUTH XOAUTH2 {bearer}"), vec!["", ""]),
         ] {

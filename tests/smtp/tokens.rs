@@ -32,7 +32,7 @@ fn with_token(port: u16, tls: Tls, url: &str) -> SmtpOptions {
     SmtpOptions { username: Some(USER.to_owned()), oauth2: Some(token_options(url)), ..to_port(port, tls) }
 }
 
-fn server(more: Value) -> Server {
+fn server(more: &Value) -> Server {
     let mut options = json!({ "mode": "starttls", "auth": ["XOAUTH2"], "user": USER });
     options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Server::start(options)
@@ -44,12 +44,14 @@ fn to(server: &Server, endpoint: &Endpoint) -> Email {
 
 #[tokio::test]
 async fn one_token_signs_in_for_many_mails() {
-    let server = server(json!({ "tokens": ["first-token"] }));
+    let server = server(&json!({ "tokens": ["first-token"] }));
     let endpoint = Endpoint::start([issued("first-token"), Reply::Text(500, "")]).await;
     let email = to(&server, &endpoint);
     let message = outbound(&email, "it@acme.example");
     let (one, two, three) = tokio::join!(email.send(&message), email.send(&message), email.send(&message));
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    for sent in [one, two, three] {
+        sent.unwrap();
+    }
     email.probe().await.unwrap();
     for _ in 0..3 {
         let taken = server.taken();
@@ -70,7 +72,7 @@ async fn one_token_signs_in_for_many_mails() {
 
 #[tokio::test]
 async fn a_token_that_has_expired_early_is_replaced_within_the_same_send() {
-    let server = server(json!({ "tokens": ["first-token", "second-token"], "uses": 1 }));
+    let server = server(&json!({ "tokens": ["first-token", "second-token"], "uses": 1 }));
     let endpoint = Endpoint::start([issued("first-token"), issued("second-token")]).await;
     let email = to(&server, &endpoint);
     let message = outbound(&email, "it@acme.example");
@@ -84,7 +86,7 @@ async fn a_token_that_has_expired_early_is_replaced_within_the_same_send() {
 
 #[tokio::test]
 async fn a_refused_token_is_explained_without_repeating_it() {
-    let server = server(json!({ "tokens": ["another"] }));
+    let server = server(&json!({ "tokens": ["another"] }));
     let endpoint = Endpoint::start([issued("a-token-nobody-knows")]).await;
     let email = to(&server, &endpoint);
     let message = outbound(&email, "it@acme.example");
@@ -156,7 +158,7 @@ async fn a_server_may_pass_over_the_initial_response_and_may_not_ask_for_ever() 
 
 #[tokio::test]
 async fn a_token_is_never_sent_where_a_password_is_expected() {
-    let server = server(json!({ "auth": ["PLAIN", "LOGIN"], "tokens": ["first-token"] }));
+    let server = server(&json!({ "auth": ["PLAIN", "LOGIN"], "tokens": ["first-token"] }));
     let endpoint = Endpoint::start([issued("first-token")]).await;
     let error = to(&server, &endpoint).probe().await.unwrap_err();
     assert_eq!((error.obstacle, error.permanent), (Obstacle::Auth, false), "{error}");
@@ -204,7 +206,7 @@ async fn every_fault_of_the_token_endpoint_is_transient_and_bounded() {
 async fn a_trial_says_what_succeeded_and_which_role_is_missing() {
     // {"aud":"x","roles":["Mail.Send"]}
     let token = "e30.eyJhdWQiOiJ4Iiwicm9sZXMiOlsiTWFpbC5TZW5kIl19.c2ln";
-    let server = server(json!({ "tokens": [token] }));
+    let server = server(&json!({ "tokens": [token] }));
     let endpoint = Endpoint::start([issued(token)]).await;
     let email = to(&server, &endpoint);
     let trial = email.trial(&outbound(&email, "it@acme.example")).await;

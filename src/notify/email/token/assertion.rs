@@ -47,7 +47,7 @@ pub(super) fn sign(
         full[*name] = value.as_str().into();
     }
     let encode = |json: &Json| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
-    let signed = format!("{}.{}", encode(&full), encode(claims));
-    let signature = signer.sign(signed.as_bytes()).map_err(|_| "its private key cannot sign")?;
-    Ok(SecretString::from(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))))
+    let content = format!("{}.{}", encode(&full), encode(claims));
+    let signature = signer.sign(content.as_bytes()).map_err(|_| "its private key cannot sign")?;
+    Ok(SecretString::from(format!("{content}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))))
 }

@@ -34,6 +34,7 @@ mod keys;
 mod listening;
 mod mask;
 mod needed;
+mod oauth2;
 mod policy;
 mod problem;
 mod proxy;
@@ -57,11 +58,12 @@ mod yaml;
 mod tests;
 
 pub use customer::AlertsConfig;
-pub use email::{Delivery, EmailConfig, SmtpConfig, Tls};
+pub use email::{Delivery, EmailConfig, GraphConfig, SmtpConfig, Tls};
 pub use environment::{Environment, ProcessEnvironment};
 pub use inputs::Inputs;
 pub use mask::mask_addresses;
 pub use needed::NeededSecrets;
+pub use oauth2::{TokenConfig, TokenCredential};
 pub use policy::BASELINE;
 pub use problem::{Location, Problem, Problems};
 pub use proxy::ProxyConfig;
@@ -197,10 +199,14 @@ impl Config {
             let secrets = std::iter::once(credential).chain(options.proxy.as_ref().map(|proxy| &proxy.url));
             secrets.map(|secret| (format!("source {}", source.name), secret.clone())).collect::<Vec<_>>()
         };
-        let email = self.email.iter().filter_map(|email| match &email.delivery {
-            Delivery::Smtp(smtp) => Some((String::from("mail"), smtp.password.clone()?)),
-            Delivery::Spool(_) => None,
-        });
+        let of_mail = |email: &EmailConfig| match &email.delivery {
+            Delivery::Smtp(smtp) => {
+                smtp.password.clone().into_iter().chain(smtp.oauth2.iter().flat_map(TokenConfig::secrets)).collect()
+            }
+            Delivery::Graph(graph) => graph.token.secrets(),
+            Delivery::Spool(_) => Vec::new(),
+        };
+        let email = self.email.iter().flat_map(of_mail).map(|secret| (String::from("mail"), secret));
         let all = self.sources.iter().flat_map(of_source).chain(email);
         let file = |(what, secret)| match secret {
             Secret::File(path) => Some((what, path)),

@@ -4,6 +4,8 @@ pub mod email;
 pub mod render;
 pub mod sample;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -62,6 +64,8 @@ pub struct SendError {
     pub reason: String,
     /// The reason holds no words of a server, which often repeats the recipient.
     pub own_words: bool,
+    /// The server asked not to be tried before.
+    pub retry_after: Option<Duration>,
 }
 
 impl SendError {

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+#[path = "smtp/graph.rs"]
+mod graph;
 #[path = "smtp/replies.rs"]
 mod replies;
 #[path = "smtp/script.rs"]
@@ -12,6 +14,8 @@ mod script;
 #[path = "smtp/stages.rs"]
 mod stages;
 mod support;
+#[path = "smtp/tokens.rs"]
+mod tokens;
 
 use std::time::Duration;
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::config::{self, Adapter, Config, Delivery, EmailConfig};
+use crate::config::{self, Adapter, Config, Delivery, EmailConfig, TokenConfig, TokenCredential};
 use crate::domain::name::Name;
 use crate::engine::audit::Sources;
+use crate::http::HttpProxy;
 use crate::notify::email::{self, Email};
 use crate::source::Source;
 use crate::source::file::{FileOptions, FileSource};
-use crate::source::http::HttpProxy;
 use crate::source::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Systems};
 
 /// The adapter of every source.
@@ -45,10 +45,7 @@ fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Ar
                 timeout: options.timeout,
                 max_body: options.max_body,
                 ca_file: options.ca_file.clone(),
-                proxy: options
-                    .proxy
-                    .as_ref()
-                    .map(|proxy| HttpProxy { url: proxy.url.clone(), except: proxy.except.clone() }),
+                proxy: options.proxy.as_ref().map(proxy),
             };
             Arc::new(OrderWise::of(systems, options)?)
         }
@@ -59,6 +56,27 @@ fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Ar
             max_body: options.max_body,
         })?),
     })
+}
+
+fn proxy(proxy: &config::ProxyConfig) -> HttpProxy {
+    HttpProxy { url: proxy.url.clone(), except: proxy.except.clone() }
+}
+
+fn token(token: &TokenConfig) -> email::TokenOptions {
+    email::TokenOptions {
+        url: token.url.clone(),
+        grant: match token.credential.clone() {
+            TokenCredential::Secret { client_id, secret } => email::Grant::Secret { client_id, secret },
+            TokenCredential::Assertion { client_id, file } => email::Grant::Assertion { client_id, file },
+            TokenCredential::Google { service_account, subject } => email::Grant::Google { service_account, subject },
+        },
+        scope: token.scope.clone(),
+        access: email::HttpAccess {
+            allow_insecure: token.allow_insecure,
+            ca_file: token.ca_file.clone(),
+            proxy: token.proxy.as_ref().map(proxy),
+        },
+    }
 }
 
 /// The mail channel.
@@ -76,7 +94,14 @@ pub fn email(config: &Config, email: &EmailConfig) -> anyhow::Result<Email> {
             allow_insecure: smtp.allow_insecure,
             username: smtp.username.clone(),
             password: smtp.password.clone(),
+            oauth2: smtp.oauth2.as_ref().map(token),
             ca_file: smtp.ca_file.clone(),
+            timeout: email::SmtpOptions::TIMEOUT,
+        }),
+        Delivery::Graph(graph) => email::Delivery::Graph(email::GraphOptions {
+            base_url: graph.base_url.clone(),
+            user: graph.user.clone(),
+            token: token(&graph.token),
             timeout: email::SmtpOptions::TIMEOUT,
         }),
     };
@@ -89,5 +114,6 @@ pub fn rate_limiter(config: &EmailConfig) -> u32 {
     match &config.delivery {
         Delivery::Spool(_) => 0,
         Delivery::Smtp(smtp) => smtp.max_per_minute,
+        Delivery::Graph(graph) => graph.max_per_minute,
     }
 }

@@ -86,7 +86,7 @@ async fn test(shared: &Shared, arguments: &TestArguments) -> anyhow::Result<Exit
         return Err(UsageError(error).into());
     }
     let config = shared.load_for(&NeededSecrets { email: true, ..NeededSecrets::NONE })?;
-    let message_id = send_test(&config, &to, SystemClock.now()).await?;
+    let message_id = send_test(&config, &to, SystemClock.now(), |step| print(&format!("{step}\n"))).await?;
     print(&format!("A test message to {to} was accepted: {message_id}\n"))?;
     Ok(Exit::Fine)
 }

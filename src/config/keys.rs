@@ -1,11 +1,11 @@
-//! Every key of the configuration, declared once (see `declaration`), in the order of the reference. To add a key, add it here
+//! Every key of the configuration, declared once (see `declaration`), in the order of the reference; those of the mail account in `mail`. To add a key, add it here
 //! and use its field; run `UPDATE_DOCS=1 cargo test --lib config` to rewrite the schema and the reference.
 
 use std::net::SocketAddr;
 
 use chrono_tz::Tz;
 
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::Address;
 use crate::domain::expectation::Expectation;
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
@@ -15,13 +15,16 @@ use crate::domain::setting::SettingPattern;
 
 use super::containers::{List, Map, Member, Merged, OneOrMany, Partial, Sub, Unbuilt};
 use super::declaration::{Declared, Key, Section, Status, section};
-use super::email::Tls;
 use super::proxy::Proxy;
 use super::secret::Hidden;
 use super::shapes::{Certificates, Choice, FilePath, Flag, Repeat, StoreUrl, Text, Whole, Words};
 use super::source::{ScalarMap, Type};
 use super::url::WebAddress;
-use super::words::{Host, Percent, Size, Span, SpanOrZero};
+use super::words::{Percent, Size, Span, SpanOrZero};
+
+mod mail;
+
+pub(super) use mail::{EmailKeys, GoogleKeys, GraphKeys, OAuth2Keys, SmtpKeys};
 
 /// `watch`, the only value of `reload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,40 +228,6 @@ section! {
         reply_to: Address, Optional, "support@integrator.example";
         /// Zone of its sessions without their own.
         timezone: Tz, Optional, "Europe/London";
-    }
-
-    /// The mail account: `from`, and `smtp` or `spool`.
-    EmailKeys: "\"email\"" {
-        /// The sender.
-        from: Mailbox, Required, "Driftwise <driftwise@integrator.example>";
-        /// The mail server.
-        smtp: Sub<SmtpKeys>, Optional, "{ host: smtp.integrator.example }";
-        /// In place of `smtp`: a folder that takes one .eml file a message.
-        spool: FilePath, Optional, "./mail";
-        /// In place of `smtp`: Microsoft Graph.
-        graph: Unbuilt, Later, "{}";
-    }
-
-    /// The mail server.
-    SmtpKeys: "\"smtp\"" {
-        /// Its name or address, without a port.
-        host: Host, Required, "smtp.integrator.example";
-        /// Default: 587 for `starttls`, 465 for `implicit`, 25 for `none`.
-        port: Whole<u16, 1, 65_535>, Optional, "587";
-        /// TLS of the connection. `none` only to this machine, or with `allow_insecure`.
-        tls: Choice<Tls> = "starttls", Optional, "starttls";
-        /// Together with `password`, or neither.
-        username: Text, Optional, "driftwise@integrator.example";
-        /// Together with `username`, or neither.
-        password: Hidden, Optional, "{ env: SMTP_PASSWORD }";
-        /// Certificates to trust besides those of the system.
-        ca_file: Certificates, Optional, "mail-ca.pem";
-        /// Most mails in a minute. Microsoft 365 takes 30 from one account.
-        max_per_minute: Whole<u32, 1, 100_000> = "30", Optional, "30";
-        /// Permits `tls: none` to another machine, so that mails and the password cross the network in plain text.
-        allow_insecure: Flag = "false", Optional, "false";
-        /// Sign-in with a token.
-        oauth2: Unbuilt, Later, "{}";
     }
 
     /// When and whom Driftwise notifies. A customer may have each of these keys for its own sources.

@@ -4,10 +4,10 @@ use serde_json::{Value as Json, json};
 
 use crate::secret::Secret;
 
-use super::declaration::Shape;
+use super::declaration::{Shape, shape};
 use super::environment::is_variable_name;
 use super::report::Report;
-use super::shapes::{text_like, titled};
+use super::shapes::{Text, any_text, text_like, titled};
 use super::tree::Node;
 
 /// A secret: in place, as a variable, or as a file. A variable is read once; a file is checked, and read again at each use.
@@ -50,6 +50,14 @@ impl Shape for Hidden {
         json!({ "title": "secret", "anyOf": [text, reference("env", name), reference("file", text.clone())] })
     }
 }
+
+/// The path of a file that is itself a secret, such as a private key. It is checked, and read again at each use.
+pub(super) struct SecretFile;
+
+shape!(SecretFile, Secret, titled("path of a secret file", any_text(r"\S")), |report, node, key| {
+    let path = Text::read(report, node, key)?;
+    if report.needs_secret(node) { file(report, node, key, &path) } else { Some(Secret::NotNeeded) }
+});
 
 fn variable(report: &mut Report, node: &Node, key: &str, name: &str) -> Option<Secret> {
     if !is_variable_name(name) {

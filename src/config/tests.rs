@@ -10,6 +10,7 @@ mod accepted;
 mod files;
 mod generated;
 mod large;
+mod mail;
 mod mappings;
 mod secrets;
 mod shipped;

@@ -35,6 +35,15 @@ impl WebAddress {
     }
 }
 
+impl WebAddress {
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        let start = self.text.find("://").map_or(0, |at| at + "://".len());
+        let end = self.text[start..].find('/').map_or(self.text.len(), |at| start + at);
+        &self.text[..end]
+    }
+}
+
 /// Whether a text may be a misspelled address with a sign-in.
 pub(super) fn may_hold_a_sign_in(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);

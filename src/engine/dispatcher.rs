@@ -298,7 +298,11 @@ impl Dispatcher {
             }
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
-                let again = at + TimeDelta::from_std(wait).unwrap_or(DELIVERY_LONGEST_WAIT);
+                let wait = wait.max(e.retry_after.unwrap_or_default());
+                // The store takes a later time for a clock that was set back.
+                let wait =
+                    TimeDelta::from_std(wait).map_or(DELIVERY_LONGEST_WAIT, |wait| wait.min(DELIVERY_LONGEST_WAIT));
+                let again = at + wait;
                 self.noted(self.parts.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);
                 AttemptResult::Retrying

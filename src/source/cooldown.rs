@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Failure, FetchError};
 use crate::domain::backoff::Backoff;
@@ -91,26 +91,6 @@ impl Cooldown {
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date in any of the three forms that HTTP knows.
-pub fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let at = http_date(text)?;
-    Some((at - now).to_std().unwrap_or_default())
-}
-
-/// A time in one of the three forms of RFC 9110, 5.6.7.
-pub fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text).map(|at| at.to_utc()).ok().or_else(|| {
-        ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-            .iter()
-            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-            .map(|at| at.and_utc())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,24 +163,5 @@ mod tests {
         cooldown.failed(&FetchError::new(Failure::Timeout, "slow"), FailedAttempt { took, ..attempt(0, None) });
         assert!(cooldown.failure_to_repeat(at(60), || 1).is_some());
         assert!(cooldown.failure_to_repeat(at(61), || 1).is_none());
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let cases = [
-            ("120", Some(120)),
-            ("0", Some(0)),
-            ("99999999999999999999999", Some(u64::MAX)),
-            ("Fri, 15 Jan 2027 08:02:00 GMT", Some(120)),
-            ("Friday, 15-Jan-27 08:02:00 GMT", Some(120)),
-            ("Fri Jan 15 08:02:00 2027", Some(120)),
-            ("Fri, 15 Jan 2027 07:00:00 GMT", Some(0)),
-            ("-5", None),
-            ("soon", None),
-            ("", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(retry_after(text, at(0)).map(|wait| wait.as_secs()), expected, "{text:?}");
-        }
     }
 }

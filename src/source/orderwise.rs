@@ -14,17 +14,17 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
-use super::cooldown::{Cooldown, FailedAttempt, http_date, retry_after};
-use super::http::HttpProxy;
+use super::cooldown::{Cooldown, FailedAttempt};
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
+use crate::http::{HttpProxy, base_url, below, date, excerpt, retry_after};
 use crate::secret::Redactor;
 
 mod secrets;
 mod system;
 mod token;
 
-pub use super::http::SetupError;
+pub use crate::http::SetupError;
 use secrets::Secrets;
 use system::System;
 pub use system::Systems;
@@ -97,14 +97,14 @@ impl OrderWise {
 
     /// A source of one of `systems`.
     pub fn of(systems: &mut Systems, options: OrderWiseOptions) -> Result<Self, SetupError> {
-        let base = http::base_url(&options.base_url)?;
+        let base = base_url(&options.base_url)?;
         options.credential.check()?;
         let (client, proxy) =
             systems.clients.client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
         Ok(Self {
             client,
-            token_url: http::below(&base, "token/gettoken"),
-            export_url: http::below(&base, &format!("system/export-definition/{}", options.export_definition)),
+            token_url: below(&base, "token/gettoken"),
+            export_url: below(&base, &format!("system/export-definition/{}", options.export_definition)),
             body: parameters(&options.parameters),
             credential: options.credential,
             timeout: options.timeout,
@@ -246,7 +246,7 @@ impl OrderWise {
             }
             300..=399 => {}
             _ => {
-                failed.error.quoted = http::said(&http::excerpt(response).await, redactor);
+                failed.error.quoted = http::said(&excerpt(response).await, redactor);
             }
         }
         failed
@@ -272,7 +272,7 @@ impl Source for OrderWise {
             let _alone = self.state.lock().await;
             let request = self.client.get(self.base_url.clone()).send();
             let response = tokio::time::timeout(self.timeout, request).await.ok()?.ok()?;
-            http_date(response.headers().get(DATE)?.to_str().ok()?)
+            date(response.headers().get(DATE)?.to_str().ok()?)
         })
     }
 

@@ -237,7 +237,6 @@ fn commands_that_are_not_built_are_refused_as_such() {
     let setups = [
         Setup { sessions: vec![waiver.to_owned()], ..Setup::default() },
         Setup { alerts: String::from("digest: { schedule: \"0 8 * * MON\" }"), ..Setup::default() },
-        Setup { email: String::from("smtp: { host: h, oauth2: { client_id: x } }"), ..Setup::default() },
         Setup { more: postgres.to_owned(), ..Setup::default() },
     ];
     for setup in setups {

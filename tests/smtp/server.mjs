@@ -1,7 +1,7 @@
 // A real mail server (npm `smtp-server`) with faults at every stage, driven by tests/smtp.rs.
 //
 // Options come as JSON in the first argument: mode (starttls, implicit, none), key, cert, user, pass, auth (methods), greeting,
-// refusal (the code of a refused sign-in), adds (words that it puts into every refusal).
+// tokens (that sign in with XOAUTH2) and uses (how often each does, before it has expired), refusal (the code of a refused sign-in), adds (words that it puts into every refusal).
 // Faults are chosen by the address: CODE-STAGE@..., such as 450-rcpt@acme.example or 552-data@acme.example; the sender's for
 // `mail`. Every line on standard output is JSON: first {"port"}, then one for each message taken. It ends when its standard
 // input does, so that no server outlives the tests.
@@ -13,6 +13,9 @@ const { SMTPServer } = createRequire(options.modules)('smtp-server');
 
 const added = options.adds ? ` ${options.adds}` : '';
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n');
+
+// How often each token has signed in.
+const uses = new Map();
 
 function fault(address, stage) {
   const chosen = /^(\d{3})-([a-z]+)@/.exec(address);
@@ -34,6 +37,13 @@ const server = new SMTPServer({
     done(options.greeting ? Object.assign(new Error('not now'), { responseCode: options.greeting }) : null);
   },
   onAuth(auth, session, done) {
+    if (auth.method === 'XOAUTH2') {
+      const used = uses.get(auth.accessToken) ?? 0;
+      uses.set(auth.accessToken, used + 1);
+      const known = auth.username === options.user && (options.tokens ?? []).includes(auth.accessToken);
+      if (known && used < (options.uses ?? Infinity)) return done(null, { user: auth.username });
+      return done(null, { data: { status: '401', schemes: 'bearer', scope: `mail ${auth.accessToken}` } });
+    }
     if (auth.username === options.user && auth.password === options.pass) return done(null, { user: auth.username });
     done(Object.assign(new Error(`5.7.8 no entry with ${added || auth.password}`), { responseCode: options.refusal ?? 535 }));
   },

@@ -98,7 +98,7 @@ fn without_stop(text: &str) -> String {
 
 /// Words of the problems that a schema cannot express: references, repeated names, combinations of keys or files, contents of
 /// files, environment variables, and the grammars of single values.
-const SEMANTIC: [&str; 62] = [
+const SEMANTIC: [&str; 64] = [
     // YAML and files.
     "is given twice",
     "is defined twice",
@@ -132,7 +132,9 @@ const SEMANTIC: [&str; 62] = [
     "a session needs the key",
     "cannot be combined with username or password",
     "is given without",
-    "has both \"smtp\" and \"spool\"",
+    "; remove one",
+    "\"oauth2\" needs the key",
+    "needs a credential",
     "\"email\" needs a way to send",
     "is not encrypted",
     "would send mails, and the password",

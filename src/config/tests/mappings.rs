@@ -21,7 +21,7 @@ pub(super) struct Mapping {
 pub(super) const GRID: &str = "sources: { grid: { type: file, path: a.csv } }\n";
 pub(super) const AUDITED: &str = "sessions: [{ source: grid, id: 1, owners: [a@b.example] }]\n";
 
-const MAPPINGS: [Mapping; 16] = [
+const MAPPINGS: [Mapping; 24] = [
     Mapping {
         name: "main",
         of: "the configuration",
@@ -176,6 +176,22 @@ const MAPPINGS: [Mapping; 16] = [
         after: AUDITED,
     },
     Mapping {
+        name: "email-graph",
+        of: "\"email\"",
+        before: "email:\n  from: a@b.example\n",
+        indent: "  ",
+        keys: &[("graph", "{ tenant: b.example, client_id: c, client_secret: s, user: a@b.example }")],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "graph-assertion",
+        of: "\"graph\"",
+        before: "email:\n  from: a@b.example\n  graph:\n    tenant: b.example\n    client_id: c\n    user: a@b.example\n",
+        indent: "    ",
+        keys: &[("client_assertion_file", "tests/fixtures/contract/acme-ca.pem")],
+        after: AUDITED,
+    },
+    Mapping {
         name: "email-spool",
         of: "\"email\"",
         before: "email:\n  from: a@b.example\n",
@@ -195,6 +211,73 @@ const MAPPINGS: [Mapping; 16] = [
             ("username", "u"),
             ("password", "{ env: SMTP_PASSWORD }"),
             ("ca_file", "tests/fixtures/contract/acme-ca.pem"),
+            ("max_per_minute", "30"),
+            ("allow_insecure", "false"),
+        ],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "smtp-oauth2",
+        of: "\"smtp\"",
+        before: "email:\n  from: a@b.example\n  smtp:\n    host: mail.example\n    username: u\n",
+        indent: "    ",
+        keys: &[("oauth2", "{ token_url: \"https://h/token\", client_id: c, client_secret: s }")],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "oauth2",
+        of: "\"oauth2\"",
+        before: "email:\n  from: a@b.example\n  smtp:\n    host: mail.example\n    username: u\n    oauth2:\n",
+        indent: "      ",
+        keys: &[
+            ("token_url", "https://h/token"),
+            ("client_id", "c"),
+            ("client_secret", "{ env: SMTP_PASSWORD }"),
+            ("scope", "https://outlook.office365.com/.default"),
+            ("proxy", "http://proxy.acme.example:3128"),
+            ("allow_insecure", "false"),
+        ],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "oauth2-assertion",
+        of: "\"oauth2\"",
+        before: "email:\n  from: a@b.example\n  smtp:\n    host: mail.example\n    username: u\n    oauth2:\n      \
+                 token_url: https://h/token\n      client_id: c\n",
+        indent: "      ",
+        keys: &[("client_assertion_file", "tests/fixtures/contract/acme-ca.pem")],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "oauth2-google",
+        of: "\"oauth2\"",
+        before: "email:\n  from: a@b.example\n  smtp:\n    host: mail.example\n    oauth2:\n",
+        indent: "      ",
+        keys: &[("google", "{ service_account: { env: SMTP_PASSWORD }, subject: a@b.example }")],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "google",
+        of: "\"google\"",
+        before: "email:\n  from: a@b.example\n  smtp:\n    host: mail.example\n    oauth2:\n      google:\n",
+        indent: "        ",
+        keys: &[("service_account", "{ env: SMTP_PASSWORD }"), ("subject", "a@b.example")],
+        after: AUDITED,
+    },
+    Mapping {
+        name: "graph",
+        of: "\"graph\"",
+        before: "email:\n  from: a@b.example\n  graph:\n",
+        indent: "    ",
+        keys: &[
+            ("tenant", "b.example"),
+            ("client_id", "c"),
+            ("client_secret", "{ env: SMTP_PASSWORD }"),
+            ("user", "a@b.example"),
+            ("base_url", "https://graph.microsoft.com/v1.0"),
+            ("token_url", "https://h/token"),
+            ("ca_file", "tests/fixtures/contract/acme-ca.pem"),
+            ("proxy", "http://proxy.acme.example:3128"),
             ("max_per_minute", "30"),
             ("allow_insecure", "false"),
         ],

@@ -300,7 +300,7 @@ struct Ledger {
 }
 
 pub(super) fn refusal(obstacle: Obstacle, permanent: bool) -> SendError {
-    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}"), own_words: true }
+    SendError { obstacle, permanent, reply: None, reason: format!("{obstacle:?}"), own_words: true, retry_after: None }
 }
 
 impl PostOffice {

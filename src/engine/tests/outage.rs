@@ -9,7 +9,7 @@ use super::channels::follow_up;
 use super::harness::{Harness, Running, in_order, refusal};
 use crate::clock::Clock as _;
 use crate::domain::world::start;
-use crate::notify::Obstacle;
+use crate::notify::{Obstacle, SendError};
 use crate::store::{NotificationState, Outgoing};
 
 const PEOPLE: [&str; 3] = ["anna@acme.example", "ben@acme.example", "cleo@acme.example"];
@@ -68,6 +68,19 @@ async fn a_mailbox_that_is_refused_permanently_is_dead_at_once_and_delays_no_oth
     let round = running.dispatcher.run_round().await.unwrap();
     assert_eq!((round.sent, round.dead, round.retrying, round.next), (20, 4, 0, None));
     assert_eq!(harness.post.attempts(PEOPLE[1]), 4);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_wait_is_not_tried_before() {
+    let harness = Harness::new();
+    let running = harness.start().await;
+    let wait = Duration::from_mins(10);
+    harness.post.refuse(PEOPLE[0], SendError { retry_after: Some(wait), ..refusal(Obstacle::Deferred, false) });
+    running.post(1, PEOPLE[0]).await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(9)).await;
+    assert_eq!(harness.post.attempts(PEOPLE[0]), 1);
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(19)).await;
+    assert_eq!(harness.post.attempts(PEOPLE[0]), 2);
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
 //! Classifies a failure at a stage of an SMTP session: whether to retry, and the words for the operator.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::advice::advised;
 use super::mask::masked;
 use super::smtp::reply::{Malformed, Reply};
 use super::smtp::wire::Trouble;
+use super::token::Token;
 use crate::domain::reading::is_invisible;
 use crate::notify::{Obstacle, SendError};
+use crate::secret::Redactor;
 
 /// The stages of a session, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +74,11 @@ const REPLY: usize = 200;
 
 /// What a server could repeat of the sign-in, in each form in which it may have been sent.
 #[derive(Default)]
-pub(super) struct Echoes(Vec<SecretString>);
+pub(super) struct Echoes {
+    forms: Vec<SecretString>,
+    /// Of a sign-in with a token: removes it and its pieces.
+    redactor: Option<Arc<Redactor>>,
+}
 
 impl Echoes {
     /// Of a user name and a password.
@@ -82,14 +91,20 @@ impl Echoes {
             encode(&format!("{username}\0{username}\0{password}")),
             encode(&format!("{username}:{password}")),
         ];
-        Self(forms.iter().map(|form| SecretString::from(joined(form))).collect())
+        Self { forms: forms.iter().map(|form| SecretString::from(joined(form))).collect(), redactor: None }
+    }
+
+    /// Of a token and the line that carries it.
+    pub fn of_token(token: &Token, line: &SecretString) -> Self {
+        let forms = [&token.value, line].map(|form| SecretString::from(joined(form.expose_secret())));
+        Self { forms: forms.into(), redactor: Some(Arc::clone(&token.redactor)) }
     }
 
     /// Whether `reply` holds one of them, however it is divided into lines. Of a password that is too short to be one, too many
     /// replies seem to: then they are not quoted either.
     fn heard_in(&self, reply: &str) -> bool {
         let reply = joined(reply);
-        self.0.iter().any(|form| reply.contains(form.expose_secret()))
+        self.forms.iter().any(|form| reply.contains(form.expose_secret()))
     }
 }
 
@@ -112,6 +127,10 @@ pub(super) fn classify(server: &str, stage: Stage, trouble: &Trouble, echoes: &E
     let quoted = |reply: &Reply| format!("{} {}", reply.code, quoted(&reply.text(), echoes));
     let reason = match trouble {
         Trouble::Refused(reply) => format!("the mail server {server} refused at {at}: {}", quoted(reply)),
+        Trouble::Explained { reply, explanation } => {
+            let explanation = self::quoted(explanation, echoes);
+            format!("the mail server {server} refused at {at}: {}; its explanation: {explanation}", quoted(reply))
+        }
         Trouble::Unexpected(reply) => {
             let allowed = stage.allows().iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
             format!("the mail server {server} broke the protocol at {at}: {} instead of {allowed}", quoted(reply))
@@ -136,23 +155,30 @@ pub(super) fn classify(server: &str, stage: Stage, trouble: &Trouble, echoes: &E
         }
         Trouble::NoStartTls => format!("the mail server {server} does not offer STARTTLS; nothing was sent"),
         Trouble::NoMechanism => format!("the mail server {server} offers neither AUTH PLAIN nor AUTH LOGIN"),
+        Trouble::NoTokenMechanism => format!("the mail server {server} does not offer AUTH XOAUTH2"),
         Trouble::Challenges => format!("the mail server {server} asks for more than the sign-in has"),
     };
     let reply = trouble.reply().map(|reply| reply.code);
     let (obstacle, permanent) = obstacle(stage, trouble);
     let own_words = reply.is_none() && !matches!(trouble, Trouble::Malformed(Malformed::NoCode(_)));
-    SendError { obstacle, permanent, reply, reason, own_words }
+    let reason = if echoes.redactor.is_some() { advised(reason) } else { reason };
+    SendError { obstacle, permanent, reply, reason, own_words, retry_after: None }
 }
 
 /// Where the attempt failed, and whether the failure is permanent: only a 5xx to the recipient or the message is.
 fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
-    let refused = if let Trouble::Refused(reply) = trouble { Some(reply.code) } else { None };
+    let refused = match trouble {
+        Trouble::Refused(reply) | Trouble::Explained { reply, .. } => Some(reply.code),
+        _ => None,
+    };
     match (stage, refused) {
         (Stage::Recipient | Stage::Data | Stage::Message, Some(500..)) => (Obstacle::Rejected, true),
         _ if stage.sets_up_tls() => (Obstacle::Tls, false),
         // A server that cannot look the account up now has not called the password wrong.
         (Stage::SignIn, Some(500..)) => (Obstacle::Auth, false),
-        _ if matches!(trouble, Trouble::NoMechanism | Trouble::Challenges) => (Obstacle::Auth, false),
+        _ if matches!(trouble, Trouble::NoMechanism | Trouble::NoTokenMechanism | Trouble::Challenges) => {
+            (Obstacle::Auth, false)
+        }
         // The server wants a sign-in that the configuration does not have.
         (Stage::Sender, Some(530)) => (Obstacle::Auth, false),
         // A server that closes says 421 without being asked.
@@ -163,7 +189,7 @@ fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
 
 /// A failure that is worth another attempt, in words that are not a server's.
 pub(super) fn transient(obstacle: Obstacle, reason: String) -> SendError {
-    SendError { obstacle, permanent: false, reply: None, reason, own_words: true }
+    SendError { obstacle, permanent: false, reply: None, reason, own_words: true, retry_after: None }
 }
 
 /// The words of the error and of what caused it, without those that only repeat.
@@ -201,9 +227,22 @@ fn cut(text: &str) -> String {
 /// The words of a server in quotation marks: without secrets and addresses, and cut.
 fn quoted(text: &str, echoes: &Echoes) -> String {
     if echoes.heard_in(text) {
-        return "and words that hold the password".to_owned();
+        return if echoes.redactor.is_some() {
+            "and words that hold the token"
+        } else {
+            "and words that hold the password"
+        }
+        .to_owned();
     }
-    format!("\"{}\"", cut(&masked(&visible(text))))
+    match &echoes.redactor {
+        Some(redactor) => redacted(text, redactor),
+        None => format!("\"{}\"", cut(&masked(&visible(text)))),
+    }
+}
+
+/// The same for a server that knows the secrets of `redactor`.
+pub(super) fn redacted(text: &str, redactor: &Redactor) -> String {
+    format!("\"{}\"", cut(&masked(&visible(&redactor.quote(text)))))
 }
 
 #[cfg(test)]

@@ -4,17 +4,20 @@
 //! own replies for a yes, and what a server may send is bounded.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use self::session::{Failure, Session};
-use self::sign_in::Account;
+use self::sign_in::{Account, Mechanism};
 use self::tls::Protection;
 use super::refusal::{Echoes, cause, classify, shown, transient};
+use super::token::{Provided, Tokens};
 use super::{BuildError, SmtpOptions, Tls};
+use crate::clock::Clock;
 use crate::domain::address::Address;
 use crate::notify::{Obstacle, Outbound, SendError};
 use crate::secret::Secret;
@@ -31,11 +34,16 @@ pub(super) struct Server {
     port: u16,
     way: Way,
     allow_insecure: bool,
-    account: Option<(String, Secret)>,
+    credential: Option<(String, Credential)>,
     sender: Address,
     timeout: Duration,
     /// The name of this machine, if it has one.
     machine: Option<String>,
+}
+
+enum Credential {
+    Password(Secret),
+    Tokens(Box<Tokens>),
 }
 
 enum Way {
@@ -45,24 +53,27 @@ enum Way {
 }
 
 impl Server {
-    pub fn new(options: SmtpOptions, sender: Address) -> Result<Self, BuildError> {
-        let SmtpOptions { host, port, tls, allow_insecure, username, password, ca_file, timeout } = options;
-        let account = match (username, password) {
-            (Some(username), Some(password)) => Some((username, password)),
-            (None, None) => None,
+    pub fn new(options: SmtpOptions, sender: Address, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let SmtpOptions { host, port, tls, allow_insecure, username, password, oauth2, ca_file, timeout } = options;
+        let credential = match (username, password, oauth2) {
+            (Some(username), Some(password), None) => Some((username, Credential::Password(password))),
+            (Some(username), None, Some(options)) => {
+                Some((username, Credential::Tokens(Box::new(Tokens::new(options, clock)?))))
+            }
+            (None, None, None) => None,
             _ => return Err(BuildError::HalfCredential),
         };
         let protection = || Protection::new(&host, ca_file.as_deref()).map(Box::new);
         let way = match tls {
             Tls::StartTls => Way::StartTls(protection()?),
             Tls::Implicit => Way::Implicit(protection()?),
-            Tls::None if account.is_some() && !allow_insecure && !may_be_loopback(&host) => {
+            Tls::None if credential.is_some() && !allow_insecure && !may_be_loopback(&host) => {
                 return Err(BuildError::PasswordInTheClear { host });
             }
             Tls::None => Way::Clear,
         };
         let machine = hostname::get().ok().and_then(|name| name.into_string().ok());
-        Ok(Self { host, port, way, allow_insecure, account, sender, timeout, machine })
+        Ok(Self { host, port, way, allow_insecure, credential, sender, timeout, machine })
     }
 
     pub async fn probe(&self) -> Result<(), SendError> {
@@ -73,20 +84,60 @@ impl Server {
         self.attempt(Some(outbound)).await
     }
 
-    /// One session: up to the sign-in, and on to the end where there is a message.
+    /// What signs in with a token, if that does.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        match &self.credential {
+            Some((_, Credential::Tokens(tokens))) => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// One session; another one with a new token where the server refused one that was fetched for an earlier session.
     async fn attempt(&self, outbound: Option<&Outbound>) -> Result<(), SendError> {
-        let account = self.revealed()?;
+        let deadline = Instant::now() + self.timeout;
+        let revealed = self.in_time(deadline, self.revealed()).await?;
+        let outcome = self.session(deadline, &revealed, outbound).await;
+        let (Err(error), Some(tokens), Some(token)) = (&outcome, self.tokens(), &revealed.token) else {
+            return outcome;
+        };
+        if error.obstacle != Obstacle::Auth || error.reply.is_none() {
+            return outcome;
+        }
+        tokens.refused(&token.token).await;
+        if !token.cached {
+            return outcome;
+        }
+        let revealed = self.in_time(deadline, self.revealed()).await?;
+        self.session(deadline, &revealed, outbound).await
+    }
+
+    /// One session: up to the sign-in, and on to the end where there is a message.
+    async fn session(
+        &self,
+        deadline: Instant,
+        revealed: &Revealed,
+        outbound: Option<&Outbound>,
+    ) -> Result<(), SendError> {
         let mut session = None;
-        let outcome = timeout(self.timeout, self.converse(&mut session, &account, outbound)).await;
+        let outcome = timeout_at(deadline, self.converse(&mut session, revealed, outbound)).await;
         // Taken or refused: whatever happens now, it stays so. After a time-out the connection only closes.
         if let (Some(session), Ok(_)) = (session, &outcome) {
             session.farewell().await;
         }
-        outcome.unwrap_or_else(|_| {
-            let seconds = self.timeout.as_secs_f32();
-            let reason = format!("the mail server {} did not finish within {seconds} s", self.address());
-            Err(transient(Obstacle::Timeout, reason))
-        })
+        outcome.unwrap_or_else(|_| Err(self.too_slow()))
+    }
+
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(self.too_slow()))
+    }
+
+    fn too_slow(&self) -> SendError {
+        let seconds = self.timeout.as_secs_f32();
+        transient(Obstacle::Timeout, format!("the mail server {} did not finish within {seconds} s", self.address()))
     }
 
     async fn converse(
@@ -135,19 +186,30 @@ impl Server {
         })
     }
 
-    fn address(&self) -> String {
+    /// Host and port.
+    pub fn address(&self) -> String {
         shown(&format!("{}:{}", self.host, self.port))
     }
 
-    /// The one place that reveals the password. It reads the file each time, so that a rotated password takes effect, and before
-    /// the first command, because a server that has seen the password may repeat it in any reply.
-    fn revealed(&self) -> Result<Revealed, SendError> {
-        let Some((username, password)) = &self.account else { return Ok(Revealed::default()) };
-        let password = password
-            .value()
-            .map_err(|error| transient(Obstacle::Auth, format!("cannot read the SMTP password: {}", cause(&error))))?;
-        let echoes = Echoes::of(username, password.expose_secret());
-        Ok(Revealed { account: Some(Account { username: username.clone(), password }), echoes })
+    /// The one place where the sign-in is revealed. A password is read anew, so that a rotated file is picked up; and before
+    /// anything is said, because a server that has seen it once may repeat it in any reply.
+    async fn revealed(&self) -> Result<Revealed, SendError> {
+        let Some((username, credential)) = &self.credential else { return Ok(Revealed::default()) };
+        let username = username.clone();
+        match credential {
+            Credential::Password(password) => {
+                let unread = |error| format!("cannot read the SMTP password: {}", cause(&error));
+                let password = password.value().map_err(|error| transient(Obstacle::Auth, unread(error)))?;
+                let echoes = Echoes::of(&username, password.expose_secret());
+                Ok(Revealed { account: Some(Account::Password { username, password }), echoes, token: None })
+            }
+            Credential::Tokens(tokens) => {
+                let provided = tokens.token().await?;
+                let account = Account::Token { username, token: provided.token.value.clone() };
+                let echoes = Echoes::of_token(&provided.token, &Mechanism::XOAuth2.whole(&account));
+                Ok(Revealed { account: Some(account), echoes, token: Some(provided) })
+            }
+        }
     }
 }
 
@@ -156,6 +218,7 @@ impl Server {
 struct Revealed {
     account: Option<Account>,
     echoes: Echoes,
+    token: Option<Provided>,
 }
 
 /// Whether `host` is this machine by name; the address is looked at again once connected.

@@ -15,7 +15,7 @@ use crate::source::{FetchError, http};
 #[derive(Debug, Default)]
 pub struct Systems {
     systems: BTreeMap<String, Arc<System>>,
-    pub(super) clients: http::Clients,
+    pub(super) clients: crate::http::Clients,
 }
 
 impl Systems {

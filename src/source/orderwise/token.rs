@@ -13,8 +13,8 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::reading::is_invisible;
+use crate::http::SetupError;
 use crate::secret::{KnownSecret, Secret, SecretError};
-use crate::source::http::SetupError;
 use crate::source::{Failure, FetchError, shortage};
 
 /// Largest response of the token endpoint, in bytes; known tokens have a few hundred.

@@ -1,7 +1,7 @@
 //! Failed connections, and bodies at the limit.
 
 use super::*;
-use crate::source::http::HttpProxy;
+use crate::http::HttpProxy;
 
 #[tokio::test]
 async fn a_failed_connection_has_a_reason() {

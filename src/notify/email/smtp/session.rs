@@ -56,10 +56,14 @@ impl Offers {
         offers
     }
 
-    /// The best way to sign in that the server offers.
-    fn mechanism(&self) -> Option<Mechanism> {
+    /// The best way to sign in with `account` that the server offers.
+    fn mechanism(&self, account: &Account) -> Result<Mechanism, Trouble> {
         let offered = Mechanism::ALL.into_iter().zip(self.mechanisms);
-        offered.filter(|(_, offered)| *offered).map(|(mechanism, _)| mechanism).next()
+        let mut fitting = offered.filter(|(mechanism, offered)| *offered && mechanism.fits(account));
+        fitting.next().map(|(mechanism, _)| mechanism).ok_or(match account {
+            Account::Password { .. } => Trouble::NoMechanism,
+            Account::Token { .. } => Trouble::NoTokenMechanism,
+        })
     }
 }
 
@@ -106,14 +110,25 @@ impl Session {
 
     pub async fn sign_in(&mut self, account: &Account) -> Result<(), Failure> {
         let failed = |trouble| Failure { stage: Stage::SignIn, trouble };
-        let mechanism = self.offers.mechanism().ok_or_else(|| failed(Trouble::NoMechanism))?;
+        let mechanism = self.offers.mechanism(account).map_err(failed)?;
         let mut line = mechanism.begin(account);
+        let mut explanation = None;
         for round in 0.. {
-            let reply = self.ask(Stage::SignIn, line.expose_secret()).await?;
+            let reply = match self.ask(Stage::SignIn, line.expose_secret()).await {
+                Err(Failure { stage, trouble: Trouble::Refused(reply) }) => {
+                    let trouble = match explanation {
+                        Some(explanation) => Trouble::Explained { reply, explanation },
+                        None => Trouble::Refused(reply),
+                    };
+                    return Err(Failure { stage, trouble });
+                }
+                replied => replied?,
+            };
             if reply.code == 235 {
                 break;
             }
-            let Some(answer) = mechanism.answer(account, round) else {
+            explanation = mechanism.explanation(&reply.text()).or(explanation);
+            let Some(answer) = mechanism.answer(account, round, explanation.is_some()) else {
                 // In the middle of AUTH no command is understood.
                 self.wire.give_up();
                 return Err(failed(Trouble::Challenges));
@@ -214,7 +229,8 @@ mod tests {
             let lines = lines.iter().map(|line| (*line).to_owned()).collect();
             Offers::parse(&Reply { code: 250, lines })
         };
-        let (none, plain, both) = ([false, false], [true, false], [true, true]);
+        let (none, plain, both) = ([false; 3], [false, true, false], [false, true, true]);
+        let token = [true, false, false];
         for (lines, starttls, mechanisms) in [
             (&["tiny"][..], false, none),
             // The first line is the server's name, whatever it looks like.
@@ -222,6 +238,7 @@ mod tests {
             (&["tiny", "starttls", "Auth plain"], true, plain),
             (&["tiny", "AUTH=PLAIN LOGIN"], false, both),
             (&["tiny", "AUTH LOGIN", "AUTH PLAIN", "AUTH CRAM-MD5"], false, both),
+            (&["tiny", "AUTH XOAUTH2"], false, token),
             (&["tiny", "STARTTLSX", "AUTHPLAIN", "AUTH PLAINER", "X AUTH PLAIN", ""], false, none),
         ] {
             assert_eq!(offers(lines), Offers { starttls, mechanisms }, "{lines:?}");

@@ -29,6 +29,9 @@ pub enum Trouble {
     /// A 4xx or 5xx.
     #[error("refused")]
     Refused(Reply),
+    /// The same after a challenge that explained it, as XOAUTH2 has it.
+    #[error("refused")]
+    Explained { reply: Reply, explanation: String },
     /// A reply whose code this stage does not allow, though it is no refusal.
     #[error("an unexpected reply")]
     Unexpected(Reply),
@@ -49,6 +52,8 @@ pub enum Trouble {
     NoStartTls,
     #[error("no sign-in that both sides know")]
     NoMechanism,
+    #[error("no sign-in with a token")]
+    NoTokenMechanism,
     #[error("one challenge after another")]
     Challenges,
 }
@@ -57,7 +62,10 @@ impl Trouble {
     /// What the server replied, where that is the trouble.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::Refused(reply) | Self::Unexpected(reply) | Self::Unasked(Some(reply)) => Some(reply),
+            Self::Refused(reply)
+            | Self::Explained { reply, .. }
+            | Self::Unexpected(reply)
+            | Self::Unasked(Some(reply)) => Some(reply),
             _ => None,
         }
     }

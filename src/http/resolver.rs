@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_shortage_of_descriptors_is_not_reported_as_an_unknown_host() {
         const FEW: u64 = 61;
-        let test = "source::http::resolver::tests::\
+        let test = "http::resolver::tests::\
                     a_shortage_of_descriptors_is_not_reported_as_an_unknown_host";
         if getrlimit(Resource::RLIMIT_NOFILE).unwrap().0 != FEW {
             let mut again = Command::new("sh");

@@ -1,0 +1,139 @@
+//! Microsoft Graph `sendMail`: the same MIME message as over SMTP, in base64, in one request.
+//!
+//! Only a 202 means that the message was accepted. Permanent are only a message that is too large, recipients that Graph
+//! calls invalid, and a message that it cannot parse: all else concerns the account or passes by itself. A server that asks
+//! to wait (429 or 503 with `Retry-After`) receives no request before that time.
+//! <https://learn.microsoft.com/graph/api/user-sendmail>
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value as Json;
+use tokio::time::timeout;
+
+use super::advice::advised;
+use super::exchange::{Answer, Endpoint};
+use super::refusal::{redacted, transient};
+use super::token::{Provided, Token, Tokens};
+use super::{BuildError, GraphOptions};
+use crate::clock::Clock;
+use crate::notify::{Obstacle, Outbound, SendError};
+
+/// Longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// The wait after a 429 without a usable `Retry-After`. Exchange counts messages by the minute.
+const USUAL_WAIT: Duration = Duration::from_secs(30);
+
+/// A refusal in these words concerns this one message for good.
+const PERMANENT: [&str; 5] = [
+    "ErrorInvalidRecipients",
+    "ErrorMessageSizeExceeded",
+    "ErrorMimeContentInvalid",
+    "ErrorMimeContentInvalidBase64String",
+    "ErrorMimeContentConversionFailed",
+];
+
+/// A mailbox that sends over Microsoft Graph.
+pub(super) struct Graph {
+    endpoint: Endpoint,
+    pub tokens: Tokens,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+    /// No request before this time.
+    closed: Mutex<Option<Instant>>,
+}
+
+impl Graph {
+    pub fn new(options: GraphOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let GraphOptions { base_url, user, token, timeout } = options;
+        // The characters that an address may hold and a path may not.
+        let user = user.as_str().replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
+        let url = format!("{}/users/{user}/sendMail", base_url.trim_end_matches('/'));
+        let endpoint = Endpoint::new("Microsoft Graph at", &url, &token.access)?;
+        let tokens = Tokens::new(token, Arc::clone(&clock))?;
+        Ok(Self { endpoint, tokens, clock, timeout, closed: Mutex::default() })
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    pub async fn probe(&self) -> Result<(), SendError> {
+        self.tokens.token().await.map(|_| ())
+    }
+
+    pub async fn send(&self, outbound: &Outbound) -> Result<(), SendError> {
+        timeout(self.timeout, self.attempt(outbound)).await.unwrap_or_else(|_| {
+            let seconds = self.timeout.as_secs_f32();
+            Err(transient(Obstacle::Timeout, format!("{} did not finish within {seconds} s", self.endpoint.name)))
+        })
+    }
+
+    async fn attempt(&self, outbound: &Outbound) -> Result<(), SendError> {
+        if let Some(wait) = self.wait() {
+            let reason = format!("{} asked to wait; {} s are left", self.endpoint.name, wait.as_secs());
+            return Err(SendError { retry_after: Some(wait), ..transient(Obstacle::Deferred, reason) });
+        }
+        let Provided { token, cached } = self.tokens.token().await?;
+        match self.post(outbound, &token).await {
+            Err(refused) if refused.reply == Some(401) => {
+                self.tokens.refused(&token).await;
+                if !cached {
+                    return Err(refused);
+                }
+                let Provided { token, .. } = self.tokens.token().await?;
+                self.post(outbound, &token).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn post(&self, outbound: &Outbound, token: &Token) -> Result<(), SendError> {
+        let body = BASE64_STANDARD.encode(&outbound.raw);
+        let answer = self.endpoint.post("text/plain", Some(&token.value), body, &*self.clock, &token.redactor).await?;
+        if answer.status == reqwest::StatusCode::ACCEPTED {
+            return Ok(());
+        }
+        let error = self.refusal(&answer, token);
+        if let Some(wait) = error.retry_after {
+            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + wait);
+        }
+        Err(error)
+    }
+
+    /// How long no request may be made.
+    fn wait(&self) -> Option<Duration> {
+        let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed?.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+    }
+
+    fn refusal(&self, answer: &Answer, token: &Token) -> SendError {
+        let (name, status) = (&self.endpoint.name, answer.status.as_u16());
+        let body = serde_json::from_slice::<Json>(&answer.body).unwrap_or_default();
+        let error = &body["error"];
+        let code = error["code"].as_str().unwrap_or_default();
+        let said = [code, error["message"].as_str().unwrap_or_default()].join(" ");
+        let said = redacted(said.trim(), &token.redactor);
+        let (obstacle, permanent) = match status {
+            413 => (Obstacle::Rejected, true),
+            400..=499 if PERMANENT.contains(&code) => (Obstacle::Rejected, true),
+            401 | 403 | 404 => (Obstacle::Auth, false),
+            _ => (Obstacle::Deferred, false),
+        };
+        let reason = match said.as_str() {
+            "\"\"" => format!("{name} refused the message ({status})"),
+            said => format!("{name} refused the message ({status}): {said}"),
+        };
+        let asked = answer.retry_after.map(|wait| wait.min(LONGEST_WAIT));
+        let retry_after = match status {
+            429 => asked.or(Some(USUAL_WAIT)),
+            503 | 504 => asked,
+            _ => None,
+        };
+        SendError { obstacle, permanent, reply: Some(status), reason: advised(reason), own_words: false, retry_after }
+    }
+}

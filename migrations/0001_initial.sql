@@ -76,7 +76,7 @@ CREATE TABLE events (
 CREATE INDEX events_of_session ON events (source, session, at);
 CREATE INDEX events_by_time ON events (at);
 
--- What is notified once and does not last; gone when nobody is owed it.
+-- What is notified once and does not last; deleted when no notification of it is due.
 CREATE TABLE announcements (
     id TEXT PRIMARY KEY,
     -- NULL for what concerns the program as a whole.
@@ -85,7 +85,7 @@ CREATE TABLE announcements (
     doc TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Who was told of which incident over which channel; goes with the incident.
+-- Who was notified of which incident over which channel; deleted with the incident.
 CREATE TABLE notification_log (
     incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
     channel TEXT NOT NULL,
@@ -109,7 +109,7 @@ CREATE TABLE suppressions (
 -- Ids are never used twice: people name notifications by them.
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- The stable id, made of what is told and to whom.
+    -- The stable id, made of content and recipient.
     notification TEXT NOT NULL UNIQUE,
     message_id TEXT NOT NULL UNIQUE,
     channel TEXT NOT NULL,
@@ -120,7 +120,7 @@ CREATE TABLE outbox (
     recipient_folded TEXT NOT NULL,
     subject TEXT NOT NULL,
     sessions TEXT NOT NULL,
-    -- The incidents told of, where all of it follows up what was told before: then a later one can replace it.
+    -- The incidents, if the whole notification follows up earlier ones: then a later one can replace it.
     follows_up TEXT,
     -- Why it went to whom, what was held back, and what replaced it.
     reason TEXT NOT NULL,
@@ -171,7 +171,7 @@ CREATE TABLE undeliverable (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX undeliverable_now ON undeliverable (channel, recipient_folded) WHERE accepted IS NULL;
 
--- How long somebody was there to deliver, in nanoseconds, up to `at`; see src/store/outbox.rs.
+-- How long a dispatcher ran, in nanoseconds, up to `at`; see src/store/outbox.rs.
 CREATE TABLE delivery (
     watched INTEGER NOT NULL,
     at INTEGER NOT NULL

@@ -230,7 +230,7 @@ impl Shared {
         Config::load_for(needed, &path, &environment, now)
     }
 
-    /// Where the daemon listens. Without a configuration, where one listens that has not been told otherwise.
+    /// The address of the daemon; the default one without a configuration.
     fn listen(&self) -> SocketAddr {
         let environment = ProcessEnvironment;
         let path = Config::find(self.config.as_deref(), &environment).unwrap_or_default();

@@ -23,7 +23,7 @@ mod catalogue;
 pub mod exposition;
 pub mod label;
 #[cfg(test)]
-pub(crate) mod stage;
+pub(crate) mod polled_state;
 
 use catalogue::{Catalogue, count, time};
 pub use label::{Late, Phase};

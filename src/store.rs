@@ -151,18 +151,20 @@ impl Store {
         let owner = Owner::new(&path, inode_lock.is_some());
         owner.expect_alone(&path, owner::LEASE).await?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY);
-        let writing = (options.clone())
+        let mut writing = (options.clone())
             .create_if_missing(true)
             .foreign_keys(true)
-            // Of a new database; `retention` says why.
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
+        if held.is_empty()? {
+            // `retention` says why. On an existing database this pragma is a write, also on one that is then refused.
+            writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
+        }
         let doubted = Arc::new(AtomicBool::new(false));
         let (doubt, begins) = (Arc::clone(&doubted), Arc::clone(&held));
         let keep = move || {
-            let anew = doubt.load(Ordering::SeqCst) && begins.is_ours(schema::APPLICATION_ID);
-            !(anew && doubt.swap(false, Ordering::SeqCst))
+            let replaced = doubt.load(Ordering::SeqCst) && begins.is_ours(schema::APPLICATION_ID);
+            !(replaced && doubt.swap(false, Ordering::SeqCst))
         };
         let writer = pool(1)
             .min_connections(1)
@@ -238,7 +240,7 @@ fn fit_for_use(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
 }
 
-/// Connections last: opening one anew costs, and the file is still the same.
+/// Keeps connections open: a new one costs time, and the file is the same.
 fn pool(most: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(most).acquire_timeout(GRACE).max_lifetime(None).idle_timeout(None)
 }

@@ -280,8 +280,8 @@ async fn nonsense_and_a_refused_ehlo_are_tried_again() {
     assert_eq!((refused.obstacle, refused.permanent), (Obstacle::Deferred, false), "{refused}");
     let hostile = format!("{}\u{1b}[31m", "x".repeat(400));
     let line: &'static str = Box::leak(format!("554 {hostile}\r\n").into_boxed_str());
-    let told = against(then(&[Say(line)]), LONG).await.unwrap_err().reason;
-    assert!(told.chars().count() < 330 && !told.contains('\u{1b}'), "{told}");
+    let reason = against(then(&[Say(line)]), LONG).await.unwrap_err().reason;
+    assert!(reason.chars().count() < 330 && !reason.contains('\u{1b}'), "{reason}");
 }
 
 #[tokio::test]

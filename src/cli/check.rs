@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long = "session", value_name = "SOURCE/ID")]
     sessions: Vec<String>,
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: CheckFormat,
     /// Print compliant sessions and findings too, as JSON and JUnit always do
     #[arg(long)]
     all: bool,
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 
 /// How the verdicts are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
+enum CheckFormat {
     #[default]
     Table,
     Json,
@@ -70,10 +70,10 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let shown = if arguments.all { Shown::All } else { Shown::Wrong };
     let fail_on = arguments.fail_on.into();
     match arguments.format {
-        Format::Json => print(&verdicts::json(&views, now, &())?)?,
-        Format::Junit => print(&junit::document(&views, fail_on))?,
-        Format::Markdown => print(&format!("{}\n{}", verdicts::markdown(&views, shown), coverage(&seen)))?,
-        Format::Table => print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?,
+        CheckFormat::Json => print(&verdicts::json(&views, now, &())?)?,
+        CheckFormat::Junit => print(&junit::document(&views, fail_on))?,
+        CheckFormat::Markdown => print(&format!("{}\n{}", verdicts::markdown(&views, shown), coverage(&seen)))?,
+        CheckFormat::Table => print(&format!("{}{}", verdicts::text(&views, shown, None), coverage(&seen)))?,
     }
     let exit = verdicts::exit(&views, fail_on, now);
     Ok(notified.map_or(exit, |notified| report(&notified, exit)))

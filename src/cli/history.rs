@@ -40,7 +40,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let zone = session.as_ref().map_or(Tz::UTC, |key| zone(&config, &key.source, Some(key)));
     let since = arguments.since.as_deref().map(|text| since(text, SystemClock.now(), zone)).transpose()?;
     let limit = arguments.limit as usize;
-    // One more than is shown tells whether there are more.
+    // One more than is shown, to know whether there are more.
     let mut events = match Store::read(&config.store.path).await {
         Ok(store) => {
             let one_more = limit.saturating_add(1);
@@ -66,7 +66,8 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     events.drain(..older);
     match arguments.format {
         Format::Json => {
-            let document = Document { events: events.iter().map(Listed::from).collect(), complete: older == 0 };
+            let document =
+                HistoryDocument { events: events.iter().map(HistoryLine::from).collect(), complete: older == 0 };
             print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         }
         Format::Table if events.is_empty() => print("There are no events to show.\n")?,
@@ -124,15 +125,15 @@ fn key(source: &Name, event: &Event) -> Option<SessionKey> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    events: Vec<Listed<'a>>,
+struct HistoryDocument<'a> {
+    events: Vec<HistoryLine<'a>>,
     /// False where older events were left out.
     complete: bool,
 }
 
 /// An event as it is listed: in words, and as the store keeps it.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct HistoryLine<'a> {
     at: String,
     source: &'a Name,
     session: Option<String>,
@@ -141,7 +142,7 @@ struct Listed<'a> {
     what: &'a EventKind,
 }
 
-impl<'a> From<&'a (Name, Event)> for Listed<'a> {
+impl<'a> From<&'a (Name, Event)> for HistoryLine<'a> {
     fn from((source, event): &'a (Name, Event)) -> Self {
         Self {
             at: event.at.to_rfc3339_opts(SecondsFormat::Millis, true),

@@ -13,10 +13,10 @@ use crate::view::finding::FindingView;
 use crate::view::session::{SessionView, Status};
 
 /// How a test case ended, other than well: the element, and what it says.
-type Trouble = (&'static str, String);
+type JunitFailure = (&'static str, String);
 
 /// A test case: its name, and its trouble.
-type Case = (String, Option<Trouble>);
+type Case = (String, Option<JunitFailure>);
 
 /// The document. Drift below `fail_on` fails nothing.
 pub(super) fn document(views: &[SessionView<'_>], fail_on: Severity) -> String {
@@ -99,7 +99,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::stage::troubled;
+    use crate::metrics::polled_state::troubled;
 
     #[test]
     fn every_verdict_has_its_element_and_the_document_is_well_formed() {

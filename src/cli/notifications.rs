@@ -98,10 +98,10 @@ async fn list(shared: &Shared, arguments: &ListArguments) -> anyhow::Result<Exit
         Err(e) if e.is_absent() => Vec::new(),
         Err(e) => return Err(e.into()),
     };
-    let notifications = rows.into_iter().map(Listed::from).collect::<Vec<_>>();
+    let notifications = rows.into_iter().map(NotificationLine::from).collect::<Vec<_>>();
     match arguments.format {
         ListFormat::Json => {
-            let document = Document { notifications: &notifications };
+            let document = NotificationsDocument { notifications: &notifications };
             print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         }
         ListFormat::Table if notifications.is_empty() => print("No notification has been recorded yet.\n")?,
@@ -123,7 +123,7 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
             UsageError(format!("there is no notification {id}: `driftwise notifications list` shows them")).into()
         );
     };
-    let listed = Listed::from(row);
+    let listed = NotificationLine::from(row);
     match arguments.format {
         ListFormat::Json => {
             print(&format!("{}\n", serde_json::to_string_pretty(&Shown { listed: &listed, reason: &reason })?))?;
@@ -136,11 +136,11 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
-    listed: &'a Listed,
+    listed: &'a NotificationLine,
     reason: &'a Reason,
 }
 
-fn in_words(listed: &Listed, reason: &Reason) -> String {
+fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     let row = &listed.row;
     let mut lines = vec![
         format!("Notification {} ({}) over {}", row.id, row.kind, row.channel),
@@ -161,7 +161,7 @@ fn in_words(listed: &Listed, reason: &Reason) -> String {
     lines.push("Why:".to_owned());
     let because = |b: &Because| {
         let late = if b.blind { ", because it has lasted for blind_after" } else { "" };
-        format!("  - {}: {}; told as {}{late}", printable(&b.what), b.change, b.role.label())
+        format!("  - {}: {}; notified as {}{late}", printable(&b.what), b.change, b.role.label())
     };
     lines.extend(reason.because.iter().map(because));
     if !reason.held.is_empty() {
@@ -205,13 +205,13 @@ fn printable(text: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    notifications: &'a [Listed],
+struct NotificationsDocument<'a> {
+    notifications: &'a [NotificationLine],
 }
 
 /// A notification as scripts read it.
 #[derive(Serialize)]
-struct Listed {
+struct NotificationLine {
     #[serde(flatten)]
     fields: ListedFields,
     #[serde(skip)]
@@ -239,7 +239,7 @@ struct ListedFields {
     resend_of: Option<i64>,
 }
 
-impl From<StoredNotification> for Listed {
+impl From<StoredNotification> for NotificationLine {
     fn from(row: StoredNotification) -> Self {
         let fields = ListedFields {
             id: row.id,
@@ -271,8 +271,8 @@ fn moment(at: DateTime<Utc>) -> String {
 /// Longest error in the table, in characters; `show` prints all of it.
 const SHORT: usize = 60;
 
-fn as_table(notifications: &[Listed]) -> String {
-    let line = |Listed { row, .. }: &Listed| {
+fn as_table(notifications: &[NotificationLine]) -> String {
+    let line = |NotificationLine { row, .. }: &NotificationLine| {
         let error = printable(row.last_error.as_deref().unwrap_or_default());
         let cut = error.chars().count() > SHORT;
         let error = error.chars().take(SHORT).chain(cut.then_some('…')).collect();
@@ -327,7 +327,7 @@ mod tests {
             "role": "owner",
         }]);
         let reason = serde_json::from_value(serde_json::json!({ "because": because, "held": [] })).unwrap();
-        in_words(&Listed::from(row), &reason)
+        in_words(&NotificationLine::from(row), &reason)
     }
 
     #[test]
@@ -343,7 +343,7 @@ mod tests {
             text.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
             "{text}"
         );
-        assert!(text.contains("  - drift of export in erp/15: updated:2; told as owner\n"), "{text}");
+        assert!(text.contains("  - drift of export in erp/15: updated:2; notified as owner\n"), "{text}");
         assert!(!shown(row(NotificationState::Sent)).contains("Replaced"), "it was sent before it could be replaced");
     }
 
@@ -377,7 +377,7 @@ mod tests {
     fn outside_text_stays_on_its_line_and_a_long_error_is_cut_in_the_table() {
         let error = format!("550 \"no\r\n\u{1b}[31mroot\u{202e}\" {}", "x".repeat(500));
         let dead = StoredNotification { last_error: Some(error), ..row(NotificationState::Dead) };
-        let listed = as_table(&[Listed::from(dead.clone())]);
+        let listed = as_table(&[NotificationLine::from(dead.clone())]);
         assert_eq!(listed.lines().count(), 2, "{listed}");
         assert!(listed.lines().all(|line| line.chars().count() < 200), "{listed}");
         let all = shown(dead);

@@ -28,11 +28,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SOURCE")]
     source: String,
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: SessionsFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Format {
+enum SessionsFormat {
     /// Every session
     #[default]
     Table,
@@ -44,7 +44,7 @@ enum Format {
 
 /// A session that the source returns, or that the configuration audits.
 #[derive(Serialize)]
-struct Listed {
+struct SourceSession {
     id: String,
     name: Option<String>,
     audited: bool,
@@ -72,17 +72,17 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     };
     let sessions = listed(plan, &snapshot);
     print(&match arguments.format {
-        Format::Table => as_table(&sessions),
-        Format::Json => {
+        SessionsFormat::Table => as_table(&sessions),
+        SessionsFormat::Json => {
             let document = serde_json::json!({ "source": plan.name, "sessions": sessions });
             format!("{}\n", serde_json::to_string_pretty(&document)?)
         }
-        Format::Yaml => as_yaml(plan, &sessions),
+        SessionsFormat::Yaml => as_yaml(plan, &sessions),
     })?;
     Ok(Exit::Fine)
 }
 
-fn listed(plan: &SourcePlan, snapshot: &Snapshot) -> Vec<Listed> {
+fn listed(plan: &SourcePlan, snapshot: &Snapshot) -> Vec<SourceSession> {
     let returned = snapshot.ids().map(|id| {
         let (observation, note) = match snapshot.row_match(id) {
             RowMatch::Seen(observation) => (Some(observation), None),
@@ -90,7 +90,7 @@ fn listed(plan: &SourcePlan, snapshot: &Snapshot) -> Vec<Listed> {
             RowMatch::Missing => (None, None),
         };
         let notified = observation.as_ref().and_then(|seen| seen.raw(&SettingKey::new("notification_email")));
-        Listed {
+        SourceSession {
             id: id.to_string(),
             name: observation.as_ref().and_then(|seen| seen.name()),
             audited: plan.sessions.contains_key(id),
@@ -101,13 +101,13 @@ fn listed(plan: &SourcePlan, snapshot: &Snapshot) -> Vec<Listed> {
     let missing = plan.sessions.keys().filter(|id| matches!(snapshot.row_match(id), RowMatch::Missing));
     let missing = missing.map(|id| {
         let (id, note) = (id.to_string(), Some(NO_ROW.to_owned()));
-        Listed { id, name: None, audited: true, note, address: None }
+        SourceSession { id, name: None, audited: true, note, address: None }
     });
     returned.chain(missing).collect()
 }
 
-fn as_table(sessions: &[Listed]) -> String {
-    let row = |listed: &Listed| {
+fn as_table(sessions: &[SourceSession]) -> String {
+    let row = |listed: &SourceSession| {
         let audited = if listed.audited { "audited" } else { "not audited" };
         let [name, note] = [&listed.name, &listed.note].map(|text| text.clone().unwrap_or_default());
         vec![listed.id.clone(), name, audited.to_owned(), note]
@@ -118,7 +118,7 @@ fn as_table(sessions: &[Listed]) -> String {
 
 /// The sessions that are not audited, as a part of the configuration: to be pasted, or included as a file. Where no fallback
 /// would be notified of them, with the address that the source has for each as owner.
-fn as_yaml(plan: &SourcePlan, sessions: &[Listed]) -> String {
+fn as_yaml(plan: &SourcePlan, sessions: &[SourceSession]) -> String {
     let source = &plan.name;
     let new = sessions.iter().filter(|listed| !listed.audited).collect::<Vec<_>>();
     if new.is_empty() {

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 /// What is true of the store as a whole.
 #[derive(Serialize)]
-struct Present {
+struct StoreSummary {
     /// The daemon that owns the store and keeps it up to date, in words.
     owner: Option<String>,
     outbox: Outbox,
@@ -61,7 +61,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let outbox = Outbox { pending: outbox.pending, retrying: outbox.retrying, dead: outbox.dead };
     let delivery = stored_delivery(&config).await?;
     let document = delivery.as_ref().map(|state| DeliveryView(state).document());
-    let present = Present { owner: Store::owner(path).await, outbox, delivery: document };
+    let present = StoreSummary { owner: Store::owner(path).await, outbox, delivery: document };
     let now = SystemClock.now();
     let sessions = config.plans.values().flat_map(|plan| plan.sessions.values());
     let mut views =
@@ -87,7 +87,7 @@ fn changes(config: &Config, states: &BTreeMap<Name, SourceState>) -> String {
     lines.collect()
 }
 
-fn in_words(present: &Present, store: &Path) -> String {
+fn in_words(present: &StoreSummary, store: &Path) -> String {
     let mut text = match &present.owner {
         Some(owner) => format!("A daemon owns the store: {owner}.\n"),
         None => format!("No daemon owns the store {}, so nothing is checked.\n", store.display()),

@@ -35,7 +35,7 @@ impl From<SeverityArgument> for Severity {
 
 /// What `check` and `status` print as JSON, in the contract's form.
 #[derive(Serialize)]
-struct Document<'a, Session: Serialize, Present: Serialize> {
+struct VerdictsDocument<'a, Session: Serialize, Present: Serialize> {
     /// When the command read it.
     at: DateTime<Utc>,
     sessions: Vec<Session>,
@@ -46,7 +46,7 @@ struct Document<'a, Session: Serialize, Present: Serialize> {
 /// The sessions as JSON, as they are at `now`, with the keys of `present`.
 pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>, present: &impl Serialize) -> anyhow::Result<String> {
     let sessions = views.iter().map(|view| view.document(now)).collect();
-    Ok(format!("{}\n", serde_json::to_string_pretty(&Document { at: now, sessions, present })?))
+    Ok(format!("{}\n", serde_json::to_string_pretty(&VerdictsDocument { at: now, sessions, present })?))
 }
 
 /// What a terminal shows.
@@ -216,11 +216,11 @@ mod tests {
 
     use super::*;
     use crate::domain::world::{name, start};
-    use crate::metrics::stage::{Stage, troubled};
+    use crate::metrics::polled_state::{PolledState, troubled};
 
     #[test]
     fn a_verdict_older_than_three_periods_is_stale_and_no_all_clear() {
-        let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
         let published = stage.published();
         let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
         let views = plans.values().flat_map(|plan| plan.sessions.values());
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_verdict_from_the_future_is_stale_and_no_all_clear() {
-        let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
         let published = stage.published();
         let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
         let views = plans.values().flat_map(|plan| plan.sessions.values());

@@ -61,7 +61,7 @@ section! {
         /// Name of the param.
         param: Text, Required, "warehouse";
         /// Without the param, the rule asks only for some value.
-        r#else: Choice<Present>, Optional, "present";
+        r#else: Choice<PresentWord>, Optional, "present";
     }
 }
 
@@ -75,9 +75,9 @@ impl Words for Source {
 
 /// `present`, the only value of `else`.
 #[derive(Clone, Copy)]
-pub(super) struct Present;
+pub(super) struct PresentWord;
 
-impl Words for Present {
+impl Words for PresentWord {
     const WORDS: &'static [(&'static str, Self)] = &[("present", Self)];
 }
 

@@ -36,7 +36,7 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
     match builder.document() {
         Ok(node) => node,
         Err(stop) => {
-            let Stop { place, message, syntax } = *stop;
+            let Halt { place, message, syntax } = *stop;
             if syntax {
                 builder.report.distrust(place.file);
             }
@@ -53,14 +53,14 @@ pub(super) fn parse(report: &mut Report, file: usize, text: &str, environment: &
 }
 
 /// An error that ends the parsing of a file.
-struct Stop {
+struct Halt {
     place: Place,
     message: String,
     /// The text is not valid YAML, so its secrets are not known.
     syntax: bool,
 }
 
-type Step<T> = Result<T, Box<Stop>>;
+type YamlResult<T> = Result<T, Box<Halt>>;
 
 struct Builder<'a, 'e> {
     events: Parser<'a, StrInput<'a>>,
@@ -75,7 +75,7 @@ struct Builder<'a, 'e> {
 }
 
 impl<'a> Builder<'a, '_> {
-    fn document(&mut self) -> Step<Option<Node>> {
+    fn document(&mut self) -> YamlResult<Option<Node>> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
@@ -90,7 +90,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn next(&mut self) -> Step<(Event<'a>, Span)> {
+    fn next(&mut self) -> YamlResult<(Event<'a>, Span)> {
         match self.events.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => Err(self.syntax(&error)),
@@ -99,22 +99,22 @@ impl<'a> Builder<'a, '_> {
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "every step carries it, and a node is large already")]
-    fn syntax(&self, error: &ScanError) -> Box<Stop> {
+    fn syntax(&self, error: &ScanError) -> Box<Halt> {
         let marker = error.marker();
         let place = Place { file: self.file, line: marker.line().max(1), column: marker.col() + 1 };
-        Box::new(Stop { place, message: format!("this is not valid YAML: {}", error.info()), syntax: true })
+        Box::new(Halt { place, message: format!("this is not valid YAML: {}", error.info()), syntax: true })
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "every step carries it, and a node is large already")]
-    fn stop(&self, span: &Span, message: &str) -> Box<Stop> {
-        Box::new(Stop { place: self.place(span), message: message.to_owned(), syntax: false })
+    fn stop(&self, span: &Span, message: &str) -> Box<Halt> {
+        Box::new(Halt { place: self.place(span), message: message.to_owned(), syntax: false })
     }
 
     fn place(&self, span: &Span) -> Place {
         Place { file: self.file, line: span.start.line().max(1), column: span.start.col() + 1 }
     }
 
-    fn count(&mut self, more: usize, span: &Span) -> Step<()> {
+    fn count(&mut self, more: usize, span: &Span) -> YamlResult<()> {
         self.values = self.values.saturating_add(more);
         if self.values > MOST_VALUES {
             let message = "with its aliases (*name) followed, this file has more than the allowed 1,000,000 values";
@@ -123,7 +123,7 @@ impl<'a> Builder<'a, '_> {
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'a>, span: &Span) -> Step<Node> {
+    fn node(&mut self, event: Event<'a>, span: &Span) -> YamlResult<Node> {
         self.count(1, span)?;
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -165,7 +165,7 @@ impl<'a> Builder<'a, '_> {
         tag.is_yaml_core_schema() && tag.suffix == "str"
     }
 
-    fn alias(&mut self, id: usize, span: &Span) -> Step<Node> {
+    fn alias(&mut self, id: usize, span: &Span) -> YamlResult<Node> {
         let Some(size) = self.anchors.get(&id).map(Node::size) else {
             return Err(self.stop(span, "this alias refers to itself"));
         };
@@ -192,7 +192,7 @@ impl<'a> Builder<'a, '_> {
         Node { place, last_line: span.end.line().max(place.line), value }
     }
 
-    fn list(&mut self, span: &Span) -> Step<Node> {
+    fn list(&mut self, span: &Span) -> YamlResult<Node> {
         let mut items = Vec::new();
         loop {
             let (event, at) = self.next()?;
@@ -203,7 +203,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn map(&mut self, span: &Span) -> Step<Node> {
+    fn map(&mut self, span: &Span) -> YamlResult<Node> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut known: HashMap<String, Place> = HashMap::new();
         let mut merged = Vec::new();

@@ -7,7 +7,7 @@ use super::setting::SettingKey;
 
 /// One setting of an e-commerce session as OrderWise presents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     pub key: &'static str,
     pub kind: Kind,
     /// As it reads on the screen.
@@ -29,40 +29,45 @@ const VALIDATION: &str =
     "E-Commerce > E-Commerce Sessions > the session > Import Setup > Advanced Settings > Customer Validation";
 
 /// The settings that the product knows by a stable key.
-pub const ENTRIES: [Entry; 13] = [
-    Entry { key: "name", kind: Kind::Text, label: "Name", place: GRID },
-    Entry { key: "active", kind: Kind::Flag, label: "Active", place: GRID },
-    Entry { key: "export", kind: Kind::Flag, label: "Export", place: GRID },
-    Entry { key: "schedule", kind: Kind::Interval, label: "Schedule", place: GRID },
-    Entry { key: "notification_email", kind: Kind::Addresses, label: "Notification email", place: GRID },
-    Entry { key: "transfer_type", kind: Kind::Choice, label: "Transfer Type", place: IMPORT },
-    Entry { key: "import_orders_as", kind: Kind::Text, label: "Import orders as", place: SETTINGS },
-    Entry {
+pub const ENTRIES: [CatalogueEntry; 13] = [
+    CatalogueEntry { key: "name", kind: Kind::Text, label: "Name", place: GRID },
+    CatalogueEntry { key: "active", kind: Kind::Flag, label: "Active", place: GRID },
+    CatalogueEntry { key: "export", kind: Kind::Flag, label: "Export", place: GRID },
+    CatalogueEntry { key: "schedule", kind: Kind::Interval, label: "Schedule", place: GRID },
+    CatalogueEntry { key: "notification_email", kind: Kind::Addresses, label: "Notification email", place: GRID },
+    CatalogueEntry { key: "transfer_type", kind: Kind::Choice, label: "Transfer Type", place: IMPORT },
+    CatalogueEntry { key: "import_orders_as", kind: Kind::Text, label: "Import orders as", place: SETTINGS },
+    CatalogueEntry {
         key: "use_delivery_method_system_tax_code",
         kind: Kind::Flag,
         label: "Use Delivery Method system tax code",
         place: TAX,
     },
-    Entry { key: "use_cvariant_system_tax_code", kind: Kind::Flag, label: "Use CVariant system tax code", place: TAX },
-    Entry {
+    CatalogueEntry {
+        key: "use_cvariant_system_tax_code",
+        kind: Kind::Flag,
+        label: "Use CVariant system tax code",
+        place: TAX,
+    },
+    CatalogueEntry {
         key: "add_customer_contact",
         kind: Kind::Flag,
         label: "Add Customer Contact to existing customer if not found",
         place: CUSTOMER,
     },
-    Entry {
+    CatalogueEntry {
         key: "add_delivery_address",
         kind: Kind::Flag,
         label: "Add delivery address to existing customer if not found",
         place: CUSTOMER,
     },
-    Entry {
+    CatalogueEntry {
         key: "use_cvariant_stock_location",
         kind: Kind::Flag,
         label: "Use CVariant stock location if default is not available",
         place: VARIANT,
     },
-    Entry {
+    CatalogueEntry {
         key: "override_variant_disallow",
         kind: Kind::Flag,
         label: "Override Variant Disallow setting",
@@ -74,10 +79,10 @@ pub const ENTRIES: [Entry; 13] = [
 pub const CUSTOMER_VALIDATION: &str = "customer_validation_";
 
 /// What the catalogue knows of `setting`; also of the group pattern `customer_validation_*` and its members.
-pub fn find(setting: &SettingKey) -> Option<Entry> {
+pub fn find(setting: &SettingKey) -> Option<CatalogueEntry> {
     if setting.folded().starts_with(CUSTOMER_VALIDATION) {
         let key = "customer_validation_*";
-        return Some(Entry { key, kind: Kind::Flag, label: "Customer Validation", place: VALIDATION });
+        return Some(CatalogueEntry { key, kind: Kind::Flag, label: "Customer Validation", place: VALIDATION });
     }
     ENTRIES.into_iter().find(|entry| entry.key == setting.folded())
 }

@@ -171,7 +171,7 @@ pub struct Facts {
     pub flag: Option<bool>,
     /// What was found before it last changed while open.
     pub before: Option<String>,
-    /// What the source sent when it was found: tells a repair from another reading of the same. Of drifts.
+    /// What the source sent when it was found: distinguishes a repair from another reading of the same value. Of drifts.
     pub sent: BTreeMap<SettingKey, RawValue>,
     /// Why it cannot be read, or what changed: of unverifiable, unreachable and source changed.
     pub reason: String,
@@ -200,7 +200,7 @@ pub struct Unread {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Stable over restarts and edits; a version 5 UUID of the source, the key, and the number and time of the poll that found it.
-    /// The time tells it from those of an earlier store: mail servers drop a mail whose Message-ID they have seen.
+    /// The time distinguishes it from those of an earlier store: mail servers drop a mail whose Message-ID they have seen.
     pub id: Uuid,
     pub source: Name,
     pub key: IncidentKey,

@@ -272,7 +272,7 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// The message of `notifications test`: it tells of nothing.
+    /// The notification of `notifications test`, without an item.
     pub fn test(channel: Name, to: Address, at: DateTime<Utc>, zone: Tz) -> Self {
         let name = format!("driftwise test\n{}\n{}", at.timestamp_micros(), to.as_str().to_lowercase());
         Self {

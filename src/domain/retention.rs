@@ -56,7 +56,7 @@ impl RetentionClock {
         self.at
     }
 
-    /// By how much the wall clock is ahead, as far as it is not believed.
+    /// How far the wall clock is ahead of the trusted time.
     pub fn lead(&self) -> TimeDelta {
         self.lead
     }

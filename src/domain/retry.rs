@@ -23,13 +23,13 @@ const RETRY: TimeDelta = TimeDelta::minutes(5);
 /// No poll is repeated sooner, however short the grace period.
 const SOONEST: TimeDelta = TimeDelta::seconds(1);
 
-/// An audit that could not be recorded is repeated after this long: until then nobody is notified of what it found.
+/// Wait before an audit that could not be recorded is repeated. Until then its findings are not notified.
 const RECORD_RETRY: TimeDelta = TimeDelta::seconds(30);
 
 /// A poll that this machine could not make is repeated after this long: soon, because the source did not fail and needs no rest.
 const ASK_RETRY: TimeDelta = TimeDelta::seconds(10);
 
-/// The outcome of a poll, as far as a retry depends on it.
+/// The part of a poll's outcome that decides on a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollEnd {
     Seen,
@@ -99,7 +99,7 @@ impl Retries {
     }
 }
 
-/// How soon a second poll has failed before the grace period ends, with room for a third.
+/// How long before the end of the grace period a second poll has failed, so that a third still fits.
 fn before_grace_period_ends(grace_period: Duration) -> TimeDelta {
     TimeDelta::from_std(grace_period / 3).unwrap_or(RETRY).clamp(SOONEST, RETRY)
 }

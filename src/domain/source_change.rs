@@ -121,7 +121,7 @@ impl SourceChange {
         self.columns.gone.iter().any(|column| pattern.matches(&column.setting)) || self.failure(rule, setting).is_some()
     }
 
-    /// What it tells apart from the number of sessions: when this changes, its recipients have something new to know.
+    /// Its content without the number of sessions: a change of it is an update for its recipients.
     pub fn subjects(&self) -> BTreeSet<String> {
         let gone = self.columns.gone.iter().map(|column| column.setting.folded().to_owned());
         gone.chain(self.failures.iter().map(|failure| format!("{}\n{}", failure.rule, failure.setting.folded())))

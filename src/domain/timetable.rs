@@ -14,7 +14,7 @@ use super::plan::SourcePlan;
 use super::schedule::{Schedule, ScheduleKey};
 use super::state::SourceState;
 
-/// Most that a source is shifted against its schedule; less where the schedule is quick.
+/// Longest shift of a source against its schedule; shorter for a quick schedule.
 const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
 
 /// Least that a clock is set back, and not only corrected: what has fired within it is not planned again.
@@ -26,13 +26,13 @@ const NOTICEABLE: TimeDelta = TimeDelta::seconds(10);
 /// See the module.
 #[derive(Debug)]
 pub struct Timetable {
-    entries: Vec<Entry>,
+    entries: Vec<DueEntry>,
     /// The last tick, to see a clock that was set back.
     ticked: DateTime<Utc>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct DueEntry {
     source: Name,
     schedule_key: ScheduleKey,
     schedule: Schedule,
@@ -42,7 +42,7 @@ struct Entry {
     fired: Option<DateTime<Utc>>,
 }
 
-impl Entry {
+impl DueEntry {
     fn new(source: &Name, schedule: &Schedule, now: DateTime<Utc>) -> Self {
         let shift = shift(source, schedule.gap_after(now));
         Self {
@@ -90,7 +90,7 @@ impl Timetable {
                 let key = session.schedule.key();
                 if known.insert(key.clone()) {
                     let stays = before.remove(&(plan.name.clone(), key));
-                    self.entries.push(stays.unwrap_or_else(|| Entry::new(&plan.name, &session.schedule, now)));
+                    self.entries.push(stays.unwrap_or_else(|| DueEntry::new(&plan.name, &session.schedule, now)));
                 }
             }
         }
@@ -142,13 +142,13 @@ fn next(schedule: &Schedule, shift: TimeDelta, now: DateTime<Utc>) -> Option<Dat
 
 /// The same for a source each time: up to a tenth of the gap between two runs, in whole seconds.
 fn shift(source: &Name, gap: TimeDelta) -> TimeDelta {
-    let room = (gap / 10).min(WIDEST_SHIFT).num_seconds().unsigned_abs();
+    let widest = (gap / 10).min(WIDEST_SHIFT).num_seconds().unsigned_abs();
     // FNV-1a: stable over versions of the compiler, unlike the standard hasher.
     let hash = source
         .as_str()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    TimeDelta::seconds(i64::try_from(hash % (room + 1)).unwrap_or_default())
+    TimeDelta::seconds(i64::try_from(hash % (widest + 1)).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub(crate) fn session(session_id: &str, rules: Vec<Arc<Rule>>) -> Session {
     }
 }
 
-/// Drift and its end are told at once, of warnings and above, and a source may be unreachable for an hour.
+/// Drift of warnings and above is notified at once, and a source may be unreachable for an hour.
 pub(crate) fn alerts() -> Alerts {
     Alerts {
         confirm_polls: 1,
@@ -106,7 +106,7 @@ pub(crate) fn plan(source: &str, contacts: Arc<Contacts>, sessions: impl IntoIte
     }
 }
 
-/// What reading `answer` at `now` comes to.
+/// The outcome of reading `answer` at `now`.
 pub(crate) fn outcome(answer: &Answer, plan: &SourcePlan, now: DateTime<Utc>) -> PollOutcome {
     match Snapshot::read(answer, &plan.mapping, now) {
         Ok(snapshot) => PollOutcome::Snapshot(snapshot),

@@ -2,7 +2,7 @@
 //!
 //! Properties: nothing else polls this source or changes its state, so audits never overlap and a reload is a message, not a
 //! lock. An audit under way finishes under the plan it began with; the task takes up the new one after it. Where what a
-//! reload ends could not be recorded, it is ended again before the next poll.
+//! reload ends could not be recorded, it is recorded before the next poll.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::plan::Due;
 use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
 use crate::domain::schedule::ScheduleKey;
 
-/// What a reload ends and could not be recorded is tried again after this long.
+/// Wait before the end of incidents by a reload, which could not be recorded, is repeated.
 const SETTLE_RETRY: TimeDelta = TimeDelta::seconds(30);
 
 /// See the module.

@@ -80,7 +80,7 @@ impl ServiceManager {
     }
 }
 
-/// Sends one datagram; fails at once where the receiver has no room for it.
+/// Sends one datagram; fails at once if the queue of the receiver is full.
 fn send(socket: &str, text: &[u8]) -> io::Result<()> {
     let address = match socket.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name)?,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use chrono::TimeDelta;
 
-use super::stage::{Says, Stage, troubled};
+use super::polled_state::{PolledState, SessionValues, troubled};
 use super::*;
 use crate::domain::world::{name, start};
 use crate::engine::published::Published;
@@ -28,7 +28,7 @@ fn series(text: &str, start: &str) -> Vec<String> {
 
 #[test]
 fn every_label_set_of_the_counters_is_there_at_zero() {
-    let text = scrape(&metrics(), &Stage::new(&[]).published());
+    let text = scrape(&metrics(), &PolledState::new(&[]).published());
     let counted = |name: &str, sets: usize| {
         let lines = series(&text, &format!("driftwise_{name}{{"));
         assert_eq!(lines.len(), sets, "{name}: {lines:#?}");
@@ -57,7 +57,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
 #[test]
 fn timestamps_are_absent_until_there_is_one() {
     let metrics = metrics();
-    let published = Stage::new(&[("acme-erp", &["14"])]).published();
+    let published = PolledState::new(&[("acme-erp", &["14"])]).published();
     let text = scrape(&metrics, &published);
     let absent =
         ["reload_success_timestamp", "oldest_pending", "last_verdict", "last_success", "source_up", "drift_open"];
@@ -88,7 +88,7 @@ fn what_is_counted_is_seen() {
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
     metrics.config_loaded(start());
     metrics.config_refused();
-    let text = scrape(&metrics, &Stage::new(&[]).published());
+    let text = scrape(&metrics, &PolledState::new(&[]).published());
     for line in [
         "driftwise_audits_total{outcome=\"ok\",source=\"acme-erp\"} 1",
         "driftwise_source_requests_total{outcome=\"too_large\",source=\"acme-erp\"} 1",
@@ -106,13 +106,13 @@ fn what_is_counted_is_seen() {
 
 #[test]
 fn sessions_and_sources_are_written_from_the_published_views() {
-    let says: [Says<'_>; 4] = [
+    let says: [SessionValues<'_>; 4] = [
         ("1", "one", "0", "5", "1"),
         ("2", "two", "1", "5", "1"),
         ("3", "three", "0", "?", "1"),
         ("99", "unaudited", "0", "5", "1"),
     ];
-    let published = Stage::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
+    let published = PolledState::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
         .answers("acme-erp", &says)
         .minutes_later(5)
         .unreachable("erp-x", "refused")
@@ -133,7 +133,7 @@ fn no_address_is_in_a_series_whatever_drifts() {
 
 #[test]
 fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
-    let published = Stage::new(&[("erp-x", &["1"])])
+    let published = PolledState::new(&[("erp-x", &["1"])])
         .answers("erp-x", &[("1", "one", "yes", "5", "1")])
         .minutes_later(5)
         .unreachable("erp-x", "refused")
@@ -151,7 +151,7 @@ fn a_session_takes_less_text_than_is_reserved_for_it() {
     let ids = (1..=10_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (*id, "shop", "0", "5", "1")).collect::<Vec<_>>();
-    let published = Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published();
+    let published = PolledState::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published();
     let mut text = String::new();
     exposition::write(&published, start(), &mut text);
     assert_eq!(series(&text, "driftwise_session_info{").len(), 10_000);
@@ -160,7 +160,7 @@ fn a_session_takes_less_text_than_is_reserved_for_it() {
 
 #[test]
 fn a_verdict_older_than_three_periods_of_its_schedule_is_a_series() {
-    let published = Stage::new(&[("erp-x", &["1", "2"])])
+    let published = PolledState::new(&[("erp-x", &["1", "2"])])
         .answers("erp-x", &[("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")])
         .published();
     let stale = |minutes| {
@@ -176,7 +176,7 @@ fn a_verdict_older_than_three_periods_of_its_schedule_is_a_series() {
 #[test]
 fn the_clock_and_the_disk_use_are_shown() {
     let metrics = metrics();
-    let published = Stage::new(&[]).published();
+    let published = PolledState::new(&[]).published();
     assert!(!scrape(&metrics, &published).contains("driftwise_store_size"), "absent until the first measurement");
     metrics.disk(4_096, 1_000_000);
     let text = scrape(&metrics, &published);
@@ -201,7 +201,7 @@ fn promtool_accepts_the_exposition() {
 #[test]
 fn a_setting_with_invisible_characters_is_a_label_that_prometheus_reads() {
     let odd = "o\0d\u{1b}d \u{202E}\"\\ line\nbreak\u{200B}";
-    let published = Stage::new(&[("acme-erp", &["1"])])
+    let published = PolledState::new(&[("acme-erp", &["1"])])
         .with_column(odd, "unticked")
         .restarted(odd)
         .answers("acme-erp", &[("1", "one", "0", "5", "1")])

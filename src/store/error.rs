@@ -222,7 +222,7 @@ impl From<serde_json::Error> for Fault {
 
 /// The primary result code of SQLite is the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
 fn from_code(code: Option<&str>) -> Trouble {
-    /// `SQLITE_IOERR_SHMSIZE`: there is no room for the file beside a database that is being opened.
+    /// `SQLITE_IOERR_SHMSIZE`: no space for the shared memory file while the database is opened.
     const NO_ROOM: u32 = 4874;
     let code = code.and_then(|code| code.parse::<u32>().ok());
     match code.map(|code| code & 0xff) {

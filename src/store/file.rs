@@ -66,6 +66,11 @@ impl Held {
         }
     }
 
+    /// Whether the database is still to be created.
+    pub fn is_empty(&self) -> Result<bool, Fault> {
+        Ok(self.0.metadata()?.len() == 0)
+    }
+
     /// Locks the inode.
     ///
     /// An open file description lock (`fcntl(2)`): unlike a POSIX lock it is not lost when another descriptor is closed. It is on

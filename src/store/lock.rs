@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::error::{Fault, Trouble};
 use super::file;
 
-/// How often taking the lock is tried again: a reader that asks for the owner holds it for an instant.
+/// Attempts to take the lock: a reader that asks for the owner holds it for an instant.
 const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 

@@ -189,8 +189,8 @@ async fn peek(path: &Path) -> Result<Option<Owner>, Fault> {
 
 async fn row(connection: &mut SqliteConnection) -> Result<Option<Owner>, Fault> {
     const SQL: &str = "SELECT id, boot, process, host, path, renewed FROM owner";
-    type Row = (String, Option<String>, i64, String, String, i64);
-    let found: Option<Row> = sqlx::query_as(SQL).fetch_optional(connection).await?;
+    type OwnerRow = (String, Option<String>, i64, String, String, i64);
+    let found: Option<OwnerRow> = sqlx::query_as(SQL).fetch_optional(connection).await?;
     Ok(found.map(|(id, boot, process, host, path, renewed)| Owner { id, boot, process, host, path, renewed }))
 }
 

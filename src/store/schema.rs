@@ -1,7 +1,7 @@
 //! The form of the database, and the way from each older form to the present one.
 //!
 //! A list of our own over `PRAGMA user_version`: the number changes in the transaction that changes the form, so a store is
-//! never between two forms, and a reader learns the form without a table. `application_id` tells our files from others.
+//! never between two forms, and a reader learns the form without a table. `application_id` distinguishes our files from others.
 
 use sqlx::{Connection as _, SqliteConnection};
 

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::overview::Listed;
+use super::overview::ListedSession;
 use crate::domain::catalogue;
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
@@ -117,7 +117,7 @@ impl Filter {
         format!("/?page={page}{}", pairs.collect::<String>())
     }
 
-    pub fn lets_through(&self, listed: &Listed<'_>) -> bool {
+    pub fn lets_through(&self, listed: &ListedSession<'_>) -> bool {
         let (view, session) = (&listed.view, listed.view.session);
         let status = match &*self.status {
             "" => true,
@@ -198,7 +198,7 @@ fn menu(
 }
 
 /// Everything about a session that the search reads, in lower case.
-fn haystack(listed: &Listed<'_>) -> String {
+fn haystack(listed: &ListedSession<'_>) -> String {
     let (view, session) = (&listed.view, listed.view.session);
     let mut text = format!("{}\n{}\n{}", session.key, session.policy.name, view.status.words());
     let labels = session.labels.values().map(String::as_str);

@@ -75,7 +75,7 @@ impl Notified {
 
 /// An event or a notification.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct HistoryEntry {
     at: When,
     words: String,
     /// Whether it is a notification.
@@ -83,7 +83,7 @@ pub(super) struct Entry {
 }
 
 /// The history of a session; nothing where it cannot be read, which is logged.
-pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<Entry>> {
+pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<HistoryEntry>> {
     let both = try_join(history.events(key, ENTRIES), history.notifications(key, ENTRIES));
     match tokio::time::timeout(GRACE, both).await {
         Ok(Ok((events, notifications))) => Some(merged(&events, &notifications, zone)),
@@ -98,14 +98,14 @@ pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -
     }
 }
 
-fn merged(events: &[Event], notifications: &[Notified], zone: Tz) -> Vec<Entry> {
+fn merged(events: &[Event], notifications: &[Notified], zone: Tz) -> Vec<HistoryEntry> {
     let events = events.iter().map(|event| (event.at, event::words(&event.what), false));
     let mails = notifications.iter().map(|mail| (mail.at, mail.words(), true));
     let mut all = events.chain(mails).collect::<Vec<_>>();
     // What was recorded last stands first, also of two things at one time.
     all.reverse();
     all.sort_by_key(|(at, ..)| Reverse(*at));
-    let entry = |(at, words, mail): (_, String, _)| Entry {
+    let entry = |(at, words, mail): (_, String, _)| HistoryEntry {
         at: When::to_the_second(at, zone),
         words: cut(&words, WORDS),
         mail,

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Web;
 use super::filter::{Filter, Menu, UNAUDITED};
 use super::notices::{Notice, Outages, notices, outages};
-use super::row::{Row, row};
+use super::row::{SessionRow, row};
 use super::unaudited::{Unaudited, unaudited};
 use super::when::When;
 use crate::domain::schedule::ScheduleKey;
@@ -40,7 +40,7 @@ struct Overview {
     filtered: bool,
     /// How many sessions are shown, and which of them.
     excerpt: String,
-    rows: Vec<Row>,
+    rows: Vec<SessionRow>,
     previous: Option<String>,
     next: Option<String>,
     unaudited: Vec<Unaudited>,
@@ -56,7 +56,7 @@ struct Tally {
 }
 
 /// A session of the page.
-pub(super) struct Listed<'a> {
+pub(super) struct ListedSession<'a> {
     pub view: SessionView<'a>,
     /// The last check is older than three periods of the schedule.
     pub stale: bool,
@@ -87,7 +87,7 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     let mut tally = tally(&views).map(part).collect::<Vec<_>>();
     tally.extend(not_audited(plans, present));
     let sessions = views.len();
-    let listed = views.into_iter().map(|view| Listed { stale: freshness.is_stale(&view), view });
+    let listed = views.into_iter().map(|view| ListedSession { stale: freshness.is_stale(&view), view });
     let mut listed = listed.collect::<Vec<_>>();
     // A session of a source that cannot be read is late for that reason, which stands above.
     let late = listed.iter().filter(|listed| listed.stale && listed.view.status != Status::Unreachable).count();

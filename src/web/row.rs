@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::overview::Listed;
+use super::overview::ListedSession;
 use super::when::When;
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
@@ -24,7 +24,7 @@ const VALUE: usize = 160;
 const NAME: usize = 100;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+pub(super) struct SessionRow {
     name: Option<String>,
     key: String,
     link: String,
@@ -45,7 +45,7 @@ pub(super) struct Row {
     next: Option<When>,
 }
 
-pub(super) fn row(listed: &Listed<'_>, present: &Present, now: DateTime<Utc>) -> Row {
+pub(super) fn row(listed: &ListedSession<'_>, present: &Present, now: DateTime<Utc>) -> SessionRow {
     let (view, session) = (&listed.view, listed.view.session);
     let often = session.schedule.gap_after(now) < times::SHORT;
     let when = |at: DateTime<Utc>| When::beside(at, now, session.zone(), often);
@@ -54,7 +54,7 @@ pub(super) fn row(listed: &Listed<'_>, present: &Present, now: DateTime<Utc>) ->
     wrong.truncate(WRONG_IN_A_ROW);
     // Since when a source cannot be read stands above the rows.
     let about = view.about.filter(|_| view.status != Status::Unreachable);
-    Row {
+    SessionRow {
         name: view.name().map(|name| cut(&name, NAME)),
         link: session.key.page(),
         key: session.key.to_string(),

@@ -249,7 +249,7 @@ mod tests {
                 let mut piece = [0; 1];
                 tokio::time::timeout(Duration::ZERO, stream.peek(&mut piece)).await.is_err()
             };
-            assert!(!kept(&held[0]).await && kept(&held[399]).await, "whoever came first leaves first");
+            assert!(!kept(&held[0]).await && kept(&held[399]).await, "the oldest connection closes first");
         }
     }
 
@@ -311,6 +311,6 @@ mod tests {
         slow.write_all(&ASK[..20]).await.unwrap();
         served.shutdown.cancel();
         served.serving.join_next().await.unwrap().unwrap();
-        assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(served.address).await.is_err(), "the listener is closed");
     }
 }

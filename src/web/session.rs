@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::history::{self, Entry};
+use super::history::{self, HistoryEntry};
 use super::settings::{Setting, settings};
 use super::when::When;
 use super::{Web, page};
@@ -40,7 +40,7 @@ struct SessionPage {
     settings: Vec<Setting>,
     facts: Vec<(&'static str, String)>,
     /// Nothing where it could not be read.
-    history: Option<Vec<Entry>>,
+    history: Option<Vec<HistoryEntry>>,
 }
 
 /// An incident as it is shown.

@@ -186,7 +186,7 @@ mod tests {
     use crate::domain::policy::{Policy, Severity};
     use crate::domain::state::{Presence, SessionRecord};
     use crate::domain::world::{name, start};
-    use crate::metrics::stage::troubled;
+    use crate::metrics::polled_state::troubled;
 
     /// The settings of a session under one rule: label, found, expected, words.
     fn under(

@@ -19,7 +19,7 @@ use crate::domain::policy::Severity;
 use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
 use crate::domain::world::{name, start};
-use crate::metrics::stage::{NOTIFIED, Says, Stage, troubled};
+use crate::metrics::polled_state::{NOTIFIED, PolledState, SessionValues, troubled};
 
 mod filters;
 mod outside;
@@ -53,7 +53,7 @@ impl History for OneDrift {
             let moved = EventKind::SettingChanged {
                 setting: SettingKey::new("notification_email"),
                 before: Some(NOTIFIED.to_owned()),
-                after: Some("secret-stranger@elsewhere.example".to_owned()),
+                after: Some("secret-other@elsewhere.example".to_owned()),
             };
             let changed = EventKind::SettingChanged { setting, before: Some("unticked".to_owned()), after: None };
             let at = start() + TimeDelta::minutes(5);

@@ -19,13 +19,13 @@ const ON_THE_PAGE: usize = 500;
 pub(super) struct Unaudited {
     source: String,
     count: String,
-    sessions: Vec<Row>,
+    sessions: Vec<UnauditedLine>,
     /// Why not all are listed.
     note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct UnauditedLine {
     key: String,
     name: Option<String>,
 }
@@ -47,7 +47,7 @@ fn of_source(plan: &SourcePlan, state: &SourceState, filter: &Filter, room: usiz
     // A reload may have added some of them since the last poll.
     let rows = state.unaudited.iter().filter(|row| !plan.sessions.contains_key(&row.id));
     let found = rows.filter(|row| filter.lets_unaudited(source, customer, row.id.as_str(), row.name.as_deref()));
-    let row = |row: &UnauditedRow| Row {
+    let row = |row: &UnauditedRow| UnauditedLine {
         key: format!("{source}/{}", row.id),
         name: row.name.as_deref().map(|name| cut(name, NAME)),
     };

@@ -59,16 +59,16 @@ fn a_daemon_that_is_killed_while_it_ends_incidents_of_removed_sessions_notifies_
         let known = eventually("the end of two drifts and its mail", || {
             let known = harness.known().unwrap();
             let ends = known.events.iter().filter(|event| event.what.ended().is_some()).count();
-            let told = known.messages.iter().filter(|message| message.kind == NotificationKind::Unaudited).count();
+            let unaudited = known.messages.iter().filter(|message| message.kind == NotificationKind::Unaudited).count();
             let all_sent = known.messages.iter().all(|message| message.state == NotificationState::Sent);
-            (ends >= 2 && told >= 3 && all_sent).then_some(known)
+            (ends >= 2 && unaudited >= 3 && all_sent).then_some(known)
         });
         drop(daemon);
         assert_eq!(known.events.iter().filter(|event| event.what.ended().is_some()).count(), 2);
-        let mut told = known.messages.iter().filter(|message| message.kind == NotificationKind::Unaudited);
-        let mut told = told.by_ref().map(|message| message.to.as_str()).collect::<Vec<_>>();
-        told.sort_unstable();
-        assert_eq!(told, ["ops@integrator.example", "owner2@acme.example", "owner3@acme.example"]);
+        let mut unaudited = known.messages.iter().filter(|message| message.kind == NotificationKind::Unaudited);
+        let mut unaudited = unaudited.by_ref().map(|message| message.to.as_str()).collect::<Vec<_>>();
+        unaudited.sort_unstable();
+        assert_eq!(unaudited, ["ops@integrator.example", "owner2@acme.example", "owner3@acme.example"]);
     }
 }
 

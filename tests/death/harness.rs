@@ -76,7 +76,7 @@ impl Harness {
     }
 
     /// Puts a whole new grid in place of the old one; `drifts` says which sessions are not as they should be: of the first
-    /// it is critical and the fallback is told as well, of the others it is a warning for the owner.
+    /// it is critical and the fallback is notified too; for the others it is a warning to the owner.
     pub fn write(&self, drifts: [bool; SESSIONS]) {
         let mut text = format!("session_id,name,export,{}\n", COLUMNS.join(","));
         for (at, drifts) in drifts.into_iter().enumerate() {

@@ -110,14 +110,14 @@ fn account(known: &Known, taken: &[Taken]) -> usize {
     }
     for (session, happened) in happened {
         let owner = format!("owner{session}@acme.example");
-        let told = |to: &str| {
-            let told = known.messages.iter().filter(|m| m.to.as_str() == to);
-            let told = told.filter(|m| m.sessions.contains(&format!("grid/{session}")));
-            told.map(|m| m.kind).collect::<Vec<_>>()
+        let sent = |to: &str| {
+            let sent = known.messages.iter().filter(|m| m.to.as_str() == to);
+            let sent = sent.filter(|m| m.sessions.contains(&format!("grid/{session}")));
+            sent.map(|m| m.kind).collect::<Vec<_>>()
         };
-        assert_eq!(told(&owner), happened, "what the owner of {session} was told");
+        assert_eq!(sent(&owner), happened, "the mails to the owner of {session}");
         if session == "1" {
-            assert_eq!(told("ops@integrator.example"), happened, "what the fallback was told");
+            assert_eq!(sent("ops@integrator.example"), happened, "the mails to the fallback");
         }
     }
     in_order(known, taken);

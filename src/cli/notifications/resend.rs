@@ -60,7 +60,7 @@ fn command_address(config: &Config) -> Option<SocketAddr> {
     listen.or(config.server.metrics_listen)
 }
 
-/// What the command itself came to.
+/// The outcome of the command.
 fn report(id: i64, found: &StoredNotification) -> anyhow::Result<Exit> {
     let new = found.id;
     let recorded = format!("Notification {id} is in the outbox again as {new}.");

@@ -55,8 +55,8 @@ fn a_secret_is_read_from_each_place_and_not_shown() {
         for (secret, expected) in [(password, CANARY), (hash, CANARY_HASH), (smtp.password.as_ref().unwrap(), CANARY)] {
             assert_eq!(secret.value().unwrap().expose_secret(), expected, "{place}");
         }
-        let told = format!("{config:?}{:?}", config.warnings);
-        assert!(!told.contains(CANARY) && !told.contains(CANARY_HASH), "{place}");
+        let report = format!("{config:?}{:?}", config.warnings);
+        assert!(!report.contains(CANARY) && !report.contains(CANARY_HASH), "{place}");
     }
 }
 

@@ -47,8 +47,8 @@ fn a_secret_behind_a_misspelled_key_is_not_shown() {
             for after in ["", "\n    [", " \"", "\n     : x"] {
                 let text = format!("{before}{name}: {CANARY}{after}\n{AUDITED}");
                 let config = Config::read(Path::new("driftwise.yaml"), text.as_bytes(), &environment, now());
-                let told = config.unwrap_err().to_string();
-                assert!(!told.contains(CANARY), "{name}:\n{told}");
+                let report = config.unwrap_err().to_string();
+                assert!(!report.contains(CANARY), "{name}:\n{report}");
                 tried += 1;
             }
         }

@@ -34,12 +34,12 @@ fn every_key_of_the_reader_is_tried() {
 fn each_wrong_value_is_reported_at_its_line() {
     let mut unsaid = Vec::new();
     for mapping in mappings() {
-        let mut told = String::new();
+        let mut report = String::new();
         for (key, value) in mapping.keys.iter().flat_map(|(key, _)| VALUES.map(|value| (*key, value))) {
             let (text, line) = mapping.with(key, &format!("{key}: {value}"));
-            writeln!(told, "{key}: {value}").unwrap();
+            writeln!(report, "{key}: {value}").unwrap();
             let Err(problems) = read(&text) else {
-                writeln!(told, "    accepted").unwrap();
+                writeln!(report, "    accepted").unwrap();
                 continue;
             };
             let mut here = problems.iter().filter(|(at, ..)| *at == line);
@@ -50,10 +50,10 @@ fn each_wrong_value_is_reported_at_its_line() {
             }
             for (at, column, words) in &problems {
                 let place = if *at == line { "here".to_owned() } else { format!("line {at}") };
-                writeln!(told, "    {place}, column {column}: {words}").unwrap();
+                writeln!(report, "    {place}, column {column}: {words}").unwrap();
             }
         }
-        insta::assert_snapshot!(format!("wrong-{}", mapping.name), told);
+        insta::assert_snapshot!(format!("wrong-{}", mapping.name), report);
     }
     assert!(unsaid.is_empty(), "{}", unsaid.join("\n"));
 }
@@ -83,7 +83,7 @@ fn an_invalid_public_url_is_refused_with_the_reason() {
     ];
     for (url, words) in cases {
         let problems = read(&format!("server: {{ public_url: \"{url}\" }}\n{GRID}{AUDITED}")).unwrap_err();
-        let [(1, 23, told)] = problems.as_slice() else { panic!("{url}: {problems:?}") };
-        assert!(told.starts_with("\"public_url\"") && told.contains(words), "{url}: {told}");
+        let [(1, 23, report)] = problems.as_slice() else { panic!("{url}: {problems:?}") };
+        assert!(report.starts_with("\"public_url\"") && report.contains(words), "{url}: {report}");
     }
 }

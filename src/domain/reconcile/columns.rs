@@ -18,7 +18,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::source_change::{Column, ColumnChange, SourceChange};
 use crate::domain::state::Delta;
 
-/// Most new columns that are named: a mail that somebody reads.
+/// Most new columns that a mail names.
 const MOST_NEW: usize = 20;
 
 /// A setting that rules need and that is gone.

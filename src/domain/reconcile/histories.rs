@@ -243,10 +243,10 @@ proptest! {
     ) {
         let mut world = World::new();
         world.plan.alerts.breaker = Breaker { share: 50, at_least: 2 };
-        let mut told = BTreeSet::new();
+        let mut sent = BTreeSet::new();
         let mut hear = |notifications: Vec<Notification>| {
             let to_owner = notifications.iter().filter(|notified| notified.to.as_str() == "owner@acme.example");
-            told.extend(to_owner.flat_map(|notified| notified.items.iter().map(Item::id)));
+            sent.extend(to_owner.flat_map(|notified| notified.items.iter().map(Item::id)));
         };
         for step in &steps {
             if let Some(poll) = take(&mut world, step) {
@@ -266,7 +266,7 @@ proptest! {
         let change = world.state.source_change();
         prop_assert!(change.is_none_or(|change| change.failures.is_empty()), "{change:?}");
         for incident in world.state.incidents().filter(|incident| incident.kind() == IncidentKind::Drift) {
-            prop_assert!(told.contains(&incident.id), "nobody heard of {incident:?}");
+            prop_assert!(sent.contains(&incident.id), "no notification of {incident:?}");
         }
     }
 

@@ -30,7 +30,7 @@ mod unreadable;
 const OWNER: &str = "owner@acme.example";
 const OPS: &str = "ops@integrator.example";
 
-/// What is new about the first thing that a notification tells of.
+/// The change of the first item of a notification.
 fn change(notification: &Notification) -> Change {
     notification.items[0].change().unwrap()
 }

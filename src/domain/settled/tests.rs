@@ -63,14 +63,14 @@ fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, Tes
     snapshot.digest = Some(digest);
     let full = PollOutcome::Snapshot(snapshot);
     let judged = std::mem::take(&mut world.state.judged);
-    let anew = world.reconcile(&full, due);
+    let evaluated = world.reconcile(&full, due);
     world.state.judged = judged;
     let delta = world.reconcile(&full, due);
-    prop_assert_eq!(shown(&delta), shown(&anew), "a session that was left alone would have changed");
+    prop_assert_eq!(shown(&delta), shown(&evaluated), "a skipped session would have changed");
     let skipped = settled(&world.plan, &world.state, due) == Some(digest);
     if skipped {
         let delta = world.reconcile(&PollOutcome::Unchanged(digest), due);
-        prop_assert_eq!(shown(&delta), shown(&anew), "an answer that was skipped would have changed something");
+        prop_assert_eq!(shown(&delta), shown(&evaluated), "an answer that was skipped would have changed something");
     }
     world.state.apply(delta);
     Ok(skipped)

@@ -162,14 +162,14 @@ impl Harness {
                 ids.entry((outbound.to.as_str(), line)).or_default().insert(&outbound.message_id);
             }
         }
-        assert!(ids.values().all(|ids| ids.len() == 1), "{case}: told under two ids: {ids:#?}");
+        assert!(ids.values().all(|ids| ids.len() == 1), "{case}: notified under two ids: {ids:#?}");
         in_order(&rows, &accepted, case);
         let mut opened = BTreeSet::new();
         for (_, event) in store.events(None, None, None, 10_000).await.unwrap() {
             if let crate::domain::event::EventKind::Opened { incident, .. } = event.what {
                 assert!(opened.insert(incident), "{case}: {incident} opened twice");
                 let line = format!("drift {incident}");
-                assert!(ids.keys().any(|(_, told)| *told == line), "{case}: no notification of {incident}");
+                assert!(ids.keys().any(|(_, found)| *found == line), "{case}: no notification of {incident}");
             }
         }
     }

@@ -64,10 +64,10 @@ async fn a_source_that_is_down_is_notified_once_wherever_the_clock_goes() {
         }
         harness.set_reachable(true);
         harness.live().await;
-        let told = harness.post.of("ops@integrator.example");
-        let first = told.iter().filter(|body| body.starts_with("unreachable")).count();
-        let ends = told.iter().filter(|body| body.starts_with("recovered")).count();
-        assert_eq!((first, ends), (1, 1), "{jump}: {told:?}");
+        let sent = harness.post.of("ops@integrator.example");
+        let first = sent.iter().filter(|body| body.starts_with("unreachable")).count();
+        let ends = sent.iter().filter(|body| body.starts_with("recovered")).count();
+        assert_eq!((first, ends), (1, 1), "{jump}: {sent:?}");
     }
 }
 

@@ -89,10 +89,10 @@ async fn where_every_recipient_refuses_mail_each_is_tried_once_and_the_chain_end
     running.audit().await;
     settle(&running).await;
     let rows = running.rows().await;
-    let told = rows.iter().map(|row| (row.kind.label(), row.to.as_str(), row.state)).collect::<Vec<_>>();
+    let sent = rows.iter().map(|row| (row.kind.label(), row.to.as_str(), row.state)).collect::<Vec<_>>();
     let dead = NotificationState::Dead;
     assert_eq!(
-        told,
+        sent,
         [("drift", OWNER, dead), ("undeliverable", OPERATOR, dead), ("undeliverable", FALLBACK, dead)],
         "the fallback is the last to hear of the owner and of the operator, in one notification"
     );

@@ -13,7 +13,7 @@ use crate::domain::reading::is_invisible;
 use crate::notify::render::{Rendered, render, unadorned};
 use crate::notify::{Composed, Reissued};
 
-/// Most `X-Driftwise-Session` headers; the body tells of the others.
+/// Most `X-Driftwise-Session` headers; the body has the others.
 const MOST_SESSIONS: usize = 100;
 /// Most roots of incidents, and most openings, that one message refers to (some servers refuse longer headers).
 const MOST_ROOTS: usize = 20;

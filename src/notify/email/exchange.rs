@@ -38,7 +38,7 @@ pub(super) struct Answer {
     pub status: StatusCode,
     /// As the server asked, not limited.
     pub retry_after: Option<Duration>,
-    /// Empty for a 202, whose body nobody reads: the server has accepted.
+    /// Empty for a 202, whose body is not read: the server has accepted.
     pub body: Vec<u8>,
 }
 

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::advice::advised;
 use super::mask::masked;
 use super::smtp::reply::{Malformed, Reply};
-use super::smtp::wire::Trouble;
+use super::smtp::wire::WireError;
 use super::token::Token;
 use crate::domain::reading::is_invisible;
 use crate::notify::{Obstacle, SendError};
@@ -17,7 +17,7 @@ use crate::secret::Redactor;
 
 /// The stages of a session, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum SmtpStage {
     Greeting,
     Hello,
     StartTls,
@@ -33,7 +33,7 @@ pub(super) enum Stage {
     Quit,
 }
 
-impl Stage {
+impl SmtpStage {
     /// The replies that are a yes, or ask for more (RFC 5321, 4.3.2; RFC 3207, 4; RFC 4954, 4).
     pub fn allows(self) -> &'static [u16] {
         match self {
@@ -122,65 +122,65 @@ fn joined(text: &str) -> String {
 }
 
 /// Classifies what went wrong with `server` (host and port).
-pub(super) fn classify(server: &str, stage: Stage, trouble: &Trouble, echoes: &Echoes) -> SendError {
+pub(super) fn classify(server: &str, stage: SmtpStage, trouble: &WireError, echoes: &Echoes) -> SendError {
     let at = stage.name();
     let quoted = |reply: &Reply| format!("{} {}", reply.code, quoted(&reply.text(), echoes));
     let reason = match trouble {
-        Trouble::Refused(reply) => format!("the mail server {server} refused at {at}: {}", quoted(reply)),
-        Trouble::Explained { reply, explanation } => {
+        WireError::Refused(reply) => format!("the mail server {server} refused at {at}: {}", quoted(reply)),
+        WireError::Explained { reply, explanation } => {
             let explanation = self::quoted(explanation, echoes);
             format!("the mail server {server} refused at {at}: {}; its explanation: {explanation}", quoted(reply))
         }
-        Trouble::Unexpected(reply) => {
+        WireError::Unexpected(reply) => {
             let allowed = stage.allows().iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
             format!("the mail server {server} broke the protocol at {at}: {} instead of {allowed}", quoted(reply))
         }
-        Trouble::Unasked(Some(reply)) => {
+        WireError::Unasked(Some(reply)) => {
             format!("the mail server {server} broke the protocol at {at}: unasked, it said {}", quoted(reply))
         }
-        Trouble::Unasked(None) => {
+        WireError::Unasked(None) => {
             format!("the mail server {server} broke the protocol at {at}: it spoke without being asked")
         }
-        Trouble::Malformed(Malformed::NoCode(line)) => {
+        WireError::Malformed(Malformed::NoCode(line)) => {
             let line = self::quoted(line, echoes);
             format!("the mail server {server} broke the protocol at {at}: it sent a reply without a code: {line}")
         }
-        Trouble::Malformed(_) | Trouble::Flooded => {
+        WireError::Malformed(_) | WireError::Flooded => {
             format!("the mail server {server} broke the protocol at {at}: it sent {trouble}")
         }
-        Trouble::Closed => format!("the mail server {server} closed the connection at {at}"),
-        Trouble::Broken(error) => format!("the connection to the mail server {server} failed at {at}: {error}"),
-        Trouble::Handshake(error) => {
+        WireError::Closed => format!("the mail server {server} closed the connection at {at}"),
+        WireError::Broken(error) => format!("the connection to the mail server {server} failed at {at}: {error}"),
+        WireError::Handshake(error) => {
             format!("no TLS with the mail server {server}: {}", shown(&cause(error)))
         }
-        Trouble::NoStartTls => format!("the mail server {server} does not offer STARTTLS; nothing was sent"),
-        Trouble::NoMechanism => format!("the mail server {server} offers neither AUTH PLAIN nor AUTH LOGIN"),
-        Trouble::NoTokenMechanism => format!("the mail server {server} does not offer AUTH XOAUTH2"),
-        Trouble::Challenges => format!("the mail server {server} asks for more than the sign-in has"),
+        WireError::NoStartTls => format!("the mail server {server} does not offer STARTTLS; nothing was sent"),
+        WireError::NoMechanism => format!("the mail server {server} offers neither AUTH PLAIN nor AUTH LOGIN"),
+        WireError::NoTokenMechanism => format!("the mail server {server} does not offer AUTH XOAUTH2"),
+        WireError::Challenges => format!("the mail server {server} asks for more than the sign-in has"),
     };
     let reply = trouble.reply().map(|reply| reply.code);
     let (obstacle, permanent) = obstacle(stage, trouble);
-    let own_words = reply.is_none() && !matches!(trouble, Trouble::Malformed(Malformed::NoCode(_)));
+    let own_words = reply.is_none() && !matches!(trouble, WireError::Malformed(Malformed::NoCode(_)));
     let reason = if echoes.redactor.is_some() { advised(reason) } else { reason };
     SendError { obstacle, permanent, reply, reason, own_words, retry_after: None }
 }
 
 /// Where the attempt failed, and whether the failure is permanent: only a 5xx to the recipient or the message is.
-fn obstacle(stage: Stage, trouble: &Trouble) -> (Obstacle, bool) {
+fn obstacle(stage: SmtpStage, trouble: &WireError) -> (Obstacle, bool) {
     let refused = match trouble {
-        Trouble::Refused(reply) | Trouble::Explained { reply, .. } => Some(reply.code),
+        WireError::Refused(reply) | WireError::Explained { reply, .. } => Some(reply.code),
         _ => None,
     };
     match (stage, refused) {
-        (Stage::Recipient | Stage::Data | Stage::Message, Some(500..)) => (Obstacle::Rejected, true),
+        (SmtpStage::Recipient | SmtpStage::Data | SmtpStage::Message, Some(500..)) => (Obstacle::Rejected, true),
         _ if stage.sets_up_tls() => (Obstacle::Tls, false),
         // A server that cannot look the account up now has not called the password wrong.
-        (Stage::SignIn, Some(500..)) => (Obstacle::Auth, false),
-        _ if matches!(trouble, Trouble::NoMechanism | Trouble::NoTokenMechanism | Trouble::Challenges) => {
+        (SmtpStage::SignIn, Some(500..)) => (Obstacle::Auth, false),
+        _ if matches!(trouble, WireError::NoMechanism | WireError::NoTokenMechanism | WireError::Challenges) => {
             (Obstacle::Auth, false)
         }
         // The server wants a sign-in that the configuration does not have.
-        (Stage::Sender, Some(530)) => (Obstacle::Auth, false),
+        (SmtpStage::Sender, Some(530)) => (Obstacle::Auth, false),
         // A server that closes says 421 without being asked.
         _ if trouble.reply().is_some_and(Reply::is_refusal) => (Obstacle::Deferred, false),
         _ => (Obstacle::Connect, false),

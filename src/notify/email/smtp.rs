@@ -191,8 +191,8 @@ impl Server {
         shown(&format!("{}:{}", self.host, self.port))
     }
 
-    /// The one place where the sign-in is revealed. A password is read anew, so that a rotated file is picked up; and before
-    /// anything is said, because a server that has seen it once may repeat it in any reply.
+    /// The one place that reveals the sign-in. It reads a password file each time, so that a rotated password takes effect, and
+    /// before the first command, because a server that has seen the password may repeat it in any reply.
     async fn revealed(&self) -> Result<Revealed, SendError> {
         let Some((username, credential)) = &self.credential else { return Ok(Revealed::default()) };
         let username = username.clone();

@@ -31,7 +31,7 @@ pub(super) struct EntryRow {
 }
 
 impl MailEntry {
-    /// How much room its words take.
+    /// The length of its words.
     pub fn bytes(&self) -> usize {
         escaped(&self.heading) + self.rows.iter().flat_map(|row| &row.values).map(|text| escaped(text)).sum::<usize>()
     }

@@ -27,7 +27,7 @@ pub(super) fn subject(news: &[&AddressNews]) -> String {
     };
     match news.iter().map(|news| news.end).collect::<Vec<_>>().as_slice() {
         [Some(AddressEnd::Unused), ..] => format!("{who}: no more mail is sent there"),
-        [Some(AddressEnd::Accepted(_)), ..] => format!("Mail to {who} is accepted again"),
+        [Some(AddressEnd::Accepted(_)), ..] => format!("{who} accepts mail again"),
         _ => format!("Mail to {who} is refused"),
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn lead(news: &[&AddressNews]) -> String {
     let lost = lost(news.iter().map(|news| news.address.lost.count).sum());
     match news.first().and_then(|news| news.end) {
         None => format!("Mail to {who} is refused. {lost}."),
-        Some(AddressEnd::Accepted(_)) => format!("Mail to {who} is accepted again. {lost} before."),
+        Some(AddressEnd::Accepted(_)) => format!("{who} accepts mail again. {lost} before."),
         Some(AddressEnd::Unused) => {
             format!("The configuration no longer names {who}, so no more mail is sent there. {lost} before.")
         }

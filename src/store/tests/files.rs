@@ -205,7 +205,7 @@ async fn a_full_disk_is_called_so_and_recording_goes_on_when_there_is_room() {
     let store = place.open().await;
     let mut world = World::new("acme", 300);
     let writer = &store.owned.as_ref().unwrap().writer;
-    // SQLite answers a limit on its pages as it does a disk without room.
+    // SQLite reports a limit on its pages like a full disk.
     sqlx::raw_sql("PRAGMA max_page_count = 30").execute(writer).await.unwrap();
     let delta = world.next(at(0));
     let error = store.record(&name("acme"), &delta, at(0)).await.unwrap_err();

@@ -16,8 +16,8 @@ async fn a_notification_is_derived_until_it_is_recorded_and_then_no_more() {
     world.ticked.insert(1);
     world.audit(&store, at(5)).await;
     // Between the two commits: a process that starts now derives the same, under the same ids.
-    let (first, outgoing) = world.owed(&store, at(5)).await;
-    let (second, again) = world.owed(&store, at(9)).await;
+    let (first, outgoing) = world.due(&store, at(5)).await;
+    let (second, again) = world.due(&store, at(9)).await;
     let ids = |of: &[crate::store::Outgoing]| of.iter().map(|o| o.notification).collect::<Vec<_>>();
     assert_eq!((outgoing.len(), ids(&outgoing)), (2, ids(&again)));
     store.notify(&first, &outgoing, at(5)).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_unaudited_session_is_derived_until_it_is_notified() {
     world.audit(&store, at(0)).await;
     world.gone.clear();
     world.audit(&store, at(5)).await;
-    assert_eq!(world.owed(&store, at(6)).await.1.len(), 1);
+    assert_eq!(world.due(&store, at(6)).await.1.len(), 1);
     assert_eq!(world.alert(&store, at(7)).await.len(), 1);
     assert!(world.alert(&store, at(8)).await.is_empty());
     assert!(store.load_alerting().await.unwrap().announcements.is_empty());
@@ -65,10 +65,10 @@ async fn a_suppression_is_stored_once() {
     }
     world.ticked.insert(0);
     world.audit(&store, at(0)).await;
-    let (evaluation, outgoing) = world.owed(&store, at(0)).await;
+    let (evaluation, outgoing) = world.due(&store, at(0)).await;
     assert_eq!((evaluation.suppressions.len(), outgoing.len()), (1, 0));
     store.notify(&evaluation, &outgoing, at(0)).await.unwrap();
-    assert!(world.owed(&store, at(5)).await.0.is_empty(), "counted over a restart, too");
+    assert!(world.due(&store, at(5)).await.0.is_empty(), "counted over a restart, too");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn retention_deletes_the_log_with_its_incident_and_blocks_no_notification(
     world.alert(&store, at(0)).await;
     world.ticked.clear();
     world.audit(&store, at(5)).await;
-    let (ends, outgoing) = world.owed(&store, at(5)).await;
+    let (ends, outgoing) = world.due(&store, at(5)).await;
     assert_eq!(outgoing.len(), 2);
     store.prune(at(60), 100, || false).await.unwrap();
     store.notify(&ends, &outgoing, at(61)).await.unwrap();
@@ -103,9 +103,9 @@ async fn a_refused_configuration_stays_due_over_a_restart_until_it_is_notified()
     store.close().await;
     let store = place.open().await;
     assert_eq!(store.load_alerting().await.unwrap().announcements, [refused]);
-    let told = world.alert(&store, at(2)).await;
+    let sent = world.alert(&store, at(2)).await;
     assert_eq!(
-        told.iter().map(|told| (told.kind, told.to.as_str())).collect::<Vec<_>>(),
+        sent.iter().map(|sent| (sent.kind, sent.to.as_str())).collect::<Vec<_>>(),
         [(NotificationKind::Reload, "ops@acme.example")]
     );
     assert!(world.alert(&store, at(3)).await.is_empty());

@@ -169,7 +169,7 @@ async fn a_follow_up_that_was_never_attempted_is_replaced_by_a_later_one_about_t
         "an opening is never replaced, nor a follow-up to another recipient"
     );
     store.post(&[follow_up(4, "a@x.example", &[7])]).await.unwrap();
-    assert_eq!(replaced(&store).await[3], ("pending", None), "it tells of another incident, too");
+    assert_eq!(replaced(&store).await[3], ("pending", None), "it has another incident, too");
     store.post(&[follow_up(3, "a@x.example", &[7, 8])]).await.unwrap();
     assert_eq!(replaced(&store).await[4], ("pending", None), "one that is there already replaces nothing");
 }

@@ -86,11 +86,11 @@ async fn a_purged_address_is_nowhere_in_the_file_and_others_stay() {
     world.audit(&store, at(5)).await;
     world.audit(&store, at(10)).await;
     let gone = "J.Doe@acme.example";
-    let mut told = outgoing(5, "other@acme.example");
-    told.subject = format!("The address is {gone}");
-    told.raw = format!("Subject: x\r\n\r\nnow {gone}, was mj.doe@acme.example\r\n").into_bytes();
+    let mut other = outgoing(5, "other@acme.example");
+    other.subject = format!("The address is {gone}");
+    other.raw = format!("Subject: x\r\n\r\nnow {gone}, was mj.doe@acme.example\r\n").into_bytes();
     let longer = outgoing(6, "mj.doe@acme.example");
-    put(&store, &[outgoing(4, "j.doe@ACME.example"), told, longer]).await;
+    put(&store, &[outgoing(4, "j.doe@ACME.example"), other, longer]).await;
     let over = format!(
         "UPDATE outbox SET state = 'sent', finished_at = 1;
          UPDATE events SET doc = json_set(doc, '$.note', 'to {gone}') WHERE id = 1;

@@ -1,4 +1,4 @@
-//! What is recorded is loaded again.
+//! The state that is recorded is the state that is loaded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,8 +170,8 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     let place = Place::new();
     let store = place.open().await;
     let world = eventful(&store).await;
-    let told = world.alert(&store, at(16)).await.len();
-    assert!(told > 0);
+    let sent = world.alert(&store, at(16)).await.len();
+    assert!(sent > 0);
     let history = store.load_alerting().await.unwrap();
     let rename = Rename { from: name("acme"), to: name("shop") };
     let renames = std::slice::from_ref(&rename);
@@ -188,7 +188,7 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     // No notification is due under the new name.
     let mut world = world;
     world.plan.name = name("shop");
-    assert!(world.owed(&store, at(16)).await.0.notifications.is_empty());
+    assert!(world.due(&store, at(16)).await.0.notifications.is_empty());
     store.integrity_check().await.unwrap();
     // A name that has a state of its own is not merged.
     let mut other = World::new("acme", 2);
@@ -214,9 +214,9 @@ async fn a_changed_source_is_loaded_as_it_was_and_a_forgotten_setting_stays_forg
         world.state.sessions.values().all(|session| !session.pinned.contains_key(&SettingKey::new("other_option")))
     );
     assert_eq!(loaded(&store, "acme").await, shown(&world.state));
-    let told = world.alert(&store, at(5)).await;
+    let sent = world.alert(&store, at(5)).await;
     assert_eq!(
-        told.iter().map(|told| told.items.len()).collect::<Vec<_>>(),
+        sent.iter().map(|sent| sent.items.len()).collect::<Vec<_>>(),
         [2],
         "what changed, and what is forgotten"
     );

@@ -162,7 +162,7 @@ impl World {
     }
 
     /// Derives the due notifications from the store, as a process does that has just started.
-    pub(super) async fn owed(&self, store: &Store, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
+    pub(super) async fn due(&self, store: &Store, now: DateTime<Utc>) -> (Evaluation, Vec<Outgoing>) {
         let mut known = WorkingSet::new(store.load_alerting().await.unwrap());
         let plans = BTreeMap::from([(self.plan.name.clone(), self.plan.clone())]);
         let evaluation = evaluate(&plans, &name("email"), &mut known, now);
@@ -172,7 +172,7 @@ impl World {
 
     /// Derives and records the due notifications.
     pub(super) async fn alert(&self, store: &Store, now: DateTime<Utc>) -> Vec<Notification> {
-        let (evaluation, outgoing) = self.owed(store, now).await;
+        let (evaluation, outgoing) = self.due(store, now).await;
         store.notify(&evaluation, &outgoing, now).await.unwrap();
         evaluation.notifications
     }
@@ -184,21 +184,21 @@ impl World {
     }
 }
 
-fn composed(told: &Notification) -> Outgoing {
+fn composed(notification: &Notification) -> Outgoing {
     Outgoing {
-        notification: told.id,
-        message_id: format!("<{}@test.example>", told.id),
-        channel: told.channel.clone(),
-        kind: told.kind,
-        severity: told.severity(),
-        to: told.to.clone(),
-        subject: told.kind.to_string(),
-        sessions: told.sessions().iter().map(ToString::to_string).collect(),
-        follows_up: told.is_follow_up().then(|| told.incidents().map(|incident| incident.id).collect()),
-        reason: told.reason.clone(),
+        notification: notification.id,
+        message_id: format!("<{}@test.example>", notification.id),
+        channel: notification.channel.clone(),
+        kind: notification.kind,
+        severity: notification.severity(),
+        to: notification.to.clone(),
+        subject: notification.kind.to_string(),
+        sessions: notification.sessions().iter().map(ToString::to_string).collect(),
+        follows_up: notification.is_follow_up().then(|| notification.incidents().map(|incident| incident.id).collect()),
+        reason: notification.reason.clone(),
         resend_of: None,
         raw: b"raw".to_vec(),
-        recorded_at: told.at,
+        recorded_at: notification.at,
     }
 }
 

@@ -51,7 +51,7 @@ async fn each_choice_of_the_form_narrows_the_sessions_down() {
 async fn the_form_shows_the_filter_that_holds_and_the_link_to_the_next_page_keeps_it() {
     let ids = (1..=450).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
-    let served = Served::new(Stage::new(&[("acme-erp", &ids), ("erp-x", &["1"])]).published()).await;
+    let served = Served::new(PolledState::new(&[("acme-erp", &ids), ("erp-x", &["1"])]).published()).await;
     let (_, html) = served.text("/?q=acme-erp%2F+%22&source=acme-erp&status=odd+one&page=1").await;
     assert!(html.contains("value=\"acme-erp&#x2f; &quot;\""), "{html}");
     assert!(
@@ -87,13 +87,13 @@ async fn a_hostile_query_costs_no_more_than_a_page() {
 
 #[tokio::test]
 async fn unaudited_sessions_are_listed_by_source_with_id_and_name_and_can_be_found() {
-    let says: [Says<'_>; 4] = [
+    let says: [SessionValues<'_>; 4] = [
         ("1", "one", "0", "5", "1"),
         ("2", "<b>two</b>.example", "0", "5", "1"),
         ("30", "thirty.example", "0", "5", "1"),
         ("31", "", "0", "5", "1"),
     ];
-    let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
     let served = Served::new(stage.published()).await;
     let (_, html) = served.text("/").await;
     let text = words(&html);
@@ -122,14 +122,14 @@ async fn unaudited_sessions_are_listed_by_source_with_id_and_name_and_can_be_fou
 async fn of_very_many_unaudited_sessions_the_first_are_listed_and_the_others_counted() {
     let ids = (1..=1_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (id.as_str(), "shop.example", "0", "5", "1")).collect::<Vec<_>>();
-    let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
     let (_, html) = Served::new(stage.published()).await.text("/").await;
     assert_eq!(listed_as_unaudited(&html), 200);
     let text = words(&html);
     assert!(text.contains("acme-erp : 999 sessions not audited"), "{text}");
     assert!(text.contains("799 more: driftwise sessions --source acme-erp lists all."), "{text}");
     // A start knows only their number until the first poll.
-    let stage = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).restarted("export");
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).restarted("export");
     let (_, html) = Served::new(stage.published()).await.text("/").await;
     assert!(words(&html).contains("999 sessions not audited"), "{}", words(&html));
 }

@@ -11,7 +11,7 @@ fn without_own_script(html: &str) -> String {
 async fn outside_text_is_escaped_on_every_page() {
     let evil = "<script>alert(1)</script>\u{202E}\"' onload=x";
     let id = "a/b <i>&\"?#%2F";
-    let published = Stage::new(&[("acme-erp", &[id, "2"])])
+    let published = PolledState::new(&[("acme-erp", &[id, "2"])])
         .answers("acme-erp", &[(id, evil, evil, "javascript:alert(1)", "1"), ("2", "two", "0", "5", "1")])
         .minutes_later(5)
         .unreachable("acme-erp", "<img src=x onerror=alert(1)>")
@@ -37,7 +37,7 @@ async fn outside_text_is_escaped_on_every_page() {
 #[tokio::test]
 async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
     let ids = ["a/../b", "../x", "a//b", "/a/", "./.", "a%2Fb", "a?b#c", "a&b=c;d", "a+b c", "@me", "é"];
-    let published = Stage::new(&[("acme-erp", &ids)]).published();
+    let published = PolledState::new(&[("acme-erp", &ids)]).published();
     let served = Served::new(published).await;
     let (_, html) = served.text("/").await;
     let html = html.replace("&#x2f;", "/");

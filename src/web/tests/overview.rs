@@ -16,15 +16,15 @@ async fn the_status_page_shows_what_is_wrong_first() {
 
 #[tokio::test]
 async fn the_headline_counts_in_words() {
-    let fine: [Says<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
-    let both = || Stage::new(&[("acme-erp", &["1", "2"])]);
+    let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
+    let both = || PolledState::new(&[("acme-erp", &["1", "2"])]);
     for (stage, headline) in [
-        (Stage::new(&[]), "No sessions are configured yet"),
+        (PolledState::new(&[]), "No sessions are configured yet"),
         (both(), "No session has been checked yet"),
         (both().answers("acme-erp", &fine), "All 2 sessions are as they should be"),
-        (Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
+        (PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
         (
-            Stage::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
+            PolledState::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
             "1 of 2 sessions is as it should be; the other has not been checked yet",
         ),
         (both().unreachable("acme-erp", "refused"), "2 of 2 sessions could not be checked"),
@@ -43,7 +43,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = |id| (id, "shop.example", if id == "7777" { "1" } else { "0" }, "5", "1");
     let says = ids.iter().map(|id| says(*id)).collect::<Vec<_>>();
-    let served = Served::new(Stage::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published()).await;
+    let served = Served::new(PolledState::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published()).await;
     let (_, html) = served.text("/").await;
     assert!(html.len() < 250_000, "{} bytes", html.len());
     assert!(words(&html).contains("1 of 10,000 sessions is not as it should be"));
@@ -57,8 +57,8 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
 
 #[tokio::test]
 async fn what_concerns_a_whole_source_is_said_once_above_the_sessions() {
-    let fine: [Says<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
-    let stage = Stage::new(&[("acme-erp", &["1", "2"]), ("erp-x", &["1"])])
+    let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
+    let stage = PolledState::new(&[("acme-erp", &["1", "2"]), ("erp-x", &["1"])])
         .answers("acme-erp", &fine)
         .minutes_later(5)
         .unreachable("acme-erp", "it refused the connection")
@@ -78,7 +78,7 @@ async fn what_concerns_a_whole_source_is_said_once_above_the_sessions() {
 async fn of_very_many_sources_that_cannot_be_read_ten_are_described() {
     let names = (10..40).map(|at| format!("erp-{at}")).collect::<Vec<_>>();
     let sources = names.iter().map(|name| (name.as_str(), &["1"][..])).collect::<Vec<_>>();
-    let stage = names.iter().fold(Stage::new(&sources), |stage, name| stage.unreachable(name, "it is gone"));
+    let stage = names.iter().fold(PolledState::new(&sources), |stage, name| stage.unreachable(name, "it is gone"));
     let (_, html) = Served::new(stage.published()).await.text("/").await;
     let text = words(&html);
     assert!(text.contains("30 sources cannot be read") && text.contains("and 20 more sources"), "{text}");
@@ -90,8 +90,8 @@ type Break = fn(&mut Present);
 
 #[tokio::test]
 async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
-    let fine: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
-    let published = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine).published();
+    let fine: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
+    let published = || PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine).published();
     let healthy = Served::new(published()).await.text("/").await.1;
     assert!(healthy.contains("class=\"headline good\"") && !healthy.contains("class=\"notice\""), "{healthy}");
     let refused = RefusedReload { at: start(), problems: "secret-problem".to_owned() };
@@ -120,8 +120,8 @@ async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
 
 #[tokio::test]
 async fn a_check_that_is_overdue_is_marked_counted_and_found() {
-    let fine: [Says<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
-    let stage = Stage::new(&[("acme-erp", &["1", "2"])]).minutes_later(-20).answers("acme-erp", &fine);
+    let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
+    let stage = PolledState::new(&[("acme-erp", &["1", "2"])]).minutes_later(-20).answers("acme-erp", &fine);
     let served = Served::new(stage.published()).await;
     for path in ["/", "/?status=overdue"] {
         let (_, html) = served.text(path).await;
@@ -136,8 +136,8 @@ async fn a_check_that_is_overdue_is_marked_counted_and_found() {
 
 #[tokio::test]
 async fn times_have_seconds_where_a_schedule_is_short_and_a_day_where_it_is_another_one() {
-    let says: [Says<'_>; 1] = [("1", "one", "1", "5", "1")];
-    let published = Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).published();
+    let says: [SessionValues<'_>; 1] = [("1", "one", "1", "5", "1")];
+    let published = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).published();
     let with_schedule = |expression: &str| {
         let mut plans = Plans::clone(&published.plans());
         for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
@@ -152,7 +152,7 @@ async fn times_have_seconds_where_a_schedule_is_short_and_a_day_where_it_is_anot
         let time = format!("<time datetime=\"2026-11-23T09:00:00Z\">{since}</time><small>6 min ago or earlier</small>");
         assert!(html.contains(&time), "{expression}\n{html}");
     }
-    let yesterday = Stage::new(&[("acme-erp", &["1"])]).minutes_later(-24 * 60).answers("acme-erp", &says);
+    let yesterday = PolledState::new(&[("acme-erp", &["1"])]).minutes_later(-24 * 60).answers("acme-erp", &says);
     let (_, html) = Served::new(yesterday.published()).await.text("/").await;
     assert!(words(&html).contains("Sun 22 Nov 2026 09:00 GMT 24 h ago or earlier"), "{}", words(&html));
 }

@@ -15,7 +15,7 @@ async fn the_page_of_a_drifted_session_has_findings_settings_schedule_and_histor
 
 #[tokio::test]
 async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
-    let stage = Stage::new(&[("acme-erp", &["1"])]);
+    let stage = PolledState::new(&[("acme-erp", &["1"])]);
     let published = stage.answers("acme-erp", &[("1", "one", "0", "Every hour", "1")]).published();
     let served = Served::new(published).await;
     let (_, html) = served.text("/sessions/acme-erp/1").await;
@@ -27,9 +27,9 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
 
 #[tokio::test]
 async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
-    let says: [Says<'_>; 1] = [("1", "one", "0", "5", "1")];
-    let polled_once = || Stage::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
-    let asks = |stage: Stage| async move {
+    let says: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
+    let polled_once = || PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
+    let asks = |stage: PolledState| async move {
         let (_, html) = Served::new(stage.published()).await.text("/sessions/acme-erp/1").await;
         let table = html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
         (words(&table), table.matches("class=\"status good\"").count())

@@ -52,7 +52,7 @@ fn derived(addresses: Vec<UndeliverableAddress>) -> Evaluation {
 }
 
 /// Kind, recipient and addresses of each notification.
-fn told(addresses: Vec<UndeliverableAddress>) -> Vec<(NotificationKind, String, usize)> {
+fn sent(addresses: Vec<UndeliverableAddress>) -> Vec<(NotificationKind, String, usize)> {
     let notifications = derived(addresses).notifications;
     notifications.iter().map(|n| (n.kind, n.to.to_string(), n.items.len())).collect()
 }
@@ -70,7 +70,7 @@ fn operators_or_else_the_fallback_of_those_who_use_the_address_are_notified_and_
         ("it@acme.example", once(OPERATOR)),
         (OPERATOR, once("it@bravo.example")),
     ] {
-        assert_eq!(told(vec![refusing(refused)]), expected, "{refused}");
+        assert_eq!(sent(vec![refusing(refused)]), expected, "{refused}");
     }
 }
 
@@ -79,13 +79,13 @@ fn a_lost_notification_about_a_session_concerns_its_operators_whoever_it_went_to
     let mut found = refusing("shop@acme.example");
     found.lost.sessions = vec!["bravo/1".to_owned()];
     let both = ["it@acme.example", OPERATOR].map(|to| (NotificationKind::Undeliverable, to.to_owned(), 1));
-    assert_eq!(told(vec![found]), both);
+    assert_eq!(sent(vec![found]), both);
 }
 
 #[test]
 fn addresses_that_refuse_mail_are_told_together_and_to_none_of_them() {
     let all = ["shop@bravo.example", "it@bravo.example"];
-    assert_eq!(told(all.map(refusing).into()), [(NotificationKind::Undeliverable, OPERATOR.to_owned(), 2)]);
+    assert_eq!(sent(all.map(refusing).into()), [(NotificationKind::Undeliverable, OPERATOR.to_owned(), 2)]);
     let none = ["shop@bravo.example", "it@bravo.example", OPERATOR];
     let evaluation = derived(none.map(refusing).into());
     assert!(evaluation.notifications.is_empty());
@@ -104,7 +104,7 @@ fn who_was_notified_is_not_notified_again_and_hears_of_the_end() {
     assert_eq!(evaluation.addresses_ended, [accepted.id]);
     // Accepted before anyone was notified.
     let unheard = UndeliverableAddress { notified: Vec::new(), ..accepted };
-    assert_eq!((told(vec![unheard.clone()]), derived(vec![unheard]).addresses_ended.len()), (Vec::new(), 1));
+    assert_eq!((sent(vec![unheard.clone()]), derived(vec![unheard]).addresses_ended.len()), (Vec::new(), 1));
 }
 
 #[test]

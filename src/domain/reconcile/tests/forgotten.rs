@@ -52,9 +52,9 @@ fn a_watched_setting_that_no_session_has_any_more_is_told_once_and_forgotten_wit
     let delta = next(&world, &Due::All);
     assert_eq!(forgotten(&delta.events), ["Postcodes"]);
     assert!(delta.incidents.is_empty() && delta.changed.is_none());
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS)]);
-    let About::Forgotten(gone) = &told[0].items[0].about else { panic!("{:?}", told[0].items) };
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS)]);
+    let About::Forgotten(gone) = &sent[0].items[0].about else { panic!("{:?}", sent[0].items) };
     assert_eq!(
         gone.columns.words(),
         "Column \"Postcodes\" is gone from definition 61; \"Post Codes\" is new. Renamed?"
@@ -84,7 +84,7 @@ fn when_it_is_returned_later_it_is_pinned_as_it_is_then_and_noted() {
     with(&mut world, "Postcodes", "paused");
     assert_eq!(notified(&world.poll()), [(NotificationKind::Drift, OWNER)]);
     without(&mut world, "Postcodes");
-    assert_eq!(world.poll().len(), 2, "it is told again when it goes again, and its drift ends");
+    assert_eq!(world.poll().len(), 2, "its second loss is reported too, and its drift ends");
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn an_open_drift_of_it_ends_and_says_why() {
     world.set("1", "Postcodes", &RawValue::text("active"));
     world.poll();
     without(&mut world, "Postcodes");
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS), (NotificationKind::Resolved, OWNER)]);
-    assert_eq!(change(&told[1]), Change::Ended(End::NotReturned));
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS), (NotificationKind::Resolved, OWNER)]);
+    assert_eq!(change(&sent[1]), Change::Ended(End::NotReturned));
     assert_eq!(world.state.incidents().count(), 0);
 }
 
@@ -182,7 +182,7 @@ fn needed_and_watched_columns_that_go_at_once_are_one_notification() {
     let mut world = polled();
     without(&mut world, "Postcodes");
     without(&mut world, "export");
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS)]);
-    assert_eq!(told[0].items.iter().map(Item::kind).collect::<Vec<_>>(), [NotificationKind::SourceChanged; 2]);
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS)]);
+    assert_eq!(sent[0].items.iter().map(Item::kind).collect::<Vec<_>>(), [NotificationKind::SourceChanged; 2]);
 }

@@ -12,7 +12,7 @@ fn what_matters_less_than_mail_from_is_shown_and_not_mailed() {
     assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Drifted);
     world.tick("1", "customer_validation_1", true);
-    assert!(world.poll().is_empty(), "nobody was notified, so nobody hears of the end");
+    assert!(world.poll().is_empty(), "without a notification of the beginning there is none of the end");
     world.tick("1", "export", true);
     assert_eq!(world.poll().len(), 2);
 }

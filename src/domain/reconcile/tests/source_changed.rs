@@ -55,20 +55,20 @@ fn wait(world: &mut World, time: TimeDelta) -> Vec<Notification> {
 fn a_column_that_is_gone_is_one_incident_of_the_source_which_names_it_and_what_is_new() {
     let mut world = polled(2);
     rename_column(&mut world);
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS)]);
-    let incident = told[0].items[0].incident().unwrap();
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS)]);
+    let incident = sent[0].items[0].incident().unwrap();
     let reason = "Column \"export\" is gone from definition 61; \"ExportFlag\" is new. Renamed?";
     assert_eq!((incident.facts.reason.as_str(), incident.severity), (reason, Severity::Critical));
     assert_eq!((status_of(&world, "1"), open(&world, IncidentKind::Unverifiable)), (Status::Unverifiable, 2));
     for _ in 0..90 {
-        assert!(world.poll().is_empty(), "what follows from it is not told");
+        assert!(world.poll().is_empty(), "what follows from it is held back");
     }
     assert_eq!(change_of(&world).facts.reason, reason, "the column is not new any more, but still said");
     // Owners hear that their sessions could not be checked, each once.
     let late = wait(&mut world, TimeDelta::hours(24));
     assert_eq!(kinds(&late), BTreeSet::from([(NotificationKind::Unverifiable, OWNER)]));
-    assert_eq!(late.iter().map(|told| told.items.len()).sum::<usize>(), 2);
+    assert_eq!(late.iter().map(|sent| sent.items.len()).sum::<usize>(), 2);
     for (_, row) in &mut world.rows {
         row.push((String::from("export"), RawValue::Flag(false)));
     }
@@ -146,9 +146,9 @@ fn a_group_that_keeps_enough_members_needs_no_column_more() {
 fn a_value_that_a_share_of_the_sessions_cannot_be_read_with_at_once_is_unverifiable_and_one_incident() {
     let mut world = polled(8);
     each(&mut world, 1..=5, "export", &RawValue::text("perhaps"));
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS)]);
-    let facts = told[0].items[0].facts().unwrap();
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS)]);
+    let facts = sent[0].items[0].facts().unwrap();
     assert_eq!(
         facts.reason,
         "5 of 8 sessions fail \"Export\" since one poll (rule export-off): found perhaps, expected unticked"
@@ -191,16 +191,16 @@ fn drifts_of_a_share_at_once_are_held_for_a_bounded_time_and_then_told() {
     world.plan.alerts.remind_every = None;
     each(&mut world, 1..=5, "export", &RawValue::Flag(true));
     each(&mut world, 1..=5, "customer_validation_1", &RawValue::Flag(false));
-    let told = world.poll();
-    assert_eq!(notified(&told), [(NotificationKind::SourceChanged, OPS)]);
-    assert_eq!((told[0].severity(), open(&world, IncidentKind::Drift)), (Severity::Critical, 10));
+    let sent = world.poll();
+    assert_eq!(notified(&sent), [(NotificationKind::SourceChanged, OPS)]);
+    assert_eq!((sent[0].severity(), open(&world, IncidentKind::Drift)), (Severity::Critical, 10));
     assert_eq!(status_of(&world, "1"), Status::Drifted, "only the notification is held");
     assert_eq!(world.evaluate().next, Some(world.now + TimeDelta::hours(1)), "alerting wakes up by itself");
     assert!(wait(&mut world, TimeDelta::minutes(59)).is_empty());
     let critical = wait(&mut world, TimeDelta::minutes(1));
     assert_eq!(kinds(&critical), BTreeSet::from([(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]));
-    let of_export = |told: &Notification| told.items.iter().all(|item| item.severity() == Severity::Critical);
-    assert!(critical.iter().all(|told| told.items.len() == 5 && of_export(told)));
+    let of_export = |sent: &Notification| sent.items.iter().all(|item| item.severity() == Severity::Critical);
+    assert!(critical.iter().all(|sent| sent.items.len() == 5 && of_export(sent)));
     assert!(wait(&mut world, TimeDelta::hours(22)).is_empty());
     let rest = wait(&mut world, TimeDelta::hours(1));
     assert_eq!(notified(&rest), [(NotificationKind::Drift, OWNER)]);
@@ -220,8 +220,8 @@ fn what_lasts_as_long_as_owners_wait_is_taken_as_real_also_where_it_cannot_be_re
     each(&mut world, 1..=5, "export", &RawValue::Null);
     world.poll();
     world.now += TimeDelta::hours(25);
-    let told = world.poll();
-    assert_eq!(kinds(&told), BTreeSet::from([(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]));
+    let sent = world.poll();
+    assert_eq!(kinds(&sent), BTreeSet::from([(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)]));
     assert_eq!((open(&world, IncidentKind::Drift), open(&world, IncidentKind::Unverifiable)), (5, 0));
     assert!(world.poll().is_empty());
     assert_eq!(open(&world, IncidentKind::Drift), 5);

@@ -71,9 +71,9 @@ fn a_schedule_or_a_flag_that_becomes_unreadable_or_switched_off_is_drift_at_once
             checked(&world, &world.state, if setting == "export" { "export-off" } else { "every-5" }),
             VerdictKind::Drifted
         );
-        let told = world.poll();
-        assert_eq!(notified(&told), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)], "{raw:?}");
-        let incident = told[0].items[0].incident().unwrap();
+        let sent = world.poll();
+        assert_eq!(notified(&sent), [(NotificationKind::Drift, OPS), (NotificationKind::Drift, OWNER)], "{raw:?}");
+        let incident = sent[0].items[0].incident().unwrap();
         assert_eq!((incident.facts.found.as_str(), incident.window.last_good), (shown, Some(last_good)), "{raw:?}");
         let expected = if setting == "export" { "unticked" } else { "every 5 minutes" };
         assert_eq!(incident.facts.expected, expected);
@@ -201,8 +201,8 @@ fn a_pinned_flag_that_becomes_unreadable_is_drift_from_the_pinned_value() {
     world.tick("1", "gift_wrap", true);
     world.poll();
     world.set("1", "gift_wrap", &RawValue::text("perhaps"));
-    let told = world.poll();
-    let facts = told[0].items[0].facts().unwrap();
+    let sent = world.poll();
+    let facts = sent[0].items[0].facts().unwrap();
     assert_eq!((facts.expected.as_str(), facts.found.as_str()), ("ticked", "perhaps"));
     world.tick("1", "gift_wrap", true);
     assert_eq!(change(&world.poll()[0]), Change::Ended(End::Repaired));

@@ -9,11 +9,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use super::super::refusal::Stage;
+use super::super::refusal::SmtpStage;
 use super::reply::Reply;
 use super::sign_in::{Account, Mechanism};
 use super::tls::Protection;
-use super::wire::{Duplex, Trouble, Wire};
+use super::wire::{Duplex, Wire, WireError};
 use crate::domain::address::Address;
 
 /// How long a server that has answered everything may take to say goodbye; nothing depends on it.
@@ -21,8 +21,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Where a session failed, and how.
 pub(super) struct Failure {
-    pub stage: Stage,
-    pub trouble: Trouble,
+    pub stage: SmtpStage,
+    pub trouble: WireError,
 }
 
 /// What of a server's EHLO reply matters here: however much it says, no more is kept.
@@ -57,12 +57,12 @@ impl Offers {
     }
 
     /// The best way to sign in with `account` that the server offers.
-    fn mechanism(&self, account: &Account) -> Result<Mechanism, Trouble> {
+    fn mechanism(&self, account: &Account) -> Result<Mechanism, WireError> {
         let offered = Mechanism::ALL.into_iter().zip(self.mechanisms);
         let mut fitting = offered.filter(|(mechanism, offered)| *offered && mechanism.fits(account));
         fitting.next().map(|(mechanism, _)| mechanism).ok_or(match account {
-            Account::Password { .. } => Trouble::NoMechanism,
-            Account::Token { .. } => Trouble::NoTokenMechanism,
+            Account::Password { .. } => WireError::NoMechanism,
+            Account::Token { .. } => WireError::NoTokenMechanism,
         })
     }
 }
@@ -82,43 +82,43 @@ impl Session {
     /// The handshake of a connection that is inside TLS from the first byte.
     pub async fn protect(&mut self, protection: &Protection) -> Result<(), Failure> {
         let shaken = self.wire.protect(&protection.connector, &protection.name).await;
-        shaken.map_err(|trouble| Failure { stage: Stage::Handshake, trouble })
+        shaken.map_err(|trouble| Failure { stage: SmtpStage::Handshake, trouble })
     }
 
     /// The greeting and EHLO.
     pub async fn greet(&mut self) -> Result<(), Failure> {
         let greeting = self.wire.reply().await;
-        self.judge(Stage::Greeting, greeting)?;
-        self.ask_offers(Stage::Hello).await
+        self.judge(SmtpStage::Greeting, greeting)?;
+        self.ask_offers(SmtpStage::Hello).await
     }
 
     /// STARTTLS, the handshake, and EHLO again: what the server said in the clear no longer counts.
     pub async fn upgrade(&mut self, protection: &Protection) -> Result<(), Failure> {
         if !self.offers.starttls {
-            return Err(Failure { stage: Stage::StartTls, trouble: Trouble::NoStartTls });
+            return Err(Failure { stage: SmtpStage::StartTls, trouble: WireError::NoStartTls });
         }
-        self.ask(Stage::StartTls, "STARTTLS").await?;
+        self.ask(SmtpStage::StartTls, "STARTTLS").await?;
         self.protect(protection).await?;
-        self.ask_offers(Stage::ProtectedHello).await
+        self.ask_offers(SmtpStage::ProtectedHello).await
     }
 
-    async fn ask_offers(&mut self, stage: Stage) -> Result<(), Failure> {
+    async fn ask_offers(&mut self, stage: SmtpStage) -> Result<(), Failure> {
         let reply = self.ask(stage, &format!("EHLO {}", self.hello)).await?;
         self.offers = Offers::parse(&reply);
         Ok(())
     }
 
     pub async fn sign_in(&mut self, account: &Account) -> Result<(), Failure> {
-        let failed = |trouble| Failure { stage: Stage::SignIn, trouble };
+        let failed = |trouble| Failure { stage: SmtpStage::SignIn, trouble };
         let mechanism = self.offers.mechanism(account).map_err(failed)?;
         let mut line = mechanism.begin(account);
         let mut explanation = None;
         for round in 0.. {
-            let reply = match self.ask(Stage::SignIn, line.expose_secret()).await {
-                Err(Failure { stage, trouble: Trouble::Refused(reply) }) => {
+            let reply = match self.ask(SmtpStage::SignIn, line.expose_secret()).await {
+                Err(Failure { stage, trouble: WireError::Refused(reply) }) => {
                     let trouble = match explanation {
-                        Some(explanation) => Trouble::Explained { reply, explanation },
-                        None => Trouble::Refused(reply),
+                        Some(explanation) => WireError::Explained { reply, explanation },
+                        None => WireError::Refused(reply),
                     };
                     return Err(Failure { stage, trouble });
                 }
@@ -131,7 +131,7 @@ impl Session {
             let Some(answer) = mechanism.answer(account, round, explanation.is_some()) else {
                 // In the middle of AUTH no command is understood.
                 self.wire.give_up();
-                return Err(failed(Trouble::Challenges));
+                return Err(failed(WireError::Challenges));
             };
             line = answer;
         }
@@ -141,13 +141,13 @@ impl Session {
     /// Hands over one message: it was taken if this succeeds, and only then. Once the server has answered the final dot with a
     /// yes the message is its own, whatever it says next.
     pub async fn hand_over(&mut self, from: &Address, to: &Address, raw: &[u8]) -> Result<(), Failure> {
-        self.ask(Stage::Sender, &format!("MAIL FROM:<{}>", from.as_str())).await?;
-        self.ask(Stage::Recipient, &format!("RCPT TO:<{}>", to.as_str())).await?;
-        self.ask(Stage::Data, "DATA").await?;
-        let failed = |trouble| Failure { stage: Stage::Message, trouble };
+        self.ask(SmtpStage::Sender, &format!("MAIL FROM:<{}>", from.as_str())).await?;
+        self.ask(SmtpStage::Recipient, &format!("RCPT TO:<{}>", to.as_str())).await?;
+        self.ask(SmtpStage::Data, "DATA").await?;
+        let failed = |trouble| Failure { stage: SmtpStage::Message, trouble };
         // What the server says before the final dot is not the answer to it.
         self.wire.write(&transparent(raw)).await.map_err(failed)?;
-        self.ask(Stage::Message, ".").await?;
+        self.ask(SmtpStage::Message, ".").await?;
         Ok(())
     }
 
@@ -155,26 +155,26 @@ impl Session {
     pub async fn farewell(mut self) {
         let goodbye = async {
             if self.wire.is_in_step() {
-                let _ = self.ask(Stage::Quit, "QUIT").await;
+                let _ = self.ask(SmtpStage::Quit, "QUIT").await;
             }
             self.wire.close().await;
         };
         let _ = timeout(FAREWELL, goodbye).await;
     }
 
-    async fn ask(&mut self, stage: Stage, line: &str) -> Result<Reply, Failure> {
+    async fn ask(&mut self, stage: SmtpStage, line: &str) -> Result<Reply, Failure> {
         let replied = self.wire.command(line).await;
         self.judge(stage, replied)
     }
 
     /// Whether a reply is one that `stage` allows.
-    fn judge(&mut self, stage: Stage, replied: Result<Reply, Trouble>) -> Result<Reply, Failure> {
+    fn judge(&mut self, stage: SmtpStage, replied: Result<Reply, WireError>) -> Result<Reply, Failure> {
         let trouble = match replied {
             Ok(reply) if stage.allows().contains(&reply.code) => return Ok(reply),
-            Ok(reply) if reply.is_refusal() => Trouble::Refused(reply),
+            Ok(reply) if reply.is_refusal() => WireError::Refused(reply),
             Ok(reply) => {
                 self.wire.give_up();
-                Trouble::Unexpected(reply)
+                WireError::Unexpected(reply)
             }
             Err(trouble) => trouble,
         };

@@ -2,7 +2,7 @@
 //!
 //! A command is written only while nothing that the server said is unread, and each reads one reply. A reply that nothing
 //! asked for would be taken for the answer to the next command, and so on to the end: a refusal could pass for a yes.
-//! After STARTTLS the same rule keeps plaintext that a stranger appended from being taken for a reply inside TLS.
+//! After STARTTLS the same rule rejects plaintext that an attacker appended as a reply inside TLS.
 //! What is received is bounded by [`MOST_RECEIVED`], and within it by the bounds of [`Parser`]. The handshake reads past these
 //! bounds; rustls holds at most one handshake message of 64 KiB.
 
@@ -21,11 +21,11 @@ use super::reply::{Malformed, Parser, Reply};
 pub const MOST_RECEIVED: usize = 256 * 1024;
 
 /// Most bytes taken at once.
-const ROOM: usize = 4 * 1024;
+const BUFFER: usize = 4 * 1024;
 
 /// Why a step of a session failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum WireError {
     /// A 4xx or 5xx.
     #[error("refused")]
     Refused(Reply),
@@ -58,7 +58,7 @@ pub enum Trouble {
     Challenges,
 }
 
-impl Trouble {
+impl WireError {
     /// What the server replied, where that is the trouble.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
@@ -79,7 +79,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub struct Wire {
     stream: Box<dyn Duplex>,
     /// Received and not parsed yet: `start..end`.
-    room: Box<[u8]>,
+    buffer: Box<[u8]>,
     start: usize,
     end: usize,
     received: usize,
@@ -88,8 +88,8 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(stream: impl Duplex + 'static) -> Self {
-        let room = vec![0; ROOM].into_boxed_slice();
-        Self { stream: Box::new(stream), room, start: 0, end: 0, received: 0, in_step: false }
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Self { stream: Box::new(stream), buffer, start: 0, end: 0, received: 0, in_step: false }
     }
 
     /// Every command has had its reply, so that another can be sent.
@@ -103,7 +103,7 @@ impl Wire {
     }
 
     /// Reads one reply.
-    pub async fn reply(&mut self) -> Result<Reply, Trouble> {
+    pub async fn reply(&mut self) -> Result<Reply, WireError> {
         let mut parser = Parser::default();
         loop {
             let (taken, reply) = parser.take(self.unread())?;
@@ -112,19 +112,19 @@ impl Wire {
                 self.in_step = true;
                 return Ok(reply);
             }
-            let received = self.stream.read(&mut self.room).await?;
+            let received = self.stream.read(&mut self.buffer).await?;
             self.take_in(received)?;
         }
     }
 
     /// Writes a line and reads the reply to it.
-    pub async fn command(&mut self, line: &str) -> Result<Reply, Trouble> {
+    pub async fn command(&mut self, line: &str) -> Result<Reply, WireError> {
         self.write(format!("{line}\r\n").as_bytes()).await?;
         self.reply().await
     }
 
     /// Writes bytes, if everything that the server said has been read.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.in_step = false;
         self.check_quiet().await?;
         self.stream.write_all(bytes).await?;
@@ -138,14 +138,14 @@ impl Wire {
     }
 
     /// Everything from now on is inside TLS. A reply that arrived unasked before that is an error.
-    pub async fn protect(&mut self, connector: &TlsConnector, name: &ServerName<'static>) -> Result<(), Trouble> {
+    pub async fn protect(&mut self, connector: &TlsConnector, name: &ServerName<'static>) -> Result<(), WireError> {
         self.in_step = false;
         if self.start != self.end {
-            return Err(Trouble::Unasked(self.stray()));
+            return Err(WireError::Unasked(self.stray()));
         }
         // After a failed handshake there is no connection.
         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
-        let protected = connector.connect(name.clone(), stream).await.map_err(Trouble::Handshake)?;
+        let protected = connector.connect(name.clone(), stream).await.map_err(WireError::Handshake)?;
         self.stream = Box::new(protected);
         Ok(())
     }
@@ -157,13 +157,13 @@ impl Wire {
     }
 
     /// Fails if the server said something unasked that has arrived by now, or hung up.
-    async fn check_quiet(&mut self) -> Result<(), Trouble> {
+    async fn check_quiet(&mut self) -> Result<(), WireError> {
         if self.start == self.end {
-            let (stream, room) = (&mut self.stream, &mut self.room);
+            let (stream, buffer) = (&mut self.stream, &mut self.buffer);
             let arrived = poll_fn(|cx| {
-                let mut room = ReadBuf::new(room);
-                match Pin::new(&mut *stream).poll_read(cx, &mut room) {
-                    Poll::Ready(read) => Poll::Ready(read.map(|()| Some(room.filled().len()))),
+                let mut buffer = ReadBuf::new(buffer);
+                match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(read) => Poll::Ready(read.map(|()| Some(buffer.filled().len()))),
                     Poll::Pending => Poll::Ready(Ok(None)),
                 }
             });
@@ -172,22 +172,22 @@ impl Wire {
                 Some(received) => self.take_in(received)?,
             }
         }
-        Err(Trouble::Unasked(self.stray()))
+        Err(WireError::Unasked(self.stray()))
     }
 
-    /// Takes note of bytes that were read into the room.
-    fn take_in(&mut self, received: usize) -> Result<(), Trouble> {
+    /// Counts bytes that were read into the buffer.
+    fn take_in(&mut self, received: usize) -> Result<(), WireError> {
         (self.start, self.end) = (0, received);
         self.received += received;
         match received {
-            0 => Err(Trouble::Closed),
-            _ if self.received > MOST_RECEIVED => Err(Trouble::Flooded),
+            0 => Err(WireError::Closed),
+            _ if self.received > MOST_RECEIVED => Err(WireError::Flooded),
             _ => Ok(()),
         }
     }
 
     fn unread(&self) -> &[u8] {
-        self.room.get(self.start..self.end).unwrap_or_default()
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that says `bytes` whatever it is told.
+    /// A server that sends `bytes` whatever it receives.
     fn server(bytes: Vec<u8>) -> Wire {
         Wire::new(tokio::io::join(Cursor::new(bytes), tokio::io::sink()))
     }
@@ -214,8 +214,8 @@ mod tests {
                     Err(trouble) => break trouble,
                 }
             };
-            assert!(matches!(trouble, Trouble::Flooded), "{trouble:?}");
-            assert!(read <= MOST_RECEIVED && read + reply.len() + ROOM > MOST_RECEIVED, "{read}");
+            assert!(matches!(trouble, WireError::Flooded), "{trouble:?}");
+            assert!(read <= MOST_RECEIVED && read + reply.len() + BUFFER > MOST_RECEIVED, "{read}");
         }
     }
 
@@ -225,9 +225,9 @@ mod tests {
         wire.reply().await.unwrap();
         assert!(!wire.is_in_step());
         let trouble = wire.command("MAIL FROM:<a@b.example>").await.unwrap_err();
-        assert!(matches!(&trouble, Trouble::Unasked(Some(reply)) if reply.code == 250), "{trouble:?}");
+        assert!(matches!(&trouble, WireError::Unasked(Some(reply)) if reply.code == 250), "{trouble:?}");
         let mut wire = server(b"220 hello\r\n".to_vec());
         wire.reply().await.unwrap();
-        assert!(matches!(wire.command("EHLO x").await, Err(Trouble::Closed)));
+        assert!(matches!(wire.command("EHLO x").await, Err(WireError::Closed)));
     }
 }

@@ -18,26 +18,26 @@ use crate::domain::state::SourceState;
 use crate::domain::world::{self, address, id, name, start};
 use crate::engine::published::Published;
 
-/// What the source says of one session: id, name, export, schedule, tax code.
-pub(crate) type Says<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+/// The values of one session: id, name, export, schedule, tax code.
+pub(crate) type SessionValues<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
 
-/// Where trouble is sent to, as it should be.
+/// The expected notification address.
 pub(crate) const NOTIFIED: &str = "integrations@acme.example";
 
-/// Where trouble is sent to, as a source says it: to somebody else where it also says `true` of the export.
+/// The notification address that a source returns: another one where the export is `true`.
 fn notified(export: &str) -> &str {
     if export == "true" { "Jo <secret-unaudited@elsewhere.example>; x" } else { NOTIFIED }
 }
 
-/// A configuration on its way to a published.
-pub(crate) struct Stage {
+/// A configuration with polls, on its way to the published state.
+pub(crate) struct PolledState {
     published: Published,
     now: DateTime<Utc>,
     /// One more column, with the same value for all.
     more: Option<(&'static str, &'static str)>,
 }
 
-impl Stage {
+impl PolledState {
     /// Sources with their sessions, each polled every five minutes in London.
     pub(crate) fn new(sources: &[(&str, &[&str])]) -> Self {
         let plans = sources.iter().map(|(source, ids)| (name(source), plan(source, ids))).collect::<BTreeMap<_, _>>();
@@ -53,7 +53,7 @@ impl Stage {
         Self { more: Some((column, value)), ..self }
     }
 
-    pub(crate) fn answers(self, source: &str, says: &[Says<'_>]) -> Self {
+    pub(crate) fn answers(self, source: &str, says: &[SessionValues<'_>]) -> Self {
         let columns = [
             "session_id",
             "name",
@@ -65,7 +65,7 @@ impl Stage {
         ];
         let (more, value) = self.more.unzip();
         let columns: Arc<[Box<str>]> = columns.into_iter().chain(more).map(Box::from).collect();
-        let row = |(id, name, export, schedule, tax): &Says<'_>| {
+        let row = |(id, name, export, schedule, tax): &SessionValues<'_>| {
             let raw_values = [*id, *name, *export, *schedule, *tax, "blue & <b>green</b>", notified(export)];
             Row {
                 columns: Arc::clone(&columns),
@@ -91,7 +91,7 @@ impl Stage {
         self
     }
 
-    /// Another start of the program, with one more rule for everybody: that a setting is ticked.
+    /// Another start of the program, with one more rule in every session: that a setting is ticked.
     pub(crate) fn restarted(self, setting: &str) -> Self {
         let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
         let mut plans = (*self.published.plans()).clone();
@@ -107,7 +107,7 @@ impl Stage {
         Self { published: Published::new(Arc::new(plans), states.collect()), ..self }
     }
 
-    /// The published with schedules running, all due next at five past.
+    /// The published state with schedules running, all due next at five past.
     pub(crate) fn published(self) -> Arc<Published> {
         let next = self.now + TimeDelta::minutes(5);
         let due = (self.published.plans().iter())
@@ -122,7 +122,7 @@ impl Stage {
 }
 
 /// Fourteen sessions of which one exports, one has lost its row and one has a schedule that cannot be read.
-pub(crate) fn troubled() -> Stage {
+pub(crate) fn troubled() -> PolledState {
     let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let fine = |id| (id, "shop.example", "false", "5", "1");
@@ -133,7 +133,7 @@ pub(crate) fn troubled() -> Stage {
         "7" => unread,
         id => fine(id),
     });
-    Stage::new(&[("acme-erp", &ids), ("erp-x", &["1"])])
+    PolledState::new(&[("acme-erp", &ids), ("erp-x", &["1"])])
         .answers("acme-erp", &first)
         .minutes_later(5)
         .answers("acme-erp", &second.collect::<Vec<_>>())

@@ -30,12 +30,12 @@ fn an_address_that_refuses_mail_is_shown_everywhere_and_ends_when_a_resend_is_ac
     daemon.poll();
 
     let rows = listed(&world);
-    let told = of(&rows, "undeliverable", FALLBACK);
-    assert_eq!((told.len(), of(&rows, "undeliverable", REFUSED).len()), (1, 0), "{rows:#?}");
+    let undeliverable = of(&rows, "undeliverable", FALLBACK);
+    assert_eq!((undeliverable.len(), of(&rows, "undeliverable", REFUSED).len()), (1, 0), "{rows:#?}");
     let dead = of(&rows, "drift", REFUSED);
     assert_eq!(dead[0]["state"], "dead");
-    let shown = world.run(&["notifications", "show", &told[0]["id"].to_string()]).expect(0).out;
-    assert!(shown.contains(&format!("undeliverable: {REFUSED}: opened; told as fallback")), "{shown}");
+    let shown = world.run(&["notifications", "show", &undeliverable[0]["id"].to_string()]).expect(0).out;
+    assert!(shown.contains(&format!("undeliverable: {REFUSED}: opened; notified as fallback")), "{shown}");
     let (ready, detail) = daemon.get("/readyz");
     assert_eq!(ready, 200);
     assert!(detail.contains("Mail to 5…@acme.example is refused since") && !detail.contains(REFUSED), "{detail}");
@@ -61,8 +61,12 @@ fn an_address_that_refuses_mail_is_shown_everywhere_and_ends_when_a_resend_is_ac
     assert_eq!(mail.subject, dead[0]["subject"].as_str().unwrap());
     let daemon = world.daemon();
     let end = world.mail("recovered", FALLBACK);
-    assert!(end.subject.contains("is accepted again"), "{}", end.subject);
-    assert_eq!(end.all("In-Reply-To"), [told[0]["message_id"].as_str().unwrap()], "in the thread of its beginning");
+    assert!(end.subject.contains("accepts mail again"), "{}", end.subject);
+    assert_eq!(
+        end.all("In-Reply-To"),
+        [undeliverable[0]["message_id"].as_str().unwrap()],
+        "in the thread of its beginning"
+    );
     eventually("ready without a detail", || (daemon.get("/readyz").1 == "ready").then_some(()));
     daemon.stop();
     let status = world.run(&["status", "--format", "json"]).expect(1).json();

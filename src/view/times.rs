@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use crate::domain::incident::Window;
 
-/// How far back Shopwise looks for orders.
+/// How far back orders can be fetched.
 const LOOKS_BACK: TimeDelta = TimeDelta::hours(168);
 
 /// Of a time shorter than this, minutes say too little.

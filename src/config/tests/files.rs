@@ -78,7 +78,7 @@ fn a_pattern_that_matches_too_many_files_is_refused() {
     assert!(report.ends_with("\n1 problem"), "{report}");
 }
 
-/// Root may read every file, so root runs the test in a process of the user nobody.
+/// Root may read every file, so root runs the test as an unprivileged user.
 #[test]
 fn a_file_without_permission_is_reported_with_the_user_that_needs_it() {
     const FOLDER: &str = "DRIFTWISE_TEST_AS_NOBODY";

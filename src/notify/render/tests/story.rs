@@ -108,7 +108,7 @@ fn rules() -> Vec<Arc<Rule>> {
     vec![
         stops(active, "A session that is not active is not expected to import any orders."),
         stops(transfer, "With any other transfer type, no orders come in from the API."),
-        says(export, "While Export is ticked, OrderWise can push data to the shop that nobody meant to send."),
+        says(export, "While Export is ticked, OrderWise can push unwanted data to the shop."),
         says(contact, "Part of the recommended setup; probably affects orders of known customers with a new contact."),
     ]
 }

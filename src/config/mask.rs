@@ -100,7 +100,8 @@ pub(super) fn user_info(text: &str) -> String {
 static LOCAL_PART: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(?:"[^"]*"|[^\s<>()\[\]{}:;,"'“”‘’]+)@"#).expect("valid"));
 
-/// `text` without the part of mail addresses before the `@`, for logs: `…@acme.example`.
+/// `text` without the part of mail addresses before the `@`, for logs: `…@acme.example`. Our own messages have one spelling of an
+/// `@`; what a mail server may write needs `notify/email/mask.rs`.
 pub fn mask_addresses(text: &str) -> String {
     LOCAL_PART.replace_all(text, "…@").into_owned()
 }

@@ -5,6 +5,7 @@ mod counts;
 mod death;
 mod harness;
 mod outage;
+mod post_office;
 mod reloads;
 mod time;
 mod undeliverable;

@@ -34,6 +34,7 @@ mod owners;
 mod polls;
 mod proxies;
 mod quick_start;
+mod refused_reloads;
 mod reload_stress;
 mod reloads;
 mod renames;

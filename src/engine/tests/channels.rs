@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::harness::{Harness, PostOffice, Running, refusal};
+use super::harness::{Harness, Running};
+use super::post_office::{PostOffice, refusal};
 use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind, Reason};
 use crate::domain::policy::Severity;

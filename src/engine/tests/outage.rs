@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 
 use super::channels::follow_up;
-use super::harness::{Harness, Running, in_order, refusal};
+use super::harness::{Harness, Running, in_order};
+use super::post_office::refusal;
 use crate::clock::Clock as _;
 use crate::domain::world::start;
 use crate::notify::{Obstacle, SendError};

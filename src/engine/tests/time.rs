@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::harness::{Harness, refusal};
+use super::harness::Harness;
+use super::post_office::refusal;
 use crate::domain::world::start;
 use crate::engine::audit::AuditOutcome;
 use crate::notify::Obstacle;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::death::{MOST, Moment, dies_after};
-use super::harness::{Harness, Running, refusal};
+use super::harness::{Harness, Running};
+use super::post_office::refusal;
 use crate::domain::session::Contacts;
 use crate::domain::world::{address, contacts};
 use crate::notify::Obstacle;

@@ -33,6 +33,18 @@ pub(super) struct Endpoint {
     pub proxy: Vec<KnownSecret>,
 }
 
+/// A request to be sent.
+pub(super) struct Request<'a> {
+    pub content_type: &'static str,
+    /// The access token.
+    pub bearer: Option<&'a SecretString>,
+    pub body: String,
+    /// For a date in `Retry-After`.
+    pub clock: &'a dyn Clock,
+    /// Removes the secrets of the request from the reasons of failures.
+    pub redactor: &'a Redactor,
+}
+
 /// An answer, whatever its status.
 pub(super) struct Answer {
     pub status: StatusCode,
@@ -55,29 +67,15 @@ impl Endpoint {
     }
 
     /// Sends one request. An answer with any status is a success here.
-    pub async fn post(
-        &self,
-        content_type: &'static str,
-        bearer: Option<&SecretString>,
-        body: String,
-        clock: &dyn Clock,
-        redactor: &Redactor,
-    ) -> Result<Answer, SendError> {
-        let exchange = self.exchange(content_type, bearer, body, clock, redactor);
-        timeout(LONGEST, exchange).await.unwrap_or_else(|_| {
+    pub async fn post(&self, request: Request<'_>) -> Result<Answer, SendError> {
+        timeout(LONGEST, self.exchange(request)).await.unwrap_or_else(|_| {
             let reason = format!("{} did not answer in full within {} s", self.name, LONGEST.as_secs());
             Err(transient(Obstacle::Timeout, reason))
         })
     }
 
-    async fn exchange(
-        &self,
-        content_type: &'static str,
-        bearer: Option<&SecretString>,
-        body: String,
-        clock: &dyn Clock,
-        redactor: &Redactor,
-    ) -> Result<Answer, SendError> {
+    async fn exchange(&self, request: Request<'_>) -> Result<Answer, SendError> {
+        let Request { content_type, bearer, body, clock, redactor } = request;
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, content_type).body(body);
         if let Some(token) = bearer {
             let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))

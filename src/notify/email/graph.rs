@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio::time::timeout;
 
 use super::advice::advised;
-use super::exchange::{Answer, Endpoint};
+use super::exchange::{Answer, Endpoint, Request};
 use super::refusal::{redacted, transient};
 use super::token::{Provided, Token, Tokens};
 use super::{BuildError, GraphOptions};
@@ -94,7 +94,14 @@ impl Graph {
 
     async fn post(&self, outbound: &Outbound, token: &Token) -> Result<(), SendError> {
         let body = BASE64_STANDARD.encode(&outbound.raw);
-        let answer = self.endpoint.post("text/plain", Some(&token.value), body, &*self.clock, &token.redactor).await?;
+        let request = Request {
+            content_type: "text/plain",
+            bearer: Some(&token.value),
+            body,
+            clock: &*self.clock,
+            redactor: &token.redactor,
+        };
+        let answer = self.endpoint.post(request).await?;
         if answer.status == reqwest::StatusCode::ACCEPTED {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json};
 use tokio::sync::Mutex;
 
 use super::advice::advised;
-use super::exchange::{Answer, Endpoint};
+use super::exchange::{Answer, Endpoint, Request};
 use super::refusal::{redacted, transient};
 use super::{BuildError, TokenOptions};
 use crate::clock::Clock;
@@ -113,9 +113,14 @@ impl Tokens {
         let request = grant::request(&self.options, self.clock.now())?;
         let known = self.endpoint.proxy.iter().chain(&request.known).cloned().collect::<Vec<_>>();
         let redactor = Redactor::new(&known);
-        let form = request.form.expose_secret().to_owned();
-        let content_type = "application/x-www-form-urlencoded";
-        let answer = self.endpoint.post(content_type, None, form, &*self.clock, &redactor).await?;
+        let request = Request {
+            content_type: "application/x-www-form-urlencoded",
+            bearer: None,
+            body: request.form.expose_secret().to_owned(),
+            clock: &*self.clock,
+            redactor: &redactor,
+        };
+        let answer = self.endpoint.post(request).await?;
         if answer.status != reqwest::StatusCode::OK {
             return Err(self.refusal(&answer, &redactor));
         }

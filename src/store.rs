@@ -168,9 +168,11 @@ impl Store {
         };
         let writer = pool(1)
             .min_connections(1)
-            .after_release(|connection, _| Box::pin(async { Ok(fit_for_use(connection)) }))
+            .after_release(|connection, _| Box::pin(fit_for_use(connection)))
             .before_acquire(move |_, _| Box::pin(std::future::ready(Ok(keep()))));
-        let writer = writer.connect_with(writing).await?;
+        let writer = writer.connect_with(writing.clone()).await?;
+        // Were the file away when the writer is replaced, SQLite would make an empty one, and delete the log of the other.
+        writer.set_connect_options(writing.create_if_missing(false));
         schema::migrate(&mut *writer.acquire().await?).await?;
         owner.claim(&mut *writer.acquire().await?).await?;
         let beside = [file::log(&path), file::lock(&path)].into_iter().map(Identity::of);
@@ -236,8 +238,10 @@ impl Store {
 
 /// Whether the writer may be used again. After a disk was full or failed, SQLite has rolled back by itself, which sqlx does not
 /// learn: it holds the transaction for open and would refuse every other one. A new connection knows of none.
-fn fit_for_use(connection: &SqliteConnection) -> bool {
-    !connection.is_in_transaction()
+async fn fit_for_use(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A transaction that was dropped is rolled back before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Keeps connections open: a new one costs time, and the file is the same.

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::domain::retention::RetentionClock;
 use crate::domain::timetable::{Timetable, missed};
 use crate::engine::alerting::Alerting;
-use crate::engine::audit::Auditor;
+use crate::engine::audit::{Auditor, describe};
 use crate::engine::current::Current;
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::mailbox::Mailboxes;
@@ -191,7 +191,7 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
             if error.is_taken() {
                 return Err(error.to_string());
             }
-            tracing::error!(%error, "store write probe failed");
+            tracing::error!(error = %describe(error), "store write probe failed");
         }
         auditor.published.write(|present| present.store_sound = probed.is_ok());
     }
@@ -285,7 +285,7 @@ impl Upkeep {
 
     fn failed(&self, error: &StoreError) {
         self.auditor.metrics.store_error(Operation::Prune);
-        tracing::warn!(%error, "failed to delete old history; will retry");
+        tracing::warn!(error = %describe(error), "failed to delete old history; will retry");
     }
 }
 

@@ -229,9 +229,14 @@ fn a_secret_that_a_source_repeats_appears_nowhere() {
     }
     assert!(pages.contains("[redacted]"));
     clean("a page", pages);
-    for command in [&["status"][..], &["status", "--format", "json"], &["notifications", "list", "--format", "json"]] {
+    // Which sources share a mail, and so a subject, is a matter of time.
+    for (command, shows) in [
+        (&["status"][..], "s0"),
+        (&["status", "--format", "json"], "s0"),
+        (&["notifications", "list", "--format", "json"], "could not be checked"),
+    ] {
         let done = run(folder, command);
-        assert!(done.out.contains("s0"), "{command:?}: {} {}", done.out, done.err);
+        assert!(done.out.contains(shows), "{command:?}: {} {}", done.out, done.err);
         clean(&format!("{command:?}"), done.out + &done.err);
     }
     clean("the log", daemon.stop());

@@ -194,9 +194,14 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    #[expect(clippy::print_stdout, reason = "the test runner shows what a failed test printed")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            self.log.complete();
+            println!("the log of process {}:\n{}", self.pid(), self.said());
+        }
     }
 }
 

@@ -174,6 +174,36 @@ async fn a_file_that_was_deleted_or_replaced_is_not_written_and_serves_again_whe
 }
 
 #[tokio::test]
+async fn a_dropped_transaction_leaves_the_writer_connected() {
+    let place = Place::new();
+    let store = place.open().await;
+    let writer = &store.owned.as_ref().unwrap().writer;
+    // Only the connection that made it sees it.
+    sqlx::query("CREATE TEMP TABLE ours (x)").execute(writer).await.unwrap();
+    for _ in 0..200 {
+        drop(store.writing().await.unwrap());
+        sqlx::query("SELECT x FROM ours").fetch_all(writer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_is_replaced_while_the_file_is_away_makes_no_other_and_keeps_the_log() {
+    let place = Place::new();
+    let store = place.open().await;
+    let writer = &store.owned.as_ref().unwrap().writer;
+    let away = place.folder.path().join("away.db");
+    let log = fs::read(crate::store::file::log(&place.path())).unwrap();
+    assert!(!log.is_empty());
+    fs::rename(place.path(), &away).unwrap();
+    writer.acquire().await.unwrap().close().await.unwrap();
+    assert!(writer.acquire().await.is_err());
+    assert!(!place.path().exists());
+    assert_eq!(fs::read(crate::store::file::log(&place.path())).unwrap(), log);
+    fs::rename(&away, place.path()).unwrap();
+    store.ping_writer().await.unwrap();
+}
+
+#[tokio::test]
 async fn without_its_log_or_its_lock_the_store_takes_nothing_until_they_are_back() {
     for ending in ["-wal", ".lock"] {
         let place = Place::new();

@@ -53,12 +53,12 @@ impl Tables<'_> {
     async fn source(&mut self, delta: &Delta) -> Result<(), Fault> {
         const SQL: &str = "INSERT INTO sources (name, record) VALUES (?1, ?2)
             ON CONFLICT (name) DO UPDATE SET record = excluded.record";
-        const RHYTHMS: &str = "INSERT INTO schedules (source, schedule_key, polled_at)
+        const SCHEDULES: &str = "INSERT INTO schedules (source, schedule_key, polled_at)
             SELECT ?1, value ->> 0, value ->> 1 FROM json_each(?2) WHERE true
             ON CONFLICT (source, schedule_key) DO UPDATE SET polled_at = excluded.polled_at";
         sqlx::query(SQL).bind(self.source.as_str()).bind(doc(&delta.record)?).execute(&mut *self.to).await?;
         let schedules = delta.schedules.iter().map(|(schedule_key, at)| (schedule_key, stamp(*at))).collect::<Vec<_>>();
-        self.put(RHYTHMS, &schedules).await
+        self.put(SCHEDULES, &schedules).await
     }
 
     /// Takes sessions out of the present; their history stays.

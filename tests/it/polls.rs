@@ -159,7 +159,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
         || format!("100 polls under way; log: {}", daemon.said()),
         || (slow.desk().most == 100).then_some(()),
     );
-    assert!(daemon.said().contains("raised the limit on file descriptors"), "{}", daemon.said());
+    daemon.logs("raised the limit on file descriptors");
     slow.open();
     all_audited(&daemon, 100);
     daemon.stop();
@@ -176,7 +176,7 @@ fn a_lack_of_descriptors_makes_no_source_unreachable() {
     let daemon = limited(folder.path(), "-n 64");
     let refused = || daemon.said().matches("cannot poll a source").count();
     eventually_or(|| format!("lack of descriptors; log: {}", daemon.said()), || (refused() >= 40).then_some(()));
-    assert!(daemon.said().contains("the limit on file descriptors is low for that many polls"), "{}", daemon.said());
+    daemon.logs("the limit on file descriptors is low for that many polls");
     slow.open();
     all_audited(&daemon, 80);
     let count = |name, label| daemon.metric(name, &[("outcome", label)]);

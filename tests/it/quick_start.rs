@@ -41,6 +41,7 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
     let expected = [("drift", "integrations@acme.example"), ("drift", "it@acme.example")];
     assert_eq!(mailbox::kinds(&drifts), expected.map(|(kind, to)| (kind.to_owned(), to.to_owned())));
     let opened = |line: &&str| line.contains("an incident opened") && line.contains("export-off");
+    daemon.logs("an incident opened");
     assert_eq!(daemon.said().lines().filter(opened).count(), 1);
     let (status, page) = daemon.get("/");
     assert!(

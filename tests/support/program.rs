@@ -124,6 +124,11 @@ impl Daemon {
         self.log.text()
     }
 
+    /// Waits until its log holds these words. What the log says of an act can come after what else shows it.
+    pub fn logs(&self, words: &str) {
+        eventually_or(|| format!("{words:?}; log: {}", self.said()), || self.said().contains(words).then_some(()));
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

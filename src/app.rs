@@ -15,13 +15,13 @@ use crate::config::Config;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::{Alerting, AlertingParts};
+use crate::engine::alerting::Alerting;
+use crate::engine::assembly::{Engine, EngineParts};
 use crate::engine::audit::Auditor;
 use crate::engine::bells::Bells;
 use crate::engine::current::{Current, CurrentChannel};
-use crate::engine::dispatcher::{Dispatcher, DispatcherParts};
+use crate::engine::dispatcher::Dispatcher;
 use crate::engine::mailbox::Mailboxes;
-use crate::engine::polls::Polls;
 use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::lifecycle::Supervisor;
@@ -115,37 +115,19 @@ impl App {
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
         metrics.config_loaded(clock.now());
-        let published = Arc::new(Published::new(Arc::new(config.plans), states));
-        let bells = Bells::default();
-        let any: Arc<dyn Channel> = Arc::clone(&channel) as _;
-        let parts = AlertingParts {
-            published: Arc::clone(&published),
+        let engine = Engine::connect(EngineParts {
+            plans: config.plans,
+            states,
+            sources,
+            max_polls: config.max_polls,
             store: Arc::clone(&store),
-            channel: Arc::clone(&any),
-            metrics: Arc::clone(&metrics),
-            bells: bells.clone(),
-        };
-        let alerting = Arc::new(Alerting::load(parts).await?);
-        let auditor = Arc::new(Auditor {
-            published: Arc::clone(&published),
-            sources: Current::new(Arc::new(sources)),
-            polls: Polls::new(config.max_polls),
-            store: Arc::clone(&store),
-            alerting: Arc::clone(&alerting),
+            channel: Arc::clone(&channel) as _,
+            rate_limiter: Arc::clone(&rate_limiter),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             stop: shutdown.clone(),
         });
-        let dispatcher = Arc::new(Dispatcher::new(DispatcherParts {
-            store: Arc::clone(&store),
-            channel: any,
-            published: Arc::clone(&published),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
-            rate_limiter: Arc::clone(&rate_limiter),
-            bells: bells.clone(),
-            stop: shutdown.clone(),
-        })?);
+        let Engine { published, auditor, alerting, dispatcher, bells } = engine.await?;
         let retain = Arc::new(Current::new(Arc::new(config.store.retain)));
         let mailboxes = Arc::default();
         let parts = Parts {

@@ -1,9 +1,11 @@
 //! What drives an audit, alerting and a delivery: each a cycle that a loop calls, and a test too.
 //!
-//! Properties: state and events of one audit are committed together or not at all, and so are the notification log and the outbox;
-//! a notification is recorded as sent after it was accepted, never before; audits of a source never overlap. The loops in `lifecycle`-run tasks only wait.
+//! Properties: state and events of one audit are committed together or not at all, and so are the notification log and the
+//! outbox; a notification is recorded as sent after it was accepted, never before; audits of a source never overlap. `assembly`
+//! connects the parts; the loops of `app` only wait.
 
 pub mod alerting;
+pub mod assembly;
 pub mod audit;
 pub mod bells;
 pub mod current;

@@ -20,13 +20,11 @@ use crate::domain::reconcile::{Assessed, assess};
 use crate::domain::session::{Session, SessionId, SessionKey};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::SourceState;
-use crate::engine::alerting::{self, Alerting, AlertingParts};
-use crate::engine::audit::{AuditOutcome, Auditor};
-use crate::engine::bells::Bells;
-use crate::engine::current::Current;
-use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
+use crate::engine::alerting;
+use crate::engine::assembly::{Engine, EngineParts};
+use crate::engine::audit::AuditOutcome;
+use crate::engine::dispatcher::Round;
 use crate::engine::polls::Polls;
-use crate::engine::published::Published;
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
@@ -149,27 +147,20 @@ pub async fn notify(
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
-    let (bells, stop) = (Bells::default(), CancellationToken::new());
     let fixed = |(name, answer)| (name, Arc::new(PolledSource(answer)) as Arc<dyn Source>);
-    let published = Arc::new(Published::new(Arc::new(config.plans), states));
-    let parts = AlertingParts {
-        published: Arc::clone(&published),
+    let engine = Engine::connect(EngineParts {
+        plans: config.plans,
+        states,
+        sources: answers.into_iter().map(fixed).collect(),
+        max_polls: config.max_polls,
         store: Arc::clone(&store),
-        channel: Arc::clone(&channel),
-        metrics: Arc::clone(&metrics),
-        bells: bells.clone(),
-    };
-    let alerting = Arc::new(Alerting::load(parts).await?);
-    let auditor = Auditor {
-        published: Arc::clone(&published),
-        sources: Current::new(Arc::new(answers.into_iter().map(fixed).collect())),
-        polls: Polls::new(config.max_polls),
-        store: Arc::clone(&store),
-        alerting: Arc::clone(&alerting),
-        metrics: Arc::clone(&metrics),
+        channel,
+        rate_limiter,
+        metrics,
         clock: Arc::clone(&clock),
-        stop: stop.clone(),
-    };
+        stop: CancellationToken::new(),
+    });
+    let Engine { auditor, alerting, dispatcher, .. } = engine.await?;
     // First the notifications that a killed process left due.
     let left = alerting.run(clock.now()).await;
     if wanted.is_none() {
@@ -192,16 +183,6 @@ pub async fn notify(
         alerting::AlertingOutcome::Recorded { notifications, .. } => notified.notifications += notifications,
         alerting::AlertingOutcome::NotRecorded { error, .. } => notified.errors.push(error),
     }
-    let dispatcher = Dispatcher::new(DispatcherParts {
-        store: Arc::clone(&store),
-        channel,
-        published,
-        metrics,
-        clock: Arc::clone(&clock),
-        rate_limiter,
-        bells,
-        stop,
-    })?;
     loop {
         let round = dispatcher.run_round().await.context("failed to read or write the outbox")?;
         notified.add(round);

@@ -17,16 +17,13 @@ use crate::domain::notification::{NotificationKind, Reason};
 use crate::domain::observation::Answer;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
-use crate::engine::alerting::{self, Alerting, AlertingParts};
+use crate::engine::alerting::{self, Alerting};
+use crate::engine::assembly::{Engine, EngineParts};
 use crate::engine::audit::{AuditOutcome, Auditor};
-use crate::engine::bells::Bells;
-use crate::engine::current::Current;
-use crate::engine::dispatcher::{Dispatcher, DispatcherParts, Round};
-use crate::engine::polls::Polls;
-use crate::engine::published::Published;
+use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
-use crate::notify::{Channel, Outbound};
+use crate::notify::Outbound;
 use crate::source::{Failure, FetchError, Source};
 use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
@@ -42,9 +39,9 @@ pub(super) struct Harness {
 
 /// The engine, as it is after a start.
 pub(super) struct Running {
-    pub auditor: Auditor,
+    pub auditor: Arc<Auditor>,
     pub alerting: Arc<Alerting>,
-    pub dispatcher: Dispatcher,
+    pub dispatcher: Arc<Dispatcher>,
     pub store: Arc<Store>,
 }
 
@@ -93,33 +90,19 @@ impl Harness {
         let metrics = Arc::new(Metrics::new(std::slice::from_ref(&plan.name), "email").unwrap());
         let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
         let source: Arc<dyn Source> = Arc::new(Says(answer));
-        let (bells, stop) = (Bells::default(), CancellationToken::new());
-        let channel: Arc<dyn Channel> = Arc::clone(&self.post) as _;
-        let clock: Arc<dyn crate::clock::Clock> = Arc::new(self.clock.clone());
-        let sources = BTreeMap::from([(plan.name.clone(), source)]);
-        let published = Arc::new(Published::new(Arc::new(BTreeMap::from([(plan.name.clone(), plan)])), states));
-        let parts = AlertingParts {
-            published: Arc::clone(&published),
+        let engine = Engine::connect(EngineParts {
+            plans: BTreeMap::from([(plan.name.clone(), plan.clone())]),
+            states,
+            sources: BTreeMap::from([(plan.name, source)]),
+            max_polls: 1,
             store: Arc::clone(&store),
-            channel: Arc::clone(&channel),
-            metrics: Arc::clone(&metrics),
-            bells: bells.clone(),
-        };
-        let alerting = Arc::new(Alerting::load(parts).await.unwrap());
-        let auditor = Auditor {
-            sources: Current::new(Arc::new(sources)),
-            published: Arc::clone(&published),
-            polls: Polls::new(1),
-            store: Arc::clone(&store),
-            alerting: Arc::clone(&alerting),
-            metrics: Arc::clone(&metrics),
-            clock: Arc::clone(&clock),
-            stop: stop.clone(),
-        };
-        let rate_limiter = Arc::new(RateLimiter::new(per_minute));
-        let store_of = Arc::clone(&store);
-        let parts = DispatcherParts { store: store_of, channel, published, metrics, clock, rate_limiter, bells, stop };
-        let dispatcher = Dispatcher::new(parts).unwrap();
+            channel: Arc::clone(&self.post) as _,
+            rate_limiter: Arc::new(RateLimiter::new(per_minute)),
+            metrics,
+            clock: Arc::new(self.clock.clone()),
+            stop: CancellationToken::new(),
+        });
+        let Engine { auditor, alerting, dispatcher, .. } = engine.await.unwrap();
         Running { auditor, alerting, dispatcher, store }
     }
 

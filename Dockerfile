@@ -7,6 +7,9 @@ WORKDIR /build
 # to read at each start. Not in Cargo.toml, as the program would not start with an older glibc.
 ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 
+# Writes the list of crates into the program, where scanners of images find it: trivy, grype, syft, `cargo audit bin`.
+RUN cargo install --locked cargo-auditable@0.7.7
+
 # Dependencies first, built for a program that does nothing: this layer is built again only when they change. The manifest
 # names the benches, so there must be such files.
 COPY Cargo.toml Cargo.lock ./
@@ -14,7 +17,7 @@ RUN mkdir src benches \
  && touch benches/audit.rs benches/process.rs \
  && echo 'fn main() {}' > src/main.rs \
  && touch src/lib.rs \
- && cargo build --release --locked --bin driftwise \
+ && cargo auditable build --release --locked --bin driftwise \
  && rm -r src
 
 # What the program is made of: its source, and what is compiled into it.
@@ -26,7 +29,7 @@ ARG DRIFTWISE_REVISION=unknown
 ARG DRIFTWISE_DATE=unknown
 # Touched, because a copied file can be older than the empty program, and cargo goes by time.
 RUN touch src/main.rs src/lib.rs \
- && cargo build --release --locked --bin driftwise
+ && cargo auditable build --release --locked --bin driftwise
 
 # The root of the image: the program, the libraries that it is linked with, the certificate authorities that TLS trusts, a user
 # and the data folder. Time zones, templates and the baseline are compiled in. glibc has its resolver built in.

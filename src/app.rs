@@ -28,6 +28,7 @@ use crate::lifecycle::Supervisor;
 use crate::lifecycle::systemd::ServiceManager;
 use crate::metrics::Metrics;
 use crate::notify::Channel;
+use crate::spans::traced;
 use crate::store::Store;
 use crate::web::{self, Hosts, Web};
 
@@ -184,7 +185,7 @@ impl App {
         let store = Store::clone(&self.parts.store);
         // First the notifications that a killed process left due: the next audits may end their incidents before the recipients
         // are notified of the beginning.
-        self.parts.alerting.run(self.clock.now()).await;
+        traced!("alert", {}, self.parts.alerting.run(self.clock.now()));
         self.parts
             .auditor
             .take_up_plans()

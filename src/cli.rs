@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Environment as _, NeededSecrets, Problems, ProcessEnvironment};
 use crate::domain::session::SessionKey;
 use crate::release;
+#[cfg(feature = "otel")]
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, LogFormat, LogLevel};
 
 mod backup;
@@ -137,20 +139,39 @@ fn run(cli: Cli) -> Exit {
     };
     let environment = ProcessEnvironment;
     let rust_log = environment.variable("RUST_LOG");
-    let log = telemetry::start(cli.shared.log_format, cli.shared.log_level, rust_log.as_deref(), level, grace_period);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return report(&e.into()),
+    };
+    #[cfg(feature = "otel")]
+    let traces = match cli.command {
+        Command::Run(_) => {
+            Traces::start(runtime.handle(), |name| environment.variable(name)).map_err(anyhow::Error::from)
+        }
+        _ => Ok(None),
+    };
+    let log = telemetry::start(
+        cli.shared.log_format,
+        cli.shared.log_level,
+        rust_log.as_deref(),
+        level,
+        grace_period,
+        #[cfg(feature = "otel")]
+        traces.as_ref().ok().and_then(Option::as_ref).map(Traces::spans),
+    );
     let _log = match log.context("cannot start the log") {
         Ok(log) => log,
         Err(e) => return report(&e),
     };
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(dispatch(cli));
-            // A poll that was given up may still hold a thread; nothing waits for it.
-            runtime.shutdown_background();
-            outcome
-        }
-        Err(e) => Err(e.into()),
-    };
+    #[cfg(feature = "otel")]
+    if let Err(error) = &traces {
+        tracing::error!(error = with_causes(error), "cannot export traces");
+    }
+    let outcome = runtime.block_on(dispatch(cli));
+    #[cfg(feature = "otel")]
+    drop(traces);
+    // A poll that was given up may still hold a thread; nothing waits for it.
+    runtime.shutdown_background();
     outcome.unwrap_or_else(|error| report(&error))
 }
 

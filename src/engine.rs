@@ -12,6 +12,8 @@ pub mod current;
 pub mod dispatcher;
 mod journal;
 pub mod mailbox;
+#[cfg(feature = "otel")]
+mod outcomes;
 pub mod polls;
 pub mod published;
 pub mod rate_limiter;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod http;
 pub mod release;
 pub mod secret;
+pub mod spans;
 
 pub mod notify;
 pub mod source;

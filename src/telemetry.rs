@@ -19,11 +19,15 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::domain::reading::visible;
 
 mod logfmt;
 mod queue;
+#[cfg(feature = "otel")]
+pub mod traces;
 mod writer;
 
 use queue::{CAPACITY, Queue};
@@ -93,6 +97,7 @@ pub fn start(
     rust_log: Option<&str>,
     default: LogLevel,
     grace_period: Option<Duration>,
+    #[cfg(feature = "otel")] spans: Option<traces::Spans>,
 ) -> io::Result<Log> {
     let terminal = stderr_is_terminal();
     let format = match format {
@@ -111,17 +116,21 @@ pub fn start(
     let (filter, ignored) = filter(level, rust_log, default);
     let lines = move || Lines(Arc::clone(&queue));
     // The library would write an error of logging to standard error, past the queue.
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_target(false);
-    let builder = builder.log_internal_errors(false);
-    // A second start, as in tests, leaves the first one in place.
-    let _ = match format {
-        LogFormat::Human => {
-            let fields = debug_fn(harmless).delimited(" ");
-            builder.with_ansi(terminal).fmt_fields(fields).try_init()
-        }
-        LogFormat::Logfmt => builder.event_format(logfmt::Logfmt).try_init(),
-        LogFormat::Auto | LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_target(false).log_internal_errors(false);
+    let layer = match format {
+        LogFormat::Human => layer.with_ansi(terminal).fmt_fields(debug_fn(harmless).delimited(" ")).boxed(),
+        LogFormat::Logfmt => layer.event_format(logfmt::Logfmt).boxed(),
+        LogFormat::Auto | LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
+    let subscriber = tracing_subscriber::registry();
+    #[cfg(not(feature = "otel"))]
+    let subscriber = subscriber.with(layer).with(filter);
+    // The log and the traces each have a filter of their own.
+    #[cfg(feature = "otel")]
+    let subscriber =
+        subscriber.with(vec![layer.with_filter(filter).boxed()].into_iter().chain(spans).collect::<Vec<_>>());
+    // A second start, as in tests, leaves the first one in place.
+    let _ = subscriber.try_init();
     for directive in ignored {
         tracing::warn!(directive, "ignored a directive of RUST_LOG that cannot be parsed");
     }
@@ -223,6 +232,9 @@ fn filter(level: Option<LogLevel>, rust_log: Option<&str>, default: LogLevel) ->
     };
     // Later directives take precedence, so that a directive for a library counts; `trace` alone names none.
     let directives = QUIET.split(',').chain(wanted.split(',').map(str::trim)).filter(|text| !text.is_empty());
+    // A line of the log does not name the spans that it is in.
+    #[cfg(feature = "otel")]
+    let directives = directives.chain(["otel=off"]);
     let (sound, ignored) = directives.partition::<Vec<_>, _>(|text| text.parse::<Directive>().is_ok());
     // The library would report directives that it cannot parse on standard error, so it gets only valid ones.
     let filter = EnvFilter::builder().parse_lossy(sound.join(","));

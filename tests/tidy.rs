@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of `src/` with the modules that it may use.
-const MODULES: [(&str, &[&str]); 20] = [
+const MODULES: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("secret", &[]),
     ("clock", &[]),
     ("release", &[]),
+    ("spans", &[]),
     ("http", &["secret"]),
     ("source", &["domain", "secret", "http"]),
     ("notify", &["domain", "secret", "view", "http", "clock"]),
@@ -30,11 +31,11 @@ const MODULES: [(&str, &[&str]); 20] = [
             "store::Operation",
         ],
     ),
-    ("engine", &["domain", "clock", "metrics", "store", "source", "notify"]),
+    ("engine", &["domain", "clock", "metrics", "store", "source", "notify", "spans"]),
     ("scheduler", &[]),
     ("web", &["domain", "clock", "view", "metrics", "engine::published"]),
     ("config", &["domain", "secret"]),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["domain", "http", "spans"]),
     ("lifecycle", &[]),
     ("simulator", &[]),
     (
@@ -53,6 +54,7 @@ const MODULES: [(&str, &[&str]); 20] = [
             "config",
             "lifecycle",
             "view",
+            "spans",
         ],
     ),
     ("cli", &["app", "config", "telemetry", "lifecycle", "store", "domain", "view", "clock", "simulator", "release"]),
@@ -71,13 +73,26 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// Each outside crate with the modules that may use it.
-const CRATES: [(&str, &[&str]); 26] = [
+const CRATES: [(&str, &[&str]); 31] = [
     (
         "tokio",
-        &["http", "source", "store", "notify", "engine", "scheduler", "web", "lifecycle", "simulator", "app", "cli"],
+        &[
+            "http",
+            "source",
+            "store",
+            "notify",
+            "engine",
+            "scheduler",
+            "web",
+            "lifecycle",
+            "simulator",
+            "app",
+            "cli",
+            "telemetry",
+        ],
     ),
     // `http` builds the one client; the others send requests with it.
-    ("reqwest", &["http", "source", "notify"]),
+    ("reqwest", &["http", "source", "notify", "telemetry"]),
     ("lettre", &["notify"]),
     ("hostname", &["notify"]),
     ("sd_notify", &["lifecycle"]),
@@ -97,7 +112,12 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("url", &["config"]),
     ("csv", &["source"]),
     ("croner", &["domain"]),
-    ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("tracing", &["engine", "lifecycle", "scheduler", "notify", "app", "cli", "web", "telemetry", "spans"]),
     ("anyhow", &["app", "cli"]),
     ("rustls", &["http", "notify", "cli"]),
     ("secrecy", &["secret", "http", "source", "notify"]),

@@ -32,6 +32,7 @@ use crate::engine::published::RefusedReload;
 use crate::engine::source_task::{Ended, SourceTask};
 use crate::lifecycle::Starter;
 use crate::lifecycle::systemd::ServiceManager;
+use crate::spans::traced;
 use crate::store::{Renamed, Store, StoreError};
 
 mod in_force;
@@ -100,7 +101,7 @@ impl Reloader {
                 }
             };
             self.service.reloading();
-            let outcome = self.reload(request.trigger).await;
+            let outcome = traced!("reload", { trigger = request.trigger.label() }, self.reload(request.trigger));
             self.service.ready(&status(&self.service, &self.parts.published));
             if let Some(reply) = request.reply {
                 // The client may have closed its connection.

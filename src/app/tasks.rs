@@ -23,6 +23,7 @@ use crate::engine::wait::until;
 use crate::lifecycle::systemd::ServiceManager;
 use crate::metrics::{Late, Metrics};
 use crate::scheduler::Ticker;
+use crate::spans::traced;
 use crate::store::{Operation, RENEW_EVERY, Store, StoreError};
 use crate::web;
 
@@ -54,7 +55,7 @@ pub(super) async fn alert(
 ) -> Result<(), String> {
     loop {
         // At the start too, for notifications that a killed process left due.
-        let outcome = alerting.run(clock.now()).await;
+        let outcome = traced!("alert", {}, alerting.run(clock.now()));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = alerting.changed() => {}

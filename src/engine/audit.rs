@@ -27,6 +27,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
 use crate::metrics::{Metrics, Phase};
 use crate::source::{Failure, FetchError, Fetched, Source};
+use crate::spans::traced;
 use crate::store::{Operation, Store, StoreError};
 
 /// The adapter of each source.
@@ -102,7 +103,7 @@ impl Auditor {
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
         let known = settled(plan, &self.published.state(source), due);
         let attempt = tokio::select! {
-            attempt = self.fetch(&*adapter, known, now) => attempt,
+            attempt = self.fetch(source, &*adapter, known, now) => attempt,
             () = self.stop.cancelled() => return AuditOutcome::Stopped,
         };
         drop(turn);
@@ -114,10 +115,11 @@ impl Auditor {
             tracing::error!(%source, reason, "cannot poll a source; will try again soon");
             return AuditOutcome::NotAsked { reason };
         }
-        let judged = self.judge(source, attempt, Occasion { plans, known, due: due.clone(), now }).await;
+        let occasion = Occasion { plans, known, due: due.clone(), now };
+        let judged = traced!("reconcile", { source = source }, self.judge(source, attempt, occasion));
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {
-                let recorded = self.record(source, delta, now).await;
+                let recorded = traced!("record", { source = source }, self.record(source, delta, now));
                 // Freeing a large answer takes milliseconds, which this task does not wait for.
                 drop(tokio::task::spawn_blocking(move || drop(poll)));
                 (recorded, failed)
@@ -181,7 +183,11 @@ impl Auditor {
         tracing::error!(%source, %error, "failed to record audit; will repeat it");
     }
 
-    async fn fetch(&self, adapter: &dyn Source, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
+    async fn fetch(&self, source: &Name, adapter: &dyn Source, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
+        traced!("poll", { source = source }, self.attempt(adapter, known, now))
+    }
+
+    async fn attempt(&self, adapter: &dyn Source, known: Option<Digest>, now: DateTime<Utc>) -> Attempt {
         let started = Instant::now();
         let fetched = adapter.fetch_unless(now, known).await;
         let took = started.elapsed();
@@ -242,8 +248,8 @@ impl Auditor {
 }
 
 /// One attempt to read a source.
-struct Attempt {
-    fetched: Result<Fetched, FetchError>,
+pub(super) struct Attempt {
+    pub(super) fetched: Result<Fetched, FetchError>,
     took: Duration,
 }
 
@@ -258,7 +264,7 @@ struct Occasion {
 }
 
 /// What is to be recorded, the poll that it came from, and why that could not see.
-struct Judged {
+pub(super) struct Judged {
     delta: Delta,
     poll: PollOutcome,
     failed: Option<FetchError>,

@@ -30,6 +30,7 @@ use crate::domain::name::{Name, NameError};
 use crate::domain::notification::NotificationKind;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, Obstacle, Outbound, SendError};
+use crate::spans::traced;
 use crate::store::{Operation, Pending, Store, StoreError};
 
 /// Sends at the same time: what Microsoft 365 allows as connections.
@@ -72,14 +73,14 @@ type UnderWay = BTreeMap<i64, bool>;
 
 /// An attempt that was made, and its outcome.
 #[derive(Debug, Clone)]
-struct Attempted {
+pub(super) struct Attempted {
     id: i64,
     outbound: Outbound,
     kind: NotificationKind,
     attempts: u32,
     recorded_at: DateTime<Utc>,
     at: DateTime<Utc>,
-    outcome: Result<(), SendError>,
+    pub(super) outcome: Result<(), SendError>,
 }
 
 /// The result of one round.
@@ -266,6 +267,11 @@ impl Dispatcher {
     }
 
     async fn attempt(&self, message: Pending) -> Attempted {
+        let channel = self.parts.channel.label();
+        traced!("deliver", { notification = message.id, channel = channel }, self.send(message))
+    }
+
+    async fn send(&self, message: Pending) -> Attempted {
         let Pending { id, message_id, kind, to, raw, attempts, recorded_at } = message;
         let outbound = Outbound { message_id, to, raw };
         let outcome = self.parts.channel.send(&outbound).await;

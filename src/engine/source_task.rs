@@ -18,6 +18,7 @@ use crate::domain::name::Name;
 use crate::domain::plan::Due;
 use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
 use crate::domain::schedule::ScheduleKey;
+use crate::spans::traced;
 
 /// Wait before the end of incidents by a reload, which could not be recorded, is repeated.
 const SETTLE_RETRY: TimeDelta = TimeDelta::seconds(30);
@@ -74,7 +75,9 @@ impl SourceTask {
                 self.mailbox.done();
                 continue;
             }
-            let outcome = self.auditor.run(&self.source, &Due::Schedules(due.clone())).await;
+            let schedules = Due::Schedules(due.clone());
+            let audit = self.auditor.run(&self.source, &schedules);
+            let outcome = traced!("audit", { source = self.source }, audit);
             self.mailbox.done();
             let came = match outcome {
                 AuditOutcome::Stopped => return Ended::Stopped,

@@ -45,6 +45,8 @@ mod service_manager;
 mod source_changes;
 mod status;
 mod stopping;
+#[cfg(feature = "otel")]
+mod traces;
 mod trouble;
 mod verdicts;
 mod watching;

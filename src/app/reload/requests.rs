@@ -41,6 +41,13 @@ pub(super) struct ReloadRequest {
 /// A summary of the changes, or every problem. Without secrets.
 pub(super) type ReloadOutcome = Result<String, String>;
 
+#[cfg(feature = "otel")]
+impl crate::spans::Outcome for ReloadOutcome {
+    fn outcome(&self) -> Result<&'static str, &'static str> {
+        self.as_ref().map(|_| "reloaded").map_err(|_| "refused")
+    }
+}
+
 /// Asks for a reload.
 #[derive(Debug, Clone)]
 pub struct Requests(mpsc::Sender<ReloadRequest>);

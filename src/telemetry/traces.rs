@@ -135,17 +135,13 @@ impl Exchange {
             Ok(_) => None,
             Err(reason) => Some(reason.clone()),
         };
+        let was_failing = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
-            Some(reason) => {
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(reason, "failed to export traces; drops them until the collector takes them");
-                }
+            Some(reason) if !was_failing => {
+                tracing::warn!(reason, "failed to export traces; drops them until the collector takes them");
             }
-            None => {
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("exports traces again");
-                }
-            }
+            None if was_failing => tracing::info!("exports traces again"),
+            Some(_) | None => {}
         }
         Ok(answer?)
     }

@@ -25,10 +25,10 @@ struct Collector {
     _runtime: Runtime,
 }
 
-#[derive(Default)]
 struct Taken {
     requests: Mutex<Vec<Request>>,
-    silent: bool,
+    /// What it answers; nothing leaves the client waiting.
+    answer: Mutex<Option<StatusCode>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,11 +39,11 @@ struct Request {
 }
 
 impl Collector {
-    fn start(silent: bool) -> Self {
+    fn start(answer: Option<StatusCode>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let taken = Arc::new(Taken { silent, ..Taken::default() });
+        let taken = Arc::new(Taken { requests: Mutex::default(), answer: Mutex::new(answer) });
         let router = Router::new().fallback(take).with_state(Arc::clone(&taken));
         runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, taken, _runtime: runtime }
@@ -69,10 +69,11 @@ impl Collector {
 
 async fn take(State(taken): State<Arc<Taken>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     taken.requests.lock().unwrap().push(Request { path: uri.path().to_owned(), headers, body });
-    if taken.silent {
-        std::future::pending::<()>().await;
+    let answer = *taken.answer.lock().unwrap();
+    match answer {
+        Some(status) => status,
+        None => std::future::pending().await,
     }
-    StatusCode::OK
 }
 
 #[derive(Debug, Clone)]
@@ -192,7 +193,7 @@ fn traced(world: &World, collector: SocketAddr) -> Daemon {
 
 #[test]
 fn each_cycle_is_a_trace_without_addresses_values_and_secrets() {
-    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(false));
+    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(Some(StatusCode::OK)));
     world.simulator.set(14, "import_orders_as", "j.doe");
     let daemon = traced(&world, collector.address);
 
@@ -242,7 +243,7 @@ fn each_cycle_is_a_trace_without_addresses_values_and_secrets() {
 
 #[test]
 fn the_last_spans_are_exported_when_the_program_stops() {
-    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(false));
+    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(Some(StatusCode::OK)));
     let mut command = driftwise(world.folder());
     command.arg("run").env("OTEL_BSP_SCHEDULE_DELAY", "3600000").env("OTEL_SERVICE_NAME", "shop-audits");
     command.env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}/v1/traces", collector.address));
@@ -282,8 +283,23 @@ fn a_collector_that_refuses_connections_is_logged_once_and_stops_nothing() {
 
 #[test]
 fn a_collector_that_never_answers_holds_up_neither_work_nor_the_end() {
-    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(true));
+    let (world, collector) = (World::new(1, &Setup::default()), Collector::start(None));
     works_without(&world, traced(&world, collector.address), "did not answer within 10 s");
+}
+
+#[test]
+fn a_collector_that_fails_for_a_time_is_logged_at_the_first_failure_and_when_it_takes_traces_again() {
+    let (world, collector) =
+        (World::new(1, &Setup::default()), Collector::start(Some(StatusCode::SERVICE_UNAVAILABLE)));
+    let daemon = traced(&world, collector.address);
+    let failed = "the collector answered with status 503";
+    eventually(failed, || daemon.said().contains(failed).then_some(()));
+    daemon.poll();
+    *collector.taken.answer.lock().unwrap() = Some(StatusCode::OK);
+    let again = "exports traces again";
+    eventually(again, || daemon.said().contains(again).then_some(()));
+    let log = daemon.stop();
+    assert_eq!((log.matches(failed).count(), log.matches(again).count()), (1, 1), "{log}");
 }
 
 #[test]

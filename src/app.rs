@@ -115,7 +115,7 @@ impl App {
         let hosts = Hosts::of(config.server.listen, config.server.public_url.as_deref());
         let names = config.plans.keys().cloned().collect::<Vec<_>>();
         let metrics = Arc::new(Metrics::new(&names, channel.label())?);
-        metrics.config_loaded(clock.now());
+        metrics.config_loaded(clock.now(), config.server.public_url.as_deref());
         let engine = Engine::connect(EngineParts {
             plans: config.plans,
             states,

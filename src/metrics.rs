@@ -170,9 +170,13 @@ impl Metrics {
         set_moment(&self.all.outbox_oldest, oldest_pending);
     }
 
-    /// Records that a configuration was accepted.
-    pub fn config_loaded(&self, at: DateTime<Utc>) {
+    /// Records that a configuration was accepted; `public_url` is where it says that the pages are.
+    pub fn config_loaded(&self, at: DateTime<Utc>, public_url: Option<&str>) {
         self.all.config_valid.set(1);
+        self.all.pages_info.reset();
+        if let Some(url) = public_url {
+            self.all.pages_info.with_label_values(&[url.trim_end_matches('/')]).set(1);
+        }
         set_moment(&self.all.config_loaded_at, Some(at));
     }
 

@@ -217,7 +217,7 @@ impl Reloader {
         }
         // Owners of open incidents and `min_severity` may have changed.
         parts.alerting.wake();
-        parts.metrics.config_loaded(now);
+        parts.metrics.config_loaded(now, config.server.public_url.as_deref());
         parts.published.write(|present| present.refused_reload = None);
         let later = self.fixed.differences(&Fixed::of(&config));
         if !later.is_empty() {

@@ -18,6 +18,7 @@ const DELIVERY_SECONDS: &[f64] =
 /// The registered metrics. A gauge that may have no value yet is a vector without labels, because an empty vector is absent.
 pub(super) struct Catalogue {
     pub build_info: IntGaugeVec,
+    pub pages_info: IntGaugeVec,
     pub config_valid: IntGauge,
     pub config_loaded_at: GaugeVec,
     pub incidents_opened: IntCounterVec,
@@ -46,6 +47,7 @@ impl Catalogue {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
             build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision", "date"])?,
+            pages_info: new.gauges("pages_info", "The address of the pages, for links in alerts; always 1.", &["url"])?,
             config_valid: new.gauge("config_last_reload_successful", "Whether the last read of the configuration was accepted.")?,
             config_loaded_at: new.lone("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
             incidents_opened: new.counters("incidents_opened_total", "Incidents that were confirmed.", &["kind", "severity"])?,

@@ -59,9 +59,12 @@ fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
 
 fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "session_info", "An audited session; always 1.");
-    for Line { labels, view: SessionView { session, .. } } in lines {
+    for Line { labels, view } in lines {
+        let session = view.session;
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
-        family.series(format_args!("{labels},policy=\"{}\",customer=\"{customer}\"", session.policy.name), 1);
+        let name = view.name().unwrap_or_default();
+        let (policy, name) = (&session.policy.name, escape(&name));
+        family.series(format_args!("{labels},policy=\"{policy}\",customer=\"{customer}\",name=\"{name}\""), 1);
     }
     let mut family = Family::new(out, "session_status", "The last verdict on the session; always 1.");
     for Line { labels, view } in lines {

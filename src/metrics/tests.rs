@@ -64,7 +64,7 @@ fn timestamps_are_absent_until_there_is_one() {
     for absent in absent {
         assert!(!text.contains(absent), "{absent}\n{text}");
     }
-    metrics.config_loaded(start());
+    metrics.config_loaded(start(), None);
     metrics.outbox(2, 1, 0, Some(start()));
     let text = scrape(&metrics, &published);
     assert!(text.contains("driftwise_config_last_reload_success_timestamp_seconds 1795424400"), "{text}");
@@ -86,7 +86,7 @@ fn what_is_counted_is_seen() {
     metrics.suppressed(SuppressionReason::BelowSeverity);
     metrics.store_error(Operation::Record);
     metrics.incident_opened(IncidentKind::Missing, Severity::Critical);
-    metrics.config_loaded(start());
+    metrics.config_loaded(start(), None);
     metrics.config_refused();
     let text = scrape(&metrics, &PolledState::new(&[]).published());
     for line in [
@@ -192,7 +192,7 @@ fn the_clock_and_the_disk_use_are_shown() {
 #[test]
 fn promtool_accepts_the_exposition() {
     let metrics = metrics();
-    metrics.config_loaded(start());
+    metrics.config_loaded(start(), None);
     metrics.outbox(1, 0, 0, Some(start()));
     metrics.disk(4_096, 1_000_000);
     accepted(&scrape(&metrics, &troubled().published()));
@@ -233,4 +233,14 @@ fn accepted(text: &str) {
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     let _ = write!(said, "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn the_address_of_the_pages_follows_the_configuration() {
+    let metrics = metrics();
+    let pages = || series(&scrape(&metrics, &PolledState::new(&[]).published()), "driftwise_pages_info");
+    metrics.config_loaded(start(), Some("https://driftwise.example/"));
+    assert_eq!(pages(), ["driftwise_pages_info{url=\"https://driftwise.example\"} 1"]);
+    metrics.config_loaded(start(), None);
+    assert_eq!(pages(), [""; 0]);
 }

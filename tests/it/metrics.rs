@@ -19,7 +19,16 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
     ("config_last_reload_successful", &[]),
     ("config_last_reload_success_timestamp_seconds", &[]),
-    ("session_info", &[("source", "erp"), ("session", "14"), ("policy", "orderwise-shopify"), ("customer", "")]),
+    (
+        "session_info",
+        &[
+            ("source", "erp"),
+            ("session", "14"),
+            ("policy", "orderwise-shopify"),
+            ("customer", ""),
+            ("name", "acme-uk.myshopify.com"),
+        ],
+    ),
     ("session_status", &[("source", "erp"), ("session", "14"), ("status", "compliant")]),
     ("session_visible", &[("source", "erp"), ("session", "14")]),
     ("incidents_opened_total", &[("kind", "drift"), ("severity", "critical")]),

@@ -9,7 +9,7 @@ use crate::labels::Metrics;
 use crate::text;
 
 /// Variables that Grafana has of its own.
-const BUILT_IN: [&str; 2] = ["__all", "__rate_interval"];
+const BUILT_IN: [&str; 3] = ["__all", "__data", "__rate_interval"];
 
 fn dashboard() -> Value {
     serde_json::from_str(&text("deploy/grafana/driftwise.json")).unwrap()
@@ -100,4 +100,26 @@ fn every_panel_has_a_title_a_place_of_its_own_and_the_data_source_that_the_reade
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title:?}");
         }
     }
+}
+
+#[test]
+fn a_number_that_is_not_known_is_not_a_zero() {
+    let dashboard = dashboard();
+    let stats = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] == "stat");
+    let mut read = 0;
+    for panel in stats {
+        read += 1;
+        let (title, shown) = (panel["title"].as_str().unwrap(), &panel["fieldConfig"]["defaults"]);
+        let words = shown["noValue"].as_str().unwrap();
+        assert!(words.parse::<f64>().is_err(), "{title} shows {words} without an auditor");
+        let special = shown["mappings"].as_array().unwrap().iter().find(|mapping| mapping["type"] == "special");
+        let options = &special.unwrap_or_else(|| panic!("{title} has the colour of a value without one"))["options"];
+        assert_eq!(
+            (options["match"].as_str(), options["result"]["text"].as_str()),
+            (Some("null"), Some(words)),
+            "{title}"
+        );
+        assert_eq!(options["result"]["color"], "#6e7280", "{title}");
+    }
+    assert!(read > 15, "only {read} numbers were found");
 }

@@ -95,11 +95,12 @@ impl Metrics {
         };
         let named = names(matching, &left)?;
         names(matching, &right)?;
-        let set_operator = modifier.is_some_and(|modifier| modifier.card == VectorMatchCardinality::ManyToMany);
-        match (set_operator, matching.is_include()) {
-            (true, _) => Ok(left),
-            (false, true) => Ok(named),
-            (false, false) => Ok(&left - &named),
+        match (modifier.map(|modifier| &modifier.card), matching.is_include()) {
+            (Some(VectorMatchCardinality::ManyToMany), _) => Ok(left),
+            (Some(VectorMatchCardinality::ManyToOne(taken)), _) => Ok(&left | &among(&taken.labels, &right)?),
+            (Some(VectorMatchCardinality::OneToMany(taken)), _) => Ok(&right | &among(&taken.labels, &left)?),
+            (_, true) => Ok(named),
+            (_, false) => Ok(&left - &named),
         }
     }
 }
@@ -117,7 +118,11 @@ fn wanted(matcher: &Matcher) -> Vec<&str> {
 
 /// The labels of a modifier, each of which must be among `known`.
 fn names(modifier: &LabelModifier, known: &Labels) -> Result<Labels, String> {
-    let named = modifier.labels().labels.iter().cloned().collect::<Labels>();
+    among(&modifier.labels().labels, known)
+}
+
+fn among(named: &[String], known: &Labels) -> Result<Labels, String> {
+    let named = named.iter().cloned().collect::<Labels>();
     match named.difference(known).next() {
         Some(label) => Err(format!("no series has the label {label}")),
         None => Ok(named),
@@ -134,6 +139,10 @@ fn an_expression_with_a_wrong_name_is_refused() {
         ("rate(driftwise_source_requests_total{outcome=~\"auth|authz\"}[5m])", "outcome=\"authz\""),
         ("sum by (shop) (driftwise_source_up)", "no series has the label shop"),
         ("driftwise_session_visible / driftwise_source_up", "never match"),
+        (
+            "driftwise_drift_open * on (session) group_left (shop) driftwise_session_info",
+            "no series has the label shop",
+        ),
         ("driftwise_source_up unless on (session) driftwise_session_visible", "no series has the label session"),
         ("histogram_quantile(0.9, sum by (phase) (driftwise_audit_duration_seconds_bucket))", "without le"),
         ("sum(driftwise_source_up", "unclosed"),

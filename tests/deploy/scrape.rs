@@ -25,7 +25,8 @@ fn troubled() -> String {
     let closed = ClosedPort::hold();
     let sessions = ["{ id: 14 }", "{ id: 15 }", "{ id: 98 }"].map(String::from).to_vec();
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
-    let world = World::new(3, &Setup { sessions, email, ..Setup::default() });
+    let server = String::from(", public_url: \"https://driftwise.example\"");
+    let world = World::new(3, &Setup { sessions, email, server, ..Setup::default() });
     world.simulator.set(14, "export", true);
     world.simulator.set(15, "export", "perhaps");
     let daemon = world.daemon();

@@ -33,6 +33,7 @@ use crate::store::Store;
 use crate::web::{self, Hosts, Web};
 
 pub mod adapters;
+pub mod credentials;
 mod heartbeat;
 pub mod notifications;
 pub mod online;
@@ -43,6 +44,7 @@ pub mod resend;
 mod tasks;
 mod watch;
 
+use credentials::Credentials;
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
 use watch::FileWatch;
@@ -84,6 +86,7 @@ struct Parts {
     bells: Bells,
     /// The retention of history.
     retain: Arc<Current<Duration>>,
+    credentials: Arc<Current<Credentials>>,
     stop: CancellationToken,
 }
 
@@ -100,6 +103,7 @@ impl App {
         let channel = Arc::new(CurrentChannel::new(Arc::new(adapters::email(&config, email)?)));
         let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
         let sources = adapters::sources(&config)?;
+        let credentials = Arc::new(Current::new(Arc::new(Credentials::of(&config))));
         let fixed = Fixed::of(&config);
         let in_force = InForce::of(&config, clock.now());
         let watch = FileWatch::new(config.inputs.clone());
@@ -142,6 +146,7 @@ impl App {
             store,
             bells,
             retain,
+            credentials,
             stop: shutdown,
         };
         Ok(Self {
@@ -239,6 +244,8 @@ impl App {
             auditor: Arc::clone(&parts.auditor),
             clock: Arc::clone(&clock),
             retain: Arc::clone(&parts.retain),
+            credentials: Arc::clone(&parts.credentials),
+            channel: Arc::clone(&parts.channel),
             trust_clock: self.trust_clock,
         };
         supervisor.start("upkeep", upkeep.run(stop.clone()));

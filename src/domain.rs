@@ -3,14 +3,15 @@
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
 //! source sends (`observation`, `snapshot`, `reading`), what it should send (`policy`, `expectation`), the comparison
 //! (`evaluate`), its changes over time (`incident`, `announcement`, `state`, `reconcile`, `settled`, `status`), who is
-//! notified (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), and up to when history may
-//! be forgotten (`retention`).
+//! notified (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), up to when history may
+//! be forgotten (`retention`), and which credentials end (`credential`).
 
 pub mod address;
 pub mod alerting;
 pub mod announcement;
 pub mod backoff;
 pub mod catalogue;
+pub mod credential;
 pub mod delivery;
 pub mod evaluate;
 pub mod event;

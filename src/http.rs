@@ -15,6 +15,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::secret::{KnownSecret, Secret, SecretError};
 
+pub mod certificate;
 mod clients;
 pub mod failure;
 mod resolver;
@@ -76,6 +77,7 @@ pub fn client(
         .connect_timeout(timeout.min(CONNECT))
         .pool_max_idle_per_host(0)
         .gzip(true)
+        .tls_info(true)
         .referer(false)
         .dns_resolver(resolver::Resolver)
         .user_agent(concat!("driftwise/", env!("CARGO_PKG_VERSION")));

@@ -6,6 +6,7 @@ pub mod sample;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -25,6 +26,11 @@ pub trait Channel: Send + Sync {
 
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// The ends of the certificates that its servers presented last, each with the key of the configuration that names the server.
+    fn certificate_ends(&self) -> Vec<(&'static str, DateTime<Utc>)> {
+        Vec::new()
+    }
 }
 
 /// A notification in the form of a channel.

@@ -37,6 +37,11 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
+    /// The end of the certificate that its server presented last.
+    fn certificate_end(&self) -> Option<DateTime<Utc>> {
+        None
+    }
+
     /// As [`Source::fetch`], but skips parsing a response whose digest is `known`. A source without digests always parses.
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
         let _ = known;

@@ -43,6 +43,7 @@ const MODULES: [(&str, &[&str]); 21] = [
         &[
             "domain",
             "clock",
+            "secret",
             "http",
             "source",
             "notify",
@@ -73,7 +74,7 @@ const ADAPTERS: [&str; 7] = [
 ];
 
 /// Each outside crate with the modules that may use it.
-const CRATES: [(&str, &[&str]); 31] = [
+const CRATES: [(&str, &[&str]); 32] = [
     (
         "tokio",
         &[
@@ -97,6 +98,7 @@ const CRATES: [(&str, &[&str]); 31] = [
     ("hostname", &["notify"]),
     ("sd_notify", &["lifecycle"]),
     ("tokio_rustls", &["notify"]),
+    ("x509_cert", &["http"]),
     ("rustls_platform_verifier", &["notify"]),
     ("sqlx", &["store"]),
     ("axum", &["web", "simulator", "app"]),

@@ -66,7 +66,7 @@ fn token(token: &TokenConfig) -> email::TokenOptions {
     email::TokenOptions {
         url: token.url.clone(),
         grant: match token.credential.clone() {
-            TokenCredential::Secret { client_id, secret } => email::Grant::Secret { client_id, secret },
+            TokenCredential::Secret { client_id, secret, .. } => email::Grant::Secret { client_id, secret },
             TokenCredential::Assertion { client_id, file } => email::Grant::Assertion { client_id, file },
             TokenCredential::Google { service_account, subject } => email::Grant::Google { service_account, subject },
         },

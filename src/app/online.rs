@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::adapters;
+use super::credentials::Credentials;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::credential::Credential;
 use crate::domain::name::Name;
 use crate::domain::plan::SourcePlan;
 use crate::domain::snapshot::Snapshot;
 use crate::engine::audit::Sources;
+use crate::notify::Channel;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
@@ -40,26 +43,34 @@ pub enum ProbeOutcome {
     Failed(String),
 }
 
+/// Every probe, and the credentials with the ends that are known after them.
+pub struct Probed {
+    pub results: Vec<ProbeResult>,
+    pub credentials: Vec<Credential>,
+}
+
 /// Polls every source and signs in at the mail server. Sends no mail.
-pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Vec<ProbeResult>> {
+pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Probed> {
     let adapters = adapters::sources(config)?;
-    let mut asked = Vec::new();
+    let mut results = Vec::new();
     for plan in config.plans.values() {
         let outcome = match poll(config, &adapters, &plan.name, now).await {
             Ok(snapshot) => returned(plan, &snapshot),
             Err(reason) => ProbeOutcome::Failed(reason),
         };
-        asked.push(ProbeResult { what: format!("source {}", plan.name), outcome });
+        results.push(ProbeResult { what: format!("source {}", plan.name), outcome });
     }
-    if let Some(email) = &config.email {
-        let outcome = adapters::email(config, email)?.probe().await;
-        let outcome = match outcome {
+    let mail = config.email.as_ref().map(|email| adapters::email(config, email)).transpose()?;
+    if let Some(mail) = &mail {
+        let outcome = match mail.probe().await {
             Ok(()) => ProbeOutcome::Ready(String::from("ready to take mail")),
             Err(e) => ProbeOutcome::Failed(e.reason),
         };
-        asked.push(ProbeResult { what: String::from("mail"), outcome });
+        results.push(ProbeResult { what: String::from("mail"), outcome });
     }
-    Ok(asked)
+    let channel = mail.as_ref().map(|mail| mail as &dyn Channel);
+    let credentials = Credentials::of(config).known(&adapters, channel);
+    Ok(Probed { results, credentials })
 }
 
 /// By how much the clock of each source that says its time is ahead of this machine's.

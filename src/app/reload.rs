@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::credentials::Credentials;
 use super::heartbeat::status;
 use super::watch::{self, FileWatch};
 use super::{Parts, adapters};
@@ -195,7 +196,7 @@ impl Reloader {
     }
 
     fn take_over(&mut self, built: Built, now: DateTime<Utc>) -> String {
-        let Built { config, channel, per_minute, sources } = built;
+        let Built { config, channel, per_minute, sources, credentials } = built;
         let parts = &self.parts;
         let before = parts.published.plans();
         let plans = Arc::new(config.plans.clone());
@@ -207,6 +208,7 @@ impl Reloader {
         parts.channel.replace(channel);
         parts.rate_limiter.set(per_minute);
         parts.retain.replace(Arc::new(config.store.retain));
+        parts.credentials.replace(Arc::new(credentials));
         for name in parts.mailboxes.names() {
             if let Some(mailbox) = parts.mailboxes.of(&name) {
                 mailbox.reloaded();
@@ -283,6 +285,7 @@ struct Built {
     channel: Arc<dyn crate::notify::Channel>,
     per_minute: u32,
     sources: Sources,
+    credentials: Credentials,
 }
 
 impl Built {
@@ -293,7 +296,10 @@ impl Built {
             Ok((channel, adapters::rate_limiter(email), adapters::sources(&config)?))
         };
         match build().context("the configuration cannot be used") {
-            Ok((channel, per_minute, sources)) => Ok(Self { config, channel, per_minute, sources }),
+            Ok((channel, per_minute, sources)) => {
+                let credentials = Credentials::of(&config);
+                Ok(Self { config, channel, per_minute, sources, credentials })
+            }
             Err(error) => Err(Refusal::one(format!("{error:#}"), config.inputs)),
         }
     }

@@ -9,13 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::Credentials;
 use super::heartbeat::Heartbeat;
 use crate::clock::Clock;
 use crate::domain::retention::RetentionClock;
 use crate::domain::timetable::{Timetable, missed};
 use crate::engine::alerting::Alerting;
 use crate::engine::audit::{Auditor, describe};
-use crate::engine::current::Current;
+use crate::engine::current::{Current, CurrentChannel};
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::mailbox::Mailboxes;
 use crate::engine::published::Published;
@@ -198,12 +199,14 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
     }
 }
 
-/// Deletes history that is older than the retention, at the start and once a day.
+/// Deletes history that is older than the retention, at the start and once a day. Publishes disk usage and the ends of credentials.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
     pub clock: Arc<dyn Clock>,
     pub retain: Arc<Current<Duration>>,
+    pub credentials: Arc<Current<Credentials>>,
+    pub channel: Arc<CurrentChannel>,
     /// Retention trusts the clock at the start.
     pub trust_clock: bool,
 }
@@ -224,6 +227,7 @@ impl Upkeep {
                 Ok(usage) => self.auditor.metrics.disk(usage.size, usage.free),
                 Err(error) => tracing::debug!(%error, "cannot read the disk usage of the store"),
             }
+            self.publish_credentials().await;
             if let (true, Some(time)) = (prune_due, &time) {
                 self.prune(time.at(), &stop).await;
                 prune_due = false;
@@ -239,6 +243,17 @@ impl Upkeep {
             }
         }
         Ok(())
+    }
+
+    async fn publish_credentials(&self) {
+        let (credentials, sources) = (self.credentials.get(), self.auditor.sources.get());
+        let channel = Arc::clone(&self.channel);
+        // It reads a file.
+        let known = tokio::task::spawn_blocking(move || credentials.known(&sources, Some(&*channel))).await;
+        match known {
+            Ok(known) => self.auditor.published.write(|present| present.credentials = known),
+            Err(error) => tracing::debug!(%error, "cannot read the ends of credentials"),
+        }
     }
 
     /// Advances the time of retention; reads it from the store first.

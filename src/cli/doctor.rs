@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::output::Format;
 use super::table::table;
 use super::{Exit, Shared, print};
-use crate::app::online::{self, ProbeOutcome};
+use crate::app::online::{self, ProbeOutcome, Probed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, NeededSecrets, Problem, Problems};
 use crate::view::words::count;
 
+mod credentials;
 mod files;
 mod store;
 
@@ -131,9 +132,11 @@ fn configuration(problems: &Problems) -> Vec<Check> {
     problems.iter().map(problem).collect()
 }
 
-/// Polls each source, compares its clock, and signs in at the mail server.
+/// Polls each source, compares its clock, signs in at the mail server, and lists the ends of credentials.
 async fn outside(config: &Config) -> anyhow::Result<Vec<Check>> {
-    let asked = online::ask_all(config, SystemClock.now()).await?.into_iter().map(|asked| match asked.outcome {
+    let now = SystemClock.now();
+    let Probed { results, credentials } = online::ask_all(config, now).await?;
+    let asked = results.into_iter().map(|asked| match asked.outcome {
         ProbeOutcome::Ready(words) => Check::ok("connection", words).of(&asked.what),
         ProbeOutcome::Absent(words) => {
             let act = "restore the session in OrderWise, let the export definition return it, or remove it from the configuration";
@@ -148,7 +151,7 @@ async fn outside(config: &Config) -> anyhow::Result<Vec<Check>> {
         .await?
         .into_iter()
         .map(|(source, lead)| clock(lead.num_seconds()).of(&format!("source {source}")));
-    Ok(asked.chain(clocks).collect())
+    Ok(asked.chain(clocks).chain(credentials::checks(&credentials, now)).collect())
 }
 
 /// `lead`: seconds by which the clock of a source is ahead.

@@ -33,7 +33,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         return Ok(Exit::Fine);
     }
     let (mut absent, mut failed) = (false, false);
-    for asked in online::ask_all(&config, SystemClock.now()).await? {
+    for asked in online::ask_all(&config, SystemClock.now()).await?.results {
         let words = match asked.outcome {
             ProbeOutcome::Ready(words) => words,
             ProbeOutcome::Absent(words) => {

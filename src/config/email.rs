@@ -156,6 +156,7 @@ fn understand_graph(report: &mut Report, keys: GraphKeys) -> Option<GraphConfig>
     let client = Client {
         id: keys.client_id.value,
         secret: &keys.client_secret,
+        end: &keys.client_secret_expires,
         assertion: &keys.client_assertion_file,
         of: "graph",
         place: keys.place,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
 use crate::domain::address::Address;
 use crate::secret::Secret;
 
@@ -28,9 +30,20 @@ pub struct TokenConfig {
 /// What is exchanged for a token.
 #[derive(Debug, Clone)]
 pub enum TokenCredential {
-    Secret { client_id: String, secret: Secret },
-    Assertion { client_id: String, file: Secret },
-    Google { service_account: Secret, subject: Address },
+    /// With the first time at which the secret may have ended, if that is known.
+    Secret {
+        client_id: String,
+        secret: Secret,
+        end: Option<DateTime<Utc>>,
+    },
+    Assertion {
+        client_id: String,
+        file: Secret,
+    },
+    Google {
+        service_account: Secret,
+        subject: Address,
+    },
 }
 
 impl TokenConfig {
@@ -59,6 +72,7 @@ pub(super) fn understand(report: &mut Report, keys: OAuth2Keys, ca_file: Option<
     let client_keys = [
         ("client_id", keys.client_id.given, keys.client_id.key),
         ("client_secret", keys.client_secret.given, keys.client_secret.key),
+        ("client_secret_expires", keys.client_secret_expires.given, keys.client_secret_expires.key),
         ("client_assertion_file", keys.client_assertion_file.given, keys.client_assertion_file.key),
     ];
     for (name, _, at) in client_keys.into_iter().filter(|(_, given, _)| is_google && *given) {
@@ -77,6 +91,7 @@ pub(super) fn understand(report: &mut Report, keys: OAuth2Keys, ca_file: Option<
         let client = Client {
             id: keys.client_id.value,
             secret: &keys.client_secret,
+            end: &keys.client_secret_expires,
             assertion: &keys.client_assertion_file,
             of: "oauth2",
             place: keys.place,
@@ -102,6 +117,7 @@ pub(super) struct Client<'a> {
     /// `None`, and reported, if it is missing.
     pub id: Option<String>,
     pub secret: &'a Found<Option<Secret>>,
+    pub end: &'a Found<Option<NaiveDate>>,
     pub assertion: &'a Found<Option<Secret>>,
     /// The mapping in messages.
     pub of: &'static str,
@@ -110,18 +126,22 @@ pub(super) struct Client<'a> {
 
 impl Client<'_> {
     pub fn understand(self, report: &mut Report) -> Option<TokenCredential> {
-        let Self { id, secret, assertion, of, place } = self;
+        let Self { id, secret, end, assertion, of, place } = self;
         if secret.given && assertion.given {
             let message = format!("{of:?} has both \"client_secret\" and \"client_assertion_file\"; remove one");
             return report.refuse(assertion.key, message);
+        }
+        if end.given && secret.is_missing() {
+            report.problem(end.key, "\"client_secret_expires\" is given without \"client_secret\"");
         }
         if secret.is_missing() && assertion.is_missing() {
             let message = format!("{of:?} needs a credential");
             return report.refuse(place, (message, "give client_secret, or client_assertion_file"));
         }
+        let end = end.value.map(|day| day.and_time(NaiveTime::MIN).and_utc());
         let client_id = id?;
         match (&secret.value, &assertion.value) {
-            (Some(secret), _) => Some(TokenCredential::Secret { client_id, secret: secret.clone() }),
+            (Some(secret), _) => Some(TokenCredential::Secret { client_id, secret: secret.clone(), end }),
             (None, Some(file)) => Some(TokenCredential::Assertion { client_id, file: file.clone() }),
             (None, None) => None,
         }

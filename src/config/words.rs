@@ -3,6 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 use regex::Regex;
 use serde_json::{Value as Json, json};
@@ -83,6 +84,9 @@ pub(super) struct Size;
 /// A whole percentage from `1%` to `100%`.
 pub(super) struct Percent;
 
+/// A day of the calendar.
+pub(super) struct Day;
+
 /// The name or the address of a server, without the brackets of IPv6.
 pub(super) struct Host;
 
@@ -106,6 +110,9 @@ words! {
             let digits = text.strip_suffix('%').filter(|digits| !digits.starts_with('+')).unwrap_or_default();
             digits.parse().ok().filter(|number| (1..=100).contains(number)).ok_or_else(String::new)
         };
+    Day => NaiveDate, "a date", text_like(r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*$"),
+        |text| NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").map_err(|_| String::new()),
+        help |_| "such as 2027-01-31";
     Address => Self, "a mail address", text_like("@"),
         |text| Self::parse(text).map_err(|error| format!(": {error}"));
     Mailbox => Self, "a mail address, with or without a name", text_like("@"),

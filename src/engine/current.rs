@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -73,5 +74,9 @@ impl Channel for CurrentChannel {
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(async move { self.channel.get().send(outbound).await })
+    }
+
+    fn certificate_ends(&self) -> Vec<(&'static str, DateTime<Utc>)> {
+        self.channel.get().certificate_ends()
     }
 }

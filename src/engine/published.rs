@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::current::Current;
+use crate::domain::credential::Credential;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::name::{Name, Rename};
 pub use crate::domain::plan::Plans;
@@ -32,6 +33,8 @@ pub struct Present {
     pub unrecorded: BTreeSet<Name>,
     /// The state of delivery, as of the last attempt; `None` before it is known.
     pub delivery: Option<DeliveryState>,
+    /// The credentials of the configuration and of its servers, with the ends that are known.
+    pub credentials: Vec<Credential>,
     /// The last reload, if it was refused: the configuration before it stays in force.
     pub refused_reload: Option<RefusedReload>,
 }

@@ -41,6 +41,7 @@ pub fn write(published: &Published, now: DateTime<Utc>, out: &mut String) {
         write_polls(&lines, present, out);
         write_stale(&lines, now, out);
         write_sources(&plans, present, out);
+        write_credentials(present, now, out);
         write_scheduler(present, out);
     });
     let help = "The clock of the program; subtract the time of the scrape to see how wrong it is.";
@@ -166,6 +167,16 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
         for (label, sessions) in [("audited", state.record.audited), ("unaudited", state.record.unaudited)] {
             family.series(format_args!("source=\"{name}\",state=\"{label}\""), sessions);
         }
+    }
+}
+
+/// Keys hold names, and names need no escaping.
+fn write_credentials(present: &Present, now: DateTime<Utc>, out: &mut String) {
+    let help = "When a credential ends: the next end, where a file has several certificates.";
+    let mut family = Family::new(out, "credential_expiry_timestamp_seconds", help);
+    for credential in &present.credentials {
+        let labels = format_args!("credential=\"{}\",kind=\"{}\"", credential.key, credential.kind.label());
+        family.moment(labels, credential.end(now));
     }
 }
 

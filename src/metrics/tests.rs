@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 
 use super::polled_state::{PolledState, SessionValues, troubled};
 use super::*;
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::world::{name, start};
 use crate::engine::published::Published;
 
@@ -156,6 +157,28 @@ fn a_session_takes_less_text_than_is_reserved_for_it() {
     exposition::write(&published, start(), &mut text);
     assert_eq!(series(&text, "driftwise_session_info{").len(), 10_000);
     assert!(text.len() < 10_000 * exposition::BYTES_A_SESSION, "{} bytes", text.len());
+}
+
+#[test]
+fn a_credential_is_a_series_from_when_its_end_is_known() {
+    let published = PolledState::new(&[("erp-x", &["1"])]).published();
+    let credential = |key: &str, kind, ends: &[i64]| Credential {
+        key: key.to_owned(),
+        kind,
+        ends: ends.iter().map(|days| start() + TimeDelta::days(*days)).collect(),
+    };
+    published.write(|present| {
+        present.credentials = vec![
+            credential("email.graph.client_secret", CredentialKind::ClientSecret, &[]),
+            credential("sources.erp-x.tls.ca_file", CredentialKind::CaCertificate, &[9, 3, -1]),
+        ];
+    });
+    let mut text = String::new();
+    exposition::write(&published, start(), &mut text);
+    let end = (start() + TimeDelta::days(3)).timestamp();
+    let labels = "credential=\"sources.erp-x.tls.ca_file\",kind=\"ca_certificate\"";
+    let only = format!("driftwise_credential_expiry_timestamp_seconds{{{labels}}} {end}.000");
+    assert_eq!(series(&text, "driftwise_credential_expiry_timestamp_seconds{"), [only]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -208,6 +209,21 @@ impl Channel for Email {
             Way::Graph(graph) => Box::pin(graph.send(outbound)),
             Way::Spool(folder) => Box::pin(spool::put(folder, outbound)),
         }
+    }
+
+    fn certificate_ends(&self) -> Vec<(&'static str, DateTime<Utc>)> {
+        let ends = match &self.way {
+            Way::Smtp(server) => vec![
+                ("email.smtp.host", server.certificate_end()),
+                ("email.smtp.oauth2.token_url", server.tokens().and_then(token::Tokens::certificate_end)),
+            ],
+            Way::Graph(graph) => vec![
+                ("email.graph.base_url", graph.certificate_end()),
+                ("email.graph.token_url", graph.tokens.certificate_end()),
+            ],
+            Way::Spool(_) => Vec::new(),
+        };
+        ends.into_iter().filter_map(|(key, end)| Some((key, end?))).collect()
     }
 }
 

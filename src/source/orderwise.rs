@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use super::cooldown::{Cooldown, FailedAttempt};
 use super::{Failure, FetchError, Fetched, Source, http, json};
 use crate::domain::observation::{Answer, Digest};
+use crate::http::certificate::Presented;
 use crate::http::{HttpProxy, base_url, below, date, excerpt, retry_after};
 use crate::secret::Redactor;
 
@@ -62,6 +63,7 @@ pub struct OrderWise {
     timeout: Duration,
     max_body: u64,
     system: Arc<System>,
+    presented: Presented,
     /// Locked during an attempt, so that one request is in flight.
     state: Mutex<ApiState>,
 }
@@ -111,6 +113,7 @@ impl OrderWise {
             max_body: options.max_body,
             system: systems.of(&base),
             base_url: base,
+            presented: Presented::default(),
             state: Mutex::new(ApiState { secrets: Secrets::new(proxy), ..ApiState::default() }),
         })
     }
@@ -179,6 +182,7 @@ impl OrderWise {
         let request = self.client.get(self.token_url.clone()).header(AUTHORIZATION, header);
         let at_sign_in = |error: FetchError| FetchError { reason: format!("at sign-in, {}", error.reason), ..error };
         let response = http::send(request, &redactor).await.map_err(at_sign_in)?;
+        self.presented.note_of(&response);
         let status = response.status();
         if !status.is_success() {
             let mut failed = refused(&response, now, &redactor);
@@ -211,7 +215,9 @@ impl OrderWise {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(self.body.clone());
-        http::send(request, redactor).await
+        let response = http::send(request, redactor).await?;
+        self.presented.note_of(&response);
+        Ok(response)
     }
 
     async fn receive(
@@ -274,6 +280,10 @@ impl Source for OrderWise {
             let response = tokio::time::timeout(self.timeout, request).await.ok()?.ok()?;
             date(response.headers().get(DATE)?.to_str().ok()?)
         })
+    }
+
+    fn certificate_end(&self) -> Option<DateTime<Utc>> {
+        self.presented.end()
     }
 
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {

@@ -5,9 +5,12 @@ use std::sync::LazyLock;
 
 use driftwise::simulator::Mode;
 use regex::Regex;
+use serde_json::json;
 
 use crate::program::eventually;
-use crate::support::port::ClosedPort;
+use crate::support::certificate;
+use crate::support::endpoint::issued;
+use crate::support::server::Server;
 use crate::world::{Setup, World};
 
 /// The job under which the rules expect Driftwise.
@@ -19,14 +22,25 @@ pub type Values = BTreeMap<String, BTreeSet<String>>;
 /// Every metric by its name, as Prometheus has it after a scrape.
 pub static SCRAPED: LazyLock<BTreeMap<String, Values>> = LazyLock::new(|| read(&troubled()));
 
-/// `/metrics` while a drift, an unverifiable rule, a missing and an unaudited session, waiting mail, a column that is gone, a refused configuration, an
+/// `/metrics` while a drift, an unverifiable rule, a missing and an unaudited session, waiting mail, credentials that end, a column that is gone, a refused configuration, an
 /// unreachable source and stale verdicts are there.
 fn troubled() -> String {
-    let closed = ClosedPort::hold();
+    let server = Server::start(json!({ "mode": "starttls", "auth": ["XOAUTH2"], "user": "driftwise" }));
     let sessions = ["{ id: 14 }", "{ id: 15 }", "{ id: 98 }"].map(String::from).to_vec();
-    let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", closed.number);
-    let server = String::from(", public_url: \"https://driftwise.example\"");
-    let world = World::new(3, &Setup { sessions, email, server, ..Setup::default() });
+    let server_keys = String::from(", public_url: \"https://driftwise.example\"");
+    let mut setup = Setup { sessions, server: server_keys, ..Setup::default() };
+    let world = World::new(3, &setup);
+    let tokens = world.endpoint([issued("a-token-that-is-refused")]);
+    // {"exp":4102444800}
+    std::fs::write(world.path("assertion.jwt"), "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln").unwrap();
+    setup.email = format!(
+        "smtp: {{ host: localhost, port: {}, ca_file: {}, username: driftwise, oauth2: {{ token_url: \"{}\", \
+         client_id: app, client_assertion_file: assertion.jwt }} }}",
+        server.port,
+        certificate::ca_file().display(),
+        tokens.url
+    );
+    world.configure(&setup);
     world.simulator.set(14, "export", true);
     world.simulator.set(15, "export", "perhaps");
     let daemon = world.daemon();
@@ -35,6 +49,9 @@ fn troubled() -> String {
     daemon.until("driftwise_source_sessions", &[("state", "unaudited")], 1.0);
     daemon.until("driftwise_incidents_opened_total", &[("kind", "missing")], 1.0);
     daemon.until("driftwise_outbox_oldest_pending_timestamp_seconds", &[], 1.0);
+    for kind in ["ca_certificate", "client_assertion", "server_certificate"] {
+        daemon.until("driftwise_credential_expiry_timestamp_seconds", &[("kind", kind)], 4e9);
+    }
     world.simulator.fail(Mode::MissingColumn(String::from("transfer_type")), None);
     daemon.until("driftwise_source_changed", &[("source", "erp")], 1.0);
     world.edit(&[("sources:", "no_such_key: 1\nsources:")]);

@@ -16,6 +16,7 @@ mod clock;
 mod commands;
 mod config_edits;
 mod copies;
+mod credentials;
 mod crowds;
 mod deaf_logs;
 mod delivery;

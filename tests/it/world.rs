@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mailbox::{self, Mail};
 use crate::program::{self, Daemon, Done, eventually, eventually_or};
 use crate::support::edit;
+use crate::support::endpoint::{Endpoint, Reply};
 
 pub const OWNER: &str = "integrations@acme.example";
 pub const FALLBACK: &str = "ops@integrator.example";
@@ -145,6 +146,11 @@ impl World {
             "{kind} is no kind of notification: no mail can be of it"
         );
         assert!(self.mails().iter().all(|mail| mail.kind() != kind), "{:?}", self.notified());
+    }
+
+    /// Starts an HTTP server that gives these replies.
+    pub fn endpoint(&self, replies: impl IntoIterator<Item = Reply>) -> Endpoint {
+        self.runtime.block_on(Endpoint::start(replies))
     }
 
     /// Reads the store, as a command beside the daemon does.

@@ -8,8 +8,8 @@ use driftwise::notify::{Channel as _, Obstacle};
 use serde_json::json;
 
 use crate::outbound;
-use crate::support::endpoint::{Endpoint, Reply};
-use crate::tokens::{SECRET, USER, faults, issued, token_options};
+use crate::support::endpoint::{Endpoint, Reply, issued};
+use crate::tokens::{SECRET, USER, faults, token_options};
 use crate::{LONG, SHORT};
 
 fn options(graph: &Endpoint, tokens: &Endpoint) -> GraphOptions {

@@ -7,17 +7,13 @@ use serde_json::{Value, json};
 
 use crate::script::Script;
 use crate::script::Step::{Expect, Say};
-use crate::support::endpoint::{Endpoint, Reply};
+use crate::support::endpoint::{Endpoint, Reply, issued};
 use crate::support::port::ClosedPort;
 use crate::support::server::Server;
 use crate::{LONG, SHORT, email, outbound, to_port};
 
 pub const SECRET: &str = "correct-horse-battery";
 pub const USER: &str = "driftwise@integrator.example";
-
-pub fn issued(token: &str) -> Reply {
-    Reply::Json(200, json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3599 }))
-}
 
 pub fn token_options(url: &str) -> TokenOptions {
     TokenOptions {

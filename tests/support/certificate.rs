@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use chrono::{Datelike as _, NaiveDate};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
@@ -33,6 +34,14 @@ pub fn authority() -> &'static Authority {
         std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
         Authority { folder, cert, expired, key: key.serialize_pem() }
     })
+}
+
+/// A certificate that signs itself and ends on a day, at its first minute in UTC, in PEM.
+pub fn ending_on(day: NaiveDate) -> String {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let (month, day_of_month) = (u8::try_from(day.month()).unwrap(), u8::try_from(day.day()).unwrap());
+    params.not_after = date_time_ymd(day.year(), month, day_of_month);
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 /// What a client has to trust.

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, Uri};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,11 @@ pub enum Reply {
     Endless(u16),
     /// Nothing until the client hangs up.
     Silence,
+}
+
+/// The answer of a token endpoint with a token.
+pub fn issued(token: &str) -> Reply {
+    Reply::Json(200, json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3599 }))
 }
 
 #[derive(Debug, Clone)]
@@ -51,12 +56,16 @@ struct Script {
 
 impl Endpoint {
     /// Gives these replies in their order; the last one again and again.
-    #[expect(clippy::disallowed_methods, reason = "the far side of a test has no supervisor")]
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), replies)
+    }
+
+    /// The same on a port that is there already.
+    #[expect(clippy::disallowed_methods, reason = "the far side of a test has no supervisor")]
+    pub fn serve(listener: TcpListener, replies: impl IntoIterator<Item = Reply>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let replies = Mutex::new(replies.into_iter().collect());
         let script = Arc::new(Script { replies, asked: Mutex::default() });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(reply).with_state(Arc::clone(&script));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -7,7 +7,7 @@ use crate::config::proxy::Proxy;
 use crate::config::secret::{Hidden, SecretFile};
 use crate::config::shapes::{Certificates, Choice, FilePath, Flag, Text, Whole};
 use crate::config::url::WebAddress;
-use crate::config::words::Host;
+use crate::config::words::{Day, Host};
 use crate::domain::address::{Address, Mailbox};
 
 section! {
@@ -54,6 +54,8 @@ section! {
         client_id: Text, Optional, "00000000-0000-0000-0000-000000000000";
         /// The value of a client secret of the app.
         client_secret: Hidden, Optional, "{ env: MAIL_SECRET }";
+        /// The day on which `client_secret` ends, as the app registration shows it; counted to its first minute, in UTC.
+        client_secret_expires: Day, Optional, "2027-01-31";
         /// In place of `client_secret`: a file with an assertion (JWT), such as the token that Kubernetes renews for a workload
         /// identity, or with an RSA private key and its certificate in PEM form. Read again for each token.
         client_assertion_file: SecretFile, Optional, "mail-app.pem";
@@ -83,6 +85,8 @@ section! {
         client_id: Text, Required, "00000000-0000-0000-0000-000000000000";
         /// The value of a client secret of the app.
         client_secret: Hidden, Optional, "{ env: MAIL_SECRET }";
+        /// The day on which `client_secret` ends, as the app registration shows it; counted to its first minute, in UTC.
+        client_secret_expires: Day, Optional, "2027-01-31";
         /// In place of `client_secret`, as for `oauth2`.
         client_assertion_file: SecretFile, Optional, "mail-app.pem";
         /// The mailbox that sends.

@@ -34,10 +34,24 @@ fn an_app_of_microsoft_has_the_scope_of_exchange() {
     let read = token("token_url: \"https://h/token\", client_id: app, client_secret: { env: SMTP_PASSWORD }");
     assert_eq!((read.url.as_str(), read.scope.as_str()), ("https://h/token", "https://outlook.office365.com/.default"));
     assert!(matches!(read.credential, TokenCredential::Secret { client_id, .. } if client_id == "app"));
+    let read = token("token_url: \"https://h/t\", client_id: app, client_secret: s, client_secret_expires: 2027-01-31");
+    let TokenCredential::Secret { end, .. } = read.credential else { panic!("{read:?}") };
+    assert_eq!(end.unwrap().to_rfc3339(), "2027-01-31T00:00:00+00:00");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mail/app.pem");
     let read = token(&format!("token_url: \"https://h/t\", client_id: app, client_assertion_file: {file}, scope: x"));
     let TokenCredential::Assertion { file, .. } = read.credential else { panic!("{read:?}") };
     assert!(file.value().unwrap().expose_secret().contains("PRIVATE KEY") && read.scope == "x");
+}
+
+#[test]
+fn the_end_of_a_client_secret_needs_the_secret() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mail/app.pem");
+    let app = format!("tenant: t, client_id: app, user: a@b.example, client_assertion_file: {file}");
+    let text = format!(
+        "{GRID}{AUDITED}email:\n  from: a@b.example\n  graph: {{ {app}, client_secret_expires: 2027-01-31 }}\n"
+    );
+    let problems = load_text(&text).unwrap_err();
+    assert!(problems.contains("\"client_secret_expires\" is given without \"client_secret\""), "{problems}");
 }
 
 #[test]

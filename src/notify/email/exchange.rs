@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::refusal::{redacted, transient};
 use super::{BuildError, HttpAccess};
 use crate::clock::Clock;
+use crate::http::certificate::Presented;
 use crate::http::failure::Kind;
 use crate::http::{self, BodyError, failure};
 use crate::notify::{Obstacle, SendError};
@@ -31,6 +32,7 @@ pub(super) struct Endpoint {
     pub name: String,
     /// The secrets of the proxy.
     pub proxy: Vec<KnownSecret>,
+    pub presented: Presented,
 }
 
 /// A request to be sent.
@@ -63,7 +65,7 @@ impl Endpoint {
         }
         let ca_file = access.ca_file.as_deref().map(Path::new);
         let (client, proxy) = http::client(&url, ca_file, LONGEST, access.proxy.as_ref())?;
-        Ok(Self { client, name: format!("{what} {}", host(&url)), url, proxy })
+        Ok(Self { client, name: format!("{what} {}", host(&url)), url, proxy, presented: Presented::default() })
     }
 
     /// Sends one request. An answer with any status is a success here.
@@ -84,6 +86,7 @@ impl Endpoint {
             request = request.header(AUTHORIZATION, header);
         }
         let response = request.send().await.map_err(|error| self.failed(&error, redactor))?;
+        self.presented.note_of(&response);
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = wait.and_then(|text| http::retry_after(text, clock.now()));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use tokio::time::timeout;
 
@@ -60,6 +61,11 @@ impl Graph {
     /// What it is called in messages.
     pub fn name(&self) -> &str {
         &self.endpoint.name
+    }
+
+    /// The end of the certificate that Graph presented last.
+    pub fn certificate_end(&self) -> Option<DateTime<Utc>> {
+        self.endpoint.presented.end()
     }
 
     pub async fn probe(&self) -> Result<(), SendError> {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -89,6 +90,14 @@ impl Server {
         match &self.credential {
             Some((_, Credential::Tokens(tokens))) => Some(tokens),
             _ => None,
+        }
+    }
+
+    /// The end of the certificate that the server presented last.
+    pub fn certificate_end(&self) -> Option<DateTime<Utc>> {
+        match &self.way {
+            Way::StartTls(protection) | Way::Implicit(protection) => protection.presented.end(),
+            Way::Clear => None,
         }
     }
 

@@ -109,6 +109,11 @@ impl Tokens {
         &self.endpoint.name
     }
 
+    /// The end of the certificate that the token endpoint presented last.
+    pub fn certificate_end(&self) -> Option<DateTime<Utc>> {
+        self.endpoint.presented.end()
+    }
+
     async fn fetch(&self) -> Result<Token, SendError> {
         let request = grant::request(&self.options, self.clock.now())?;
         let known = self.endpoint.proxy.iter().chain(&request.known).cloned().collect::<Vec<_>>();

@@ -49,6 +49,14 @@ impl Authority {
 
 /// Polls a server with this certificate, as `localhost`.
 async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, FetchError> {
+    ask_and_end(acceptor, ca_file).await.0
+}
+
+/// The same, with the end of the certificate as the source knows it afterwards.
+async fn ask_and_end(
+    acceptor: TlsAcceptor,
+    ca_file: Option<&Path>,
+) -> (Result<Answer, FetchError>, Option<DateTime<Utc>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut tasks = JoinSet::new();
@@ -64,7 +72,18 @@ async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, Fe
         ca_file: ca_file.map(Path::to_owned),
         ..options(&format!("https://localhost:{port}/OWAPI"))
     };
-    OrderWise::new(options).unwrap().fetch(at(0)).await
+    let source = OrderWise::new(options).unwrap();
+    (source.fetch(at(0)).await, source.certificate_end())
+}
+
+#[tokio::test]
+async fn a_poll_shows_when_the_certificate_of_the_server_ends() {
+    let authority = Authority::new();
+    let file = authority.file();
+    let (answer, end) = ask_and_end(authority.certificate_of("localhost", 2020, 2090), Some(&file)).await;
+    assert_eq!((answer.unwrap().rows.len(), end), (1, "2090-01-01T00:00:00Z".parse().ok()));
+    let (refused, end) = ask_and_end(authority.certificate("localhost"), None).await;
+    assert!(refused.is_err() && end.is_none(), "{end:?}");
 }
 
 #[tokio::test]

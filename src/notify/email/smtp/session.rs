@@ -82,7 +82,11 @@ impl Session {
     /// The handshake of a connection that is inside TLS from the first byte.
     pub async fn protect(&mut self, protection: &Protection) -> Result<(), Failure> {
         let shaken = self.wire.protect(&protection.connector, &protection.name).await;
-        shaken.map_err(|trouble| Failure { stage: SmtpStage::Handshake, trouble })
+        let certificate = shaken.map_err(|trouble| Failure { stage: SmtpStage::Handshake, trouble })?;
+        if let Some(certificate) = certificate {
+            protection.presented.note(&certificate);
+        }
+        Ok(())
     }
 
     /// The greeting and EHLO.

@@ -11,11 +11,13 @@ use tokio_rustls::TlsConnector;
 
 use super::super::BuildError;
 use super::super::refusal::cause;
+use crate::http::certificate::Presented;
 
 /// Everything that a handshake with one server needs.
 pub(super) struct Protection {
     pub connector: TlsConnector,
     pub name: ServerName<'static>,
+    pub presented: Presented,
 }
 
 impl Protection {
@@ -30,7 +32,7 @@ impl Protection {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| failed(cause(&error)))?;
         let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name, presented: Presented::default() })
     }
 }
 

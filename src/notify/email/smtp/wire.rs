@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsConnector;
 
@@ -137,8 +137,13 @@ impl Wire {
         Parser::default().take(self.unread()).ok().and_then(|(_, reply)| reply)
     }
 
-    /// Everything from now on is inside TLS. A reply that arrived unasked before that is an error.
-    pub async fn protect(&mut self, connector: &TlsConnector, name: &ServerName<'static>) -> Result<(), WireError> {
+    /// Everything from now on is inside TLS. A reply that arrived unasked before that is an error. Returns the certificate of
+    /// the server.
+    pub async fn protect(
+        &mut self,
+        connector: &TlsConnector,
+        name: &ServerName<'static>,
+    ) -> Result<Option<CertificateDer<'static>>, WireError> {
         self.in_step = false;
         if self.start != self.end {
             return Err(WireError::Unasked(self.stray()));
@@ -146,8 +151,9 @@ impl Wire {
         // After a failed handshake there is no connection.
         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let protected = connector.connect(name.clone(), stream).await.map_err(WireError::Handshake)?;
+        let presented = protected.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
         self.stream = Box::new(protected);
-        Ok(())
+        Ok(presented)
     }
 
     /// Closes the connection as its protocol asks for.

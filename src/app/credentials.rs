@@ -1,0 +1,107 @@
+//! The credentials of a configuration and of its servers, with their ends: read from its files, stated in it, and presented by
+//! the servers.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+
+use crate::config::{Adapter, Config, Delivery, TokenConfig, TokenCredential};
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::engine::audit::Sources;
+use crate::http::certificate;
+use crate::notify::Channel;
+use crate::secret::Secret;
+
+/// The credentials of one configuration.
+pub struct Credentials {
+    /// Those that stay until the next reload: the adapters read certificate files once, too.
+    fixed: Vec<Credential>,
+    /// The file of a client assertion with its key. Another program may renew it at any time.
+    assertion: Option<(String, Secret)>,
+}
+
+impl Credentials {
+    /// Reads the certificate files.
+    pub fn of(config: &Config) -> Self {
+        let mut fixed = Vec::new();
+        for source in &config.sources {
+            let Adapter::OrderWise(options) = &source.adapter else { continue };
+            fixed.extend(authorities(format!("sources.{}.tls.ca_file", source.name), options.ca_file.as_deref()));
+        }
+        let (section, ca_file, token) = match config.email.as_ref().map(|email| &email.delivery) {
+            Some(Delivery::Smtp(smtp)) => ("email.smtp", smtp.ca_file.as_deref(), smtp.oauth2.as_ref()),
+            Some(Delivery::Graph(graph)) => ("email.graph", graph.token.ca_file.as_deref(), Some(&graph.token)),
+            Some(Delivery::Spool(_)) | None => ("email", None, None),
+        };
+        fixed.extend(authorities(format!("{section}.ca_file"), ca_file));
+        let app = if section == "email.smtp" { "email.smtp.oauth2" } else { section };
+        let mut assertion = None;
+        match token.map(|TokenConfig { credential, .. }| credential) {
+            Some(TokenCredential::Secret { end, .. }) => fixed.push(Credential {
+                key: format!("{app}.client_secret"),
+                kind: CredentialKind::ClientSecret,
+                ends: end.iter().copied().collect(),
+            }),
+            Some(TokenCredential::Assertion { file, .. }) => {
+                assertion = Some((format!("{app}.client_assertion_file"), file.clone()));
+            }
+            // The key of a service account has no end.
+            Some(TokenCredential::Google { .. }) | None => {}
+        }
+        Self { fixed, assertion }
+    }
+
+    /// All of them as they are now, with the certificates that the servers of `sources` and `channel` have presented. Reads the file
+    /// of the assertion.
+    pub fn known(&self, sources: &Sources, channel: Option<&dyn Channel>) -> Vec<Credential> {
+        let mut known = self.fixed.clone();
+        known.extend(self.assertion.iter().map(|(key, file)| assertion(key.clone(), file)));
+        let of_sources = sources
+            .iter()
+            .filter_map(|(name, source)| Some((format!("sources.{name}.base_url"), source.certificate_end()?)));
+        let of_mail = channel.into_iter().flat_map(Channel::certificate_ends);
+        let presented = of_sources.chain(of_mail.map(|(key, end)| (key.to_owned(), end)));
+        known.extend(presented.map(|(key, end)| Credential {
+            key,
+            kind: CredentialKind::ServerCertificate,
+            ends: vec![end],
+        }));
+        known
+    }
+}
+
+/// The certificates of a file; no ends if one of them cannot be read.
+fn authorities(key: String, file: Option<&Path>) -> Option<Credential> {
+    let ends = certificate::ends(&std::fs::read(file?).unwrap_or_default()).into_iter().collect::<Option<_>>();
+    Some(Credential { key, kind: CredentialKind::CaCertificate, ends: ends.unwrap_or_default() })
+}
+
+/// A file with a key and its certificate, or with an assertion that states its end.
+fn assertion(key: String, file: &Secret) -> Credential {
+    let read = file.checked(|text| {
+        if text.contains("-----BEGIN") {
+            // Of a chain, the first is the certificate of the key.
+            let own = certificate::ends(text.as_bytes()).into_iter().next().flatten();
+            (CredentialKind::ClientCertificate, own)
+        } else {
+            (CredentialKind::ClientAssertion, stated_end(text))
+        }
+    });
+    let (kind, end) = read.unwrap_or((CredentialKind::ClientAssertion, None));
+    Credential { key, kind, ends: end.into_iter().collect() }
+}
+
+/// The claim `exp` of an assertion (RFC 7519, 4.1.4): seconds since 1970, which may have a fraction.
+fn stated_end(assertion: &str) -> Option<DateTime<Utc>> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(assertion.trim().split('.').nth(1)?).ok()?;
+    let claims = serde_json::from_slice::<serde_json::Value>(&claims).ok()?;
+    let end = &claims["exp"];
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the end of the number is the end of the calendar, which is refused"
+    )]
+    let seconds = end.as_i64().or_else(|| end.as_f64().map(|seconds| seconds as i64))?;
+    DateTime::from_timestamp(seconds, 0)
+}

@@ -1,0 +1,108 @@
+//! Checks of the ends of credentials: client secrets, and certificates of our own and of servers.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::Check;
+use crate::domain::credential::{Credential, CredentialKind, Standing};
+use crate::view::times::{self, ago};
+
+pub(super) fn checks(credentials: &[Credential], now: DateTime<Utc>) -> Vec<Check> {
+    credentials.iter().map(|credential| check(credential, now).of(&credential.key)).collect()
+}
+
+fn check(credential: &Credential, now: DateTime<Utc>) -> Check {
+    const KIND: &str = "credential";
+    let what = words(credential.kind);
+    let at = |end| times::at(end, Tz::UTC);
+    match credential.standing(now) {
+        Standing::Unknown if credential.kind == CredentialKind::ClientSecret => {
+            Check::ok(KIND, format!("{what}; client_secret_expires would state its end"))
+        }
+        Standing::Unknown => Check::warning(KIND, format!("{what}; cannot read when it ends"), act(credential.kind)),
+        Standing::Valid(end) => Check::ok(KIND, format!("{what}, valid until {}", at(end))),
+        Standing::EndsSoon(end) => {
+            let found = format!("{what} ends in {}, {}", ago(end - now), at(end));
+            Check::warning(KIND, found, act(credential.kind))
+        }
+        Standing::Over(end) => {
+            let found = format!("{what} ended {} ago, {}", ago(now - end), at(end));
+            Check::problem(KIND, found, act(credential.kind))
+        }
+    }
+}
+
+fn words(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::ClientSecret => "client secret",
+        CredentialKind::ClientCertificate => "certificate of the app",
+        CredentialKind::ClientAssertion => "client assertion",
+        CredentialKind::CaCertificate => "CA certificate",
+        CredentialKind::ServerCertificate => "certificate of the server",
+    }
+}
+
+fn act(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::ClientSecret => {
+            "make a new client secret in the app registration, replace the secret, set client_secret_expires to its end, and reload"
+        }
+        CredentialKind::ClientCertificate => {
+            "add a new certificate to the app registration, then put it with its key into the file"
+        }
+        CredentialKind::ClientAssertion => {
+            "find out why the program that renews the file, such as Kubernetes, does not"
+        }
+        CredentialKind::CaCertificate => {
+            "ask the operator of the server for the certificate of the new authority, put it into the file, remove certificates \
+             that are no longer needed, and reload"
+        }
+        CredentialKind::ServerCertificate => "ask the operator of the server to renew it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::cli::doctor::Outcome;
+
+    #[test]
+    fn each_kind_is_shown_with_its_end_and_says_what_to_do_from_its_notice_on() {
+        use CredentialKind::{CaCertificate, ClientAssertion, ClientCertificate, ClientSecret, ServerCertificate};
+        let now = "2026-12-31T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        let mut shown = Vec::new();
+        for (kind, days) in [
+            (ClientSecret, None),
+            (ClientSecret, Some(400)),
+            (ClientSecret, Some(20)),
+            (ClientSecret, Some(-1)),
+            (ClientCertificate, Some(30)),
+            (ClientAssertion, Some(1)),
+            (ClientAssertion, Some(-1)),
+            (CaCertificate, None),
+            (CaCertificate, Some(3)),
+            (ServerCertificate, Some(20)),
+            (ServerCertificate, Some(2)),
+        ] {
+            let ends = days.map(|days| now + TimeDelta::days(days)).into_iter().collect();
+            let check = check(&Credential { key: String::new(), kind, ends }, now);
+            assert_eq!(check.act.is_some(), check.result != Outcome::Ok, "{check:?}");
+            shown.push(format!("{:?}: {}", check.result, check.found));
+        }
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        Ok: client secret; client_secret_expires would state its end
+        Ok: client secret, valid until Fri 4 Feb 2028 12:00 UTC
+        Warning: client secret ends in 20 d, Wed 20 Jan 2027 12:00 UTC
+        Problem: client secret ended 24 h ago, Wed 30 Dec 2026 12:00 UTC
+        Warning: certificate of the app ends in 30 d, Sat 30 Jan 2027 12:00 UTC
+        Ok: client assertion, valid until Fri 1 Jan 2027 12:00 UTC
+        Problem: client assertion ended 24 h ago, Wed 30 Dec 2026 12:00 UTC
+        Warning: CA certificate; cannot read when it ends
+        Warning: CA certificate ends in 3 d, Sun 3 Jan 2027 12:00 UTC
+        Ok: certificate of the server, valid until Wed 20 Jan 2027 12:00 UTC
+        Warning: certificate of the server ends in 2 d, Sat 2 Jan 2027 12:00 UTC
+        ");
+    }
+}

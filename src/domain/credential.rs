@@ -1,0 +1,119 @@
+//! Credentials that end: what each is, when it ends, and how long before its end an operator must act.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A secret or certificate of the configuration, or a certificate that a server of the configuration presents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The key of the configuration, such as `email.smtp.oauth2.client_secret`.
+    pub key: String,
+    pub kind: CredentialKind,
+    /// One for each certificate in a file; empty if no end is known.
+    pub ends: Vec<DateTime<Utc>>,
+}
+
+/// What a credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// Of an app; the configuration states its end.
+    ClientSecret,
+    /// With the private key of an app.
+    ClientCertificate,
+    /// A signed assertion (JWT) that another program renews.
+    ClientAssertion,
+    /// Trusted besides the authorities of the system.
+    CaCertificate,
+    /// Presented by a server.
+    ServerCertificate,
+}
+
+impl CredentialKind {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "client_secret",
+            Self::ClientCertificate => "client_certificate",
+            Self::ClientAssertion => "client_assertion",
+            Self::CaCertificate => "ca_certificate",
+            Self::ServerCertificate => "server_certificate",
+        }
+    }
+
+    /// How long before its end a credential needs an act.
+    ///
+    /// People replace a secret, and other people must often approve it: 30 days. Programs renew the certificate of a server with
+    /// a third of its life left, 15 days or more; less than 7 means that the renewal fails. A program also renews an assertion,
+    /// which may live for an hour, so that only its end says something.
+    pub fn notice(self) -> TimeDelta {
+        match self {
+            Self::ClientSecret | Self::ClientCertificate | Self::CaCertificate => TimeDelta::days(30),
+            Self::ServerCertificate => TimeDelta::days(7),
+            Self::ClientAssertion => TimeDelta::zero(),
+        }
+    }
+}
+
+/// How a credential stands at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No end is known.
+    Unknown,
+    Valid(DateTime<Utc>),
+    EndsSoon(DateTime<Utc>),
+    Over(DateTime<Utc>),
+}
+
+impl Credential {
+    /// The next end. Where a file holds a certificate and its successor, that is the end of the successor as soon as the first
+    /// has ended; after the last end, it is that.
+    pub fn end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ends = || self.ends.iter().copied();
+        ends().filter(|end| *end > now).min().or_else(|| ends().max())
+    }
+
+    pub fn standing(&self, now: DateTime<Utc>) -> Standing {
+        match self.end(now) {
+            None => Standing::Unknown,
+            Some(end) if end <= now => Standing::Over(end),
+            Some(end) if end - now <= self.kind.notice() => Standing::EndsSoon(end),
+            Some(end) => Standing::Valid(end),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(days: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days)
+    }
+
+    #[test]
+    fn a_credential_needs_an_act_within_the_notice_of_its_kind() {
+        use CredentialKind::{ClientAssertion, ClientSecret, ServerCertificate};
+        for (kind, days, expected) in [
+            (ClientSecret, 31, Standing::Valid(day(31))),
+            (ClientSecret, 30, Standing::EndsSoon(day(30))),
+            (ClientSecret, 0, Standing::Over(day(0))),
+            (ServerCertificate, 8, Standing::Valid(day(8))),
+            (ServerCertificate, 7, Standing::EndsSoon(day(7))),
+            (ClientAssertion, 1, Standing::Valid(day(1))),
+            (ClientAssertion, -1, Standing::Over(day(-1))),
+        ] {
+            let credential = Credential { key: String::new(), kind, ends: vec![day(days)] };
+            assert_eq!(credential.standing(day(0)), expected, "{kind:?} {days}");
+        }
+    }
+
+    #[test]
+    fn of_several_certificates_the_next_end_counts_and_after_the_last_that_one() {
+        for (ends, expected) in
+            [(vec![], None), (vec![5, 2], Some(2)), (vec![-3, 5], Some(5)), (vec![-3, -1, -2], Some(-1))]
+        {
+            let ends = ends.into_iter().map(day).collect();
+            let credential = Credential { key: String::new(), kind: CredentialKind::CaCertificate, ends };
+            assert_eq!(credential.end(day(0)), expected.map(day));
+        }
+    }
+}

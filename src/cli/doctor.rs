@@ -15,6 +15,7 @@ use crate::view::words::count;
 
 mod credentials;
 mod files;
+mod incidents;
 mod store;
 
 #[derive(Debug, Args)]

@@ -224,6 +224,57 @@ fn doctor_names_each_thing_that_needs_an_act() {
 }
 
 #[test]
+fn doctor_lists_what_the_daemon_cannot_see() {
+    let sessions = ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec();
+    let world = World::new(3, &Setup { sessions, ..Setup::default() });
+    world.run(&["check", "--notify"]).expect(0);
+    let found = |report: &Value, name: &str, result: &str| {
+        let check = check(report, name, Some("source erp"));
+        assert_eq!((&check["result"], check["act"].is_string()), (&json!(result), true), "{check}");
+        check["found"].as_str().unwrap().to_owned()
+    };
+    let none = |report: &Value, name: &str| {
+        assert!(report["checks"].as_array().unwrap().iter().all(|check| check["check"] != name), "{report:#}");
+    };
+    let report = doctor(&world, 1);
+    assert_eq!(found(&report, "unaudited", "warning"), "returns 1 session that the configuration does not audit");
+    for name in ["unreachable", "source_changed", "unverifiable"] {
+        none(&report, name);
+    }
+    // A setting of one session, and a column of all.
+    world.simulator.unset(14, "export");
+    world.simulator.fail(Mode::MissingColumn(String::from("transfer_type")), None);
+    world.run(&["check", "--notify"]).expect(3);
+    let report = doctor(&world, 1);
+    let changed = found(&report, "source_changed", "problem");
+    assert!(changed.contains("Column \"transfer_type\" is gone from definition 61"), "{changed}");
+    let unverifiable = found(&report, "unverifiable", "problem");
+    assert!(
+        unverifiable.starts_with("settings of 2 sessions could not be checked (14, 15); 14 since "),
+        "{unverifiable}"
+    );
+    assert!(unverifiable.contains("Export: the source did not return it"), "{unverifiable}");
+    world.simulator.fail(Mode::Forbidden, None);
+    world.run(&["check", "--notify"]).expect(3);
+    let report = doctor(&world, 1);
+    assert!(found(&report, "unreachable", "problem").contains("403"), "{report:#}");
+    found(&report, "source_changed", "problem");
+    let text = world.run(&["doctor"]).expect(1).out;
+    for words in
+        ["PROBLEM  unreachable source erp", "source_changed source erp: put the column back", "sessions --source erp"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    world.simulator.heal();
+    world.simulator.set(14, "export", false);
+    world.run(&["check", "--notify"]).expect(0);
+    let report = doctor(&world, 1);
+    for name in ["unreachable", "source_changed", "unverifiable"] {
+        none(&report, name);
+    }
+}
+
+#[test]
 fn doctor_reports_a_broken_configuration_and_still_checks_the_store() {
     let world = two();
     let daemon = world.daemon();

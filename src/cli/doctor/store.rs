@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Check;
+use super::{Check, incidents};
 use crate::config::Config;
 use crate::domain::address::Address;
 use crate::domain::name::Name;
@@ -43,6 +43,8 @@ pub(super) async fn checks(config: &Config, now: DateTime<Utc>) -> Vec<Check> {
     match store.load().await {
         Ok(states) => {
             checks.extend(config.plans.values().map(|plan| audits(plan, states.get(&plan.name), now)));
+            let known = config.plans.values().filter_map(|plan| Some((plan, states.get(&plan.name)?)));
+            checks.extend(known.flat_map(|(plan, state)| incidents::checks(plan, state)));
             checks.push(clock(&states, now));
         }
         Err(e) => checks.push(failed(&e)),

@@ -29,6 +29,8 @@ pub enum Role {
     /// The notification address that a rule expects.
     ExpectedAddress,
     Fallback,
+    /// The fallback where no operators are named and no contact is: its readers are the people who run the checks.
+    ActingOperator,
     Operator,
 }
 
@@ -37,9 +39,14 @@ impl Role {
         match self {
             Self::Owner => "owner",
             Self::ExpectedAddress => "expected notification address",
-            Self::Fallback => "fallback",
+            Self::Fallback | Self::ActingOperator => "fallback",
             Self::Operator => "operator",
         }
+    }
+
+    /// The reader can act on the configuration.
+    pub fn runs_checks(self) -> bool {
+        matches!(self, Self::ActingOperator | Self::Operator)
     }
 }
 

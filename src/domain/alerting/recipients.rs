@@ -80,7 +80,7 @@ pub fn of_undeliverable(plans: &Plans, found: &UndeliverableAddress, refusing: &
     let mut all = Vec::new();
     for contacts in plans.values().flat_map(of_plan) {
         let operators = able(&contacts.operators, Role::Operator);
-        all.extend(if operators.is_empty() { able(&contacts.fallback, Role::Fallback) } else { operators });
+        all.extend(if operators.is_empty() { able(&contacts.fallback, fallback_role(&contacts)) } else { operators });
     }
     if all.is_empty() {
         all = every_contacts(plans).flat_map(|contacts| able(&contacts.operators, Role::Operator)).collect();
@@ -124,7 +124,7 @@ fn of_session(session: &Session, incident: &Incident) -> Vec<Recipient> {
     all.extend(as_role(incident.facts.expected_address.as_slice(), Role::ExpectedAddress));
     let critical = incident.severity == Severity::Critical;
     if critical || all.is_empty() {
-        all.extend(as_role(&session.contacts.fallback, Role::Fallback));
+        all.extend(as_role(&session.contacts.fallback, fallback_role(&session.contacts)));
     }
     if critical {
         all.extend(as_role(&session.contacts.operators, Role::Operator));
@@ -137,16 +137,22 @@ fn of_audit(contacts: &Contacts, owners: impl FnOnce() -> Vec<Address>) -> Vec<R
     if !contacts.operators.is_empty() {
         as_role(&contacts.operators, Role::Operator)
     } else if !contacts.fallback.is_empty() {
-        as_role(&contacts.fallback, Role::Fallback)
+        as_role(&contacts.fallback, fallback_role(contacts))
     } else {
         as_role(&owners(), Role::Owner)
     }
 }
 
+/// Where nobody else can act on the configuration, the fallback does.
+fn fallback_role(contacts: &Contacts) -> Role {
+    if contacts.operators.is_empty() && contacts.contact.is_none() { Role::ActingOperator } else { Role::Fallback }
+}
+
 fn blind<'a>(sessions: impl Iterator<Item = &'a Session>) -> Vec<Recipient> {
     let mut all = Vec::new();
     for session in sessions {
-        let known = [(&session.owners, Role::Owner), (&session.contacts.fallback, Role::Fallback)];
+        let fallback = fallback_role(&session.contacts);
+        let known = [(&session.owners, Role::Owner), (&session.contacts.fallback, fallback)];
         for (addresses, role) in known {
             all.extend(as_role(addresses, role).into_iter().map(|member| Recipient { blind: true, ..member }));
         }

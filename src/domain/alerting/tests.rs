@@ -85,6 +85,24 @@ fn recipients_depend_on_the_incident_and_on_the_roles_that_are_named() {
 }
 
 #[test]
+fn the_fallback_acts_as_operator_where_no_operators_and_no_contact_are_named() {
+    let role = |operators: &[&str], contact: Option<&str>, incident: &Incident| {
+        let mut world = world(&[OPS], operators);
+        let contacts =
+            Arc::new(Contacts { contact: contact.map(str::to_owned), ..Contacts::clone(&world.plan.contacts) });
+        world.plan.sessions.get_mut(&id("1")).unwrap().contacts = Arc::clone(&contacts);
+        world.plan.contacts = contacts;
+        let of = recipients::of_incident(&world.plan, incident);
+        of.iter().find(|recipient| recipient.to.as_str() == OPS).unwrap().role
+    };
+    for incident in [drift(Severity::Critical), unverifiable(), unreachable()] {
+        assert_eq!(role(&[], None, &incident), Role::ActingOperator);
+        assert_eq!(role(&[RUN], None, &incident), Role::Fallback);
+        assert_eq!(role(&[], Some("Integrator support"), &incident), Role::Fallback);
+    }
+}
+
+#[test]
 fn a_warning_of_a_session_without_owners_goes_to_the_fallback() {
     let mut world = world(&[OPS], &[RUN]);
     world.plan.sessions.get_mut(&id("1")).unwrap().owners.clear();

@@ -3,7 +3,6 @@
 use super::entry::{EntryRow, EntryWriter, HeadedRows, NAMED, prose, row};
 use super::words::{VALUE, count, plain};
 use crate::domain::announcement::{RefusedConfig, RemovedSession, UnauditedSession};
-use crate::domain::notification::Role;
 
 impl EntryWriter {
     pub(super) fn refused(&self, refused: &RefusedConfig) -> HeadedRows {
@@ -32,7 +31,7 @@ impl EntryWriter {
             prose("What this means", "its settings are no longer checked, and nothing was put right"),
             prose(
                 "What to do",
-                &if self.role == Role::Operator {
+                &if self.role.runs_checks() {
                     "if the session is still in use, add it to the configuration of Driftwise again".to_owned()
                 } else {
                     format!("if the session is still in use, tell {}", self.contact)
@@ -50,7 +49,7 @@ impl EntryWriter {
             prose("What this means", "its settings are not checked, so a change to them goes unnoticed"),
             prose(
                 "What to do",
-                &if self.role == Role::Operator {
+                &if self.role.runs_checks() {
                     "if it is the session of a shop, perhaps a copy of another, add it to the configuration of Driftwise. Otherwise find out what it is for".to_owned()
                 } else {
                     format!(

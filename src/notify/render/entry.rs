@@ -234,7 +234,7 @@ impl EntryWriter {
 
     fn missing(&self, incident: &Incident) -> HeadedRows {
         let never_seen = incident.window.last_good.is_none();
-        let operator = self.role == Role::Operator;
+        let operator = self.role.runs_checks();
         let rows = vec![
             Self::importance(incident),
             prose("What was seen", "OrderWise returned its other sessions, but not this one"),
@@ -347,7 +347,7 @@ impl EntryWriter {
     fn removed_because(&self) -> Option<EntryRow> {
         prose(
             "Why",
-            &if self.role == Role::Operator {
+            &if self.role.runs_checks() {
                 "the configuration of Driftwise does not include it any more".to_owned()
             } else {
                 format!("it was taken out of these checks. If that is a mistake, tell {}", self.contact)

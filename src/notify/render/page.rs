@@ -223,7 +223,7 @@ fn notes(notification: &Notification) -> Vec<String> {
     if wrong.iter().any(|incident| matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing)) {
         notes.push("Who changed it? OrderWise does not record that.".to_owned());
     }
-    let operator = role(notification) == Some(Role::Operator);
+    let operator = role(notification).is_some_and(Role::runs_checks);
     let contact = notification.contact.as_deref().map(|contact| plain(contact, VALUE)).filter(|_| !operator);
     let drifts = wrong.iter().filter(|incident| incident.kind() == IncidentKind::Drift).count();
     let this = if drifts == 1 { "this change" } else { "a change" };
@@ -267,7 +267,7 @@ fn foot(notification: &Notification) -> String {
     match role {
         Role::Owner => format!("You get this because you are responsible for {shops}."),
         Role::ExpectedAddress => format!("You get this because alerts about {shops} are meant for this address."),
-        Role::Fallback => match &notification.customer {
+        Role::Fallback | Role::ActingOperator => match &notification.customer {
             Some(customer) => {
                 format!("You get this because you are {}'s contact for {critical}.", capital(customer.as_str()))
             }

@@ -5,7 +5,6 @@ use super::times::between;
 use super::words::{PROSE, plain};
 use crate::domain::announcement::ForgottenColumns;
 use crate::domain::incident::{End, Incident};
-use crate::domain::notification::Role;
 use crate::domain::source_change::SourceChange;
 
 impl EntryWriter {
@@ -13,22 +12,22 @@ impl EntryWriter {
         let change = incident.facts.change.as_deref();
         let values = change.into_iter().flat_map(SourceChange::sentences).map(|text| plain(&text, PROSE)).collect();
         let gone = change.is_some_and(|change| !change.columns.gone.is_empty());
-        let means = match (gone, self.role) {
+        let means = match (gone, self.role.runs_checks()) {
             (true, _) => {
                 "these settings cannot be checked in any session of the source. A change to them would go unnoticed"
             }
-            (false, Role::Operator) => {
+            (false, true) => {
                 "either the export returns other values than before, or many sessions were changed in OrderWise at once. The owners are notified of each session that is still wrong later: of critical settings after unreachable_after, of others after blind_after"
             }
             (false, _) => {
                 "either these checks read other values than before, or many sessions were changed in OrderWise at once. Sessions that stay wrong are reported one by one later"
             }
         };
-        let act = match (gone, self.role) {
-            (true, Role::Operator) => {
+        let act = match (gone, self.role.runs_checks()) {
+            (true, true) => {
                 "put the column back into the export, or name the new one under columns in the configuration of Driftwise".to_owned()
             }
-            (false, Role::Operator) => {
+            (false, true) => {
                 "compare a session in OrderWise with the export. If the export is wrong, correct it or name the new values under values in the configuration of Driftwise. If the change is real, put the sessions right".to_owned()
             }
             (true, _) => format!("nothing in OrderWise. Tell {}", self.contact),
@@ -72,7 +71,7 @@ impl EntryWriter {
     }
 
     pub(super) fn forgotten(&self, forgotten: &ForgottenColumns) -> HeadedRows {
-        let act = if self.role == Role::Operator {
+        let act = if self.role.runs_checks() {
             "nothing, if the column was taken out on purpose. Otherwise put it back into the export: its values are watched from then on, as they are then".to_owned()
         } else {
             format!("nothing in OrderWise. If this is a surprise, tell {}", self.contact)

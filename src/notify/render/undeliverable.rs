@@ -3,7 +3,7 @@
 use super::entry::{EntryRow, EntryWriter, HeadedRows, prose, row};
 use super::words::{VALUE, clean, count, plain};
 use crate::domain::delivery::{AddressEnd, AddressNews, LostNotifications, UndeliverableAddress};
-use crate::domain::notification::{About, Notification, Role};
+use crate::domain::notification::{About, Notification};
 use crate::view::words::number;
 
 /// Longest address in a subject, in characters.
@@ -94,7 +94,7 @@ impl EntryWriter {
     }
 
     fn mend(&self, lost: &LostNotifications) -> String {
-        if self.role != Role::Operator {
+        if !self.role.runs_checks() {
             return format!("tell {} the right address, or have the mailbox repaired", self.contact);
         }
         let example = lost.worst.as_ref().map_or_else(|| String::from("ID"), |worst| worst.number.to_string());
@@ -104,7 +104,7 @@ impl EntryWriter {
     }
 
     fn resend(&self) -> String {
-        if self.role == Role::Operator {
+        if self.role.runs_checks() {
             String::from(
                 "messages that were lost are not sent again by themselves. “driftwise notifications list” shows them, and “driftwise notifications resend ID” sends one again",
             )

@@ -25,12 +25,16 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
+        Self::of(&[OPERATOR], Some("Integrator support, +44 20 7946 0000"))
+    }
+
+    fn of(operators: &[&str], contact: Option<&str>) -> Self {
         let mut world = World::new();
         let contacts = Arc::new(Contacts {
             customer: Some(name("brewco")),
             fallback: vec![address(FALLBACK)],
-            operators: vec![address(OPERATOR)],
-            contact: Some("Integrator support, +44 20 7946 0000".to_owned()),
+            operators: operators.iter().map(|to| address(to)).collect(),
+            contact: contact.map(str::to_owned),
             reply_to: Address::parse("support@integrator.example").ok(),
             zone: chrono_tz::Europe::London,
         });
@@ -75,6 +79,13 @@ impl Story {
         self.world.now += TimeDelta::hours(hours);
         let notifications = self.world.alert().notifications;
         self.keep(&notifications);
+    }
+
+    /// The mail to an address, with its lines joined.
+    fn to(&self, address: &str) -> String {
+        let of = self.mails.iter().find(|(to, _)| to.as_str() == address);
+        let (_, mail) = of.unwrap_or_else(|| panic!("no mail to {address}: {:?}", self.subjects()));
+        mail.text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     fn subjects(&self) -> Vec<(&str, &str)> {
@@ -170,4 +181,64 @@ fn a_source_that_cannot_be_checked_for_a_day() {
     story.wait(23);
     story.reads("unchecked-for-a-day");
     story.poll().reads("checked-again");
+}
+
+/// Follows the fallback through each kind of mail that tells operators what to do, and asserts which advice it gets.
+fn advice_to_the_fallback(operators: &[&str], contact: Option<&str>, advice: [&str; 5]) {
+    let mut story = Story::of(operators, contact);
+    let (whom, rest) = advice.split_first().unwrap();
+    let says = |story: &Story, words: &str| {
+        let text = story.to(FALLBACK);
+        assert!(text.to_lowercase().contains(&words.to_lowercase()), "{words:?} is not in {text}");
+        let runs_checks = words.contains("Driftwise");
+        assert_eq!(!text.contains("people who run these checks") && !text.contains("Integrator support"), runs_checks);
+    };
+    story.poll();
+    story.set(TRADE, &[("add_customer_contact", "no")]).poll();
+    story.world.rows.retain(|(number, _)| number != TRADE);
+    says(story.poll(), whom);
+    if operators.is_empty() {
+        let (unaudited, changed, removed, note) = (rest[0], rest[1], rest[2], rest[3]);
+        story.world.rows.push(row(("16", "brewco-new.co.uk")));
+        says(story.poll(), unaudited);
+        story.world.rows.iter_mut().for_each(|(_, columns)| columns.retain(|(name, _)| name != "transfer_type"));
+        says(story.poll(), changed);
+        story.world.plan.sessions.remove(&id(TRADE));
+        let retired = story.world.retire();
+        story.keep(&retired);
+        says(&story, removed);
+        story.set(SHOP, &[("export", "yes")]).poll();
+        assert!(story.to(FALLBACK).contains(note), "{}", story.to(FALLBACK));
+    }
+}
+
+#[test]
+fn a_fallback_that_runs_the_checks_reads_what_operators_read() {
+    advice_to_the_fallback(
+        &[],
+        None,
+        [
+            "take it out of the configuration of Driftwise",
+            "add it to the configuration of Driftwise",
+            "name the new one under columns in the configuration of Driftwise",
+            "the configuration of Driftwise does not include it any more",
+            "change the rule: the alert ends with a reload",
+        ],
+    );
+}
+
+#[test]
+fn a_fallback_with_a_contact_or_with_operators_besides_is_told_whom_to_tell() {
+    advice_to_the_fallback(
+        &[],
+        Some("Integrator support"),
+        [
+            "or was deleted on purpose, tell Integrator support",
+            "perhaps a copy of another, tell Integrator support",
+            "Nothing in OrderWise. Tell Integrator support",
+            "If that is a mistake, tell Integrator support",
+            "If this change is intended, tell Integrator support",
+        ],
+    );
+    advice_to_the_fallback(&[OPERATOR], None, ["tell the people who run these checks", "", "", "", ""]);
 }

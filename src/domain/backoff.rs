@@ -18,8 +18,12 @@ pub const DELIVERY: Backoff = Backoff { first: Duration::from_secs(5), longest: 
 /// downtime of the program, or a clock that was set forward.
 pub const DELIVERY_ENDS_AFTER: TimeDelta = TimeDelta::hours(72);
 
-/// The longest wait with jitter. A notification that is due later than this was recorded or delayed by a clock that has been set
-/// back since.
+/// The longest wait that a server may ask for. Quotas of mail servers count by the day at most, so an honest server asks for no
+/// more, and within [`DELIVERY_ENDS_AFTER`] there are still four attempts.
+pub const DELIVERY_LONGEST_ASKED: Duration = Duration::from_hours(24);
+
+/// The longest wait with jitter, unless a server asked for more. A notification that is due later than this without such a wish
+/// was recorded or delayed by a clock that has been set back since.
 pub const DELIVERY_LONGEST_WAIT: TimeDelta = TimeDelta::minutes(20);
 
 impl Backoff {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use super::rate_limiter::RateLimiter;
 use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::address::Address;
-use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_WAIT};
+use crate::domain::backoff::{DELIVERY, DELIVERY_ENDS_AFTER, DELIVERY_LONGEST_ASKED, DELIVERY_LONGEST_WAIT};
 use crate::domain::name::{Name, NameError};
 use crate::domain::notification::NotificationKind;
 use crate::metrics::Metrics;
@@ -241,13 +241,17 @@ impl Dispatcher {
         }
     }
 
-    /// When the next round is due, if a message waits: at most the longest retry wait from now, because the clock may be set back
-    /// meanwhile. Also whether a message is due and waits only for the rate limit.
+    /// When the next round is due, if a message waits: at most the longest wait of the backoff from now, because the clock may be set
+    /// back meanwhile, and because the time of a longer wait is counted in such pieces. Also whether a message is due and waits only for the rate limit.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
         let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;
         let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
-        let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY_LONGEST_WAIT));
+        if next.is_some_and(|next| next > now + DELIVERY.longest) {
+            // A server asked for a long wait, which counts as time of trying.
+            self.noted(self.parts.store.note_watched(now).await)?;
+        }
+        let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY.longest));
         Ok((next, rate_limited))
     }
 
@@ -304,10 +308,7 @@ impl Dispatcher {
             }
             Err(e) => {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
-                let wait = wait.max(e.retry_after.unwrap_or_default());
-                // The store takes a later time for a clock that was set back.
-                let wait =
-                    TimeDelta::from_std(wait).map_or(DELIVERY_LONGEST_WAIT, |wait| wait.min(DELIVERY_LONGEST_WAIT));
+                let wait = wait.max(e.retry_after.unwrap_or_default().min(DELIVERY_LONGEST_ASKED));
                 let again = at + wait;
                 self.noted(self.parts.store.failed(id, at, again, &e.reason).await)?;
                 warn(message_id, e, again);

@@ -11,9 +11,10 @@
 //!   leaves, the one behind it starts to wait at that time, so a long line gets one turn per round. A follow-up that replaces
 //!   another one takes over its turn, so a flapping session does not send its own line to the back.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
-//! - A message due later than the longest retry wait was recorded before the clock was set back: it is due now.
+//! - A message due later than the longest retry wait, and recorded or last attempted later than now, was so before the clock was
+//!   set back: it is due now. One that was attempted before now waits because a server asked for it.
 //! - Retry age counts the time the dispatcher ran, so sleep and clock changes do not count: between two failed attempts, at
-//!   most the longest retry wait counts. `delivery` holds the sum.
+//!   most the longest retry wait counts; of a longer wait, the dispatcher notes each piece. `delivery` holds the sum.
 //! - Nothing is due while the store file is not at its path or has another owner: the outcome could not be recorded.
 
 use std::collections::BTreeSet;
@@ -112,7 +113,7 @@ pub(super) const DUE: &str = "WITH line AS (
         WHERE channel = ?5 AND finished_at IS NULL GROUP BY recipient_folded),
     chosen AS (
         SELECT line.head, line.urgency, outbox.turn_at FROM line JOIN outbox ON outbox.id = line.head
-        WHERE (next_attempt_at <= ?1 OR next_attempt_at > ?3)
+        WHERE (next_attempt_at <= ?1 OR next_attempt_at > ?3 AND (attempted_at IS NULL OR attempted_at > ?1))
           AND recipient_folded NOT IN (SELECT value FROM json_each(?4))
         ORDER BY line.urgency, outbox.turn_at, line.head LIMIT ?2)
     SELECT id, message_id, kind, recipient, raw, attempts, recorded_at FROM chosen JOIN outbox ON id = chosen.head
@@ -216,7 +217,6 @@ impl Store {
         update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>,
         attempt: Attempt,
     ) -> Result<bool, StoreError> {
-        const WATCHED: &str = "UPDATE delivery SET watched = ?1, at = ?2";
         const PASS_TURN: &str = "UPDATE outbox SET turn_at = ?2 WHERE id = (
             SELECT min(behind.id) FROM outbox behind JOIN outbox done ON done.id = ?1
             WHERE behind.channel = done.channel AND behind.recipient_folded = done.recipient_folded
@@ -224,8 +224,7 @@ impl Store {
         let write = async {
             let mut transaction = self.writing().await?;
             if attempt != Attempt::Accepted {
-                let watched = watched(&mut transaction, now).await?;
-                sqlx::query(WATCHED).bind(watched).bind(stamp(now)).execute(&mut *transaction).await?;
+                count_watched(&mut transaction, now).await?;
             }
             let mut turned = false;
             if update.execute(&mut *transaction).await?.rows_affected() == 1 {
@@ -238,6 +237,17 @@ impl Store {
             }
             transaction.commit().await?;
             Ok(turned)
+        };
+        write.await.map_err(self.error(Operation::Deliver))
+    }
+
+    /// Counts the time up to `now` as time of trying, without an attempt.
+    pub async fn note_watched(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let write = async {
+            let mut transaction = self.writing().await?;
+            count_watched(&mut transaction, now).await?;
+            transaction.commit().await?;
+            Ok(())
         };
         write.await.map_err(self.error(Operation::Deliver))
     }
@@ -343,7 +353,15 @@ pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Res
     Ok(())
 }
 
-/// How long the dispatcher has run with something to deliver, up to `now`, in nanoseconds. Since the last failed attempt, at
+/// Records what [`watched`] says of `now`.
+async fn count_watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Result<(), Fault> {
+    const SQL: &str = "UPDATE delivery SET watched = ?1, at = ?2";
+    let watched = watched(connection, now).await?;
+    sqlx::query(SQL).bind(watched).bind(stamp(now)).execute(connection).await?;
+    Ok(())
+}
+
+/// How long the dispatcher has run with something to deliver, up to `now`, in nanoseconds. Since the time was last recorded, at
 /// most the longest retry wait counts, and no time before the oldest waiting message was recorded. A message recorded later
 /// than `now` was recorded before the clock was set back.
 async fn watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Result<i64, Fault> {

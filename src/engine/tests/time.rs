@@ -6,7 +6,7 @@ use super::harness::Harness;
 use super::post_office::refusal;
 use crate::domain::world::start;
 use crate::engine::audit::AuditOutcome;
-use crate::notify::Obstacle;
+use crate::notify::{Obstacle, SendError};
 use crate::store::NotificationState;
 
 fn polled((outcome, notifications): &(AuditOutcome, usize)) -> (usize, usize, usize) {
@@ -135,6 +135,51 @@ async fn what_was_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
     }
     running.deliver_until(&harness.clock, start() + TimeDelta::days(5) + TimeDelta::hours(12)).await;
     assert_eq!(running.states().await, [0, 0, 0, 1]);
+}
+
+fn throttled(wait: TimeDelta) -> SendError {
+    SendError { retry_after: Some(wait.to_std().unwrap()), ..refusal(Obstacle::Deferred, false) }
+}
+
+#[tokio::test]
+async fn a_wait_that_a_server_asks_for_is_kept_up_to_a_day() {
+    for (asked, kept) in [(TimeDelta::hours(6), TimeDelta::hours(6)), (TimeDelta::days(30), TimeDelta::days(1))] {
+        let harness = Harness::new();
+        let running = harness.start().await;
+        harness.post.down(Some(throttled(asked)));
+        running.post(0, "anna@acme.example").await;
+        running.deliver_until(&harness.clock, start() + kept - TimeDelta::seconds(1)).await;
+        assert_eq!(harness.post.attempts("anna@acme.example"), 1, "{asked}");
+        harness.post.down(None);
+        running.deliver_until(&harness.clock, start() + kept).await;
+        assert_eq!(running.states().await, [0, 0, 1, 0], "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn long_waits_that_a_server_asks_for_count_towards_the_72_hours() {
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.down(Some(throttled(TimeDelta::hours(20))));
+    running.post(0, "anna@acme.example").await;
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(79)).await;
+    assert_eq!((harness.post.attempts("anna@acme.example"), running.states().await), (4, [0, 1, 0, 0]));
+    running.deliver_until(&harness.clock, start() + TimeDelta::hours(80)).await;
+    assert_eq!((harness.post.attempts("anna@acme.example"), running.states().await), (5, [0, 0, 0, 1]));
+}
+
+#[tokio::test]
+async fn a_long_wait_ends_when_the_clock_is_set_back_behind_its_beginning() {
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.clock.advance(TimeDelta::days(3));
+    harness.post.down(Some(throttled(TimeDelta::hours(6))));
+    running.post(0, "anna@acme.example").await;
+    running.dispatcher.run_round().await.unwrap();
+    harness.post.down(None);
+    harness.clock.set(start());
+    running.deliver_until(&harness.clock, start() + TimeDelta::minutes(20)).await;
+    assert_eq!(running.states().await, [0, 0, 1, 0]);
 }
 
 #[tokio::test]

@@ -20,10 +20,8 @@ use super::refusal::{redacted, transient};
 use super::token::{Provided, Token, Tokens};
 use super::{BuildError, GraphOptions};
 use crate::clock::Clock;
+use crate::domain::backoff::DELIVERY_LONGEST_ASKED;
 use crate::notify::{Obstacle, Outbound, SendError};
-
-/// Longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// The wait after a 429 without a usable `Retry-After`. Exchange counts messages by the minute.
 const USUAL_WAIT: Duration = Duration::from_secs(30);
@@ -141,7 +139,7 @@ impl Graph {
             "\"\"" => format!("{name} refused the message ({status})"),
             said => format!("{name} refused the message ({status}): {said}"),
         };
-        let asked = answer.retry_after.map(|wait| wait.min(LONGEST_WAIT));
+        let asked = answer.retry_after.map(|wait| wait.min(DELIVERY_LONGEST_ASKED));
         let retry_after = match status {
             429 => asked.or(Some(USUAL_WAIT)),
             503 | 504 => asked,

@@ -26,6 +26,7 @@ mod failures;
 mod grace_period;
 mod history;
 mod logs;
+mod mail_accounts;
 mod metrics;
 mod needed_secrets;
 mod new_sessions;

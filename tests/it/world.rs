@@ -20,6 +20,7 @@ use crate::mailbox::{self, Mail};
 use crate::program::{self, Daemon, Done, eventually, eventually_or};
 use crate::support::edit;
 use crate::support::endpoint::{Endpoint, Reply};
+use crate::support::port::ClosedPort;
 
 pub const OWNER: &str = "integrations@acme.example";
 pub const FALLBACK: &str = "ops@integrator.example";
@@ -151,6 +152,15 @@ impl World {
     /// Starts an HTTP server that gives these replies.
     pub fn endpoint(&self, replies: impl IntoIterator<Item = Reply>) -> Endpoint {
         self.runtime.block_on(Endpoint::start(replies))
+    }
+
+    /// A port that refuses connections until [`World::endpoint_at`] opens it.
+    pub fn closed_port(&self) -> ClosedPort {
+        self.runtime.block_on(async { ClosedPort::hold() })
+    }
+
+    pub fn endpoint_at(&self, port: ClosedPort, replies: impl IntoIterator<Item = Reply>) -> Endpoint {
+        self.runtime.block_on(async { Endpoint::serve(port.open(), replies) })
     }
 
     /// Reads the store, as a command beside the daemon does.

@@ -55,7 +55,7 @@ impl CredentialKind {
 
 /// How a credential stands at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum CredentialState {
     /// No end is known.
     Unknown,
     Valid(DateTime<Utc>),
@@ -71,12 +71,12 @@ impl Credential {
         ends().filter(|end| *end > now).min().or_else(|| ends().max())
     }
 
-    pub fn standing(&self, now: DateTime<Utc>) -> Standing {
+    pub fn state(&self, now: DateTime<Utc>) -> CredentialState {
         match self.end(now) {
-            None => Standing::Unknown,
-            Some(end) if end <= now => Standing::Over(end),
-            Some(end) if end - now <= self.kind.notice() => Standing::EndsSoon(end),
-            Some(end) => Standing::Valid(end),
+            None => CredentialState::Unknown,
+            Some(end) if end <= now => CredentialState::Over(end),
+            Some(end) if end - now <= self.kind.notice() => CredentialState::EndsSoon(end),
+            Some(end) => CredentialState::Valid(end),
         }
     }
 }
@@ -93,16 +93,16 @@ mod tests {
     fn a_credential_needs_an_act_within_the_notice_of_its_kind() {
         use CredentialKind::{ClientAssertion, ClientSecret, ServerCertificate};
         for (kind, days, expected) in [
-            (ClientSecret, 31, Standing::Valid(day(31))),
-            (ClientSecret, 30, Standing::EndsSoon(day(30))),
-            (ClientSecret, 0, Standing::Over(day(0))),
-            (ServerCertificate, 8, Standing::Valid(day(8))),
-            (ServerCertificate, 7, Standing::EndsSoon(day(7))),
-            (ClientAssertion, 1, Standing::Valid(day(1))),
-            (ClientAssertion, -1, Standing::Over(day(-1))),
+            (ClientSecret, 31, CredentialState::Valid(day(31))),
+            (ClientSecret, 30, CredentialState::EndsSoon(day(30))),
+            (ClientSecret, 0, CredentialState::Over(day(0))),
+            (ServerCertificate, 8, CredentialState::Valid(day(8))),
+            (ServerCertificate, 7, CredentialState::EndsSoon(day(7))),
+            (ClientAssertion, 1, CredentialState::Valid(day(1))),
+            (ClientAssertion, -1, CredentialState::Over(day(-1))),
         ] {
             let credential = Credential { key: String::new(), kind, ends: vec![day(days)] };
-            assert_eq!(credential.standing(day(0)), expected, "{kind:?} {days}");
+            assert_eq!(credential.state(day(0)), expected, "{kind:?} {days}");
         }
     }
 

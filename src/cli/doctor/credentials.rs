@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::Check;
-use crate::domain::credential::{Credential, CredentialKind, Standing};
+use crate::domain::credential::{Credential, CredentialKind, CredentialState};
 use crate::view::times::{self, ago};
 
 pub(super) fn checks(credentials: &[Credential], now: DateTime<Utc>) -> Vec<Check> {
@@ -15,17 +15,19 @@ fn check(credential: &Credential, now: DateTime<Utc>) -> Check {
     const KIND: &str = "credential";
     let what = words(credential.kind);
     let at = |end| times::at(end, Tz::UTC);
-    match credential.standing(now) {
-        Standing::Unknown if credential.kind == CredentialKind::ClientSecret => {
+    match credential.state(now) {
+        CredentialState::Unknown if credential.kind == CredentialKind::ClientSecret => {
             Check::ok(KIND, format!("{what}; client_secret_expires would state its end"))
         }
-        Standing::Unknown => Check::warning(KIND, format!("{what}; cannot read when it ends"), act(credential.kind)),
-        Standing::Valid(end) => Check::ok(KIND, format!("{what}, valid until {}", at(end))),
-        Standing::EndsSoon(end) => {
+        CredentialState::Unknown => {
+            Check::warning(KIND, format!("{what}; cannot read when it ends"), act(credential.kind))
+        }
+        CredentialState::Valid(end) => Check::ok(KIND, format!("{what}, valid until {}", at(end))),
+        CredentialState::EndsSoon(end) => {
             let found = format!("{what} ends in {}, {}", ago(end - now), at(end));
             Check::warning(KIND, found, act(credential.kind))
         }
-        Standing::Over(end) => {
+        CredentialState::Over(end) => {
             let found = format!("{what} ended {} ago, {}", ago(now - end), at(end));
             Check::problem(KIND, found, act(credential.kind))
         }

@@ -60,11 +60,11 @@ fn lines<'a>(plans: &'a Plans, present: &'a Present) -> Vec<Line<'a>> {
 
 fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "session_info", "An audited session; always 1.");
-    for Line { labels, view } in lines {
-        let session = view.session;
+    for Line { labels, view: SessionView { session, .. } } in lines {
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
-        let name = view.name().unwrap_or_default();
-        let (policy, name) = (&session.policy.name, escape(&name));
+        // Only the configured one: a metric has no text of a source.
+        let name = escape(session.name.as_deref().unwrap_or_default());
+        let policy = &session.policy.name;
         family.series(format_args!("{labels},policy=\"{policy}\",customer=\"{customer}\",name=\"{name}\""), 1);
     }
     let mut family = Family::new(out, "session_status", "The last verdict on the session; always 1.");

@@ -21,13 +21,7 @@ const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("config_last_reload_success_timestamp_seconds", &[]),
     (
         "session_info",
-        &[
-            ("source", "erp"),
-            ("session", "14"),
-            ("policy", "orderwise-shopify"),
-            ("customer", ""),
-            ("name", "acme-uk.myshopify.com"),
-        ],
+        &[("source", "erp"), ("session", "14"), ("policy", "orderwise-shopify"), ("customer", ""), ("name", "")],
     ),
     ("session_status", &[("source", "erp"), ("session", "14"), ("status", "compliant")]),
     ("session_visible", &[("source", "erp"), ("session", "14")]),

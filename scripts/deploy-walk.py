@@ -276,6 +276,18 @@ def check_panels(dashboard, calm, drifted, unreachable, down):
         check(right, f"the panel {panel['title']!r} has data at the wrong moments: {shown}")
 
 
+def outage(trial, dashboard, service, name, labels):
+    """Stops a service until its critical alert fires, and starts it until the alert ends. Returns the panels with data meanwhile."""
+    say(f"an outage of {service}")
+    check(trial.stop(service) == 0, f"{service} did not exit with 0")
+    alert, = trial.wait("a firing alert in Alertmanager", lambda: alerts(name))
+    check_alert(alert, {**labels, "severity": "critical"})
+    shown = panels(dashboard)
+    trial.start(service)
+    trial.wait("no such alert in Alertmanager", lambda: not alerts(name))
+    return shown
+
+
 def walk(trial):
     trial.prepare()
     # Driftwise last: the first polls need the simulator.
@@ -318,23 +330,10 @@ def walk(trial):
     check(not query("driftwise_drift_open"), "the drift is still open in Prometheus")
     check(query('driftwise_session_status{session="14",status="compliant"}'), "session 14 is not compliant in Prometheus")
 
-    say("an outage of the source")
     count = len(mails())
-    trial.stop("simulator")
-    alert, = trial.wait("a firing alert in Alertmanager", lambda: alerts("DriftwiseSourceUnreachable"))
-    check_alert(alert, {"source": "demo", "severity": "critical"})
-    unreachable = panels(dashboard)
-    trial.start("simulator")
-    trial.wait("no such alert in Alertmanager", lambda: not alerts("DriftwiseSourceUnreachable"))
+    unreachable = outage(trial, dashboard, "simulator", "DriftwiseSourceUnreachable", {"source": "demo"})
     check(len(mails()) == count, "there was a mail within the grace period")
-
-    say("an outage of Driftwise")
-    check(trial.stop("driftwise") == 0, "Driftwise did not exit with 0")
-    alert, = trial.wait("a firing alert in Alertmanager", lambda: alerts("DriftwiseDown"))
-    check_alert(alert, {"instance": "driftwise:9464", "severity": "critical"})
-    down = panels(dashboard)
-    trial.start("driftwise")
-    trial.wait("no such alert in Alertmanager", lambda: not alerts("DriftwiseDown"))
+    down = outage(trial, dashboard, "driftwise", "DriftwiseDown", {"instance": "driftwise:9464"})
     check(len(mails()) == count, "a restart repeated a mail")
 
     check_panels(dashboard, calm, drifted, unreachable, down)

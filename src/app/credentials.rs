@@ -98,10 +98,7 @@ fn stated_end(assertion: &str) -> Option<DateTime<Utc>> {
     let claims = BASE64_URL_SAFE_NO_PAD.decode(assertion.trim().split('.').nth(1)?).ok()?;
     let claims = serde_json::from_slice::<serde_json::Value>(&claims).ok()?;
     let end = &claims["exp"];
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the end of the number is the end of the calendar, which is refused"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a number beyond i64 is beyond the calendar, too")]
     let seconds = end.as_i64().or_else(|| end.as_f64().map(|seconds| seconds as i64))?;
     DateTime::from_timestamp(seconds, 0)
 }

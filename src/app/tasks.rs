@@ -199,7 +199,8 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
     }
 }
 
-/// Deletes history that is older than the retention, at the start and once a day. Publishes disk usage and the ends of credentials.
+/// Deletes history that is older than the retention, at the start and once a day. Every 15 seconds it publishes the disk usage and
+/// the ends of credentials.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,

@@ -283,7 +283,7 @@ section! {
         listen: SocketAddr = "127.0.0.1:9464", Optional, "127.0.0.1:9464";
         /// Serves metrics and probes alone.
         metrics_listen: SocketAddr, Optional, "0.0.0.0:9465";
-        /// Address of the pages, for links in mails.
+        /// Address of the pages, for links in mails and alerts.
         public_url: WebAddress, Optional, "\"https://driftwise.example\"";
     }
 }

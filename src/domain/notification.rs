@@ -29,7 +29,7 @@ pub enum Role {
     /// The notification address that a rule expects.
     ExpectedAddress,
     Fallback,
-    /// The fallback where no operators are named and no contact is: its readers are the people who run the checks.
+    /// The fallback of a configuration without operators and a contact: its readers run the checks.
     ActingOperator,
     Operator,
 }

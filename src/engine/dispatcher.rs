@@ -241,8 +241,10 @@ impl Dispatcher {
         }
     }
 
-    /// When the next round is due, if a message waits: at most the longest wait of the backoff from now, because the clock may be set
-    /// back meanwhile, and because the time of a longer wait is counted in such pieces. Also whether a message is due and waits only for the rate limit.
+    /// When the next round is due, if a message waits, and whether a message is due and waits only for the rate limit.
+    ///
+    /// The next round is at most the longest wait of the backoff from now: the clock may be set back meanwhile, and the time of a
+    /// longer wait is counted in such pieces.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
         let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;

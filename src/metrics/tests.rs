@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
 use super::polled_state::{PolledState, SessionValues, troubled};
 use super::*;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::world::{name, start};
+use crate::domain::world::{id, name, start};
 use crate::engine::published::Published;
 
 fn scrape(metrics: &Metrics, published: &Published) -> String {
@@ -266,4 +267,21 @@ fn the_address_of_the_pages_follows_the_configuration() {
     assert_eq!(pages(), ["driftwise_pages_info{url=\"https://driftwise.example\"} 1"]);
     metrics.config_loaded(start(), None);
     assert_eq!(pages(), [""; 0]);
+}
+
+#[test]
+fn a_session_bears_its_configured_name_and_not_the_one_that_the_source_returns() {
+    let returned = ["1", "2"].map(|id| (id, "outside", "false", "false", "false"));
+    let published = PolledState::new(&[("erp-x", &["1", "2"])]).answers("erp-x", &returned).published();
+    let mut plans = (*published.plans()).clone();
+    let plan = plans.get_mut(&name("erp-x")).unwrap();
+    plan.sessions.get_mut(&id("2")).unwrap().name = Some("Tea \"& \\Co".to_owned());
+    published.replace_plans(Arc::new(plans), || ());
+    let text = scrape(&metrics(), &published);
+    let of = |id, name| {
+        let labels = format!("source=\"erp-x\",session=\"{id}\",policy=\"orderwise-shopify\",customer=\"\"");
+        format!("driftwise_session_info{{{labels},name=\"{name}\"}} 1")
+    };
+    assert_eq!(series(&text, "driftwise_session_info{"), [of(1, ""), of(2, r#"Tea \"& \\Co"#)]);
+    assert!(!text.contains("outside"), "{text}");
 }

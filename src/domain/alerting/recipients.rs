@@ -143,7 +143,7 @@ fn of_audit(contacts: &Contacts, owners: impl FnOnce() -> Vec<Address>) -> Vec<R
     }
 }
 
-/// Where nobody else can act on the configuration, the fallback does.
+/// Without operators and a contact, the readers of the fallback act on the configuration.
 fn fallback_role(contacts: &Contacts) -> Role {
     if contacts.operators.is_empty() && contacts.contact.is_none() { Role::ActingOperator } else { Role::Fallback }
 }

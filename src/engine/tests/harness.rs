@@ -27,6 +27,9 @@ use crate::notify::Outbound;
 use crate::source::{Failure, FetchError, Source};
 use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
+/// The most rounds of the dispatcher on the way to one time: a multiple of what 72 hours of retries take.
+const MOST_ROUNDS: u32 = 1_000;
+
 /// Everything outlives the engine but what the engine keeps in memory.
 pub(super) struct Harness {
     folder: TempDir,
@@ -218,9 +221,11 @@ impl Running {
     }
 
     /// Rounds as the loop of the daemon makes them, until nothing waits or the clock has reached `end`.
+    ///
+    /// Panics after `MOST_ROUNDS`: the dispatcher then asks for rounds that bring the clock no closer to `end`.
     pub(super) async fn deliver_until(&self, clock: &ManualClock, end: DateTime<Utc>) -> Round {
         let mut all = Round::default();
-        loop {
+        for _ in 0..MOST_ROUNDS {
             let round = self.dispatcher.run_round().await.unwrap();
             (all.sent, all.retrying, all.dead) =
                 (all.sent + round.sent, all.retrying + round.retrying, all.dead + round.dead);
@@ -232,6 +237,7 @@ impl Running {
                 }
             }
         }
+        panic!("still waiting for {end} after {MOST_ROUNDS} rounds: the clock is at {}, {all:?}", clock.now());
     }
 
     /// The value of one series of the metrics.

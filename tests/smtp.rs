@@ -7,6 +7,8 @@
 
 #[path = "smtp/graph.rs"]
 mod graph;
+#[path = "smtp/https.rs"]
+mod https;
 #[path = "smtp/replies.rs"]
 mod replies;
 #[path = "smtp/script.rs"]

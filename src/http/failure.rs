@@ -150,7 +150,7 @@ fn certificate(problem: &CertificateError) -> Option<&'static str> {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host name"
         }
-        CertificateError::UnknownIssuer => "its issuer is not trusted (tls.ca_file can name a CA of your own)",
+        CertificateError::UnknownIssuer => "its issuer is not trusted (ca_file can name a CA of your own)",
         CertificateError::Revoked => "it has been revoked",
         _ => return None,
     })

@@ -34,7 +34,11 @@ SMTP_PORT = 1025
 # The longest wait for a condition, in seconds. An alert takes a scrape, an evaluation and its `for`: up to two minutes.
 PATIENCE = 240
 # Alert: its `for` in rules.yaml, and the one of the walk.
-SHORTENED = {"DriftwiseSourceUnreachable": ("15m", "15s"), "DriftwiseDown": ("5m", "15s")}
+SHORTENED = {
+    "DriftwiseSourceUnreachable": ("15m", "15s"),
+    "DriftwiseVerdictStale": ("5m", "15s"),
+    "DriftwiseDown": ("5m", "15s"),
+}
 RECIPIENTS = {"integrations@acme.example", "it@acme.example", "ops@integrator.example"}
 
 
@@ -279,15 +283,22 @@ def check_panels(dashboard, calm, drifted, unreachable, down):
         check(right, f"the panel {panel['title']!r} has data at the wrong moments: {shown}")
 
 
-def outage(trial, dashboard, service, name, labels):
-    """Stops a service until its critical alert fires, and starts it until the alert ends. Returns the panels with data meanwhile."""
+def outage(trial, dashboard, service, name, labels, inhibited=None):
+    """Stops a service until its critical alert fires, and starts it until no alert is left. Returns the panels with data meanwhile.
+
+    `inhibited` is an alert that follows from the outage, and that the first one must inhibit.
+    """
     say(f"an outage of {service}")
     check(trial.stop(service) == 0, f"{service} did not exit with 0")
     alert, = trial.wait("a firing alert in Alertmanager", lambda: alerts(name))
     check_alert(alert, {**labels, "severity": "critical"})
+    if inhibited:
+        held = lambda: [each for each in alerts(inhibited) if alert["fingerprint"] in each["status"]["inhibitedBy"]]
+        follows, = trial.wait(f"{inhibited}, inhibited by {name}", held)
+        check_alert(follows, labels)
     shown = panels(dashboard)
     trial.start(service)
-    trial.wait("no such alert in Alertmanager", lambda: not alerts(name))
+    trial.wait("no alert in Alertmanager", lambda: not alerts())
     return shown
 
 
@@ -334,7 +345,7 @@ def walk(trial):
     check(query('driftwise_session_status{session="14",status="compliant"}'), "session 14 is not compliant in Prometheus")
 
     count = len(mails())
-    unreachable = outage(trial, dashboard, "simulator", "DriftwiseSourceUnreachable", {"source": "demo"})
+    unreachable = outage(trial, dashboard, "simulator", "DriftwiseSourceUnreachable", {"source": "demo"}, "DriftwiseVerdictStale")
     check(len(mails()) == count, "there was a mail within the grace period")
     down = outage(trial, dashboard, "driftwise", "DriftwiseDown", {"instance": "driftwise:9464"})
     check(len(mails()) == count, "a restart repeated a mail")

@@ -246,6 +246,7 @@ impl App {
             retain: Arc::clone(&parts.retain),
             credentials: Arc::clone(&parts.credentials),
             channel: Arc::clone(&parts.channel),
+            alerting: Arc::clone(&parts.alerting),
             trust_clock: self.trust_clock,
         };
         supervisor.start("upkeep", upkeep.run(stop.clone()));

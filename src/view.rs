@@ -4,6 +4,7 @@
 //! made where a formatter asks for them.
 
 pub mod checked;
+pub mod credential;
 pub mod delivery;
 pub mod event;
 pub mod finding;

@@ -1,6 +1,7 @@
 //! The credentials of a configuration and of its servers, with their ends: read from its files, stated in it, and presented by
 //! the servers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -8,7 +9,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 
 use crate::config::{Adapter, Config, Delivery, TokenConfig, TokenCredential};
+use crate::domain::address::Address;
+use crate::domain::alerting::recipients;
+use crate::domain::announcement::EndingCredential;
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::name::Name;
+use crate::domain::notification::Role;
 use crate::engine::audit::Sources;
 use crate::http::certificate;
 use crate::notify::Channel;
@@ -20,6 +26,9 @@ pub struct Credentials {
     fixed: Vec<Credential>,
     /// The file of a client assertion with its key. Another program may renew it at any time.
     assertion: Option<(String, Secret)>,
+    /// Who are notified of the ends of those of mail, and of each source.
+    recipients_of_mail: Vec<(Address, Role)>,
+    recipients: BTreeMap<Name, Vec<(Address, Role)>>,
 }
 
 impl Credentials {
@@ -28,19 +37,21 @@ impl Credentials {
         let mut fixed = Vec::new();
         for source in &config.sources {
             let Adapter::OrderWise(options) = &source.adapter else { continue };
-            fixed.extend(authorities(format!("sources.{}.tls.ca_file", source.name), options.ca_file.as_deref()));
+            let key = format!("sources.{}.tls.ca_file", source.name);
+            fixed.extend(authorities(key, Some(&source.name), options.ca_file.as_deref()));
         }
         let (section, ca_file, token) = match config.email.as_ref().map(|email| &email.delivery) {
             Some(Delivery::Smtp(smtp)) => ("email.smtp", smtp.ca_file.as_deref(), smtp.oauth2.as_ref()),
             Some(Delivery::Graph(graph)) => ("email.graph", graph.token.ca_file.as_deref(), Some(&graph.token)),
             Some(Delivery::Spool(_)) | None => ("email", None, None),
         };
-        fixed.extend(authorities(format!("{section}.ca_file"), ca_file));
+        fixed.extend(authorities(format!("{section}.ca_file"), None, ca_file));
         let app = if section == "email.smtp" { "email.smtp.oauth2" } else { section };
         let mut assertion = None;
         match token.map(|TokenConfig { credential, .. }| credential) {
             Some(TokenCredential::Secret { end, .. }) => fixed.push(Credential {
                 key: format!("{app}.client_secret"),
+                source: None,
                 kind: CredentialKind::ClientSecret,
                 ends: end.iter().copied().collect(),
             }),
@@ -50,7 +61,12 @@ impl Credentials {
             // The key of a service account has no end.
             Some(TokenCredential::Google { .. }) | None => {}
         }
-        Self { fixed, assertion }
+        let of_source = |(name, plan): (&Name, &_)| {
+            let members = recipients::of_source(plan).into_iter().map(|member| (member.to, member.role));
+            (name.clone(), members.collect())
+        };
+        let recipients = config.plans.iter().map(of_source).collect();
+        Self { fixed, assertion, recipients_of_mail: recipients_of_program(config), recipients }
     }
 
     /// All of them as they are now, with the certificates that the servers of `sources` and `channel` have presented. Reads the file
@@ -58,24 +74,44 @@ impl Credentials {
     pub fn known(&self, sources: &Sources, channel: Option<&dyn Channel>) -> Vec<Credential> {
         let mut known = self.fixed.clone();
         known.extend(self.assertion.iter().map(|(key, file)| assertion(key.clone(), file)));
-        let of_sources = sources
-            .iter()
-            .filter_map(|(name, source)| Some((format!("sources.{name}.base_url"), source.certificate_end()?)));
+        let of_sources = sources.iter().filter_map(|(name, source)| {
+            Some((format!("sources.{name}.base_url"), Some(name.clone()), source.certificate_end()?))
+        });
         let of_mail = channel.into_iter().flat_map(Channel::certificate_ends);
-        let presented = of_sources.chain(of_mail.map(|(key, end)| (key.to_owned(), end)));
-        known.extend(presented.map(|(key, end)| Credential {
+        let presented = of_sources.chain(of_mail.map(|(key, end)| (key.to_owned(), None, end)));
+        known.extend(presented.map(|(key, source, end)| Credential {
             key,
+            source,
             kind: CredentialKind::ServerCertificate,
             ends: vec![end],
         }));
         known
     }
+
+    /// The notices that are due of `known`; the same ones until a credential is replaced.
+    pub fn ending(&self, known: &[Credential], now: DateTime<Utc>) -> Vec<EndingCredential> {
+        let recipients = |credential: &Credential| match &credential.source {
+            Some(source) => self.recipients.get(source).map(Vec::as_slice).unwrap_or_default(),
+            None => &self.recipients_of_mail,
+        };
+        known.iter().filter_map(|credential| EndingCredential::new(credential, recipients(credential), now)).collect()
+    }
+}
+
+/// The recipients of what concerns the program as a whole.
+pub fn recipients_of_program(config: &Config) -> Vec<(Address, Role)> {
+    recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &config.plans)
 }
 
 /// The certificates of a file; no ends if one of them cannot be read.
-fn authorities(key: String, file: Option<&Path>) -> Option<Credential> {
+fn authorities(key: String, source: Option<&Name>, file: Option<&Path>) -> Option<Credential> {
     let ends = certificate::ends(&std::fs::read(file?).unwrap_or_default()).into_iter().collect::<Option<_>>();
-    Some(Credential { key, kind: CredentialKind::CaCertificate, ends: ends.unwrap_or_default() })
+    Some(Credential {
+        key,
+        source: source.cloned(),
+        kind: CredentialKind::CaCertificate,
+        ends: ends.unwrap_or_default(),
+    })
 }
 
 /// A file with a key and its certificate, or with an assertion that states its end.
@@ -90,7 +126,7 @@ fn assertion(key: String, file: &Secret) -> Credential {
         }
     });
     let (kind, end) = read.unwrap_or((CredentialKind::ClientAssertion, None));
-    Credential { key, kind, ends: end.into_iter().collect() }
+    Credential { key, source: None, kind, ends: end.into_iter().collect() }
 }
 
 /// The claim `exp` of an assertion (RFC 7519, 4.1.4): seconds since 1970, which may have a fraction.

@@ -1,5 +1,6 @@
 //! The loops of the running program. They only wait; the engine does the work of each cycle.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +9,12 @@ use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::credentials::Credentials;
 use super::heartbeat::Heartbeat;
 use crate::clock::Clock;
+use crate::domain::announcement::Announcement;
 use crate::domain::retention::RetentionClock;
 use crate::domain::timetable::{Timetable, missed};
 use crate::engine::alerting::Alerting;
@@ -200,7 +203,7 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
 }
 
 /// Deletes history that is older than the retention, at the start and once a day. Every 15 seconds it publishes the disk usage and
-/// the ends of credentials.
+/// the ends of credentials, and announces those that are near.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
@@ -208,6 +211,7 @@ pub(super) struct Upkeep {
     pub retain: Arc<Current<Duration>>,
     pub credentials: Arc<Current<Credentials>>,
     pub channel: Arc<CurrentChannel>,
+    pub alerting: Arc<Alerting>,
     /// Retention trusts the clock at the start.
     pub trust_clock: bool,
 }
@@ -220,6 +224,7 @@ impl Upkeep {
         let mut time = None;
         let mut checked = Instant::now();
         let mut prune_due = true;
+        let mut announced = BTreeSet::new();
         for round in 1.. {
             let elapsed = checked.elapsed();
             checked = Instant::now();
@@ -228,7 +233,7 @@ impl Upkeep {
                 Ok(usage) => self.auditor.metrics.disk(usage.size, usage.free),
                 Err(error) => tracing::debug!(%error, "cannot read the disk usage of the store"),
             }
-            self.publish_credentials().await;
+            self.publish_credentials(&mut announced).await;
             if let (true, Some(time)) = (prune_due, &time) {
                 self.prune(time.at(), &stop).await;
                 prune_due = false;
@@ -246,14 +251,34 @@ impl Upkeep {
         Ok(())
     }
 
-    async fn publish_credentials(&self) {
+    /// `announced`: the notices that the store has, so that it is not asked again.
+    async fn publish_credentials(&self, announced: &mut BTreeSet<Uuid>) {
         let (credentials, sources) = (self.credentials.get(), self.auditor.sources.get());
         let channel = Arc::clone(&self.channel);
         // It reads a file.
-        let known = tokio::task::spawn_blocking(move || credentials.known(&sources, Some(&*channel))).await;
-        match known {
-            Ok(known) => self.auditor.published.write(|present| present.credentials = known),
-            Err(error) => tracing::debug!(%error, "cannot read the ends of credentials"),
+        let now = self.clock.now();
+        let read = move || {
+            let known = credentials.known(&sources, Some(&*channel));
+            let ending = credentials.ending(&known, now);
+            (known, ending)
+        };
+        let (known, ending) = match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(%error, "cannot read the ends of credentials");
+                return;
+            }
+        };
+        self.auditor.published.write(|present| present.credentials = known);
+        for ending in ending {
+            let id = ending.id;
+            if announced.contains(&id) {
+                continue;
+            }
+            tracing::warn!(key = ending.key, end = %ending.end, "a credential ends soon or has ended");
+            if self.alerting.announce_once(Announcement::Credential(ending)).await {
+                announced.insert(id);
+            }
         }
     }
 

@@ -214,12 +214,10 @@ fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &A
         Announcement::Removed(removed) => (About::Removed(removed.clone()), &removed.source),
         Announcement::Forgotten(forgotten) => (About::Forgotten(forgotten.clone()), &forgotten.source),
         Announcement::Reload(refused) => {
-            let about = || About::Reload(refused.clone());
-            let due = |(to, role): &(Address, Role)| DueItem {
-                to: to.clone(),
-                item: Item { about: about(), zone: chrono_tz::UTC, role: *role },
-            };
-            return refused.recipients.iter().map(due).collect();
+            return of_program(plans, &About::Reload(refused.clone()), &refused.recipients);
+        }
+        Announcement::Credential(ending) => {
+            return of_program(plans, &About::Credential(ending.clone()), &ending.recipients);
         }
     };
     let plan = plans.get(source);
@@ -238,6 +236,15 @@ fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &A
     let due =
         |member: Recipient| DueItem { to: member.to, item: Item { about: about.clone(), zone, role: member.role } };
     recipients.into_iter().map(due).collect()
+}
+
+/// What concerns the program as a whole is due to the recipients that are kept with it.
+fn of_program(plans: &Plans, about: &About, recipients: &[(Address, Role)]) -> Vec<DueItem> {
+    let due = |(to, role): &(Address, Role)| DueItem {
+        to: to.clone(),
+        item: Item { about: about.clone(), zone: recipients::zone_of(plans, to), role: *role },
+    };
+    recipients.iter().map(due).collect()
 }
 
 /// Where one incident's outcome goes.

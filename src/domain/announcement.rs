@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
+use super::credential::{Credential, CredentialKind};
 use super::incident::Incident;
 use super::name::{Name, Rename};
 use super::notification::Role;
@@ -19,6 +20,7 @@ pub enum Announcement {
     Removed(RemovedSession),
     Forgotten(ForgottenColumns),
     Reload(RefusedConfig),
+    Credential(EndingCredential),
 }
 
 /// A session with open incidents that the configuration no longer audits.
@@ -70,6 +72,42 @@ pub struct RefusedConfig {
     pub more: usize,
     /// The recipients that the configuration in force names for it. Kept with it, because it belongs to no source.
     pub recipients: Vec<(Address, Role)>,
+}
+
+/// A credential of the configuration ends soon, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingCredential {
+    /// Stable: a version 5 UUID of the key, the end and the notice.
+    pub id: Uuid,
+    /// The key of the configuration.
+    pub key: String,
+    /// The source that needs it, or else mail does.
+    pub source: Option<Name>,
+    #[serde(rename = "credential")]
+    pub kind: CredentialKind,
+    pub end: DateTime<Utc>,
+    pub at: DateTime<Utc>,
+    /// Kept with it, as those of [`RefusedConfig`].
+    pub recipients: Vec<(Address, Role)>,
+}
+
+impl EndingCredential {
+    /// The last notice that is due; see [`Credential::expiry_notice`].
+    pub fn new(credential: &Credential, recipients: &[(Address, Role)], at: DateTime<Utc>) -> Option<Self> {
+        let notice = credential.expiry_notice(at)?;
+        let Credential { key, source, kind, .. } = credential;
+        let id = format!("driftwise ending credential\n{key}\n{}\n{}", notice.end.to_rfc3339(), notice.days);
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
+        Some(Self {
+            id,
+            key: key.clone(),
+            source: source.clone(),
+            kind: *kind,
+            end: notice.end,
+            at,
+            recipients: recipients.to_vec(),
+        })
+    }
 }
 
 impl RefusedConfig {
@@ -132,6 +170,7 @@ impl Announcement {
             Self::Forgotten(forgotten) => forgotten.id,
             Self::Removed(removed) => removed.id,
             Self::Reload(refused) => refused.id,
+            Self::Credential(ending) => ending.id,
         }
     }
 
@@ -141,6 +180,7 @@ impl Announcement {
             Self::Forgotten(forgotten) => forgotten.at,
             Self::Removed(removed) => removed.at,
             Self::Reload(refused) => refused.at,
+            Self::Credential(ending) => ending.at,
         }
     }
 
@@ -150,7 +190,8 @@ impl Announcement {
             Self::Unaudited(found) => &mut found.source,
             Self::Removed(removed) => &mut removed.source,
             Self::Forgotten(forgotten) => &mut forgotten.source,
-            Self::Reload(_) => return,
+            Self::Credential(EndingCredential { source: Some(source), .. }) => source,
+            Self::Reload(_) | Self::Credential(_) => return,
         };
         if *source == rename.from {
             source.clone_from(&rename.to);

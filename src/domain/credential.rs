@@ -1,19 +1,25 @@
 //! Credentials that end: what each is, when it ends, and how long before its end an operator must act.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::name::Name;
 
 /// A secret or certificate of the configuration, or a certificate that a server of the configuration presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The key of the configuration, such as `email.smtp.oauth2.client_secret`.
     pub key: String,
+    /// The source that needs it, or else mail does.
+    pub source: Option<Name>,
     pub kind: CredentialKind,
     /// One for each certificate in a file; empty if no end is known.
     pub ends: Vec<DateTime<Utc>>,
 }
 
 /// What a credential is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
     /// Of an app; the configuration states its end.
     ClientSecret,
@@ -53,6 +59,17 @@ impl CredentialKind {
     }
 }
 
+/// So many days before the end of a credential its operators are notified.
+const NOTIFIED: [i64; 4] = [30, 14, 7, 1];
+
+/// The end of a credential that operators are to be notified of, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiryNotice {
+    pub end: DateTime<Utc>,
+    /// The notice: 30, 14, 7 or 1 days before the end. The last one also stands for an end that is over.
+    pub days: i64,
+}
+
 /// How a credential stands at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialState {
@@ -69,6 +86,16 @@ impl Credential {
     pub fn end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let ends = || self.ends.iter().copied();
         ends().filter(|end| *end > now).min().or_else(|| ends().max())
+    }
+
+    /// The last notice that is due. Certificates of servers and assertions are other people's to renew, so they have none.
+    pub fn expiry_notice(&self, now: DateTime<Utc>) -> Option<ExpiryNotice> {
+        if matches!(self.kind, CredentialKind::ServerCertificate | CredentialKind::ClientAssertion) {
+            return None;
+        }
+        let end = self.end(now)?;
+        let days = NOTIFIED.into_iter().filter(|days| end - now <= TimeDelta::days(*days)).min()?;
+        Some(ExpiryNotice { end, days })
     }
 
     pub fn state(&self, now: DateTime<Utc>) -> CredentialState {
@@ -101,9 +128,35 @@ mod tests {
             (ClientAssertion, 1, CredentialState::Valid(day(1))),
             (ClientAssertion, -1, CredentialState::Over(day(-1))),
         ] {
-            let credential = Credential { key: String::new(), kind, ends: vec![day(days)] };
+            let credential = Credential { key: String::new(), source: None, kind, ends: vec![day(days)] };
             assert_eq!(credential.state(day(0)), expected, "{kind:?} {days}");
         }
+    }
+
+    #[test]
+    fn operators_are_notified_30_14_7_and_1_days_before_the_end_of_what_is_theirs() {
+        use CredentialKind::{CaCertificate, ClientAssertion, ClientCertificate, ClientSecret, ServerCertificate};
+        let hour = TimeDelta::hours(1);
+        for (left, expected) in [
+            (TimeDelta::days(30) + hour, None),
+            (TimeDelta::days(30), Some(30)),
+            (TimeDelta::days(14) + hour, Some(30)),
+            (TimeDelta::days(14), Some(14)),
+            (TimeDelta::days(7), Some(7)),
+            (TimeDelta::days(1) + hour, Some(7)),
+            (TimeDelta::days(1), Some(1)),
+            (TimeDelta::zero(), Some(1)),
+            (-TimeDelta::days(400), Some(1)),
+        ] {
+            for kind in [ClientSecret, ClientCertificate, CaCertificate, ServerCertificate, ClientAssertion] {
+                let credential = Credential { key: String::new(), source: None, kind, ends: vec![day(0) + left] };
+                let expected = expected.filter(|_| !matches!(kind, ServerCertificate | ClientAssertion));
+                let expected = expected.map(|days| ExpiryNotice { end: day(0) + left, days });
+                assert_eq!(credential.expiry_notice(day(0)), expected, "{kind:?} {left}");
+            }
+        }
+        let endless = Credential { key: String::new(), source: None, kind: ClientSecret, ends: Vec::new() };
+        assert_eq!(endless.expiry_notice(day(0)), None);
     }
 
     #[test]
@@ -112,7 +165,7 @@ mod tests {
             [(vec![], None), (vec![5, 2], Some(2)), (vec![-3, 5], Some(5)), (vec![-3, -1, -2], Some(-1))]
         {
             let ends = ends.into_iter().map(day).collect();
-            let credential = Credential { key: String::new(), kind: CredentialKind::CaCertificate, ends };
+            let credential = Credential { key: String::new(), source: None, kind: CredentialKind::CaCertificate, ends };
             assert_eq!(credential.end(day(0)), expected.map(day));
         }
     }

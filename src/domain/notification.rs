@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
-use super::announcement::{ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
+use super::announcement::{EndingCredential, ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
 use super::delivery::AddressNews;
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
@@ -102,6 +102,7 @@ pub enum About {
     Forgotten(ForgottenColumns),
     Removed(RemovedSession),
     Reload(RefusedConfig),
+    Credential(EndingCredential),
     Undeliverable(AddressNews),
 }
 
@@ -122,6 +123,7 @@ impl Item {
             About::Forgotten(forgotten) => forgotten.id,
             About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
+            About::Credential(ending) => ending.id,
             About::Undeliverable(news) => news.address.id,
         }
     }
@@ -134,6 +136,7 @@ impl Item {
             About::Forgotten(_) => String::from("forgotten"),
             About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
+            About::Credential(_) => String::from("ends"),
             About::Undeliverable(AddressNews { end: None, .. }) => String::from("opened"),
             About::Undeliverable(AddressNews { end: Some(_), .. }) => String::from("ended"),
         }
@@ -146,6 +149,7 @@ impl Item {
             | About::Removed(_)
             | About::Forgotten(_)
             | About::Reload(_)
+            | About::Credential(_)
             | About::Undeliverable(_) => None,
         }
     }
@@ -165,6 +169,7 @@ impl Item {
             | About::Removed(_)
             | About::Forgotten(_)
             | About::Reload(_)
+            | About::Credential(_)
             | About::Undeliverable(_) => None,
         }
     }
@@ -180,6 +185,7 @@ impl Item {
             About::Unaudited(found) => Some(&found.source),
             About::Forgotten(forgotten) => Some(&forgotten.source),
             About::Removed(removed) => Some(&removed.source),
+            About::Credential(ending) => ending.source.as_ref(),
             About::Reload(_) | About::Undeliverable(_) => None,
         }
     }
@@ -190,7 +196,7 @@ impl Item {
             About::Incident { incident, .. } => incident.key.session(),
             About::Unaudited(found) => Some(&found.session),
             About::Removed(removed) => Some(&removed.session),
-            About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
+            About::Forgotten(_) | About::Reload(_) | About::Credential(_) | About::Undeliverable(_) => None,
         }
     }
 
@@ -198,6 +204,7 @@ impl Item {
         match &self.about {
             About::Incident { incident, .. } => incident.severity,
             About::Undeliverable(news) => news.address.severity(),
+            About::Credential(_) => Severity::Warning,
             About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => Severity::Info,
         }
     }
@@ -208,6 +215,7 @@ impl Item {
             About::Unaudited(_) | About::Removed(_) => return NotificationKind::Unaudited,
             About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
+            About::Credential(_) => return NotificationKind::Credential,
             About::Undeliverable(AddressNews { end: None, .. }) => return NotificationKind::Undeliverable,
             About::Undeliverable(AddressNews { end: Some(_), .. }) => return NotificationKind::Recovered,
         };

@@ -120,6 +120,24 @@ impl Alerting {
         self.bells.changed.notify_one();
     }
 
+    /// Records an announcement that is found again as long as it holds, and wakes alerting if it is new. False if the store did
+    /// not work, so that it must be tried again.
+    pub async fn announce_once(&self, announcement: Announcement) -> bool {
+        match self.store.announce(&announcement).await {
+            Ok(true) => {
+                self.deriving.known().announce(announcement);
+                self.bells.changed.notify_one();
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                self.metrics.store_error(error.operation);
+                tracing::error!(error = %super::audit::describe(&error), "failed to record an announcement");
+                false
+            }
+        }
+    }
+
     /// Waits for the cycle under way, and starts no other one while the guard lives.
     pub(crate) async fn pause(&self) -> Paused<'_> {
         Paused { alerting: self, _one: self.one.lock().await }

@@ -164,6 +164,7 @@ fn a_session_takes_less_text_than_is_reserved_for_it() {
 fn a_credential_is_a_series_from_when_its_end_is_known() {
     let published = PolledState::new(&[("erp-x", &["1"])]).published();
     let credential = |key: &str, kind, ends: &[i64]| Credential {
+        source: None,
         key: key.to_owned(),
         kind,
         ends: ends.iter().map(|days| start() + TimeDelta::days(*days)).collect(),

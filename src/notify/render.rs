@@ -14,6 +14,7 @@ use crate::view::times;
 
 mod announced;
 mod brief;
+mod credential;
 mod entry;
 mod lead;
 mod page;

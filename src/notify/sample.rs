@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::domain::address::Address;
-use crate::domain::announcement::{Announcement, RefusedConfig};
+use crate::domain::announcement::{Announcement, EndingCredential, RefusedConfig};
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::delivery::{LostNotification, LostNotifications, UndeliverableAddress};
 use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind, Role};
@@ -144,6 +145,10 @@ pub fn example(sample: Sample, to: &Address, at: DateTime<Utc>) -> Option<Notifi
             shop.world.known.announce(Announcement::Reload(RefusedConfig::new(&[problem], before(60), recipients, at)));
             shop.alert(at)
         }
+        NotificationKind::Credential => {
+            shop.world.known.announce(Announcement::Credential(ending_secret(to, at)?));
+            shop.alert(at)
+        }
         NotificationKind::Unaudited => {
             shop.poll(before(5));
             shop.world.rows.push(("20".to_owned(), row("acme-de.myshopify.com")));
@@ -154,6 +159,17 @@ pub fn example(sample: Sample, to: &Address, at: DateTime<Utc>) -> Option<Notifi
             shop.alert(at)
         }
     }
+}
+
+/// A client secret that ends in two weeks.
+fn ending_secret(to: &Address, at: DateTime<Utc>) -> Option<EndingCredential> {
+    let credential = Credential {
+        key: "email.smtp.oauth2.client_secret".to_owned(),
+        source: None,
+        kind: CredentialKind::ClientSecret,
+        ends: vec![at + TimeDelta::days(14)],
+    };
+    EndingCredential::new(&credential, &[(to.clone(), Role::Operator)], at)
 }
 
 /// An address that has refused two notifications.

@@ -25,6 +25,13 @@ use crate::domain::name::Name;
 /// Rows that travel in one statement.
 const CHUNK: usize = 1_000;
 
+/// The same end of a credential is found until the credential is replaced, so the ids of its notices stay: at most four for an end.
+const KEEP_ID: &str = "UPDATE announcements SET doc = '{}'
+    WHERE id IN (SELECT value FROM json_each(?1)) AND doc ->> 'kind' = 'credential'";
+
+/// An announcement that was notified.
+const FORGET: &str = "DELETE FROM announcements WHERE id IN (SELECT value FROM json_each(?1)) AND doc <> '{}'";
+
 impl Store {
     /// Records an evaluation with its composed notifications: together or not at all.
     pub async fn notify(
@@ -45,30 +52,27 @@ impl Store {
         let mut transaction = self.writing().await?;
         log(&mut transaction, &evaluation.log).await?;
         suppressions(&mut transaction, &evaluation.suppressions, now).await?;
-        put(
-            &mut transaction,
-            "DELETE FROM announcements WHERE id IN (SELECT value FROM json_each(?1))",
-            &evaluation.announced,
-        )
-        .await?;
+        put(&mut transaction, KEEP_ID, &evaluation.announced).await?;
+        put(&mut transaction, FORGET, &evaluation.announced).await?;
         undeliverable::note(&mut transaction, evaluation).await?;
         add(&mut transaction, outgoing).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Records an announcement that no audit made. Recording it again changes nothing.
-    pub async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
+    /// Records an announcement that no audit made. False if it is recorded already; that of a credential stays recorded after it
+    /// was notified.
+    pub async fn announce(&self, announcement: &Announcement) -> Result<bool, StoreError> {
         self.try_announce(announcement).await.map_err(self.error(Operation::Notify))
     }
 
-    async fn try_announce(&self, announcement: &Announcement) -> Result<(), Fault> {
+    async fn try_announce(&self, announcement: &Announcement) -> Result<bool, Fault> {
         const SQL: &str = "INSERT INTO announcements (id, at, doc) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         let mut transaction = self.writing().await?;
         let query = sqlx::query(SQL).bind(announcement.id().to_string()).bind(stamp(announcement.at()));
-        query.bind(doc(announcement)?).execute(&mut *transaction).await?;
+        let new = query.bind(doc(announcement)?).execute(&mut *transaction).await?.rows_affected() > 0;
         transaction.commit().await?;
-        Ok(())
+        Ok(new)
     }
 
     /// The working set of alerting as of the last commit.
@@ -79,6 +83,7 @@ impl Store {
     async fn try_load_alerting(&self) -> Result<Recorded, Fault> {
         const INCIDENTS: &str = "SELECT id, doc FROM incidents
             WHERE ended_at IS NULL OR id IN (SELECT incident FROM notification_log WHERE ended = 0)";
+        const ANNOUNCEMENTS: &str = "SELECT id, doc FROM announcements WHERE doc <> '{}' ORDER BY at, id";
         const LOG: &str = "SELECT incident, channel, recipient, doc FROM notification_log WHERE incident IN (
             SELECT id FROM incidents WHERE ended_at IS NULL OR id IN (SELECT incident FROM notification_log WHERE ended = 0))";
         const SUPPRESSIONS: &str = "SELECT incident, reason FROM suppressions
@@ -89,8 +94,7 @@ impl Store {
         for (id, text) in rows {
             recorded.incidents.push(read(&text, || format!("incident {id}"))?);
         }
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT id, doc FROM announcements ORDER BY at, id").fetch_all(&mut *from).await?;
+        let rows: Vec<(String, String)> = sqlx::query_as(ANNOUNCEMENTS).fetch_all(&mut *from).await?;
         for (id, text) in rows {
             recorded.announcements.push(read(&text, || format!("announcement {id}"))?);
         }

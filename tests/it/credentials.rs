@@ -1,4 +1,5 @@
-//! The ends of client secrets and certificates, as `doctor` and the metrics of the running daemon show them.
+//! The ends of client secrets and certificates, as `doctor`, the metrics and the mails of the running daemon
+//! show them.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use driftwise::clock::{Clock as _, SystemClock};
@@ -85,4 +86,34 @@ fn doctor_and_the_metrics_show_the_end_of_each_credential_and_no_secret() {
     for text in [&report.out, &over, &metrics, &said] {
         assert!(!text.contains("canary-7f3a") && !text.contains("BEGIN CERTIFICATE"), "{text}");
     }
+}
+
+#[test]
+fn operators_are_notified_of_an_end_once_and_of_the_next_one_again() {
+    const OPERATOR: &str = "run@integrator.example";
+    let world = World::new(1, &Setup::default());
+    let ends_in = |days| std::fs::write(world.path("ca.pem"), ending_on(in_days(days))).unwrap();
+    world.configure(&Setup {
+        source: String::from("timeout: 5s, tls: { ca_file: ca.pem }"),
+        alerts: format!("operators: [{OPERATOR}]"),
+        ..Setup::default()
+    });
+    let told = || world.notified().into_iter().filter(|(kind, _)| kind == "credential").collect::<Vec<_>>();
+    let once = (String::from("credential"), OPERATOR.to_owned());
+
+    ends_in(10);
+    let daemon = world.daemon();
+    let mail = world.mail("credential", OPERATOR);
+    mail.says("The CA certificate for erp ends in 10 days");
+    mail.says("sources.erp.tls.ca_file");
+    daemon.stop();
+
+    // The daemon looks at all ends before the metric has one, and would have told of the first again before the second.
+    let daemon = world.daemon();
+    daemon.until(METRIC, &[("credential", "sources.erp.tls.ca_file")], seconds(in_days(10)));
+    ends_in(5);
+    daemon.signal("HUP");
+    crate::program::eventually_or(|| format!("{:?}", world.notified()), || (told().len() > 1).then_some(()));
+    daemon.stop();
+    assert_eq!(told(), [once.clone(), once]);
 }

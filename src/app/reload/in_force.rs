@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::app::credentials::recipients_of_program;
 use crate::config::{Config, Inputs, Problem, Problems, mask_addresses};
 use crate::domain::address::Address;
 use crate::domain::notification::Role;
@@ -9,7 +10,7 @@ use crate::domain::notification::Role;
 /// See the module.
 pub(in crate::app) struct InForce {
     pub accepted: DateTime<Utc>,
-    /// The recipients of a refused reload: the operators, or else the fallback.
+    /// The recipients of a refused reload: the operators, or else the fallback, or else the owners.
     pub recipients: Vec<(Address, Role)>,
     /// `reload: watch`.
     pub watched: bool,
@@ -17,14 +18,8 @@ pub(in crate::app) struct InForce {
 
 impl InForce {
     pub(in crate::app) fn of(config: &Config, accepted: DateTime<Utc>) -> Self {
-        Self { accepted, recipients: recipients(config), watched: config.watch }
+        Self { accepted, recipients: recipients_of_program(config), watched: config.watch }
     }
-}
-
-fn recipients(config: &Config) -> Vec<(Address, Role)> {
-    let (operators, fallback) = (&config.alerts.operators, &config.alerts.fallback);
-    let (addresses, role) = if operators.is_empty() { (fallback, Role::Fallback) } else { (operators, Role::Operator) };
-    addresses.iter().map(|to| (to.clone(), role)).collect()
 }
 
 /// Why a configuration is refused. Without secrets.

@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 
 use super::Check;
 use crate::domain::credential::{Credential, CredentialKind, CredentialState};
+use crate::view::credential::{act, noun};
 use crate::view::times::{self, ago};
 
 pub(super) fn checks(credentials: &[Credential], now: DateTime<Utc>) -> Vec<Check> {
@@ -13,7 +14,7 @@ pub(super) fn checks(credentials: &[Credential], now: DateTime<Utc>) -> Vec<Chec
 
 fn check(credential: &Credential, now: DateTime<Utc>) -> Check {
     const KIND: &str = "credential";
-    let what = words(credential.kind);
+    let what = noun(credential.kind);
     let at = |end| times::at(end, Tz::UTC);
     match credential.state(now) {
         CredentialState::Unknown if credential.kind == CredentialKind::ClientSecret => {
@@ -31,35 +32,6 @@ fn check(credential: &Credential, now: DateTime<Utc>) -> Check {
             let found = format!("{what} ended {} ago, {}", ago(now - end), at(end));
             Check::problem(KIND, found, act(credential.kind))
         }
-    }
-}
-
-fn words(kind: CredentialKind) -> &'static str {
-    match kind {
-        CredentialKind::ClientSecret => "client secret",
-        CredentialKind::ClientCertificate => "certificate of the app",
-        CredentialKind::ClientAssertion => "client assertion",
-        CredentialKind::CaCertificate => "CA certificate",
-        CredentialKind::ServerCertificate => "certificate of the server",
-    }
-}
-
-fn act(kind: CredentialKind) -> &'static str {
-    match kind {
-        CredentialKind::ClientSecret => {
-            "make a new client secret in the app registration, replace the secret, set client_secret_expires to its end, and reload"
-        }
-        CredentialKind::ClientCertificate => {
-            "add a new certificate to the app registration, then put it with its key into the file"
-        }
-        CredentialKind::ClientAssertion => {
-            "find out why the program that renews the file, such as Kubernetes, does not"
-        }
-        CredentialKind::CaCertificate => {
-            "ask the operator of the server for the certificate of the new authority, put it into the file, remove certificates \
-             that are no longer needed, and reload"
-        }
-        CredentialKind::ServerCertificate => "ask the operator of the server to renew it",
     }
 }
 
@@ -89,7 +61,7 @@ mod tests {
             (ServerCertificate, Some(2)),
         ] {
             let ends = days.map(|days| now + TimeDelta::days(days)).into_iter().collect();
-            let check = check(&Credential { key: String::new(), kind, ends }, now);
+            let check = check(&Credential { key: String::new(), source: None, kind, ends }, now);
             assert_eq!(check.act.is_some(), check.result != Outcome::Ok, "{check:?}");
             shown.push(format!("{:?}: {}", check.result, check.found));
         }

@@ -1,8 +1,8 @@
 //! Last stage: makes one notification of the items that one recipient gets together.
 //!
 //! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
-//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses. A refused configuration is a
-//! notification of its own.
+//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses and credentials that end. A refused
+//! configuration is a notification of its own.
 //!
 //! Each notification also lists all other open incidents of its sessions, so the last one about a session is complete. It leaves out
 //! unverifiable settings of which the recipient has not been notified: their end would not be notified either.
@@ -33,6 +33,8 @@ enum Bundle {
     Undeliverable {
         ended: bool,
     },
+    /// Of credentials that end.
+    Credentials,
     Waited,
 }
 
@@ -44,6 +46,7 @@ impl Bundle {
             About::Forgotten(forgotten) => return Self::AtOnce(forgotten.source.clone()),
             About::Removed(removed) => return Self::AtOnce(removed.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
+            About::Credential(_) => return Self::Credentials,
             About::Undeliverable(news) => return Self::Undeliverable { ended: news.end.is_some() },
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
@@ -170,6 +173,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
             About::Forgotten(forgotten) => format!("columns of {} that are no longer returned", forgotten.source),
             About::Removed(removed) => format!("removed session: {}/{}", removed.source, removed.session),
             About::Reload(_) => String::from("refused configuration"),
+            About::Credential(ending) => format!("credential that ends: {}", ending.key),
             About::Undeliverable(news) => format!("undeliverable: {}", news.address.address),
         },
         change: item.token(),

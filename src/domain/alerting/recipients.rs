@@ -48,6 +48,17 @@ pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
     all
 }
 
+/// The recipients of what concerns the program as a whole: `operators`, or else `fallback`, or else those of every source.
+pub fn of_program(operators: &[Address], fallback: &[Address], plans: &super::Plans) -> Vec<(Address, Role)> {
+    let mut all =
+        if operators.is_empty() { as_role(fallback, Role::ActingOperator) } else { as_role(operators, Role::Operator) };
+    if all.is_empty() {
+        all = plans.values().flat_map(of_source).collect();
+    }
+    once(&mut all);
+    all.into_iter().map(|member| (member.to, member.role)).collect()
+}
+
 /// All operators: the recipients of what concerns a source that has no plan any more.
 pub fn all_operators(plans: &super::Plans) -> Vec<Recipient> {
     let mut all = plans.values().flat_map(|plan| as_role(&plan.contacts.operators, Role::Operator)).collect();

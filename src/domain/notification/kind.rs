@@ -22,13 +22,15 @@ pub enum NotificationKind {
     Unaudited,
     /// A reload read a configuration that cannot be used.
     Reload,
+    /// A secret or certificate of the configuration ends soon, or has ended.
+    Credential,
     /// An address refuses our mail.
     Undeliverable,
     Test,
 }
 
 impl NotificationKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Drift,
         Self::Missing,
         Self::Unreachable,
@@ -40,6 +42,7 @@ impl NotificationKind {
         Self::Reminder,
         Self::Unaudited,
         Self::Reload,
+        Self::Credential,
         Self::Undeliverable,
         Self::Test,
     ];
@@ -57,6 +60,7 @@ impl NotificationKind {
             Self::Reminder => "reminder",
             Self::Unaudited => "unaudited",
             Self::Reload => "reload",
+            Self::Credential => "credential",
             Self::Undeliverable => "undeliverable",
             Self::Test => "test",
         }

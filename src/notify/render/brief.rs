@@ -1,8 +1,8 @@
 //! One line for each item or incident of a notification that has more than fit in full.
 
 use super::lead::{SHORT, called, name, short};
-use super::undeliverable;
 use super::words::{VALUE, plain};
+use super::{credential, undeliverable};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item};
 
@@ -15,6 +15,7 @@ pub(super) fn brief(item: &Item) -> String {
     let (Some(incident), Some(change)) = (item.incident(), item.change()) else {
         return match &item.about {
             About::Forgotten(forgotten) => format!("{who}: {}", forgotten.columns.words()),
+            About::Credential(ending) => credential::brief(ending),
             About::Removed(_) => format!("{who}: no longer checked"),
             _ => format!("{who}: not checked"),
         };

@@ -58,10 +58,13 @@ pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
         About::Removed(removed) => writer.removed(removed),
         About::Forgotten(forgotten) => writer.forgotten(forgotten),
         About::Reload(refused) => writer.refused(refused),
+        About::Credential(ending) => writer.credential(ending),
         About::Undeliverable(news) => writer.undeliverable(news),
     };
     let colour = match (item.change(), item.severity()) {
-        (None, severity) if item.kind() == NotificationKind::Undeliverable => colour(severity),
+        (None, severity) if matches!(item.kind(), NotificationKind::Undeliverable | NotificationKind::Credential) => {
+            colour(severity)
+        }
         (None, _) if item.kind() == NotificationKind::Recovered => GREEN,
         (
             Some(Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::Removed | End::NotReturned)) | None,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::times::at;
-use super::undeliverable;
 use super::words::{PROSE, VALUE, count, name_of, named, plain, value, who};
+use super::{credential, undeliverable};
 use crate::domain::announcement::{RemovedSession, UnauditedSession};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -27,6 +27,9 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
         return vec![
             "This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned(),
         ];
+    }
+    if let Some(text) = credential::lead(notification) {
+        return vec![text];
     }
     let addresses = undeliverable::of(notification);
     if !addresses.is_empty() {
@@ -196,6 +199,9 @@ pub(super) fn called(item: &Item) -> String {
         About::Forgotten(forgotten) => forgotten.source.to_string(),
         About::Unaudited(found) => who(&found.source, Some(&found.session), found.name.as_deref()),
         About::Reload(_) => String::from("The configuration"),
+        About::Credential(ending) => {
+            ending.source.as_ref().map_or_else(|| String::from("Mail of Driftwise"), Name::to_string)
+        }
         About::Undeliverable(news) => news.address.address.to_string(),
     }
 }
@@ -209,6 +215,7 @@ fn one(item: &Item) -> String {
         About::Forgotten(forgotten) => {
             format!("{who} changed, but no rule needs what is gone. {}", sentence(&forgotten.columns.words()))
         }
+        About::Credential(ending) => credential::sentence(ending),
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
             format!(

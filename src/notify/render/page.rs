@@ -99,7 +99,7 @@ impl<'a> Topic<'a> {
                 About::Incident { incident, .. } => incident.facts.name.as_deref(),
                 About::Unaudited(found) => found.name.as_deref(),
                 About::Removed(removed) => removed.name.as_deref(),
-                About::Forgotten(_) | About::Reload(_) | About::Undeliverable(_) => None,
+                About::Forgotten(_) | About::Reload(_) | About::Credential(_) | About::Undeliverable(_) => None,
             },
             Self::Still(incident) => incident.facts.name.as_deref(),
         };

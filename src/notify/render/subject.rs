@@ -4,8 +4,8 @@
 //! wrong, as in a reminder; a thread holds by its references.
 
 use super::lead::called;
-use super::undeliverable;
 use super::words::{clean, count, name_of, who};
+use super::{credential, undeliverable};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item, Notification, NotificationKind};
 use crate::view::incident::IncidentView;
@@ -27,6 +27,9 @@ pub(super) fn subject(notification: &Notification) -> String {
     }
     if notification.kind == NotificationKind::Reload {
         return "Driftwise refused a changed configuration".to_owned();
+    }
+    if let Some(text) = credential::subject(notification) {
+        return clean(&text, LONGEST);
     }
     let addresses = undeliverable::of(notification);
     if !addresses.is_empty() {

@@ -1,8 +1,11 @@
 //! What alerting records: log and outbox together, once, and loaded again.
 
+use chrono::TimeDelta;
+
 use super::world::{Place, World, at, name};
 use crate::domain::alerting::WorkingSet;
-use crate::domain::announcement::{Announcement, RefusedConfig};
+use crate::domain::announcement::{Announcement, EndingCredential, RefusedConfig};
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::notification::{NotificationKind, Role};
 use crate::domain::policy::Severity;
 use crate::store::NotificationFilter;
@@ -110,4 +113,36 @@ async fn a_refused_configuration_stays_due_over_a_restart_until_it_is_notified()
     );
     assert!(world.alert(&store, at(3)).await.is_empty());
     assert!(store.load_alerting().await.unwrap().announcements.is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_a_credential_that_is_found_again_after_a_restart_is_not_notified_again() {
+    let place = Place::new();
+    let world = World::new("acme", 1);
+    let recipients = [(crate::domain::world::address("ops@acme.example"), Role::Operator)];
+    let found = |seconds| {
+        let credential = Credential {
+            key: "sources.acme.tls.ca_file".to_owned(),
+            source: Some(name("acme")),
+            kind: CredentialKind::CaCertificate,
+            ends: vec![at(0) + TimeDelta::days(10)],
+        };
+        Announcement::Credential(EndingCredential::new(&credential, &recipients, at(seconds)).unwrap())
+    };
+    let store = place.open().await;
+    assert!(store.announce(&found(1)).await.unwrap());
+    assert!(!store.announce(&found(2)).await.unwrap());
+    store.close().await;
+
+    let store = place.open().await;
+    assert_eq!(store.load_alerting().await.unwrap().announcements, [found(1)]);
+    let sent = world.alert(&store, at(3)).await;
+    assert_eq!(sent.iter().map(|sent| sent.kind).collect::<Vec<_>>(), [NotificationKind::Credential]);
+    store.close().await;
+
+    let store = place.open().await;
+    assert!(store.load_alerting().await.unwrap().announcements.is_empty());
+    assert!(!store.announce(&found(4)).await.unwrap());
+    assert!(world.alert(&store, at(5)).await.is_empty());
+    assert!(store.announce(&found(6 * 24 * 60 * 60)).await.unwrap(), "the notice of 7 days is another one");
 }

@@ -1,0 +1,85 @@
+//! A credential that ends: subject, first sentence and entry.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::entry::{EntryWriter, HeadedRows, prose, row};
+use super::words::{VALUE, count, plain};
+use crate::domain::announcement::EndingCredential;
+use crate::domain::name::Name;
+use crate::domain::notification::{About, Notification};
+use crate::view::credential::{act, effect, noun};
+use crate::view::words::capital;
+
+/// The credentials of a notification about credentials that end, the first end first; none of another notification.
+fn of(notification: &Notification) -> Vec<&EndingCredential> {
+    let ending = notification.items.iter().filter_map(|item| match &item.about {
+        About::Credential(ending) => Some(ending),
+        _ => None,
+    });
+    let mut ending = ending.collect::<Vec<_>>();
+    ending.sort_by_key(|ending| ending.end);
+    ending
+}
+
+/// `None` if the notification is about something else.
+pub(super) fn subject(notification: &Notification) -> Option<String> {
+    Some(match of(notification).as_slice() {
+        [] => return None,
+        [one] => short(one, notification.at),
+        [first, rest @ ..] => format!("{}, and {} more", short(first, notification.at), rest.len()),
+    })
+}
+
+/// The first sentence; `None` if the notification is about something else.
+pub(super) fn lead(notification: &Notification) -> Option<String> {
+    Some(match of(notification).as_slice() {
+        [] => return None,
+        [one] => format!("{}; {}.", short(one, notification.at), effect(one.source.as_ref())),
+        [first, second] => format!("{}. {}.", short(first, notification.at), short(second, notification.at)),
+        [first, rest @ ..] => {
+            format!("{}, and {} follow.", short(first, notification.at), count(rest.len(), "more credential"))
+        }
+    })
+}
+
+/// Without the full stop.
+fn short(ending: &EndingCredential, now: DateTime<Utc>) -> String {
+    let purpose = ending.source.as_ref().map_or("mail", Name::as_str);
+    format!("The {} for {} {}", noun(ending.kind), plain(purpose, VALUE), when(ending.end, now))
+}
+
+/// The sentence on one of several things.
+pub(super) fn sentence(ending: &EndingCredential) -> String {
+    format!("{}.", short(ending, ending.at))
+}
+
+/// One line of a list.
+pub(super) fn brief(ending: &EndingCredential) -> String {
+    format!("{}: {}", ending.key, when(ending.end, ending.at))
+}
+
+fn when(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let left = end - now;
+    // The last day that has begun counts.
+    let days = usize::try_from((left + TimeDelta::days(1) - TimeDelta::seconds(1)).num_days()).unwrap_or(0);
+    match days {
+        _ if left <= TimeDelta::zero() => "has ended".to_owned(),
+        0 | 1 => "ends within a day".to_owned(),
+        days => format!("ends in {}", count(days, "day")),
+    }
+}
+
+impl EntryWriter {
+    pub(super) fn credential(&self, ending: &EndingCredential) -> HeadedRows {
+        let rows = vec![
+            row("Key", &ending.key),
+            row(if ending.end <= self.now { "Ended" } else { "Ends" }, &self.at(ending.end)),
+            prose("What this means", &effect(ending.source.as_ref())),
+            prose(
+                "What to do",
+                &if self.role.runs_checks() { act(ending.kind).to_owned() } else { format!("tell {}", self.contact) },
+            ),
+        ];
+        (capital(noun(ending.kind)), rows)
+    }
+}

@@ -52,7 +52,7 @@ mod undeliverable;
 pub use copy::{Copied, CopyError};
 pub use disk::DiskUsage;
 pub use error::{Operation, StoreError, Trouble};
-pub use history::Run;
+pub use history::{Run, StoredSuppression};
 pub use notifications::{NotificationFilter, NotificationState, StoredNotification};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;

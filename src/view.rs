@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod event;
 pub mod finding;
 pub mod incident;
+pub mod reason;
 pub mod session;
 pub mod source;
 pub mod times;

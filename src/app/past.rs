@@ -5,10 +5,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::event::Event;
+use crate::domain::notification::Reason;
 use crate::domain::session::SessionKey;
 use crate::metrics::Metrics;
-use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
-use crate::web::{Delivery, History, Notified};
+use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification, StoredSuppression};
+use crate::web::{Delivery, Held, History, Notified};
 
 /// See the module.
 pub(super) struct StoredHistory {
@@ -27,18 +28,29 @@ impl History for StoredHistory {
     fn notifications<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Notified>, String>> {
         Box::pin(async move {
             let filter = NotificationFilter { session: Some(key.to_string()), ..NotificationFilter::default() };
-            let stored = self.store.notifications(&filter, limit).await;
+            let stored = self.store.notifications_with_reasons(&filter, limit).await;
             let stored = stored.inspect_err(|e| self.metrics.store_error(e.operation)).map_err(|e| e.to_string())?;
             Ok(stored.into_iter().map(notified).collect())
         })
     }
+    fn held_back<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Held>, String>> {
+        Box::pin(async move {
+            let stored = self.store.suppressions(Some(key), None, limit).await;
+            let stored = stored.inspect_err(|e| self.metrics.store_error(e.operation)).map_err(|e| e.to_string())?;
+            let held = |StoredSuppression { at, key, reason, .. }| Held { at, key, reason };
+            Ok(stored.into_iter().map(held).collect())
+        })
+    }
 }
 
-fn notified(stored: StoredNotification) -> Notified {
+fn notified((stored, reason): (StoredNotification, Reason)) -> Notified {
     Notified {
         at: stored.finished_at.unwrap_or(stored.recorded_at),
         to: stored.to.to_string(),
+        number: stored.id,
+        sessions: stored.sessions.len(),
         subject: stored.subject,
+        reason,
         delivery: match stored.state {
             NotificationState::Pending => Delivery::Waiting,
             NotificationState::Retrying => Delivery::Retrying,

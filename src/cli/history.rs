@@ -1,4 +1,4 @@
-//! `history`: the events that the store keeps, oldest first.
+//! `history`: what happened as the store keeps it, oldest first: events, notifications, and incidents that were held back.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::Args;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::output::Format;
 use super::table::table;
@@ -14,10 +15,11 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, NeededSecrets};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::name::Name;
+use crate::domain::notification::{NotificationKind, Reason};
 use crate::domain::session::{Session, SessionKey};
-use crate::store::Store;
+use crate::store::{NotificationFilter, Store, StoreError, StoredNotification, StoredSuppression};
 use crate::view::words::count;
-use crate::view::{event, times};
+use crate::view::{event, reason, times};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,44 +42,33 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let zone = session.as_ref().map_or(Tz::UTC, |key| zone(&config, &key.source, Some(key)));
     let since = arguments.since.as_deref().map(|text| since(text, SystemClock.now(), zone)).transpose()?;
     let limit = arguments.limit as usize;
-    // One more than is shown, to know whether there are more.
-    let mut events = match Store::read(&config.store.path).await {
-        Ok(store) => {
-            let one_more = limit.saturating_add(1);
-            match &session {
-                None => store.events(None, None, since, one_more).await?,
-                Some(key) => {
-                    let mut events = store.events(Some(&key.source), Some(&key.id), since, one_more).await?;
-                    events.extend(store.source_events(&key.source, since, one_more).await?);
-                    events.sort_by_key(|(_, event)| event.at);
-                    events
-                }
-            }
-        }
-        Err(e) if e.is_absent() => Vec::new(),
+    let mut past = match Store::read(&config.store.path).await {
+        Ok(store) => Past::read(&store, session.as_ref(), since, limit).await?,
+        Err(e) if e.is_absent() => Past::default(),
         Err(e) => return Err(e.into()),
     };
-    let known = |key: &SessionKey| events.iter().any(|(_, event)| event.session.as_ref() == Some(&key.id));
-    if let Some(key) = session.filter(|key| !is_audited(&config, key) && !known(key)) {
+    let known = |key: &SessionKey| past.events.iter().any(|(_, event)| event.session.as_ref() == Some(&key.id));
+    if let Some(key) = session.as_ref().filter(|key| !is_audited(&config, key) && !known(key)) {
         let error = format!("there are no events of {key}, and the configuration does not audit it");
         return Err(UsageError(error).into());
     }
-    let older = events.len().saturating_sub(limit);
-    events.drain(..older);
+    let complete = past.keep(limit);
     match arguments.format {
         Format::Json => {
-            let document =
-                HistoryDocument { events: events.iter().map(HistoryLine::from).collect(), complete: older == 0 };
+            let document = HistoryDocument {
+                events: past.events.iter().map(HistoryLine::from).collect(),
+                notifications: past.notified.iter().map(NotifiedLine::from).collect(),
+                suppressions: past.held.iter().map(SuppressionLine::from).collect(),
+                complete,
+            };
             print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         }
-        Format::Table if events.is_empty() => print("There are no events to show.\n")?,
-        Format::Table => print(&as_table(&config, &events))?,
+        Format::Table if past.is_empty() => print("There are no events to show.\n")?,
+        Format::Table => print(&past.table(&config, session.as_ref()))?,
     }
-    if older > 0 {
+    if !complete {
         let shown = count(limit, "event");
-        say(&format!(
-            "driftwise: there are older events than these {shown}; --limit and --since choose which are shown"
-        ));
+        say(&format!("driftwise: there is more than the newest {shown}; --limit and --since choose which are shown"));
     }
     Ok(Exit::Fine)
 }
@@ -109,15 +100,99 @@ fn since(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, Usag
     })
 }
 
-fn as_table(config: &Config, events: &[(Name, Event)]) -> String {
-    let line = |(source, event): &(Name, Event)| {
-        let key = key(source, event);
-        let at = times::exact(event.at, zone(config, source, key.as_ref()));
-        let about = key.map_or_else(|| source.to_string(), |key| key.to_string());
-        vec![at, about, event::words(&event.what)]
-    };
-    let rows = events.iter().map(line).collect::<Vec<_>>();
-    table(&["TIME", "SESSION", "EVENT"], &rows)
+/// What happened, each list oldest first.
+#[derive(Default)]
+struct Past {
+    events: Vec<(Name, Event)>,
+    notified: Vec<(StoredNotification, Reason)>,
+    held: Vec<StoredSuppression>,
+}
+
+impl Past {
+    /// One more of each than `limit`, to know whether there are more.
+    async fn read(
+        store: &Store,
+        session: Option<&SessionKey>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Self, StoreError> {
+        let limit = limit.saturating_add(1);
+        let mut events = store.events(session.map(|key| &key.source), session.map(|key| &key.id), since, limit).await?;
+        if let Some(key) = session {
+            events.extend(store.source_events(&key.source, since, limit).await?);
+            events.sort_by_key(|(_, event)| event.at);
+        }
+        let of_session = session.map(ToString::to_string);
+        let filter = NotificationFilter { session: of_session, since, ..NotificationFilter::default() };
+        let notified = store.notifications_with_reasons(&filter, limit).await?;
+        let held = store.suppressions(session, since, limit).await?;
+        Ok(Self { events, notified, held })
+    }
+
+    /// Keeps the newest `limit` of each, and nothing from before the oldest event that is kept. True if that is all.
+    fn keep(&mut self, limit: usize) -> bool {
+        let before = self.len();
+        let older = self.events.len().saturating_sub(limit);
+        self.events.drain(..older);
+        if let (1.., Some((_, oldest))) = (older, self.events.first()) {
+            let from = oldest.at;
+            self.notified.retain(|(notification, _)| notification.recorded_at >= from);
+            self.held.retain(|held| held.at >= from);
+        }
+        self.notified.drain(..self.notified.len().saturating_sub(limit));
+        self.held.drain(..self.held.len().saturating_sub(limit));
+        self.len() == before
+    }
+
+    fn len(&self) -> usize {
+        self.events.len() + self.notified.len() + self.held.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `of`: the session that all of it is about, or none.
+    fn table(&self, config: &Config, of: Option<&SessionKey>) -> String {
+        let of_place = |at, source: &Name, key: Option<SessionKey>, words| {
+            let time = times::exact(at, zone(config, source, key.as_ref()));
+            (at, vec![time, key.map_or_else(|| source.to_string(), |key| key.to_string()), words])
+        };
+        let events = self.events.iter().map(|(source, event)| {
+            let key = key(source, event);
+            of_place(event.at, source, key, event::words(&event.what))
+        });
+        let held = self.held.iter().map(|held| of_place(held.at, &held.source, held.place(), held_back(held)));
+        let notified = self.notified.iter().map(|(notification, reason)| {
+            let one = match (of, notification.sessions.as_slice()) {
+                (Some(of), _) => Some(of.clone()),
+                (None, [one]) => SessionKey::parse(one),
+                (None, _) => None,
+            };
+            let zone = one.as_ref().map_or(Tz::UTC, |key| zone(config, &key.source, Some(key)));
+            let about = match (one, notification.sessions.len()) {
+                (Some(key), _) => key.to_string(),
+                (None, 0) => String::new(),
+                (None, several) => count(several, "session"),
+            };
+            let at = notification.recorded_at;
+            (at, vec![times::exact(at, zone), about, notification_words(notification, reason)])
+        });
+        let mut rows = events.chain(held).chain(notified).collect::<Vec<_>>();
+        rows.sort_by_key(|(at, _)| *at);
+        let rows = rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
+        table(&["TIME", "SESSION", "EVENT"], &rows)
+    }
+}
+
+fn held_back(held: &StoredSuppression) -> String {
+    reason::held_back(&held.key, held.reason)
+}
+
+fn notification_words(notification: &StoredNotification, reason: &Reason) -> String {
+    let StoredNotification { id, kind, to, subject, .. } = notification;
+    let why = reason::why(*id, notification.sessions.len(), reason);
+    format!("Notification {id} ({kind}) to {to}: {subject}{why}")
 }
 
 fn key(source: &Name, event: &Event) -> Option<SessionKey> {
@@ -127,6 +202,8 @@ fn key(source: &Name, event: &Event) -> Option<SessionKey> {
 #[derive(Serialize)]
 struct HistoryDocument<'a> {
     events: Vec<HistoryLine<'a>>,
+    notifications: Vec<NotifiedLine<'a>>,
+    suppressions: Vec<SuppressionLine<'a>>,
     /// False where older events were left out.
     complete: bool,
 }
@@ -142,10 +219,57 @@ struct HistoryLine<'a> {
     what: &'a EventKind,
 }
 
+/// A notification and why it went to its recipient.
+#[derive(Serialize)]
+struct NotifiedLine<'a> {
+    at: String,
+    id: i64,
+    kind: NotificationKind,
+    to: &'a str,
+    subject: &'a str,
+    sessions: &'a [String],
+    reason: &'a Reason,
+}
+
+impl<'a> From<&'a (StoredNotification, Reason)> for NotifiedLine<'a> {
+    fn from((notification, reason): &'a (StoredNotification, Reason)) -> Self {
+        let StoredNotification { id, kind, to, subject, sessions, .. } = notification;
+        Self { at: stamp(notification.recorded_at), id: *id, kind: *kind, to: to.as_str(), subject, sessions, reason }
+    }
+}
+
+/// An incident that was held back, and why.
+#[derive(Serialize)]
+struct SuppressionLine<'a> {
+    at: String,
+    source: &'a Name,
+    session: Option<String>,
+    incident: Uuid,
+    reason: &'static str,
+    words: String,
+}
+
+impl<'a> From<&'a StoredSuppression> for SuppressionLine<'a> {
+    fn from(held: &'a StoredSuppression) -> Self {
+        Self {
+            at: stamp(held.at),
+            source: &held.source,
+            session: held.place().map(|key| key.to_string()),
+            incident: held.incident,
+            reason: held.reason.label(),
+            words: held_back(held),
+        }
+    }
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 impl<'a> From<&'a (Name, Event)> for HistoryLine<'a> {
     fn from((source, event): &'a (Name, Event)) -> Self {
         Self {
-            at: event.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            at: stamp(event.at),
             source,
             session: key(source, event).map(|key| key.to_string()),
             words: event::words(&event.what),

@@ -11,9 +11,10 @@ use crate::app::notifications::send_test;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::domain::address::Address;
-use crate::domain::notification::{Because, HeldBack, Reason};
+use crate::domain::notification::{HeldBack, Reason};
 use crate::domain::reading::visible;
 use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
+use crate::view::reason as why;
 use crate::view::words::count;
 
 mod preview;
@@ -159,11 +160,7 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     }
     lines.extend(row.resend_of.map(|id| format!("Resent:     an operator asked to send notification {id} again")));
     lines.push("Why:".to_owned());
-    let because = |b: &Because| {
-        let late = if b.blind { ", because it has lasted for blind_after" } else { "" };
-        format!("  - {}: {}; notified as {}{late}", printable(&b.what), b.change, b.role.label())
-    };
-    lines.extend(reason.because.iter().map(because));
+    lines.extend(reason.because.iter().map(|because| format!("  - {}", printable(&why::because(because)))));
     if !reason.held.is_empty() {
         lines.push("Held back at that time:".to_owned());
         let held = |HeldBack { what, stage, .. }: &HeldBack| format!("  - {}: {}", printable(what), stage.label());

@@ -1,15 +1,36 @@
 //! Reads the history: events, and the observations of a session over time.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{count, read, stamp, time};
 use super::load::{Keys, observation, source_name};
+use crate::domain::alerting::SuppressionReason;
 use crate::domain::event::Event;
+use crate::domain::incident::{Incident, IncidentKey};
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::session::{SessionId, SessionKey};
+
+/// An incident that was held back, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSuppression {
+    /// When it was held back first.
+    pub at: DateTime<Utc>,
+    pub source: Name,
+    pub incident: Uuid,
+    pub key: IncidentKey,
+    pub reason: SuppressionReason,
+}
+
+impl StoredSuppression {
+    /// `None` for what concerns a whole source.
+    pub fn place(&self) -> Option<SessionKey> {
+        Some(SessionKey { source: self.source.clone(), id: self.key.session()?.clone() })
+    }
+}
 
 /// A time in which a session had the same values. It includes times in which the session could not be read.
 #[derive(Debug, Clone)]
@@ -67,6 +88,44 @@ impl Store {
         let query = sqlx::query_as(SQL).bind(source.as_str()).bind(since.map(stamp)).bind(count(limit));
         let rows = query.fetch_all(&self.readers).await.map_err(Fault::from);
         rows.and_then(events).map_err(self.error(Operation::Read))
+    }
+
+    /// The last `limit` incidents that were held back for a reason, of one session and its source or since a time where those are
+    /// given; newest last.
+    pub async fn suppressions(
+        &self,
+        session: Option<&SessionKey>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<StoredSuppression>, StoreError> {
+        self.try_suppressions(session, since, limit).await.map_err(self.error(Operation::Read))
+    }
+
+    async fn try_suppressions(
+        &self,
+        session: Option<&SessionKey>,
+        since: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<StoredSuppression>, Fault> {
+        const SQL: &str = "SELECT suppressions.at, suppressions.reason, incidents.id, incidents.doc
+            FROM incidents JOIN suppressions ON suppressions.incident = incidents.id
+            WHERE (?1 IS NULL OR source = ?1 AND (session IS NULL OR session = ?2))
+              AND (?3 IS NULL OR suppressions.at >= ?3)
+            ORDER BY suppressions.at DESC, incidents.id DESC LIMIT ?4";
+        let query = sqlx::query_as(SQL)
+            .bind(session.map(|key| key.source.as_str()))
+            .bind(session.map(|key| key.id.as_str()))
+            .bind(since.map(stamp))
+            .bind(count(limit));
+        let rows: Vec<(i64, String, String, String)> = query.fetch_all(&self.readers).await?;
+        let suppression = |(at, label, id, doc): (i64, String, String, String)| {
+            let incident: Incident = read(&doc, || format!("incident {id}"))?;
+            let unknown = || Fault::unreadable(format!("incident {id}"), format!("suppression {label:?}"));
+            let reason = SuppressionReason::from_label(&label).ok_or_else(unknown)?;
+            let Incident { id: incident, source, key, .. } = incident;
+            Ok(StoredSuppression { at: time(at), source, incident, key, reason })
+        };
+        rows.into_iter().rev().map(suppression).collect()
     }
 
     /// The observations of a session: its last `limit` runs, newest last.

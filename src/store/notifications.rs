@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Store;
 use super::error::{Fault, Operation, StoreError};
-use super::form::{count, number, read, time};
+use super::form::{count, number, read, stamp, time};
 use super::notify::uuid;
 use super::outbox::{address_of, kind_of};
 use crate::domain::address::Address;
@@ -65,6 +65,8 @@ pub struct NotificationFilter {
     pub state: Option<NotificationState>,
     /// `SOURCE/ID` of a session in it.
     pub session: Option<String>,
+    /// Recorded then or later.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A notification without its body.
@@ -107,9 +109,7 @@ impl Store {
     async fn try_notification(&self, id: i64) -> Result<Option<(StoredNotification, Reason)>, Fault> {
         let sql = format!("SELECT {COLUMNS}, reason FROM outbox WHERE id = ?1");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.readers).await?;
-        let Some(row) = row else { return Ok(None) };
-        let reason = read(row.try_get("reason")?, || format!("notification {id}"))?;
-        Ok(Some((stored(&row)?, reason)))
+        row.as_ref().map(with_reason).transpose()
     }
 
     /// The last `limit` notifications that `filter` lets through, newest last.
@@ -118,27 +118,48 @@ impl Store {
         filter: &NotificationFilter,
         limit: usize,
     ) -> Result<Vec<StoredNotification>, StoreError> {
-        self.try_notifications(filter, limit).await.map_err(self.error(Operation::Read))
+        let rows = self.filtered(COLUMNS, filter, limit).await;
+        rows.and_then(|rows| rows.iter().map(stored).collect()).map_err(self.error(Operation::Read))
     }
 
-    async fn try_notifications(
+    /// The same with the reason of each.
+    pub async fn notifications_with_reasons(
         &self,
         filter: &NotificationFilter,
         limit: usize,
-    ) -> Result<Vec<StoredNotification>, Fault> {
+    ) -> Result<Vec<(StoredNotification, Reason)>, StoreError> {
+        let rows = self.filtered(&format!("{COLUMNS}, reason"), filter, limit).await;
+        rows.and_then(|rows| rows.iter().map(with_reason).collect()).map_err(self.error(Operation::Read))
+    }
+
+    async fn filtered(
+        &self,
+        columns: &str,
+        filter: &NotificationFilter,
+        limit: usize,
+    ) -> Result<Vec<SqliteRow>, Fault> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outbox
+            "SELECT {columns} FROM outbox
             WHERE (?1 IS NULL OR state = ?1)
               AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(outbox.sessions) WHERE value = ?2))
-            ORDER BY id DESC LIMIT ?3"
+              AND (?3 IS NULL OR recorded_at >= ?3)
+            ORDER BY id DESC LIMIT ?4"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(filter.state.map(NotificationState::label))
             .bind(&filter.session)
+            .bind(filter.since.map(stamp))
             .bind(count(limit));
-        let rows = query.fetch_all(&self.readers).await?;
-        rows.iter().rev().map(stored).collect()
+        let mut rows = query.fetch_all(&self.readers).await?;
+        rows.reverse();
+        Ok(rows)
     }
+}
+
+fn with_reason(row: &SqliteRow) -> Result<(StoredNotification, Reason), Fault> {
+    let notification = stored(row)?;
+    let reason = read(row.try_get("reason")?, || format!("notification {}", notification.id))?;
+    Ok((notification, reason))
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredNotification, Fault> {

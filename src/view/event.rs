@@ -73,7 +73,8 @@ fn ended(key: &IncidentKey, end: End) -> String {
     }
 }
 
-fn about(key: &IncidentKey) -> String {
+/// What an incident is about.
+pub(super) fn about(key: &IncidentKey) -> String {
     match key {
         IncidentKey::Drift { setting, .. } => catalogue::label(setting),
         IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),

@@ -1,18 +1,21 @@
-//! The history of one session on its page: events and notifications in one list, the latest first.
+//! The history of one session on its page: events, notifications and what was held back in one list, the latest first.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use futures_util::future::{BoxFuture, try_join};
+use futures_util::future::{BoxFuture, try_join3};
 use serde::Serialize;
 
 use super::when::When;
+use crate::domain::alerting::SuppressionReason;
 use crate::domain::event::Event;
+use crate::domain::incident::IncidentKey;
+use crate::domain::notification::Reason;
 use crate::domain::session::SessionKey;
-use crate::view::event;
 use crate::view::words::cut;
+use crate::view::{event, reason};
 
 /// Entries on the page.
 const ENTRIES: usize = 50;
@@ -34,16 +37,31 @@ pub trait History: Send + Sync {
         session: &'a SessionKey,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Notified>, String>>;
+
+    /// The last `limit` incidents of a session and its source that were held back.
+    fn held_back<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Held>, String>>;
+}
+
+/// An incident that was held back, as the page of its session shows it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub at: DateTime<Utc>,
+    pub key: IncidentKey,
+    pub reason: SuppressionReason,
 }
 
 /// A notification about a session, as its page shows it.
 #[derive(Debug, Clone)]
 pub struct Notified {
+    pub number: i64,
+    /// How many it is about.
+    pub sessions: usize,
     /// When its delivery ended, else when it was recorded.
     pub at: DateTime<Utc>,
     pub to: String,
     pub subject: String,
     pub delivery: Delivery,
+    pub reason: Reason,
 }
 
 /// How far the delivery of a notification has got.
@@ -63,13 +81,14 @@ pub enum Delivery {
 impl Notified {
     fn words(&self) -> String {
         let Self { to, subject, .. } = self;
-        match self.delivery {
+        let what = match self.delivery {
             Delivery::Waiting => format!("Mail to {to} is about to be sent: {subject}"),
             Delivery::Retrying => format!("Mail to {to} is not delivered yet; Driftwise keeps trying: {subject}"),
             Delivery::Sent => format!("Mail sent to {to}: {subject}"),
             Delivery::Dead => format!("Mail to {to} could not be delivered: {subject}"),
             Delivery::Superseded => format!("Mail to {to} was replaced by a later one: {subject}"),
-        }
+        };
+        what + &reason::why(self.number, self.sessions, &self.reason)
     }
 }
 
@@ -84,9 +103,10 @@ pub(super) struct HistoryEntry {
 
 /// The history of a session; nothing where it cannot be read, which is logged.
 pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<HistoryEntry>> {
-    let both = try_join(history.events(key, ENTRIES), history.notifications(key, ENTRIES));
-    match tokio::time::timeout(GRACE, both).await {
-        Ok(Ok((events, notifications))) => Some(merged(&events, &notifications, zone)),
+    let all =
+        try_join3(history.events(key, ENTRIES), history.notifications(key, ENTRIES), history.held_back(key, ENTRIES));
+    match tokio::time::timeout(GRACE, all).await {
+        Ok(Ok((events, notifications, held))) => Some(merged(&events, &notifications, &held, zone)),
         Ok(Err(error)) => {
             tracing::warn!(session = %key, error, "failed to read the history of a session");
             None
@@ -98,10 +118,11 @@ pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -
     }
 }
 
-fn merged(events: &[Event], notifications: &[Notified], zone: Tz) -> Vec<HistoryEntry> {
+fn merged(events: &[Event], notifications: &[Notified], held: &[Held], zone: Tz) -> Vec<HistoryEntry> {
     let events = events.iter().map(|event| (event.at, event::words(&event.what), false));
     let mails = notifications.iter().map(|mail| (mail.at, mail.words(), true));
-    let mut all = events.chain(mails).collect::<Vec<_>>();
+    let held = held.iter().map(|held| (held.at, reason::held_back(&held.key, held.reason), false));
+    let mut all = events.chain(mails).chain(held).collect::<Vec<_>>();
     // What was recorded last stands first, also of two things at one time.
     all.reverse();
     all.sort_by_key(|(at, ..)| Reverse(*at));

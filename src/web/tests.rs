@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::alerting::SuppressionReason;
 use crate::domain::delivery::{DeliveryState, LostNotifications, UndeliverableAddress};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::IncidentKey;
+use crate::domain::notification::{Because, Reason, Role};
 use crate::domain::policy::Severity;
 use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
@@ -67,10 +69,28 @@ impl History for OneDrift {
             at: start() + TimeDelta::minutes(5) + TimeDelta::seconds(seconds),
             to: NOTIFIED.to_owned(),
             subject: "acme-uk.myshopify.com: Export is ticked".to_owned(),
+            number: 7,
+            sessions: 1,
             delivery,
+            reason: Reason {
+                because: vec![Because {
+                    id: Uuid::nil(),
+                    what: "drift of export".to_owned(),
+                    change: "opened".to_owned(),
+                    role: Role::Owner,
+                    blind: false,
+                }],
+                ..Reason::default()
+            },
         };
         let mails = vec![mail(-10, Delivery::Dead), mail(2, Delivery::Sent), mail(9, Delivery::Retrying)];
         Box::pin(std::future::ready(Ok(mails)))
+    }
+
+    fn held_back<'a>(&'a self, key: &'a SessionKey, _: usize) -> BoxFuture<'a, Result<Vec<Held>, String>> {
+        let incident = IncidentKey::Unverifiable { session: key.id.clone() };
+        let held = Held { at: start(), key: incident, reason: SuppressionReason::SourceUnreachable };
+        Box::pin(std::future::ready(Ok(vec![held])))
     }
 }
 

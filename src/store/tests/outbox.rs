@@ -137,11 +137,11 @@ async fn messages_are_counted_and_listed_newest_last() {
     let all = NotificationFilter::default();
     assert_eq!(states(store.notifications(&all, 9).await.unwrap()), ["retrying", "dead", "sent", "pending"]);
     assert_eq!(states(store.notifications(&all, 2).await.unwrap()), ["sent", "pending"]);
-    let dead = NotificationFilter { state: Some(NotificationState::Dead), session: None };
+    let dead = NotificationFilter { state: Some(NotificationState::Dead), ..NotificationFilter::default() };
     let rows = store.notifications(&dead, 9).await.unwrap();
     assert_eq!(rows[0].attempted_at, Some(at(1)));
     assert_eq!((rows.len(), rows[0].last_error.as_deref()), (1, Some("550 no")));
-    let of_session = NotificationFilter { state: None, session: Some("acme/3".to_owned()) };
+    let of_session = NotificationFilter { session: Some("acme/3".to_owned()), ..NotificationFilter::default() };
     assert_eq!(states(store.notifications(&of_session, 9).await.unwrap()), ["pending"]);
 }
 

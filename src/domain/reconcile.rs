@@ -194,13 +194,12 @@ impl PollContext<'_> {
 
     /// Counts who is audited and who is not, and notes ids that were never seen before.
     fn note_ids(&self, snapshot: &Snapshot, delta: &mut Delta) {
-        let mut rows = snapshot.walk();
-        let audited = self.plan.sessions.keys().filter(|id| rows.to(id).has_rows()).count();
-        delta.record.audited = audited as u64;
-        delta.record.unaudited = (snapshot.len() - audited) as u64;
-        delta.unaudited = Some(self.unaudited(snapshot, audited)).filter(|rows| *rows != self.state.unaudited);
+        let unaudited = others(snapshot.ids(), self.plan.sessions.keys()).collect::<Vec<_>>();
+        delta.record.audited = (snapshot.len() - unaudited.len()) as u64;
+        delta.record.unaudited = unaudited.len() as u64;
+        delta.unaudited = Some(listed(snapshot, &unaudited)).filter(|rows| *rows != self.state.unaudited);
         let first = self.state.record.last_success.is_none();
-        for id in self.new_ids(snapshot) {
+        for id in others(snapshot.ids(), self.state.known_ids.iter()) {
             delta.new_ids.push(id.clone());
             if first || self.plan.sessions.contains_key(id) {
                 continue;
@@ -211,28 +210,6 @@ impl PollContext<'_> {
             let found = Announcement::unaudited(&self.plan.name, self.poll, id.clone(), name, self.now);
             delta.announcements.push(found);
         }
-    }
-
-    /// The first sessions of the snapshot that are not audited, for people to see.
-    fn unaudited(&self, snapshot: &Snapshot, audited: usize) -> Vec<UnauditedRow> {
-        /// A source may return any number of them.
-        const LISTED: usize = 200;
-        /// Characters of a name.
-        const NAME: usize = 200;
-        let name = |id: &SessionId| Some(snapshot.seen(id)?.name()?.chars().take(NAME).collect());
-        let ids = snapshot.ids().filter(|id| !self.plan.sessions.contains_key(id));
-        let row = |id: &SessionId| UnauditedRow { id: id.clone(), name: name(id) };
-        ids.take(LISTED.min(snapshot.len() - audited)).map(row).collect()
-    }
-
-    /// The ids that were never seen before, in order.
-    fn new_ids<'s>(&self, snapshot: &'s Snapshot) -> Vec<&'s SessionId> {
-        let mut known = self.state.known_ids.iter().peekable();
-        let new = |id: &&SessionId| {
-            while known.next_if(|other| other < id).is_some() {}
-            known.next_if_eq(id).is_none()
-        };
-        snapshot.ids().filter(new).collect()
     }
 
     /// Opens what needs no confirmation.
@@ -250,6 +227,28 @@ impl PollContext<'_> {
         let first_bad = first_bad.min(self.now);
         incident.window = Window { last_good: last_good.map(|at| at.min(first_bad)), first_bad };
     }
+}
+
+/// The `ids` that `known` does not have. Both are in order, so one pass over both is enough.
+fn others<'s, 'k>(
+    ids: impl Iterator<Item = &'s SessionId>,
+    known: impl Iterator<Item = &'k SessionId>,
+) -> impl Iterator<Item = &'s SessionId> {
+    let mut known = known.peekable();
+    ids.filter(move |id| {
+        while known.next_if(|other| other < id).is_some() {}
+        known.next_if_eq(id).is_none()
+    })
+}
+
+/// The first of the sessions that are not audited, for people to see.
+fn listed(snapshot: &Snapshot, unaudited: &[&SessionId]) -> Vec<UnauditedRow> {
+    /// A source may return any number of them.
+    const LISTED: usize = 200;
+    /// Characters of a name.
+    const NAME: usize = 200;
+    let name = |id: &SessionId| Some(snapshot.seen(id)?.name()?.chars().take(NAME).collect());
+    unaudited.iter().take(LISTED).map(|id| UnauditedRow { id: (*id).clone(), name: name(id) }).collect()
 }
 
 fn opened(incident: &Incident, now: DateTime<Utc>, delta: &mut Delta) {

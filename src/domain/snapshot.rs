@@ -206,11 +206,6 @@ pub struct Stop<'a> {
 }
 
 impl<'a> Stop<'a> {
-    /// Whether the session has a row, or several.
-    pub fn has_rows(&self) -> bool {
-        self.rows.is_some()
-    }
-
     /// See [`Snapshot::seen`].
     pub fn seen(&self) -> Option<&'a Arc<Observation>> {
         self.rows?.one()

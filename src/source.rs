@@ -4,7 +4,6 @@ use std::fmt;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::BoxFuture;
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::observation::{Answer, Digest};
 use crate::domain::snapshot::SnapshotError;
@@ -64,7 +63,7 @@ impl Fetched {
         known: Option<Digest>,
         read: impl FnOnce(&[u8]) -> Result<Answer, FetchError>,
     ) -> Result<Self, FetchError> {
-        let digest = Digest(Sha256::digest(body).into());
+        let digest = Digest(blake3::hash(body).into());
         let answer = if known == Some(digest) { None } else { Some(read(body)?) };
         Ok(Self { answer, digest: Some(digest) })
     }

@@ -15,7 +15,7 @@ pub struct Answer {
     pub rows: Vec<Row>,
 }
 
-/// A fingerprint of all bytes of an answer (SHA-256): equal for equal answers, and for no others.
+/// A fingerprint of all bytes of an answer, by a cryptographic hash: equal for equal answers, and for no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 

@@ -121,11 +121,10 @@ fn glob(pattern: &str, text: &str) -> bool {
     let Some(mut text) = text.strip_prefix(head) else {
         return false;
     };
-    let mut parts = rest.split('*').collect::<Vec<_>>();
-    let Some(tail) = parts.pop() else {
-        return true;
+    let Some((middle, tail)) = rest.rsplit_once('*') else {
+        return text.ends_with(rest);
     };
-    for part in parts {
+    for part in middle.split('*') {
         match text.find(part) {
             Some(at) => text = &text[at + part.len()..],
             None => return false,

@@ -12,6 +12,7 @@ RUN cargo install --locked cargo-auditable@0.7.7
 
 # Dependencies first, built for a program that does nothing: this layer is built again only when they change. The manifest
 # names the benches, so there must be such files.
+COPY .cargo/config.toml .cargo/
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
  && touch benches/audit.rs benches/process.rs \

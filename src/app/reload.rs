@@ -146,25 +146,26 @@ impl Reloader {
         Ok(summary)
     }
 
-    /// Reports why the configuration is refused. The operators are notified once, however often it is read.
+    /// Reports why the configuration is refused, and returns it as the log has it: whoever reaches the listener reads the answer.
+    /// The operators are notified once, however often it is read.
     async fn refuse(&mut self, trigger: ReloadTrigger, refusal: Refusal, at: DateTime<Utc>) -> String {
         let logged = refusal.log_text();
         let Refusal { text, problems, .. } = refusal;
         self.parts.metrics.config_refused();
         tracing::error!(
             trigger = trigger.label(),
-            problems = logged,
+            problems = &logged,
             "refused the configuration; the previous one stays in force"
         );
-        tracing::debug!(problems = text, "problems of the refused configuration, with source lines");
-        let refused = RefusedReload { at, problems: text.clone() };
+        tracing::debug!(problems = &text, "problems of the refused configuration, with source lines");
+        let refused = RefusedReload { at, problems: text };
         self.parts.published.write(|present| present.refused_reload = Some(refused));
         let InForce { accepted, recipients, .. } = &self.in_force;
         let config = RefusedConfig::new(&problems, *accepted, recipients.clone(), at);
         if self.announced.insert(config.id) {
             self.parts.alerting.announce(Announcement::Reload(config)).await;
         }
-        text
+        logged
     }
 
     /// Moves the state of renamed sources to their new names, then takes everything over. Their tasks and alerting pause

@@ -13,6 +13,10 @@ use super::{NotificationState, Outgoing, Store};
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 
+/// Most resends that wait at once. Whoever reaches the listener can ask for them, and at 30 mails a minute, the default limit, so
+/// many hold a new alert up for 20 seconds at most.
+const MOST_WAITING: i64 = 10;
+
 /// What came of a resend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resend {
@@ -32,6 +36,12 @@ pub enum Unsendable {
         "notification {number} was superseded before it was sent: send the later one, `driftwise notifications show {number}` names it"
     )]
     Superseded { number: i64 },
+    #[error("an earlier resend of notification {number} still waits, as notification {resend}")]
+    InTheOutbox { number: i64, resend: i64 },
+    #[error(
+        "{MOST_WAITING} resends wait to be sent already, and new alerts go behind them: try again when they have left"
+    )]
+    TooMany,
     #[error("the configuration no longer names the recipient of notification {number}")]
     NoRecipient { number: i64 },
 }
@@ -75,6 +85,8 @@ async fn again(
 ) -> Result<Result<Outgoing, Unsendable>, Fault> {
     const OLD: &str = "SELECT state, notification, channel, kind, severity, recipient, subject, sessions, reason, raw
         FROM outbox WHERE id = ?1";
+    const EARLIER: &str = "SELECT id FROM outbox WHERE resend_of = ?1 AND finished_at IS NULL LIMIT 1";
+    const WAITING: &str = "SELECT count(*) FROM outbox WHERE resend_of IS NOT NULL AND finished_at IS NULL";
     const RESENDS: &str = "SELECT count(*) FROM outbox WHERE resend_of = ?1";
     let old: Option<OldRow> = sqlx::query_as(OLD).bind(number).fetch_optional(&mut *from).await?;
     let Some((state, notification, channel, kind, severity, recipient, subject, sessions, reason, raw)) = old else {
@@ -92,6 +104,14 @@ async fn again(
     let to = address_of(number, &recipient)?;
     if !allowed(&to) {
         return Ok(Err(Unsendable::NoRecipient { number }));
+    }
+    let earlier: Option<i64> = sqlx::query_scalar(EARLIER).bind(number).fetch_optional(&mut *from).await?;
+    if let Some(resend) = earlier {
+        return Ok(Err(Unsendable::InTheOutbox { number, resend }));
+    }
+    let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut *from).await?;
+    if waiting >= MOST_WAITING {
+        return Ok(Err(Unsendable::TooMany));
     }
     let before: i64 = sqlx::query_scalar(RESENDS).bind(number).fetch_one(&mut *from).await?;
     let stable = format!("driftwise resend\n{notification}\n{}", before + 1);

@@ -19,17 +19,37 @@ async fn a_resend_is_a_row_of_its_own_each_time_and_no_later_follow_up_replaces_
     store.post(std::slice::from_ref(&first)).await.unwrap();
     assert_eq!(resend(&store, 1).await, Err(Unsendable::Waiting { number: 1, state: NotificationState::Pending }));
     store.sent(1, at(1)).await.unwrap();
-    let (second, third) = (resend(&store, 1).await.unwrap(), resend(&store, 1).await.unwrap());
+    let second = resend(&store, 1).await.unwrap();
+    assert_eq!(resend(&store, 1).await, Err(Unsendable::InTheOutbox { number: 1, resend: 2 }));
+    store.sent(2, at(2)).await.unwrap();
+    let third = resend(&store, 1).await.unwrap();
     assert_eq!((second.number, third.number), (2, 3));
     assert!(second.message_id != third.message_id && second.message_id != first.message_id);
     let later = Outgoing { follows_up: Some(vec![incident]), ..outgoing(9, "a@x.example") };
     store.post(&[later]).await.unwrap();
-    let (row, reason) = store.notification(2).await.unwrap().unwrap();
+    let (row, reason) = store.notification(3).await.unwrap().unwrap();
     assert_eq!((row.state, row.resend_of, row.attempts), (NotificationState::Pending, Some(1), 0));
     assert_eq!((row.subject, row.kind, reason), (first.subject, first.kind, first.reason));
     let due = store.due("email", at(9), 9).await.unwrap();
-    assert_eq!((due[0].id, &due[0].raw), (2, &first.raw));
+    assert_eq!((due[0].id, &due[0].raw), (3, &first.raw));
     assert_eq!(store.notification(1).await.unwrap().unwrap().0.state, NotificationState::Sent, "as it was");
+}
+
+#[tokio::test]
+async fn resends_that_wait_are_bounded_so_that_they_hold_up_no_new_alert_for_long() {
+    let place = Place::new();
+    let store = place.open().await;
+    let posted = (0..11).map(|number| outgoing(number, "a@x.example")).collect::<Vec<_>>();
+    store.post(&posted).await.unwrap();
+    for number in 1..=11 {
+        store.sent(number, at(1)).await.unwrap();
+    }
+    for number in 1..=10 {
+        resend(&store, number).await.unwrap();
+    }
+    assert_eq!(resend(&store, 11).await, Err(Unsendable::TooMany));
+    store.sent(12, at(2)).await.unwrap();
+    resend(&store, 11).await.unwrap();
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use super::secret::Hidden;
 use super::shapes::{Certificates, Choice, FilePath, Flag, Repeat, StoreUrl, Text, Whole, Words};
 use super::source::{ScalarMap, Type};
 use super::url::WebAddress;
-use super::words::{Percent, Size, Span, SpanOrZero};
+use super::words::{OrderWiseAddress, Percent, Size, Span, SpanOrZero};
 
 mod mail;
 
@@ -120,7 +120,7 @@ section! {
     /// Keys of a source of `type: orderwise`: an export definition, run over the OrderWise API.
     OrderWiseKeys: "a source of type orderwise" {
         /// Address of the API. `http://` needs `allow_insecure`, except to this machine.
-        base_url: WebAddress, Required, "https://erp.acme.example/OWAPI";
+        base_url: OrderWiseAddress, Required, "https://erp.acme.example/OWAPI";
         /// The user that signs in.
         username: Text, Optional, "driftwise-api";
         /// With `username`.

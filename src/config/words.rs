@@ -90,6 +90,9 @@ pub(super) struct Day;
 /// The name or the address of a server, without the brackets of IPv6.
 pub(super) struct Host;
 
+/// The address of the OrderWise API.
+pub(super) struct OrderWiseAddress;
+
 words! {
     Span => Duration, "a duration", text_like(r"^0*[1-9][0-9]*\s*[smhd]$"),
         |text| unit::read_duration(text).and_then(not_zero(Duration::is_zero)),
@@ -148,6 +151,9 @@ words! {
         help |_| "for example 127.0.0.1:9464, 0.0.0.0:9464 or \"[::]:9464\"";
     WebAddress => Self, "an http or https URL", text_like(r"^\s*[Hh][Tt][Tt][Pp][Ss]?://"),
         |text| Self::parse(text).map_err(|reason| format!(" {reason}")),
+        help |_| "such as https://server.example", const MAY_HOLD_A_SIGN_IN;
+    OrderWiseAddress => WebAddress, "an http or https URL", text_like(r"^\s*[Hh][Tt][Tt][Pp][Ss]?://"),
+        |text| WebAddress::parse(text).map_err(|reason| format!(" {reason}")),
         help |_| "such as https://erp.acme.example/OWAPI", const MAY_HOLD_A_SIGN_IN;
     Host => String, "a host name or IP address", text_like(r"^\s*([A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?)\s*$"),
         |text| {

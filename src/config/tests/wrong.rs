@@ -85,5 +85,6 @@ fn an_invalid_public_url_is_refused_with_the_reason() {
         let problems = read(&format!("server: {{ public_url: \"{url}\" }}\n{GRID}{AUDITED}")).unwrap_err();
         let [(1, 23, report)] = problems.as_slice() else { panic!("{url}: {problems:?}") };
         assert!(report.starts_with("\"public_url\"") && report.contains(words), "{url}: {report}");
+        assert!(!report.contains("OWAPI"), "{url}: {report}");
     }
 }

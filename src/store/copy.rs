@@ -36,6 +36,8 @@ pub enum CopyError {
     Exists { path: PathBuf },
     #[error("{} belongs to the store itself", path.display())]
     Same { path: PathBuf },
+    #[error("{} is damaged or no backup of a store; the store is as it was", path.display())]
+    Unusable { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -170,6 +172,9 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 pub(super) async fn open(path: &Path) -> Result<SqlitePool, Fault> {
     if !path.try_exists()? {
         return Err(Trouble::Absent.into());
+    }
+    if path.is_dir() {
+        return Err(Trouble::Folder.into());
     }
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).read_only(true);
     let readers = pool(1).connect_with(options.immutable(!file::log(path).exists())).await?;

@@ -30,11 +30,25 @@ impl Store {
             return Err(CopyError::Same { path: from.to_owned() });
         }
         let _owned = own(&store).await.map_err(failed)?;
-        let readers = copy::open(from).await.map_err(|fault| StoreError::new(Operation::Open, from, fault))?;
-        let (partial, copied) = Partial::write(Operation::Restore, from, &readers, &store).await?;
+        let opened = copy::open(from).await.map_err(|fault| StoreError::new(Operation::Open, from, fault));
+        let readers = opened.map_err(|error| unusable(from, error.into()))?;
+        let written = Partial::write(Operation::Restore, from, &readers, &store).await;
+        let (partial, copied) = written.map_err(|error| unusable(from, error))?;
         readers.close().await;
         let replaced = replace(&store, partial, now)?;
         Ok(Restored { copied, replaced })
+    }
+}
+
+/// The advice for a store that cannot be read is to restore a copy, which is no use for the copy itself.
+fn unusable(from: &Path, error: CopyError) -> CopyError {
+    match error {
+        CopyError::Store(error)
+            if matches!(error.trouble, Trouble::Corrupt | Trouble::Unreadable { .. } | Trouble::Outdated) =>
+        {
+            CopyError::Unusable { path: from.to_owned() }
+        }
+        other => other,
     }
 }
 

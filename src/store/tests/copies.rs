@@ -170,7 +170,9 @@ async fn a_restore_makes_a_store_where_none_is_and_refuses_what_is_no_whole_stor
     fs::copy(&copy, &newer).unwrap();
     tamper(&newer, "PRAGMA user_version = 99").await;
     let absent = place.folder.path().join("absent.db");
-    for (path, label) in [(&cut, "corrupt"), (&foreign, "foreign"), (&newer, "newer"), (&absent, "absent")] {
+    let refused = Store::restore(&place.path(), &cut, at(1)).await.unwrap_err();
+    assert!(matches!(&refused, CopyError::Unusable { path } if *path == cut), "{refused}");
+    for (path, label) in [(&foreign, "foreign"), (&newer, "newer"), (&absent, "absent")] {
         let refused = Store::restore(&place.path(), path, at(1)).await.unwrap_err();
         let CopyError::Store(error) = &refused else { panic!("{refused}") };
         assert_eq!(error.label(), label, "{error}");

@@ -101,6 +101,10 @@ fn a_running_daemon_sends_a_notification_again_under_a_new_message_id() {
     let id = row["id"].to_string();
     // The command finds the daemon by the configuration.
     world.edit(&[("listen: \"127.0.0.1:0\"", &format!("listen: \"{}\"", daemon.address))]);
+    // Only the daemon has the secrets.
+    let inline = format!("password: \"{}\"", driftwise::simulator::PASSWORD);
+    let secret_elsewhere = "password: { env: ERP_PASSWORD_OF_THE_DAEMON }";
+    world.edit(&[(&inline, secret_elsewhere)]);
     eventually("end of the first send", || (of(&listed(&world), "drift", OWNER)[0]["state"] == "sent").then_some(()));
     let asked = world.run(&["notifications", "resend", &id]).expect(0).out;
     assert!(asked.contains("the daemon sends it"), "{asked}");
@@ -118,7 +122,7 @@ fn a_running_daemon_sends_a_notification_again_under_a_new_message_id() {
     assert!(absent.contains("there is no notification 999"), "{absent}");
     let stranger = ask(daemon.address, "GET", &format!("/-/notifications/{id}/resend"), "").unwrap();
     assert_eq!(stranger.0, 405);
-    world.edit(&[(OWNER, "new@acme.example")]);
+    world.edit(&[(OWNER, "new@acme.example"), (secret_elsewhere, &inline)]);
     assert_eq!(ask(daemon.address, "POST", "/-/reload", "").unwrap().0, 200);
     let gone = world.run(&["notifications", "resend", &id]).expect(2).err;
     assert!(gone.contains("no longer names the recipient"), "{gone}");

@@ -4,10 +4,11 @@ use crate::program::Done;
 use crate::support::edit::replaced;
 use crate::world::{Setup, World};
 
+const MAIL: &str = "smtp: { host: 127.0.0.1, port: 9, tls: none, username: u, password: \"${MAIL_PASSWORD}\" }";
+
 /// Two sources with a session each, and a mail account. The secrets of the second source and of the account are absent.
 fn world() -> World {
-    let email =
-        String::from("smtp: { host: 127.0.0.1, port: 9, tls: none, username: u, password: \"${MAIL_PASSWORD}\" }");
+    let email = String::from(MAIL);
     let sessions = ["{ id: 14 }", "{ source: far, id: 1 }"].map(String::from).to_vec();
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
     let far = "  far: { type: orderwise, base_url: \"https://127.0.0.1:9\", credential_hash: { file: absent }, \
@@ -53,6 +54,12 @@ fn a_command_that_polls_needs_the_secrets_of_its_sources_only() {
     lacks(world.run(&["check"]), &FAR);
     lacks(world.run(&["check", "--session", "erp/14", "--notify"]), &["variable MAIL_PASSWORD"]);
     lacks(world.run(&["notifications", "test", "--to", "it@acme.example"]), &["variable MAIL_PASSWORD"]);
+    // A store, made without the mail account.
+    world.edit(&[(MAIL, "spool: ./mail")]);
+    world.run(&["check", "--session", "erp/14", "--notify"]).expect(0);
+    assert!(world.run(&["notifications", "resend", "1"]).expect(2).err.contains("there is no notification 1"));
+    world.edit(&[("spool: ./mail", MAIL)]);
+    lacks(world.run(&["notifications", "resend", "1"]), &["variable MAIL_PASSWORD"]);
 }
 
 #[test]

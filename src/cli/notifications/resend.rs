@@ -9,7 +9,7 @@ use clap::Args;
 use crate::app::resend::resend;
 use crate::cli::{Exit, Shared, UsageError, daemon, print};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, NeededSecrets};
 use crate::store::{NotificationState, Store, StoredNotification};
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(in crate::cli) struct ResendArguments {
 }
 
 pub(super) async fn run(shared: &Shared, arguments: &ResendArguments) -> anyhow::Result<Exit> {
-    let config = shared.load()?;
+    let config = shared.load_for(&NeededSecrets::NONE)?;
     let id = arguments.id;
     if let Some(owner) = Store::owner(&config.store.path).await {
         return ask_daemon(&config, &owner, id).await;
@@ -28,6 +28,7 @@ pub(super) async fn run(shared: &Shared, arguments: &ResendArguments) -> anyhow:
     if !config.store.path.exists() {
         return Err(UsageError(format!("there is no notification {id}: there is no store yet")).into());
     }
+    let config = shared.load_for(&NeededSecrets { email: true, ..NeededSecrets::NONE })?;
     match resend(config, id, Arc::new(SystemClock)).await? {
         Ok(found) => report(id, &found),
         Err(refusal) => Err(UsageError(refusal.to_string()).into()),

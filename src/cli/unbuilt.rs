@@ -12,6 +12,27 @@ pub(super) enum Unbuilt {
     /// Not available yet
     #[command(hide = true)]
     Accept(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Waive(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Silence(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Ack(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Init(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Columns(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Adopt(Anything),
+    /// Not available yet
+    #[command(hide = true)]
+    Report(Anything),
 }
 
 /// Whatever stands behind the command.
@@ -25,6 +46,13 @@ pub(super) fn run(command: &Unbuilt) -> Exit {
     refuse(match command {
         Unbuilt::Policy(_) => "policy",
         Unbuilt::Accept(_) => "accept",
+        Unbuilt::Waive(_) => "waive",
+        Unbuilt::Silence(_) => "silence",
+        Unbuilt::Ack(_) => "ack",
+        Unbuilt::Init(_) => "init",
+        Unbuilt::Columns(_) => "columns",
+        Unbuilt::Adopt(_) => "adopt",
+        Unbuilt::Report(_) => "report",
     })
 }
 

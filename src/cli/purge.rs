@@ -1,6 +1,7 @@
 //! `purge`: removes the data of a removed session, or of an address that the configuration no longer names.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
@@ -37,7 +38,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     let store = &config.store.path;
     let counted = Store::read(store).await?.purgeable(&scope).await?;
     if arguments.dry_run {
-        print(&format!("Would remove from {}:\n{}", store.display(), listed(&counted)))?;
+        report("Would remove from", store, &scope, &counted)?;
     }
     if counted.audited {
         bail!(
@@ -48,10 +49,23 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         let owned = Store::open(store).await?;
         let purged = owned.purge(&scope).await?;
         owned.close().await;
-        print(&format!("Removed from {}:\n{}", store.display(), listed(&purged)))?;
-        say("Backups and replaced stores still hold the data.");
+        report("Removed from", store, &scope, &purged)?;
+        if !purged.is_empty() {
+            say("Backups and replaced stores still hold the data.");
+        }
     }
-    Ok(Exit::Fine)
+    Ok(if counted.is_empty() { Exit::Unverified } else { Exit::Fine })
+}
+
+fn report(did: &str, store: &Path, scope: &PurgeScope, purged: &Purged) -> anyhow::Result<()> {
+    let store = store.display();
+    if purged.is_empty() {
+        return print(&match scope {
+            PurgeScope::Session(key) => format!("{store} has nothing of the session {key}.\n"),
+            PurgeScope::Address(address) => format!("{store} has nothing of the address {address}.\n"),
+        });
+    }
+    print(&format!("{did} {store}:\n{}", listed(purged)))
 }
 
 /// Refuses what the next poll would bring back.

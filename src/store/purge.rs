@@ -39,6 +39,14 @@ pub struct Purged {
     pub audited: bool,
 }
 
+impl Purged {
+    /// Whether the store has nothing of what was to go.
+    pub fn is_empty(&self) -> bool {
+        let rows = self.removed.iter().chain(&self.masked).map(|(_, rows)| rows).sum::<u64>();
+        rows == 0 && self.present == 0 && self.waiting == 0 && !self.audited
+    }
+}
+
 /// Stands for a removed address; itself an address, so that every document stays readable.
 pub const MASK: &str = "removed@address.invalid";
 

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, print};
 use crate::lifecycle::heed_signals;
 use crate::simulator::{self, Simulator};
 
+/// All are in memory, and a poll returns them in one answer.
+const MAX_SESSIONS: u64 = 100_000;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:9470")]
     listen: SocketAddr,
-    /// The number of sessions
-    #[arg(long, default_value_t = 3)]
+    /// The number of sessions, up to 100,000
+    #[arg(long, default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_SESSIONS))]
     sessions: usize,
 }
 

@@ -53,7 +53,7 @@ pub use copy::{Copied, CopyError};
 pub use disk::DiskUsage;
 pub use error::{Operation, StoreError, Trouble};
 pub use history::{Run, StoredSuppression};
-pub use notifications::{NotificationFilter, NotificationState, StoredNotification};
+pub use notifications::{NotificationFilter, NotificationId, NotificationState, StoredNotification};
 pub use outbox::{OutboxCounts, Outgoing, Pending};
 pub use owner::RENEW_EVERY;
 pub use purge::{MASK, PurgeScope, Purged};

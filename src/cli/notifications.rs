@@ -4,21 +4,20 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::table::table;
 use super::{Exit, Shared, UsageError, print};
-use crate::app::notifications::send_test;
-use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
-use crate::domain::address::Address;
 use crate::domain::notification::{HeldBack, Reason};
 use crate::domain::reading::visible;
-use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification};
+use crate::store::{NotificationFilter, NotificationId, NotificationState, Store, StoredNotification};
 use crate::view::reason as why;
 use crate::view::words::count;
 
 mod preview;
 mod resend;
+mod trial;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Notifications {
@@ -27,21 +26,11 @@ pub(super) enum Notifications {
     /// One notification: why it went to whom, and what was held back
     Show(ShowArguments),
     /// Send a test message at once
-    Test(TestArguments),
+    Test(trial::TestArguments),
     /// Send a notification again that was sent or given up, under a new Message-ID
     Resend(resend::ResendArguments),
     /// Print a sample of a kind of notification
     Preview(preview::PreviewArguments),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct TestArguments {
-    /// Who gets it
-    #[arg(long, value_name = "ADDRESS")]
-    to: String,
-    /// Over which channel
-    #[arg(long, value_name = "NAME", default_value = EMAIL)]
-    channel: String,
 }
 
 /// The one channel that there is.
@@ -49,9 +38,9 @@ pub(super) const EMAIL: &str = "email";
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
-    /// The ID that `list` shows
-    #[arg(value_name = "ID")]
-    id: i64,
+    /// The ID that `list` shows, or the `notification` of a line of the log
+    #[arg(value_name = "ID", value_parser = notification_id)]
+    id: NotificationId,
     #[arg(long, value_enum, default_value_t)]
     format: ListFormat,
 }
@@ -60,6 +49,12 @@ pub(super) struct ShowArguments {
 pub(super) struct ListArguments {
     #[arg(long, value_enum, default_value_t)]
     format: ListFormat,
+}
+
+fn notification_id(text: &str) -> Result<NotificationId, String> {
+    let number = || text.parse().ok().map(NotificationId::Number);
+    let stable = || Uuid::parse_str(text).ok().map(NotificationId::Stable);
+    number().or_else(stable).ok_or_else(|| String::from("not the ID of a notification, which is a number or a UUID"))
 }
 
 /// How notifications are printed.
@@ -74,22 +69,10 @@ pub(super) async fn run(shared: &Shared, command: Notifications) -> anyhow::Resu
     match command {
         Notifications::List(arguments) => list(shared, &arguments).await,
         Notifications::Show(arguments) => show(shared, &arguments).await,
-        Notifications::Test(arguments) => test(shared, &arguments).await,
+        Notifications::Test(arguments) => trial::run(shared, &arguments).await,
         Notifications::Resend(arguments) => resend::run(shared, &arguments).await,
         Notifications::Preview(arguments) => preview::run(&arguments),
     }
-}
-
-async fn test(shared: &Shared, arguments: &TestArguments) -> anyhow::Result<Exit> {
-    let to = Address::parse(&arguments.to).map_err(|e| UsageError(e.to_string()))?;
-    if arguments.channel != EMAIL {
-        let error = format!("there is no channel {:?}; the one channel is {EMAIL:?}", arguments.channel);
-        return Err(UsageError(error).into());
-    }
-    let config = shared.load_for(&NeededSecrets { email: true, ..NeededSecrets::NONE })?;
-    let message_id = send_test(&config, &to, SystemClock.now(), |step| print(&format!("{step}\n"))).await?;
-    print(&format!("A test message to {to} was accepted: {message_id}\n"))?;
-    Ok(Exit::Fine)
 }
 
 async fn list(shared: &Shared, arguments: &ListArguments) -> anyhow::Result<Exit> {

@@ -59,6 +59,30 @@ impl fmt::Display for NotificationState {
     }
 }
 
+/// What names one notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotificationId {
+    /// Its number in the store.
+    Number(i64),
+    /// The same in every channel, and in the log.
+    Stable(Uuid),
+}
+
+impl From<i64> for NotificationId {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl fmt::Display for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Stable(stable) => stable.fmt(f),
+        }
+    }
+}
+
 /// Which notifications are asked for; the default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
@@ -102,13 +126,21 @@ pub struct StoredNotification {
 
 impl Store {
     /// One notification and why it went to its recipient; `None` where there is none of that id.
-    pub async fn notification(&self, id: i64) -> Result<Option<(StoredNotification, Reason)>, StoreError> {
-        self.try_notification(id).await.map_err(self.error(Operation::Read))
+    pub async fn notification(
+        &self,
+        id: impl Into<NotificationId>,
+    ) -> Result<Option<(StoredNotification, Reason)>, StoreError> {
+        self.try_notification(id.into()).await.map_err(self.error(Operation::Read))
     }
 
-    async fn try_notification(&self, id: i64) -> Result<Option<(StoredNotification, Reason)>, Fault> {
-        let sql = format!("SELECT {COLUMNS}, reason FROM outbox WHERE id = ?1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.readers).await?;
+    async fn try_notification(&self, id: NotificationId) -> Result<Option<(StoredNotification, Reason)>, Fault> {
+        let (number, stable) = match id {
+            NotificationId::Number(number) => (Some(number), None),
+            NotificationId::Stable(stable) => (None, Some(stable.to_string())),
+        };
+        let sql = format!("SELECT {COLUMNS}, reason FROM outbox WHERE id = ?1 OR notification = ?2");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(number).bind(stable);
+        let row = query.fetch_optional(&self.readers).await?;
         row.as_ref().map(with_reason).transpose()
     }
 

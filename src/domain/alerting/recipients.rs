@@ -59,6 +59,13 @@ pub fn of_program(operators: &[Address], fallback: &[Address], plans: &super::Pl
     all.into_iter().map(|member| (member.to, member.role)).collect()
 }
 
+/// The recipients of a test: of each source the operators, or else the fallback. Owners are not bothered with it.
+pub fn of_test(plans: &Plans) -> Vec<Recipient> {
+    let mut all = plans.values().flat_map(|plan| of_audit(&plan.contacts, Vec::new)).collect();
+    once(&mut all);
+    all
+}
+
 /// All operators: the recipients of what concerns a source that has no plan any more.
 pub fn all_operators(plans: &super::Plans) -> Vec<Recipient> {
     let mut all = plans.values().flat_map(|plan| as_role(&plan.contacts.operators, Role::Operator)).collect();

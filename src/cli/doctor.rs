@@ -123,7 +123,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     }
     Ok(match (usable, healthy) {
         (false, _) => Exit::Usage,
-        (true, false) => Exit::Drift,
+        (true, false) => Exit::Unverified,
         (true, true) => Exit::Fine,
     })
 }

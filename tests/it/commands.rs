@@ -96,7 +96,7 @@ fn validate_reports_every_problem_and_connects_only_with_online() {
                   param \"name\": erp/14, erp/15\n";
     assert_eq!(fine.out, format!("{weaker}The configuration is valid: 1 source, 2 sessions.\n"));
     assert!(world.simulator.requests().is_empty());
-    let absent = world.run(&["validate", "--online"]).expect(1);
+    let absent = world.run(&["validate", "--online"]).expect(3);
     assert!(absent.out.contains("source erp: ABSENT: returned 1 session, but not the audited 15"), "{}", absent.out);
     assert!(absent.out.contains("mail: ready to take mail"), "{}", absent.out);
     world.simulator.add_session(15);
@@ -150,6 +150,14 @@ fn a_test_is_sent_and_the_notifications_that_were_recorded_are_listed_and_shown(
     let mail = world.mail("test", "it@acme.example");
     assert!(test.out.contains(mail.id()), "{}", test.out);
     world.run(&["notifications", "test", "--to", "nobody"]).expect(2);
+    let unnamed = world.run(&["notifications", "test"]).expect(0).out;
+    assert!(unnamed.contains(world.mail("test", FALLBACK).id()) && world.mails().len() == 2, "{unnamed}");
+    world.edit(&[(
+        &format!("fallback: [{FALLBACK}]"),
+        &format!("fallback: [{FALLBACK}], operators: [ops@acme.example]"),
+    )]);
+    world.run(&["notifications", "test"]).expect(0);
+    assert!(world.mail("test", "ops@acme.example").id() != mail.id() && world.mails().len() == 3);
     assert!(world.run(&["notifications", "list"]).expect(0).out.contains("No notification"));
     assert_eq!(
         world.run(&["notifications", "list", "--format", "json"]).expect(0).json(),
@@ -171,6 +179,11 @@ fn a_test_is_sent_and_the_notifications_that_were_recorded_are_listed_and_shown(
         shown.contains(mail.id()) && shown.contains("drift of export from export-off in erp/15: opened"),
         "{shown}"
     );
+    let stable = message["notification_id"].as_str().unwrap();
+    assert_eq!(world.run(&["notifications", "show", stable]).expect(0).out, shown, "the log names it so");
+    let unknown = world.run(&["notifications", "show", "7b1c4f0e-5d0c-5d2e-9d53-1f2f5d2b8c11"]).expect(2);
+    assert!(unknown.err.contains("there is no notification 7b1c4f0e"), "{}", unknown.err);
+    world.run(&["notifications", "show", "one"]).expect(2);
     let shown = world.run(&["notifications", "show", &id, "--format", "json"]).expect(0).json();
     assert_eq!(shown["reason"]["because"][0]["change"], "opened");
     let absent = world.run(&["notifications", "show", "99"]).expect(2);
@@ -224,9 +237,26 @@ fn the_stand_in_can_be_started_changed_over_http_and_stopped() {
 }
 
 #[test]
+fn the_stand_in_refuses_more_sessions_than_it_can_hold() {
+    let world = World::new(1, &Setup::default());
+    let refused = world.run(&["simulate", "--sessions", "100001", "--listen", "127.0.0.1:0"]).expect(2);
+    assert!(refused.err.contains("100001 is not in 0..=100000"), "{}", refused.err);
+}
+
+#[test]
 fn commands_that_are_not_built_are_refused_as_such() {
     let world = World::new(1, &Setup::default());
-    let commands: [&[&str]; 2] = [&["policy", "list"], &["accept", "--session", "erp/14"]];
+    let commands: [&[&str]; 9] = [
+        &["policy", "list"],
+        &["accept", "--session", "erp/14"],
+        &["waive", "--session", "erp/14"],
+        &["silence", "add"],
+        &["ack"],
+        &["init"],
+        &["columns", "--source", "erp"],
+        &["adopt", "--session", "erp/14"],
+        &["report", "--session", "erp/14"],
+    ];
     for command in commands {
         let refused = world.run(command).expect(2);
         assert!(refused.err.contains("not available yet") && refused.out.is_empty(), "{command:?}: {}", refused.err);

@@ -74,7 +74,7 @@ fn doctor_and_the_metrics_show_the_end_of_each_credential_and_no_secret() {
 
     // A secret that is over needs an act; a reload changes the metric.
     world.edit(&[(&in_days(40).to_string(), "2026-01-01")]);
-    let over = world.run(&["doctor"]).expect(1).out;
+    let over = world.run(&["doctor"]).expect(3).out;
     assert!(over.contains("client secret ended") && over.contains("make a new client secret"), "{over}");
     daemon.signal("HUP");
     let ended = "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();

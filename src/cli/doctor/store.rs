@@ -113,10 +113,19 @@ fn undelivered(notifications: &[StoredNotification]) -> Vec<Check> {
     }
     let check = |(to, notification): (&Address, &StoredNotification)| {
         let reason = notification.last_error.as_deref().unwrap_or("no reason is recorded");
-        let act = format!("correct the address or the mail server; `driftwise notifications show {}`", notification.id);
+        let id = notification.id;
         let check = match notification.state {
-            NotificationState::Dead => Check::problem("recipient", format!("gave up its last mail: {reason}"), act),
-            NotificationState::Retrying => Check::warning("recipient", format!("retries its last mail: {reason}"), act),
+            NotificationState::Dead => Check::problem(
+                "recipient",
+                format!("gave up its last mail: {reason}"),
+                format!("correct what the reason names, then `driftwise notifications resend {id}`"),
+            ),
+            // What a server says about the address itself is permanent, or it is the server's own matter.
+            NotificationState::Retrying => Check::warning(
+                "recipient",
+                format!("retries its last mail: {reason}"),
+                "correct what the reason names: user name, password or token, or the connection to the mail server",
+            ),
             NotificationState::Pending | NotificationState::Sent | NotificationState::Superseded => return None,
         };
         Some(check.of(to))

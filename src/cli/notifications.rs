@@ -275,6 +275,7 @@ fn as_table(notifications: &[NotificationLine]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::address::Address;
 
     fn row(state: NotificationState) -> StoredNotification {
         StoredNotification {

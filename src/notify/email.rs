@@ -22,6 +22,7 @@ use crate::secret::Secret;
 mod advice;
 mod compose;
 mod exchange;
+mod gate;
 mod graph;
 mod mask;
 mod refusal;

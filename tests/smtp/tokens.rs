@@ -199,6 +199,19 @@ async fn every_fault_of_the_token_endpoint_is_transient_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_token_endpoint_that_asks_to_wait_is_not_asked_for_another_recipient_before() {
+    let server = server(&json!({ "tokens": ["first-token"] }));
+    let endpoint = Endpoint::start([Reply::With(429, ("retry-after", "600"), json!({})), issued("first-token")]).await;
+    let email = to(&server, &endpoint);
+    for to in ["it@acme.example", "ops@acme.example"] {
+        let error = email.send(&outbound(&email, to)).await.unwrap_err();
+        assert_eq!((error.obstacle, error.permanent), (Obstacle::Deferred, false), "{to}: {error}");
+        assert!(error.retry_after.is_some_and(|wait| (540..=600).contains(&wait.as_secs())), "{to}: {error:?}");
+    }
+    assert_eq!(endpoint.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_trial_says_what_succeeded_and_which_role_is_missing() {
     // {"aud":"x","roles":["Mail.Send"]}
     let token = "e30.eyJhdWQiOiJ4Iiwicm9sZXMiOlsiTWFpbC5TZW5kIl19.c2ln";

@@ -5,8 +5,8 @@
 //! to wait (429 or 503 with `Retry-After`) receives no request before that time.
 //! <https://learn.microsoft.com/graph/api/user-sendmail>
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::advice::advised;
 use super::exchange::{Answer, Endpoint, Request};
+use super::gate::Gate;
 use super::refusal::{redacted, transient};
 use super::token::{Provided, Token, Tokens};
 use super::{BuildError, GraphOptions};
@@ -41,8 +42,7 @@ pub(super) struct Graph {
     pub tokens: Tokens,
     clock: Arc<dyn Clock>,
     timeout: Duration,
-    /// No request before this time.
-    closed: Mutex<Option<Instant>>,
+    gate: Gate,
 }
 
 impl Graph {
@@ -53,7 +53,7 @@ impl Graph {
         let url = format!("{}/users/{user}/sendMail", base_url.trim_end_matches('/'));
         let endpoint = Endpoint::new("Microsoft Graph at", &url, &token.access)?;
         let tokens = Tokens::new(token, Arc::clone(&clock))?;
-        Ok(Self { endpoint, tokens, clock, timeout, closed: Mutex::default() })
+        Ok(Self { endpoint, tokens, clock, timeout, gate: Gate::default() })
     }
 
     /// What it is called in messages.
@@ -78,10 +78,7 @@ impl Graph {
     }
 
     async fn attempt(&self, outbound: &Outbound) -> Result<(), SendError> {
-        if let Some(wait) = self.wait() {
-            let reason = format!("{} asked to wait; {} s are left", self.endpoint.name, wait.as_secs());
-            return Err(SendError { retry_after: Some(wait), ..transient(Obstacle::Deferred, reason) });
-        }
+        self.gate.pass(&self.endpoint.name)?;
         let Provided { token, cached } = self.tokens.token().await?;
         match self.post(outbound, &token).await {
             Err(refused) if refused.reply == Some(401) => {
@@ -111,15 +108,9 @@ impl Graph {
         }
         let error = self.refusal(&answer, token);
         if let Some(wait) = error.retry_after {
-            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + wait);
+            self.gate.close(wait);
         }
         Err(error)
-    }
-
-    /// How long no request may be made.
-    fn wait(&self) -> Option<Duration> {
-        let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed?.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 
     fn refusal(&self, answer: &Answer, token: &Token) -> SendError {

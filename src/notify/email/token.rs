@@ -2,7 +2,8 @@
 //! account (Google), and kept in memory until shortly before their end.
 //!
 //! One request is under way at a time; sends that wait for it share its outcome, also its failure. All failures are
-//! transient: a token endpoint that is down, slow, lying or endless says nothing about a mail. A token carries the redactor
+//! transient: a token endpoint that is down, slow, lying or endless says nothing about a mail. One that asks to wait (`Retry-After`)
+//! receives no request before that time, for whatever recipient. A token carries the redactor
 //! that removes it, and the credential that it was fetched with, from everything that a server says afterwards.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 
 use super::advice::advised;
 use super::exchange::{Answer, Endpoint, Request};
+use super::gate::Gate;
 use super::refusal::{redacted, transient};
 use super::{BuildError, TokenOptions};
 use crate::clock::Clock;
@@ -52,6 +54,7 @@ struct State {
     token: Option<Token>,
     /// The last failure, and when it was known.
     failed: Option<(Instant, SendError)>,
+    gate: Gate,
 }
 
 /// An access token.
@@ -90,7 +93,11 @@ impl Tokens {
         if let Some((_, error)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(error.clone());
         }
+        state.gate.pass(&self.endpoint.name)?;
         let fetched = self.fetch().await;
+        if let Some(wait) = fetched.as_ref().err().and_then(|error| error.retry_after) {
+            state.gate.close(wait);
+        }
         state.failed = fetched.as_ref().err().map(|error| (Instant::now(), error.clone()));
         state.token = fetched.as_ref().ok().cloned();
         fetched.map(|token| Provided { token, cached: false })

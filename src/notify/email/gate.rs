@@ -1,0 +1,30 @@
+//! The gate before a server that asked to wait: it stays closed for every request until the wait is over.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::refusal::transient;
+use crate::domain::backoff::DELIVERY_LONGEST_ASKED;
+use crate::notify::{Obstacle, SendError};
+
+/// See the module. Open at first.
+#[derive(Debug, Default)]
+pub(super) struct Gate(Mutex<Option<Instant>>);
+
+impl Gate {
+    /// Closes it for `wait`, or for [`DELIVERY_LONGEST_ASKED`] if that is shorter.
+    pub fn close(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(DELIVERY_LONGEST_ASKED);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// # Errors
+    /// A transient error with the wait that is left, while it is closed. `server` is what the server is called.
+    pub fn pass(&self, server: &str) -> Result<(), SendError> {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let Some(wait) = left.filter(|left| !left.is_zero()) else { return Ok(()) };
+        let reason = format!("{server} asked to wait; {} s are left", wait.as_secs());
+        Err(SendError { retry_after: Some(wait), ..transient(Obstacle::Deferred, reason) })
+    }
+}

@@ -101,7 +101,10 @@ fn lead(time: DateTime<Utc>, before: DateTime<Utc>, after: DateTime<Utc>) -> Tim
 fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
     let ids = snapshot.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
-    let returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
+    let mut returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
+    if let Some(rows) = snapshot.unidentified() {
+        returned = format!("{returned} and {rows}");
+    }
     match (missing.as_slice(), plan.sessions.len()) {
         ([], 0) => ProbeOutcome::Ready(format!("{returned}, of which none is audited")),
         ([], 1) => ProbeOutcome::Ready(format!("{returned}, the audited one among them")),

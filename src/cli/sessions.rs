@@ -71,6 +71,9 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         }
     };
     let sessions = listed(plan, &snapshot);
+    if let Some(rows) = snapshot.unidentified() {
+        say(&format!("driftwise: {} also returned {rows}, so there may be more sessions than these", plan.name));
+    }
     print(&match arguments.format {
         SessionsFormat::Table => as_table(&sessions),
         SessionsFormat::Json => {

@@ -141,14 +141,21 @@ impl Snapshot {
             Some(Rows::Several(count)) => {
                 RowMatch::Duplicate(format!("the source returned {count} rows for this session"))
             }
-            None if self.unidentified > 0 => RowMatch::Uncertain(format!(
-                "the source returned no row with this ID, and {} whose ID cannot be read ({}{})",
-                if self.unidentified == 1 { "one row".to_owned() } else { format!("{} rows", self.unidentified) },
-                if self.unidentified == 1 { "" } else { "the first: " },
-                self.unread.unwrap_or("no reason is known")
-            )),
-            None => RowMatch::Missing,
+            None => match self.unidentified() {
+                Some(rows) => RowMatch::Uncertain(format!("the source returned no row with this ID, and {rows}")),
+                None => RowMatch::Missing,
+            },
         }
+    }
+
+    /// How many rows belong to no known session and why, in words: `2 rows whose ID cannot be read (the first: …)`.
+    pub fn unidentified(&self) -> Option<String> {
+        let (rows, first) = match self.unidentified {
+            0 => return None,
+            1 => ("one row".to_owned(), ""),
+            rows => (format!("{rows} rows"), "the first: "),
+        };
+        Some(format!("{rows} whose ID cannot be read ({first}{})", self.unread.unwrap_or("no reason is known")))
     }
 
     /// Whether any row has the setting.

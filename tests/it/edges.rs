@@ -292,6 +292,7 @@ fn an_id_is_found_in_any_spelling_of_its_number_and_one_beyond_comparison_is_rep
                   policies: { named: { rules: [{ id: named, setting: name, expect: present, severity: warning, why: w, fix: f }] } }\n\
                   sessions: [{ source: grid, id: 14 }, { source: grid, id: 1.5e1 }, { source: grid, id: \"0016\" }, \
                   { source: grid, id: 17 }, { source: grid, id: -0 }, { source: grid, id: 18 }]\n\
+                  email: { from: drift@b.example, spool: ./mail }\n\
                   defaults: { session: { policy: named, owners: [a@b.example] } }\n";
     std::fs::write(folder.path().join("driftwise.yaml"), config).unwrap();
     let ids = ["1.4e1", "+15", " 16.00 ", "1700E-2", "0e9", "1e400"];
@@ -308,5 +309,15 @@ fn an_id_is_found_in_any_spelling_of_its_number_and_one_beyond_comparison_is_rep
     }
     let (verdict, reason) = status("18");
     assert_eq!(verdict, "unverifiable");
-    assert!(reason.contains("one row whose ID cannot be read (it is a number of more than 128 digits)"), "{reason}");
+    let rows = "one row whose ID cannot be read (it is a number of more than 128 digits)";
+    assert!(reason.contains(rows), "{reason}");
+    // Also where an audited session is not among them.
+    let listed = run(folder.path(), &["sessions", "--source", "grid"]).expect(0);
+    assert!(
+        listed.err.contains(&format!("grid also returned {rows}, so there may be more sessions than these")),
+        "{}",
+        listed.err
+    );
+    let asked = run(folder.path(), &["validate", "--online"]).expect(3);
+    assert!([asked.out, asked.err].concat().contains(&format!("returned 5 sessions and {rows}")));
 }

@@ -26,19 +26,26 @@ pub struct Credentials {
     fixed: Vec<Credential>,
     /// The file of a client assertion with its key. Another program may renew it at any time.
     assertion: Option<(String, Secret)>,
-    /// Who are notified of the ends of those of mail, and of each source.
-    recipients_of_mail: Vec<(Address, Role)>,
-    recipients: BTreeMap<Name, Vec<(Address, Role)>>,
+    /// Recipients of notices about the credentials of each source that has one, and about those of mail.
+    of_sources: BTreeMap<Name, Vec<(Address, Role)>>,
+    of_mail: Vec<(Address, Role)>,
 }
 
 impl Credentials {
     /// Reads the certificate files.
     pub fn of(config: &Config) -> Self {
         let mut fixed = Vec::new();
+        let mut of_sources = BTreeMap::new();
         for source in &config.sources {
             let Adapter::OrderWise(options) = &source.adapter else { continue };
             let key = format!("sources.{}.tls.ca_file", source.name);
-            fixed.extend(authorities(key, Some(&source.name), options.ca_file.as_deref()));
+            if let (Some(credential), Some(plan)) =
+                (authorities(key, Some(&source.name), options.ca_file.as_deref()), config.plans.get(&source.name))
+            {
+                fixed.push(credential);
+                let members = recipients::of_source(plan).into_iter().map(|member| (member.to, member.role));
+                of_sources.insert(source.name.clone(), members.collect());
+            }
         }
         let (section, ca_file, token) = match config.email.as_ref().map(|email| &email.delivery) {
             Some(Delivery::Smtp(smtp)) => ("email.smtp", smtp.ca_file.as_deref(), smtp.oauth2.as_ref()),
@@ -61,12 +68,8 @@ impl Credentials {
             // The key of a service account has no end.
             Some(TokenCredential::Google { .. }) | None => {}
         }
-        let of_source = |(name, plan): (&Name, &_)| {
-            let members = recipients::of_source(plan).into_iter().map(|member| (member.to, member.role));
-            (name.clone(), members.collect())
-        };
-        let recipients = config.plans.iter().map(of_source).collect();
-        Self { fixed, assertion, recipients_of_mail: recipients_of_program(config), recipients }
+        let of_mail = recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &config.plans);
+        Self { fixed, assertion, of_sources, of_mail }
     }
 
     /// All of them as they are now, with the certificates that the servers of `sources` and `channel` have presented. Reads the file
@@ -91,16 +94,11 @@ impl Credentials {
     /// The notices that are due of `known`; the same ones until a credential is replaced.
     pub fn ending(&self, known: &[Credential], now: DateTime<Utc>) -> Vec<EndingCredential> {
         let recipients = |credential: &Credential| match &credential.source {
-            Some(source) => self.recipients.get(source).map(Vec::as_slice).unwrap_or_default(),
-            None => &self.recipients_of_mail,
+            Some(source) => self.of_sources.get(source).map(Vec::as_slice).unwrap_or_default(),
+            None => &self.of_mail,
         };
         known.iter().filter_map(|credential| EndingCredential::new(credential, recipients(credential), now)).collect()
     }
-}
-
-/// The recipients of what concerns the program as a whole.
-pub fn recipients_of_program(config: &Config) -> Vec<(Address, Role)> {
-    recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &config.plans)
 }
 
 /// The certificates of a file; no ends if one of them cannot be read.

@@ -14,6 +14,7 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::snapshot::Snapshot;
 use crate::engine::audit::Sources;
 use crate::notify::Channel;
+use crate::view::words::count;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
@@ -101,10 +102,8 @@ fn lead(time: DateTime<Utc>, before: DateTime<Utc>, after: DateTime<Utc>) -> Tim
 fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
     let ids = snapshot.ids().collect::<BTreeSet<_>>();
     let missing = plan.sessions.keys().filter(|id| !ids.contains(id)).map(ToString::to_string).collect::<Vec<_>>();
-    let mut returned = format!("returned {} session{}", ids.len(), if ids.len() == 1 { "" } else { "s" });
-    if let Some(rows) = snapshot.unidentified() {
-        returned = format!("{returned} and {rows}");
-    }
+    let rows = snapshot.unidentified().map(|rows| format!(" and {rows}")).unwrap_or_default();
+    let returned = format!("returned {}{rows}", count(ids.len(), "session"));
     match (missing.as_slice(), plan.sessions.len()) {
         ([], 0) => ProbeOutcome::Ready(format!("{returned}, of which none is audited")),
         ([], 1) => ProbeOutcome::Ready(format!("{returned}, the audited one among them")),

@@ -146,8 +146,8 @@ impl Reloader {
         Ok(summary)
     }
 
-    /// Reports why the configuration is refused, and returns it as the log has it: whoever reaches the listener reads the answer.
-    /// The operators are notified once, however often it is read.
+    /// Reports why the configuration is refused. Returns the text of the log, without source lines and with addresses masked, because
+    /// the listener sends it to a client that has not signed in. The operators are notified once, however often it is read.
     async fn refuse(&mut self, trigger: ReloadTrigger, refusal: Refusal, at: DateTime<Utc>) -> String {
         let logged = refusal.log_text();
         let Refusal { text, problems, .. } = refusal;

@@ -271,14 +271,12 @@ impl Upkeep {
         };
         self.auditor.published.write(|present| present.credentials = known);
         for ending in ending {
-            let id = ending.id;
-            if announced.contains(&id) {
+            let (id, key, end) = (ending.id, ending.key.clone(), ending.end);
+            if announced.contains(&id) || !self.alerting.announce_once(Announcement::Credential(ending)).await {
                 continue;
             }
-            tracing::warn!(key = ending.key, end = %ending.end, "a credential ends soon or has ended");
-            if self.alerting.announce_once(Announcement::Credential(ending)).await {
-                announced.insert(id);
-            }
+            announced.insert(id);
+            tracing::warn!(key, %end, "a credential ends soon or has ended");
         }
     }
 

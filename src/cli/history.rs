@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::output::Format;
+use super::output::{Format, moment};
 use super::table::table;
 use super::{Exit, Shared, UsageError, print, say, session_key};
 use crate::clock::{Clock as _, SystemClock};
@@ -234,7 +234,7 @@ struct NotifiedLine<'a> {
 impl<'a> From<&'a (StoredNotification, Reason)> for NotifiedLine<'a> {
     fn from((notification, reason): &'a (StoredNotification, Reason)) -> Self {
         let StoredNotification { id, kind, to, subject, sessions, .. } = notification;
-        Self { at: stamp(notification.recorded_at), id: *id, kind: *kind, to: to.as_str(), subject, sessions, reason }
+        Self { at: moment(notification.recorded_at), id: *id, kind: *kind, to: to.as_str(), subject, sessions, reason }
     }
 }
 
@@ -252,7 +252,7 @@ struct SuppressionLine<'a> {
 impl<'a> From<&'a StoredSuppression> for SuppressionLine<'a> {
     fn from(held: &'a StoredSuppression) -> Self {
         Self {
-            at: stamp(held.at),
+            at: moment(held.at),
             source: &held.source,
             session: held.place().map(|key| key.to_string()),
             incident: held.incident,
@@ -262,14 +262,10 @@ impl<'a> From<&'a StoredSuppression> for SuppressionLine<'a> {
     }
 }
 
-fn stamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 impl<'a> From<&'a (Name, Event)> for HistoryLine<'a> {
     fn from((source, event): &'a (Name, Event)) -> Self {
         Self {
-            at: stamp(event.at),
+            at: moment(event.at),
             source,
             session: key(source, event).map(|key| key.to_string()),
             words: event::words(&event.what),

@@ -1,11 +1,12 @@
 //! `notifications`: lists notifications and their outcome, shows why one was sent, sends one again, previews each kind, and sends a
 //! test message.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::output::moment;
 use super::table::table;
 use super::{Exit, Shared, UsageError, print};
 use crate::config::NeededSecrets;
@@ -241,11 +242,6 @@ impl From<StoredNotification> for NotificationLine {
         };
         Self { fields, row }
     }
-}
-
-/// To the millisecond, for scripts.
-fn moment(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Longest error in the table, in characters; `show` prints all of it.

@@ -6,6 +6,8 @@
 
 use std::io::{ErrorKind, Write as _};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use super::{Exit, report};
 pub(super) use crate::telemetry::say;
 use crate::telemetry::write_whole;
@@ -16,6 +18,11 @@ pub(super) enum Format {
     #[default]
     Table,
     Json,
+}
+
+/// A time to the millisecond, for scripts.
+pub(super) fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Writes what a command was asked for.

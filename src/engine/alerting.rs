@@ -111,31 +111,33 @@ impl Alerting {
 
     /// Records an announcement that no audit made, and wakes alerting.
     pub async fn announce(&self, announcement: Announcement) {
-        if let Err(error) = self.store.announce(&announcement).await {
-            // The working set still has it: only if the process ends before the store works again is it lost.
-            self.metrics.store_error(error.operation);
-            tracing::error!(error = %super::audit::describe(&error), "failed to record an announcement");
-        }
-        self.deriving.known().announce(announcement);
-        self.bells.changed.notify_one();
+        // If the store fails, the working set still has it: it is lost only if the process ends before the store works again.
+        self.record(&announcement).await;
+        self.take(announcement);
     }
 
-    /// Records an announcement that is found again as long as it holds, and wakes alerting if it is new. False if the store did
-    /// not work, so that it must be tried again.
+    /// Records an announcement that is found again as long as it holds, and wakes alerting if it is new. False if the store failed:
+    /// the caller must try again.
     pub async fn announce_once(&self, announcement: Announcement) -> bool {
-        match self.store.announce(&announcement).await {
-            Ok(true) => {
-                self.deriving.known().announce(announcement);
-                self.bells.changed.notify_one();
-                true
-            }
-            Ok(false) => true,
-            Err(error) => {
-                self.metrics.store_error(error.operation);
-                tracing::error!(error = %super::audit::describe(&error), "failed to record an announcement");
-                false
-            }
+        let new = self.record(&announcement).await;
+        if new == Some(true) {
+            self.take(announcement);
         }
+        new.is_some()
+    }
+
+    /// Whether the announcement is new to the store; `None` if the store failed.
+    async fn record(&self, announcement: &Announcement) -> Option<bool> {
+        let recorded = self.store.announce(announcement).await.inspect_err(|error| {
+            self.metrics.store_error(error.operation);
+            tracing::error!(error = %super::audit::describe(error), "failed to record an announcement");
+        });
+        recorded.ok()
+    }
+
+    fn take(&self, announcement: Announcement) {
+        self.deriving.known().announce(announcement);
+        self.bells.changed.notify_one();
     }
 
     /// Waits for the cycle under way, and starts no other one while the guard lives.

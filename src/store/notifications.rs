@@ -64,7 +64,7 @@ impl fmt::Display for NotificationState {
 pub enum NotificationId {
     /// Its number in the store.
     Number(i64),
-    /// The same in every channel, and in the log.
+    /// Its UUID, as the log has it.
     Stable(Uuid),
 }
 

@@ -13,8 +13,8 @@ use super::{NotificationState, Outgoing, Store};
 use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 
-/// Most resends that wait at once. Whoever reaches the listener can ask for them, and at 30 mails a minute, the default limit, so
-/// many hold a new alert up for 20 seconds at most.
+/// Most resends that wait at once. Clients of the listener do not sign in, so the number bounds how long resends delay a new alert:
+/// 20 seconds at 30 mails a minute, the default of `email.rate_limit`.
 const MOST_WAITING: i64 = 10;
 
 /// What came of a resend.

@@ -15,8 +15,8 @@ pub fn because(because: &Because) -> String {
     format!("{what}: {change}; notified as {}{late}", role.label())
 }
 
-/// Why notification `number` about so many sessions went to its recipient, in brackets after its subject; nothing for a test
-/// message. That of several sessions belongs into no line about one of them.
+/// Why notification `number` went to its recipient, in brackets to follow its subject; nothing for a test message. For several
+/// `sessions` it names the command instead, so that a line about one session shows nothing of another.
 pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
     if reason.because.is_empty() {
         return String::new();
@@ -26,23 +26,17 @@ pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
     }
     let mut reasons = reason.because.iter().take(IN_LINE).map(because).collect::<Vec<_>>();
     if reason.because.len() > IN_LINE {
-        reasons.push(format!("{} more", count(reason.because.len() - IN_LINE, "reason")));
+        reasons.push(format!("and {} more", reason.because.len() - IN_LINE));
     }
     format!(" (why: {})", reasons.join("; "))
 }
 
 /// Why an incident was held back.
 pub fn held_back(key: &IncidentKey, reason: SuppressionReason) -> String {
-    let about = super::event::about(key);
     let why = match reason {
         SuppressionReason::BelowSeverity => "it is below min_severity",
-        SuppressionReason::SourceUnreachable => "the source cannot be read, which is notified for the whole source",
-        SuppressionReason::SourceChanged => "it follows from a change of the whole source, which is notified instead",
+        SuppressionReason::SourceUnreachable => "one notification says for the whole source that it cannot be read",
+        SuppressionReason::SourceChanged => "one notification says for the whole source that it changed",
     };
-    format!("No notification of {}: {why}", lower(&about))
-}
-
-/// Within a sentence: what stands for the session or the source, but not the label of a setting.
-fn lower(about: &str) -> String {
-    about.strip_prefix("The ").map_or_else(|| about.to_owned(), |rest| format!("the {rest}"))
+    format!("{}: no notification, because {why}", super::event::about(key))
 }

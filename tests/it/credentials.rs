@@ -98,7 +98,7 @@ fn operators_are_notified_of_an_end_once_and_of_the_next_one_again() {
         alerts: format!("operators: [{OPERATOR}]"),
         ..Setup::default()
     });
-    let told = || world.notified().into_iter().filter(|(kind, _)| kind == "credential").collect::<Vec<_>>();
+    let mailed = || world.notified().into_iter().filter(|(kind, _)| kind == "credential").collect::<Vec<_>>();
     let once = (String::from("credential"), OPERATOR.to_owned());
 
     ends_in(10);
@@ -108,12 +108,12 @@ fn operators_are_notified_of_an_end_once_and_of_the_next_one_again() {
     mail.says("sources.erp.tls.ca_file");
     daemon.stop();
 
-    // The daemon looks at all ends before the metric has one, and would have told of the first again before the second.
+    // The daemon reads all ends before it publishes the metric, so a repeat of the first mail would come before the second.
     let daemon = world.daemon();
     daemon.until(METRIC, &[("credential", "sources.erp.tls.ca_file")], seconds(in_days(10)));
     ends_in(5);
     daemon.signal("HUP");
-    crate::program::eventually_or(|| format!("{:?}", world.notified()), || (told().len() > 1).then_some(()));
+    crate::program::eventually_or(|| format!("{:?}", world.notified()), || (mailed().len() > 1).then_some(()));
     daemon.stop();
-    assert_eq!(told(), [once.clone(), once]);
+    assert_eq!(mailed(), [once.clone(), once]);
 }

@@ -105,7 +105,13 @@ fn backup_and_restore_without_a_store_or_a_copy_say_so() {
     let folder = world.run(&["restore", "."]).expect(4);
     assert!(folder.err.contains(". is a folder, and should be a file"), "{}", folder.err);
     let no_backup = world.run(&["restore", "driftwise.yaml"]).expect(4);
-    assert!(no_backup.err.contains("driftwise.yaml is damaged or no backup of a store"), "{}", no_backup.err);
+    assert!(
+        no_backup
+            .err
+            .contains("driftwise.yaml is damaged, of a version that is no longer read, or no backup of a store"),
+        "{}",
+        no_backup.err
+    );
     assert!(!world.path("driftwise.db").exists() && !world.path("copy.db").exists());
 }
 

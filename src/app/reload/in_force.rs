@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::app::credentials::recipients_of_program;
 use crate::config::{Config, Inputs, Problem, Problems, mask_addresses};
 use crate::domain::address::Address;
+use crate::domain::alerting::recipients;
 use crate::domain::notification::Role;
 
 /// See the module.
@@ -18,7 +18,8 @@ pub(in crate::app) struct InForce {
 
 impl InForce {
     pub(in crate::app) fn of(config: &Config, accepted: DateTime<Utc>) -> Self {
-        Self { accepted, recipients: recipients_of_program(config), watched: config.watch }
+        let recipients = recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &config.plans);
+        Self { accepted, recipients, watched: config.watch }
     }
 }
 

@@ -120,7 +120,7 @@ fn undelivered(notifications: &[StoredNotification]) -> Vec<Check> {
                 format!("gave up its last mail: {reason}"),
                 format!("correct what the reason names, then `driftwise notifications resend {id}`"),
             ),
-            // What a server says about the address itself is permanent, or it is the server's own matter.
+            // A refusal of the address itself is permanent, so a retry has another cause.
             NotificationState::Retrying => Check::warning(
                 "recipient",
                 format!("retries its last mail: {reason}"),

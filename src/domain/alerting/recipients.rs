@@ -49,7 +49,7 @@ pub fn of_source(plan: &SourcePlan) -> Vec<Recipient> {
 }
 
 /// The recipients of what concerns the program as a whole: `operators`, or else `fallback`, or else those of every source.
-pub fn of_program(operators: &[Address], fallback: &[Address], plans: &super::Plans) -> Vec<(Address, Role)> {
+pub fn of_program(operators: &[Address], fallback: &[Address], plans: &Plans) -> Vec<(Address, Role)> {
     let mut all =
         if operators.is_empty() { as_role(fallback, Role::ActingOperator) } else { as_role(operators, Role::Operator) };
     if all.is_empty() {
@@ -59,7 +59,7 @@ pub fn of_program(operators: &[Address], fallback: &[Address], plans: &super::Pl
     all.into_iter().map(|member| (member.to, member.role)).collect()
 }
 
-/// The recipients of a test: of each source the operators, or else the fallback. Owners are not bothered with it.
+/// The recipients of a test: of each source the operators, or else the fallback. Owners get none.
 pub fn of_test(plans: &Plans) -> Vec<Recipient> {
     let mut all = plans.values().flat_map(|plan| of_audit(&plan.contacts, Vec::new)).collect();
     once(&mut all);

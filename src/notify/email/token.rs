@@ -3,8 +3,7 @@
 //!
 //! One request is under way at a time; sends that wait for it share its outcome, also its failure. All failures are
 //! transient: a token endpoint that is down, slow, lying or endless says nothing about a mail. One that asks to wait (`Retry-After`)
-//! receives no request before that time, for whatever recipient. A token carries the redactor
-//! that removes it, and the credential that it was fetched with, from everything that a server says afterwards.
+//! receives no request before that time, for any recipient. A token carries the redactor that removes it, and the credential that it was fetched with, from everything that a server says afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +45,7 @@ pub(super) struct Tokens {
     endpoint: Endpoint,
     options: TokenOptions,
     clock: Arc<dyn Clock>,
+    gate: Gate,
     state: Mutex<State>,
 }
 
@@ -54,7 +54,6 @@ struct State {
     token: Option<Token>,
     /// The last failure, and when it was known.
     failed: Option<(Instant, SendError)>,
-    gate: Gate,
 }
 
 /// An access token.
@@ -79,7 +78,7 @@ pub(super) struct Provided {
 impl Tokens {
     pub fn new(options: TokenOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let endpoint = Endpoint::new("the token endpoint", &options.url, &options.access)?;
-        Ok(Self { endpoint, options, clock, state: Mutex::default() })
+        Ok(Self { endpoint, options, clock, gate: Gate::default(), state: Mutex::default() })
     }
 
     /// The token in use, or a new one.
@@ -93,10 +92,10 @@ impl Tokens {
         if let Some((_, error)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(error.clone());
         }
-        state.gate.pass(&self.endpoint.name)?;
+        self.gate.pass(&self.endpoint.name)?;
         let fetched = self.fetch().await;
         if let Some(wait) = fetched.as_ref().err().and_then(|error| error.retry_after) {
-            state.gate.close(wait);
+            self.gate.close(wait);
         }
         state.failed = fetched.as_ref().err().map(|error| (Instant::now(), error.clone()));
         state.token = fetched.as_ref().ok().cloned();

@@ -11,7 +11,7 @@ use crate::view::credential::{act, effect, noun};
 use crate::view::words::capital;
 
 /// The credentials of a notification about credentials that end, the first end first; none of another notification.
-fn of(notification: &Notification) -> Vec<&EndingCredential> {
+pub(super) fn of(notification: &Notification) -> Vec<&EndingCredential> {
     let ending = notification.items.iter().filter_map(|item| match &item.about {
         About::Credential(ending) => Some(ending),
         _ => None,
@@ -21,36 +21,28 @@ fn of(notification: &Notification) -> Vec<&EndingCredential> {
     ending
 }
 
-/// `None` if the notification is about something else.
-pub(super) fn subject(notification: &Notification) -> Option<String> {
-    Some(match of(notification).as_slice() {
-        [] => return None,
-        [one] => short(one, notification.at),
-        [first, rest @ ..] => format!("{}, and {} more", short(first, notification.at), rest.len()),
-    })
+pub(super) fn subject(ending: &[&EndingCredential], now: DateTime<Utc>) -> String {
+    match ending {
+        [] => String::new(),
+        [one] => short(one, now),
+        [first, rest @ ..] => format!("{}, and {} more", short(first, now), rest.len()),
+    }
 }
 
-/// The first sentence; `None` if the notification is about something else.
-pub(super) fn lead(notification: &Notification) -> Option<String> {
-    Some(match of(notification).as_slice() {
-        [] => return None,
-        [one] => format!("{}; {}.", short(one, notification.at), effect(one.source.as_ref())),
-        [first, second] => format!("{}. {}.", short(first, notification.at), short(second, notification.at)),
-        [first, rest @ ..] => {
-            format!("{}, and {} follow.", short(first, notification.at), count(rest.len(), "more credential"))
-        }
-    })
+/// The first sentences.
+pub(super) fn lead(ending: &[&EndingCredential], now: DateTime<Utc>) -> String {
+    match ending {
+        [] => String::new(),
+        [one] => format!("{}; {}.", short(one, now), effect(one.source.as_ref())),
+        [first, second] => format!("{}. {}.", short(first, now), short(second, now)),
+        [first, rest @ ..] => format!("{}. {} follow.", short(first, now), count(rest.len(), "more credential")),
+    }
 }
 
 /// Without the full stop.
 fn short(ending: &EndingCredential, now: DateTime<Utc>) -> String {
     let purpose = ending.source.as_ref().map_or("mail", Name::as_str);
     format!("The {} for {} {}", noun(ending.kind), plain(purpose, VALUE), when(ending.end, now))
-}
-
-/// The sentence on one of several things.
-pub(super) fn sentence(ending: &EndingCredential) -> String {
-    format!("{}.", short(ending, ending.at))
 }
 
 /// One line of a list.

@@ -28,8 +28,9 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
             "This is a test message from Driftwise. If you can read it, alerts reach this address.".to_owned(),
         ];
     }
-    if let Some(text) = credential::lead(notification) {
-        return vec![text];
+    let ending = credential::of(notification);
+    if !ending.is_empty() {
+        return vec![credential::lead(&ending, notification.at)];
     }
     let addresses = undeliverable::of(notification);
     if !addresses.is_empty() {
@@ -215,7 +216,7 @@ fn one(item: &Item) -> String {
         About::Forgotten(forgotten) => {
             format!("{who} changed, but no rule needs what is gone. {}", sentence(&forgotten.columns.words()))
         }
-        About::Credential(ending) => credential::sentence(ending),
+        About::Credential(ending) => credential::lead(&[ending], ending.at),
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
             format!(

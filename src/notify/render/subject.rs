@@ -28,8 +28,9 @@ pub(super) fn subject(notification: &Notification) -> String {
     if notification.kind == NotificationKind::Reload {
         return "Driftwise refused a changed configuration".to_owned();
     }
-    if let Some(text) = credential::subject(notification) {
-        return clean(&text, LONGEST);
+    let ending = credential::of(notification);
+    if !ending.is_empty() {
+        return clean(&credential::subject(&ending, notification.at), LONGEST);
     }
     let addresses = undeliverable::of(notification);
     if !addresses.is_empty() {

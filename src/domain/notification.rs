@@ -240,8 +240,7 @@ impl Item {
 
     /// Whether it concerns a whole source.
     pub fn of_source(&self) -> bool {
-        matches!(self.about, About::Forgotten(_))
-            || self.incident().is_some_and(|incident| incident.key.session().is_none())
+        self.source().is_some() && self.session().is_none()
     }
 
     /// The most important first: by severity, then by what it does to orders, then by kind and place.

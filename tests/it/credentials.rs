@@ -106,6 +106,7 @@ fn operators_are_notified_of_an_end_once_and_of_the_next_one_again() {
     let mail = world.mail("credential", OPERATOR);
     mail.says("The CA certificate for erp ends in 10 days");
     mail.says("sources.erp.tls.ca_file");
+    assert_eq!(mail.header("X-Driftwise-Source"), "erp");
     daemon.stop();
 
     // The daemon reads all ends before it publishes the metric, so a repeat of the first mail would come before the second.

@@ -50,7 +50,6 @@ mod source;
 mod tree;
 mod unit;
 mod url;
-mod weaker;
 mod words;
 mod yaml;
 
@@ -71,7 +70,6 @@ pub use schema::schema_text;
 pub use service::{ServerConfig, StoreConfig};
 pub use source::{Adapter, Credential, FileConfig, OrderWiseConfig, SourceConfig};
 pub use unit::{duration, size};
-pub use weaker::WeakerCheck;
 
 /// A valid configuration: every reference in it has its target.
 #[derive(Debug, Clone)]

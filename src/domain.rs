@@ -34,6 +34,7 @@ pub mod snapshot;
 pub mod source_change;
 pub mod state;
 pub mod timetable;
+pub mod weaker;
 
 #[cfg(test)]
 pub(crate) mod world;

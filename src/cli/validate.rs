@@ -5,6 +5,7 @@ use clap::Args;
 use super::{Exit, Shared, print};
 use crate::app::online::{self, ProbeOutcome};
 use crate::clock::{Clock as _, SystemClock};
+use crate::domain::weaker::weaker_checks;
 use crate::view::words::count;
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     for warning in &config.warnings {
         print(&format!("warning: {warning}\n"))?;
     }
-    for check in config.weaker_checks() {
+    for check in weaker_checks(&config.plans) {
         print(&format!("note: {check}\n"))?;
     }
     let sessions = config.plans.values().map(|plan| plan.sessions.len()).sum::<usize>();

@@ -1,7 +1,7 @@
 //! The notes on rules that ask for less because a session leaves out a param.
 
-use super::super::WeakerCheck;
 use super::load_text;
+use crate::domain::weaker::{WeakerCheck, weaker_checks};
 
 fn checks(sessions: &str) -> Vec<WeakerCheck> {
     let text = format!(
@@ -9,7 +9,7 @@ fn checks(sessions: &str) -> Vec<WeakerCheck> {
          policies: {{ own: {{ rules: [{{ id: area, setting: area, expect: {{ one_of: {{ param: area, else: present }} }} }}] }} }}\n\
          alerts: {{ fallback: [ops@b.example] }}\nsessions:\n{sessions}"
     );
-    load_text(&text).unwrap().weaker_checks()
+    weaker_checks(&load_text(&text).unwrap().plans)
 }
 
 #[test]

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::name::Name;
-use crate::domain::session::SessionKey;
-
-use super::Config;
+use super::expectation::{Expectation, Operand};
+use super::name::Name;
+use super::plan::Plans;
+use super::session::SessionKey;
 
 /// One rule that asks for less, and the sessions in which it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,35 +39,33 @@ impl fmt::Display for WeakerCheck {
     }
 }
 
-impl Config {
-    /// Every rule that asks for less because sessions leave out its param; by policy, rule and param.
-    #[must_use]
-    pub fn weaker_checks(&self) -> Vec<WeakerCheck> {
-        let mut found: BTreeMap<_, WeakerCheck> = BTreeMap::new();
-        for session in self.plans.values().flat_map(|plan| plan.sessions.values()) {
-            for rule in session.policy.rules() {
-                for operand in rule.expect.operands() {
-                    let Operand::Param { name: param, .. } = operand else { continue };
-                    if session.params.contains_key(param) {
-                        continue;
-                    }
-                    let check = || WeakerCheck {
-                        policy: session.policy.name.clone(),
-                        rule: rule.id.clone(),
-                        param: param.clone(),
-                        demand: demand(&rule.expect),
-                        sessions: Vec::new(),
-                    };
-                    let key = (&session.policy.name, &rule.id, param);
-                    let sessions = &mut found.entry(key).or_insert_with(check).sessions;
-                    if sessions.last() != Some(&session.key) {
-                        sessions.push(session.key.clone());
-                    }
+/// Every rule that asks for less because sessions leave out its param; by policy, rule and param.
+#[must_use]
+pub fn weaker_checks(plans: &Plans) -> Vec<WeakerCheck> {
+    let mut found: BTreeMap<_, WeakerCheck> = BTreeMap::new();
+    for session in plans.values().flat_map(|plan| plan.sessions.values()) {
+        for rule in session.policy.rules() {
+            for operand in rule.expect.operands() {
+                let Operand::Param { name: param, .. } = operand else { continue };
+                if session.params.contains_key(param) {
+                    continue;
+                }
+                let check = || WeakerCheck {
+                    policy: session.policy.name.clone(),
+                    rule: rule.id.clone(),
+                    param: param.clone(),
+                    demand: demand(&rule.expect),
+                    sessions: Vec::new(),
+                };
+                let key = (&session.policy.name, &rule.id, param);
+                let sessions = &mut found.entry(key).or_insert_with(check).sessions;
+                if sessions.last() != Some(&session.key) {
+                    sessions.push(session.key.clone());
                 }
             }
         }
-        found.into_values().collect()
     }
+    found.into_values().collect()
 }
 
 fn demand(expect: &Expectation) -> &'static str {

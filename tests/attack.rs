@@ -19,6 +19,8 @@ mod daemon;
 #[path = "support/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of death, which use more of it")]
 mod dice;
+#[path = "support/fake_clock.rs"]
+mod fake_clock;
 #[path = "attack/fault.rs"]
 mod fault;
 #[path = "attack/grammar.rs"]
@@ -40,7 +42,7 @@ const ROUNDS: u64 = 15;
 #[test]
 fn a_daemon_that_is_attacked_from_all_sides_loses_nothing_invents_nothing_and_shows_no_secret() {
     let mut plan = plan::Plan::from_environment();
-    if daemon::faketime().is_none() && plan.may_be_skipped() {
+    if fake_clock::library().is_none() && plan.may_be_skipped() {
         println!("SKIPPED: Debian's package faketime is not installed");
         return;
     }

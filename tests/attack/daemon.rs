@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::fake_clock::{self, FakeClock};
+
 /// Longest that a stop may take: the drain of the program, and some more on a machine that is busy.
 const DRAIN: Duration = Duration::from_secs(12);
 
@@ -20,16 +22,9 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// Longest that a page may take.
 const PAGE: Duration = Duration::from_secs(5);
 
-/// Where a Debian system has the library that fakes the clock.
-pub fn faketime() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.exists())
-}
-
 /// The clock of the daemon: the real one, moved.
 pub struct Clock {
-    file: PathBuf,
-    library: PathBuf,
+    fake: FakeClock,
     /// How far it is wrong, in seconds.
     jump: i64,
     /// How far it runs ahead so that retries fall due within the test, in seconds. Only grows.
@@ -38,42 +33,24 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(folder: &Path) -> Self {
-        let library = faketime().expect("this test needs Debian's package faketime; scripts/test installs it");
-        let clock = Self { file: folder.join("clock"), library, jump: 0, lapse: 0 };
-        clock.write();
-        clock
+        let library = fake_clock::library();
+        let library = library.expect("this test needs Debian's package faketime; scripts/test installs it");
+        Self { fake: FakeClock::new(folder, library), jump: 0, lapse: 0 }
     }
 
     pub fn jump_to(&mut self, seconds: i64) {
         self.jump = seconds;
-        self.write();
+        self.fake.ahead(self.jump + self.lapse);
     }
 
     /// Lets time run ahead.
     pub fn lapse(&mut self, seconds: i64) {
         self.lapse += seconds;
-        self.write();
+        self.fake.ahead(self.jump + self.lapse);
     }
 
     pub fn is_right(&self) -> bool {
         self.jump == 0
-    }
-
-    fn write(&self) {
-        let next = self.file.with_extension("next");
-        fs::write(&next, format!("{:+}\n", self.jump + self.lapse)).unwrap();
-        fs::rename(next, &self.file).unwrap();
-    }
-
-    fn variables(&self) -> [String; 5] {
-        [
-            format!("LD_PRELOAD={}", self.library.display()),
-            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
-            String::from("FAKETIME_DONT_FAKE_MONOTONIC=1"),
-            String::from("FAKETIME_NO_CACHE=1"),
-            // Times of files are real.
-            String::from("NO_FAKE_STAT=1"),
-        ]
     }
 }
 
@@ -113,7 +90,10 @@ impl Daemon {
         let said = folder.join("stderr");
         let limits = start.descriptors.map_or(String::new(), |soft| format!("ulimit -Sn {soft}; ulimit -Hn 4096;"));
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{limits} exec env \"$@\""), "sh"]).args(clock.variables());
+        command.args(["-c", &format!("{limits} exec env \"$@\""), "sh"]);
+        for (name, value) in clock.fake.variables() {
+            command.arg(format!("{name}={}", value.display()));
+        }
         command.arg(format!("RUST_LOG={}", if start.verbose { "debug" } else { "info" }));
         command.args([env!("CARGO_BIN_EXE_driftwise"), "run", "--config"]).arg(folder.join("driftwise.yaml"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(match start.log {

@@ -1,59 +1,32 @@
 //! The real program with a wall clock that jumps, and stops during an exchange.
-//!
-//! libfaketime shifts the clock of the program by the offset in a file. The clock of the machine stays unchanged.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use driftwise::simulator::{Mode, RequestKind};
 
+use crate::fake_clock::{self, FakeClock};
 use crate::program::{Daemon, driftwise, eventually, eventually_or, metric};
 use crate::world::{FALLBACK, Setup, World};
 
 const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;
 
-/// The library that shifts the clock of a program, at its path in Debian.
+/// The clock for the programs of a world.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn libfaketime() -> Option<PathBuf> {
-    let places = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    let found = places.map(|place| place.join("faketime/libfaketime.so.1")).find(|path| path.exists());
-    if found.is_none() {
+fn fake_clock(world: &World) -> Option<FakeClock> {
+    let library = fake_clock::library();
+    if library.is_none() {
         assert!(std::env::var_os("CI").is_none(), "this test needs libfaketime: install the Debian package faketime");
         eprintln!("skipped: it needs libfaketime, the Debian package faketime");
     }
-    found
+    Some(FakeClock::new(world.folder(), library?))
 }
 
-/// A clock that is ahead by so many seconds, for the programs started with it.
-struct Faked<'a> {
-    library: PathBuf,
-    world: &'a World,
-}
-
-impl<'a> Faked<'a> {
-    fn new(world: &'a World) -> Option<Self> {
-        Some(Self { library: libfaketime()?, world })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.world.path("clock")
-    }
-
-    /// Replaces the file as a whole, so that the program never reads half of it.
-    fn ahead(&self, seconds: i64) {
-        let new = self.world.path("clock.new");
-        std::fs::write(&new, format!("{seconds:+}\n")).unwrap();
-        std::fs::rename(new, self.file()).unwrap();
-    }
-
-    fn daemon(&self, seconds: i64, arguments: &[&str]) -> Daemon {
-        self.ahead(seconds);
-        let mut command = driftwise(self.world.folder());
-        let command = command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", self.file());
-        let command = command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        Daemon::begin(command.arg("run").args(arguments))
-    }
+/// Starts a daemon whose clock is ahead by so many seconds.
+fn begin(world: &World, clock: &FakeClock, seconds: i64, arguments: &[&str]) -> Daemon {
+    clock.ahead(seconds);
+    Daemon::begin(driftwise(world.folder()).envs(clock.variables()).arg("run").args(arguments))
 }
 
 fn real_now() -> i64 {
@@ -82,8 +55,8 @@ fn audits_go_on(daemon: &Daemon, ahead: i64) {
 #[test]
 fn wherever_the_clock_of_a_running_program_is_set_audits_go_on() {
     let world = World::new(1, &Setup::default());
-    let Some(clock) = Faked::new(&world) else { return };
-    let daemon = clock.daemon(0, &[]);
+    let Some(clock) = fake_clock(&world) else { return };
+    let daemon = begin(&world, &clock, 0, &[]);
     daemon.first_poll();
     let to_1970 = DAY - real_now();
     for ahead in [-15, -7_200, -DAY, DAY, 10 * YEAR, 0, to_1970, 0] {
@@ -98,14 +71,14 @@ fn wherever_the_clock_of_a_running_program_is_set_audits_go_on() {
 fn a_program_that_starts_far_ahead_or_in_1970_goes_on_when_its_clock_is_set_right() {
     for ahead in [30 * YEAR, DAY - real_now()] {
         let world = World::new(1, &Setup::default());
-        let Some(clock) = Faked::new(&world) else { return };
-        let daemon = clock.daemon(ahead, &[]);
+        let Some(clock) = fake_clock(&world) else { return };
+        let daemon = begin(&world, &clock, ahead, &[]);
         daemon.first_poll();
         audits_go_on(&daemon, ahead);
         clock.ahead(0);
         audits_go_on(&daemon, 0);
         daemon.stop();
-        let daemon = clock.daemon(0, &[]);
+        let daemon = begin(&world, &clock, 0, &[]);
         audits_go_on(&daemon, 0);
         daemon.stop();
     }
@@ -126,9 +99,9 @@ fn kept(store: &Path) -> (usize, usize) {
 #[test]
 fn one_start_years_ahead_erases_no_history_unless_the_clock_is_trusted() {
     let world = World::new(1, &Setup { more: String::from("store: { retain: 30d }\n"), ..Setup::default() });
-    let Some(clock) = Faked::new(&world) else { return };
+    let Some(clock) = fake_clock(&world) else { return };
     world.simulator.set(14, "export", true);
-    let daemon = clock.daemon(0, &[]);
+    let daemon = begin(&world, &clock, 0, &[]);
     world.mail("drift", FALLBACK);
     world.simulator.set(14, "export", false);
     daemon.until("driftwise_notifications_total", &[("kind", "resolved"), ("outcome", "sent")], 2.0);
@@ -136,7 +109,7 @@ fn one_start_years_ahead_erases_no_history_unless_the_clock_is_trusted() {
     let before = kept(&world.path("driftwise.db"));
     assert!(before.0 >= 2 && before.1 == 4, "{before:?}");
     let forgets = |arguments: &[&str]| {
-        let daemon = clock.daemon(4 * YEAR, &[&["--log-level", "debug"], arguments].concat());
+        let daemon = begin(&world, &clock, 4 * YEAR, &[&["--log-level", "debug"], arguments].concat());
         daemon.logs("deleted history older");
         let said = daemon.stop();
         (said, kept(&world.path("driftwise.db")))

@@ -10,7 +10,7 @@
 mod support;
 mod world;
 
-use support::{certificate, mailbox, program, server};
+use support::{certificate, fake_clock, mailbox, program, server};
 
 mod clock;
 mod commands;

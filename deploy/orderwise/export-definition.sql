@@ -1,9 +1,9 @@
--- A template for the API Export Definition that Driftwise reads: one row a session, one column a setting.
+-- A template for the API Export Definition that Driftwise reads: one row per session, one column per setting.
 --
--- The names of OrderWise's tables and columns are not public, so none stand here. Replace everything in <angle brackets>;
+-- The names of OrderWise's tables and columns are not public, so this template has none. Replace everything in <angle brackets>;
 -- until then SQL Server refuses the statement. docs/orderwise.md says how to find the names.
--- An alias (AS ...) is the setting's name in Driftwise. Leave out a line whose column you cannot find: the rule that needs
--- it is then reported as "could not be checked", never as right.
+-- An alias (AS ...) is the setting's name in Driftwise. Leave out a line whose column you cannot find: Driftwise then reports
+-- the rule that needs it as "could not be checked", never as right.
 
 SELECT
     s.<session id>                           AS session_id,
@@ -37,11 +37,11 @@ SELECT
     s.<third customer validation option>     AS customer_validation_3,
     s.<fourth customer validation option>    AS customer_validation_4,
 
-    -- Every other option, under a name of your choice: Driftwise tells you when one changes. Leave out what changes by
-    -- itself, such as the time of the last run.
+    -- Every other option, under a name of your choice: Driftwise notifies you when one changes. Leave out columns that change
+    -- by themselves, such as the time of the last run.
     -- s.<another option>                    AS another_option,
 
-    -- How many columns the table has. It changes when a release of OrderWise adds a setting, which this list would not show.
+    -- The number of columns of the table. It changes when a release of OrderWise adds a setting, which this list would not show.
     (SELECT COUNT(*) FROM INFORMATION_SCHEMA.COLUMNS
       WHERE TABLE_SCHEMA = '<schema>' AND TABLE_NAME = '<table of sessions>') AS columns_in_table
 FROM <schema>.<table of sessions> AS s

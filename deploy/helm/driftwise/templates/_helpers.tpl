@@ -1,9 +1,9 @@
-{{/* The name of every object: the release, with the chart where the release does not say it. */}}
+{{/* The name of every object: the name of the release, and "driftwise" unless that name contains it. */}}
 {{- define "driftwise.name" -}}
 {{- if contains "driftwise" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-driftwise" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
-{{/* By what a selector finds the pod. */}}
+{{/* The labels by which a selector finds the pod. */}}
 {{- define "driftwise.selector" -}}
 app.kubernetes.io/name: driftwise
 app.kubernetes.io/instance: {{ .Release.Name }}

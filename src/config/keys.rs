@@ -242,7 +242,7 @@ section! {
         unreachable_after: SpanOrZero = "1h", Optional, "1h";
         /// Interval of reminders for an open incident. 0 for none.
         remind_every: Repeat = "24h", Optional, "24h";
-        /// Notified of critical incidents, of unreachable sources, and of sessions without owners.
+        /// Notified of critical incidents and of sessions without owners, and in place of operators where there are none.
         fallback: List<Address>, Optional, "[it@acme.example]";
         /// The people who run Driftwise: notified of everything that concerns the audit itself, and of critical incidents.
         operators: List<Address>, Optional, "[ops@integrator.example]";
@@ -263,7 +263,7 @@ section! {
     /// When the sessions of a source that begin to fail in one poll are one incident of the source. Both limits must be reached.
     /// A customer's `breaker` replaces that of `alerts` as a whole.
     BreakerKeys: "\"breaker\"" {
-        /// The least share of the audited sessions of the source.
+        /// The least share of the sessions that are due and met the rule until now.
         share: Percent = "50%", Optional, "50%";
         /// The least number of sessions.
         at_least: Whole<u32, 1, 1_000_000> = "5", Optional, "5";
@@ -281,7 +281,7 @@ section! {
     ServerKeys: "\"server\"" {
         /// Pages, probes and metrics.
         listen: SocketAddr = "127.0.0.1:9464", Optional, "127.0.0.1:9464";
-        /// Serves metrics and probes alone.
+        /// Serves metrics, probes, and the commands to reload and to send a notification again; no pages.
         metrics_listen: SocketAddr, Optional, "0.0.0.0:9465";
         /// Address of the pages, for links in mails and alerts.
         public_url: WebAddress, Optional, "\"https://driftwise.example\"";

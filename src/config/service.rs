@@ -19,7 +19,7 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
-    /// Serves metrics and probes alone.
+    /// Serves metrics, probes and commands; no pages.
     pub metrics_listen: Option<SocketAddr>,
     /// Address of the pages for links in mails; without a slash at the end.
     pub public_url: Option<String>,

@@ -14,7 +14,7 @@ use crate::domain::name::Name;
 use crate::domain::policy::Severity;
 
 /// Most resends that wait at once. Clients of the listener do not sign in, so the number bounds how long resends delay a new alert:
-/// 20 seconds at 30 mails a minute, the default of `email.rate_limit`.
+/// 20 seconds at 30 mails a minute, the default of `max_per_minute`.
 const MOST_WAITING: i64 = 10;
 
 /// What came of a resend.

@@ -131,5 +131,5 @@ fn undelivered(notifications: &[StoredNotification]) -> Vec<Check> {
         Some(check.of(to))
     };
     let found = last.into_iter().filter_map(check).collect::<Vec<_>>();
-    if found.is_empty() { vec![Check::ok("recipients", "no mail failed to reach its recipient")] } else { found }
+    if found.is_empty() { vec![Check::ok("recipient", "no mail failed to reach its recipient")] } else { found }
 }

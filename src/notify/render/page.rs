@@ -229,7 +229,7 @@ fn notes(notification: &Notification) -> Vec<String> {
     let this = if drifts == 1 { "this change" } else { "a change" };
     match &contact {
         _ if drifts == 0 => {}
-        // Notopic but the configuration ends a drift that is intended.
+        // Nothing but the configuration ends a drift that is intended.
         Some(contact) if notification.reminders => {
             notes
                 .push(format!("If {this} is intended, tell {contact}: the reminders stop once they have accepted it."));

@@ -68,7 +68,8 @@ async fn own(store: &Path) -> Result<(Lock, Option<(Arc<Held>, Locking)>), Fault
     Ok((lock, Some((held, inode))))
 }
 
-/// Renames the database and its log, and gives the copy its name: at each moment there is a whole database at `store`.
+/// Keeps the database under a second name, renames its log, and gives the copy the name `store`. Killed between the last two, it
+/// leaves the replaced database there without its log, so without its latest writes: both are beside it, and restoring again goes on.
 fn replace(store: &Path, partial: Partial, now: DateTime<Utc>) -> Result<Option<PathBuf>, CopyError> {
     let present = std::fs::metadata(store).ok();
     let folder = store.parent().unwrap_or(Path::new("/"));

@@ -2,7 +2,8 @@
 //!
 //! Properties:
 //! - A dispatcher reads and counts only the rows of its channel, so a backlog in one channel delays no other.
-//! - Mail to one recipient leaves in the order recorded, because the store offers only the head of each recipient's line. In
+//! - Mail to one recipient leaves in the order recorded: the store offers only the head of each recipient's line, and no
+//!   second send to a recipient begins beside one under way, whose notification a later one may have replaced meanwhile. In
 //!   which order the lines are served is the store's decision, see `store/outbox.rs`.
 //! - A message is recorded as sent after the server accepted it. After a crash in between, it is sent again under the same
 //!   Message-ID.
@@ -68,8 +69,8 @@ pub struct Dispatcher {
     silent: Mutex<BTreeSet<Address>>,
 }
 
-/// Messages that are being sent, by their id, and whether the last attempt to their recipient timed out.
-type UnderWay = BTreeMap<i64, bool>;
+/// Recipients to whom a message is being sent, and whether the last attempt to them timed out.
+type UnderWay = BTreeMap<Address, bool>;
 
 /// An attempt that was made, and its outcome.
 #[derive(Debug, Clone)]
@@ -99,6 +100,8 @@ enum AttemptResult {
     Sent,
     Retrying,
     Dead,
+    /// It failed after a later notification had replaced this one.
+    Superseded,
 }
 
 impl Round {
@@ -107,6 +110,7 @@ impl Round {
             AttemptResult::Sent => self.sent += 1,
             AttemptResult::Retrying => self.retrying += 1,
             AttemptResult::Dead => self.dead += 1,
+            AttemptResult::Superseded => {}
         }
     }
 }
@@ -169,7 +173,7 @@ impl Dispatcher {
             });
             tokio::select! {
                 Some(attempted) = sends.next() => {
-                    under_way.remove(&attempted.id);
+                    under_way.remove(&attempted.outbound.to);
                     match self.settle(&attempted).await {
                         Ok(result) => round.count(&result),
                         Err(error) => {
@@ -196,21 +200,18 @@ impl Dispatcher {
                 return Ok(chosen);
             }
             let silent = self.silent().clone();
-            let none = BTreeSet::new();
-            let besides = if room_for_silent == 0 { &silent } else { &none };
-            // The store still returns those under way.
-            let due = self.noted(
-                self.parts.store.due_besides(self.parts.channel.label(), now, room + under_way.len(), besides).await,
-            )?;
+            let left_out = silent.iter().filter(|_| room_for_silent == 0);
+            let besides = under_way.keys().chain(left_out).cloned().collect();
+            let due =
+                self.noted(self.parts.store.due_besides(self.parts.channel.label(), now, room, &besides).await)?;
             let before = chosen.len();
             for message in due {
                 let was_silent = silent.contains(&message.to);
-                let fits = chosen.len() - before < room && !(was_silent && room_for_silent == 0);
-                if !fits || under_way.contains_key(&message.id) {
+                if was_silent && room_for_silent == 0 {
                     continue;
                 }
                 room_for_silent -= usize::from(was_silent);
-                under_way.insert(message.id, was_silent);
+                under_way.insert(message.to.clone(), was_silent);
                 self.parts.rate_limiter.sending(now);
                 chosen.push(message);
             }
@@ -300,7 +301,9 @@ impl Dispatcher {
                 AttemptResult::Sent
             }
             Err(e) if e.permanent || self.noted(self.parts.store.tried_for(id, at).await)? >= DELIVERY_ENDS_AFTER => {
-                let is_undeliverable = self.noted(self.parts.store.dead(id, at, &e.reason).await)?;
+                let Some(is_undeliverable) = self.noted(self.parts.store.dead(id, at, &e.reason).await)? else {
+                    return Ok(superseded(message_id, e));
+                };
                 self.address_turned(is_undeliverable);
                 self.parts.metrics.notification(*kind, false);
                 let (obstacle, reply, reason) = (e.obstacle.label(), e.reply, e.for_log());
@@ -312,7 +315,9 @@ impl Dispatcher {
                 let wait = DELIVERY.after_jittered(attempts + 1, seed(message_id));
                 let wait = wait.max(e.retry_after.unwrap_or_default().min(DELIVERY_LONGEST_ASKED));
                 let again = at + wait;
-                self.noted(self.parts.store.failed(id, at, again, &e.reason).await)?;
+                if !self.noted(self.parts.store.failed(id, at, again, &e.reason).await)? {
+                    return Ok(superseded(message_id, e));
+                }
                 warn(message_id, e, again);
                 AttemptResult::Retrying
             }
@@ -373,6 +378,12 @@ fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
         tracing::warn!(message_id, obstacle, reply, reason, again, "failed to send mail; will retry");
     }
     whole_reason(message_id, error);
+}
+
+/// Logs a failed attempt to send a notification that a later one has replaced, so that the store does not have the failure.
+fn superseded(message_id: &str, error: &SendError) -> AttemptResult {
+    tracing::debug!(message_id, reason = error.for_log(), "failed to send mail that a later one has replaced");
+    AttemptResult::Superseded
 }
 
 /// Logs the words of the server, which may repeat an address, at `debug`.

@@ -31,7 +31,7 @@ pub enum NotificationState {
     Sent,
     /// Given up.
     Dead,
-    /// Replaced, before its first attempt, by a later follow-up of the same incidents.
+    /// Replaced, before its first attempt had an outcome, by a later follow-up of the same incidents.
     Superseded,
 }
 

@@ -4,7 +4,7 @@
 //! Properties:
 //! - Log and outbox agree: the log has an entry for a recipient exactly if the notification is in the outbox.
 //! - A notification that alerting derives a second time is added once.
-//! - A follow-up that was never attempted is replaced by a later one about the same incidents, and says by which. What opens
+//! - A follow-up without the outcome of an attempt is replaced by a later one about the same incidents, and says by which. What opens
 //!   something is never replaced.
 
 use chrono::{DateTime, Utc};

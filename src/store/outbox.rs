@@ -10,6 +10,8 @@
 //! - Lines of the same urgency take turns: `turn_at` is the time since when the head waits for its turn. When a notification
 //!   leaves, the one behind it starts to wait at that time, so a long line gets one turn per round. A follow-up that replaces
 //!   another one takes over its turn, so a flapping session does not send its own line to the back.
+//! - A follow-up may be replaced while its first attempt is under way. If it is accepted, it is sent all the same; if not, it
+//!   stays replaced, and the attempt counts for nothing.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
 //! - A message due later than the longest retry wait, and recorded or last attempted later than now, was so before the clock was
 //!   set back: it is due now. One that was attempted before now waits because a server asked for it.
@@ -183,25 +185,28 @@ impl Store {
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND (finished_at IS NULL OR state = 'superseded')";
-        self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)), Attempt::Accepted).await
+        let outcome = self.outcome(id, now, sqlx::query(SQL).bind(id).bind(stamp(now)), Attempt::Accepted).await;
+        outcome.map(Option::unwrap_or_default)
     }
 
-    /// An attempt failed; the message is due again at `next_attempt_at`.
+    /// An attempt failed; the message is due again at `next_attempt_at`. False if it was replaced meanwhile.
     pub async fn failed(
         &self,
         id: i64,
         now: DateTime<Utc>,
         next_attempt_at: DateTime<Utc>,
         error: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE outbox SET state = 'retrying', attempted_at = ?2, next_attempt_at = ?3, turn_at = ?3,
             urgency = ?5, attempts = attempts + 1, last_error = ?4 WHERE id = ?1 AND finished_at IS NULL";
         let update = sqlx::query(SQL).bind(id).bind(stamp(now)).bind(stamp(next_attempt_at));
-        self.outcome(id, now, update.bind(error.to_owned()).bind(LEAST_URGENT), Attempt::Failed).await.map(drop)
+        let outcome = self.outcome(id, now, update.bind(error.to_owned()).bind(LEAST_URGENT), Attempt::Failed).await;
+        outcome.map(|outcome| outcome.is_some())
     }
 
-    /// An attempt failed for good; the message is not tried again. True if its address is undeliverable since then.
-    pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<bool, StoreError> {
+    /// An attempt failed for good; the message is not tried again. True if its address is undeliverable since then, `None` if
+    /// the message was replaced meanwhile.
+    pub async fn dead(&self, id: i64, now: DateTime<Utc>, error: &str) -> Result<Option<bool>, StoreError> {
         const SQL: &str = "UPDATE outbox SET state = 'dead', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = ?3
             WHERE id = ?1 AND finished_at IS NULL";
@@ -209,14 +214,14 @@ impl Store {
     }
 
     /// Records an outcome at `now`, and passes the turn to the next notification of the line where this one has left it. True if
-    /// its address became undeliverable, or is no longer so.
+    /// its address became undeliverable, or is no longer so; `None` if `update` finds the row finished.
     async fn outcome(
         &self,
         id: i64,
         now: DateTime<Utc>,
         update: sqlx::query::Query<'_, sqlx::Sqlite, SqliteArguments>,
         attempt: Attempt,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<bool>, StoreError> {
         const PASS_TURN: &str = "UPDATE outbox SET turn_at = ?2 WHERE id = (
             SELECT min(behind.id) FROM outbox behind JOIN outbox done ON done.id = ?1
             WHERE behind.channel = done.channel AND behind.recipient_folded = done.recipient_folded
@@ -226,14 +231,14 @@ impl Store {
             if attempt != Attempt::Accepted {
                 count_watched(&mut transaction, now).await?;
             }
-            let mut turned = false;
+            let mut turned = None;
             if update.execute(&mut *transaction).await?.rows_affected() == 1 {
                 sqlx::query(PASS_TURN).bind(id).bind(stamp(now)).execute(&mut *transaction).await?;
-                turned = match attempt {
+                turned = Some(match attempt {
                     Attempt::Accepted => undeliverable::end(&mut transaction, id, now).await?,
                     Attempt::Failed => false,
                     Attempt::GivenUp => undeliverable::begin(&mut transaction, id, now).await?,
-                };
+                });
             }
             transaction.commit().await?;
             Ok(turned)
@@ -298,8 +303,8 @@ impl Store {
     }
 }
 
-/// Adds notifications to the outbox; one that is already there stays as it is. A follow-up replaces earlier follow-ups that were
-/// never attempted and tell of no other incident.
+/// Adds notifications to the outbox; one that is already there stays as it is. A follow-up replaces earlier follow-ups with no
+/// outcome of an attempt that tell of no other incident.
 pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Result<(), Fault> {
     const SQL: &str =
         "INSERT INTO outbox (notification, message_id, channel, kind, severity, recipient, recipient_folded, subject,

@@ -20,6 +20,7 @@ use crate::domain::world::{World, start};
 use crate::engine::alerting::{self, Alerting};
 use crate::engine::assembly::{Engine, EngineParts};
 use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::engine::bells::Bells;
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::rate_limiter::RateLimiter;
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub(super) struct Running {
     pub alerting: Arc<Alerting>,
     pub dispatcher: Arc<Dispatcher>,
     pub store: Arc<Store>,
+    pub bells: Bells,
 }
 
 impl Harness {
@@ -105,8 +107,8 @@ impl Harness {
             clock: Arc::new(self.clock.clone()),
             stop: CancellationToken::new(),
         });
-        let Engine { auditor, alerting, dispatcher, .. } = engine.await.unwrap();
-        Running { auditor, alerting, dispatcher, store }
+        let Engine { auditor, alerting, dispatcher, bells, .. } = engine.await.unwrap();
+        Running { auditor, alerting, dispatcher, store, bells }
     }
 
     /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not recorded.

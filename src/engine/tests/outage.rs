@@ -111,6 +111,77 @@ async fn a_mailbox_that_stalls_delays_no_other() {
     in_order(&running.rows().await, &harness.post.accepted(), "stalled");
 }
 
+/// Replaces the update that is being sent to the first of `PEOPLE`, and returns when the dispatcher has chosen what to send next.
+async fn replace_under_way(harness: &Harness, running: &Running) {
+    while harness.post.attempts(PEOPLE[0]) == 0 {
+        harness.post.asked.notified().await;
+    }
+    let later = Outgoing { follows_up: follow_up(1, PEOPLE[0]).follows_up, ..follow_up(2, PEOPLE[0]) };
+    running.store.post(&[later, follow_up(3, PEOPLE[1])]).await.unwrap();
+    running.bells.recorded.notify_one();
+    while harness.post.of(PEOPLE[1]).is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets every send to the first of `PEOPLE` go on.
+async fn go_on(harness: &Harness) {
+    loop {
+        harness.post.go_on.notify_one();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_follow_up_that_replaces_one_under_way_leaves_after_it() {
+    let harness = Harness::new();
+    let running = harness.start().await;
+    harness.post.stall(PEOPLE[0]);
+    running.store.post(&[follow_up(1, PEOPLE[0])]).await.unwrap();
+    let replace = async {
+        replace_under_way(&harness, &running).await;
+        assert_eq!(harness.post.attempts(PEOPLE[0]), 1, "the later one could overtake the one under way");
+        go_on(&harness).await;
+    };
+    tokio::select! {
+        round = running.dispatcher.run_round() => assert_eq!(round.unwrap().sent, 3),
+        () = replace => {}
+    }
+    assert_eq!(harness.post.of(PEOPLE[0]), ["number 1", "number 2"]);
+    assert_eq!(running.states().await, [0, 0, 3, 0], "what was accepted was sent, replaced or not");
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_after_its_notification_was_replaced_counts_for_nothing() {
+    for permanent in [false, true] {
+        let harness = Harness::new();
+        let running = harness.start().await;
+        harness.post.stall(PEOPLE[0]);
+        harness.post.refuse(PEOPLE[0], refusal(Obstacle::Rejected, permanent));
+        running.store.post(&[follow_up(1, PEOPLE[0])]).await.unwrap();
+        let replace = async {
+            replace_under_way(&harness, &running).await;
+            go_on(&harness).await;
+        };
+        let failed = u32::from(!permanent);
+        tokio::select! {
+            round = running.dispatcher.run_round() => {
+                let round = round.unwrap();
+                assert_eq!((round.sent, round.retrying, round.dead), (1, failed, 1 - failed));
+            }
+            () = replace => {}
+        }
+        assert_eq!(harness.post.attempts(PEOPLE[0]), 2);
+        let rows = running.rows().await;
+        assert_eq!((rows[0].state, rows[0].attempts), (NotificationState::Superseded, 0));
+        assert_eq!((rows[1].to.as_str(), rows[1].attempts), (PEOPLE[0], 1));
+        if permanent {
+            let dead = "driftwise_notifications_total{channel=\"email\",kind=\"update\",outcome=\"dead\"}";
+            assert_eq!(running.metric(dead), 1);
+        }
+    }
+}
+
 /// Lets seconds pass until so many attempts were made at `to`: far more slowly than the store works.
 async fn until_attempted(times: usize, to: &str, harness: &Harness, running: &Running) {
     for _ in 0..100 {

@@ -201,7 +201,8 @@ async fn what_was_attempted_is_not_replaced_and_what_was_sent_meanwhile_is_sent(
     let on_its_way = due(&store, 2).await[0].0;
     store.post(&[follow_up(3, "a@x.example", &[7])]).await.unwrap();
     assert_eq!(replaced(&store).await[1], ("superseded", Some(3)));
-    store.failed(on_its_way, at(3), at(4), "451 later").await.unwrap();
+    assert!(!store.failed(on_its_way, at(3), at(4), "451 later").await.unwrap());
+    assert_eq!(store.dead(on_its_way, at(3), "550 no").await.unwrap(), None);
     assert_eq!(replaced(&store).await[1], ("superseded", Some(3)));
     store.sent(on_its_way, at(3)).await.unwrap();
     assert_eq!(replaced(&store).await[1].0, "sent");

@@ -82,8 +82,8 @@ async fn an_address_refuses_mail_from_the_first_dead_notification_until_a_later_
     let all = all.iter().enumerate().map(|(number, to)| outgoing(number, to)).collect::<Vec<_>>();
     store.post(&all).await.unwrap();
     assert!(!store.sent(4, at(1)).await.unwrap(), "it accepted mail before");
-    assert!(store.dead(1, at(1), "550 unknown").await.unwrap());
-    assert!(!store.dead(2, at(2), "550 still unknown").await.unwrap(), "one address, whatever its case");
+    assert_eq!(store.dead(1, at(1), "550 unknown").await.unwrap(), Some(true));
+    assert_eq!(store.dead(2, at(2), "550 still unknown").await.unwrap(), Some(false), "one address, whatever its case");
     let found = store.undeliverable("email").await.unwrap().remove(0);
     assert_eq!((found.since, found.lost.count, found.last_error.as_str()), (at(1), 2, "550 still unknown"));
     assert_eq!(found.lost.sessions, ["acme/0", "acme/1"]);

@@ -18,8 +18,9 @@ pub enum Renamed {
 }
 
 impl Store {
-    /// Moves state, history, incidents and with them the notification log of sources to other names: all or nothing. Ids stay, so
-    /// nothing open is notified again and its end is sent in the thread of its beginning.
+    /// Moves state, history, incidents, notifications and the notification log of sources to other names: all or nothing. Ids
+    /// stay, so nothing open is notified again and its end is sent in the thread of its beginning. Text that was written for a
+    /// reader stays too: subject, body and reason of each notification, and the key of a credential.
     pub async fn rename(&self, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
         self.try_rename(renames).await.map_err(self.error(Operation::Record))
     }
@@ -41,7 +42,7 @@ impl Store {
 async fn one(to: &mut SqliteConnection, rename: &Rename) -> Result<Renamed, Fault> {
     const KNOWN: &str = "SELECT count(*) FROM sources WHERE name = ?1";
     // First the new row and last the old one, because every other table refers to it.
-    const STEPS: [&str; 9] = [
+    const STEPS: [&str; 10] = [
         "INSERT INTO sources (name, record) SELECT ?2, record FROM sources WHERE name = ?1",
         "UPDATE schedules SET source = ?2 WHERE source = ?1",
         "UPDATE sessions SET source = ?2 WHERE source = ?1",
@@ -50,7 +51,13 @@ async fn one(to: &mut SqliteConnection, rename: &Rename) -> Result<Renamed, Faul
         "UPDATE known_ids SET source = ?2 WHERE source = ?1",
         "UPDATE known_settings SET source = ?2 WHERE source = ?1",
         "UPDATE events SET source = ?2 WHERE source = ?1",
-        "UPDATE announcements SET source = ?2, doc = json_set(doc, '$.source', ?2) WHERE source = ?1",
+        // That of a credential has the source only in its document.
+        "UPDATE announcements SET source = iif(source IS NULL, NULL, ?2), doc = json_set(doc, '$.source', ?2)
+            WHERE doc ->> 'source' = ?1",
+        "UPDATE outbox SET sessions = (SELECT json_group_array(
+                iif(substr(value, 1, length(?1) + 1) = ?1 || '/', ?2 || substr(value, length(?1) + 1), value))
+              FROM json_each(sessions))
+            WHERE EXISTS (SELECT 1 FROM json_each(sessions) WHERE substr(value, 1, length(?1) + 1) = ?1 || '/')",
     ];
     let (from, new) = (rename.from.as_str(), rename.to.as_str());
     let from_known: i64 = sqlx::query_scalar(KNOWN).bind(from).fetch_one(&mut *to).await?;

@@ -51,6 +51,13 @@ fn a_source_renamed_by_a_reload_keeps_its_incidents_and_history() {
     // Once: the same configuration again moves nothing.
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && !summary.contains("renamed"), "{summary}");
+    let history = world.run(&["history", "--session", "shop/14", "--format", "json"]).expect(0).json();
+    let notified = history["notifications"].as_array().unwrap();
+    assert_eq!(notified.len(), openings.len(), "{history}");
+    eventually("both mails on the page of the session", || {
+        let page = daemon.get("/sessions/shop/14").1;
+        (page.matches("Mail sent to ").count() == openings.len()).then_some(())
+    });
     goes_on(&world, &daemon, &openings);
     assert_eq!(daemon.metric("driftwise_session_info", &[("source", "erp")]), None);
     daemon.kill();
@@ -73,6 +80,26 @@ fn a_source_renamed_between_two_runs_keeps_its_incidents() {
     let daemon = world.daemon();
     goes_on(&world, &daemon, &openings);
     assert!(!daemon.stop().contains("moved state and history"));
+}
+
+#[test]
+fn a_purge_finds_what_was_sent_before_the_rename() {
+    let world = World::new(2, &setup());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    for to in [OWNER, FALLBACK] {
+        world.mail("drift", to);
+    }
+    daemon.stop();
+    renamed(&world, &setup());
+    world.edit(&[("\n  - { id: 14 }", "")]);
+    let daemon = world.daemon();
+    daemon.poll();
+    world.mail("unaudited", OWNER);
+    daemon.stop();
+    world.run(&["purge", "--session", "shop/14"]).expect(0);
+    let left = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
+    assert_eq!(left, serde_json::json!({ "notifications": [] }));
 }
 
 #[test]

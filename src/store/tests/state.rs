@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{Place, World, at, id, name, shown};
+use super::world::{Place, World, at, id, name, outgoing, shown};
+use crate::domain::announcement::{Announcement, EndingCredential};
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::name::Rename;
 use crate::domain::reading::RawValue;
 use crate::domain::setting::SettingKey;
-use crate::store::{Renamed, Store};
+use crate::store::{NotificationFilter, Outgoing, Renamed, Store};
 
 /// A source through everything that can happen to it, leaving some of each behind.
 async fn eventful(store: &Store) -> World {
@@ -173,6 +175,19 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     let sent = world.alert(&store, at(16)).await.len();
     assert!(sent > 0);
     let history = store.load_alerting().await.unwrap();
+    let credential = Credential {
+        key: "sources.acme.tls.ca_file".to_owned(),
+        source: Some(name("acme")),
+        kind: CredentialKind::CaCertificate,
+        ends: vec![at(20)],
+    };
+    let mut ending = Announcement::Credential(EndingCredential::new(&credential, &[], at(16)).unwrap());
+    assert!(store.announce(&ending).await.unwrap());
+    // Two of them only look like sessions of it.
+    let others = ["acme/1", "acme-2/1", "ac/acme/1", "acme/\"acme/1"].map(String::from);
+    store.post(&[Outgoing { sessions: others.to_vec(), ..outgoing(99, "a@acme.example") }]).await.unwrap();
+    let lost = store.notifications(&NotificationFilter::default(), 1).await.unwrap()[0].id;
+    store.dead(lost, at(16), "550 unknown").await.unwrap();
     let rename = Rename { from: name("acme"), to: name("shop") };
     let renames = std::slice::from_ref(&rename);
     assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Moved]);
@@ -185,6 +200,13 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     let after = store.load_alerting().await.unwrap();
     assert_eq!(after.log, history.log);
     assert!(after.incidents.iter().all(|incident| incident.source == name("shop")));
+    ending.rename(&rename);
+    assert!(after.announcements.contains(&ending), "{:?}", after.announcements);
+    let refusing = store.undeliverable("email").await.unwrap().remove(0);
+    assert_eq!(refusing.lost.sessions, ["shop/1", "acme-2/1", "ac/acme/1", "shop/\"acme/1"]);
+    let notified = store.notifications(&NotificationFilter::default(), 100).await.unwrap();
+    let mut sessions = notified[..sent].iter().flat_map(|row| &row.sessions);
+    assert!(sessions.all(|key| key.starts_with("shop/")), "{notified:?}");
     // No notification is due under the new name.
     let mut world = world;
     world.plan.name = name("shop");

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use driftwise::app::adapters;
+use driftwise::app::adapters::{self, Waits};
 use driftwise::clock::{Clock, ManualClock};
 use driftwise::config::{Config, ProcessEnvironment};
 use driftwise::domain::name::Name;
@@ -148,7 +148,8 @@ impl Stage {
         std::fs::write(&path, config).unwrap();
         let clock = ManualClock::new(Utc::now());
         let config = Config::load(&path, &ProcessEnvironment, clock.now()).unwrap_or_else(|e| panic!("{e}"));
-        let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, config.require_email().unwrap()).unwrap());
+        let channel: Arc<dyn Channel> =
+            Arc::new(adapters::email(&config, config.require_email().unwrap(), &mut Waits::default()).unwrap());
         let name = Name::parse("erp").unwrap();
         let source = Arc::new(Fixed { redactor: Arc::new(redactor()), ..Fixed::default() });
         let store = Arc::new(Store::open(&config.store.path).await.unwrap());

@@ -44,6 +44,7 @@ pub mod resend;
 mod tasks;
 mod watch;
 
+use adapters::Waits;
 use credentials::Credentials;
 use reload::{Fixed, InForce, Reloader};
 pub use reload::{Loader, Reloading};
@@ -71,6 +72,7 @@ pub struct App {
     fixed: Fixed,
     in_force: InForce,
     watch: FileWatch,
+    waits: Waits,
 }
 
 /// The state that the tasks of an [`App`] share. A reload replaces parts of it.
@@ -99,10 +101,11 @@ impl App {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
+        let mut waits = Waits::default();
         let email = config.require_email()?;
-        let channel = Arc::new(CurrentChannel::new(Arc::new(adapters::email(&config, email)?)));
+        let channel = Arc::new(CurrentChannel::new(Arc::new(adapters::email(&config, email, &mut waits)?)));
         let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
-        let sources = adapters::sources(&config)?;
+        let sources = adapters::sources(&config, &mut waits)?;
         let credentials = Arc::new(Current::new(Arc::new(Credentials::of(&config))));
         let fixed = Fixed::of(&config);
         let in_force = InForce::of(&config, clock.now());
@@ -162,6 +165,7 @@ impl App {
             fixed,
             in_force,
             watch,
+            waits,
         })
     }
 
@@ -258,6 +262,7 @@ impl App {
             clock,
             in_force: self.in_force,
             watch: self.watch,
+            waits: self.waits,
             announced: BTreeSet::new(),
             service: self.service,
         };

@@ -8,29 +8,43 @@ use crate::config::{self, Adapter, Config, Delivery, EmailConfig, TokenConfig, T
 use crate::domain::name::Name;
 use crate::engine::audit::Sources;
 use crate::http::HttpProxy;
-use crate::notify::email::{self, Email};
+use crate::notify::email::{self, Email, Gates};
 use crate::source::Source;
 use crate::source::file::{FileOptions, FileSource};
 use crate::source::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Systems};
 
+/// The waits that a reload does not end: those of sources after a failure, and those that mail servers asked for.
+#[derive(Debug, Default)]
+pub struct Waits {
+    systems: Systems,
+    gates: Gates,
+}
+
+impl Waits {
+    /// The same waits, for the adapters of another configuration.
+    #[must_use]
+    pub fn carried_over(&self) -> Self {
+        Self { systems: self.systems.carried_over(), gates: self.gates.clone() }
+    }
+}
+
 /// The adapter of every source.
-pub fn sources(config: &Config) -> anyhow::Result<Sources> {
-    sources_of(config, |_| true)
+pub fn sources(config: &Config, waits: &mut Waits) -> anyhow::Result<Sources> {
+    sources_of(config, waits, |_| true)
 }
 
 /// The adapters of the sources that are `wanted`: those of others may lack their secrets.
-pub fn sources_of(config: &Config, wanted: impl Fn(&Name) -> bool) -> anyhow::Result<Sources> {
-    let mut systems = Systems::default();
+pub fn sources_of(config: &Config, waits: &mut Waits, wanted: impl Fn(&Name) -> bool) -> anyhow::Result<Sources> {
     let build = |source: &config::SourceConfig| {
-        let adapter = source_adapter(&mut systems, &source.adapter)
+        let adapter = source_adapter(&mut waits.systems, source)
             .with_context(|| format!("cannot set up the source {}", source.name))?;
         Ok((source.name.clone(), adapter))
     };
     config.sources.iter().filter(|source| wanted(&source.name)).map(build).collect()
 }
 
-fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Arc<dyn Source>> {
-    Ok(match adapter {
+fn source_adapter(systems: &mut Systems, source: &config::SourceConfig) -> anyhow::Result<Arc<dyn Source>> {
+    Ok(match &source.adapter {
         Adapter::OrderWise(options) => {
             let options = OrderWiseOptions {
                 base_url: options.base_url.clone(),
@@ -47,7 +61,7 @@ fn source_adapter(systems: &mut Systems, adapter: &Adapter) -> anyhow::Result<Ar
                 ca_file: options.ca_file.clone(),
                 proxy: options.proxy.as_ref().map(proxy),
             };
-            Arc::new(OrderWise::of(systems, options)?)
+            Arc::new(OrderWise::of(systems, source.name.as_str(), options)?)
         }
         Adapter::File(options) => Arc::new(FileSource::new(FileOptions {
             path: options.path.clone(),
@@ -80,7 +94,7 @@ fn token(token: &TokenConfig) -> email::TokenOptions {
 }
 
 /// The mail channel.
-pub fn email(config: &Config, email: &EmailConfig) -> anyhow::Result<Email> {
+pub fn email(config: &Config, email: &EmailConfig, waits: &mut Waits) -> anyhow::Result<Email> {
     let delivery = match &email.delivery {
         Delivery::Spool(folder) => email::Delivery::Spool(folder.clone()),
         Delivery::Smtp(smtp) => email::Delivery::Smtp(email::SmtpOptions {
@@ -106,7 +120,8 @@ pub fn email(config: &Config, email: &EmailConfig) -> anyhow::Result<Email> {
         }),
     };
     let public_url = config.server.public_url.clone();
-    Email::new(email::Options { from: email.from.clone(), delivery, public_url }).context("cannot set up email")
+    let options = email::Options { from: email.from.clone(), delivery, public_url };
+    Email::of(&mut waits.gates, options).context("cannot set up email")
 }
 
 /// Most notifications per minute; 0 for no limit.

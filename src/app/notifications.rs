@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
-use super::adapters;
+use super::adapters::{self, Waits};
 use crate::config::Config;
 use crate::domain::address::{Address, Mailbox};
 use crate::domain::name::Name;
@@ -23,7 +23,7 @@ pub async fn send_test(
     now: DateTime<Utc>,
     step_taken: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<String> {
-    let channel = adapters::email(config, config.require_email()?)?;
+    let channel = adapters::email(config, config.require_email()?, &mut Waits::default())?;
     let message = Notification::test(Name::parse(channel.label())?, to.clone(), now, chrono_tz::UTC);
     let composed = channel.compose(&message);
     let outbound = Outbound { message_id: composed.message_id, to: to.clone(), raw: composed.raw };

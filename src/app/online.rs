@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::adapters;
+use super::adapters::{self, Waits};
 use super::credentials::Credentials;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::view::words::count;
 
 /// One poll of `source`, read into sessions; the inner error says why it could not be read.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
-    Ok(poll(config, &adapters::sources_of(config, |name| name == source)?, source, now).await)
+    Ok(poll(config, &adapters::sources_of(config, &mut Waits::default(), |name| name == source)?, source, now).await)
 }
 
 async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<Utc>) -> Result<Snapshot, String> {
@@ -52,7 +52,8 @@ pub struct Probed {
 
 /// Polls every source and signs in at the mail server. Sends no mail.
 pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Probed> {
-    let adapters = adapters::sources(config)?;
+    let mut waits = Waits::default();
+    let adapters = adapters::sources(config, &mut waits)?;
     let mut results = Vec::new();
     for plan in config.plans.values() {
         let outcome = match poll(config, &adapters, &plan.name, now).await {
@@ -61,7 +62,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Prob
         };
         results.push(ProbeResult { what: format!("source {}", plan.name), outcome });
     }
-    let mail = config.email.as_ref().map(|email| adapters::email(config, email)).transpose()?;
+    let mail = config.email.as_ref().map(|email| adapters::email(config, email, &mut waits)).transpose()?;
     if let Some(mail) = &mail {
         let outcome = match mail.probe().await {
             Ok(()) => ProbeOutcome::Ready(String::from("ready to take mail")),
@@ -77,7 +78,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Prob
 /// By how much the clock of each source that says its time is ahead of this machine's.
 pub async fn clocks(config: &Config, clock: &dyn Clock) -> anyhow::Result<Vec<(Name, TimeDelta)>> {
     let mut found = Vec::new();
-    for (name, source) in adapters::sources(config)? {
+    for (name, source) in adapters::sources(config, &mut Waits::default())? {
         let before = clock.now();
         if let Some(time) = source.time().await {
             found.push((name, lead(time, before, clock.now())));

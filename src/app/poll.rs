@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, join_all};
 use tokio_util::sync::CancellationToken;
 
-use super::adapters;
+use super::adapters::{self, Waits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::evaluate::Finding;
@@ -57,7 +57,8 @@ fn wants(wanted: &Wanted, key: &SessionKey) -> bool {
 /// Polls every source that has a wanted session, with the concurrency of the daemon.
 pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow::Result<PollResults> {
     let has_wanted = |plan: &SourcePlan| plan.sessions.values().any(|session| wants(wanted, &session.key));
-    let asked = adapters::sources_of(config, |name| config.plans.get(name).is_some_and(has_wanted))?;
+    let is_asked = |name: &Name| config.plans.get(name).is_some_and(has_wanted);
+    let asked = adapters::sources_of(config, &mut Waits::default(), is_asked)?;
     let polls = &Polls::new(config.max_polls);
     let asked = asked.into_iter().map(|(name, adapter)| async move {
         let _turn = polls.turn(adapter.system()).await;
@@ -140,7 +141,7 @@ pub async fn notify(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<NotifyResult> {
     let email = config.require_email()?;
-    let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
+    let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email, &mut Waits::default())?);
     let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
     let store = Arc::new(Store::open(&config.store.path).await?);
     super::reload::rename(&store, &config.renames()).await?;

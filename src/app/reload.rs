@@ -5,7 +5,8 @@
 //!   replaces anything. A configuration with a problem changes nothing; the log, a metric, `/readyz` and the status page
 //!   report it.
 //! - State is kept by ID, so incidents, pinned values, the notification log and unchanged schedules carry over.
-//! - A reload builds every adapter again and so reads secrets and certificates again.
+//! - A reload builds every adapter again and so reads secrets and certificates again. The waits go on that a server asked for or
+//!   that a refused sign-in began: they end early only for another sign-in.
 //! - The task of a source takes up its new plan after the audit under way.
 //!
 //! `store.url`, `server.listen` and `server.metrics_listen` take effect at the next start; a reload that changes one says so.
@@ -20,10 +21,11 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Parts;
+use super::adapters::{self, Waits};
 use super::credentials::Credentials;
 use super::heartbeat::status;
 use super::watch::{self, FileWatch};
-use super::{Parts, adapters};
 use crate::clock::Clock;
 use crate::config::{Config, Inputs};
 use crate::domain::announcement::{Announcement, RefusedConfig};
@@ -81,6 +83,7 @@ pub(super) struct Reloader {
     pub clock: Arc<dyn Clock>,
     pub in_force: InForce,
     pub watch: FileWatch,
+    pub waits: Waits,
     /// The refusals since the configuration in force was accepted that operators were notified of.
     pub announced: BTreeSet<Uuid>,
     pub service: ServiceManager,
@@ -121,7 +124,8 @@ impl Reloader {
     async fn reload(&mut self, trigger: ReloadTrigger) -> ReloadOutcome {
         let now = self.clock.now();
         let load = Arc::clone(&self.load);
-        let read = move || Built::new(load().map_err(Refusal::of)?);
+        let waits = self.waits.carried_over();
+        let read = move || Built::new(load().map_err(Refusal::of)?, waits);
         let built = tokio::task::spawn_blocking(read).await;
         let built = built.unwrap_or_else(|e| Err(Refusal::one(e.to_string(), Inputs::default())));
         self.watch.start_over(match &built {
@@ -197,7 +201,7 @@ impl Reloader {
     }
 
     fn take_over(&mut self, built: Built, now: DateTime<Utc>) -> String {
-        let Built { config, channel, per_minute, sources, credentials } = built;
+        let Built { config, channel, per_minute, sources, credentials, waits } = built;
         let parts = &self.parts;
         let before = parts.published.plans();
         let plans = Arc::new(config.plans.clone());
@@ -227,6 +231,7 @@ impl Reloader {
             tracing::warn!(keys = later.join(", "), "these keys take effect at the next start");
         }
         self.in_force = InForce::of(&config, now);
+        self.waits = waits;
         self.announced.clear();
         summary(&before.keys().collect(), &plans.keys().collect(), &later)
     }
@@ -287,19 +292,20 @@ struct Built {
     per_minute: u32,
     sources: Sources,
     credentials: Credentials,
+    waits: Waits,
 }
 
 impl Built {
-    fn new(config: Config) -> Result<Self, Refusal> {
-        let build = || -> anyhow::Result<_> {
+    fn new(config: Config, mut waits: Waits) -> Result<Self, Refusal> {
+        let mut build = || -> anyhow::Result<_> {
             let email = config.require_email()?;
-            let channel = Arc::new(adapters::email(&config, email)?);
-            Ok((channel, adapters::rate_limiter(email), adapters::sources(&config)?))
+            let channel = Arc::new(adapters::email(&config, email, &mut waits)?);
+            Ok((channel, adapters::rate_limiter(email), adapters::sources(&config, &mut waits)?))
         };
         match build().context("the configuration cannot be used") {
             Ok((channel, per_minute, sources)) => {
                 let credentials = Credentials::of(&config);
-                Ok(Self { config, channel, per_minute, sources, credentials })
+                Ok(Self { config, channel, per_minute, sources, credentials, waits })
             }
             Err(error) => Err(Refusal::one(format!("{error:#}"), config.inputs)),
         }

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Parts, adapters};
+use super::Parts;
+use super::adapters::{self, Waits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::alerting::recipients;
@@ -73,7 +74,7 @@ pub async fn resend(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Result<StoredNotification, Unsendable>> {
     let email = config.require_email()?;
-    let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email)?);
+    let channel: Arc<dyn Channel> = Arc::new(adapters::email(&config, email, &mut Waits::default())?);
     let rate_limiter = Arc::new(RateLimiter::new(adapters::rate_limiter(email)));
     let store = Arc::new(Store::open(&config.store.path).await?);
     let again = match record(&store, &*channel, &config.plans, number, clock.now()).await? {

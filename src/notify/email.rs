@@ -31,6 +31,7 @@ mod spool;
 mod token;
 mod trial;
 
+pub use gate::Gates;
 pub use trial::Trial;
 
 /// The sender, and how mail is delivered.
@@ -170,11 +171,18 @@ enum Way {
 impl Email {
     /// Reads the CA file; does not connect.
     pub fn new(options: Options) -> Result<Self, BuildError> {
+        Self::of(&mut Gates::default(), options)
+    }
+
+    /// The same behind the gates of the configuration before.
+    pub fn of(gates: &mut Gates, options: Options) -> Result<Self, BuildError> {
         let Options { from, delivery, public_url } = options;
         let clock = Arc::new(SystemClock);
         let way = match delivery {
-            Delivery::Smtp(options) => Way::Smtp(Box::new(smtp::Server::new(options, from.address.clone(), clock)?)),
-            Delivery::Graph(options) => Way::Graph(Box::new(graph::Graph::new(options, clock)?)),
+            Delivery::Smtp(options) => {
+                Way::Smtp(Box::new(smtp::Server::new(options, from.address.clone(), gates, clock)?))
+            }
+            Delivery::Graph(options) => Way::Graph(Box::new(graph::Graph::new(options, gates, clock)?)),
             Delivery::Spool(folder) => Way::Spool(folder),
         };
         Ok(Self { from, public_url, way })

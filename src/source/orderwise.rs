@@ -5,7 +5,7 @@
 //! attempt is the one after a refused token, with a new token.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -63,6 +63,7 @@ pub struct OrderWise {
     timeout: Duration,
     max_body: u64,
     system: Arc<System>,
+    cooldown: Arc<std::sync::Mutex<Cooldown>>,
     presented: Presented,
     /// Locked during an attempt, so that one request is in flight.
     state: Mutex<ApiState>,
@@ -71,7 +72,6 @@ pub struct OrderWise {
 #[derive(Debug, Default)]
 struct ApiState {
     token: Option<Token>,
-    cooldown: Cooldown,
     /// Of the credential that signed in last.
     fingerprint: u64,
     secrets: Secrets,
@@ -94,15 +94,16 @@ impl From<FetchError> for Failed {
 impl OrderWise {
     /// A source that shares its system with no other source.
     pub fn new(options: OrderWiseOptions) -> Result<Self, SetupError> {
-        Self::of(&mut Systems::default(), options)
+        Self::of(&mut Systems::default(), "", options)
     }
 
-    /// A source of one of `systems`.
-    pub fn of(systems: &mut Systems, options: OrderWiseOptions) -> Result<Self, SetupError> {
+    /// The source that is called `source`, of one of `systems`.
+    pub fn of(systems: &mut Systems, source: &str, options: OrderWiseOptions) -> Result<Self, SetupError> {
         let base = base_url(&options.base_url)?;
         options.credential.check()?;
         let (client, proxy) =
             systems.clients.client(&base, options.ca_file.as_deref(), options.timeout, options.proxy.as_ref())?;
+        let system = systems.of(&base);
         Ok(Self {
             client,
             token_url: below(&base, "token/gettoken"),
@@ -111,7 +112,8 @@ impl OrderWise {
             credential: options.credential,
             timeout: options.timeout,
             max_body: options.max_body,
-            system: systems.of(&base),
+            cooldown: system.cooldown(source),
+            system,
             base_url: base,
             presented: Presented::default(),
             state: Mutex::new(ApiState { secrets: Secrets::new(proxy), ..ApiState::default() }),
@@ -120,7 +122,7 @@ impl OrderWise {
 
     async fn attempt(&self, now: DateTime<Utc>, known: Option<Digest>) -> Result<Fetched, FetchError> {
         let mut state = self.state.lock().await;
-        let repeated = state.cooldown.failure_to_repeat(now, || self.fingerprint());
+        let repeated = self.cooldown().failure_to_repeat(now, || self.fingerprint());
         if let Some(error) = repeated.or_else(|| self.system.failure_to_repeat(now, || self.fingerprint())) {
             return Err(error);
         }
@@ -132,7 +134,7 @@ impl OrderWise {
             });
         match outcome {
             Ok(answer) => {
-                state.cooldown.succeeded();
+                self.cooldown().succeeded();
                 Ok(answer)
             }
             Err(Failed { error, retry_after, at_sign_in }) => {
@@ -141,7 +143,7 @@ impl OrderWise {
                 if at_sign_in {
                     self.system.sign_in_refused(&error, attempt);
                 } else {
-                    state.cooldown.failed(&error, attempt);
+                    self.cooldown().failed(&error, attempt);
                 }
                 Err(error)
             }
@@ -256,6 +258,10 @@ impl OrderWise {
             }
         }
         failed
+    }
+
+    fn cooldown(&self) -> MutexGuard<'_, Cooldown> {
+        self.cooldown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Of the present credential; 0 if it cannot be read.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::certificate;
 use crate::mailbox::Mail;
 use crate::program::eventually;
+use crate::reloads::reload;
 use crate::server::Server;
 use crate::support::endpoint::{Endpoint, Reply, issued};
 use crate::world::{FALLBACK, OWNER, Setup, World};
@@ -138,7 +139,8 @@ fn microsoft_graph_is_not_asked_before_the_time_that_it_named() {
     let before = SystemClock.now();
     let daemon = world.daemon();
     daemon.until("driftwise_notification_attempts_total", &[("outcome", "deferred")], 1.0);
-    // A warning goes to the owner alone. The mail to another recipient waits, too.
+    assert_eq!(reload(&daemon).0, 200);
+    // A warning goes to the owner alone. The mail to another recipient waits, too, also after a reload.
     world.simulator.set(14, "export", true);
     daemon.until("driftwise_notification_attempts_total", &[("outcome", "deferred")], 2.0);
     let rows = eventually("both waits", || {

@@ -1,8 +1,12 @@
 //! Reloads of the running daemon: by SIGHUP, by POST, and with audits and deliveries under way.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use driftwise::simulator::USERNAME;
+use serde_json::json;
 
 use crate::program::{Daemon, ask, eventually};
+use crate::support::endpoint::Reply;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 pub const ACCEPTED: &str = "driftwise_config_last_reload_successful";
@@ -186,6 +190,41 @@ fn secrets_are_read_again() {
     daemon.until("driftwise_source_up", &[], 1.0);
     let said = daemon.stop();
     assert!(!said.contains("old-password") && !said.contains("new-password"), "{said}");
+}
+
+#[test]
+fn a_reload_ends_no_wait_of_a_source_but_that_of_a_refused_password_that_it_replaces() {
+    let wait = |status| Reply::With(status, ("retry-after", "900"), json!({}));
+    let (token, rows) = (Reply::Json(200, json!("a-token")), Reply::Json(200, json!([{ "session_id": 14 }])));
+    for (replies, asked, refused) in
+        [(vec![wait(401), token.clone(), rows], 1, true), (vec![token, wait(429)], 2, false)]
+    {
+        let world = World::new(1, &sessions(&[14]));
+        let endpoint = world.endpoint(replies);
+        let configure = |password: &str| {
+            world.configure(&Setup { password: password.to_owned(), ..sessions(&[14]) });
+            world.edit(&[(&format!("http://{}", world.api), &endpoint.url)]);
+        };
+        configure("old");
+        let daemon = world.daemon();
+        for _ in 0..3 {
+            daemon.poll();
+            assert_eq!(reload(&daemon).0, 200);
+        }
+        daemon.poll();
+        assert_eq!(endpoint.asked().len(), asked, "{:?}", endpoint.asked());
+        configure("new");
+        assert_eq!(reload(&daemon).0, 200);
+        if refused {
+            daemon.until("driftwise_source_up", &[], 1.0);
+            let sign_in = format!("Basic {}", BASE64_STANDARD.encode(format!("{USERNAME}:new")));
+            assert_eq!(endpoint.asked()[asked].header("authorization"), sign_in);
+        } else {
+            daemon.poll();
+            assert_eq!(endpoint.asked().len(), asked, "a server that asked to wait");
+        }
+        daemon.stop();
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use driftwise::domain::address::{Address, Mailbox};
-use driftwise::notify::email::{Delivery, Email, GraphOptions, Options, SmtpOptions};
+use driftwise::notify::email::{Delivery, Email, Gates, GraphOptions, Options, SmtpOptions};
 use driftwise::notify::{Channel as _, Obstacle};
 use serde_json::json;
 
@@ -22,8 +22,12 @@ fn options(graph: &Endpoint, tokens: &Endpoint) -> GraphOptions {
 }
 
 fn email(options: GraphOptions) -> Email {
+    behind(&mut Gates::default(), options)
+}
+
+fn behind(gates: &mut Gates, options: GraphOptions) -> Email {
     let from = Mailbox::parse(USER).unwrap();
-    Email::new(Options { from, delivery: Delivery::Graph(options), public_url: None }).unwrap()
+    Email::of(gates, Options { from, delivery: Delivery::Graph(options), public_url: None }).unwrap()
 }
 
 const ACCEPTED: Reply = Reply::Text(202, "");
@@ -101,7 +105,8 @@ async fn a_server_that_asks_to_wait_is_not_asked_before() {
     for (reply, wait) in asked_to_wait {
         let (graph, tokens) =
             (Endpoint::start([reply, ACCEPTED]).await, Endpoint::start([issued("first-token-of-all")]).await);
-        let email = email(options(&graph, &tokens));
+        let mut gates = Gates::default();
+        let email = behind(&mut gates, options(&graph, &tokens));
         let message = outbound(&email, "it@acme.example");
         let first = email.send(&message).await.unwrap_err();
         assert_eq!(first.retry_after.map(|wait| wait.as_secs()), Some(wait), "{first}");
@@ -111,7 +116,13 @@ async fn a_server_that_asks_to_wait_is_not_asked_before() {
             second.retry_after.is_some_and(|left| left.as_secs() <= wait && left.as_secs() + 20 > wait),
             "{second}"
         );
+        // Nor after a reload, unless it names another mailbox.
+        let mut gates = gates.clone();
+        behind(&mut gates, options(&graph, &tokens)).send(&message).await.unwrap_err();
         assert_eq!(graph.asked().len(), 1);
+        let user = Address::parse("other@integrator.example").unwrap();
+        let other = behind(&mut gates, GraphOptions { user, ..options(&graph, &tokens) });
+        other.send(&message).await.unwrap();
     }
     let no_wait = Endpoint::start([Reply::With(503, ("retry-after", "0"), json!({})), ACCEPTED]).await;
     let tokens = Endpoint::start([issued("first-token-of-all")]).await;

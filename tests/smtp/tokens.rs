@@ -1,6 +1,7 @@
 //! Sign-in with a token (XOAUTH2) at a real mail server, with tokens from a token endpoint that has faults.
 
-use driftwise::notify::email::{Email, Grant, HttpAccess, SmtpOptions, Tls, TokenOptions};
+use driftwise::domain::address::Mailbox;
+use driftwise::notify::email::{Delivery, Email, Gates, Grant, HttpAccess, Options, SmtpOptions, Tls, TokenOptions};
 use driftwise::notify::{Channel as _, Obstacle};
 use driftwise::secret::Secret;
 use serde_json::{Value, json};
@@ -209,6 +210,21 @@ async fn a_token_endpoint_that_asks_to_wait_is_not_asked_for_another_recipient_b
         assert!(error.retry_after.is_some_and(|wait| (540..=600).contains(&wait.as_secs())), "{to}: {error:?}");
     }
     assert_eq!(endpoint.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_asks_to_wait_is_not_asked_by_the_next_configuration_before() {
+    let wait = Reply::With(429, ("retry-after", "600"), json!({}));
+    let (endpoint, other) = (Endpoint::start([wait]).await, Endpoint::start([Reply::Text(500, "")]).await);
+    let mut gates = Gates::default();
+    for (url, wait) in [(&endpoint.url, true), (&endpoint.url, true), (&other.url, false)] {
+        gates = gates.clone();
+        let delivery = Delivery::Smtp(with_token(1, Tls::StartTls, url));
+        let options = Options { from: Mailbox::parse(USER).unwrap(), delivery, public_url: None };
+        let error = Email::of(&mut gates, options).unwrap().probe().await.unwrap_err();
+        assert_eq!((error.obstacle, error.retry_after.is_some()), (Obstacle::Deferred, wait), "{error}");
+    }
+    assert_eq!((endpoint.asked().len(), other.asked().len()), (1, 1));
 }
 
 #[tokio::test]

@@ -1,11 +1,22 @@
-//! The gate before a server that asked to wait: it stays closed for every request until the wait is over.
+//! The gate before a server that asked to wait: it stays closed for every request until the wait is over, also over a reload.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::refusal::transient;
 use crate::domain::backoff::DELIVERY_LONGEST_ASKED;
 use crate::notify::{Obstacle, SendError};
+
+/// The gates of all servers that a configuration has named, by their URLs. A copy has the same gates.
+#[derive(Debug, Clone, Default)]
+pub struct Gates(BTreeMap<String, Arc<Gate>>);
+
+impl Gates {
+    pub(super) fn of(&mut self, url: &str) -> Arc<Gate> {
+        Arc::clone(self.0.entry(url.to_owned()).or_default())
+    }
+}
 
 /// See the module. Open at first.
 #[derive(Debug, Default)]

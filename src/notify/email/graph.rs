@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::advice::advised;
 use super::exchange::{Answer, Endpoint, Request};
-use super::gate::Gate;
+use super::gate::{Gate, Gates};
 use super::refusal::{redacted, transient};
 use super::token::{Provided, Token, Tokens};
 use super::{BuildError, GraphOptions};
@@ -42,18 +42,18 @@ pub(super) struct Graph {
     pub tokens: Tokens,
     clock: Arc<dyn Clock>,
     timeout: Duration,
-    gate: Gate,
+    gate: Arc<Gate>,
 }
 
 impl Graph {
-    pub fn new(options: GraphOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn new(options: GraphOptions, gates: &mut Gates, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let GraphOptions { base_url, user, token, timeout } = options;
         // The characters that an address may hold and a path may not.
         let user = user.as_str().replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
         let url = format!("{}/users/{user}/sendMail", base_url.trim_end_matches('/'));
         let endpoint = Endpoint::new("Microsoft Graph at", &url, &token.access)?;
-        let tokens = Tokens::new(token, Arc::clone(&clock))?;
-        Ok(Self { endpoint, tokens, clock, timeout, gate: Gate::default() })
+        let tokens = Tokens::new(token, gates, Arc::clone(&clock))?;
+        Ok(Self { endpoint, tokens, clock, timeout, gate: gates.of(&url) })
     }
 
     /// What it is called in messages.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use self::session::{Failure, Session};
 use self::sign_in::{Account, Mechanism};
 use self::tls::Protection;
+use super::gate::Gates;
 use super::refusal::{Echoes, cause, classify, shown, transient};
 use super::token::{Provided, Tokens};
 use super::{BuildError, SmtpOptions, Tls};
@@ -54,12 +55,17 @@ enum Way {
 }
 
 impl Server {
-    pub fn new(options: SmtpOptions, sender: Address, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn new(
+        options: SmtpOptions,
+        sender: Address,
+        gates: &mut Gates,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
         let SmtpOptions { host, port, tls, allow_insecure, username, password, oauth2, ca_file, timeout } = options;
         let credential = match (username, password, oauth2) {
             (Some(username), Some(password), None) => Some((username, Credential::Password(password))),
             (Some(username), None, Some(options)) => {
-                Some((username, Credential::Tokens(Box::new(Tokens::new(options, clock)?))))
+                Some((username, Credential::Tokens(Box::new(Tokens::new(options, gates, clock)?))))
             }
             (None, None, None) => None,
             _ => return Err(BuildError::HalfCredential),

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::advice::advised;
 use super::exchange::{Answer, Endpoint, Request};
-use super::gate::Gate;
+use super::gate::{Gate, Gates};
 use super::refusal::{redacted, transient};
 use super::{BuildError, TokenOptions};
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ pub(super) struct Tokens {
     endpoint: Endpoint,
     options: TokenOptions,
     clock: Arc<dyn Clock>,
-    gate: Gate,
+    gate: Arc<Gate>,
     state: Mutex<State>,
 }
 
@@ -76,9 +76,10 @@ pub(super) struct Provided {
 }
 
 impl Tokens {
-    pub fn new(options: TokenOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn new(options: TokenOptions, gates: &mut Gates, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let endpoint = Endpoint::new("the token endpoint", &options.url, &options.access)?;
-        Ok(Self { endpoint, options, clock, gate: Gate::default(), state: Mutex::default() })
+        let gate = gates.of(&options.url);
+        Ok(Self { endpoint, options, clock, gate, state: Mutex::default() })
     }
 
     /// The token in use, or a new one.

@@ -1,4 +1,4 @@
-//! The state that the sources of one OrderWise system share: its identity, and the sign-ins that it refused.
+//! The state that the sources of one OrderWise system share: its identity, and its cooldowns, which a reload does not end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,10 +19,19 @@ pub struct Systems {
 }
 
 impl Systems {
+    /// The same systems for another configuration. Its sources read certificates again, and wait for what these wait for.
+    #[must_use]
+    pub fn carried_over(&self) -> Self {
+        Self { systems: self.systems.clone(), ..Self::default() }
+    }
+
     /// The system behind a base URL.
     pub(super) fn of(&mut self, base: &Url) -> Arc<System> {
         let key = http::system(base);
-        let new = || Arc::new(System { key: key.clone(), hasher: RandomState::new(), refused: Mutex::default() });
+        let new = || {
+            let (hasher, refused, sources) = (RandomState::new(), Mutex::default(), Mutex::default());
+            Arc::new(System { key: key.clone(), hasher, refused, sources })
+        };
         Arc::clone(self.systems.entry(key.clone()).or_insert_with(new))
     }
 }
@@ -36,6 +45,8 @@ pub(super) struct System {
     /// Cooldowns after a refused sign-in, by the fingerprint of the credential: sources with the same credential wait together,
     /// so that they do not lock the account; others do not wait.
     refused: Mutex<HashMap<u64, Cooldown>>,
+    /// Cooldowns after other failures, by the name of the source.
+    sources: Mutex<BTreeMap<String, Arc<Mutex<Cooldown>>>>,
 }
 
 impl System {
@@ -59,6 +70,12 @@ impl System {
 
     pub fn signed_in(&self, fingerprint: u64) {
         self.refused().remove(&fingerprint);
+    }
+
+    /// The cooldown of a source after all but a refused sign-in.
+    pub fn cooldown(&self, source: &str) -> Arc<Mutex<Cooldown>> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sources.entry(source.to_owned()).or_default())
     }
 
     fn refused(&self) -> MutexGuard<'_, HashMap<u64, Cooldown>> {

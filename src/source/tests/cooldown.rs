@@ -30,7 +30,7 @@ async fn sources_of_one_system_with_the_same_credential_share_a_cooldown() {
     let mut source = |base_url: &str, password: &str| {
         let credential =
             ApiCredential::Password { username: USERNAME.to_owned(), password: Secret::given(password.to_owned()) };
-        OrderWise::of(&mut systems, OrderWiseOptions { credential, ..options(base_url) }).unwrap()
+        OrderWise::of(&mut systems, "erp", OrderWiseOptions { credential, ..options(base_url) }).unwrap()
     };
     let wrong = [source(&served.url(), "wrong"), source(&format!("{}/owapi/", served.root), "wrong")];
     let right = source(&served.url(), PASSWORD);
@@ -44,6 +44,33 @@ async fn sources_of_one_system_with_the_same_credential_share_a_cooldown() {
         right.fetch(at(second)).await.unwrap();
     }
     assert_eq!(served.simulator.count(RequestKind::Token), 3, "two that were refused, and one that was not");
+}
+
+#[tokio::test]
+async fn a_reload_ends_a_cooldown_only_after_a_refused_sign_in_and_for_another_password() {
+    let served = serve(Simulator::new(1)).await;
+    let mut systems = Systems::default();
+    let mut reloaded = |name: &str, password: &str| {
+        systems = systems.carried_over();
+        let credential =
+            ApiCredential::Password { username: USERNAME.to_owned(), password: Secret::given(password.to_owned()) };
+        OrderWise::of(&mut systems, name, OrderWiseOptions { credential, ..options(&served.url()) }).unwrap()
+    };
+    assert!(reloaded("erp", "wrong").fetch(at(0)).await.unwrap_err().asked);
+    for second in 1..5 {
+        assert!(!reloaded("erp", "wrong").fetch(at(second)).await.unwrap_err().asked);
+    }
+    assert!(reloaded("erp", "wrong").fetch(at(5)).await.unwrap_err().asked);
+    assert!(!reloaded("erp", "wrong").fetch(at(14)).await.unwrap_err().asked, "the wait has doubled");
+    reloaded("erp", PASSWORD).fetch(at(14)).await.unwrap();
+
+    served.simulator.fail(Mode::RateLimited(Some("30".to_owned())), Some(1));
+    assert!(reloaded("erp", PASSWORD).fetch(at(20)).await.unwrap_err().asked);
+    for password in [PASSWORD, "another"] {
+        failed(reloaded("erp", password).fetch(at(49)).await, Failure::RateLimited, "08:00:50 UTC");
+    }
+    reloaded("other", PASSWORD).fetch(at(49)).await.unwrap();
+    reloaded("erp", PASSWORD).fetch(at(50)).await.unwrap();
 }
 
 #[test]

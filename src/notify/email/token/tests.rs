@@ -23,7 +23,7 @@ fn tokens(grant: Grant) -> Tokens {
         scope: "https://outlook.office365.com/.default".to_owned(),
         access: HttpAccess::default(),
     };
-    Tokens::new(options, Arc::new(ManualClock::new(now()))).unwrap()
+    Tokens::new(options, &mut Gates::default(), Arc::new(ManualClock::new(now()))).unwrap()
 }
 
 fn by_secret() -> Tokens {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use prometheus::{GaugeVec, Registry, TextEncoder};
+use prometheus::{GaugeVec, IntCounterVec, Registry, TextEncoder};
 
 use crate::domain::alerting::SuppressionReason;
 use crate::domain::incident::IncidentKind;
@@ -50,7 +50,7 @@ impl Metrics {
         let metrics = Self { registry, all, channel };
         metrics.start_at_zero();
         for source in sources {
-            metrics.start_source_at_zero(source);
+            metrics.source_added(source);
         }
         Ok(metrics)
     }
@@ -84,24 +84,32 @@ impl Metrics {
         self.outbox(0, 0, 0, None);
     }
 
-    /// Starts the counters of a source that a reload added at 0.
+    /// Starts the counters of a source at 0.
     pub fn source_added(&self, source: &Name) {
-        self.start_source_at_zero(source);
+        self.each_of_source(source, |counters, labels| drop(count(counters, labels)));
+        self.all.request_duration.with_label_values(&[source.as_str()]);
     }
 
-    fn start_source_at_zero(&self, source: &Name) {
+    /// Removes the series of a source that is polled no more.
+    pub fn source_removed(&self, source: &Name) {
+        // Each is there since the source was added.
+        self.each_of_source(source, |counters, labels| drop(counters.remove_label_values(labels)));
+        drop(self.all.request_duration.remove_label_values(&[source.as_str()]));
+    }
+
+    /// Every label set of the counters of a source.
+    fn each_of_source(&self, source: &Name, each: impl Fn(&IntCounterVec, &[&str])) {
         let all = &self.all;
         let source = source.as_str();
         for outcome in [audit_outcome(true), audit_outcome(false)] {
-            count(&all.audits, &[source, outcome]);
+            each(&all.audits, &[source, outcome]);
         }
         for reason in Late::ALL {
-            count(&all.audits_late, &[source, reason.label()]);
+            each(&all.audits_late, &[source, reason.label()]);
         }
         for outcome in std::iter::once(None).chain(Failure::ALL.map(Some)) {
-            count(&all.requests, &[source, request_outcome(outcome)]);
+            each(&all.requests, &[source, request_outcome(outcome)]);
         }
-        all.request_duration.with_label_values(&[source]);
     }
 
     /// Counts a finished audit; `ok` is false if the source could not be read.

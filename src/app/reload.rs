@@ -205,9 +205,6 @@ impl Reloader {
         let parts = &self.parts;
         let before = parts.published.plans();
         let plans = Arc::new(config.plans.clone());
-        for name in plans.keys().filter(|name| !before.contains_key(*name)) {
-            parts.metrics.source_added(name);
-        }
         parts.published.replace_plans(Arc::clone(&plans), || parts.auditor.sources.replace(Arc::new(sources)));
         parts.auditor.polls.allow(config.max_polls);
         parts.channel.replace(channel);
@@ -240,6 +237,8 @@ impl Reloader {
     fn begin(&self, name: &Name) {
         let parts = &self.parts;
         if parts.mailboxes.of(name).is_none() {
+            // A former task of this name has ended, and its series with it.
+            parts.metrics.source_added(name);
             let mailbox = parts.mailboxes.open(name);
             mailbox.reloaded();
             self.starter.start("audits", source_task(parts, name, &self.clock));
@@ -279,7 +278,14 @@ pub(super) fn source_task(
             clock,
         };
         // A reload may bring the source back while its task ends.
-        let wanted = || parts.published.plans().contains_key(&name);
+        let wanted = || {
+            let wanted = parts.published.plans().contains_key(&name);
+            if !wanted {
+                // Before the mailbox closes: a task that begins after that finds no series of this one.
+                parts.metrics.source_removed(&name);
+            }
+            wanted
+        };
         while task.run(parts.stop.clone()).await == Ended::Removed && !parts.mailboxes.close_unless(&name, wanted) {}
         Ok(())
     }

@@ -107,6 +107,21 @@ fn what_is_counted_is_seen() {
 }
 
 #[test]
+fn every_series_of_a_source_goes_with_it() {
+    let metrics = metrics();
+    let source = name("acme-erp");
+    metrics.audit(&source, true);
+    metrics.request(&source, Some(Failure::TooLarge), Duration::from_millis(20));
+    metrics.late(&source, Late::Downtime, 3);
+    let scrape = || scrape(&metrics, &PolledState::new(&[]).published());
+    let before = scrape();
+    metrics.source_removed(&source);
+    assert!(before.contains("acme-erp") && !scrape().contains("acme-erp"), "{}", scrape());
+    metrics.source_added(&source);
+    assert_eq!(scrape().matches("acme-erp").count(), before.matches("acme-erp").count());
+}
+
+#[test]
 fn sessions_and_sources_are_written_from_the_published_views() {
     let says: [SessionValues<'_>; 4] = [
         ("1", "one", "0", "5", "1"),

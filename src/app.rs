@@ -197,7 +197,7 @@ impl App {
         traced!("alert", {}, self.parts.alerting.run(self.clock.now()));
         self.parts
             .auditor
-            .take_up_plans()
+            .take_up_plans(&self.in_force.operators)
             .await
             .context("failed to end incidents that the configuration no longer audits")?;
         let outcome = self.start()?.run().await;

@@ -149,6 +149,7 @@ pub async fn notify(
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
     let fixed = |(name, answer)| (name, Arc::new(PolledSource(answer)) as Arc<dyn Source>);
+    let operators = super::reload::operators(&config);
     let engine = Engine::connect(EngineParts {
         plans: config.plans,
         states,
@@ -165,7 +166,10 @@ pub async fn notify(
     // First the notifications that a killed process left due.
     let left = alerting.run(clock.now()).await;
     if wanted.is_none() {
-        auditor.take_up_plans().await.context("failed to end incidents that the configuration no longer audits")?;
+        auditor
+            .take_up_plans(&operators)
+            .await
+            .context("failed to end incidents that the configuration no longer audits")?;
     }
     let mut notified =
         NotifyResult { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };

@@ -41,8 +41,8 @@ use crate::store::{Renamed, Store, StoreError};
 mod in_force;
 mod requests;
 
-pub(super) use in_force::InForce;
 use in_force::Refusal;
+pub(super) use in_force::{InForce, operators};
 use requests::{Inbound, ReloadOutcome, ReloadRequest};
 pub use requests::{Loader, ReloadTrigger, Reloading, Requests};
 

@@ -221,10 +221,13 @@ fn announced(plans: &Plans, channel: &Name, known: &WorkingSet, announcement: &A
         }
     };
     let plan = plans.get(source);
-    let mut recipients = match (plan, announcement) {
-        (Some(plan), _) => recipients::of_source(plan),
-        (None, Announcement::Removed(_)) => recipients::all_operators(plans),
-        (None, _) => Vec::new(),
+    let mut recipients = match (announcement, plan) {
+        (Announcement::Removed(removed), _) if !removed.recipients.is_empty() => {
+            let kept = removed.recipients.iter().cloned();
+            kept.map(|(to, role)| Recipient { to, role, blind: false }).collect()
+        }
+        (_, Some(plan)) => recipients::of_source(plan),
+        (_, None) => Vec::new(),
     };
     if let Announcement::Removed(removed) = announcement {
         // The recipients of its incidents are notified of the end of each.

@@ -36,6 +36,9 @@ pub struct RemovedSession {
     /// The settings that were wrong, by their labels.
     pub wrong: Vec<String>,
     pub at: DateTime<Utc>,
+    /// Those that the configuration named for it before it was removed; empty for those that its source has now.
+    #[serde(default)]
+    pub recipients: Vec<(Address, Role)>,
 }
 
 /// Columns that only patterns watched and that a source no longer returns: they are not watched any more.
@@ -153,8 +156,16 @@ impl Announcement {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("driftwise removed session\n{ids}").as_bytes());
         let wrong =
             open.iter().map(|incident| incident.facts.label.clone()).filter(|label| !label.is_empty()).collect();
-        let (source, name) = (first.source.clone(), first.facts.name.clone());
-        Some(Self::Removed(RemovedSession { id, source, session: session.clone(), name, incidents, wrong, at }))
+        Some(Self::Removed(RemovedSession {
+            id,
+            source: first.source.clone(),
+            session: session.clone(),
+            name: first.facts.name.clone(),
+            incidents,
+            wrong,
+            at,
+            recipients: Vec::new(),
+        }))
     }
 
     /// Missed by the `poll`th poll of `source`.

@@ -18,7 +18,11 @@ use super::journal;
 use super::polls::Polls;
 use super::published::{Plans, Published};
 use crate::clock::Clock;
+use crate::domain::address::Address;
+use crate::domain::alerting::recipients;
+use crate::domain::announcement::Announcement;
 use crate::domain::name::Name;
+use crate::domain::notification::Role;
 use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::{PollOutcome, reconcile, take_up};
@@ -148,11 +152,12 @@ impl Auditor {
         }
     }
 
-    /// Takes up the plans as they are now for everything that is known: at start.
-    pub async fn take_up_plans(&self) -> Result<(), RecordError> {
+    /// Takes up the plans as they are now for everything that is known: at start. The end of sessions whose source has none is
+    /// announced to `operators`, because nothing says any more who its recipients were.
+    pub async fn take_up_plans(&self, operators: &[(Address, Role)]) -> Result<(), RecordError> {
         let names = self.published.read(|present| present.states.keys().cloned().collect::<Vec<_>>());
         for source in names {
-            self.take_up_plan(&source).await?;
+            self.take_up(&source, operators).await?;
         }
         Ok(())
     }
@@ -160,19 +165,32 @@ impl Auditor {
     /// Ends what is open of sessions of `source`, or of the whole source, that the configuration does not audit any more, and has
     /// everything else judged by the plan as it is now. False where there is no plan any more.
     pub(super) async fn take_up_plan(&self, source: &Name) -> Result<bool, RecordError> {
+        self.take_up(source, &[]).await
+    }
+
+    async fn take_up(&self, source: &Name, operators: &[(Address, Role)]) -> Result<bool, RecordError> {
         let now = self.clock.now();
         let plans = self.published.plans();
         let plan = plans.get(source);
-        let delta = take_up(plan, &self.published.state(source), now);
+        let mut delta = take_up(plan, &self.published.state(source), now);
+        let before = self.published.taken_up(source);
+        let before = before.as_ref().and_then(|plans| plans.get(source));
+        for announcement in &mut delta.announcements {
+            if let Announcement::Removed(removed) = announcement {
+                let known = before.map(|plan| recipients::of_removed(plan, &removed.session));
+                removed.recipients = known.unwrap_or_else(|| operators.to_vec());
+            }
+        }
         if !delta.retired.is_empty() || !delta.sessions.is_empty() || delta.all_incidents().next().is_some() {
             self.record(source, delta, now).await?;
         }
-        if plan.is_none() {
+        let goes_on = plan.is_some();
+        if !goes_on {
             // No later audit records this source, so it must not count as unrecorded for ever.
             self.published.write(|present| present.unrecorded.remove(source));
         }
-        self.published.plan_changed(source);
-        Ok(plan.is_some())
+        self.published.plan_changed(source, plans);
+        Ok(goes_on)
     }
 
     /// Logs and counts a commit that failed.

@@ -2,7 +2,7 @@
 //! writes it after a commit; web and metrics only read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -69,6 +69,8 @@ impl Present {
 #[derive(Debug)]
 pub struct Published {
     plans: Current<Plans>,
+    /// The plans that the task of each source has taken up last.
+    taken_up: Mutex<BTreeMap<Name, Arc<Plans>>>,
     present: RwLock<Present>,
 }
 
@@ -76,7 +78,8 @@ impl Published {
     pub fn new(plans: Arc<Plans>, states: BTreeMap<Name, SourceState>) -> Self {
         let states = states.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         let present = Present { states, store_sound: true, ..Present::default() };
-        Self { plans: Current::new(plans), present: RwLock::new(present) }
+        let taken_up = plans.keys().map(|name| (name.clone(), Arc::clone(&plans))).collect();
+        Self { plans: Current::new(plans), taken_up: Mutex::new(taken_up), present: RwLock::new(present) }
     }
 
     /// What is configured. What works with it for a while keeps its own, also while a reload replaces it.
@@ -126,8 +129,23 @@ impl Published {
         write(&mut self.present.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has everything that is known of a source judged by the plan as it is now.
-    pub(crate) fn plan_changed(&self, source: &Name) {
+    /// The plans that the task of a source has taken up last: those before a reload, until it has taken up what that brought.
+    /// None where the source had no plan.
+    pub(crate) fn taken_up(&self, source: &Name) -> Option<Arc<Plans>> {
+        self.all_taken_up().get(source).map(Arc::clone)
+    }
+
+    fn all_taken_up(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Plans>>> {
+        self.taken_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has everything that is known of a source judged by `plans`.
+    pub(crate) fn plan_changed(&self, source: &Name, plans: Arc<Plans>) {
+        if plans.contains_key(source) {
+            self.all_taken_up().insert(source.clone(), plans);
+        } else {
+            self.all_taken_up().remove(source);
+        }
         self.write(|present| {
             if let Some(state) = present.states.get_mut(source) {
                 Arc::make_mut(state).plan_changed();

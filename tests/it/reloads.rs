@@ -125,6 +125,48 @@ fn an_audit_under_way_ends_under_the_configuration_that_it_began_with() {
 }
 
 #[test]
+fn a_removed_source_is_notified_to_its_operators_and_not_to_those_of_another_customer() {
+    const GLOBAL: &str = "run@integrator.example";
+    let setup = |sources: &str, sessions: &[&str]| Setup {
+        sessions: sessions.iter().map(|session| String::from(*session)).collect(),
+        alerts: format!("operators: [{GLOBAL}]"),
+        source: format!("customer: b{sources}"),
+        more: String::from(
+            "customers: { a: { operators: [run@a.example] }, b: { operators: [run@b.example] } }\n\
+             policies: { one: { rules: [{ id: contact, setting: add_customer_contact, expect: ticked, severity: warning }] } }\n",
+        ),
+        ..Setup::default()
+    };
+    let with = setup(
+        " }\n  grid: { type: file, path: grid.csv, customer: a",
+        &["{ id: 14 }", "{ source: grid, id: 7, policy: one }"],
+    );
+    let without = setup("", &["{ id: 14 }"]);
+    // After a restart, nothing says who operated the source.
+    for (restarts, operator) in [(false, "run@a.example"), (true, GLOBAL)] {
+        let world = World::new(1, &with);
+        std::fs::write(world.path("grid.csv"), "session_id,add_customer_contact\n7,False\n").unwrap();
+        let mut daemon = world.daemon();
+        world.mail("drift", OWNER);
+        assert_eq!(world.mails().len(), 1, "a warning is the owner's alone: {:?}", world.notified());
+        if restarts {
+            daemon.stop();
+            world.configure(&without);
+            daemon = world.daemon();
+        } else {
+            world.configure(&without);
+            assert_eq!(reload(&daemon).0, 200);
+        }
+        for to in [OWNER, operator] {
+            world.mail("unaudited", to).says("is no longer checked");
+        }
+        daemon.poll();
+        assert_eq!(world.mails().len(), 3, "{:?}", world.notified());
+        daemon.stop();
+    }
+}
+
+#[test]
 fn a_source_is_added_and_removed_and_its_mailbox_with_it() {
     let grid = |more: &str| Setup { more: more.to_owned(), ..sessions(&[14]) };
     let world = World::new(1, &grid(""));

@@ -6,12 +6,15 @@ use crate::config::{Config, Inputs, Problem, Problems, mask_addresses};
 use crate::domain::address::Address;
 use crate::domain::alerting::recipients;
 use crate::domain::notification::Role;
+use crate::domain::plan::Plans;
 
 /// See the module.
 pub(in crate::app) struct InForce {
     pub accepted: DateTime<Utc>,
     /// The recipients of a refused reload: the operators, or else the fallback, or else the owners.
     pub recipients: Vec<(Address, Role)>,
+    /// Who run the program: the operators, or else the fallback, of no customer.
+    pub operators: Vec<(Address, Role)>,
     /// `reload: watch`.
     pub watched: bool,
 }
@@ -19,8 +22,13 @@ pub(in crate::app) struct InForce {
 impl InForce {
     pub(in crate::app) fn of(config: &Config, accepted: DateTime<Utc>) -> Self {
         let recipients = recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &config.plans);
-        Self { accepted, recipients, watched: config.watch }
+        Self { accepted, recipients, operators: operators(config), watched: config.watch }
     }
+}
+
+/// See [`InForce::operators`].
+pub(in crate::app) fn operators(config: &Config) -> Vec<(Address, Role)> {
+    recipients::of_program(&config.alerts.operators, &config.alerts.fallback, &Plans::new())
 }
 
 /// Why a configuration is refused. Without secrets.

@@ -15,7 +15,7 @@ use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::notification::{BlindSession, Role};
 use crate::domain::plan::SourcePlan;
 use crate::domain::policy::Severity;
-use crate::domain::session::{Contacts, Session};
+use crate::domain::session::{Contacts, Session, SessionId};
 
 /// The recipients of an open incident, each once, in order of their addresses.
 pub fn of_incident(plan: &SourcePlan, incident: &Incident) -> Vec<Recipient> {
@@ -66,11 +66,12 @@ pub fn of_test(plans: &Plans) -> Vec<Recipient> {
     all
 }
 
-/// All operators: the recipients of what concerns a source that has no plan any more.
-pub fn all_operators(plans: &super::Plans) -> Vec<Recipient> {
-    let mut all = plans.values().flat_map(|plan| as_role(&plan.contacts.operators, Role::Operator)).collect();
+/// The recipients of the removal of a session from `plan`, which is the one before: operators, or else fallback, or else its owners.
+pub fn of_removed(plan: &SourcePlan, session: &SessionId) -> Vec<(Address, Role)> {
+    let owners = || plan.sessions.get(session).map(|session| session.owners.clone()).unwrap_or_default();
+    let mut all = of_audit(&plan.contacts, owners);
     once(&mut all);
-    all
+    all.into_iter().map(|member| (member.to, member.role)).collect()
 }
 
 /// The sessions for which `to` is notified that an incident lasts long.

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::harness::Harness;
-use crate::domain::plan::Due;
-use crate::engine::audit::AuditOutcome;
+use crate::domain::name::Name;
+use crate::domain::notification::NotificationKind;
+use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::session::Contacts;
+use crate::domain::world::{self, address};
+use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::source::Source;
 
 /// Its source is gone, which is no failure of the store: nothing is left to make up for, and the program stays ready.
 #[tokio::test]
@@ -25,4 +30,44 @@ async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_
     assert_eq!(outcome, AuditOutcome::Replaced);
     assert!(auditor.published.read(crate::engine::published::Present::store_works));
     assert!(!auditor.take_up_plan(&source).await.unwrap());
+}
+
+fn reload(auditor: &Auditor, plans: impl IntoIterator<Item = SourcePlan>, source: Option<(Name, Arc<dyn Source>)>) {
+    let plans = plans.into_iter().map(|plan| (plan.name.clone(), plan)).collect();
+    let sources = Arc::new(source.into_iter().collect());
+    auditor.published.replace_plans(Arc::new(plans), || auditor.sources.replace(sources));
+}
+
+#[tokio::test]
+async fn a_removed_source_is_notified_to_the_recipients_that_it_had_and_not_to_those_of_another_customer() {
+    let (owner, ops, run) = ("owner@acme.example", "ops@integrator.example", "run@acme.example");
+    for (fallback, operators, expected) in
+        [(Some(ops), Some(run), &[owner, run][..]), (Some(ops), None, &[ops, owner]), (None, None, &[owner])]
+    {
+        let with = |fallback: Option<&str>, operators: Option<&str>| {
+            let (fallback, operators) = (fallback.map(address), operators.map(address));
+            let (fallback, operators) = (fallback.into_iter().collect(), operators.into_iter().collect());
+            Arc::new(Contacts { fallback, operators, ..Contacts::clone(&world::contacts()) })
+        };
+        let mut harness = Harness::new();
+        harness.world.plan.contacts = with(fallback, operators);
+        harness.world.tick("1", "customer_validation_1", false);
+        let running = harness.start().await;
+        let (auditor, source) = (&running.auditor, harness.world.plan.name.clone());
+        assert_eq!(running.audit().await.1, 1, "a warning is the owner's alone");
+        let other = world::plan("other", with(Some("b@b.example"), Some("run@b.example")), []);
+        // The task takes up two reloads at once.
+        reload(auditor, [harness.world.plan.clone(), other.clone()], None);
+        reload(auditor, [other], None);
+        assert!(!auditor.take_up_plan(&source).await.unwrap());
+        running.alert().await;
+        let rows = running.rows().await;
+        let mut told = rows
+            .iter()
+            .filter(|row| row.kind == NotificationKind::Unaudited)
+            .map(|row| row.to.as_str())
+            .collect::<Vec<_>>();
+        told.sort_unstable();
+        assert_eq!(told, expected);
+    }
 }

@@ -48,19 +48,44 @@ fn a_removed_session_without_an_open_incident_is_notified_to_no_recipient() {
     assert!(world.retire().is_empty());
 }
 
-#[test]
-fn a_removed_source_is_notified_to_the_operators_that_the_other_sources_name() {
-    let mut world = with_open_warning();
-    let delta = take_up(None, &world.state, world.now);
+/// What alerting makes of the end of `world`'s source, where only another one is left, which NEW operates.
+fn without_its_source(world: &mut World, recipients: &[(Address, Role)]) -> Vec<(NotificationKind, String)> {
+    let mut delta = take_up(None, &world.state, world.now);
     let again = take_up(None, &world.state, world.now + TimeDelta::minutes(1));
     assert_eq!(delta.announcements[0].id(), again.announcements[0].id(), "a second attempt announces the same");
+    let [Announcement::Removed(removed)] = delta.announcements.as_mut_slice() else { panic!("{delta:?}") };
+    removed.recipients = recipients.to_vec();
     world.commit(delta);
     let mut other = world.plan.clone();
-    other.name = name("other");
+    (other.name, other.contacts) = (name("other"), contacts(world, &[NEW], &[NEW]));
     let plans = Plans::from([(other.name.clone(), other)]);
     let evaluation = evaluate(&plans, &name("email"), &mut world.known, world.now);
-    let kinds = notified(&evaluation.notifications);
-    assert_eq!(kinds, [(NotificationKind::Unaudited, OWNER), (NotificationKind::Unaudited, RUN)]);
     world.known.apply(&evaluation);
     assert!(evaluate(&plans, &name("email"), &mut world.known, world.now).is_empty());
+    notified(&evaluation.notifications).into_iter().map(|(kind, to)| (kind, to.to_owned())).collect()
+}
+
+#[test]
+fn a_removed_source_is_notified_to_its_own_recipients_and_to_no_operator_of_another_one() {
+    let unaudited =
+        |to: &[&str]| to.iter().map(|to| (NotificationKind::Unaudited, String::from(*to))).collect::<Vec<_>>();
+    let mut world = with_open_warning();
+    let kept = recipients::of_removed(&world.plan, &id("1"));
+    assert_eq!(without_its_source(&mut world, &kept), unaudited(&[OWNER, RUN]));
+    assert_eq!(without_its_source(&mut with_open_warning(), &[]), unaudited(&[OWNER]), "nothing is known of it");
+}
+
+#[test]
+fn a_removed_session_goes_to_the_operators_or_else_the_fallback_or_else_its_own_owners() {
+    let own = "own@acme.example";
+    for (fallback, operators, expected) in [
+        (&[OPS][..], &[RUN][..], (RUN, Role::Operator)),
+        (&[OPS], &[], (OPS, Role::Fallback)),
+        (&[], &[], (own, Role::Owner)),
+    ] {
+        let mut world = world(fallback, operators);
+        world.plan.sessions.get_mut(&id("1")).unwrap().owners = vec![address(own)];
+        let (to, role) = expected;
+        assert_eq!(recipients::of_removed(&world.plan, &id("1")), [(address(to), role)]);
+    }
 }

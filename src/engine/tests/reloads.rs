@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
 use super::harness::Harness;
+use crate::domain::expectation::Expectation;
 use crate::domain::name::Name;
 use crate::domain::notification::NotificationKind;
+use crate::domain::observation::Answer;
 use crate::domain::plan::{Due, SourcePlan};
+use crate::domain::policy::Severity;
 use crate::domain::session::Contacts;
 use crate::domain::world::{self, address};
 use crate::engine::audit::{AuditOutcome, Auditor};
-use crate::source::Source;
+use crate::source::{FetchError, Source};
 
 /// Its source is gone, which is no failure of the store: nothing is left to make up for, and the program stays ready.
 #[tokio::test]
@@ -32,10 +39,65 @@ async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_
     assert!(!auditor.take_up_plan(&source).await.unwrap());
 }
 
+/// A source whose answer a test holds back.
+#[derive(Default)]
+struct Held {
+    answer: Answer,
+    asked: Notify,
+    released: Notify,
+}
+
+impl Source for Held {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+        Box::pin(async {
+            self.asked.notify_one();
+            self.released.notified().await;
+            Ok(self.answer.clone())
+        })
+    }
+}
+
+/// Session and rule of each open drift.
+fn drifts(auditor: &Auditor, source: &Name) -> Vec<String> {
+    let state = auditor.published.state(source);
+    let incidents = state.sessions.values().flat_map(|session| &session.incidents);
+    let rule = |key: &crate::domain::incident::IncidentKey| Some(format!("{}: {}", key.session()?, key.rule()?.0));
+    incidents.filter(|incident| incident.is_open()).filter_map(|incident| rule(&incident.key)).collect()
+}
+
 fn reload(auditor: &Auditor, plans: impl IntoIterator<Item = SourcePlan>, source: Option<(Name, Arc<dyn Source>)>) {
     let plans = plans.into_iter().map(|plan| (plan.name.clone(), plan)).collect();
     let sources = Arc::new(source.into_iter().collect());
     auditor.published.replace_plans(Arc::new(plans), || auditor.sources.replace(sources));
+}
+
+#[tokio::test]
+async fn an_audit_under_way_ends_under_the_plan_that_it_began_with_and_the_next_uses_the_new_one() {
+    let mut harness = Harness::new();
+    harness.world.tick("1", "export", true);
+    let running = harness.start().await;
+    let (auditor, source) = (&running.auditor, harness.world.plan.name.clone());
+    let held = Arc::new(Held { answer: harness.world.answer(), ..Held::default() });
+    let adapter = || Some((source.clone(), Arc::clone(&held) as Arc<dyn Source>));
+    reload(auditor, [harness.world.plan.clone()], adapter());
+    // Of export, it demands the opposite.
+    let rule = || vec![world::rule("export-on", "export", Expectation::Ticked, Severity::Critical)];
+    let new = world::plan("erp", world::contacts(), ["1", "2"].map(|id| world::session(id, rule())));
+
+    let due = Due::All;
+    let reloaded = async {
+        held.asked.notified().await;
+        reload(auditor, [new], adapter());
+        held.released.notify_one();
+    };
+    let (outcome, ()) = tokio::join!(auditor.run(&source, &due), reloaded);
+    assert_eq!(outcome, AuditOutcome::Polled { opened: 1, ended: 0 });
+    assert_eq!(drifts(auditor, &source), ["1: export-off"]);
+
+    assert!(auditor.take_up_plan(&source).await.unwrap());
+    held.released.notify_one();
+    assert_eq!(auditor.run(&source, &due).await, AuditOutcome::Polled { opened: 1, ended: 1 });
+    assert_eq!(drifts(auditor, &source), ["2: export-on"]);
 }
 
 #[tokio::test]

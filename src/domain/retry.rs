@@ -4,6 +4,7 @@
 //! - A due schedule stays pending until a poll has read its sessions; one exchange serves a whole source, so the next poll
 //!   covers all pending schedules.
 //! - After a first failure, of a whole source or of the settings of one session, a second poll comes before the grace period ends: alerting asks for a second failed poll, and a session that is polled once a year must not wait for it.
+//! - A reload loses no pending poll: what was due stays due to its sessions, on whatever schedule they are then.
 //! - No poll is made only to let a grace period end: alerting wakes up by itself.
 
 use std::collections::BTreeSet;
@@ -97,6 +98,18 @@ impl Retries {
         self.schedules.extend(schedules.iter().cloned());
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
+}
+
+/// `due` under `plan`, which a reload may have replaced since it fell due: with the schedules on which its sessions are now, and
+/// those of sessions that were never polled. `state` is from before the plan is taken up, so it has the schedule on which each
+/// session was last polled.
+pub fn due_under(due: &BTreeSet<ScheduleKey>, plan: &SourcePlan, state: &SourceState) -> BTreeSet<ScheduleKey> {
+    let others = plan.sessions.values().filter(|session| !due.contains(session.schedule.key_ref()));
+    let moved = others.filter(|session| {
+        let known = state.sessions.get(&session.key.id);
+        known.is_none_or(|known| due.contains(&known.record.schedule_key))
+    });
+    due.iter().cloned().chain(moved.map(|session| session.schedule.key())).collect()
 }
 
 /// How long before the end of the grace period a second poll has failed, so that a third still fits.
@@ -194,6 +207,39 @@ mod tests {
             assert_eq!(seen, case.both());
             assert_eq!(case.retries.next(), None);
             assert!(case.retries.take().is_empty(), "a debt is paid once");
+        }
+    }
+
+    #[test]
+    fn what_is_due_follows_its_sessions_to_their_schedules() {
+        const LATER: &str = "0 0 2 1 *";
+        // The sessions on another schedule now, the schedules that were due, the sessions that are polled.
+        let table: [(&[&str], &[&str], &[&str]); 7] = [
+            (&[], &["1"], &["1"]),
+            (&["2"], &["1"], &["1"]),
+            (&["2"], &["2"], &["2"]),
+            (&["1", "2"], &["2"], &["1", "2"]), // They are on the same one now.
+            (&["1", "2"], &[], &[]),
+            // A session that was never polled.
+            (&["3"], &[], &["3"]),
+            (&["2", "3"], &["1"], &["1", "2", "3"]),
+        ];
+        for (moved, due, polled) in table {
+            let mut case = Case::new();
+            let (often, seldom) = (case.often.clone(), case.seldom.clone());
+            case.poll(&[&often, &seldom], minutes(0), PollEnd::Seen);
+            let due = due.iter().map(|session| if *session == "1" { often.clone() } else { seldom.clone() }).collect();
+            let plan = &mut case.world.plan;
+            for session in moved {
+                let key = id(session);
+                let mut edited = plan.sessions.get(&key).unwrap_or(&plan.sessions[&id("1")]).clone();
+                edited.schedule = Schedule::parse(LATER, chrono_tz::UTC, start()).unwrap();
+                edited.key.id = key.clone();
+                plan.sessions.insert(key, edited);
+            }
+            let due = Due::Schedules(due_under(&due, plan, &case.world.state));
+            let covered = plan.sessions.values().filter(|session| due.includes(session));
+            assert_eq!(covered.map(|session| session.key.id.as_str()).collect::<Vec<_>>(), polled, "{moved:?}");
         }
     }
 

@@ -26,6 +26,7 @@ use crate::domain::notification::Role;
 use crate::domain::observation::Digest;
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::reconcile::{PollOutcome, reconcile, take_up};
+use crate::domain::retry::due_under;
 use crate::domain::settled::settled;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
@@ -104,8 +105,14 @@ impl Auditor {
             // The turn is for another system.
             return AuditOutcome::Replaced;
         }
+        let state = self.published.state(source);
+        let due = match due {
+            Due::Schedules(schedules) => Due::Schedules(due_under(schedules, plan, &state)),
+            Due::All | Due::Sessions(_) => due.clone(),
+        };
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
-        let known = settled(plan, &self.published.state(source), due);
+        let known = settled(plan, &state, &due);
+        drop(state);
         let attempt = tokio::select! {
             attempt = self.fetch(source, &*adapter, known, now) => attempt,
             () = self.stop.cancelled() => return AuditOutcome::Stopped,
@@ -119,7 +126,7 @@ impl Auditor {
             tracing::error!(%source, reason, "cannot poll a source; will try again soon");
             return AuditOutcome::NotAsked { reason };
         }
-        let occasion = Occasion { plans, known, due: due.clone(), now };
+        let occasion = Occasion { plans, known, due, now };
         let judged = traced!("reconcile", { source = source }, self.judge(source, attempt, occasion));
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {

@@ -2,7 +2,8 @@
 //!
 //! Properties: nothing else polls this source or changes its state, so audits never overlap and a reload is a message, not a
 //! lock. An audit under way finishes under the plan it began with; the task takes up the new one after it. Where what a
-//! reload ends could not be recorded, it is recorded before the next poll.
+//! reload ends could not be recorded, it is recorded before the next poll. A task that a reload starts begins with a poll of
+//! all sessions, as at the start of the program: a renamed source may have retries pending, of which its new task knows nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::wait::until;
 use crate::clock::Clock;
 use crate::domain::name::Name;
 use crate::domain::plan::Due;
-use crate::domain::retry::{FinishedPoll, PollEnd, Retries};
+use crate::domain::retry::{FinishedPoll, PollEnd, Retries, due_under};
 use crate::domain::schedule::ScheduleKey;
 use crate::spans::traced;
 
@@ -44,6 +45,7 @@ impl SourceTask {
     /// Runs until `stop`, or until a reload has removed the source.
     pub async fn run(&self, stop: CancellationToken) -> Ended {
         let mut retries = Retries::default();
+        let mut begins = true;
         // When what a reload ends is to be recorded, where it could not be.
         let mut unsettled = None;
         loop {
@@ -54,6 +56,12 @@ impl SourceTask {
                 () = until(next, &*self.clock) => self.mailbox.begin(),
             };
             let _working = self.mailbox.working().await;
+            let mut due = orders.due;
+            due.extend(retries.take());
+            if orders.reloaded {
+                due = self.due_after_reload(&due, begins);
+            }
+            begins = false;
             if orders.reloaded || unsettled.is_some() {
                 unsettled = match self.auditor.take_up_plan(&self.source).await {
                     Ok(true) => None,
@@ -64,11 +72,6 @@ impl SourceTask {
                     }
                 };
             }
-            let mut due = orders.due;
-            if orders.reloaded {
-                due.extend(self.unknown_sessions());
-            }
-            due.extend(retries.take());
             if due.is_empty() || unsettled.is_some() {
                 // Nothing is polled while what a reload has ended may be taken for open.
                 retries.hold(&due, unsettled);
@@ -99,11 +102,14 @@ impl SourceTask {
         }
     }
 
-    /// The schedules of sessions that were never polled: a reload has them polled at once, and not first when they are due.
-    fn unknown_sessions(&self) -> BTreeSet<ScheduleKey> {
-        let (plans, state) = (self.auditor.published.plans(), self.auditor.published.state(&self.source));
-        let sessions = plans.get(&self.source).into_iter().flat_map(|plan| plan.sessions.values());
-        let unknown = sessions.filter(|session| !state.sessions.contains_key(&session.key.id));
-        unknown.map(|session| session.schedule.key()).collect()
+    /// The schedules to poll at once after a reload whose plan is not taken up yet: of sessions that were never polled, and of those
+    /// for which a poll was `due`. All if the task `begins` with it.
+    fn due_after_reload(&self, due: &BTreeSet<ScheduleKey>, begins: bool) -> BTreeSet<ScheduleKey> {
+        let plans = self.auditor.published.plans();
+        match plans.get(&self.source) {
+            Some(plan) if begins => plan.sessions.values().map(|session| session.schedule.key()).collect(),
+            Some(plan) => due_under(due, plan, &self.auditor.published.state(&self.source)),
+            None => due.clone(),
+        }
     }
 }

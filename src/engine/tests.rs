@@ -4,6 +4,7 @@ mod channels;
 mod counts;
 mod death;
 mod harness;
+mod moved_polls;
 mod outage;
 mod post_office;
 mod reloads;

@@ -1,5 +1,7 @@
 //! `renamed_from`: a source continues under another name.
 
+use driftwise::simulator::Mode;
+
 use crate::program::{Daemon, ask, eventually};
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
@@ -80,6 +82,25 @@ fn a_source_renamed_between_two_runs_keeps_its_incidents() {
     let daemon = world.daemon();
     goes_on(&world, &daemon, &openings);
     assert!(!daemon.stop().contains("moved state and history"));
+}
+
+#[test]
+fn a_source_renamed_in_an_outage_is_polled_at_once() {
+    let setup = Setup {
+        sessions: vec![String::from("{ id: 14, schedule: \"0 0 1 1 *\" }")],
+        alerts: String::from("unreachable_after: 1h"),
+        ..Setup::default()
+    };
+    let world = World::new(1, &setup);
+    world.run(&["check", "--notify"]).expect(0);
+    world.simulator.fail(Mode::ServerError, None);
+    let daemon = world.daemon();
+    let failed = |source| [("source", source), ("outcome", "unreachable")];
+    daemon.until("driftwise_audits_total", &failed("erp"), 1.0);
+    renamed(&world, &setup);
+    assert_eq!(reload(&daemon).0, 200);
+    daemon.until("driftwise_audits_total", &failed("shop"), 1.0);
+    daemon.stop();
 }
 
 #[test]

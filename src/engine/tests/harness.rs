@@ -19,7 +19,7 @@ use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::alerting::{self, Alerting};
 use crate::engine::assembly::{Engine, EngineParts};
-use crate::engine::audit::{AuditOutcome, Auditor};
+use crate::engine::audit::{AuditOutcome, Auditor, Sources};
 use crate::engine::bells::Bells;
 use crate::engine::dispatcher::{Dispatcher, Round};
 use crate::engine::rate_limiter::RateLimiter;
@@ -93,12 +93,10 @@ impl Harness {
         let states = store.load().await.unwrap();
         let plan = self.world.plan.clone();
         let metrics = Arc::new(Metrics::new(std::slice::from_ref(&plan.name), "email").unwrap());
-        let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
-        let source: Arc<dyn Source> = Arc::new(Says(answer));
         let engine = Engine::connect(EngineParts {
             plans: BTreeMap::from([(plan.name.clone(), plan.clone())]),
             states,
-            sources: BTreeMap::from([(plan.name, source)]),
+            sources: self.sources(),
             max_polls: 1,
             store: Arc::clone(&store),
             channel: Arc::clone(&self.post) as _,
@@ -109,6 +107,19 @@ impl Harness {
         });
         let Engine { auditor, alerting, dispatcher, bells, .. } = engine.await.unwrap();
         Running { auditor, alerting, dispatcher, store, bells }
+    }
+
+    /// From now on the plan and the answers are those of the harness as it is now, as a reload has it.
+    pub(super) fn reload(&self, running: &Running) {
+        let (auditor, plan) = (&running.auditor, self.world.plan.clone());
+        let plans = BTreeMap::from([(plan.name.clone(), plan)]);
+        auditor.published.replace_plans(Arc::new(plans), || auditor.sources.replace(Arc::new(self.sources())));
+    }
+
+    fn sources(&self) -> Sources {
+        let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
+        let source: Arc<dyn Source> = Arc::new(Says(answer));
+        BTreeMap::from([(self.world.plan.name.clone(), source)])
     }
 
     /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not recorded.

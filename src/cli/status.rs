@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
@@ -22,6 +23,7 @@ use crate::domain::reading::visible;
 use crate::domain::state::SourceState;
 use crate::store::{OutboxCounts, Store};
 use crate::view::delivery::{DeliveryDocument, DeliveryView};
+use crate::view::incident::IncidentView;
 use crate::view::session::SessionView;
 use crate::view::source::SourceView;
 use crate::view::words::count;
@@ -73,7 +75,8 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
             let text = verdicts::text(&views, Shown::Sessions, Some(now));
             let mail = delivery.iter().flat_map(|state| DeliveryView(state).sentences(now, chrono_tz::UTC));
             let mail = mail.fold(String::new(), |lines, sentence| lines + &sentence + "\n");
-            print(&format!("{}{text}{mail}{}", changes(&config, &states), in_words(&present, path)))?;
+            let (changes, waits) = (changes(&config, &states), waits(&config, &states, now));
+            print(&format!("{changes}{text}{waits}{mail}{}", in_words(&present, path)))?;
         }
     }
     Ok(verdicts::exit(&views, Severity::Info, now))
@@ -85,6 +88,16 @@ fn changes(config: &Config, states: &BTreeMap<Name, SourceState>) -> String {
     let lines =
         config.plans.values().filter_map(change).map(|line| line.chars().map(visible).collect::<String>() + "\n");
     lines.collect()
+}
+
+/// A line for each source that cannot be read, while its grace period lasts.
+fn waits(config: &Config, states: &BTreeMap<Name, SourceState>, now: DateTime<Utc>) -> String {
+    let wait = |plan: &SourcePlan| {
+        let view = SourceView::of(&plan.name, states.get(&plan.name)?);
+        let words = IncidentView(view.unreachable?).grace_period(&plan.alerts, &view, now, plan.contacts.zone)?;
+        Some(format!("{}: {words}\n", plan.name))
+    };
+    config.plans.values().filter_map(wait).collect()
 }
 
 fn in_words(present: &StoreSummary, store: &Path) -> String {

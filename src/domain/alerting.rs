@@ -55,10 +55,11 @@ pub enum SuppressionReason {
     SourceUnreachable,
     SourceChanged,
     BelowSeverity,
+    GracePeriod,
 }
 
 impl SuppressionReason {
-    pub const ALL: [Self; 3] = [Self::SourceUnreachable, Self::SourceChanged, Self::BelowSeverity];
+    pub const ALL: [Self; 4] = [Self::SourceUnreachable, Self::SourceChanged, Self::BelowSeverity, Self::GracePeriod];
 
     /// The metric label and the stored form.
     pub fn label(self) -> &'static str {
@@ -66,6 +67,7 @@ impl SuppressionReason {
             Self::SourceUnreachable => "source_unreachable",
             Self::SourceChanged => "source_changed",
             Self::BelowSeverity => "below_severity",
+            Self::GracePeriod => "grace_period",
         }
     }
 
@@ -77,6 +79,7 @@ impl SuppressionReason {
         match self {
             Self::SourceUnreachable | Self::SourceChanged => Stage::Inhibition,
             Self::BelowSeverity => Stage::Severity,
+            Self::GracePeriod => Stage::GracePeriod,
         }
     }
 }
@@ -90,11 +93,10 @@ pub struct Suppression {
 
 /// Why a stage did not pass an incident on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Until then at the latest, if a time is given.
-    Suppressed(SuppressionReason, Option<DateTime<Utc>>),
-    /// It has to last longer: at least until then, or until another poll has failed too.
-    Waits(Option<DateTime<Utc>>),
+pub struct Stop {
+    pub reason: SuppressionReason,
+    /// When time alone may let it pass; `None` if something else has to happen first.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// The result of a stage: the incident passes, or the reason why not.
@@ -103,7 +105,7 @@ pub type Passed = Result<(), Stop>;
 /// One incident with everything that the stages need.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    pub incident: &'a Arc<Incident>,
+    pub incident: &'a Incident,
     pub alerts: &'a Alerts,
     /// When it began; never later than `now`, even if the clock was ahead then.
     pub since: DateTime<Utc>,
@@ -112,6 +114,15 @@ pub struct Case<'a> {
     /// What changed under the rules of the incident's source, which is an incident of its own.
     pub source_change: Option<&'a SourceChange>,
     pub now: DateTime<Utc>,
+}
+
+impl Case<'_> {
+    /// Takes it through the stages that can hold it back. `blind`: see [`Recipient`].
+    pub fn pass(&self, change: Change, blind: bool) -> Passed {
+        inhibition::pass(self, change, blind)?;
+        severity::pass(self)?;
+        grace_period::pass(self, change, blind)
+    }
 }
 
 /// The notifications that are due now: to commit together, and then to apply to the working set.
@@ -287,10 +298,7 @@ fn open(
                 continue;
             }
         };
-        let passed = inhibition::pass(&case, change, member.blind)
-            .and_then(|()| severity::pass(&case))
-            .and_then(|()| grace_period::pass(&case, change, member.blind));
-        match passed {
+        match case.pass(change, member.blind) {
             Ok(()) => {
                 result.wake(repeat::next_reminder(&case, now));
                 let blind = member.blind.then(|| recipients::blind_sessions(plan, incident, &member.to));
@@ -298,14 +306,13 @@ fn open(
                 let zone = zone(Some(plan), incident);
                 due.push(DueItem { to: member.to, item: Item { about, zone, role: member.role } });
             }
-            Err(Stop::Suppressed(reason, until)) => {
+            Err(Stop { reason, until }) => {
                 result.wake(until);
                 held.push((Arc::clone(incident), reason.stage()));
-                result.suppressions.push(Suppression { incident: incident.id, reason });
-            }
-            Err(Stop::Waits(at)) => {
-                held.push((Arc::clone(incident), Stage::GracePeriod));
-                result.wake(at);
+                // Blind recipients wait longer than those who are notified first, whose wait is the one that counts.
+                if !(member.blind && reason == SuppressionReason::GracePeriod) {
+                    result.suppressions.push(Suppression { incident: incident.id, reason });
+                }
             }
         }
     }

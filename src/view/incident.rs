@@ -4,10 +4,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::session::NO_ROW;
+use super::source::SourceView;
 use super::times;
 use super::words::{Mood, capital};
+use crate::domain::alerting::{Case, Stop, SuppressionReason};
 use crate::domain::catalogue;
 use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::notification::Change;
+use crate::domain::plan::Alerts;
 
 /// One incident, with its words.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,32 @@ impl IncidentView<'_> {
     /// While it lasts, orders of the shop may have no way in.
     pub fn may_stop_orders(self) -> bool {
         self.0.facts.stops_orders || self.0.kind() == IncidentKind::Missing
+    }
+
+    /// Until when its grace period holds back the first notification, if nothing else does.
+    pub fn grace_period(
+        self,
+        alerts: &Alerts,
+        source: &SourceView<'_>,
+        now: DateTime<Utc>,
+        zone: Tz,
+    ) -> Option<String> {
+        let case = Case {
+            incident: self.0,
+            alerts,
+            since: self.0.window.first_bad.min(now),
+            source_unreachable: self.0.kind() != IncidentKind::Unreachable && source.unreachable.is_some(),
+            source_change: source.changed.and_then(|changed| changed.facts.change.as_deref()),
+            now,
+        };
+        let Err(Stop { reason: SuppressionReason::GracePeriod, until }) = case.pass(Change::Opened, false) else {
+            return None;
+        };
+        let until = match until {
+            Some(until) => format!("until {}", times::at(until, zone)),
+            None => "for another failed poll".to_owned(),
+        };
+        Some(format!("no mail yet: waits {until} (grace period unreachable_after)"))
     }
 
     /// Until when orders can still be recovered, where they may have stopped.

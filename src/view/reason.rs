@@ -36,6 +36,7 @@ pub fn held_back(key: &IncidentKey, reason: SuppressionReason) -> String {
     let why = match reason {
         SuppressionReason::BelowSeverity => "it is below min_severity",
         SuppressionReason::SourceUnreachable => "one notification says for the whole source that it cannot be read",
+        SuppressionReason::GracePeriod => "it had not lasted for its grace period, unreachable_after",
         SuppressionReason::SourceChanged => "one notification says for the whole source that it changed",
     };
     format!("{}: no notification, because {why}", super::event::about(key))

@@ -9,6 +9,7 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::state::SourceState;
 use crate::engine::published::{Plans, Present};
 use crate::view::delivery::DeliveryView;
+use crate::view::incident::IncidentView;
 use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{capital, count, cut, number};
@@ -47,6 +48,8 @@ struct Outage {
     /// The last poll that could read it.
     last_good: Option<When>,
     reason: String,
+    /// Until when the first mail waits.
+    mail: Option<String>,
 }
 
 /// Why the page may not show the truth. `late`: sessions whose check is overdue.
@@ -106,7 +109,8 @@ pub(super) fn outages(plans: &Plans, present: &Present, now: DateTime<Utc>) -> O
 }
 
 fn outage(plan: &SourcePlan, state: &SourceState, now: DateTime<Utc>) -> Option<Outage> {
-    let incident = SourceView::of(&plan.name, state).unreachable?;
+    let view = SourceView::of(&plan.name, state);
+    let incident = view.unreachable?;
     let zone = plan.contacts.zone;
     Some(Outage {
         source: plan.name.to_string(),
@@ -115,5 +119,6 @@ fn outage(plan: &SourcePlan, state: &SourceState, now: DateTime<Utc>) -> Option<
         since: When::to_the_second(incident.window.first_bad, zone).with_age(now),
         last_good: state.record.last_success.map(|at| When::to_the_second(at, zone)),
         reason: capital(&cut(&incident.facts.reason, REASON)),
+        mail: IncidentView(incident).grace_period(&plan.alerts, &view, now, zone).map(|mail| capital(&mail)),
     })
 }

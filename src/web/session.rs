@@ -20,6 +20,7 @@ use crate::domain::session::SessionKey;
 use crate::engine::published::{Plans, Present};
 use crate::view::incident::IncidentView;
 use crate::view::session::{SessionView, Status};
+use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{Mood, capital, count, cut};
 
@@ -56,6 +57,8 @@ struct IncidentPart {
     why: String,
     fix: String,
     orders: Option<String>,
+    /// Until when the first mail waits.
+    mail: Option<String>,
     /// Settings that cannot be read, with the reason.
     unread: Vec<(String, String)>,
     rule: Option<String>,
@@ -89,6 +92,10 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
     let mut open = incidents().filter(|incident| incident.is_open()).collect::<Vec<_>>();
     open.sort_by_key(|incident| (incident.key.session().is_some(), std::cmp::Reverse(incident.severity)));
     let suspected = incidents().filter(|incident| matches!(incident.phase, Phase::Suspected { .. }));
+    let mail = |incident: &Incident| {
+        let source = SourceView::of(&plan.name, state?);
+        IncidentView(incident).grace_period(&plan.alerts, &source, now, zone).map(|mail| capital(&mail))
+    };
     let page = SessionPage {
         as_of: When::to_the_second(now, zone),
         name: view.name().map(|name| cut(&name, 120)),
@@ -98,8 +105,8 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
         last_seen_as: view.when_last_seen(),
         stale: view.is_stale(now).then(|| stale(&view, now)),
         reason: (view.status == Status::Pending).then(|| not_yet(&view).to_owned()),
-        open: open.into_iter().map(|incident| incident_part(incident, now, zone)).collect(),
-        suspected: suspected.map(|incident| incident_part(incident, now, zone)).collect(),
+        open: open.into_iter().map(|incident| incident_part(incident, mail(incident), now, zone)).collect(),
+        suspected: suspected.map(|incident| incident_part(incident, None, now, zone)).collect(),
         settings: settings(&view, &plan.mapping, state),
         facts: facts(plan, &view, present),
         history: None,
@@ -144,7 +151,7 @@ fn facts(plan: &SourcePlan, view: &SessionView<'_>, present: &Present) -> Vec<(&
     facts
 }
 
-fn incident_part(incident: &Incident, now: DateTime<Utc>, zone: Tz) -> IncidentPart {
+fn incident_part(incident: &Incident, mail: Option<String>, now: DateTime<Utc>, zone: Tz) -> IncidentPart {
     let (view, facts) = (IncidentView(incident), &incident.facts);
     let rule = incident.key.rule();
     let cut = |text: &str| cut(text, 600);
@@ -158,6 +165,7 @@ fn incident_part(incident: &Incident, now: DateTime<Utc>, zone: Tz) -> IncidentP
         why: facts.why.clone(),
         fix: facts.fix.clone(),
         orders: view.orders(now, zone).map(|orders| capital(&orders)),
+        mail,
         unread: facts.unread.iter().map(|unread| (unread.label.clone(), cut(&unread.reason))).collect(),
         rule: rule.map(|(rule, _)| rule.to_string()),
     }

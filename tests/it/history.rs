@@ -81,6 +81,21 @@ fn history_says_who_was_notified_and_why_and_what_was_held_back() {
 }
 
 #[test]
+fn a_grace_period_that_holds_a_mail_back_is_in_the_history_and_in_the_status() {
+    let world = World::new(1, &Setup { alerts: String::from("unreachable_after: 1h"), ..Setup::default() });
+    world.simulator.fail(Mode::Html, None);
+    world.run(&["check", "--notify"]).expect(3);
+    let words = "The source: no notification, because it had not lasted for its grace period, unreachable_after";
+    let history = |more: &[&str]| world.run(&[&["history", "--session", "erp/14"], more].concat()).expect(0);
+    let held = &history(&["--format", "json"]).json()["suppressions"][0];
+    assert_eq!((&held["reason"], &held["words"]), (&"grace_period".into(), &words.into()));
+    assert!(history(&[]).out.contains(words), "{}", history(&[]).out);
+    let status = world.run(&["status"]).expect(3).out;
+    assert!(status.contains("erp: no mail yet: waits until "), "{status}");
+    assert!(world.mails().is_empty(), "{:?}", world.notified());
+}
+
+#[test]
 fn history_refuses_an_unknown_session_and_an_unreadable_time() {
     let world = World::new(1, &Setup::default());
     for (arguments, words) in [

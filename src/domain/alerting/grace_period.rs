@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Case, Passed, Stop};
+use super::{Case, Passed, Stop, SuppressionReason};
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::notification::Change;
 
@@ -24,13 +24,11 @@ pub fn pass(case: &Case<'_>, change: Change, blind: bool) -> Passed {
     if lasts == Duration::ZERO {
         return Ok(());
     }
-    if case.incident.failed_polls < Incident::POLLS_COUNTED {
-        return Err(Stop::Waits(None));
-    }
     // A period beyond the end of the calendar never ends.
     let end = TimeDelta::from_std(lasts).ok().and_then(|lasts| case.since.checked_add_signed(lasts));
-    match end {
-        Some(end) if end <= case.now => Ok(()),
-        end => Err(Stop::Waits(end)),
+    let over = end.is_some_and(|end| end <= case.now);
+    if over && case.incident.failed_polls >= Incident::POLLS_COUNTED {
+        return Ok(());
     }
+    Err(Stop { reason: SuppressionReason::GracePeriod, until: end.filter(|_| !over) })
 }

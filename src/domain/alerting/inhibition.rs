@@ -20,14 +20,14 @@ use crate::domain::source_change::SourceChange;
 pub fn pass(case: &Case<'_>, change: Change, blind: bool) -> Passed {
     let follows = case.incident.kind() == IncidentKind::Unverifiable || matches!(change, Change::StillOpen(_));
     if case.source_unreachable && follows {
-        return Err(Stop::Suppressed(SuppressionReason::SourceUnreachable, None));
+        return Err(Stop { reason: SuppressionReason::SourceUnreachable, until: None });
     }
     let Some(of_source) = case.source_change else { return Ok(()) };
-    let held = Err(Stop::Suppressed(SuppressionReason::SourceChanged, None));
+    let held = Err(Stop { reason: SuppressionReason::SourceChanged, until: None });
     match &case.incident.key {
         IncidentKey::Drift { .. } if matches!(change, Change::Opened | Change::Handover) => {
             match held_until(case, of_source) {
-                Some(end) if end > case.now => Err(Stop::Suppressed(SuppressionReason::SourceChanged, Some(end))),
+                Some(end) if end > case.now => Err(Stop { reason: SuppressionReason::SourceChanged, until: Some(end) }),
                 _ => Ok(()),
             }
         }

@@ -5,7 +5,7 @@ use super::{Case, Passed, Stop, SuppressionReason};
 /// See the module.
 pub fn pass(case: &Case<'_>) -> Passed {
     if case.incident.severity < case.alerts.min_severity {
-        return Err(Stop::Suppressed(SuppressionReason::BelowSeverity, None));
+        return Err(Stop { reason: SuppressionReason::BelowSeverity, until: None });
     }
     Ok(())
 }

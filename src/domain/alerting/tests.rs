@@ -128,7 +128,7 @@ fn with<T>(incident: Incident, change: impl FnOnce(&mut Case<'_>, &mut Alerts) -
 
 #[test]
 fn an_unreachable_source_holds_back_reminders_and_unverifiable_settings() {
-    let held = Err(Stop::Suppressed(SuppressionReason::SourceUnreachable, None));
+    let held = Err(Stop { reason: SuppressionReason::SourceUnreachable, until: None });
     for (incident, change, expected) in [
         (drift(Severity::Critical), Change::Opened, Ok(())),
         (drift(Severity::Critical), Change::Updated, Ok(())),
@@ -146,7 +146,7 @@ fn an_unreachable_source_holds_back_reminders_and_unverifiable_settings() {
 
 #[test]
 fn incidents_below_the_least_severity_are_held_back() {
-    let held = Err(Stop::Suppressed(SuppressionReason::BelowSeverity, None));
+    let held = Err(Stop { reason: SuppressionReason::BelowSeverity, until: None });
     for (severity, expected) in [(Severity::Info, held), (Severity::Warning, Ok(())), (Severity::Critical, Ok(()))] {
         with(drift(severity), |case, _| assert_eq!(severity::pass(case), expected, "{severity}"));
     }
@@ -154,13 +154,11 @@ fn incidents_below_the_least_severity_are_held_back() {
 
 #[test]
 fn a_grace_period_needs_its_time_and_a_second_failed_poll() {
+    let held = |until| Err(Stop { reason: SuppressionReason::GracePeriod, until });
     let hour = start() + TimeDelta::hours(1);
-    for (failed_polls, minutes, expected) in [
-        (1, 59, Err(Stop::Waits(None))),
-        (1, 600, Err(Stop::Waits(None))),
-        (2, 59, Err(Stop::Waits(Some(hour)))),
-        (2, 60, Ok(())),
-    ] {
+    for (failed_polls, minutes, expected) in
+        [(1, 59, held(Some(hour))), (1, 600, held(None)), (2, 59, held(Some(hour))), (2, 60, Ok(()))]
+    {
         for incident in [unreachable(), unverifiable()] {
             with(Incident { failed_polls, ..incident }, |case, _| {
                 case.now = start() + TimeDelta::minutes(minutes);
@@ -182,14 +180,14 @@ fn a_grace_period_needs_its_time_and_a_second_failed_poll() {
             Ok(()),
             "without a grace period the first poll counts"
         );
-        assert_eq!(grace_period::pass(&case, Change::Opened, true), Err(Stop::Waits(None)));
+        assert_eq!(grace_period::pass(&case, Change::Opened, true), held(Some(start() + TimeDelta::hours(24))));
     });
     with(Incident { failed_polls: 2, ..unreachable() }, |case, alerts| {
         let day = start() + TimeDelta::hours(24);
-        assert_eq!(grace_period::pass(case, Change::Opened, true), Err(Stop::Waits(Some(day))));
+        assert_eq!(grace_period::pass(case, Change::Opened, true), held(Some(day)));
         alerts.unreachable_after = Duration::MAX;
         let never = Case { alerts, ..*case };
-        assert_eq!(grace_period::pass(&never, Change::Opened, false), Err(Stop::Waits(None)));
+        assert_eq!(grace_period::pass(&never, Change::Opened, false), held(None));
     });
 }
 
@@ -249,6 +247,20 @@ fn a_grace_period_ends_and_a_reminder_comes_without_a_poll() {
     assert_eq!(notified(&world.alert().notifications), [(NotificationKind::Reminder, RUN)]);
     let over = notified(&world.poll()).iter().map(|(kind, to)| format!("{kind} {to}")).collect::<Vec<_>>();
     assert_eq!(over, [OPS, OWNER, RUN].map(|to| format!("recovered {to}")));
+}
+
+#[test]
+fn a_grace_period_is_stored_as_the_reason_until_the_first_recipients_are_notified() {
+    for (unreachable_after, stored) in [(Duration::from_hours(1), 1), (Duration::ZERO, 0)] {
+        let mut world = world(&[OPS], &[RUN]);
+        world.plan.alerts.unreachable_after = unreachable_after;
+        let poll = crate::domain::reconcile::PollOutcome::Unreachable("refused".to_owned());
+        let delta = world.reconcile(&poll, &crate::domain::plan::Due::All);
+        world.commit(delta);
+        let suppressions = world.evaluate().suppressions;
+        assert_eq!(suppressions.len(), stored, "{suppressions:?}");
+        assert!(suppressions.iter().all(|held| held.reason == SuppressionReason::GracePeriod));
+    }
 }
 
 #[test]

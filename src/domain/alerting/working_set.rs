@@ -119,11 +119,14 @@ impl WorkingSet {
     /// here and not when it arrives, because the notification of its beginning may be on its way to the log at that moment.
     pub(super) fn tidy(&mut self, now: DateTime<Utc>) {
         let settled = |incident: &Incident, log: &NotificationLog| incident.is_ended() && log.is_settled(incident.id);
-        let over = self.incidents.extract_if(.., |_, incident| settled(incident, &self.log)).collect::<Vec<_>>();
-        for (id, incident) in over {
-            self.log.forget(id);
-            self.since.remove(&id);
-            self.suppressed.retain(|suppression| suppression.incident != incident.id);
+        let over =
+            self.incidents.extract_if(.., |_, incident| settled(incident, &self.log)).collect::<BTreeMap<_, _>>();
+        for id in over.keys() {
+            self.log.forget(*id);
+            self.since.remove(id);
+        }
+        if !over.is_empty() {
+            self.suppressed.retain(|suppression| !over.contains_key(&suppression.incident));
         }
         for (id, incident) in &self.incidents {
             let since = self.since.get(id).copied().unwrap_or(incident.window.first_bad);

@@ -69,6 +69,34 @@ async fn sessions_that_cannot_be_seen_say_why() {
 }
 
 #[tokio::test]
+async fn an_incident_says_until_when_its_grace_period_holds_the_mail_back() {
+    let stage = || PolledState::new(&[("acme-erp", &["1"])]);
+    let down = |stage: PolledState| stage.unreachable("acme-erp", "refused");
+    let unread = || stage().answers("acme-erp", &[("1", "one", "0", "now and then", "1")]);
+    let an_hour_ago = || down(stage().minutes_later(-55));
+    let hour = Some("until Mon 23 Nov 2026 10:00 GMT");
+    for (stage, waits) in [
+        (down(stage()), hour),
+        (unread(), hour),
+        // A mail about the outage covers the setting.
+        (down(unread()), hour),
+        (an_hour_ago(), Some("for another failed poll")),
+        (down(an_hour_ago().minutes_later(55)), None),
+    ] {
+        let served = Served::new(stage.published()).await;
+        for page in ["/", "/sessions/acme-erp/1"] {
+            let says = words(&served.text(page).await.1);
+            let outage = page != "/" || says.contains("A source cannot be read");
+            let waits = waits.filter(|_| outage);
+            let all = says.matches("No mail yet").count();
+            assert_eq!(all, usize::from(waits.is_some()), "{page}: {says}");
+            let line = waits.map(|waits| format!("No mail yet: waits {waits} (grace period unreachable_after)"));
+            assert!(line.is_none_or(|line| says.contains(&line)), "{page}: {says}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_history_that_cannot_be_read_does_not_hide_the_rest() {
     let history = OneDrift { broken: AtomicBool::new(true) };
     let served = Served::with(troubled().published(), Arc::new(history), pages).await;

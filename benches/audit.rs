@@ -21,7 +21,7 @@ use driftwise::app::adapters::{self, Waits};
 use driftwise::clock::{Clock, ManualClock};
 use driftwise::config::{Config, ProcessEnvironment};
 use driftwise::domain::name::Name;
-use driftwise::domain::observation::{Answer, Digest};
+use driftwise::domain::observation::{Digest, RawSnapshot};
 use driftwise::domain::plan::Due;
 use driftwise::domain::reconcile::{PollOutcome, reconcile};
 use driftwise::domain::snapshot::Snapshot;
@@ -95,7 +95,7 @@ fn redactor() -> Redactor {
     Redactor::new(&[password, pair, KnownSecret::token(token)])
 }
 
-fn read(body: &[u8], redactor: &Redactor) -> Result<Answer, FetchError> {
+fn read(body: &[u8], redactor: &Redactor) -> Result<RawSnapshot, FetchError> {
     json::read_within(body, body.len() as u64, redactor)
 }
 
@@ -108,7 +108,7 @@ impl Fixed {
 }
 
 impl Source for Fixed {
-    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
         let body = self.answer();
         Box::pin(async move { read(&body, &self.redactor) })
     }
@@ -223,11 +223,11 @@ fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     let (published, name) = (&stage.auditor.published, &stage.name);
     let plan = &published.plans()[name];
     let begun = Instant::now();
-    let answer = read(body, &stage.source.redactor).unwrap();
+    let raw = read(body, &stage.source.redactor).unwrap();
     least.put("  read the rows", begun.elapsed());
     least.put("  the same, without secrets", time(|| json::read(body).unwrap()));
     let begun = Instant::now();
-    let poll = PollOutcome::Snapshot(Snapshot::take(answer, &plan.mapping, now).unwrap());
+    let poll = PollOutcome::Snapshot(Snapshot::take(raw, &plan.mapping, now).unwrap());
     least.put("  find the sessions", begun.elapsed());
     published.read(|present| {
         let known = &present.states[name];
@@ -238,7 +238,7 @@ fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     });
     let nothing = SourceState::default();
     least.put("  reconcile, first poll", time(|| reconcile(plan, &nothing, &poll, &Due::All, now)));
-    least.put("  free the answer", time(|| drop(poll)));
+    least.put("  free the snapshot", time(|| drop(poll)));
 }
 
 async fn estate(sessions: usize, rounds: usize) {

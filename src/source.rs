@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::BoxFuture;
 
-use crate::domain::observation::{Answer, Digest};
+use crate::domain::observation::{Digest, RawSnapshot};
 use crate::domain::snapshot::SnapshotError;
 
 mod cooldown;
@@ -29,7 +29,7 @@ pub trait Source: Send + Sync {
     }
 
     /// One attempt. `now` is for ages and cooldowns, never for time-outs.
-    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>>;
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>>;
 
     /// The time by the clock of the system, as it says in an answer to a request without a sign-in; `None` where it says none.
     fn time(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
@@ -44,7 +44,7 @@ pub trait Source: Send + Sync {
     /// As [`Source::fetch`], but skips parsing a response whose digest is `known`. A source without digests always parses.
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
         let _ = known;
-        Box::pin(async move { Ok(Fetched { answer: Some(self.fetch(now).await?), digest: None }) })
+        Box::pin(async move { Ok(Fetched { raw: Some(self.fetch(now).await?), digest: None }) })
     }
 }
 
@@ -52,7 +52,7 @@ pub trait Source: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// `None` if the response has the known digest.
-    pub answer: Option<Answer>,
+    pub raw: Option<RawSnapshot>,
     pub digest: Option<Digest>,
 }
 
@@ -61,11 +61,11 @@ impl Fetched {
     pub fn of(
         body: &[u8],
         known: Option<Digest>,
-        read: impl FnOnce(&[u8]) -> Result<Answer, FetchError>,
+        read: impl FnOnce(&[u8]) -> Result<RawSnapshot, FetchError>,
     ) -> Result<Self, FetchError> {
         let digest = Digest(blake3::hash(body).into());
-        let answer = if known == Some(digest) { None } else { Some(read(body)?) };
-        Ok(Self { answer, digest: Some(digest) })
+        let raw = if known == Some(digest) { None } else { Some(read(body)?) };
+        Ok(Self { raw, digest: Some(digest) })
     }
 }
 

@@ -13,7 +13,7 @@ use driftwise::config::{self, Config};
 use driftwise::domain::address::{Address, Mailbox};
 use driftwise::domain::alerting::{WorkingSet, evaluate};
 use driftwise::domain::name::Name;
-use driftwise::domain::observation::Answer;
+use driftwise::domain::observation::RawSnapshot;
 use driftwise::domain::plan::{Due, SourcePlan};
 use driftwise::domain::reading::{Kind, RawValue, read};
 use driftwise::domain::reconcile::{PollOutcome, reconcile};
@@ -57,7 +57,7 @@ sessions:
 alerts: { unreachable_after: 0, min_severity: info, fallback: [ops@integrator.example] }
 "#;
 
-/// An ordinary answer, for before and after the one that is tried.
+/// An ordinary snapshot, for before and after the one that is tried.
 const ORDINARY: &str = r#"[
   { "session_id": 14, "name": "shop", "export": false, "schedule": 5, "notification_email": "it@acme.example", "transfer_type": "Web Service" },
   { "session_id": 15, "name": "shop", "export": 1, "schedule": "often", "changed": "2026-11-23 08:00", "customer_validation_1": "Y" },
@@ -189,10 +189,10 @@ pub fn grid(bytes: &[u8]) {
     }
 }
 
-fn judge(answer: Result<Answer, FetchError>) -> Option<FetchError> {
-    match answer {
-        Ok(answer) => {
-            poll_three_times(audited(), &answer);
+fn judge(fetched: Result<RawSnapshot, FetchError>) -> Option<FetchError> {
+    match fetched {
+        Ok(raw) => {
+            poll_three_times(audited(), &raw);
             None
         }
         Err(error) => Some(error),
@@ -204,13 +204,13 @@ fn judge_ordinary(plan: &SourcePlan) {
 }
 
 /// A poll, another that sees what is ordinary, a third like the first; then the source is gone. Every mail is composed.
-fn poll_three_times(plan: &SourcePlan, answer: &Answer) {
+fn poll_three_times(plan: &SourcePlan, raw: &RawSnapshot) {
     let mut state = SourceState::default();
     let (mut known, channel) = (WorkingSet::default(), Name::parse("email").unwrap());
     let plans = [(plan.name.clone(), plan.clone())].into();
-    for (hours, answer) in (0..).zip([Some(answer), Some(ordinary()), Some(answer), None]) {
+    for (hours, raw) in (0..).zip([Some(raw), Some(ordinary()), Some(raw), None]) {
         let at = now() + TimeDelta::hours(30 * hours);
-        let poll = match answer.map(|answer| Snapshot::read(answer, &plan.mapping, at)) {
+        let poll = match raw.map(|raw| Snapshot::read(raw, &plan.mapping, at)) {
             Some(Ok(snapshot)) => PollOutcome::Snapshot(snapshot),
             Some(Err(error)) => {
                 assert_plain(&error.to_string());
@@ -241,9 +241,9 @@ fn audited() -> &'static SourcePlan {
     })
 }
 
-fn ordinary() -> &'static Answer {
-    static ANSWER: OnceLock<Answer> = OnceLock::new();
-    ANSWER.get_or_init(|| json::read(ORDINARY.as_bytes()).unwrap())
+fn ordinary() -> &'static RawSnapshot {
+    static SNAPSHOT: OnceLock<RawSnapshot> = OnceLock::new();
+    SNAPSHOT.get_or_init(|| json::read(ORDINARY.as_bytes()).unwrap())
 }
 
 fn email() -> &'static Email {

@@ -25,8 +25,8 @@ async fn poll(config: &Config, adapters: &Sources, source: &Name, now: DateTime<
     let (Some(adapter), Some(plan)) = (adapters.get(source), config.plans.get(source)) else {
         return Err(String::from("it is not configured"));
     };
-    let answer = adapter.fetch(now).await.map_err(|e| e.to_string())?;
-    Snapshot::read(&answer, &plan.mapping, now).map_err(|e| e.to_string())
+    let raw = adapter.fetch(now).await.map_err(|e| e.to_string())?;
+    Snapshot::read(&raw, &plan.mapping, now).map_err(|e| e.to_string())
 }
 
 /// The result for one source or mail server: its name, and a description or the reason of the failure.

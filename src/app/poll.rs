@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::evaluate::Finding;
 use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Observation, RowMatch};
+use crate::domain::observation::{Observation, RawSnapshot, RowMatch};
 use crate::domain::plan::Due;
 use crate::domain::plan::SourcePlan;
 use crate::domain::reconcile::{Assessed, assess};
@@ -45,7 +45,7 @@ pub enum SessionOutcome {
 }
 
 /// The result of each poll.
-pub type PollResults = BTreeMap<Name, Result<Answer, FetchError>>;
+pub type PollResults = BTreeMap<Name, Result<RawSnapshot, FetchError>>;
 
 /// The selected sessions; none for all.
 pub type Wanted = Option<BTreeSet<SessionKey>>;
@@ -72,18 +72,18 @@ pub async fn ask(config: &Config, wanted: &Wanted, now: DateTime<Utc>) -> anyhow
 pub fn judge(
     config: &Config,
     wanted: &Wanted,
-    answers: &PollResults,
+    results: &PollResults,
     states: &BTreeMap<Name, SourceState>,
     now: DateTime<Utc>,
 ) -> Vec<CheckedSession> {
     let nothing = SourceState::default();
     let mut seen = Vec::new();
-    for (name, answer) in answers {
+    for (name, result) in results {
         let Some(plan) = config.plans.get(name) else { continue };
         let state = states.get(name).unwrap_or(&nothing);
-        let snapshot = answer.as_ref().map_err(ToString::to_string);
+        let snapshot = result.as_ref().map_err(ToString::to_string);
         let snapshot =
-            snapshot.and_then(|answer| Snapshot::read(answer, &plan.mapping, now).map_err(|e| e.to_string()));
+            snapshot.and_then(|result| Snapshot::read(result, &plan.mapping, now).map_err(|e| e.to_string()));
         let sessions = plan.sessions.values().filter(|session| wants(wanted, &session.key));
         match snapshot {
             Err(reason) => {
@@ -133,11 +133,11 @@ impl NotifyResult {
     }
 }
 
-/// Records `answers` as one audit of the daemon would, notifies, and tries to deliver the outbox once.
+/// Records `results` as one audit of the daemon would, notifies, and tries to deliver the outbox once.
 pub async fn notify(
     config: Config,
     wanted: &Wanted,
-    answers: PollResults,
+    results: PollResults,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<NotifyResult> {
     let email = config.require_email()?;
@@ -148,12 +148,12 @@ pub async fn notify(
     let states = store.load().await?;
     let names = config.plans.keys().cloned().collect::<Vec<_>>();
     let metrics = Arc::new(Metrics::new(&names, channel.label())?);
-    let fixed = |(name, answer)| (name, Arc::new(PolledSource(answer)) as Arc<dyn Source>);
+    let fixed = |(name, result)| (name, Arc::new(PolledSource(result)) as Arc<dyn Source>);
     let operators = super::reload::operators(&config);
     let engine = Engine::connect(EngineParts {
         plans: config.plans,
         states,
-        sources: answers.into_iter().map(fixed).collect(),
+        sources: results.into_iter().map(fixed).collect(),
         max_polls: config.max_polls,
         store: Arc::clone(&store),
         channel,
@@ -212,10 +212,10 @@ fn due(wanted: &Wanted, source: &Name) -> Due {
 }
 
 /// A source that returns the result of an earlier poll.
-struct PolledSource(Result<Answer, FetchError>);
+struct PolledSource(Result<RawSnapshot, FetchError>);
 
 impl Source for PolledSource {
-    fn fetch(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+    fn fetch(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
         Box::pin(std::future::ready(self.0.clone()))
     }
 }

@@ -58,12 +58,12 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     expect_audited(&config, &wanted)?;
     let states = stored_states(&config).await?;
     let now = SystemClock.now();
-    let answers = poll::ask(&config, &wanted, now).await?;
-    let seen = poll::judge(&config, &wanted, &answers, &states, now);
+    let results = poll::ask(&config, &wanted, now).await?;
+    let seen = poll::judge(&config, &wanted, &results, &states, now);
     let mut views = seen.iter().map(|seen| view(&config, seen, now)).collect::<Vec<_>>();
     views.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let notified = if arguments.notify {
-        Some(poll::notify(config, &wanted, answers, Arc::new(SystemClock)).await?)
+        Some(poll::notify(config, &wanted, results, Arc::new(SystemClock)).await?)
     } else {
         None
     };

@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_verdict_older_than_three_periods_is_stale_and_no_all_clear() {
-        let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &[("1", "one", "0", "5", "1")]);
         let published = stage.published();
         let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
         let views = plans.values().flat_map(|plan| plan.sessions.values());
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_verdict_from_the_future_is_stale_and_no_all_clear() {
-        let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &[("1", "one", "0", "5", "1")]);
+        let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &[("1", "one", "0", "5", "1")]);
         let published = stage.published();
         let (plans, known) = (published.plans(), published.state(&name("acme-erp")));
         let views = plans.values().flat_map(|plan| plan.sessions.values());

@@ -1,4 +1,4 @@
-//! Raw values: the answer of a source, the mapping of its columns to settings, and the values of one session in one snapshot.
+//! Raw values: the raw snapshot of a source, the mapping of its columns to settings, and the values of one session in one snapshot.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use super::catalogue;
 use super::reading::{Kind, RawValue, Reading, read};
 use super::setting::SettingKey;
 
-/// The answer of a source, unchanged: rows of named raw values.
+/// What a poll returned, unchanged: rows of named raw values. A [`Snapshot`](super::snapshot::Snapshot) divides it into sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct RawSnapshot {
     pub rows: Vec<Row>,
 }
 
-/// A fingerprint of all bytes of an answer, by a cryptographic hash: equal for equal answers, and for no others.
+/// A fingerprint of all bytes of a snapshot, by a cryptographic hash: equal for equal snapshots, and for no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 

@@ -42,7 +42,7 @@ pub use assess::{Assessed, Assessment, assess};
 #[derive(Debug)]
 pub enum PollOutcome {
     Snapshot(Snapshot),
-    /// The answer is the last one again, and `settled` has said that it can change nothing.
+    /// The snapshot is the last one again, and `settled` has said that it can change nothing.
     Unchanged(Digest),
     /// The reason in words.
     Unreachable(String),
@@ -63,7 +63,7 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due
     match poll {
         PollOutcome::Unreachable(reason) => context.unreachable(reason, true, &mut delta),
         PollOutcome::Held(reason) => context.unreachable(reason, false, &mut delta),
-        PollOutcome::Snapshot(snapshot) => context.answered(snapshot, due, &mut delta),
+        PollOutcome::Snapshot(snapshot) => context.snapshot(snapshot, due, &mut delta),
         PollOutcome::Unchanged(digest) => context.unchanged(*digest, due, &mut delta),
     }
     delta
@@ -105,7 +105,7 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
     delta
 }
 
-/// What the other sessions of an answer tell.
+/// What the other sessions of a snapshot tell.
 fn neighbours(plan: &SourcePlan, state: &SourceState, snapshot: &Snapshot) -> Neighbours {
     let depending = plan.sessions.values().filter(|session| session.policy.depends_on_others());
     let seen = depending.filter_map(|session| Some((session, &**snapshot.seen(&session.key.id)?)));
@@ -154,7 +154,7 @@ impl PollContext<'_> {
         delta.unreachable = Some(incident);
     }
 
-    fn answered(&self, snapshot: &Snapshot, due: &Due, delta: &mut Delta) {
+    fn snapshot(&self, snapshot: &Snapshot, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
         if let Some(incident) = &self.state.unreachable {
             end(incident.clone(), End::VisibleAgain, self.now, delta);
@@ -162,7 +162,7 @@ impl PollContext<'_> {
         self.note_ids(snapshot, delta);
         let fresh = |setting: &&_| !self.state.known_settings.contains(*setting);
         delta.new_settings = snapshot.settings.iter().filter(fresh).cloned().collect();
-        delta.answer = snapshot.digest;
+        delta.digest = snapshot.digest;
         self.note_schedules(due, delta);
         let Assessment { sessions, neighbours, columns, failures } = self.assess(snapshot, due);
         for assessed in sessions {
@@ -172,10 +172,10 @@ impl PollContext<'_> {
         self.forget(columns, delta);
     }
 
-    /// The last answer again, by which nothing changes but the times.
+    /// The last snapshot again, by which nothing changes but the times.
     fn unchanged(&self, digest: Digest, due: &Due, delta: &mut Delta) {
         delta.record.last_success = Some(self.now);
-        delta.answer = Some(digest);
+        delta.digest = Some(digest);
         self.note_schedules(due, delta);
     }
 

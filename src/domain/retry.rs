@@ -170,7 +170,7 @@ mod tests {
             self.world.now = ended;
             let poll = match came {
                 PollEnd::Seen => {
-                    let snapshot = Snapshot::read(&self.world.answer(), &self.world.plan.mapping, ended);
+                    let snapshot = Snapshot::read(&self.world.raw_snapshot(), &self.world.plan.mapping, ended);
                     Some(PollOutcome::Snapshot(snapshot.unwrap()))
                 }
                 PollEnd::Unreachable => Some(PollOutcome::Unreachable(String::from("refused"))),

@@ -16,10 +16,10 @@ use super::state::{Delta, Presence, SessionState, SourceState};
 /// What the present plan has evaluated. It is never stored, so a state that was loaded has none.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
-    /// The schedules of which all sessions were judged, by any answer.
+    /// The schedules of which all sessions were judged, by any snapshot.
     schedules: BTreeSet<ScheduleKey>,
-    /// The last answer, and the schedules that were judged by it.
-    answer: Option<(Digest, BTreeSet<ScheduleKey>)>,
+    /// The last snapshot, and the schedules that were judged by it.
+    last: Option<(Digest, BTreeSet<ScheduleKey>)>,
 }
 
 impl Judged {
@@ -31,7 +31,7 @@ impl Judged {
             self.schedules.clear();
         }
         self.schedules.extend(polled_at());
-        self.answer = match (self.answer.take(), delta.answer) {
+        self.last = match (self.last.take(), delta.digest) {
             (_, None) => None,
             (Some((digest, mut known)), Some(new)) if digest == new => {
                 known.extend(polled_at());
@@ -47,9 +47,9 @@ impl Judged {
     }
 }
 
-/// The last answer, if the same one again would change nothing but the times of polls at the sessions that are `due`.
+/// The last snapshot, if the same one again would change nothing but the times of polls at the sessions that are `due`.
 pub fn settled(plan: &SourcePlan, state: &SourceState, due: &Due) -> Option<Digest> {
-    let (digest, judged) = state.judged.answer.as_ref()?;
+    let (digest, judged) = state.judged.last.as_ref()?;
     // A poll of chosen sessions is noted with each of them.
     if state.unreachable.is_some() || state.changed.is_some() || matches!(due, Due::Sessions(_)) {
         return None;
@@ -73,7 +73,7 @@ fn rests(session: &Session, before: &SessionState) -> bool {
         && !session.policy.depends_on_time()
 }
 
-/// Whether one session, seen as `seen`, needs no judging. `new_settings`: whether the answer has a setting that none had before.
+/// Whether one session, seen as `seen`, needs no judging. `new_settings`: whether the snapshot has a setting that none had before.
 pub(super) fn quiet(
     state: &SourceState,
     session: &Session,

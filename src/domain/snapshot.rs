@@ -1,16 +1,16 @@
-//! A snapshot: divides an answer into sessions by row, and names its values by setting.
+//! A snapshot: divides what a poll returned into sessions by row, and names its values by setting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::observation::{Answer, Digest, Mapping, Observation, RowMatch, Shape};
+use super::observation::{Digest, Mapping, Observation, RawSnapshot, RowMatch, Shape};
 use super::reading::{RawValue, quote};
 use super::session::{SessionId, SessionIdError};
 use super::setting::SettingKey;
 
-/// All sessions of one answer.
+/// All sessions that one poll returned.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// In the order of their ids, each once.
@@ -20,7 +20,7 @@ pub struct Snapshot {
     unread: Option<&'static str>,
     /// Every setting that any row has, in order.
     pub settings: Vec<SettingKey>,
-    /// Of the answer, where the source gave one.
+    /// Of the raw snapshot, where the source gave one.
     pub digest: Option<Digest>,
 }
 
@@ -46,7 +46,7 @@ impl Rows {
     }
 }
 
-/// Why an answer cannot be divided into sessions.
+/// Why a raw snapshot cannot be divided into sessions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     #[error("it returned no sessions")]
@@ -70,21 +70,21 @@ impl SnapshotError {
 }
 
 impl Snapshot {
-    /// Reads an answer that is still needed afterwards.
-    pub fn read(answer: &Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
-        Self::take(answer.clone(), mapping, now)
+    /// Reads a raw snapshot that is still needed afterwards.
+    pub fn read(raw: &RawSnapshot, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
+        Self::take(raw.clone(), mapping, now)
     }
 
-    /// Reads an answer: finds each row's session and names its raw values by setting.
-    pub fn take(answer: Answer, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
-        let Some(first) = answer.rows.first().map(|row| Arc::clone(&row.columns)) else {
+    /// Reads a raw snapshot: finds each row's session and names its raw values by setting.
+    pub fn take(raw: RawSnapshot, mapping: &Mapping, now: DateTime<Utc>) -> Result<Self, SnapshotError> {
+        let Some(first) = raw.rows.first().map(|row| Arc::clone(&row.columns)) else {
             return Err(SnapshotError::Empty);
         };
-        let sessions = Vec::with_capacity(answer.rows.len());
+        let sessions = Vec::with_capacity(raw.rows.len());
         let mut snapshot = Self { sessions, ..Self::default() };
         // By the address of the columns, which lasts as long as they are held here.
         let mut plans: HashMap<usize, Plan> = HashMap::new();
-        for row in answer.rows {
+        for row in raw.rows {
             let plan = plans.entry(address(&row.columns)).or_insert_with(|| Plan::new(&row.columns, mapping));
             snapshot.add(plan, row.raw_values, now);
         }
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The rows of one session in an answer.
+/// The rows of one session in a raw snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Stop<'a> {
     snapshot: &'a Snapshot,

@@ -240,8 +240,8 @@ pub struct Delta {
     pub record: SourceRecord,
     /// Schedules that were polled with success, with the time.
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
-    /// The answer that was polled, where the source gave its digest; remembered, never written.
-    pub answer: Option<Digest>,
+    /// Of the snapshot, where the source gave one; remembered, never written.
+    pub digest: Option<Digest>,
     /// See [`SourceState::unaudited`]; `None` where they are the same.
     pub unaudited: Option<Vec<UnauditedRow>>,
     /// The incident of a source that cannot be read, if it changed; an ended one is only to be written.

@@ -12,7 +12,7 @@ use super::alerting::{Evaluation, WorkingSet, evaluate};
 use super::expectation::{Expectation, Operand};
 use super::name::Name;
 use super::notification::{Notification, NotificationKind};
-use super::observation::{Answer, Mapping, Row};
+use super::observation::{Mapping, RawSnapshot, Row};
 use super::plan::{Alerts, Breaker, Due, SourcePlan};
 use super::policy::{Policy, Rule, Severity};
 use super::reading::RawValue;
@@ -106,9 +106,9 @@ pub(crate) fn plan(source: &str, contacts: Arc<Contacts>, sessions: impl IntoIte
     }
 }
 
-/// The outcome of reading `answer` at `now`.
-pub(crate) fn outcome(answer: &Answer, plan: &SourcePlan, now: DateTime<Utc>) -> PollOutcome {
-    match Snapshot::read(answer, &plan.mapping, now) {
+/// The outcome of reading `raw` at `now`.
+pub(crate) fn outcome(raw: &RawSnapshot, plan: &SourcePlan, now: DateTime<Utc>) -> PollOutcome {
+    match Snapshot::read(raw, &plan.mapping, now) {
         Ok(snapshot) => PollOutcome::Snapshot(snapshot),
         Err(e) => PollOutcome::Unreachable(e.to_string()),
     }
@@ -165,7 +165,7 @@ impl World {
         self.set(session, setting, &RawValue::Flag(ticked));
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn raw_snapshot(&self) -> RawSnapshot {
         let row = |(session, raw_values): &(String, Vec<(String, RawValue)>)| {
             let id_raw = (String::from("session_id"), RawValue::text(session.as_str()));
             let all = std::iter::once(id_raw).chain(raw_values.iter().cloned());
@@ -173,7 +173,7 @@ impl World {
                 all.map(|(n, c)| (n.into_boxed_str(), c)).unzip();
             Row { columns: columns.into(), raw_values }
         };
-        Answer { rows: self.rows.iter().map(row).collect() }
+        RawSnapshot { rows: self.rows.iter().map(row).collect() }
     }
 
     pub(crate) fn reconcile(&self, poll: &PollOutcome, due: &Due) -> Delta {
@@ -210,7 +210,7 @@ impl World {
 
     /// Polls a minute later, applies what is found and returns who is notified of what.
     pub(crate) fn poll(&mut self) -> Vec<Notification> {
-        let poll = outcome(&self.answer(), &self.plan, self.now + TimeDelta::minutes(1));
+        let poll = outcome(&self.raw_snapshot(), &self.plan, self.now + TimeDelta::minutes(1));
         self.step(&poll)
     }
 

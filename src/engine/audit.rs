@@ -56,7 +56,7 @@ pub struct Auditor {
 /// The result of one audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditOutcome {
-    /// The source answered. The numbers of incidents that opened and ended.
+    /// The source returned a snapshot. The numbers of incidents that opened and ended.
     Polled { opened: usize, ended: usize },
     /// The source could not be read.
     Unreachable { reason: String },
@@ -110,7 +110,7 @@ impl Auditor {
             Due::Schedules(schedules) => Due::Schedules(due_under(schedules, plan, &state)),
             Due::All | Due::Sessions(_) => due.clone(),
         };
-        // Nothing else records polls of this source meanwhile, so what is settled now is so when the answer comes.
+        // Nothing else records polls of this source meanwhile, so what is settled now is so when the snapshot comes.
         let known = settled(plan, &state, &due);
         drop(state);
         let attempt = tokio::select! {
@@ -131,7 +131,7 @@ impl Auditor {
         let (recorded, failed) = match judged {
             Ok(Judged { delta, poll, failed }) => {
                 let recorded = traced!("record", { source = source }, self.record(source, delta, now));
-                // Freeing a large answer takes milliseconds, which this task does not wait for.
+                // Freeing a large snapshot takes milliseconds, which this task does not wait for.
                 drop(tokio::task::spawn_blocking(move || drop(poll)));
                 (recorded, failed)
             }
@@ -222,7 +222,7 @@ impl Auditor {
         Attempt { fetched, took }
     }
 
-    /// Divides an answer into sessions and reconciles, on a thread that may block.
+    /// Divides what was fetched into sessions and reconciles, on a thread that may block.
     async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
         let (published, metrics, source) = (Arc::clone(&self.published), Arc::clone(&self.metrics), source.clone());
         let work = move || {
@@ -282,7 +282,7 @@ pub(super) struct Attempt {
 struct Occasion {
     /// As they were when the poll began.
     plans: Arc<Plans>,
-    /// The answer that need not be read again.
+    /// The snapshot that need not be read again.
     known: Option<Digest>,
     due: Due,
     now: DateTime<Utc>,
@@ -302,12 +302,12 @@ fn understand(
     plan: &SourcePlan,
     now: DateTime<Utc>,
 ) -> Result<PollOutcome, FetchError> {
-    let answer = match (fetched.answer, known) {
+    let raw = match (fetched.raw, known) {
         (None, Some(known)) => return Ok(PollOutcome::Unchanged(known)),
-        (answer, _) => answer.unwrap_or_default(),
+        (raw, _) => raw.unwrap_or_default(),
     };
-    let failure = if answer.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
-    let snapshot = Snapshot::take(answer, &plan.mapping, now);
+    let failure = if raw.rows.is_empty() { Failure::Empty } else { Failure::Malformed };
+    let snapshot = Snapshot::take(raw, &plan.mapping, now);
     let mut snapshot = snapshot.map_err(|e| FetchError::of_rows(failure, &e))?;
     snapshot.digest = fetched.digest;
     Ok(PollOutcome::Snapshot(snapshot))

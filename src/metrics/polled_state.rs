@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::observation::{Answer, Row};
+use crate::domain::observation::{RawSnapshot, Row};
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
@@ -53,7 +53,7 @@ impl PolledState {
         Self { more: Some((column, value)), ..self }
     }
 
-    pub(crate) fn answers(self, source: &str, says: &[SessionValues<'_>]) -> Self {
+    pub(crate) fn returns(self, source: &str, says: &[SessionValues<'_>]) -> Self {
         let columns = [
             "session_id",
             "name",
@@ -72,8 +72,8 @@ impl PolledState {
                 raw_values: raw_values.into_iter().chain(value).map(RawValue::text).collect(),
             }
         };
-        let answer = Answer { rows: says.iter().map(row).collect() };
-        let poll = world::outcome(&answer, &self.published.plans()[&name(source)], self.now);
+        let raw = RawSnapshot { rows: says.iter().map(row).collect() };
+        let poll = world::outcome(&raw, &self.published.plans()[&name(source)], self.now);
         self.polled(source, &poll)
     }
 
@@ -134,9 +134,9 @@ pub(crate) fn troubled() -> PolledState {
         id => fine(id),
     });
     PolledState::new(&[("acme-erp", &ids), ("erp-x", &["1"])])
-        .answers("acme-erp", &first)
+        .returns("acme-erp", &first)
         .minutes_later(5)
-        .answers("acme-erp", &second.collect::<Vec<_>>())
+        .returns("acme-erp", &second.collect::<Vec<_>>())
         .unreachable("erp-x", "it did not answer within 60 seconds")
 }
 

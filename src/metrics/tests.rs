@@ -130,7 +130,7 @@ fn sessions_and_sources_are_written_from_the_published_views() {
         ("99", "unaudited", "0", "5", "1"),
     ];
     let published = PolledState::new(&[("acme-erp", &["1", "2", "3", "4"]), ("erp-x", &["a\"b\\c"])])
-        .answers("acme-erp", &says)
+        .returns("acme-erp", &says)
         .minutes_later(5)
         .unreachable("erp-x", "refused")
         .published();
@@ -151,7 +151,7 @@ fn no_address_is_in_a_series_whatever_drifts() {
 #[test]
 fn the_last_verdict_stays_while_a_session_cannot_be_seen() {
     let published = PolledState::new(&[("erp-x", &["1"])])
-        .answers("erp-x", &[("1", "one", "yes", "5", "1")])
+        .returns("erp-x", &[("1", "one", "yes", "5", "1")])
         .minutes_later(5)
         .unreachable("erp-x", "refused")
         .published();
@@ -168,7 +168,7 @@ fn a_session_takes_less_text_than_is_reserved_for_it() {
     let ids = (1..=10_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (*id, "shop", "0", "5", "1")).collect::<Vec<_>>();
-    let published = PolledState::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published();
+    let published = PolledState::new(&[("acme-erp", &ids)]).returns("acme-erp", &says).published();
     let mut text = String::new();
     exposition::write(&published, start(), &mut text);
     assert_eq!(series(&text, "driftwise_session_info{").len(), 10_000);
@@ -201,7 +201,7 @@ fn a_credential_is_a_series_from_when_its_end_is_known() {
 #[test]
 fn a_verdict_older_than_three_periods_of_its_schedule_is_a_series() {
     let published = PolledState::new(&[("erp-x", &["1", "2"])])
-        .answers("erp-x", &[("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")])
+        .returns("erp-x", &[("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")])
         .published();
     let stale = |minutes| {
         let mut text = String::new();
@@ -244,7 +244,7 @@ fn a_setting_with_invisible_characters_is_a_label_that_prometheus_reads() {
     let published = PolledState::new(&[("acme-erp", &["1"])])
         .with_column(odd, "unticked")
         .restarted(odd)
-        .answers("acme-erp", &[("1", "one", "0", "5", "1")])
+        .returns("acme-erp", &[("1", "one", "0", "5", "1")])
         .published();
     let text = scrape(&metrics(), &published);
     let setting = "setting=\"o\u{FFFD}d\u{FFFD}d \u{FFFD}\\\"\\\\ line\\nbreak\u{FFFD}\"";
@@ -288,7 +288,7 @@ fn the_address_of_the_pages_follows_the_configuration() {
 #[test]
 fn a_session_bears_its_configured_name_and_not_the_one_that_the_source_returns() {
     let returned = ["1", "2"].map(|id| (id, "outside", "false", "false", "false"));
-    let published = PolledState::new(&[("erp-x", &["1", "2"])]).answers("erp-x", &returned).published();
+    let published = PolledState::new(&[("erp-x", &["1", "2"])]).returns("erp-x", &returned).published();
     let mut plans = (*published.plans()).clone();
     let plan = plans.get_mut(&name("erp-x")).unwrap();
     plan.sessions.get_mut(&id("2")).unwrap().name = Some("Tea \"& \\Co".to_owned());

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::http::size;
 use super::{Failure, FetchError, Fetched, Source, json, shortage};
-use crate::domain::observation::{Answer, Digest};
+use crate::domain::observation::{Digest, RawSnapshot};
 use crate::secret::Redactor;
 
 mod grid;
@@ -97,8 +97,8 @@ async fn in_time<T: Send + 'static>(
 }
 
 impl Source for FileSource {
-    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        Box::pin(async move { Ok(self.poll(now, None).await?.answer.unwrap_or_default()) })
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
+        Box::pin(async move { Ok(self.poll(now, None).await?.raw.unwrap_or_default()) })
     }
 
     fn fetch_unless(&self, now: DateTime<Utc>, known: Option<Digest>) -> BoxFuture<'_, Result<Fetched, FetchError>> {
@@ -106,7 +106,7 @@ impl Source for FileSource {
     }
 }
 
-fn read(body: &[u8], form: FileFormat, max_body: u64) -> Result<Answer, FetchError> {
+fn read(body: &[u8], form: FileFormat, max_body: u64) -> Result<RawSnapshot, FetchError> {
     let text = grid::decode(body)?;
     match form {
         FileFormat::Csv => grid::read(&text, max_body),
@@ -115,7 +115,7 @@ fn read(body: &[u8], form: FileFormat, max_body: u64) -> Result<Answer, FetchErr
 }
 
 /// Reads a grid in the form of CSV, as spreadsheets write it, that may not be longer than it is.
-pub fn csv(body: &[u8]) -> Result<Answer, FetchError> {
+pub fn csv(body: &[u8]) -> Result<RawSnapshot, FetchError> {
     read(body, FileFormat::Csv, body.len() as u64)
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue as RawJson;
 
 use super::limits::Limits;
 use super::{Failure, FetchError, Quoted};
-use crate::domain::observation::{Answer, Row};
+use crate::domain::observation::{RawSnapshot, Row};
 use crate::domain::reading::RawValue;
 use crate::secret::Redactor;
 
@@ -26,13 +26,13 @@ pub(super) const NO_SESSIONS: &str = "it returned no sessions";
 const OVER_LIMIT: &str = "it is over a limit";
 
 /// Reads a body; its own length is the limit.
-pub fn read(body: &[u8]) -> Result<Answer, FetchError> {
+pub fn read(body: &[u8]) -> Result<RawSnapshot, FetchError> {
     read_within(body, body.len() as u64, &Redactor::default())
 }
 
 /// Reads a body of at most `max_body` bytes, which also bounds the memory of the rows. Removes the secrets of `redactor` from rows
 /// and reasons.
-pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<Answer, FetchError> {
+pub fn read_within(body: &[u8], max_body: u64, redactor: &Redactor) -> Result<RawSnapshot, FetchError> {
     let text = text(body)?;
     match text.bytes().next() {
         None => Err(empty()),
@@ -58,12 +58,12 @@ fn malformed(reason: impl Into<String>) -> FetchError {
     FetchError::new(Failure::Malformed, reason)
 }
 
-fn rows(text: &str, mut limits: Limits, redactor: &Redactor) -> Result<Answer, FetchError> {
+fn rows(text: &str, mut limits: Limits, redactor: &Redactor) -> Result<RawSnapshot, FetchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let rows = deserializer.deserialize_seq(RowsVisitor { limits: &mut limits, redactor });
     match rows.and_then(|rows| deserializer.end().map(|()| rows)) {
         Ok(rows) if rows.is_empty() => Err(empty()),
-        Ok(rows) => Ok(Answer { rows }),
+        Ok(rows) => Ok(RawSnapshot { rows }),
         Err(error) => Err(limits.overrun().unwrap_or_else(|| malformed(broken(&error)))),
     }
 }

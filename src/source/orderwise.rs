@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::cooldown::{Cooldown, FailedAttempt};
 use super::{Failure, FetchError, Fetched, Source, http, json};
-use crate::domain::observation::{Answer, Digest};
+use crate::domain::observation::{Digest, RawSnapshot};
 use crate::http::certificate::Presented;
 use crate::http::{HttpProxy, base_url, below, date, excerpt, retry_after};
 use crate::secret::Redactor;
@@ -275,8 +275,8 @@ impl Source for OrderWise {
         Some(&self.system.key)
     }
 
-    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
-        Box::pin(async move { Ok(self.attempt(now, None).await?.answer.unwrap_or_default()) })
+    fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
+        Box::pin(async move { Ok(self.attempt(now, None).await?.raw.unwrap_or_default()) })
     }
 
     fn time(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {

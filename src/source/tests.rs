@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::orderwise::{ApiCredential, OrderWise, OrderWiseOptions, Systems};
 use super::{Failure, FetchError, Quoted, Source as _};
-use crate::domain::observation::Answer;
+use crate::domain::observation::RawSnapshot;
 use crate::secret::{Redactor, Secret};
 use crate::simulator::{EXPORT_DEFINITION, PASSWORD, Simulator, USERNAME};
 
@@ -149,7 +149,7 @@ fn export(answer: impl Into<Vec<u8>>) -> impl Fn(&str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn failed(outcome: Result<Answer, FetchError>, failure: Failure, words: &str) -> FetchError {
+fn failed(outcome: Result<RawSnapshot, FetchError>, failure: Failure, words: &str) -> FetchError {
     let error = outcome.map(|answer| format!("{} rows", answer.rows.len())).unwrap_err();
     assert_eq!(error.failure, failure, "{error}");
     assert!(error.to_string().contains(words), "{words:?} is not in {error}");

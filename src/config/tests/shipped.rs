@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::evaluate::{Circumstances, Neighbours, Verdict, evaluate};
 use crate::domain::expectation::{Expectation, Operand};
-use crate::domain::observation::{Answer, Row, RowMatch};
+use crate::domain::observation::{RawSnapshot, Row, RowMatch};
 use crate::domain::policy::Severity;
 use crate::domain::reading::RawValue;
 use crate::domain::snapshot::Snapshot;
@@ -84,7 +84,7 @@ fn the_quick_start_is_valid() {
 }
 
 /// The rows of the quick start's file, which quotes nothing.
-fn quick_start_answer() -> Answer {
+fn quick_start_snapshot() -> RawSnapshot {
     let text = std::fs::read_to_string("config/quickstart-sessions.csv").unwrap();
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let columns: Arc<[Box<str>]> = lines.next().unwrap().into_iter().map(Box::from).collect();
@@ -92,14 +92,14 @@ fn quick_start_answer() -> Answer {
         assert_eq!(raw_values.len(), columns.len());
         Row { columns: Arc::clone(&columns), raw_values: raw_values.into_iter().map(RawValue::text).collect() }
     });
-    Answer { rows: rows.collect() }
+    RawSnapshot { rows: rows.collect() }
 }
 
 #[test]
 fn the_quick_start_finds_export_ticked_and_nothing_else() {
     let config = load(Path::new("config/quickstart.yaml")).unwrap();
     let plan = config.plans.values().next().unwrap();
-    let snapshot = Snapshot::read(&quick_start_answer(), &plan.mapping, now()).unwrap();
+    let snapshot = Snapshot::read(&quick_start_snapshot(), &plan.mapping, now()).unwrap();
     let (neighbours, pinned) = (Neighbours::default(), BTreeMap::new());
     let around = Circumstances { mapping: &plan.mapping, neighbours: &neighbours, pinned: &pinned, now: now() };
     let mut wrong = Vec::new();

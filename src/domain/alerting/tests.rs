@@ -322,7 +322,7 @@ fn ids_depend_on_items_and_recipient_and_not_on_the_time() {
     world.tick("1", "export", true);
     let delta = {
         let snapshot =
-            crate::domain::snapshot::Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+            crate::domain::snapshot::Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
         world.reconcile(&crate::domain::reconcile::PollOutcome::Snapshot(snapshot), &crate::domain::plan::Due::All)
     };
     world.commit(delta);

@@ -18,7 +18,7 @@ use crate::domain::world::{World, id, rule, session, start};
 fn observe(raw_values: &[(&str, RawValue)]) -> (Arc<Observation>, Mapping) {
     let mut world = World::new();
     world.rows = vec![(String::from("1"), raw_values.iter().map(|(n, c)| ((*n).to_owned(), c.clone())).collect())];
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, start()).unwrap();
     let RowMatch::Seen(seen) = snapshot.row_match(&id("1")) else { panic!("one row") };
     (seen, world.plan.mapping)
 }
@@ -289,7 +289,7 @@ fn mapped_columns_and_values_are_read_under_their_settings() {
             (String::from("transfer_type"), RawValue::Number("9".into())),
         ],
     )];
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, start()).unwrap();
     let RowMatch::Seen(seen) = snapshot.row_match(&id("1")) else { panic!("one row") };
     let named = seen.iter().map(|(setting, raw)| (setting.to_string(), raw.clone())).collect::<BTreeMap<_, _>>();
     assert_eq!(named["transfer_type"], RawValue::Number("3".into()), "kept as it came");
@@ -303,19 +303,19 @@ fn mapped_columns_and_values_are_read_under_their_settings() {
 fn rows_without_a_readable_id_make_missing_sessions_uncertain() {
     let mut world = World::new();
     world.rows.push((String::from("  "), Vec::new()));
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, start()).unwrap();
     let unknown: SessionId = id("77");
     assert!(matches!(snapshot.row_match(&unknown), RowMatch::Uncertain(_)));
     world.rows.pop();
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, start()).unwrap();
     assert!(matches!(snapshot.row_match(&unknown), RowMatch::Missing));
 }
 
 #[test]
-fn an_answer_without_the_id_column_names_the_columns_that_came() {
+fn a_snapshot_without_the_id_column_names_the_columns_that_came() {
     let mut world = World::new();
     world.plan.mapping.session_id_column = String::from("es_id");
-    let error = Snapshot::read(&world.answer(), &world.plan.mapping, start()).unwrap_err().to_string();
+    let error = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, start()).unwrap_err().to_string();
     assert!(error.contains("es_id") && error.contains("\"export\""), "{error}");
 }
 

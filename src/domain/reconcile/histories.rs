@@ -118,7 +118,7 @@ fn take(world: &mut World, step: &Step) -> Option<PollOutcome> {
         }
         Step::Poll { minutes } => {
             world.now += TimeDelta::minutes(*minutes);
-            return Some(match Snapshot::read(&world.answer(), &world.plan.mapping, world.now) {
+            return Some(match Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now) {
                 Ok(snapshot) => PollOutcome::Snapshot(snapshot),
                 Err(e) => PollOutcome::Unreachable(e.to_string()),
             });
@@ -258,7 +258,7 @@ proptest! {
         for hours in [1, 24, 1] {
             world.now += TimeDelta::hours(hours);
             hear(world.alert().notifications);
-            let Ok(snapshot) = Snapshot::read(&world.answer(), &world.plan.mapping, world.now) else { return Ok(()) };
+            let Ok(snapshot) = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now) else { return Ok(()) };
             let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
             world.commit(delta);
             hear(world.alert().notifications);
@@ -281,7 +281,7 @@ proptest! {
                 world.state.apply(delta);
             }
         }
-        let Ok(snapshot) = Snapshot::read(&world.answer(), &world.plan.mapping, world.now) else { return Ok(()) };
+        let Ok(snapshot) = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now) else { return Ok(()) };
         let poll = PollOutcome::Snapshot(snapshot);
         let settle = world.reconcile(&poll, &Due::All);
         world.state.apply(settle);

@@ -45,7 +45,7 @@ fn a_quiet_world_tells_nobody_and_changes_nothing() {
     assert_eq!(status_of(&world, "1"), Status::Pending);
     assert!(world.poll().is_empty());
     assert_eq!(status_of(&world, "1"), Status::Compliant);
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
     let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
     assert!(delta.sessions.is_empty() && delta.observations.is_empty() && delta.pinned.is_empty());
     assert!(delta.events.is_empty() && delta.incidents.is_empty() && delta.announcements.is_empty());
@@ -174,7 +174,7 @@ fn only_sessions_that_are_due_are_judged() {
     world.poll();
     world.tick("1", "export", true);
     world.tick("2", "export", true);
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
     let due = Due::Sessions([id("2")].into());
     let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &due);
     assert_eq!(delta.sessions.keys().collect::<Vec<_>>(), [&id("2")]);
@@ -186,7 +186,7 @@ fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
     let mut world = World::new();
     world.poll();
     world.set("1", "name", &RawValue::text("renamed"));
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
     let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::All);
     let changed = delta.events.iter().any(|event| {
         matches!(&event.what, EventKind::SettingChanged { before: Some(b), after: Some(a), .. } if b == "shop 1" && a == "renamed")
@@ -200,7 +200,7 @@ fn a_poll_at_one_session_is_remembered_as_its_last_good_poll() {
     world.poll();
     world.now += TimeDelta::minutes(9);
     let glance = |world: &mut World| {
-        let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+        let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
         let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &Due::Sessions([id("1")].into()));
         world.commit(delta);
         world.alert().notifications

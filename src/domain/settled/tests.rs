@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::settled;
 use crate::domain::expectation::Expectation;
-use crate::domain::observation::{Answer, Digest};
+use crate::domain::observation::{Digest, RawSnapshot};
 use crate::domain::plan::Due;
 use crate::domain::policy::{Rule, Severity};
 use crate::domain::reading::RawValue;
@@ -34,14 +34,14 @@ fn world(more: Vec<Arc<Rule>>) -> World {
     world
 }
 
-/// Equal for equal answers: the answers that were met, in order.
+/// Equal for equal snapshots: those that were met, in order.
 #[derive(Default)]
-struct Digests(Vec<Answer>);
+struct Digests(Vec<RawSnapshot>);
 
 impl Digests {
-    fn of(&mut self, answer: &Answer) -> Digest {
-        let at = self.0.iter().position(|known| known == answer).unwrap_or_else(|| {
-            self.0.push(answer.clone());
+    fn of(&mut self, raw: &RawSnapshot) -> Digest {
+        let at = self.0.iter().position(|known| known == raw).unwrap_or_else(|| {
+            self.0.push(raw.clone());
             self.0.len() - 1
         });
         let mut digest = [0; 32];
@@ -57,9 +57,9 @@ fn shown(delta: &Delta) -> String {
 /// One poll as the engine makes it, compared with a full evaluation of the same poll. Returns whether the snapshot was skipped.
 fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, TestCaseError> {
     world.now += TimeDelta::minutes(1);
-    let answer = world.answer();
-    let digest = digests.of(&answer);
-    let Ok(mut snapshot) = Snapshot::read(&answer, &world.plan.mapping, world.now) else { return Ok(false) };
+    let raw = world.raw_snapshot();
+    let digest = digests.of(&raw);
+    let Ok(mut snapshot) = Snapshot::read(&raw, &world.plan.mapping, world.now) else { return Ok(false) };
     snapshot.digest = Some(digest);
     let full = PollOutcome::Snapshot(snapshot);
     let judged = std::mem::take(&mut world.state.judged);
@@ -70,7 +70,7 @@ fn poll(world: &mut World, digests: &mut Digests, due: &Due) -> Result<bool, Tes
     let skipped = settled(&world.plan, &world.state, due) == Some(digest);
     if skipped {
         let delta = world.reconcile(&PollOutcome::Unchanged(digest), due);
-        prop_assert_eq!(shown(&delta), shown(&evaluated), "an answer that was skipped would have changed something");
+        prop_assert_eq!(shown(&delta), shown(&evaluated), "a snapshot that was skipped would have changed something");
     }
     world.state.apply(delta);
     Ok(skipped)
@@ -179,7 +179,7 @@ fn polls(world: &mut World, digests: &mut Digests, due: &Due) -> bool {
 }
 
 #[test]
-fn the_same_answer_is_skipped_while_all_is_well_and_not_while_anything_is_wrong() {
+fn the_same_snapshot_is_skipped_while_all_is_well_and_not_while_anything_is_wrong() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
     assert!(!polls(&mut world, &mut digests, &Due::All), "nothing is known yet");
     assert!(polls(&mut world, &mut digests, &Due::All));
@@ -201,7 +201,7 @@ fn what_another_plan_judged_before_a_restart_is_judged_anew() {
 }
 
 #[test]
-fn sessions_that_were_not_due_when_the_answer_came_are_judged_by_it() {
+fn sessions_that_were_not_due_when_the_snapshot_came_are_judged_by_it() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
     let hourly = due(&world, 4);
     polls(&mut world, &mut digests, &Due::All);
@@ -227,7 +227,7 @@ fn a_rule_that_time_breaks_is_asked_at_every_poll() {
 }
 
 #[test]
-fn after_a_failure_the_same_answer_ends_it() {
+fn after_a_failure_the_same_snapshot_ends_it() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
     polls(&mut world, &mut digests, &Due::All);
     let _ = world.fail();

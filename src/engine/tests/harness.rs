@@ -14,7 +14,7 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::domain::address::Address;
 use crate::domain::name::Name;
 use crate::domain::notification::{NotificationKind, Reason};
-use crate::domain::observation::Answer;
+use crate::domain::observation::RawSnapshot;
 use crate::domain::plan::Due;
 use crate::domain::world::{World, start};
 use crate::engine::alerting::{self, Alerting};
@@ -83,7 +83,7 @@ impl Harness {
         self.failure = Some(failure);
     }
 
-    /// What the source answers from now on is fixed when the engine starts.
+    /// What the source returns from now on is fixed when the engine starts.
     pub(super) async fn start(&self) -> Running {
         self.start_rate_limited(0).await
     }
@@ -109,7 +109,7 @@ impl Harness {
         Running { auditor, alerting, dispatcher, store, bells }
     }
 
-    /// From now on the plan and the answers are those of the harness as it is now, as a reload has it.
+    /// From now on the plan and the snapshots are those of the harness as it is now, as a reload has it.
     pub(super) fn reload(&self, running: &Running) {
         let (auditor, plan) = (&running.auditor, self.world.plan.clone());
         let plans = BTreeMap::from([(plan.name.clone(), plan)]);
@@ -117,8 +117,8 @@ impl Harness {
     }
 
     fn sources(&self) -> Sources {
-        let answer = self.failure.clone().map_or_else(|| Ok(self.world.answer()), Err);
-        let source: Arc<dyn Source> = Arc::new(Says(answer));
+        let outcome = self.failure.clone().map_or_else(|| Ok(self.world.raw_snapshot()), Err);
+        let source: Arc<dyn Source> = Arc::new(Says(outcome));
         BTreeMap::from([(self.world.plan.name.clone(), source)])
     }
 
@@ -262,10 +262,10 @@ impl Running {
     }
 }
 
-struct Says(Result<Answer, FetchError>);
+struct Says(Result<RawSnapshot, FetchError>);
 
 impl Source for Says {
-    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
         Box::pin(async {
             tokio::task::yield_now().await;
             self.0.clone()

@@ -11,7 +11,7 @@ use super::harness::Harness;
 use crate::domain::expectation::Expectation;
 use crate::domain::name::Name;
 use crate::domain::notification::NotificationKind;
-use crate::domain::observation::Answer;
+use crate::domain::observation::RawSnapshot;
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::policy::Severity;
 use crate::domain::session::Contacts;
@@ -39,20 +39,20 @@ async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_
     assert!(!auditor.take_up_plan(&source).await.unwrap());
 }
 
-/// A source whose answer a test holds back.
+/// A source whose snapshot a test holds back.
 #[derive(Default)]
 struct Held {
-    answer: Answer,
+    snapshot: RawSnapshot,
     asked: Notify,
     released: Notify,
 }
 
 impl Source for Held {
-    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Answer, FetchError>> {
+    fn fetch(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>> {
         Box::pin(async {
             self.asked.notify_one();
             self.released.notified().await;
-            Ok(self.answer.clone())
+            Ok(self.snapshot.clone())
         })
     }
 }
@@ -77,7 +77,7 @@ async fn an_audit_under_way_ends_under_the_plan_that_it_began_with_and_the_next_
     harness.world.tick("1", "export", true);
     let running = harness.start().await;
     let (auditor, source) = (&running.auditor, harness.world.plan.name.clone());
-    let held = Arc::new(Held { answer: harness.world.answer(), ..Held::default() });
+    let held = Arc::new(Held { snapshot: harness.world.raw_snapshot(), ..Held::default() });
     let adapter = || Some((source.clone(), Arc::clone(&held) as Arc<dyn Source>));
     reload(auditor, [harness.world.plan.clone()], adapter());
     // Of export, it demands the opposite.

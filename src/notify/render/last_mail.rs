@@ -165,7 +165,7 @@ impl History {
             }
         }
         self.alert()?;
-        let poll = outcome(&self.world.answer(), &self.world.plan, self.world.now + TimeDelta::minutes(1));
+        let poll = outcome(&self.world.raw_snapshot(), &self.world.plan, self.world.now + TimeDelta::minutes(1));
         self.poll(&poll)
     }
 

@@ -11,7 +11,7 @@ use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::announcement::Announcement;
 use crate::domain::expectation::{Expectation, Operand};
 use crate::domain::name::Name;
-use crate::domain::observation::{Answer, Mapping, Row};
+use crate::domain::observation::{Mapping, RawSnapshot, Row};
 use crate::domain::plan::{Alerts, Breaker, Due, SourcePlan};
 use crate::domain::policy::{Policy, Rule, Severity};
 use crate::domain::reading::RawValue;
@@ -101,8 +101,8 @@ impl World {
                 all.map(|(name, raw)| (name.into_boxed_str(), raw)).unzip();
             Row { columns: columns.into(), raw_values }
         };
-        let answer = Answer { rows: self.rows.iter().map(row).collect() };
-        match Snapshot::read(&answer, &self.plan.mapping, self.now) {
+        let raw = RawSnapshot { rows: self.rows.iter().map(row).collect() };
+        match Snapshot::read(&raw, &self.plan.mapping, self.now) {
             Ok(snapshot) => PollOutcome::Snapshot(snapshot),
             Err(error) => PollOutcome::Unreachable(error.to_string()),
         }

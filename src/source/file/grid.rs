@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::domain::observation::{Answer, Row};
+use crate::domain::observation::{RawSnapshot, Row};
 use crate::domain::reading::RawValue;
 use crate::source::limits::Limits;
 use crate::source::{Failure, FetchError, json};
@@ -40,7 +40,7 @@ fn narrow(text: &[u8]) -> Result<Cow<'_, str>, FetchError> {
 }
 
 /// Parses the rows below a header, of a file that may have `max_body` bytes.
-pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
+pub fn read(text: &str, max_body: u64) -> Result<RawSnapshot, FetchError> {
     if text.trim().is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
     }
@@ -56,7 +56,7 @@ pub fn read(text: &str, max_body: u64) -> Result<Answer, FetchError> {
     rows(text, delimiter, &mut limits).map_err(|error| limits.overrun().unwrap_or(error))
 }
 
-fn rows(text: &str, delimiter: u8, limits: &mut Limits) -> Result<Answer, FetchError> {
+fn rows(text: &str, delimiter: u8, limits: &mut Limits) -> Result<RawSnapshot, FetchError> {
     let exceeded = || malformed("it exceeds the limits");
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
     if most_fields(text, delimiter) > MOST_FIELDS {
@@ -75,7 +75,7 @@ fn rows(text: &str, delimiter: u8, limits: &mut Limits) -> Result<Answer, FetchE
     if rows.is_empty() {
         return Err(FetchError::new(Failure::Empty, json::NO_SESSIONS));
     }
-    Ok(Answer { rows })
+    Ok(RawSnapshot { rows })
 }
 
 /// The raw values of a line; a value equal to the one above shares its text. None if they exceed the limits.

@@ -26,7 +26,7 @@ fn options(path: PathBuf) -> FileOptions {
     FileOptions { path, max_age: None, timeout: Duration::from_mins(1), max_body: 4096 }
 }
 
-async fn fetch(options: FileOptions, now: DateTime<Utc>) -> Result<Answer, FetchError> {
+async fn fetch(options: FileOptions, now: DateTime<Utc>) -> Result<RawSnapshot, FetchError> {
     FileSource::new(options).unwrap().fetch(now).await
 }
 

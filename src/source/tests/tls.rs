@@ -48,7 +48,7 @@ impl Authority {
 }
 
 /// Polls a server with this certificate, as `localhost`.
-async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, FetchError> {
+async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<RawSnapshot, FetchError> {
     ask_and_end(acceptor, ca_file).await.0
 }
 
@@ -56,7 +56,7 @@ async fn ask(acceptor: TlsAcceptor, ca_file: Option<&Path>) -> Result<Answer, Fe
 async fn ask_and_end(
     acceptor: TlsAcceptor,
     ca_file: Option<&Path>,
-) -> (Result<Answer, FetchError>, Option<DateTime<Utc>>) {
+) -> (Result<RawSnapshot, FetchError>, Option<DateTime<Utc>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut tasks = JoinSet::new();

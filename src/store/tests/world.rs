@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::alerting::{Evaluation, WorkingSet, evaluate};
 use crate::domain::expectation::Expectation;
 use crate::domain::notification::{Notification, NotificationKind, Reason};
-use crate::domain::observation::{Answer, Row};
+use crate::domain::observation::{RawSnapshot, Row};
 use crate::domain::plan::{Due, SourcePlan};
 use crate::domain::policy::{Policy, Severity};
 use crate::domain::reading::RawValue;
@@ -122,7 +122,7 @@ impl World {
         Self { plan, state, ticked, gone, extra, sessions }
     }
 
-    fn answer(&self) -> PollOutcome {
+    fn outcome(&self) -> PollOutcome {
         let others = (0..OTHERS).map(|n| format!("Other_{n}"));
         let columns = (["session_id".to_owned(), "export".to_owned()].into_iter().chain(others))
             .chain(self.extra.iter().map(|(column, _)| column.clone()))
@@ -135,12 +135,12 @@ impl World {
             Row { columns: Arc::clone(&columns), raw_values: first.into_iter().chain(others).chain(extra).collect() }
         };
         let rows = (0..self.sessions).filter(|number| !self.gone.contains(number)).map(row).collect();
-        world::outcome(&Answer { rows }, &self.plan, start())
+        world::outcome(&RawSnapshot { rows }, &self.plan, start())
     }
 
-    /// One audit that gets an answer: reconciled, recorded, applied.
+    /// One audit that gets a snapshot: reconciled, recorded, applied.
     pub(super) async fn audit(&mut self, store: &Store, now: DateTime<Utc>) {
-        let poll = self.answer();
+        let poll = self.outcome();
         self.record(store, &poll, now).await;
     }
 
@@ -158,7 +158,7 @@ impl World {
 
     /// What the next audit would change.
     pub(super) fn next(&self, now: DateTime<Utc>) -> Delta {
-        reconcile(&self.plan, &self.state, &self.answer(), &Due::All, now)
+        reconcile(&self.plan, &self.state, &self.outcome(), &Due::All, now)
     }
 
     /// Derives the due notifications from the store, as a process does that has just started.

@@ -93,7 +93,7 @@ async fn unaudited_sessions_are_listed_by_source_with_id_and_name_and_can_be_fou
         ("30", "thirty.example", "0", "5", "1"),
         ("31", "", "0", "5", "1"),
     ];
-    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says);
     let served = Served::new(stage.published()).await;
     let (_, html) = served.text("/").await;
     let text = words(&html);
@@ -122,14 +122,14 @@ async fn unaudited_sessions_are_listed_by_source_with_id_and_name_and_can_be_fou
 async fn of_very_many_unaudited_sessions_the_first_are_listed_and_the_others_counted() {
     let ids = (1..=1_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (id.as_str(), "shop.example", "0", "5", "1")).collect::<Vec<_>>();
-    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says);
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says);
     let (_, html) = Served::new(stage.published()).await.text("/").await;
     assert_eq!(listed_as_unaudited(&html), 200);
     let text = words(&html);
     assert!(text.contains("acme-erp : 999 sessions not audited"), "{text}");
     assert!(text.contains("799 more: driftwise sessions --source acme-erp lists all."), "{text}");
     // A start knows only their number until the first poll.
-    let stage = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).restarted("export");
+    let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says).restarted("export");
     let (_, html) = Served::new(stage.published()).await.text("/").await;
     assert!(words(&html).contains("999 sessions not audited"), "{}", words(&html));
 }

@@ -12,7 +12,7 @@ async fn outside_text_is_escaped_on_every_page() {
     let evil = "<script>alert(1)</script>\u{202E}\"' onload=x";
     let id = "a/b <i>&\"?#%2F";
     let published = PolledState::new(&[("acme-erp", &[id, "2"])])
-        .answers("acme-erp", &[(id, evil, evil, "javascript:alert(1)", "1"), ("2", "two", "0", "5", "1")])
+        .returns("acme-erp", &[(id, evil, evil, "javascript:alert(1)", "1"), ("2", "two", "0", "5", "1")])
         .minutes_later(5)
         .unreachable("acme-erp", "<img src=x onerror=alert(1)>")
         .published();

@@ -21,14 +21,14 @@ async fn the_headline_counts_in_words() {
     for (stage, headline) in [
         (PolledState::new(&[]), "No sessions are configured yet"),
         (both(), "No session has been checked yet"),
-        (both().answers("acme-erp", &fine), "All 2 sessions are as they should be"),
-        (PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine), "The session is as it should be"),
+        (both().returns("acme-erp", &fine), "All 2 sessions are as they should be"),
+        (PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &fine), "The session is as it should be"),
         (
-            PolledState::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).answers("acme-erp", &fine),
+            PolledState::new(&[("acme-erp", &["1"]), ("erp-x", &["1"])]).returns("acme-erp", &fine),
             "1 of 2 sessions is as it should be; the other has not been checked yet",
         ),
         (both().unreachable("acme-erp", "refused"), "2 of 2 sessions could not be checked"),
-        (both().answers("acme-erp", &fine[..1]), "1 of 2 sessions is not as it should be"),
+        (both().returns("acme-erp", &fine[..1]), "1 of 2 sessions is not as it should be"),
         (troubled(), "2 of 15 sessions are not as they should be, and 2 could not be checked"),
     ] {
         let served = Served::new(stage.published()).await;
@@ -43,7 +43,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let says = |id| (id, "shop.example", if id == "7777" { "1" } else { "0" }, "5", "1");
     let says = ids.iter().map(|id| says(*id)).collect::<Vec<_>>();
-    let served = Served::new(PolledState::new(&[("acme-erp", &ids)]).answers("acme-erp", &says).published()).await;
+    let served = Served::new(PolledState::new(&[("acme-erp", &ids)]).returns("acme-erp", &says).published()).await;
     let (_, html) = served.text("/").await;
     assert!(html.len() < 250_000, "{} bytes", html.len());
     assert!(words(&html).contains("1 of 10,000 sessions is not as it should be"));
@@ -59,7 +59,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
 async fn what_concerns_a_whole_source_is_said_once_above_the_sessions() {
     let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
     let stage = PolledState::new(&[("acme-erp", &["1", "2"]), ("erp-x", &["1"])])
-        .answers("acme-erp", &fine)
+        .returns("acme-erp", &fine)
         .minutes_later(5)
         .unreachable("acme-erp", "it refused the connection")
         .unreachable("erp-x", "it refused the password");
@@ -91,7 +91,7 @@ type Break = fn(&mut Present);
 #[tokio::test]
 async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
     let fine: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
-    let published = || PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &fine).published();
+    let published = || PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &fine).published();
     let healthy = Served::new(published()).await.text("/").await.1;
     assert!(healthy.contains("class=\"headline good\"") && !healthy.contains("class=\"notice\""), "{healthy}");
     let refused = RefusedReload { at: start(), problems: "secret-problem".to_owned() };
@@ -121,7 +121,7 @@ async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
 #[tokio::test]
 async fn a_check_that_is_overdue_is_marked_counted_and_found() {
     let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
-    let stage = PolledState::new(&[("acme-erp", &["1", "2"])]).minutes_later(-20).answers("acme-erp", &fine);
+    let stage = PolledState::new(&[("acme-erp", &["1", "2"])]).minutes_later(-20).returns("acme-erp", &fine);
     let served = Served::new(stage.published()).await;
     for path in ["/", "/?status=overdue"] {
         let (_, html) = served.text(path).await;
@@ -137,7 +137,7 @@ async fn a_check_that_is_overdue_is_marked_counted_and_found() {
 #[tokio::test]
 async fn times_have_seconds_where_a_schedule_is_short_and_a_day_where_it_is_another_one() {
     let says: [SessionValues<'_>; 1] = [("1", "one", "1", "5", "1")];
-    let published = PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).published();
+    let published = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says).published();
     let with_schedule = |expression: &str| {
         let mut plans = Plans::clone(&published.plans());
         for session in plans.values_mut().flat_map(|plan| plan.sessions.values_mut()) {
@@ -152,7 +152,7 @@ async fn times_have_seconds_where_a_schedule_is_short_and_a_day_where_it_is_anot
         let time = format!("<time datetime=\"2026-11-23T09:00:00Z\">{since}</time><small>6 min ago or earlier</small>");
         assert!(html.contains(&time), "{expression}\n{html}");
     }
-    let yesterday = PolledState::new(&[("acme-erp", &["1"])]).minutes_later(-24 * 60).answers("acme-erp", &says);
+    let yesterday = PolledState::new(&[("acme-erp", &["1"])]).minutes_later(-24 * 60).returns("acme-erp", &says);
     let (_, html) = Served::new(yesterday.published()).await.text("/").await;
     assert!(words(&html).contains("Sun 22 Nov 2026 09:00 GMT 24 h ago or earlier"), "{}", words(&html));
 }

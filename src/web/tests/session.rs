@@ -16,7 +16,7 @@ async fn the_page_of_a_drifted_session_has_findings_settings_schedule_and_histor
 #[tokio::test]
 async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
     let stage = PolledState::new(&[("acme-erp", &["1"])]);
-    let published = stage.answers("acme-erp", &[("1", "one", "0", "Every hour", "1")]).published();
+    let published = stage.returns("acme-erp", &[("1", "one", "0", "Every hour", "1")]).published();
     let served = Served::new(published).await;
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     let says = words(&html);
@@ -28,7 +28,7 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
 #[tokio::test]
 async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
     let says: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
-    let polled_once = || PolledState::new(&[("acme-erp", &["1"])]).answers("acme-erp", &says).minutes_later(5);
+    let polled_once = || PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says).minutes_later(5);
     let asks = |stage: PolledState| async move {
         let (_, html) = Served::new(stage.published()).await.text("/sessions/acme-erp/1").await;
         let table = html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
@@ -47,7 +47,7 @@ async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
     // What was last seen is no drift before a poll has found one.
     let (table, good) = asks(polled_once().restarted("export")).await;
     assert!(table.contains("ticked one-more\nNot checked yet") && good == 0, "{table}");
-    let (table, good) = asks(polled_once().restarted("brand_new").answers("acme-erp", &says)).await;
+    let (table, good) = asks(polled_once().restarted("brand_new").returns("acme-erp", &says)).await;
     assert!(table.contains("ticked one-more\nCould not be checked the source did not return it"), "{table}");
     assert!(good > 4 && !table.contains("last seen"), "{table}");
 }
@@ -72,7 +72,7 @@ async fn sessions_that_cannot_be_seen_say_why() {
 async fn an_incident_says_until_when_its_grace_period_holds_the_mail_back() {
     let stage = || PolledState::new(&[("acme-erp", &["1"])]);
     let down = |stage: PolledState| stage.unreachable("acme-erp", "refused");
-    let unread = || stage().answers("acme-erp", &[("1", "one", "0", "now and then", "1")]);
+    let unread = || stage().returns("acme-erp", &[("1", "one", "0", "now and then", "1")]);
     let an_hour_ago = || down(stage().minutes_later(-55));
     let hour = Some("until Mon 23 Nov 2026 10:00 GMT");
     for (stage, waits) in [

@@ -82,7 +82,8 @@ fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_
     world.poll();
     world.unset("1", "export");
     let changed = |world: &mut World| {
-        let poll = PollOutcome::Snapshot(Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap());
+        let poll =
+            PollOutcome::Snapshot(Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap());
         let written = world.reconcile(&poll, &Due::All).incidents.len();
         (written, world.poll_now(&poll).len())
     };
@@ -135,7 +136,7 @@ fn a_session_without_a_row_is_missing_and_its_drifts_stay_open() {
 }
 
 #[test]
-fn no_row_at_all_is_not_missing_sessions_but_an_answer_that_cannot_be_trusted() {
+fn no_row_at_all_is_not_missing_sessions_but_a_snapshot_that_cannot_be_trusted() {
     let mut world = World::new();
     world.poll();
     world.rows.clear();

@@ -32,7 +32,7 @@ fn pinned<'a>(world: &'a World, session: &str, setting: &str) -> Option<&'a Pinn
 
 /// What the next poll would change.
 fn next(world: &World, due: &Due) -> Delta {
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
     world.reconcile(&PollOutcome::Snapshot(snapshot), due)
 }
 

@@ -282,7 +282,7 @@ fn sessions_of_another_schedule_join_and_those_that_are_not_due_stay() {
     let due = |world: &World, n: &str| Due::Schedules([world.plan.sessions[&id(n)].schedule.key()].into());
     let poll = |world: &mut World, n: &str| {
         world.now += TimeDelta::minutes(1);
-        let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+        let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
         let delta = world.reconcile(&PollOutcome::Snapshot(snapshot), &due(world, n));
         world.commit(delta);
         world.alert().notifications

@@ -42,7 +42,7 @@ fn restart(world: &mut World) {
 
 /// The verdict of `check` on one rule of session 1.
 fn checked(world: &World, state: &crate::domain::state::SourceState, rule: &str) -> VerdictKind {
-    let snapshot = Snapshot::read(&world.answer(), &world.plan.mapping, world.now).unwrap();
+    let snapshot = Snapshot::read(&world.raw_snapshot(), &world.plan.mapping, world.now).unwrap();
     let assessed = assess(&world.plan, state, &snapshot, world.now).sessions;
     let finding = assessed[0].findings.iter().find(|finding| finding.rule.id.as_str() == rule);
     finding.unwrap().verdict.kind()

@@ -79,11 +79,11 @@ pub enum AddressEnd {
     Unused,
 }
 
-/// An undeliverable address in a notification.
+/// An address that began to refuse mail, or ceased to: as a notification says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressNews {
+pub struct AddressChange {
     pub address: Arc<UndeliverableAddress>,
-    /// `None` as long as it is undeliverable.
+    /// `None` where it began.
     pub end: Option<AddressEnd>,
 }
 

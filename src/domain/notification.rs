@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::announcement::{EndingCredential, ForgottenColumns, RefusedConfig, RemovedSession, UnauditedSession};
-use super::delivery::AddressNews;
+use super::delivery::AddressChange;
 use super::incident::{End, Facts, Incident, IncidentKind};
 use super::name::Name;
 use super::policy::Severity;
@@ -103,7 +103,7 @@ pub enum About {
     Removed(RemovedSession),
     Reload(RefusedConfig),
     Credential(EndingCredential),
-    Undeliverable(AddressNews),
+    Undeliverable(AddressChange),
 }
 
 /// A session that could not be checked, for its owner.
@@ -124,7 +124,7 @@ impl Item {
             About::Removed(removed) => removed.id,
             About::Reload(refused) => refused.id,
             About::Credential(ending) => ending.id,
-            About::Undeliverable(news) => news.address.id,
+            About::Undeliverable(change) => change.address.id,
         }
     }
 
@@ -137,8 +137,8 @@ impl Item {
             About::Removed(_) => String::from("removed"),
             About::Reload(_) => String::from("refused"),
             About::Credential(_) => String::from("ends"),
-            About::Undeliverable(AddressNews { end: None, .. }) => String::from("opened"),
-            About::Undeliverable(AddressNews { end: Some(_), .. }) => String::from("ended"),
+            About::Undeliverable(AddressChange { end: None, .. }) => String::from("opened"),
+            About::Undeliverable(AddressChange { end: Some(_), .. }) => String::from("ended"),
         }
     }
 
@@ -203,7 +203,7 @@ impl Item {
     pub fn severity(&self) -> Severity {
         match &self.about {
             About::Incident { incident, .. } => incident.severity,
-            About::Undeliverable(news) => news.address.severity(),
+            About::Undeliverable(change) => change.address.severity(),
             About::Credential(_) => Severity::Warning,
             About::Unaudited(_) | About::Removed(_) | About::Forgotten(_) | About::Reload(_) => Severity::Info,
         }
@@ -216,8 +216,8 @@ impl Item {
             About::Forgotten(_) => return NotificationKind::SourceChanged,
             About::Reload(_) => return NotificationKind::Reload,
             About::Credential(_) => return NotificationKind::Credential,
-            About::Undeliverable(AddressNews { end: None, .. }) => return NotificationKind::Undeliverable,
-            About::Undeliverable(AddressNews { end: Some(_), .. }) => return NotificationKind::Recovered,
+            About::Undeliverable(AddressChange { end: None, .. }) => return NotificationKind::Undeliverable,
+            About::Undeliverable(AddressChange { end: Some(_), .. }) => return NotificationKind::Recovered,
         };
         match (change, incident.kind()) {
             (Change::Opened | Change::Handover, IncidentKind::Drift) => NotificationKind::Drift,

@@ -47,7 +47,7 @@ impl Bundle {
             About::Removed(removed) => return Self::AtOnce(removed.source.clone()),
             About::Reload(refused) => return Self::Program(refused.id),
             About::Credential(_) => return Self::Credentials,
-            About::Undeliverable(news) => return Self::Undeliverable { ended: news.end.is_some() },
+            About::Undeliverable(change) => return Self::Undeliverable { ended: change.end.is_some() },
         };
         let waits = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
         match change {
@@ -143,8 +143,8 @@ fn still_open(open: &BySession<'_>, items: &[Item], reported: impl Fn(&Incident)
 fn openings(known: &WorkingSet, key: &LogKey, items: &[Item]) -> Vec<crate::domain::notification::Opening> {
     let mut seen = HashSet::new();
     let opening = |item: &Item| match &item.about {
-        About::Undeliverable(news) => {
-            let notified = news.address.notified.iter().find(|notified| notified.to == key.to);
+        About::Undeliverable(change) => {
+            let notified = change.address.notified.iter().find(|notified| notified.to == key.to);
             notified.map(|notified| notified.opening.clone())
         }
         _ => Some(known.log().of(item.id())?.get(key)?.opening.clone()),
@@ -174,7 +174,7 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
             About::Removed(removed) => format!("removed session: {}/{}", removed.source, removed.session),
             About::Reload(_) => String::from("refused configuration"),
             About::Credential(ending) => format!("credential that ends: {}", ending.key),
-            About::Undeliverable(news) => format!("undeliverable: {}", news.address.address),
+            About::Undeliverable(change) => format!("undeliverable: {}", change.address.address),
         },
         change: item.token(),
         role: item.role,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{DueItem, Evaluation, Plans, WorkingSet, recipients};
 use crate::domain::address::Address;
-use crate::domain::delivery::{AddressEnd, AddressNews, NotifiedRecipient, UndeliverableAddress};
+use crate::domain::delivery::{AddressChange, AddressEnd, NotifiedRecipient, UndeliverableAddress};
 use crate::domain::notification::{About, Item, Notification, Opening, Role};
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ fn item(plans: &Plans, found: &Arc<UndeliverableAddress>, end: Option<AddressEnd
     let zone = recipients::zone_of(plans, &to);
     DueItem {
         to,
-        item: Item { about: About::Undeliverable(AddressNews { address: Arc::clone(found), end }), zone, role },
+        item: Item { about: About::Undeliverable(AddressChange { address: Arc::clone(found), end }), zone, role },
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn notified(notifications: &[Notification]) -> Vec<(Uuid, NotifiedRec
     let items =
         notifications.iter().flat_map(|notification| notification.items.iter().map(move |item| (notification, item)));
     let begun = |(notification, item): (&Notification, &Item)| match &item.about {
-        About::Undeliverable(AddressNews { address, end: None }) => {
+        About::Undeliverable(AddressChange { address, end: None }) => {
             // The subject is known when the notification has been composed.
             let opening = Opening { notification: notification.id, subject: String::new() };
             Some((address.id, NotifiedRecipient { to: notification.to.clone(), role: item.role, opening }))

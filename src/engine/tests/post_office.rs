@@ -129,7 +129,7 @@ impl Channel for PostOffice {
         let broken = self.ledger().broken;
         assert!(!broken, "a fault of ours, as the test wants it");
         let line = |item: &crate::domain::notification::Item| match &item.about {
-            About::Undeliverable(news) => Some(format!("{} {}\n", item.kind(), news.address.address)),
+            About::Undeliverable(change) => Some(format!("{} {}\n", item.kind(), change.address.address)),
             _ => Some(format!("{} {}\n", item.kind(), item.incident()?.id)),
         };
         let raw = message.items.iter().filter_map(line).collect::<String>().into_bytes();

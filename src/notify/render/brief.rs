@@ -8,8 +8,8 @@ use crate::domain::notification::{About, Change, Item};
 
 /// One line of the list of what does not fit.
 pub(super) fn brief(item: &Item) -> String {
-    if let About::Undeliverable(news) = &item.about {
-        return undeliverable::brief(news);
+    if let About::Undeliverable(change) = &item.about {
+        return undeliverable::brief(change);
     }
     let who = called(item);
     let (Some(incident), Some(change)) = (item.incident(), item.change()) else {

@@ -59,7 +59,7 @@ pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
         About::Forgotten(forgotten) => writer.forgotten(forgotten),
         About::Reload(refused) => writer.refused(refused),
         About::Credential(ending) => writer.credential(ending),
-        About::Undeliverable(news) => writer.undeliverable(news),
+        About::Undeliverable(change) => writer.undeliverable(change),
     };
     let colour = match (item.change(), item.severity()) {
         (None, severity) if matches!(item.kind(), NotificationKind::Undeliverable | NotificationKind::Credential) => {

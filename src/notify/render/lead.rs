@@ -203,7 +203,7 @@ pub(super) fn called(item: &Item) -> String {
         About::Credential(ending) => {
             ending.source.as_ref().map_or_else(|| String::from("Mail of Driftwise"), Name::to_string)
         }
-        About::Undeliverable(news) => news.address.address.to_string(),
+        About::Undeliverable(change) => change.address.address.to_string(),
     }
 }
 
@@ -211,7 +211,7 @@ fn one(item: &Item) -> String {
     let who = called(item);
     match &item.about {
         About::Unaudited(found) => unaudited(found, &who),
-        About::Undeliverable(news) => undeliverable::lead(&[news]),
+        About::Undeliverable(change) => undeliverable::lead(&[change]),
         About::Removed(removed) => removed_session(removed, &who),
         About::Forgotten(forgotten) => {
             format!("{who} changed, but no rule needs what is gone. {}", sentence(&forgotten.columns.words()))

@@ -95,8 +95,8 @@ fn each_sample_reads_as_its_snapshot() {
 /// The notification about one undeliverable address, with what became of it.
 fn address_news(end: Option<AddressEnd>, copies: usize) -> Notification {
     let mut message = message(NotificationKind::Undeliverable);
-    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
-    news.end = end;
+    let About::Undeliverable(change) = &mut message.items[0].about else { panic!("no address") };
+    change.end = end;
     message.kind = message.items[0].kind();
     message.items = vec![message.items[0].clone(); copies];
     message
@@ -128,9 +128,9 @@ fn many_undeliverable_addresses_are_one_mail_of_a_readable_length() {
 #[test]
 fn what_a_mail_server_says_stays_on_its_line_and_is_cut() {
     let mut message = address_news(None, 1);
-    let About::Undeliverable(news) = &mut message.items[0].about else { panic!("no address") };
+    let About::Undeliverable(change) = &mut message.items[0].about else { panic!("no address") };
     let hostile = format!("550 \"no\r\nBcc: x@evil.example <b>\u{202E}{}\"", "y".repeat(9_000));
-    Arc::make_mut(&mut news.address).last_error = hostile;
+    Arc::make_mut(&mut change.address).last_error = hostile;
     let Rendered { text, html, .. } = render(&message).unwrap();
     let line = text.lines().find(|line| line.contains("Bcc:")).unwrap();
     assert!(line.starts_with("  Why: 550") && line.ends_with("… (cut)") && line.chars().count() < 850, "{line}");

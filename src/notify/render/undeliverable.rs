@@ -2,7 +2,7 @@
 
 use super::entry::{EntryRow, EntryWriter, HeadedRows, prose, row};
 use super::words::{VALUE, clean, count, plain};
-use crate::domain::delivery::{AddressEnd, AddressNews, LostNotifications, UndeliverableAddress};
+use crate::domain::delivery::{AddressChange, AddressEnd, LostNotifications, UndeliverableAddress};
 use crate::domain::notification::{About, Notification};
 use crate::view::words::number;
 
@@ -12,20 +12,20 @@ const SHORT: usize = 40;
 const NAMED: usize = 3;
 
 /// The addresses of a notification of undeliverable addresses, or none of another.
-pub(super) fn of(notification: &Notification) -> Vec<&AddressNews> {
-    let news = notification.items.iter().filter_map(|item| match &item.about {
-        About::Undeliverable(news) => Some(news),
+pub(super) fn of(notification: &Notification) -> Vec<&AddressChange> {
+    let changes = notification.items.iter().filter_map(|item| match &item.about {
+        About::Undeliverable(change) => Some(change),
         _ => None,
     });
-    news.collect()
+    changes.collect()
 }
 
-pub(super) fn subject(news: &[&AddressNews]) -> String {
-    let who = match news {
+pub(super) fn subject(changes: &[&AddressChange]) -> String {
+    let who = match changes {
         [one] => clean(one.address.address.as_str(), SHORT),
         several => format!("{} addresses", number(several.len())),
     };
-    match news.iter().map(|news| news.end).collect::<Vec<_>>().as_slice() {
+    match changes.iter().map(|change| change.end).collect::<Vec<_>>().as_slice() {
         [Some(AddressEnd::Unused), ..] => format!("{who}: no more mail is sent there"),
         [Some(AddressEnd::Accepted(_)), ..] => format!("{who} accepts mail again"),
         _ => format!("Mail to {who} is refused"),
@@ -33,14 +33,14 @@ pub(super) fn subject(news: &[&AddressNews]) -> String {
 }
 
 /// The first sentence.
-pub(super) fn lead(news: &[&AddressNews]) -> String {
-    let mut who = news.iter().take(NAMED).map(|news| news.address.address.to_string()).collect::<Vec<_>>();
-    if news.len() > NAMED {
-        who.push(format!("{} more", news.len() - NAMED));
+pub(super) fn lead(changes: &[&AddressChange]) -> String {
+    let mut who = changes.iter().take(NAMED).map(|change| change.address.address.to_string()).collect::<Vec<_>>();
+    if changes.len() > NAMED {
+        who.push(format!("{} more", changes.len() - NAMED));
     }
     let who = plain(&who.join(", "), VALUE);
-    let lost = lost(news.iter().map(|news| news.address.lost.count).sum());
-    match news.first().and_then(|news| news.end) {
+    let lost = lost(changes.iter().map(|change| change.address.lost.count).sum());
+    match changes.first().and_then(|change| change.end) {
         None => format!("Mail to {who} is refused. {lost}."),
         Some(AddressEnd::Accepted(_)) => format!("{who} accepts mail again. {lost} before."),
         Some(AddressEnd::Unused) => {
@@ -55,9 +55,9 @@ fn lost(notifications: usize) -> String {
 }
 
 /// One line of a list.
-pub(super) fn brief(news: &AddressNews) -> String {
-    let address = &news.address;
-    match news.end {
+pub(super) fn brief(change: &AddressChange) -> String {
+    let address = &change.address;
+    match change.end {
         None => format!("{}: {}", address.address, lost(address.lost.count)),
         Some(AddressEnd::Accepted(_)) => format!("{}: accepts mail again", address.address),
         Some(AddressEnd::Unused) => format!("{}: no longer in the configuration", address.address),
@@ -65,9 +65,9 @@ pub(super) fn brief(news: &AddressNews) -> String {
 }
 
 impl EntryWriter {
-    pub(super) fn undeliverable(&self, news: &AddressNews) -> HeadedRows {
-        let UndeliverableAddress { address, since, last_error, lost, .. } = &*news.address;
-        let rows = match news.end {
+    pub(super) fn undeliverable(&self, change: &AddressChange) -> HeadedRows {
+        let UndeliverableAddress { address, since, last_error, lost, .. } = &*change.address;
+        let rows = match change.end {
             None => {
                 let means = "alerts to this address reach no one. Later ones are still sent to it; a message follows when it accepts one";
                 let rest = [prose("What this means", means), prose("What to do", &self.mend(lost))];

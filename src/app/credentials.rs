@@ -26,7 +26,7 @@ pub struct Credentials {
     fixed: Vec<Credential>,
     /// The file of a client assertion with its key. Another program may renew it at any time.
     assertion: Option<(String, Secret)>,
-    /// Recipients of notices about the credentials of each source that has one, and about those of mail.
+    /// Recipients of announcements about the credentials of each source that has one, and about those of mail.
     of_sources: BTreeMap<Name, Vec<(Address, Role)>>,
     of_mail: Vec<(Address, Role)>,
 }
@@ -91,7 +91,7 @@ impl Credentials {
         known
     }
 
-    /// The notices that are due of `known`; the same ones until a credential is replaced.
+    /// The announcements that are due of `known`; the same ones until a credential is replaced.
     pub fn ending(&self, known: &[Credential], now: DateTime<Utc>) -> Vec<EndingCredential> {
         let recipients = |credential: &Credential| match &credential.source {
             Some(source) => self.of_sources.get(source).map(Vec::as_slice).unwrap_or_default(),

@@ -251,7 +251,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// `announced`: the notices that the store has, so that it is not asked again.
+    /// `announced`: the announcements that the store has, so that it is not asked again.
     async fn publish_credentials(&self, announced: &mut BTreeSet<Uuid>) {
         let (credentials, sources) = (self.credentials.get(), self.auditor.sources.get());
         let channel = Arc::clone(&self.channel);

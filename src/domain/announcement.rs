@@ -80,7 +80,7 @@ pub struct RefusedConfig {
 /// A credential of the configuration ends soon, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndingCredential {
-    /// Stable: a version 5 UUID of the key, the end and the notice.
+    /// Stable: a version 5 UUID of the key, the end and the threshold.
     pub id: Uuid,
     /// The key of the configuration.
     pub key: String,
@@ -95,18 +95,18 @@ pub struct EndingCredential {
 }
 
 impl EndingCredential {
-    /// The last notice that is due; see [`Credential::expiry_notice`].
+    /// Of the last threshold that has passed; see [`Credential::expiry_threshold`].
     pub fn new(credential: &Credential, recipients: &[(Address, Role)], at: DateTime<Utc>) -> Option<Self> {
-        let notice = credential.expiry_notice(at)?;
+        let threshold = credential.expiry_threshold(at)?;
         let Credential { key, source, kind, .. } = credential;
-        let id = format!("driftwise ending credential\n{key}\n{}\n{}", notice.end.to_rfc3339(), notice.days);
+        let id = format!("driftwise ending credential\n{key}\n{}\n{}", threshold.end.to_rfc3339(), threshold.days);
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes());
         Some(Self {
             id,
             key: key.clone(),
             source: source.clone(),
             kind: *kind,
-            end: notice.end,
+            end: threshold.end,
             at,
             recipients: recipients.to_vec(),
         })

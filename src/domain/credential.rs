@@ -50,7 +50,7 @@ impl CredentialKind {
     /// People replace a secret, and other people must often approve it: 30 days. Programs renew the certificate of a server with
     /// a third of its life left, 15 days or more; less than 7 means that the renewal fails. A program also renews an assertion,
     /// which may live for an hour, so that only its end says something.
-    pub fn notice(self) -> TimeDelta {
+    pub fn lead_time(self) -> TimeDelta {
         match self {
             Self::ClientSecret | Self::ClientCertificate | Self::CaCertificate => TimeDelta::days(30),
             Self::ServerCertificate => TimeDelta::days(7),
@@ -62,11 +62,11 @@ impl CredentialKind {
 /// So many days before the end of a credential its operators are notified.
 const NOTIFIED: [i64; 4] = [30, 14, 7, 1];
 
-/// The end of a credential that operators are to be notified of, each once.
+/// So many days before the end of a credential its operators are notified, once for each threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExpiryNotice {
+pub struct ExpiryThreshold {
     pub end: DateTime<Utc>,
-    /// The notice: 30, 14, 7 or 1 days before the end. The last one also stands for an end that is over.
+    /// 30, 14, 7 or 1 days before the end. The last one also stands for an end that is over.
     pub days: i64,
 }
 
@@ -88,21 +88,21 @@ impl Credential {
         ends().filter(|end| *end > now).min().or_else(|| ends().max())
     }
 
-    /// The last notice that is due. Certificates of servers and assertions are other people's to renew, so they have none.
-    pub fn expiry_notice(&self, now: DateTime<Utc>) -> Option<ExpiryNotice> {
+    /// The last threshold that has passed. Certificates of servers and assertions are other people's to renew, so they have none.
+    pub fn expiry_threshold(&self, now: DateTime<Utc>) -> Option<ExpiryThreshold> {
         if matches!(self.kind, CredentialKind::ServerCertificate | CredentialKind::ClientAssertion) {
             return None;
         }
         let end = self.end(now)?;
         let days = NOTIFIED.into_iter().filter(|days| end - now <= TimeDelta::days(*days)).min()?;
-        Some(ExpiryNotice { end, days })
+        Some(ExpiryThreshold { end, days })
     }
 
     pub fn state(&self, now: DateTime<Utc>) -> CredentialState {
         match self.end(now) {
             None => CredentialState::Unknown,
             Some(end) if end <= now => CredentialState::Over(end),
-            Some(end) if end - now <= self.kind.notice() => CredentialState::EndsSoon(end),
+            Some(end) if end - now <= self.kind.lead_time() => CredentialState::EndsSoon(end),
             Some(end) => CredentialState::Valid(end),
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_needs_an_act_within_the_notice_of_its_kind() {
+    fn a_credential_needs_an_act_within_the_lead_time_of_its_kind() {
         use CredentialKind::{ClientAssertion, ClientSecret, ServerCertificate};
         for (kind, days, expected) in [
             (ClientSecret, 31, CredentialState::Valid(day(31))),
@@ -151,12 +151,12 @@ mod tests {
             for kind in [ClientSecret, ClientCertificate, CaCertificate, ServerCertificate, ClientAssertion] {
                 let credential = Credential { key: String::new(), source: None, kind, ends: vec![day(0) + left] };
                 let expected = expected.filter(|_| !matches!(kind, ServerCertificate | ClientAssertion));
-                let expected = expected.map(|days| ExpiryNotice { end: day(0) + left, days });
-                assert_eq!(credential.expiry_notice(day(0)), expected, "{kind:?} {left}");
+                let expected = expected.map(|days| ExpiryThreshold { end: day(0) + left, days });
+                assert_eq!(credential.expiry_threshold(day(0)), expected, "{kind:?} {left}");
             }
         }
         let endless = Credential { key: String::new(), source: None, kind: ClientSecret, ends: Vec::new() };
-        assert_eq!(endless.expiry_notice(day(0)), None);
+        assert_eq!(endless.expiry_threshold(day(0)), None);
     }
 
     #[test]

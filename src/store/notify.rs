@@ -25,7 +25,7 @@ use crate::domain::name::Name;
 /// Rows that travel in one statement.
 const CHUNK: usize = 1_000;
 
-/// The same end of a credential is found until the credential is replaced, so the ids of its notices stay: at most four for an end.
+/// The same end of a credential is found until the credential is replaced, so the ids of its announcements stay: at most four for an end.
 const KEEP_ID: &str = "UPDATE announcements SET doc = '{}'
     WHERE id IN (SELECT value FROM json_each(?1)) AND doc ->> 'kind' = 'credential'";
 

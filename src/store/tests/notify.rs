@@ -144,5 +144,5 @@ async fn the_end_of_a_credential_that_is_found_again_after_a_restart_is_not_noti
     assert!(store.load_alerting().await.unwrap().announcements.is_empty());
     assert!(!store.announce(&found(4)).await.unwrap());
     assert!(world.alert(&store, at(5)).await.is_empty());
-    assert!(store.announce(&found(6 * 24 * 60 * 60)).await.unwrap(), "the notice of 7 days is another one");
+    assert!(store.announce(&found(6 * 24 * 60 * 60)).await.unwrap(), "the threshold of 7 days is another one");
 }

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 /// Adds what is due about undeliverable addresses.
 pub(super) fn derive(plans: &Plans, known: &WorkingSet, due: &mut Vec<DueItem>, result: &mut Evaluation) {
-    let standing = known.undeliverable().iter().filter(|found| found.accepted_at.is_none());
-    let refusing = standing.map(|found| found.address.clone()).collect::<BTreeSet<_>>();
+    let current = known.undeliverable().iter().filter(|found| found.accepted_at.is_none());
+    let refusing = current.map(|found| found.address.clone()).collect::<BTreeSet<_>>();
     for found in known.undeliverable() {
         let unused = || (!recipients::names(plans, &found.address)).then_some(AddressEnd::Unused);
         let end = found.accepted_at.map(AddressEnd::Accepted).or_else(unused);

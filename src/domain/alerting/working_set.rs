@@ -71,7 +71,7 @@ impl WorkingSet {
         self.announcements.insert(announcement.id(), announcement);
     }
 
-    /// Replaces the undeliverable addresses by those that the store has now: standing ones, and ended ones not yet settled.
+    /// Replaces the undeliverable addresses by those that the store has now: those that refuse mail, and ended ones not yet settled.
     pub fn set_undeliverable(&mut self, addresses: Vec<UndeliverableAddress>) {
         self.undeliverable = addresses.into_iter().map(Arc::new).collect();
     }

@@ -41,9 +41,9 @@ impl PollContext<'_> {
         let verdicts = if known.any_left() { index(findings) } else { Verdicts::new() };
         for mut incident in known.left() {
             match self.noncompliant_of(&incident, draft.session, &verdicts, evidence) {
-                Stands::Unseen => draft.incidents.push(incident),
-                Stands::Dropped(end) => over.push((incident, end)),
-                Stands::Right(end) => {
+                KnownDrift::Unseen => draft.incidents.push(incident),
+                KnownDrift::Dropped(end) => over.push((incident, end)),
+                KnownDrift::Right(end) => {
                     if good_poll(&mut incident, self.plan.alerts.resolve_polls) {
                         over.push((incident, end));
                     } else {
@@ -100,28 +100,28 @@ impl PollContext<'_> {
         Incident::found(&self.plan.name, self.poll, key, finding.rule.severity, window, Facts::default())
     }
 
-    /// Where a known drift stands that no finding calls drifted.
+    /// What became of a known drift that no finding calls drifted.
     fn noncompliant_of(
         &self,
         incident: &Incident,
         session: &Session,
         verdicts: &Verdicts<'_>,
         evidence: Evidence<'_>,
-    ) -> Stands {
-        const DROPPED: Stands = Stands::Dropped(End::NoLongerAudited);
+    ) -> KnownDrift {
+        const DROPPED: KnownDrift = KnownDrift::Dropped(End::NoLongerAudited);
         let Evidence { seen, around } = evidence;
-        let Some((rule_id, setting)) = incident.key.rule() else { return Stands::Unseen };
+        let Some((rule_id, setting)) = incident.key.rule() else { return KnownDrift::Unseen };
         let Some(rule) = session.policy.rules().iter().find(|rule| rule.id == *rule_id) else { return DROPPED };
         match verdicts.get(&(rule_id, setting)) {
-            Some(Verdict::Unverifiable { .. }) => Stands::Unseen,
+            Some(Verdict::Unverifiable { .. }) => KnownDrift::Unseen,
             Some(Verdict::NotApplicable) => DROPPED,
-            Some(_) => Stands::Right(why_right(incident, rule, seen)),
+            Some(_) => KnownDrift::Right(why_right(incident, rule, seen)),
             None if !rule.watches_each() || !in_scope(&session.policy, rule, setting) => DROPPED,
             None if self.plan.mapping.renames(setting) => DROPPED,
-            None if !around.neighbours.returned.contains(setting) => Stands::Dropped(End::NotReturned),
+            None if !around.neighbours.returned.contains(setting) => KnownDrift::Dropped(End::NotReturned),
             // Watched one by one, and not named: it is as it was pinned, if it is there at all.
-            None if seen.raw(setting).is_none() => Stands::Unseen,
-            None => Stands::Right(why_right(incident, rule, seen)),
+            None if seen.raw(setting).is_none() => KnownDrift::Unseen,
+            None => KnownDrift::Right(why_right(incident, rule, seen)),
         }
     }
 }
@@ -183,8 +183,8 @@ fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<Setti
     }
 }
 
-/// Where a known drift stands after a poll.
-enum Stands {
+/// A known drift that a poll did not find drifted again.
+enum KnownDrift {
     /// The poll could not tell.
     Unseen,
     /// No rule asks for it any more, or nothing can be known of it.

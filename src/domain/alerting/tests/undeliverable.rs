@@ -95,9 +95,9 @@ fn addresses_that_refuse_mail_are_told_together_and_to_none_of_them() {
 
 #[test]
 fn who_was_notified_is_not_notified_again_and_hears_of_the_end() {
-    let standing = notified_of(refusing("shop@bravo.example"), OPERATOR);
-    assert!(derived(vec![standing.clone()]).is_empty());
-    let accepted = UndeliverableAddress { accepted_at: Some(start()), ..standing };
+    let current = notified_of(refusing("shop@bravo.example"), OPERATOR);
+    assert!(derived(vec![current.clone()]).is_empty());
+    let accepted = UndeliverableAddress { accepted_at: Some(start()), ..current };
     let evaluation = derived(vec![accepted.clone()]);
     assert_eq!(notified(&evaluation.notifications), [(NotificationKind::Recovered, OPERATOR)]);
     assert_eq!(evaluation.notifications[0].openings[0].notification, Uuid::from_u128(7), "in its thread");

@@ -46,8 +46,8 @@ pub enum PollOutcome {
     Unchanged(Digest),
     /// The reason in words.
     Unreachable(String),
-    /// The source was not polled, because it failed a moment ago; the reason of that failure.
-    Held(String),
+    /// The source was not polled, because of the cooldown after a failure; the reason of that failure.
+    Cooldown(String),
 }
 
 /// Advances `state` by one poll of the sessions that are `due`.
@@ -62,7 +62,7 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due
     let context = PollContext { plan, state, now, poll: delta.record.polls, partial: &partial };
     match poll {
         PollOutcome::Unreachable(reason) => context.unreachable(reason, true, &mut delta),
-        PollOutcome::Held(reason) => context.unreachable(reason, false, &mut delta),
+        PollOutcome::Cooldown(reason) => context.unreachable(reason, false, &mut delta),
         PollOutcome::Snapshot(snapshot) => context.snapshot(snapshot, due, &mut delta),
         PollOutcome::Unchanged(digest) => context.unchanged(*digest, due, &mut delta),
     }

@@ -235,7 +235,7 @@ impl Auditor {
             }
             let failed = error.cloned();
             let poll = poll.unwrap_or_else(|e| match e.again {
-                Some(_) => PollOutcome::Held(e.to_string()),
+                Some(_) => PollOutcome::Cooldown(e.to_string()),
                 None => PollOutcome::Unreachable(e.to_string()),
             });
             let started = Instant::now();

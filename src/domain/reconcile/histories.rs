@@ -129,7 +129,7 @@ fn take(world: &mut World, step: &Step) -> Option<PollOutcome> {
         }
         Step::Hold { minutes } => {
             world.now += TimeDelta::minutes(*minutes);
-            return Some(PollOutcome::Held(String::from("refused; it is not asked again")));
+            return Some(PollOutcome::Cooldown(String::from("refused; it is not asked again")));
         }
     }
     None
@@ -197,7 +197,7 @@ fn hold(world: &mut World, poll: &PollOutcome) -> Result<(), TestCaseError> {
     prop_assert_eq!(&delta.incidents, &again.incidents, "and the same incidents");
     let before = open_ids(world);
     let (opened, ended) = (opened(&delta), ended(&delta));
-    if matches!(poll, PollOutcome::Unreachable(_) | PollOutcome::Held(_)) {
+    if matches!(poll, PollOutcome::Unreachable(_) | PollOutcome::Cooldown(_)) {
         let blind = |id: &Uuid| before.get(id).is_none_or(|key| key.kind() == IncidentKind::Unreachable);
         prop_assert!(ended.is_empty() && opened.iter().all(blind), "a poll that could not see moved something");
         prop_assert!(delta.sessions.is_empty());

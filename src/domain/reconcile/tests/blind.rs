@@ -47,7 +47,7 @@ fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
     world.poll();
     world.fail();
     world.now += TimeDelta::hours(3);
-    let held = PollOutcome::Held(String::from("refused; it is not asked again before 12:00"));
+    let held = PollOutcome::Cooldown(String::from("refused; it is not asked again before 12:00"));
     for _ in 0..5 {
         assert!(world.poll_now(&held).is_empty(), "a repeated failure is no poll");
     }
@@ -71,7 +71,7 @@ fn what_is_held_back_is_told_once_its_polls_were_enough() {
     world.fail();
     world.now += TimeDelta::hours(1);
     assert_eq!(
-        notified(&world.poll_now(&PollOutcome::Held(String::from("refused")))),
+        notified(&world.poll_now(&PollOutcome::Cooldown(String::from("refused")))),
         [(NotificationKind::Unreachable, OPS)]
     );
 }

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use crate::domain::incident::Window;
 
 /// How far back orders can be fetched.
-const LOOKS_BACK: TimeDelta = TimeDelta::hours(168);
+const RECOVERABLE_FOR: TimeDelta = TimeDelta::hours(168);
 
 /// Of a time shorter than this, minutes say too little.
 pub const SHORT: TimeDelta = TimeDelta::minutes(3);
@@ -89,10 +89,10 @@ pub fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
 /// Until when orders that stopped can be recovered, as it stands at `now`.
 pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
     const WHY: &str = "Orders older than 7 days cannot be fetched later";
-    let until = window.last_good.unwrap_or(window.first_bad) + LOOKS_BACK;
+    let until = window.last_good.unwrap_or(window.first_bad) + RECOVERABLE_FOR;
     let shown = at(until, zone);
     if until <= now {
-        let reach = at(now - LOOKS_BACK, zone);
+        let reach = at(now - RECOVERABLE_FOR, zone);
         return format!(
             "{WHY}. All of them could be recovered until {shown}, which has passed: those placed before {reach} may have to be entered by hand, and every further hour loses more"
         );
@@ -238,7 +238,7 @@ mod tests {
             let window = Window { last_good: Some(utc(good)), first_bad: utc(good) + TimeDelta::minutes(5) };
             let open = recoverable(window, window.first_bad, zone);
             assert!(open.contains(&format!("before {expected} and all orders")), "{open}");
-            let passed = recoverable(window, utc(good) + LOOKS_BACK, zone);
+            let passed = recoverable(window, utc(good) + RECOVERABLE_FOR, zone);
             assert!(passed.contains(&format!("until {expected}, which has passed")), "{passed}");
         }
     }

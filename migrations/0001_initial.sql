@@ -96,7 +96,7 @@ CREATE TABLE notification_log (
     doc TEXT NOT NULL,
     PRIMARY KEY (incident, channel, recipient_folded)
 ) WITHOUT ROWID;
-CREATE INDEX notification_log_owed ON notification_log (incident) WHERE ended = 0;
+CREATE INDEX notification_log_not_ended ON notification_log (incident) WHERE ended = 0;
 
 -- What was held back and why, once for an incident and reason.
 CREATE TABLE suppressions (

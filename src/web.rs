@@ -41,7 +41,7 @@ mod settings;
 mod unaudited;
 mod when;
 
-pub use history::{Delivery, Held, History, Notified};
+pub use history::{Delivery, History, Notified, Suppressed};
 pub use host::Hosts;
 use page::Pages;
 pub use resend::{Resend, ResendError};

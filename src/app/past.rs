@@ -9,7 +9,7 @@ use crate::domain::notification::Reason;
 use crate::domain::session::SessionKey;
 use crate::metrics::Metrics;
 use crate::store::{NotificationFilter, NotificationState, Store, StoredNotification, StoredSuppression};
-use crate::web::{Delivery, Held, History, Notified};
+use crate::web::{Delivery, History, Notified, Suppressed};
 
 /// See the module.
 pub(super) struct StoredHistory {
@@ -33,11 +33,11 @@ impl History for StoredHistory {
             Ok(stored.into_iter().map(notified).collect())
         })
     }
-    fn held_back<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Held>, String>> {
+    fn suppressions<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Suppressed>, String>> {
         Box::pin(async move {
             let stored = self.store.suppressions(Some(key), None, limit).await;
             let stored = stored.inspect_err(|e| self.metrics.store_error(e.operation)).map_err(|e| e.to_string())?;
-            let held = |StoredSuppression { at, key, reason, .. }| Held { at, key, reason };
+            let held = |StoredSuppression { at, key, reason, .. }| Suppressed { at, key, reason };
             Ok(stored.into_iter().map(held).collect())
         })
     }

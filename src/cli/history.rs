@@ -58,7 +58,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
             let document = HistoryDocument {
                 events: past.events.iter().map(HistoryLine::from).collect(),
                 notifications: past.notified.iter().map(NotifiedLine::from).collect(),
-                suppressions: past.held.iter().map(SuppressionLine::from).collect(),
+                suppressions: past.suppressions.iter().map(SuppressionLine::from).collect(),
                 complete,
             };
             print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
@@ -105,7 +105,7 @@ fn since(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, Usag
 struct Past {
     events: Vec<(Name, Event)>,
     notified: Vec<(StoredNotification, Reason)>,
-    held: Vec<StoredSuppression>,
+    suppressions: Vec<StoredSuppression>,
 }
 
 impl Past {
@@ -125,8 +125,8 @@ impl Past {
         let of_session = session.map(ToString::to_string);
         let filter = NotificationFilter { session: of_session, since, ..NotificationFilter::default() };
         let notified = store.notifications_with_reasons(&filter, limit).await?;
-        let held = store.suppressions(session, since, limit).await?;
-        Ok(Self { events, notified, held })
+        let suppressions = store.suppressions(session, since, limit).await?;
+        Ok(Self { events, notified, suppressions })
     }
 
     /// Keeps the newest `limit` of each, and nothing from before the oldest event that is kept. True if that is all.
@@ -137,15 +137,15 @@ impl Past {
         if let (1.., Some((_, oldest))) = (older, self.events.first()) {
             let from = oldest.at;
             self.notified.retain(|(notification, _)| notification.recorded_at >= from);
-            self.held.retain(|held| held.at >= from);
+            self.suppressions.retain(|held| held.at >= from);
         }
         self.notified.drain(..self.notified.len().saturating_sub(limit));
-        self.held.drain(..self.held.len().saturating_sub(limit));
+        self.suppressions.drain(..self.suppressions.len().saturating_sub(limit));
         self.len() == before
     }
 
     fn len(&self) -> usize {
-        self.events.len() + self.notified.len() + self.held.len()
+        self.events.len() + self.notified.len() + self.suppressions.len()
     }
 
     fn is_empty(&self) -> bool {
@@ -162,7 +162,7 @@ impl Past {
             let key = key(source, event);
             of_place(event.at, source, key, event::words(&event.what))
         });
-        let held = self.held.iter().map(|held| of_place(held.at, &held.source, held.place(), held_back(held)));
+        let held = self.suppressions.iter().map(|held| of_place(held.at, &held.source, held.place(), held_back(held)));
         let notified = self.notified.iter().map(|(notification, reason)| {
             let one = match (of, notification.sessions.as_slice()) {
                 (Some(of), _) => Some(of.clone()),

@@ -10,7 +10,7 @@ use super::output::moment;
 use super::table::table;
 use super::{Exit, Shared, UsageError, print};
 use crate::config::NeededSecrets;
-use crate::domain::notification::{HeldBack, Reason};
+use crate::domain::notification::{Reason, SuppressedIncident};
 use crate::domain::reading::visible;
 use crate::store::{NotificationFilter, NotificationId, NotificationState, Store, StoredNotification};
 use crate::view::reason as why;
@@ -145,10 +145,12 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     lines.extend(row.resend_of.map(|id| format!("Resent:     an operator asked to send notification {id} again")));
     lines.push("Why:".to_owned());
     lines.extend(reason.because.iter().map(|because| format!("  - {}", printable(&why::because(because)))));
-    if !reason.held.is_empty() {
+    if !reason.suppressions.is_empty() {
         lines.push("Held back at that time:".to_owned());
-        let held = |HeldBack { what, stage, .. }: &HeldBack| format!("  - {}: {}", printable(what), stage.label());
-        lines.extend(reason.held.iter().map(held));
+        let held = |SuppressedIncident { what, stage, .. }: &SuppressedIncident| {
+            format!("  - {}: {}", printable(what), stage.label())
+        };
+        lines.extend(reason.suppressions.iter().map(held));
     }
     if reason.more > 0 {
         lines.push(format!("  and {} more", reason.more));
@@ -303,7 +305,7 @@ mod tests {
             "change": "updated:2",
             "role": "owner",
         }]);
-        let reason = serde_json::from_value(serde_json::json!({ "because": because, "held": [] })).unwrap();
+        let reason = serde_json::from_value(serde_json::json!({ "because": because, "suppressions": [] })).unwrap();
         in_words(&NotificationLine::from(row), &reason)
     }
 

@@ -24,7 +24,7 @@ use super::announcement::Announcement;
 use super::delivery::{NotifiedRecipient, UndeliverableAddress};
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, HeldBack, Item, Notification, Role, Stage};
+use super::notification::{About, Change, Item, Notification, Role, Stage, SuppressedIncident};
 use super::plan::{Alerts, Plans, SourcePlan};
 use super::session::{Session, SessionKey};
 use super::source_change::SourceChange;
@@ -360,8 +360,8 @@ pub(crate) fn described(incident: &Incident) -> String {
     }
 }
 
-pub(crate) fn held(incident: &Incident, stage: Stage) -> HeldBack {
-    HeldBack { id: incident.id, what: described(incident), stage }
+pub(crate) fn suppressed(incident: &Incident, stage: Stage) -> SuppressedIncident {
+    SuppressedIncident { id: incident.id, what: described(incident), stage }
 }
 
 /// A recipient of an incident.

@@ -39,12 +39,16 @@ pub trait History: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Notified>, String>>;
 
     /// The last `limit` incidents of a session and its source that were held back.
-    fn held_back<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Held>, String>>;
+    fn suppressions<'a>(
+        &'a self,
+        session: &'a SessionKey,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Suppressed>, String>>;
 }
 
 /// An incident that was held back, as the page of its session shows it.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct Suppressed {
     pub at: DateTime<Utc>,
     pub key: IncidentKey,
     pub reason: SuppressionReason,
@@ -103,8 +107,11 @@ pub(super) struct HistoryEntry {
 
 /// The history of a session; nothing where it cannot be read, which is logged.
 pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<HistoryEntry>> {
-    let all =
-        try_join3(history.events(key, ENTRIES), history.notifications(key, ENTRIES), history.held_back(key, ENTRIES));
+    let all = try_join3(
+        history.events(key, ENTRIES),
+        history.notifications(key, ENTRIES),
+        history.suppressions(key, ENTRIES),
+    );
     match tokio::time::timeout(GRACE, all).await {
         Ok(Ok((events, notifications, held))) => Some(merged(&events, &notifications, &held, zone)),
         Ok(Err(error)) => {
@@ -118,7 +125,7 @@ pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -
     }
 }
 
-fn merged(events: &[Event], notifications: &[Notified], held: &[Held], zone: Tz) -> Vec<HistoryEntry> {
+fn merged(events: &[Event], notifications: &[Notified], held: &[Suppressed], zone: Tz) -> Vec<HistoryEntry> {
     let events = events.iter().map(|event| (event.at, event::words(&event.what), false));
     let mails = notifications.iter().map(|mail| (mail.at, mail.words(), true));
     let held = held.iter().map(|held| (held.at, reason::held_back(&held.key, held.reason), false));

@@ -87,9 +87,9 @@ impl History for OneDrift {
         Box::pin(std::future::ready(Ok(mails)))
     }
 
-    fn held_back<'a>(&'a self, key: &'a SessionKey, _: usize) -> BoxFuture<'a, Result<Vec<Held>, String>> {
+    fn suppressions<'a>(&'a self, key: &'a SessionKey, _: usize) -> BoxFuture<'a, Result<Vec<Suppressed>, String>> {
         let incident = IncidentKey::Unverifiable { session: key.id.clone() };
-        let held = Held { at: start(), key: incident, reason: SuppressionReason::SourceUnreachable };
+        let held = Suppressed { at: start(), key: incident, reason: SuppressionReason::SourceUnreachable };
         Box::pin(std::future::ready(Ok(vec![held])))
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{DueItem, LogKey, Plans, WorkingSet, described, held};
+use super::{DueItem, LogKey, Plans, WorkingSet, described, suppressed};
 use crate::domain::address::Address;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
@@ -182,11 +182,11 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
     };
     let mut seen = HashSet::new();
     let stopped = stopped.iter().filter(|(incident, stage)| concerns(incident) && seen.insert((incident.id, *stage)));
-    let held_back = stopped.map(|(incident, stage)| held(incident, *stage)).collect::<Vec<_>>();
-    let more = items.len().saturating_sub(MOST_REASONS) + held_back.len().saturating_sub(MOST_REASONS);
+    let suppressions = stopped.map(|(incident, stage)| suppressed(incident, *stage)).collect::<Vec<_>>();
+    let more = items.len().saturating_sub(MOST_REASONS) + suppressions.len().saturating_sub(MOST_REASONS);
     Reason {
         because: items.iter().take(MOST_REASONS).map(because).collect(),
-        held: held_back.into_iter().take(MOST_REASONS).collect(),
+        suppressions: suppressions.into_iter().take(MOST_REASONS).collect(),
         more,
     }
 }

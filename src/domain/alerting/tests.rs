@@ -274,7 +274,7 @@ fn a_suppression_is_counted_once_and_stored_with_the_next_notification_of_the_se
     world.tick("1", "export", true);
     let sent = world.poll();
     assert_eq!(sent.len(), 2);
-    let held = &sent[0].reason.held;
+    let held = &sent[0].reason.suppressions;
     assert_eq!((held.len(), held[0].stage), (1, Stage::Severity), "{held:?}");
     assert!(held[0].what.contains("validation"), "{held:?}");
     let because = &sent[1].reason.because[0];

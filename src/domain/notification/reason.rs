@@ -9,7 +9,7 @@ use super::Role;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     pub because: Vec<Because>,
-    pub held: Vec<HeldBack>,
+    pub suppressions: Vec<SuppressedIncident>,
     /// How many more of either are not listed.
     #[serde(default)]
     pub more: usize,
@@ -32,7 +32,7 @@ pub struct Because {
 
 /// An incident that is not in a notification, and the stage that held it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldBack {
+pub struct SuppressedIncident {
     pub id: Uuid,
     pub what: String,
     pub stage: Stage,

@@ -21,7 +21,7 @@ mod tokens;
 
 use std::time::Duration;
 
-use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::address::{Address, NamedAddress};
 use driftwise::domain::name::Name;
 use driftwise::domain::notification::Notification;
 use driftwise::notify::email::{BuildError, Delivery, Email, Options, SmtpOptions, Tls};
@@ -40,12 +40,12 @@ fn email(options: SmtpOptions) -> Email {
 }
 
 fn email_from(from: &str, options: SmtpOptions) -> Email {
-    let from = Mailbox::parse(from).unwrap();
+    let from = NamedAddress::parse(from).unwrap();
     Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None }).unwrap()
 }
 
 fn build(options: SmtpOptions) -> Result<Email, BuildError> {
-    let from = Mailbox::parse("driftwise@integrator.example").unwrap();
+    let from = NamedAddress::parse("driftwise@integrator.example").unwrap();
     Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None })
 }
 

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use driftwise::config::{self, Config};
-use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::address::{Address, NamedAddress};
 use driftwise::domain::alerting::{WorkingSet, evaluate};
 use driftwise::domain::name::Name;
 use driftwise::domain::observation::RawSnapshot;
@@ -150,7 +150,7 @@ fn words(text: &str) {
         Ok(address) => assert!(!address.as_str().contains(char::is_control)),
         Err(error) => assert_plain(&error.to_string()),
     }
-    if let Err(error) = Mailbox::parse(text) {
+    if let Err(error) = NamedAddress::parse(text) {
         assert_plain(&error.to_string());
     }
     let _ = (config::duration(text), config::size(text));
@@ -249,7 +249,7 @@ fn ordinary() -> &'static RawSnapshot {
 fn email() -> &'static Email {
     static EMAIL: OnceLock<Email> = OnceLock::new();
     EMAIL.get_or_init(|| {
-        let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+        let from = NamedAddress::parse("Driftwise <driftwise@integrator.example>").unwrap();
         Email::new(Options {
             from,
             delivery: Delivery::Spool("/nowhere-at-all".into()),

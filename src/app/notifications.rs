@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::adapters::{self, Waits};
 use crate::config::Config;
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 use crate::domain::name::Name;
 use crate::domain::notification::{Notification, NotificationKind};
 use crate::notify::email::{Delivery, Email, Options};
@@ -47,7 +47,7 @@ pub struct Preview {
 
 /// `sample`, as recorded at `now`.
 pub fn preview(sample: Sample, now: DateTime<Utc>) -> anyhow::Result<Preview> {
-    let from = Mailbox::parse("Driftwise <driftwise@integrator.example>")?;
+    let from = NamedAddress::parse("Driftwise <driftwise@integrator.example>")?;
     let to = Address::parse("it@acme.example")?;
     let notification =
         example(sample, &to, now).with_context(|| format!("there is no sample of {}", sample.label()))?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 use crate::secret::Secret;
 
 use super::keys::{EmailKeys, GraphKeys, SmtpKeys};
@@ -14,7 +14,7 @@ use super::url::is_loopback;
 /// The mail account.
 #[derive(Debug, Clone)]
 pub struct EmailConfig {
-    pub from: Mailbox,
+    pub from: NamedAddress,
     pub delivery: Delivery,
 }
 

@@ -8,7 +8,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 use crate::domain::name::Name;
 use crate::domain::reading::{is_invisible, quote};
 use crate::domain::session::SessionId;
@@ -118,7 +118,7 @@ words! {
         help |_| "such as 2027-01-31";
     Address => Self, "a mail address", text_like("@"),
         |text| Self::parse(text).map_err(|error| format!(": {error}"));
-    Mailbox => Self, "a mail address, with or without a name", text_like("@"),
+    NamedAddress => Self, "a mail address, with or without a name", text_like("@"),
         |text| Self::parse(text).map_err(|error| format!(": {error}")),
         help |_| "write address@company.example or Name <address@company.example>";
     Name => Self, "a name", any_text(r"^[A-Za-z0-9._-]{1,64}$|\$\{"),

@@ -100,12 +100,12 @@ impl From<Address> for String {
 
 /// An address with an optional display name, as in `Driftwise <driftwise@company.example>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mailbox {
+pub struct NamedAddress {
     pub name: Option<String>,
     pub address: Address,
 }
 
-impl Mailbox {
+impl NamedAddress {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         let Some((name, rest)) = text.split_once('<') else {
@@ -144,10 +144,10 @@ mod tests {
 
     #[test]
     fn a_mailbox_may_carry_a_display_name() {
-        let mailbox = Mailbox::parse("\"Drift, wise\" <d@x.example>").unwrap();
+        let mailbox = NamedAddress::parse("\"Drift, wise\" <d@x.example>").unwrap();
         assert_eq!(mailbox.name.as_deref(), Some("Drift, wise"));
         assert_eq!(mailbox.address.as_str(), "d@x.example");
-        assert!(Mailbox::parse("x <d@x.example").is_err());
-        assert!(Mailbox::parse("a\r\nBcc: <d@x.example>").is_err());
+        assert!(NamedAddress::parse("x <d@x.example").is_err());
+        assert!(NamedAddress::parse("a\r\nBcc: <d@x.example>").is_err());
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Channel, Composed, Outbound, Reissued, SendError};
 use crate::clock::SystemClock;
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 use crate::domain::notification::Notification;
 use crate::http::{HttpProxy, SetupError};
 use crate::secret::Secret;
@@ -37,7 +37,7 @@ pub use trial::Trial;
 /// The sender, and how mail is delivered.
 #[derive(Debug, Clone)]
 pub struct Options {
-    pub from: Mailbox,
+    pub from: NamedAddress,
     pub delivery: Delivery,
     /// Where the pages are, if they are public.
     pub public_url: Option<String>,
@@ -157,7 +157,7 @@ pub enum BuildError {
 
 /// The mail channel.
 pub struct Email {
-    from: Mailbox,
+    from: NamedAddress,
     public_url: Option<String>,
     way: Way,
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::address::{Address, NamedAddress};
 use driftwise::notify::email::{Delivery, Email, Gates, GraphOptions, Options, SmtpOptions};
 use driftwise::notify::{Channel as _, Obstacle};
 use serde_json::json;
@@ -26,7 +26,7 @@ fn email(options: GraphOptions) -> Email {
 }
 
 fn behind(gates: &mut Gates, options: GraphOptions) -> Email {
-    let from = Mailbox::parse(USER).unwrap();
+    let from = NamedAddress::parse(USER).unwrap();
     Email::of(gates, Options { from, delivery: Delivery::Graph(options), public_url: None }).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use driftwise::domain::address::{Address, Mailbox};
+use driftwise::domain::address::{Address, NamedAddress};
 use driftwise::notify::email::{Delivery, Email, GraphOptions, HttpAccess, Options, SmtpOptions, TokenOptions};
 use driftwise::notify::{Channel as _, Obstacle, SendError};
 use rustls::pki_types::pem::PemObject as _;
@@ -62,7 +62,7 @@ async fn send(graph: &str, tokens: &str, trusting: bool) -> Result<(), SendError
         token: TokenOptions { access, ..token_options(tokens) },
         timeout: SmtpOptions::TIMEOUT,
     };
-    let from = Mailbox::parse(USER).unwrap();
+    let from = NamedAddress::parse(USER).unwrap();
     let email = Email::new(Options { from, delivery: Delivery::Graph(options), public_url: None }).unwrap();
     email.send(&outbound(&email, "it@acme.example")).await
 }

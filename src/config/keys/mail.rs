@@ -8,13 +8,13 @@ use crate::config::secret::{Hidden, SecretFile};
 use crate::config::shapes::{Certificates, Choice, FilePath, Flag, Text, Whole};
 use crate::config::url::WebAddress;
 use crate::config::words::{Day, Host};
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 
 section! {
     /// The mail account: `from`, and `smtp`, `graph` or `spool`.
     EmailKeys: "\"email\"" {
         /// The sender.
-        from: Mailbox, Required, "Driftwise <driftwise@integrator.example>";
+        from: NamedAddress, Required, "Driftwise <driftwise@integrator.example>";
         /// The mail server.
         smtp: Sub<SmtpKeys>, Optional, "{ host: smtp.integrator.example }";
         /// In place of `smtp`: a folder that takes one .eml file a message.

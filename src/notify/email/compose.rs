@@ -7,7 +7,7 @@ use lettre::message::header::{self, ContentTransferEncoding, ContentType, Header
 use lettre::message::{Mailbox as LettreMailbox, Mailboxes, MultiPart, SinglePart};
 use uuid::Uuid;
 
-use crate::domain::address::{Address, Mailbox};
+use crate::domain::address::{Address, NamedAddress};
 use crate::domain::notification::{Item, Notification};
 use crate::domain::reading::is_invisible;
 use crate::notify::render::{Rendered, render, unadorned};
@@ -28,7 +28,7 @@ const AUTOMATIC: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 
 /// Never fails, because one failure here would keep every notification of the cycle from being recorded, at each retry. If a
 /// template fails, which is a bug, the mail has the words without the layout.
-pub(super) fn compose(from: &Mailbox, message: &Notification, public_url: Option<&str>) -> Composed {
+pub(super) fn compose(from: &NamedAddress, message: &Notification, public_url: Option<&str>) -> Composed {
     let rendered = render(message, public_url).unwrap_or_else(|error| {
         tracing::error!(notification = %message.id, %error, "composed a mail without its layout");
         unadorned(message, public_url)
@@ -37,23 +37,23 @@ pub(super) fn compose(from: &Mailbox, message: &Notification, public_url: Option
 }
 
 /// The right side of Message-IDs: the sender's domain.
-fn domain(from: &Mailbox) -> &str {
+fn domain(from: &NamedAddress) -> &str {
     from.address.as_str().rsplit_once('@').map_or("localhost", |(_, domain)| domain)
 }
 
-fn message_id(notification: Uuid, from: &Mailbox) -> String {
+fn message_id(notification: Uuid, from: &NamedAddress) -> String {
     format!("<{notification}@{}>", domain(from))
 }
 
 /// A root for each incident in the message, and the messages that opened them for this recipient.
-fn references(message: &Notification, from: &Mailbox) -> Vec<String> {
+fn references(message: &Notification, from: &NamedAddress) -> Vec<String> {
     let root = |incident: Uuid| format!("<incident-{incident}@{}>", domain(from));
     let mut references = message.incidents().take(MOST_ROOTS).map(|i| root(i.id)).collect::<Vec<_>>();
     references.extend(message.openings.iter().take(MOST_ROOTS).map(|o| message_id(o.notification, from)));
     references
 }
 
-fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Composed {
+fn assemble(from: &NamedAddress, message: &Notification, rendered: Rendered) -> Composed {
     let id = one_line(&message_id(message.id, from));
     let mut headers = Headers::new();
     headers.set(header::From::from(Mailboxes::from(mailbox(&from.address, from.name.as_deref()))));
@@ -89,7 +89,7 @@ fn assemble(from: &Mailbox, message: &Notification, rendered: Rendered) -> Compo
 }
 
 /// A message with another Message-ID, in both headers that hold it; the rest stays byte for byte.
-pub(super) fn reissue(from: &Mailbox, raw: &[u8], notification: Uuid) -> Reissued {
+pub(super) fn reissue(from: &NamedAddress, raw: &[u8], notification: Uuid) -> Reissued {
     let message_id = one_line(&message_id(notification, from));
     let end = raw.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(raw.len());
     let (head, body) = raw.split_at(end);
@@ -194,7 +194,7 @@ mod tests {
         let at = "2026-11-23T09:10:00Z".parse().unwrap();
         for kind in NotificationKind::ALL {
             let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
-            let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+            let from = NamedAddress::parse("Driftwise <driftwise@integrator.example>").unwrap();
             let bare = unadorned(&message, None);
             let raw = assemble(&from, &message, bare.clone()).raw;
             let parsed = mail_parser::MessageParser::default().parse(&raw).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_reissued_message_differs_in_its_message_id_alone() {
         let at = "2026-11-23T09:10:00Z".parse().unwrap();
-        let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+        let from = NamedAddress::parse("Driftwise <driftwise@integrator.example>").unwrap();
         for kind in NotificationKind::ALL {
             let message = sample(kind, &Address::parse("it@acme.example").unwrap(), at);
             let first = compose(&from, &message, None);

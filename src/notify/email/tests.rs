@@ -24,7 +24,7 @@ fn to() -> Address {
 }
 
 fn email(delivery: Delivery) -> Email {
-    let from = Mailbox::parse("Driftwise <driftwise@integrator.example>").unwrap();
+    let from = NamedAddress::parse("Driftwise <driftwise@integrator.example>").unwrap();
     Email::new(Options { from, delivery, public_url: Some("https://driftwise.example".to_owned()) }).unwrap()
 }
 
@@ -214,7 +214,7 @@ fn a_test_message_names_no_session_and_says_that_it_is_a_test() {
 
 #[test]
 fn a_password_is_not_sent_in_the_clear_to_another_machine() {
-    let from = Mailbox::parse("d@integrator.example").unwrap();
+    let from = NamedAddress::parse("d@integrator.example").unwrap();
     let build = |host: &str, tls, username: Option<&str>, password: Option<&str>| {
         let options = SmtpOptions {
             tls,
@@ -238,7 +238,7 @@ fn a_ca_file_that_is_none_is_refused() {
     let path = folder.path().join("ca.pem");
     let build = || {
         let options = SmtpOptions { ca_file: Some(path.clone()), ..SmtpOptions::new("mail.example", 587) };
-        let from = Mailbox::parse("d@integrator.example").unwrap();
+        let from = NamedAddress::parse("d@integrator.example").unwrap();
         Email::new(Options { from, delivery: Delivery::Smtp(options), public_url: None }).map(drop)
     };
     assert!(matches!(build(), Err(BuildError::CaFile { .. })));

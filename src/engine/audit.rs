@@ -129,7 +129,7 @@ impl Auditor {
         let occasion = Occasion { plans, known, due, now };
         let judged = traced!("reconcile", { source = source }, self.judge(source, attempt, occasion));
         let (recorded, failed) = match judged {
-            Ok(Judged { delta, poll, failed }) => {
+            Ok(JudgedPoll { delta, poll, failed }) => {
                 let recorded = traced!("record", { source = source }, self.record(source, delta, now));
                 // Freeing a large snapshot takes milliseconds, which this task does not wait for.
                 drop(tokio::task::spawn_blocking(move || drop(poll)));
@@ -223,7 +223,7 @@ impl Auditor {
     }
 
     /// Divides what was fetched into sessions and reconciles, on a thread that may block.
-    async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<Judged, RecordError> {
+    async fn judge(&self, source: &Name, attempt: Attempt, occasion: Occasion) -> Result<JudgedPoll, RecordError> {
         let (published, metrics, source) = (Arc::clone(&self.published), Arc::clone(&self.metrics), source.clone());
         let work = move || {
             let Occasion { plans, known, due, now } = occasion;
@@ -242,7 +242,7 @@ impl Auditor {
             // The state is let go of when this is done: what comes of it is applied to it in place.
             let delta = reconcile(plan, &published.state(&source), &poll, &due, now);
             metrics.phase(Phase::Evaluate, started.elapsed());
-            Ok(Judged { delta, poll, failed })
+            Ok(JudgedPoll { delta, poll, failed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
     }
@@ -289,7 +289,7 @@ struct Occasion {
 }
 
 /// What is to be recorded, the poll that it came from, and why that could not see.
-pub(super) struct Judged {
+pub(super) struct JudgedPoll {
     delta: Delta,
     poll: PollOutcome,
     failed: Option<FetchError>,

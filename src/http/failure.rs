@@ -10,7 +10,7 @@ use rustls::CertificateError;
 
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FailureKind {
     Connect,
     /// The answer is no HTTP, or cannot be unpacked.
     Malformed,
@@ -21,7 +21,7 @@ pub enum Kind {
 /// What went wrong between this program and a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// For people, without text from outside.
     pub reason: String,
     /// Text that may come from outside, such as the names in a certificate.
@@ -29,7 +29,7 @@ pub struct Described {
 }
 
 impl Described {
-    fn new(kind: Kind, reason: impl Into<String>) -> Self {
+    fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into(), foreign: None }
     }
 }
@@ -41,37 +41,37 @@ pub fn of(error: &reqwest::Error) -> Described {
         return tls(error);
     }
     if error.is_timeout() {
-        return Described::new(Kind::Timeout, "no connection could be made in time");
+        return Described::new(FailureKind::Timeout, "no connection could be made in time");
     }
     if error.is_dns() {
-        return Described::new(Kind::Connect, "its host name cannot be found");
+        return Described::new(FailureKind::Connect, "its host name cannot be found");
     }
     if let Some(reason) = links.iter().find_map(|link| tunnel(&link.to_string())) {
-        return Described::new(Kind::Connect, reason);
+        return Described::new(FailureKind::Connect, reason);
     }
     let io = links.iter().rev().find_map(|link| link.downcast_ref::<io::Error>()).map(io::Error::kind);
     if error.is_connect() {
-        return Described::new(Kind::Connect, connect(io));
+        return Described::new(FailureKind::Connect, connect(io));
     }
     let carried = links.iter().find_map(|link| link.downcast_ref::<hyper::Error>());
     if let Some(error) = carried.filter(|error| error.is_parse()) {
-        return Described::new(Kind::Malformed, head(error));
+        return Described::new(FailureKind::Malformed, head(error));
     }
     let in_body = error.is_decode() || error.is_body();
     match io.filter(|_| in_body) {
         // Reading the HTTP transfer and unpacking its content alternate: an error of the transfer has a `hyper` cause.
         Some(kind) if carried.is_some() && !lost(Some(kind)) => {
-            Described::new(Kind::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
+            Described::new(FailureKind::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
         }
         Some(ErrorKind::UnexpectedEof) if carried.is_none() => {
-            Described::new(Kind::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off")
+            Described::new(FailureKind::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off")
         }
         Some(kind) if carried.is_none() && !lost(Some(kind)) => {
-            Described::new(Kind::Malformed, "its answer cannot be unpacked (gzip)")
+            Described::new(FailureKind::Malformed, "its answer cannot be unpacked (gzip)")
         }
         _ => {
             let when = if in_body { "in the middle of its answer" } else { "before it answered" };
-            Described::new(Kind::Connect, format!("the connection was closed {when}"))
+            Described::new(FailureKind::Connect, format!("the connection was closed {when}"))
         }
     }
 }
@@ -139,7 +139,7 @@ fn tls(error: &rustls::Error) -> Described {
         rustls::Error::PeerIncompatible(_) => ("it speaks no TLS version or cipher that is safe".to_owned(), None),
         other => ("the TLS connection failed".to_owned(), unknown(other)),
     };
-    Described { foreign, ..Described::new(Kind::Tls, reason) }
+    Described { foreign, ..Described::new(FailureKind::Tls, reason) }
 }
 
 /// Describes a problem of a certificate; none if only the library has a description.

@@ -13,7 +13,7 @@ use super::refusal::{redacted, transient};
 use super::{BuildError, HttpAccess};
 use crate::clock::Clock;
 use crate::http::certificate::Presented;
-use crate::http::failure::Kind;
+use crate::http::failure::FailureKind;
 use crate::http::{self, BodyError, failure};
 use crate::notify::{Obstacle, SendError};
 use crate::secret::{KnownSecret, Redactor};
@@ -107,9 +107,9 @@ impl Endpoint {
     fn failed(&self, error: &reqwest::Error, redactor: &Redactor) -> SendError {
         let described = failure::of(error);
         let obstacle = match described.kind {
-            Kind::Timeout => Obstacle::Timeout,
-            Kind::Tls => Obstacle::Tls,
-            Kind::Connect | Kind::Malformed => Obstacle::Connect,
+            FailureKind::Timeout => Obstacle::Timeout,
+            FailureKind::Tls => Obstacle::Tls,
+            FailureKind::Connect | FailureKind::Malformed => Obstacle::Connect,
         };
         let reason = format!("no exchange with {}: {}", self.name, described.reason);
         match described.foreign {

@@ -1,6 +1,6 @@
 //! The failure that an error of the HTTP client means for a source.
 
-use crate::http::failure::{self, Kind};
+use crate::http::failure::{self, FailureKind};
 use crate::secret::Redactor;
 use crate::source::{Failure, FetchError, Quoted, shortage};
 
@@ -12,10 +12,10 @@ pub fn of(error: &reqwest::Error, redactor: &Redactor) -> FetchError {
     }
     let described = failure::of(error);
     let failure = match described.kind {
-        Kind::Connect => Failure::Connect,
-        Kind::Malformed => Failure::Malformed,
-        Kind::Timeout => Failure::Timeout,
-        Kind::Tls => Failure::Tls,
+        FailureKind::Connect => Failure::Connect,
+        FailureKind::Malformed => Failure::Malformed,
+        FailureKind::Timeout => Failure::Timeout,
+        FailureKind::Tls => Failure::Tls,
     };
     FetchError::new(failure, described.reason).quoting(described.foreign.map(|text| Quoted::of(&text, redactor)))
 }

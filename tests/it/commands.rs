@@ -340,8 +340,8 @@ fn the_reply_of_a_mail_server_with_an_address_is_in_results_and_not_in_the_log()
     daemon.until("driftwise_notifications_total", &[("outcome", "sent")], 2.0);
     let said = daemon.stop();
     for (words, code) in [("mail is dead", 550), ("will retry", 450)] {
-        let told = |line: &str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
-        assert!(said.lines().any(told), "{words}: {said}");
+        let says = |line: &str| line.contains(words) && line.contains(&format!("\"reply\":{code}"));
+        assert!(said.lines().any(says), "{words}: {said}");
     }
     for address in owners.into_iter().chain([OWNER, FALLBACK, "unaudited@evil.example"]) {
         assert!(!said.contains(address), "{address}: {said}");

@@ -91,8 +91,8 @@ fn a_drift_below_min_severity_is_notified_once_when_its_severity_rises() {
     clock.advance(TimeDelta::minutes(5));
     let inside = world.inside(&clock);
     inside.until("driftwise_drift_open", &[("severity", "critical")], 1.0);
-    let told = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
-    assert!(told.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
+    let sent = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    assert!(sent.iter().all(|mail| mail.header("In-Reply-To").is_empty()));
     clock.advance(TimeDelta::minutes(5));
     inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 2.0);
     assert_eq!(world.mails().len(), 2, "{:?}", world.notified());

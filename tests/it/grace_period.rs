@@ -55,8 +55,8 @@ fn a_grace_period_ends_beside_that_of_an_older_incident_that_was_not_notified_ei
     clock.set(moment("2026-11-23T10:30:01Z"));
     eventually("mail about the other", || (world.mails().len() == 2).then_some(()));
     let mails = world.mails();
-    let told = mails.iter().flat_map(|mail| mail.all("X-Driftwise-Session")).collect::<BTreeSet<_>>();
-    assert_eq!(told, BTreeSet::from(["erp/14", "erp/15"]));
+    let notified = mails.iter().flat_map(|mail| mail.all("X-Driftwise-Session")).collect::<BTreeSet<_>>();
+    assert_eq!(notified, BTreeSet::from(["erp/14", "erp/15"]));
     inside.stop();
 }
 

@@ -6,13 +6,13 @@ use crate::program::{Daemon, eventually_or};
 use crate::support::port::ClosedPort;
 use crate::world::{OWNER, Setup, World};
 
-const STRANGER: &str = "j.doe@elsewhere.example";
+const ELSEWHERE: &str = "j.doe@elsewhere.example";
 const ANOTHER: &str = "m.roe@elsewhere.example";
 
 /// The log of a daemon while a notification address changes twice and is corrected; the session name is part of it.
 fn log_of_an_address(level: &str) -> String {
     let world = World::new(1, &Setup::default());
-    world.simulator.set(14, "notification_email", STRANGER);
+    world.simulator.set(14, "notification_email", ELSEWHERE);
     let daemon = Daemon::start(world.folder(), &["--log-level", level]);
     world.mail("drift", OWNER);
     world.simulator.set(14, "notification_email", ANOTHER);
@@ -33,11 +33,11 @@ fn a_drift_is_logged_with_all_that_names_it_and_its_values_only_for_debugging() 
     }
     let ended = lines.iter().find(|line| line["message"] == "an incident ended").unwrap();
     assert_eq!(ended["reason"], "repaired");
-    for address in [STRANGER, ANOTHER, OWNER] {
+    for address in [ELSEWHERE, ANOTHER, OWNER] {
         assert!(!said.contains(address), "{address} in {said}");
     }
     let debug = log_of_an_address("debug");
-    for address in [STRANGER, ANOTHER] {
+    for address in [ELSEWHERE, ANOTHER] {
         assert!(debug.contains(address), "{address} in {debug}");
     }
 }

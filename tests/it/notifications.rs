@@ -153,9 +153,9 @@ fn the_fallback_is_notified_of_an_unverifiable_setting_and_its_drift_stays_open(
     world.simulator.set(14, "export", true);
     continues(&world.mail("recovered", FALLBACK), &opening);
     daemon.poll();
-    let told = world.notified();
-    assert_eq!(told.iter().filter(|(kind, _)| kind == "drift").count(), 2, "{told:?}");
-    assert!(told.iter().all(|(kind, to)| kind == "drift" || to == FALLBACK), "{told:?}");
+    let sent = world.notified();
+    assert_eq!(sent.iter().filter(|(kind, _)| kind == "drift").count(), 2, "{sent:?}");
+    assert!(sent.iter().all(|(kind, to)| kind == "drift" || to == FALLBACK), "{sent:?}");
 }
 
 #[test]

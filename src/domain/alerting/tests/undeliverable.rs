@@ -83,7 +83,7 @@ fn a_lost_notification_about_a_session_concerns_its_operators_whoever_it_went_to
 }
 
 #[test]
-fn addresses_that_refuse_mail_are_told_together_and_to_none_of_them() {
+fn addresses_that_refuse_mail_are_notified_together_and_to_none_of_them() {
     let all = ["shop@bravo.example", "it@bravo.example"];
     assert_eq!(sent(all.map(refusing).into()), [(NotificationKind::Undeliverable, OPERATOR.to_owned(), 2)]);
     let none = ["shop@bravo.example", "it@bravo.example", OPERATOR];
@@ -108,7 +108,7 @@ fn who_was_notified_is_not_notified_again_and_hears_of_the_end() {
 }
 
 #[test]
-fn an_address_that_is_no_longer_configured_has_ended_and_its_lost_notifications_are_told_all_the_same() {
+fn an_address_that_is_no_longer_configured_has_ended_and_its_lost_notifications_are_reported_all_the_same() {
     let mut gone = refusing("left@acme.example");
     gone.lost.sessions = vec!["acme/1".to_owned()];
     let evaluation = derived(vec![gone.clone()]);

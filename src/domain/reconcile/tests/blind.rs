@@ -23,7 +23,7 @@ fn a_poll_that_failed_resolves_nothing_and_opens_no_drift() {
 }
 
 #[test]
-fn not_being_able_to_poll_is_told_once_when_patience_ends_and_so_is_its_end() {
+fn an_outage_is_notified_once_when_its_grace_period_ends_and_so_is_its_end() {
     let mut world = World::new();
     world.poll();
     for minute in 0..60 {
@@ -42,7 +42,7 @@ fn not_being_able_to_poll_is_told_once_when_patience_ends_and_so_is_its_end() {
 /// As after a process that was stopped within one exchange: the failure is found long after it began, and until the source may
 /// be polled again, it is only repeated.
 #[test]
-fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
+fn a_grace_period_that_is_over_by_one_failed_poll_is_notified_by_the_second() {
     let mut world = World::new();
     world.poll();
     world.fail();
@@ -64,7 +64,7 @@ fn a_grace_period_that_is_over_by_one_failed_poll_is_told_by_the_second() {
 }
 
 #[test]
-fn what_is_held_back_is_told_once_its_polls_were_enough() {
+fn an_outage_is_notified_during_a_cooldown_if_its_polls_were_enough() {
     let mut world = World::new();
     world.poll();
     world.fail();
@@ -77,7 +77,7 @@ fn what_is_held_back_is_told_once_its_polls_were_enough() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_read_is_told_by_a_second_poll_and_what_stays_is_not_written_again() {
+fn a_setting_that_cannot_be_read_is_notified_by_a_second_poll_and_what_stays_is_not_written_again() {
     let mut world = World::new();
     world.poll();
     world.unset("1", "export");
@@ -102,7 +102,7 @@ fn without_a_grace_period_the_first_failed_poll_tells() {
 }
 
 #[test]
-fn a_short_outage_is_told_to_nobody_but_shown_at_once() {
+fn a_short_outage_is_shown_at_once_and_not_notified() {
     let mut world = World::new();
     world.poll();
     world.fail();
@@ -112,7 +112,7 @@ fn a_short_outage_is_told_to_nobody_but_shown_at_once() {
 }
 
 #[test]
-fn without_a_fallback_the_owners_are_told_that_nobody_can_poll() {
+fn without_a_fallback_the_owners_are_notified_of_an_outage() {
     let mut world = World::new();
     let mut contacts = (*world.plan.contacts).clone();
     contacts.fallback.clear();
@@ -244,7 +244,7 @@ fn a_setting_that_comes_for_the_first_time_and_is_wrong_was_never_seen_right() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_nobody_wait_longer_for_the_end_of_patience_or_a_reminder() {
+fn a_clock_that_is_set_back_delays_no_grace_period_and_no_reminder() {
     let mut world = World::new();
     world.poll();
     world.now += TimeDelta::days(1);

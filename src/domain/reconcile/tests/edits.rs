@@ -65,7 +65,7 @@ fn a_session_that_is_not_configured_any_more_ends_its_incidents_and_says_why() {
 }
 
 #[test]
-fn a_drift_that_comes_to_matter_enough_is_told_then_and_once() {
+fn a_drift_that_comes_to_matter_enough_is_notified_then_and_once() {
     let mut world = World::new();
     world.plan.alerts.min_severity = Severity::Critical;
     world.poll();
@@ -159,7 +159,7 @@ fn a_new_rule_whose_setting_could_not_be_read_does_not_claim_that_it_was_right()
 }
 
 #[test]
-fn a_value_that_changes_when_it_comes_to_matter_is_told_as_new() {
+fn a_value_that_changes_when_it_comes_to_matter_is_notified_as_new() {
     let mut world = World::new();
     world.plan.alerts.min_severity = Severity::Critical;
     world.poll();

@@ -45,7 +45,7 @@ fn forgotten(events: &[Event]) -> Vec<String> {
 }
 
 #[test]
-fn a_watched_setting_that_no_session_has_any_more_is_told_once_and_forgotten_with_its_pinned_value() {
+fn a_watched_setting_that_no_session_has_any_more_is_announced_once_and_forgotten_with_its_pinned_value() {
     let mut world = polled();
     without(&mut world, "Postcodes");
     with(&mut world, "Post Codes", "paused");

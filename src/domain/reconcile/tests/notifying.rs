@@ -31,7 +31,7 @@ fn a_reminder_comes_after_its_time_and_no_sooner() {
 }
 
 #[test]
-fn a_session_that_nobody_audits_is_told_once_unless_it_was_there_from_the_start() {
+fn a_session_that_nobody_audits_is_announced_once_unless_it_was_there_from_the_start() {
     let mut world = World::new();
     world.rows.push((String::from("8"), Vec::new()));
     assert!(world.poll().is_empty());

@@ -186,7 +186,7 @@ fn a_group_that_was_held_with_the_others_is_drift_when_it_is_not_held_any_more()
 }
 
 #[test]
-fn drifts_of_a_share_at_once_are_held_for_a_bounded_time_and_then_told() {
+fn drifts_of_a_share_at_once_are_held_for_a_bounded_time_and_then_notified() {
     let mut world = polled(8);
     world.plan.alerts.remind_every = None;
     each(&mut world, 1..=5, "export", &RawValue::Flag(true));
@@ -258,7 +258,7 @@ fn what_fails_because_another_value_is_expected_now_is_no_change_of_the_source()
 }
 
 #[test]
-fn a_drift_from_before_is_told_on_while_the_source_has_changed() {
+fn a_drift_from_before_is_still_notified_while_the_source_has_changed() {
     let mut world = polled(7);
     world.set("7", "export", &RawValue::Flag(true));
     world.poll();
@@ -314,7 +314,7 @@ fn it_outlives_restarts_and_outages_and_ends_with_its_source() {
 }
 
 #[test]
-fn a_further_change_is_told_as_an_update_and_counts_from_then() {
+fn a_further_change_is_notified_as_an_update_and_counts_from_then() {
     let mut world = polled(6);
     each(&mut world, 1..=6, "export", &RawValue::Null);
     let opened = world.poll();

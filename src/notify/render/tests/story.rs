@@ -228,7 +228,7 @@ fn a_fallback_that_runs_the_checks_reads_what_operators_read() {
 }
 
 #[test]
-fn a_fallback_with_a_contact_or_with_operators_besides_is_told_whom_to_tell() {
+fn a_fallback_with_a_contact_or_with_operators_besides_reads_whom_to_notify() {
     advice_to_the_fallback(
         &[],
         Some("Integrator support"),

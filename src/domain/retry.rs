@@ -75,26 +75,26 @@ impl Retries {
             PollEnd::Seen => {
                 let failed = failed_once(plan, state).collect::<BTreeSet<_>>();
                 if !failed.is_empty() {
-                    self.owe(&failed, poll.ended + soon);
+                    self.add(&failed, poll.ended + soon);
                 }
             }
             PollEnd::Unreachable => {
                 let first = state.unreachable.as_ref().is_some_and(failed_for_the_first_time);
-                self.owe(poll.due, poll.ended + if first { soon } else { RETRY });
+                self.add(poll.due, poll.ended + if first { soon } else { RETRY });
             }
-            PollEnd::NotAsked => self.owe(poll.due, poll.ended + ASK_RETRY),
-            PollEnd::NotRecorded => self.owe(poll.due, poll.ended + RECORD_RETRY),
+            PollEnd::NotAsked => self.add(poll.due, poll.ended + ASK_RETRY),
+            PollEnd::NotRecorded => self.add(poll.due, poll.ended + RECORD_RETRY),
         }
     }
 
     /// Puts off what is due until `at`, where it cannot be polled before.
-    pub fn hold(&mut self, due: &BTreeSet<ScheduleKey>, at: Option<DateTime<Utc>>) {
+    pub fn postpone(&mut self, due: &BTreeSet<ScheduleKey>, at: Option<DateTime<Utc>>) {
         if let (false, Some(at)) = (due.is_empty(), at) {
-            self.owe(due, at);
+            self.add(due, at);
         }
     }
 
-    fn owe(&mut self, schedules: &BTreeSet<ScheduleKey>, at: DateTime<Utc>) {
+    fn add(&mut self, schedules: &BTreeSet<ScheduleKey>, at: DateTime<Utc>) {
         self.schedules.extend(schedules.iter().cloned());
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_failed_is_owed_to_every_schedule_that_it_was_for() {
+    fn a_poll_that_failed_is_repeated_for_every_schedule_that_it_was_for() {
         let waits = [
             (PollEnd::Unreachable, TimeDelta::minutes(5)),
             (PollEnd::NotAsked, TimeDelta::seconds(10)),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_failing_stays_owed() {
+    fn what_keeps_failing_stays_pending() {
         let mut case = Case::new();
         let (often, seldom) = (case.often.clone(), case.seldom.clone());
         case.poll(&[&seldom], minutes(0), PollEnd::Unreachable);

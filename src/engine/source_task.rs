@@ -74,7 +74,7 @@ impl SourceTask {
             }
             if due.is_empty() || unsettled.is_some() {
                 // Nothing is polled while what a reload has ended may be taken for open.
-                retries.hold(&due, unsettled);
+                retries.postpone(&due, unsettled);
                 self.mailbox.done();
                 continue;
             }
@@ -86,7 +86,7 @@ impl SourceTask {
                 AuditOutcome::Stopped => return Ended::Stopped,
                 AuditOutcome::Replaced => {
                     // The reload that did it is in the mailbox, or will be in a moment.
-                    retries.hold(&due, Some(self.clock.now() + SETTLE_RETRY));
+                    retries.postpone(&due, Some(self.clock.now() + SETTLE_RETRY));
                     continue;
                 }
                 AuditOutcome::Unreachable { .. } => PollEnd::Unreachable,

@@ -1,6 +1,6 @@
 //! Sign-in with a token (XOAUTH2) at a real mail server, with tokens from a token endpoint that has faults.
 
-use driftwise::domain::address::Mailbox;
+use driftwise::domain::address::NamedAddress;
 use driftwise::notify::email::{Delivery, Email, Gates, Grant, HttpAccess, Options, SmtpOptions, Tls, TokenOptions};
 use driftwise::notify::{Channel as _, Obstacle};
 use driftwise::secret::Secret;
@@ -220,7 +220,7 @@ async fn a_token_endpoint_that_asks_to_wait_is_not_asked_by_the_next_configurati
     for (url, wait) in [(&endpoint.url, true), (&endpoint.url, true), (&other.url, false)] {
         gates = gates.clone();
         let delivery = Delivery::Smtp(with_token(1, Tls::StartTls, url));
-        let options = Options { from: Mailbox::parse(USER).unwrap(), delivery, public_url: None };
+        let options = Options { from: NamedAddress::parse(USER).unwrap(), delivery, public_url: None };
         let error = Email::of(&mut gates, options).unwrap().probe().await.unwrap_err();
         assert_eq!((error.obstacle, error.retry_after.is_some()), (Obstacle::Deferred, wait), "{error}");
     }

@@ -26,7 +26,7 @@ pub mod label;
 pub(crate) mod polled_state;
 
 use catalogue::{Catalogue, count, time};
-pub use label::{Late, Phase};
+pub use label::{AuditPhase, Late};
 
 /// The media type of the text that [`Metrics::encode`] and [`exposition::write`] append.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -71,7 +71,7 @@ impl Metrics {
         for outcome in std::iter::once(None).chain(Obstacle::ALL.map(Some)) {
             count(&all.attempts, &[self.channel, attempt_outcome(outcome)]);
         }
-        for phase in Phase::ALL {
+        for phase in AuditPhase::ALL {
             all.audit_duration.with_label_values(&[phase.label()]);
         }
         for reason in SuppressionReason::ALL {
@@ -117,7 +117,7 @@ impl Metrics {
         count(&self.all.audits, &[source.as_str(), audit_outcome(ok)]).inc();
     }
 
-    pub fn phase(&self, phase: Phase, elapsed: Duration) {
+    pub fn phase(&self, phase: AuditPhase, elapsed: Duration) {
         time(&self.all.audit_duration, &[phase.label()], elapsed);
     }
 

@@ -30,7 +30,7 @@ use crate::domain::retry::due_under;
 use crate::domain::settled::settled;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::state::Delta;
-use crate::metrics::{Metrics, Phase};
+use crate::metrics::{AuditPhase, Metrics};
 use crate::source::{Failure, FetchError, Fetched, Source};
 use crate::spans::traced;
 use crate::store::{Operation, Store, StoreError};
@@ -217,7 +217,7 @@ impl Auditor {
         let fetched = adapter.fetch_unless(now, known).await;
         let took = started.elapsed();
         if fetched.as_ref().err().is_none_or(|e| e.asked) {
-            self.metrics.phase(Phase::Fetch, took);
+            self.metrics.phase(AuditPhase::Fetch, took);
         }
         Attempt { fetched, took }
     }
@@ -241,7 +241,7 @@ impl Auditor {
             let started = Instant::now();
             // The state is let go of when this is done: what comes of it is applied to it in place.
             let delta = reconcile(plan, &published.state(&source), &poll, &due, now);
-            metrics.phase(Phase::Evaluate, started.elapsed());
+            metrics.phase(AuditPhase::Evaluate, started.elapsed());
             Ok(JudgedPoll { delta, poll, failed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RecordError::Interrupted)?
@@ -250,7 +250,7 @@ impl Auditor {
     async fn record(&self, source: &Name, delta: Delta, now: DateTime<Utc>) -> Result<AuditOutcome, RecordError> {
         let started = Instant::now();
         let recorded = self.store.record(source, &delta, now).await;
-        self.metrics.phase(Phase::Record, started.elapsed());
+        self.metrics.phase(AuditPhase::Record, started.elapsed());
         recorded?;
         self.published.write(|present| present.unrecorded.remove(source));
         let events = &delta.events;

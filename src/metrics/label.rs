@@ -2,13 +2,13 @@
 
 /// A part of an audit that is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub enum AuditPhase {
     Fetch,
     Evaluate,
     Record,
 }
 
-impl Phase {
+impl AuditPhase {
     pub const ALL: [Self; 3] = [Self::Fetch, Self::Evaluate, Self::Record];
 
     pub fn label(self) -> &'static str {

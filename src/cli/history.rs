@@ -228,13 +228,21 @@ struct NotifiedLine<'a> {
     to: &'a str,
     subject: &'a str,
     sessions: &'a [String],
-    reason: &'a Reason,
+    reason: reason::ReasonDocument<'a>,
 }
 
 impl<'a> From<&'a (StoredNotification, Reason)> for NotifiedLine<'a> {
     fn from((notification, reason): &'a (StoredNotification, Reason)) -> Self {
         let StoredNotification { id, kind, to, subject, sessions, .. } = notification;
-        Self { at: moment(notification.recorded_at), id: *id, kind: *kind, to: to.as_str(), subject, sessions, reason }
+        Self {
+            at: moment(notification.recorded_at),
+            id: *id,
+            kind: *kind,
+            to: to.as_str(),
+            subject,
+            sessions,
+            reason: reason.into(),
+        }
     }
 }
 

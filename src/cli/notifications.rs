@@ -111,7 +111,10 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
     let listed = NotificationLine::from(row);
     match arguments.format {
         ListFormat::Json => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&Shown { listed: &listed, reason: &reason })?))?;
+            print(&format!(
+                "{}\n",
+                serde_json::to_string_pretty(&Shown { listed: &listed, reason: (&reason).into() })?
+            ))?;
         }
         ListFormat::Table => print(&in_words(&listed, &reason))?,
     }
@@ -122,7 +125,7 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
 struct Shown<'a> {
     #[serde(flatten)]
     listed: &'a NotificationLine,
-    reason: &'a Reason,
+    reason: why::ReasonDocument<'a>,
 }
 
 fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
@@ -147,8 +150,8 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     lines.extend(reason.because.iter().map(|because| format!("  - {}", printable(&why::because(because)))));
     if !reason.suppressions.is_empty() {
         lines.push("Held back at that time:".to_owned());
-        let held = |SuppressedIncident { what, stage, .. }: &SuppressedIncident| {
-            format!("  - {}: {}", printable(what), stage.label())
+        let held = |SuppressedIncident { about, stage, .. }: &SuppressedIncident| {
+            format!("  - {}: {}", printable(&why::what(about)), stage.label())
         };
         lines.extend(reason.suppressions.iter().map(held));
     }
@@ -301,7 +304,7 @@ mod tests {
     fn shown(row: StoredNotification) -> String {
         let because = serde_json::json!([{
             "id": "00000000-0000-0000-0000-000000000000",
-            "what": "drift of export in erp/15",
+            "about": { "incident": { "source": "erp", "key": { "kind": "missing", "session": "15" } } },
             "change": "updated:2",
             "role": "owner",
         }]);
@@ -322,7 +325,7 @@ mod tests {
             text.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
             "{text}"
         );
-        assert!(text.contains("  - drift of export in erp/15: updated:2; notified as owner\n"), "{text}");
+        assert!(text.contains("  - missing: erp/15: updated:2; notified as owner\n"), "{text}");
         assert!(!shown(row(NotificationState::Sent)).contains("Replaced"), "it was sent before it could be replaced");
     }
 

@@ -24,7 +24,7 @@ use super::announcement::Announcement;
 use super::delivery::{NotifiedRecipient, UndeliverableAddress};
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, Item, Notification, Role, Stage, SuppressedIncident};
+use super::notification::{About, Change, Item, Notification, Role, Stage};
 use super::plan::{Alerts, Plans, SourcePlan};
 use super::session::{Session, SessionKey};
 use super::source_change::SourceChange;
@@ -345,23 +345,6 @@ fn ends<'a>(
 fn zone(plan: Option<&SourcePlan>, incident: &Incident) -> chrono_tz::Tz {
     let session = plan.zip(incident.key.session()).and_then(|(plan, id)| plan.sessions.get(id));
     session.map(Session::zone).or(plan.map(|plan| plan.contacts.zone)).unwrap_or(chrono_tz::UTC)
-}
-
-/// Describes an incident or announcement for the stored reason.
-pub(crate) fn described(incident: &Incident) -> String {
-    let kind = incident.kind().label();
-    let place = incident
-        .key
-        .session()
-        .map_or_else(|| incident.source.to_string(), |session| format!("{}/{session}", incident.source));
-    match incident.key.rule() {
-        Some((rule, setting)) => format!("{kind} of {setting} from {rule} in {place}"),
-        None => format!("{kind}: {place}"),
-    }
-}
-
-pub(crate) fn suppressed(incident: &Incident, stage: Stage) -> SuppressedIncident {
-    SuppressedIncident { id: incident.id, what: described(incident), stage }
 }
 
 /// A recipient of an incident.

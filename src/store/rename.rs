@@ -20,7 +20,7 @@ pub enum Renamed {
 impl Store {
     /// Moves state, history, incidents, notifications and the notification log of sources to other names: all or nothing. Ids
     /// stay, so nothing open is notified again and its end is sent in the thread of its beginning. Text that was written for a
-    /// reader stays too: subject, body and reason of each notification, and the key of a credential.
+    /// reader stays too: subject and body of each notification, and the key of a credential.
     pub async fn rename(&self, renames: &[Rename]) -> Result<Vec<Renamed>, StoreError> {
         self.try_rename(renames).await.map_err(self.error(Operation::Record))
     }
@@ -42,7 +42,7 @@ impl Store {
 async fn one(to: &mut SqliteConnection, rename: &Rename) -> Result<Renamed, Fault> {
     const KNOWN: &str = "SELECT count(*) FROM sources WHERE name = ?1";
     // First the new row and last the old one, because every other table refers to it.
-    const STEPS: [&str; 10] = [
+    const STEPS: [&str; 11] = [
         "INSERT INTO sources (name, record) SELECT ?2, record FROM sources WHERE name = ?1",
         "UPDATE schedules SET source = ?2 WHERE source = ?1",
         "UPDATE sessions SET source = ?2 WHERE source = ?1",
@@ -58,6 +58,9 @@ async fn one(to: &mut SqliteConnection, rename: &Rename) -> Result<Renamed, Faul
                 iif(substr(value, 1, length(?1) + 1) = ?1 || '/', ?2 || substr(value, length(?1) + 1), value))
               FROM json_each(sessions))
             WHERE EXISTS (SELECT 1 FROM json_each(sessions) WHERE substr(value, 1, length(?1) + 1) = ?1 || '/')",
+        // A quotation mark within a value is escaped, so only the key itself matches.
+        r#"UPDATE outbox SET reason = replace(reason, format('"source":"%s"', ?1), format('"source":"%s"', ?2))
+            WHERE instr(reason, format('"source":"%s"', ?1))"#,
     ];
     let (from, new) = (rename.from.as_str(), rename.to.as_str());
     let from_known: i64 = sqlx::query_scalar(KNOWN).bind(from).fetch_one(&mut *to).await?;

@@ -1,18 +1,65 @@
 //! Why something was notified or held back, in words.
 
+use serde::Serialize;
+
 use super::words::count;
 use crate::domain::alerting::SuppressionReason;
 use crate::domain::incident::IncidentKey;
-use crate::domain::notification::{Because, Reason};
+use crate::domain::notification::{AboutKey, Because, Reason, SuppressedIncident};
 
 /// Reasons in one line; more are counted.
 const IN_LINE: usize = 3;
 
 /// Why one item is in a notification.
 pub fn because(because: &Because) -> String {
-    let Because { what, change, role, blind, .. } = because;
+    let Because { about, change, role, blind, .. } = because;
     let late = if *blind { ", because it has lasted for blind_after" } else { "" };
-    format!("{what}: {change}; notified as {}{late}", role.label())
+    format!("{}: {change}; notified as {}{late}", what(about), role.label())
+}
+
+/// What an item is about: `drift of export from export-off in erp/14`.
+pub fn what(about: &AboutKey) -> String {
+    match about {
+        AboutKey::Incident { source, key } => {
+            let kind = key.kind().label();
+            let place = key.session().map_or_else(|| source.to_string(), |session| format!("{source}/{session}"));
+            match key.rule() {
+                Some((rule, setting)) => format!("{kind} of {setting} from {rule} in {place}"),
+                None => format!("{kind}: {place}"),
+            }
+        }
+        AboutKey::Unaudited { source, session } => format!("unaudited session: {source}/{session}"),
+        AboutKey::Forgotten { source } => format!("columns of {source} that are no longer returned"),
+        AboutKey::Removed { source, session } => format!("removed session: {source}/{session}"),
+        AboutKey::Reload => "refused configuration".to_owned(),
+        AboutKey::Credential { key } => format!("credential that ends: {key}"),
+        AboutKey::Undeliverable { address } => format!("undeliverable: {address}"),
+    }
+}
+
+/// A reason as scripts read it: each line as it is stored, with its words.
+#[derive(Serialize)]
+pub struct ReasonDocument<'a> {
+    because: Vec<InWords<'a, Because>>,
+    suppressions: Vec<InWords<'a, SuppressedIncident>>,
+    more: usize,
+}
+
+#[derive(Serialize)]
+struct InWords<'a, T> {
+    what: String,
+    #[serde(flatten)]
+    line: &'a T,
+}
+
+impl<'a> From<&'a Reason> for ReasonDocument<'a> {
+    fn from(Reason { because, suppressions, more }: &'a Reason) -> Self {
+        Self {
+            because: because.iter().map(|line| InWords { what: what(&line.about), line }).collect(),
+            suppressions: suppressions.iter().map(|line| InWords { what: what(&line.about), line }).collect(),
+            more: *more,
+        }
+    }
 }
 
 /// Why notification `number` went to its recipient, in brackets to follow its subject; nothing for a test message. For several

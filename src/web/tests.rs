@@ -16,7 +16,7 @@ use crate::domain::alerting::SuppressionReason;
 use crate::domain::delivery::{DeliveryState, LostNotifications, UndeliverableAddress};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::incident::IncidentKey;
-use crate::domain::notification::{Because, Reason, Role};
+use crate::domain::notification::{AboutKey, Because, Reason, Role};
 use crate::domain::policy::Severity;
 use crate::domain::session::SessionKey;
 use crate::domain::setting::SettingKey;
@@ -35,6 +35,10 @@ struct OneDrift {
     broken: AtomicBool,
 }
 
+fn export_of(key: &SessionKey) -> IncidentKey {
+    IncidentKey::Drift { session: key.id.clone(), rule: name("export-off"), setting: SettingKey::new("export") }
+}
+
 impl History for OneDrift {
     fn events<'a>(&'a self, key: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>> {
         Box::pin(async move {
@@ -42,11 +46,9 @@ impl History for OneDrift {
                 return Err("the file is gone".to_owned());
             }
             let setting = SettingKey::new("export");
-            let subject =
-                IncidentKey::Drift { session: key.id.clone(), rule: name("export-off"), setting: setting.clone() };
             let opened = EventKind::Opened {
                 incident: Uuid::nil(),
-                key: subject,
+                key: export_of(key),
                 severity: Severity::Critical,
                 expected: "unticked".to_owned(),
                 found: "ticked".to_owned(),
@@ -64,7 +66,7 @@ impl History for OneDrift {
         })
     }
 
-    fn notifications<'a>(&'a self, _: &'a SessionKey, _: usize) -> BoxFuture<'a, Result<Vec<Notified>, String>> {
+    fn notifications<'a>(&'a self, key: &'a SessionKey, _: usize) -> BoxFuture<'a, Result<Vec<Notified>, String>> {
         let mail = |seconds, delivery| Notified {
             at: start() + TimeDelta::minutes(5) + TimeDelta::seconds(seconds),
             to: NOTIFIED.to_owned(),
@@ -75,7 +77,7 @@ impl History for OneDrift {
             reason: Reason {
                 because: vec![Because {
                     id: Uuid::nil(),
-                    what: "drift of export".to_owned(),
+                    about: AboutKey::Incident { source: key.source.clone(), key: export_of(key) },
                     change: "opened".to_owned(),
                     role: Role::Owner,
                     blind: false,

@@ -71,7 +71,9 @@ fn history_says_who_was_notified_and_why_and_what_was_held_back() {
     let words = held["words"].as_str().unwrap();
     assert!(words.ends_with(": no notification, because it is below min_severity"), "{words}");
     let owner = all["notifications"].as_array().unwrap().iter().find(|sent| sent["to"] == OWNER).unwrap();
-    assert_eq!(owner["reason"]["because"][0]["role"], "owner");
+    let because = &owner["reason"]["because"][0];
+    assert_eq!(because["role"], "owner");
+    assert_eq!(because["what"], "drift of export from export-off in erp/14");
     let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
     let why = "(why: drift of export from export-off in erp/14: opened; notified as owner)";
     let page = page.replace("&#x2f;", "/");

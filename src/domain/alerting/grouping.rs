@@ -13,11 +13,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{DueItem, LogKey, Plans, WorkingSet, described, suppressed};
+use super::{DueItem, LogKey, Plans, WorkingSet};
 use crate::domain::address::Address;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
-use crate::domain::notification::{About, Because, Change, Item, Notification, NotificationKind, Reason, Stage};
+use crate::domain::notification::{
+    About, AboutKey, Because, Change, Item, Notification, NotificationKind, Reason, Stage, SuppressedIncident,
+};
 use crate::domain::session::{Contacts, SessionId};
 
 /// Most lines of a stored reason, so that an outage of thousands of sessions does not store each of them for each recipient.
@@ -167,22 +169,19 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
     };
     let because = |item: &Item| Because {
         id: item.id(),
-        what: match &item.about {
-            About::Incident { incident, .. } => described(incident),
-            About::Unaudited(found) => format!("unaudited session: {}/{}", found.source, found.session),
-            About::Forgotten(forgotten) => format!("columns of {} that are no longer returned", forgotten.source),
-            About::Removed(removed) => format!("removed session: {}/{}", removed.source, removed.session),
-            About::Reload(_) => String::from("refused configuration"),
-            About::Credential(ending) => format!("credential that ends: {}", ending.key),
-            About::Undeliverable(change) => format!("undeliverable: {}", change.address.address),
-        },
+        about: AboutKey::from(&item.about),
         change: item.token(),
         role: item.role,
         blind: matches!(&item.about, About::Incident { blind: Some(_), .. }),
     };
     let mut seen = HashSet::new();
     let stopped = stopped.iter().filter(|(incident, stage)| concerns(incident) && seen.insert((incident.id, *stage)));
-    let suppressions = stopped.map(|(incident, stage)| suppressed(incident, *stage)).collect::<Vec<_>>();
+    let suppressed = |(incident, stage): &(Arc<Incident>, Stage)| SuppressedIncident {
+        id: incident.id,
+        about: AboutKey::from(&**incident),
+        stage: *stage,
+    };
+    let suppressions = stopped.map(suppressed).collect::<Vec<_>>();
     let more = items.len().saturating_sub(MOST_REASONS) + suppressions.len().saturating_sub(MOST_REASONS);
     Reason {
         because: items.iter().take(MOST_REASONS).map(because).collect(),

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::domain::incident::{Facts, IncidentKey, Phase, Window};
-use crate::domain::notification::NotificationKind;
+use crate::domain::notification::{AboutKey, NotificationKind};
 use crate::domain::policy::{Policy, Severity};
 use crate::domain::session::Contacts;
 use crate::domain::setting::SettingKey;
@@ -276,10 +276,13 @@ fn a_suppression_is_counted_once_and_stored_with_the_next_notification_of_the_se
     assert_eq!(sent.len(), 2);
     let held = &sent[0].reason.suppressions;
     assert_eq!((held.len(), held[0].stage), (1, Stage::Severity), "{held:?}");
-    assert!(held[0].what.contains("validation"), "{held:?}");
+    let AboutKey::Incident { key, .. } = &held[0].about else { panic!("{held:?}") };
+    assert_eq!(key.rule().unwrap().1.as_str(), "customer_validation_*");
     let because = &sent[1].reason.because[0];
     assert_eq!((because.change.as_str(), because.role), ("opened", Role::Owner));
-    assert_eq!(because.what, "drift of export from export-off in erp/1");
+    let (rule, setting) = (name("export-off"), SettingKey::new("export"));
+    let key = IncidentKey::Drift { session: id("1"), rule, setting };
+    assert_eq!(because.about, AboutKey::Incident { source: name("erp"), key });
 }
 
 #[test]

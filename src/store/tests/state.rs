@@ -204,9 +204,11 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     assert!(after.announcements.contains(&ending), "{:?}", after.announcements);
     let refusing = store.undeliverable("email").await.unwrap().remove(0);
     assert_eq!(refusing.lost.sessions, ["shop/1", "acme-2/1", "ac/acme/1", "shop/\"acme/1"]);
-    let notified = store.notifications(&NotificationFilter::default(), 100).await.unwrap();
-    let mut sessions = notified[..sent].iter().flat_map(|row| &row.sessions);
+    let notified = store.notifications_with_reasons(&NotificationFilter::default(), 100).await.unwrap();
+    let mut sessions = notified[..sent].iter().flat_map(|(row, _)| &row.sessions);
     assert!(sessions.all(|key| key.starts_with("shop/")), "{notified:?}");
+    let reasons = format!("{:?}", notified.iter().map(|(_, reason)| reason).collect::<Vec<_>>());
+    assert!(reasons.contains("\"shop\"") && !reasons.contains("\"acme\""), "{reasons}");
     // No notification is due under the new name.
     let mut world = world;
     world.plan.name = name("shop");

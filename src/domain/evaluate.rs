@@ -36,7 +36,7 @@ pub struct Finding {
 }
 
 /// The verdicts of an evaluation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     Compliant,
@@ -212,7 +212,8 @@ fn is_narrower(one: &Rule, other: &Rule) -> bool {
     said(one) > said(other)
 }
 
-fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
+/// The kind as which a rule reads a setting.
+pub fn kind_for(rule: &Rule, setting: &SettingKey, mapping: &Mapping) -> Kind {
     rule.expect.kind().unwrap_or_else(|| mapping.kind(setting))
 }
 

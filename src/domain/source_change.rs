@@ -108,7 +108,17 @@ impl SourceChange {
     }
 
     pub fn words(&self) -> String {
-        self.sentences().collect::<Vec<_>>().join(". ").replace("?. ", "? ")
+        let mut words = String::new();
+        for (at, sentence) in self.sentences().enumerate() {
+            words.push_str(match at {
+                0 => "",
+                // The question whether a column was renamed.
+                1 if !self.columns.new.is_empty() => " ",
+                _ => ". ",
+            });
+            words.push_str(&sentence);
+        }
+        words
     }
 
     pub fn failure(&self, rule: &Name, setting: &SettingKey) -> Option<&MassFailure> {

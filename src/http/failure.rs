@@ -76,7 +76,7 @@ pub fn of(error: &reqwest::Error) -> Described {
     }
 }
 
-/// Describes a malformed status line or header.
+/// Describes a malformed status line or header. Of an answer without a version of HTTP the client gives only a text.
 fn head(error: &hyper::Error) -> &'static str {
     if error.is_parse_too_large() {
         "the headers of its answer are too large"

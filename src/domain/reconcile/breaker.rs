@@ -3,7 +3,8 @@
 //! A failure of this kind lasts while enough of its sessions break the rule, at most for `blind_after`: a change that lasts as long
 //! is taken as real.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::PollContext;
 use super::assess::Assessed;
@@ -104,27 +105,27 @@ impl PollContext<'_> {
 
     fn failure(&self, of: usize, sessions: &[(&SessionId, &Finding, &Verdict)]) -> Option<MassFailure> {
         let (first, finding, _) = sessions.first()?;
-        let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
-        let demand = self.plan.sessions.get(*first).map(|session| finding.rule.expect.describe(&session.params));
-        let demand = demand.as_deref().unwrap_or_default();
+        let mut counts: BTreeMap<&Verdict, usize> = BTreeMap::new();
         for (_, _, verdict) in sessions {
-            let found = match verdict {
-                Verdict::Drifted { expected, found } => (found.as_str(), expected.as_str()),
-                Verdict::Unverifiable { reason } => (reason.as_str(), demand),
-                Verdict::Compliant | Verdict::NotApplicable => continue,
-            };
-            *counts.entry(found).or_default() += 1;
+            *counts.entry(verdict).or_default() += 1;
         }
         // Of several as frequent ones always the same.
-        let (found, expected) = counts.into_iter().max_by(|(a, x), (b, y)| (x, b).cmp(&(y, a)))?.0;
+        let (expected, found) = match counts.into_iter().max_by_key(|(verdict, count)| (*count, Reverse(*verdict)))?.0 {
+            Verdict::Drifted { expected, found } => (expected.clone(), found),
+            Verdict::Unverifiable { reason } => {
+                let session = self.plan.sessions.get(*first)?;
+                (finding.rule.expect.describe(&session.params).into_owned(), reason)
+            }
+            Verdict::Compliant | Verdict::NotApplicable => return None,
+        };
         Some(MassFailure {
             rule: finding.rule.id.clone(),
             setting: finding.setting.clone(),
             label: catalogue::label(&finding.setting),
             severity: sessions.iter().map(|(_, finding, _)| finding.rule.severity).max()?,
             stops_orders: sessions.iter().any(|(_, finding, _)| finding.rule.stops_orders),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
+            expected,
+            found: found.clone(),
             since: self.now,
             of,
             sessions: sessions.iter().map(|(id, ..)| (*id).clone()).collect(),

@@ -7,14 +7,14 @@ use super::track::{Moved, bad_poll, good_poll};
 use super::{PollContext, opened};
 use crate::domain::address::Address;
 use crate::domain::catalogue;
-use crate::domain::evaluate::{Finding, Verdict, in_scope};
+use crate::domain::evaluate::{Finding, Verdict, in_scope, kind_for};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::expectation::Expectation;
 use crate::domain::incident::{End, Facts, Incident, IncidentKey, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::observation::Observation;
 use crate::domain::policy::Rule;
-use crate::domain::reading::{Kind, RawValue, Reading, Value};
+use crate::domain::reading::{Kind, RawValue, Reading, Value, read};
 use crate::domain::session::Session;
 use crate::domain::setting::{SettingKey, SettingPattern};
 use crate::domain::state::Delta;
@@ -66,19 +66,24 @@ impl PollContext<'_> {
     ) -> Incident {
         let Verdict::Drifted { expected, found } = &finding.verdict else { return incident };
         let sent = sent(&finding.rule, &finding.setting, evidence.seen);
-        let moved = match bad_poll(&mut incident, found, self.plan.alerts.confirm_polls, self.now) {
-            // Read in another way than before, but the same: the configuration changed, not the setting.
-            Moved::Updated { .. } if incident.facts.sent == sent => Moved::Still,
-            moved => moved,
-        };
+        // A value that the configuration reads in another way than before is no other value. Nor is one with the same words, such as
+        // a group in which only a right member changed: an update would show nothing.
+        let changed = incident.facts.found != *found
+            && !read_alike(&incident.facts.sent, &sent, |setting, raw| {
+                let mapping = evidence.around.mapping;
+                let kind = kind_for(&finding.rule, setting, mapping);
+                read(mapping.mean(setting, raw), kind, draft.session.zone())
+            });
+        let moved = bad_poll(&mut incident, changed, self.plan.alerts.confirm_polls, self.now);
         incident.severity = finding.rule.severity;
-        let before = incident.facts.before.take();
         let flag = flag(draft.session, finding, evidence);
-        incident.facts = Facts { flag, before, sent, ..facts(draft, &finding.rule, finding, expected, found) };
+        let facts = Facts { flag, sent, ..facts(draft, &finding.rule, finding, expected, found) };
+        let Facts { found: before, before: earlier, .. } = std::mem::replace(&mut incident.facts, facts);
+        incident.facts.before = earlier;
         match moved {
             Moved::Waiting | Moved::Still => {}
             Moved::Opened => opened(&incident, self.now, delta),
-            Moved::Updated { before } => {
+            Moved::Updated => {
                 incident.revision += 1;
                 incident.facts.before = Some(before.clone());
                 let what = EventKind::Updated {
@@ -172,8 +177,23 @@ fn why_right(incident: &Incident, rule: &Rule, seen: &Observation) -> End {
     if !unique && sent(rule, setting, seen) == incident.facts.sent { End::BaselineChanged } else { End::Repaired }
 }
 
+/// What the source sent for a finding, by setting.
+type Sent = BTreeMap<SettingKey, RawValue>;
+
+/// Whether `now` says the same as `before`, perhaps in another spelling.
+fn read_alike<'a>(before: &'a Sent, now: &'a Sent, read: impl Fn(&SettingKey, &'a RawValue) -> Reading<'a>) -> bool {
+    let alike = |((setting, before), (other, now)): ((&SettingKey, &'a RawValue), (&SettingKey, &'a RawValue))| {
+        let same = || match (read(setting, before), read(setting, now)) {
+            (Reading::Value(before), Reading::Value(now)) => before.same(&now),
+            _ => false,
+        };
+        setting == other && (before == now || same())
+    };
+    before.len() == now.len() && before.iter().zip(now).all(alike)
+}
+
 /// What the source sent for a finding: one raw value, or each of a group.
-fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> BTreeMap<SettingKey, RawValue> {
+fn sent(rule: &Rule, setting: &SettingKey, seen: &Observation) -> Sent {
     let raw_values = |(setting, raw): (&SettingKey, &RawValue)| (setting.clone(), raw.clone());
     match rule.setting {
         SettingPattern::Many(_) if !rule.watches_each() => {

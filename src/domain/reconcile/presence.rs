@@ -16,9 +16,9 @@ impl PollContext<'_> {
         let mut incident =
             draft.take(IncidentKind::Missing).unwrap_or_else(|| self.begin(draft, key, Severity::Critical));
         incident.facts.name.clone_from(&draft.name);
-        match bad_poll(&mut incident, "", self.plan.alerts.confirm_polls, self.now) {
+        match bad_poll(&mut incident, false, self.plan.alerts.confirm_polls, self.now) {
             Moved::Opened => opened(&incident, self.now, delta),
-            Moved::Still | Moved::Updated { .. } | Moved::Waiting => {}
+            Moved::Still | Moved::Updated | Moved::Waiting => {}
         }
         draft.incidents.push(incident);
     }
@@ -73,7 +73,7 @@ fn unread(finding: &Finding) -> Option<Unread> {
     })
 }
 
-/// One reason for all, or each setting with its own.
+/// One reason for all, or each setting with its own. Words are compared because only words are repeated.
 fn summary(unread: &[Unread]) -> String {
     match unread {
         [first, rest @ ..] if rest.iter().all(|other| other.reason == first.reason) && !rest.is_empty() => {

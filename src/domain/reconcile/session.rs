@@ -136,18 +136,15 @@ impl PollContext<'_> {
         let Some(before) = before else { return };
         for setting in changed_settings(before, seen) {
             let kind = self.plan.mapping.kind(&setting);
-            let said = |observation: &Observation| match observation.reading(
-                &setting,
-                &self.plan.mapping,
-                kind,
-                session.zone(),
-            ) {
-                Reading::Value(value) => Some(value.to_string()),
-                Reading::Missing => None,
-                Reading::Unreadable(reason) => Some(format!("({reason})")),
-            };
-            let (before, after) = (said(before), said(seen));
+            let [before, after] =
+                [before, seen].map(|seen| seen.reading(&setting, &self.plan.mapping, kind, session.zone()));
             if before != after {
+                let words = |reading| match reading {
+                    Reading::Value(value) => Some(value.to_string()),
+                    Reading::Missing => None,
+                    Reading::Unreadable(reason) => Some(format!("({reason})")),
+                };
+                let (before, after) = (words(before), words(after));
                 let what = EventKind::SettingChanged { setting, before, after };
                 delta.events.push(Event { at: self.now, session: Some(session.key.id.clone()), what });
             }

@@ -1,6 +1,6 @@
 //! Histories as tables: what happens, poll by poll, and who is notified of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::domain::incident::{End, IncidentKind};
 use crate::domain::notification::{Change, Notification, NotificationKind};
 use crate::domain::plan::Due;
 use crate::domain::policy::Severity;
-use crate::domain::reading::RawValue;
+use crate::domain::reading::{Kind, RawValue};
 use crate::domain::reconcile::PollOutcome;
 use crate::domain::setting::SettingKey;
 use crate::domain::snapshot::Snapshot;
@@ -192,6 +192,27 @@ fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
         matches!(&event.what, EventKind::SettingChanged { before: Some(b), after: Some(a), .. } if b == "shop 1" && a == "renamed")
     });
     assert!(changed, "{:?}", delta.events);
+}
+
+#[test]
+fn a_value_in_another_spelling_is_no_update() {
+    let mut world = World::new();
+    world.plan.mapping.kinds = [("a", Kind::Choice), ("b", Kind::Addresses), ("c", Kind::Interval)]
+        .map(|(setting, kind)| (SettingKey::new(setting), kind))
+        .into();
+    let set = |world: &mut World, values: [&str; 3]| {
+        for (setting, value) in ["a", "b", "c"].into_iter().zip(values) {
+            world.set("1", setting, &RawValue::text(value));
+        }
+        world.poll()
+    };
+    set(&mut world, ["Web Service", "x@a.example; y@a.example", "Every 5 minutes"]);
+    assert_eq!(set(&mut world, ["File", "x@a.example; z@a.example", "Manual"])[0].kind, NotificationKind::Drift);
+    assert!(set(&mut world, ["FILE", "Z@a.example, x@a.example", "Never"]).is_empty());
+    let updated = set(&mut world, ["Folder", "z@a.example", "Hourly"]);
+    assert_eq!((updated[0].kind, updated[0].items.len()), (NotificationKind::Update, 3));
+    let before = updated[0].items.iter().filter_map(|item| item.facts()?.before.as_deref());
+    assert_eq!(before.collect::<BTreeSet<_>>(), ["FILE", "Z@a.example, x@a.example", "Never"].into());
 }
 
 #[test]

@@ -11,16 +11,14 @@ pub(super) enum Moved {
     Waiting,
     Opened,
     /// Open already, and the found value is another one.
-    Updated {
-        before: String,
-    },
+    Updated,
     /// Open already, and as it was.
     Still,
 }
 
-/// A poll that found it wrong. `found` is the value as read.
-pub(super) fn bad_poll(incident: &mut Incident, found: &str, confirm_polls: u32, now: DateTime<Utc>) -> Moved {
-    let moved = match &mut incident.phase {
+/// A poll that found it wrong; `changed`: with another value than the poll before.
+pub(super) fn bad_poll(incident: &mut Incident, changed: bool, confirm_polls: u32, now: DateTime<Utc>) -> Moved {
+    match &mut incident.phase {
         Phase::Suspected { bad } => {
             *bad += 1;
             if *bad >= confirm_polls {
@@ -32,16 +30,10 @@ pub(super) fn bad_poll(incident: &mut Incident, found: &str, confirm_polls: u32,
         }
         Phase::Open { good, .. } => {
             *good = 0;
-            if incident.facts.found == found {
-                Moved::Still
-            } else {
-                Moved::Updated { before: incident.facts.found.clone() }
-            }
+            if changed { Moved::Updated } else { Moved::Still }
         }
         Phase::Ended { .. } => Moved::Still,
-    };
-    found.clone_into(&mut incident.facts.found);
-    moved
+    }
 }
 
 /// A poll that found it right. True where the incident is over.

@@ -366,7 +366,7 @@ pub(super) fn ended(incident: &Incident) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Each setting once, with the reason.
+/// Each setting once, with the reason. Words are compared because only words are repeated.
 fn settings(facts: &Facts) -> Option<EntryRow> {
     if let [first, rest @ ..] = facts.unread.as_slice()
         && !rest.is_empty()

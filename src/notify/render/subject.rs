@@ -41,6 +41,7 @@ pub(super) fn subject(notification: &Notification) -> String {
     let new_session = notification.items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
     let hides = new_session && notification.kind != NotificationKind::Unaudited;
     let text = clean(&if hides { format!("New unchecked session; {text}") } else { text }, LONGEST);
+    // Words are compared because a reply repeats the words of its opening.
     let answers = notification.is_follow_up() && notification.openings.first().is_some_and(|o| o.subject == text);
     let fits = ANSWER.len() + text.chars().count() <= LONGEST;
     if answers && fits { format!("{ANSWER}{text}") } else { text }

@@ -134,17 +134,17 @@ pub enum End {
 }
 
 impl End {
-    /// In words, for logs and the history.
+    /// The stored form, also in logs.
     pub fn label(self) -> &'static str {
         match self {
             Self::Repaired => "repaired",
-            Self::BaselineChanged => "what is expected changed",
-            Self::NoLongerAudited => "no rule asks for it any more",
-            Self::Removed => "not audited any more",
-            Self::VisibleAgain => "visible again",
-            Self::Unconfirmed => "not confirmed",
-            Self::NotReturned => "not returned any more",
-            Self::TakenAsReal => "taken as real",
+            Self::BaselineChanged => "baseline_changed",
+            Self::NoLongerAudited => "no_longer_audited",
+            Self::Removed => "removed",
+            Self::VisibleAgain => "visible_again",
+            Self::Unconfirmed => "unconfirmed",
+            Self::NotReturned => "not_returned",
+            Self::TakenAsReal => "taken_as_real",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happened, in words for people: the history of a session.
 
+use super::incident;
 use super::session::{NO_ROW, Status};
 use super::words::capital;
 use crate::domain::catalogue;
@@ -63,12 +64,12 @@ fn ended(key: &IncidentKey, end: End) -> String {
         End::BaselineChanged if *key == IncidentKey::SourceChanged => {
             "No rule needs the columns that are gone".to_owned()
         }
-        _ if *key == IncidentKey::SourceChanged => format!("{about} is checked as before"),
+        _ if *key == IncidentKey::SourceChanged => format!("{about} is {}", incident::ended(key.kind(), end)),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
         End::NoLongerAudited => format!("No rule asks for {about} any more"),
         End::Removed => format!("{about} was not put right; the configuration no longer audits it"),
-        End::VisibleAgain => format!("{about} can be checked again"),
+        End::VisibleAgain => format!("{about} is {}", incident::ended(key.kind(), end)),
         End::Unconfirmed => format!("{about} was right again before it was confirmed"),
     }
 }
@@ -79,5 +80,23 @@ pub(super) fn about(key: &IncidentKey) -> String {
         IncidentKey::Drift { setting, .. } => catalogue::label(setting),
         IncidentKey::Missing { .. } | IncidentKey::Unverifiable { .. } => "The session".to_owned(),
         IncidentKey::Unreachable | IncidentKey::SourceChanged => "The source".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::world::id;
+
+    #[test]
+    fn the_history_words_an_end_as_mails_do() {
+        for (key, words) in [
+            (IncidentKey::Missing { session: id("1") }, "The session is back again"),
+            (IncidentKey::Unverifiable { session: id("1") }, "The session is being checked again"),
+            (IncidentKey::Unreachable, "The source is being checked again"),
+            (IncidentKey::SourceChanged, "The source is being checked as before"),
+        ] {
+            assert_eq!(ended(&key, End::VisibleAgain), words);
+        }
     }
 }

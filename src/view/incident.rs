@@ -9,9 +9,23 @@ use super::times;
 use super::words::{Mood, capital};
 use crate::domain::alerting::{Case, Stop, SuppressionReason};
 use crate::domain::catalogue;
-use crate::domain::incident::{Incident, IncidentKind};
+use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::Change;
 use crate::domain::plan::Alerts;
+
+/// What became of an incident that ended, in a few words that follow "is" or stand alone.
+pub fn ended(kind: IncidentKind, end: End) -> &'static str {
+    match (kind, end) {
+        (IncidentKind::Drift, End::Removed) => "no longer checked, not put right",
+        (_, End::Removed) | (IncidentKind::Drift, End::NoLongerAudited | End::NotReturned) => "no longer checked",
+        (IncidentKind::Drift | IncidentKind::SourceChanged, End::BaselineChanged) => "no longer reported",
+        (IncidentKind::Drift, _) => "put right",
+        (IncidentKind::Missing, _) => "back again",
+        (IncidentKind::SourceChanged, End::TakenAsReal) => "changed for good",
+        (IncidentKind::SourceChanged, _) => "being checked as before",
+        (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => "being checked again",
+    }
+}
 
 /// One incident, with its words.
 #[derive(Debug, Clone, Copy)]

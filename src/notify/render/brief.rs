@@ -3,8 +3,9 @@
 use super::lead::{SHORT, called, name, short};
 use super::words::{VALUE, plain};
 use super::{credential, undeliverable};
-use crate::domain::incident::{End, Incident, IncidentKind};
+use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item};
+use crate::view::incident::ended;
 
 /// One line of the list of what does not fit.
 pub(super) fn brief(item: &Item) -> String {
@@ -31,26 +32,15 @@ pub(super) fn brief_still(incident: &Incident) -> String {
 fn state(incident: &Incident, change: Change) -> String {
     let label = plain(&incident.facts.label, SHORT);
     match (incident.kind(), change) {
-        (IncidentKind::Drift, Change::Ended(End::BaselineChanged)) => format!("{label}: no longer reported"),
-        (IncidentKind::Drift, Change::Ended(End::NoLongerAudited | End::NotReturned)) => {
-            format!("{label}: no longer checked")
-        }
-        (IncidentKind::Drift, Change::Ended(End::Removed)) => format!("{label}: no longer checked, not put right"),
-        (IncidentKind::Drift, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed)) => {
-            format!("{label}: put right")
-        }
+        (IncidentKind::Drift, Change::Ended(end)) => format!("{label}: {}", ended(IncidentKind::Drift, end)),
+        (kind, Change::Ended(end)) => ended(kind, end).to_owned(),
         (IncidentKind::Drift, _) => {
             let (found, expected) = (short(&incident.facts.found), short(&incident.facts.expected));
             format!("{label}: {found}, should be {expected}")
         }
-        (_, Change::Ended(End::Removed)) => "no longer checked".to_owned(),
-        (IncidentKind::Missing, Change::Ended(_)) => "back again".to_owned(),
         (IncidentKind::Missing, Change::StillOpen(_)) => "still missing".to_owned(),
         (IncidentKind::Missing, _) => "missing".to_owned(),
-        (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => "changed for good".to_owned(),
-        (IncidentKind::SourceChanged, Change::Ended(_)) => "being checked as before".to_owned(),
         (IncidentKind::SourceChanged, _) => plain(&incident.facts.reason, VALUE),
-        (_, Change::Ended(_)) => "being checked again".to_owned(),
-        (_, _) => "could not be checked".to_owned(),
+        (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => "could not be checked".to_owned(),
     }
 }

@@ -9,7 +9,8 @@ use super::words::{PROSE, VALUE, count, escaped, plain, value};
 use crate::domain::incident::{End, Facts, Incident, IncidentKind, Phase, Unread};
 use crate::domain::notification::{About, Change, Item, Notification, NotificationKind, Role};
 use crate::domain::policy::Severity;
-use crate::view::incident::IncidentView;
+use crate::view::incident::{self, IncidentView};
+use crate::view::words::capital;
 
 /// Settings that are named; the others are counted.
 pub(super) const NAMED: usize = 20;
@@ -295,11 +296,12 @@ impl EntryWriter {
         let over = ended(incident).unwrap_or(self.now);
         let time = between(first, over, self.zone);
         let missing = incident.kind() == IncidentKind::Missing;
+        let again = incident::ended(incident.kind(), End::VisibleAgain);
         let heading = match (missing, incident.kind()) {
             (true, _) => "The session is back".to_owned(),
-            (_, IncidentKind::Unreachable) if self.blind => "Being checked again".to_owned(),
-            (_, IncidentKind::Unreachable) => format!("{} is being checked again", incident.source),
-            _ => "All its settings are being checked again".to_owned(),
+            (_, IncidentKind::Unreachable) if self.blind => capital(again),
+            (_, IncidentKind::Unreachable) => format!("{} is {again}", incident.source),
+            _ => format!("All its settings are {again}"),
         };
         let reason = if missing || self.blind { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
@@ -336,9 +338,10 @@ impl EntryWriter {
                 vec![self.removed_because(), row("Could not be checked", &self.since_words(incident))]
             }
         };
+        let ended = incident::ended(incident.kind(), End::Removed);
         let heading = match incident.kind() {
-            IncidentKind::Drift => format!("{}: no longer checked, not put right", plain(&incident.facts.label, VALUE)),
-            _ => "No longer checked".to_owned(),
+            IncidentKind::Drift => format!("{}: {ended}", plain(&incident.facts.label, VALUE)),
+            _ => capital(ended),
         };
         (heading, rows)
     }

@@ -11,7 +11,8 @@ use crate::domain::name::Name;
 use crate::domain::notification::{About, BlindSession, Change, Item, Notification, NotificationKind};
 use crate::domain::policy::Severity;
 use crate::domain::session::SessionId;
-use crate::view::incident::IncidentView;
+use crate::view::incident::{IncidentView, ended};
+use crate::view::words::capital;
 
 /// Longest value in the first sentence, in characters; the whole value stands below.
 pub(super) const SHORT: usize = 80;
@@ -76,7 +77,7 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     let left = of(|change| matches!(change, Change::Ended(End::NoLongerAudited | End::NotReturned)));
     let removed = of(|change| matches!(change, Change::Ended(End::Removed)));
     let part = |what: &str, of: &[&Incident], wrong| (!of.is_empty()).then(|| format!("{what}: {}.", names(of, wrong)));
-    let repaired = part("Put right", &repaired, false);
+    let repaired = part(&over(IncidentKind::Drift, End::Repaired), &repaired, false);
     let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
     let nothing_new = wrong.iter().all(Option::is_none);
     let known = part("Still wrong", &known, true);
@@ -85,9 +86,9 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     let others = [
         part("Could not be checked", &unseen, true),
         part("Still not checked", &still_unseen, true),
-        part("Being checked again", &seen, false),
-        part("No longer reported", &changed, false),
-        part("No longer checked", &left, false),
+        part(&over(IncidentKind::Unverifiable, End::VisibleAgain), &seen, false),
+        part(&over(IncidentKind::Drift, End::BaselineChanged), &changed, false),
+        part(&over(IncidentKind::Drift, End::NoLongerAudited), &left, false),
         part("The session is no longer checked. Not put right", &removed, true),
     ];
     let found = items.iter().any(|item| matches!(item.about, About::Unaudited(_)));
@@ -101,6 +102,11 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
 
 /// What follows where everything in a notification about a session was put right.
 pub(super) const NOTHING_ELSE: &str = "Nothing else is reported as wrong.";
+
+/// The end of an incident, at the beginning of a sentence.
+fn over(kind: IncidentKind, end: End) -> String {
+    capital(ended(kind, end))
+}
 
 fn is_repair(change: Change) -> bool {
     matches!(change, Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal))
@@ -160,10 +166,10 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
         part(known.len(), "Still wrong"),
         part(unseen.len(), "Could not be checked"),
         part(still_unseen.len(), "Still not checked"),
-        part(repaired.len(), "Put right"),
-        part(seen.len(), "Being checked again"),
-        part(others.len(), "No longer reported"),
-        part(removed.len(), "No longer checked, not put right"),
+        part(repaired.len(), &over(IncidentKind::Drift, End::Repaired)),
+        part(seen.len(), &over(IncidentKind::Unverifiable, End::VisibleAgain)),
+        part(others.len(), &over(IncidentKind::Drift, End::BaselineChanged)),
+        part(removed.len(), &over(IncidentKind::Drift, End::Removed)),
         part(found, "Sessions that are not checked"),
         part(gone, "Sources with columns that are no longer returned"),
     ];
@@ -235,8 +241,8 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
         (IncidentKind::SourceChanged, Change::Ended(End::Removed)) => no_longer(&who, "It had changed until then."),
         (IncidentKind::Missing, Change::Ended(End::Removed)) => no_longer(&who, "It was missing until then."),
         (_, Change::Ended(End::Removed)) => no_longer(&who, "It could not be checked until then."),
-        (IncidentKind::Missing, Change::Ended(_)) => {
-            format!("Back again: {}. {NOTHING_ELSE}", session(incident, &who))
+        (IncidentKind::Missing, Change::Ended(end)) => {
+            format!("{}: {}. {NOTHING_ELSE}", over(incident.kind(), end), session(incident, &who))
         }
         (IncidentKind::Missing, Change::StillOpen(_)) => {
             format!("Still missing, and orders may have stopped: {}.", session(incident, &who))
@@ -246,12 +252,16 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
             let session = session(incident, &who);
             format!("Orders may have stopped: {session} is missing. OrderWise does not return it{more}.")
         }
-        (IncidentKind::Unverifiable, Change::Ended(_)) => format!("Being checked again: all settings of {who}."),
+        (IncidentKind::Unverifiable, Change::Ended(end)) => {
+            format!("{}: all settings of {who}.", over(incident.kind(), end))
+        }
         (IncidentKind::Unverifiable, Change::StillOpen(_)) => {
             format!("Still not checked: {} of {who}.", unread(incident))
         }
         (IncidentKind::Unverifiable, _) => format!("Could not be checked: {} of {who}.", unread(incident)),
-        (IncidentKind::Unreachable, Change::Ended(_)) => format!("Being checked again: {source} and its sessions."),
+        (IncidentKind::Unreachable, Change::Ended(end)) => {
+            format!("{}: {source} and its sessions.", over(incident.kind(), end))
+        }
         (IncidentKind::Unreachable, Change::StillOpen(_)) => {
             format!("Still not checked: {source} and all its sessions.")
         }
@@ -261,10 +271,10 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
                 "The change of {source} has lasted, so it counts as real. Each session that is still wrong is reported separately."
             )
         }
-        (IncidentKind::SourceChanged, Change::Ended(End::BaselineChanged)) => {
-            format!("No longer reported: the change of {source}. No rule needs the columns that are gone.")
+        (IncidentKind::SourceChanged, Change::Ended(end @ End::BaselineChanged)) => {
+            format!("{}: the change of {source}. No rule needs the columns that are gone.", over(incident.kind(), end))
         }
-        (IncidentKind::SourceChanged, Change::Ended(_)) => format!("Being checked as before: {source}."),
+        (IncidentKind::SourceChanged, Change::Ended(end)) => format!("{}: {source}.", over(incident.kind(), end)),
         (IncidentKind::SourceChanged, change) => {
             let orders = if incident.facts.stops_orders { "Orders may have stopped: " } else { "" };
             let still = if matches!(change, Change::StillOpen(_)) { "is still changed" } else { "changed" };
@@ -297,7 +307,7 @@ fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: c
     let names = if names.is_empty() { incident.source.to_string() } else { names.join(", ") };
     match change {
         Change::Ended(End::Removed) => no_longer(&names, "They could not be checked until then."),
-        Change::Ended(_) => format!("Being checked again: {names}."),
+        Change::Ended(end) => format!("{}: {names}.", over(incident.kind(), end)),
         _ => format!(
             "The settings of {names} could not be checked since {}. A change to them would go unnoticed.",
             at(incident.window.first_bad, zone)
@@ -355,20 +365,15 @@ fn drift(incident: &Incident, change: Change, who: &str) -> String {
         Change::StillOpen(_) => {
             format!("Still wrong{and_orders}: “{label}” of {who} is {quoted} and should be {expected}.")
         }
-        Change::Ended(End::BaselineChanged) => {
-            format!("No longer reported: “{label}” of {who}. The expected value changed; the value found did not.")
-        }
-        Change::Ended(End::NoLongerAudited) => {
-            format!("No longer checked: “{label}” of {who}. No rule asks for it, and nothing was put right.")
-        }
-        Change::Ended(End::NotReturned) => {
-            format!(
-                "No longer checked: “{label}” of {who}. The source no longer returns it for any session, and nothing was put right."
-            )
-        }
         Change::Ended(End::Removed) => no_longer(who, &format!("Not put right: “{label}”.")),
-        Change::Ended(End::Repaired | End::VisibleAgain | End::Unconfirmed | End::TakenAsReal) => {
-            format!("Put right: “{label}” of {who} is as it should be: {expected}. {NOTHING_ELSE}")
+        Change::Ended(end) => {
+            let more = match end {
+                End::BaselineChanged => ". The expected value changed; the value found did not.",
+                End::NoLongerAudited => ". No rule asks for it, and nothing was put right.",
+                End::NotReturned => ". The source no longer returns it for any session, and nothing was put right.",
+                _ => &format!(" is as it should be: {expected}. {NOTHING_ELSE}"),
+            };
+            format!("{}: “{label}” of {who}{more}", over(incident.kind(), end))
         }
     }
 }

@@ -6,6 +6,7 @@ use super::words::{PROSE, plain};
 use crate::domain::announcement::ForgottenColumns;
 use crate::domain::incident::{End, Incident};
 use crate::domain::source_change::SourceChange;
+use crate::view::incident;
 
 impl EntryWriter {
     pub(super) fn source_changed(&self, incident: &Incident) -> HeadedRows {
@@ -48,17 +49,18 @@ impl EntryWriter {
 
     pub(super) fn source_change_over(&self, incident: &Incident, end: End) -> HeadedRows {
         let over = ended(incident).unwrap_or(self.now);
+        let ended = incident::ended(incident.kind(), end);
         let (heading, means) = match end {
             End::TakenAsReal => (
-                "still changed: sessions are reported one by one",
+                "still changed: sessions are reported one by one".to_owned(),
                 "the change lasted, so it counts as real. Each session that is still wrong is reported separately",
             ),
             End::BaselineChanged => (
-                "the change is no longer reported",
+                format!("the change is {ended}"),
                 "no rule needs the columns that are gone. Anything wrong now is reported separately",
             ),
             _ => (
-                "checked as before",
+                ended.to_owned(),
                 "all settings are being checked as before. Anything wrong now is reported separately",
             ),
         };

@@ -8,7 +8,7 @@ use super::words::{clean, count, name_of, who};
 use super::{credential, undeliverable};
 use crate::domain::incident::{End, Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item, Notification, NotificationKind};
-use crate::view::incident::IncidentView;
+use crate::view::incident::{IncidentView, ended};
 use crate::view::words::capital;
 
 /// Longest subject, in characters.
@@ -251,19 +251,18 @@ fn end(incident: &Incident, notification: &Notification) -> String {
         Some(Change::Ended(end)) => Some(end),
         _ => None,
     });
-    let (shop, label) = (shop(incident), label(incident));
+    let end = end.unwrap_or(End::Repaired);
+    let (shop, label, ended) = (shop(incident), label(incident), ended(incident.kind(), end));
     match (incident.kind(), end) {
-        (IncidentKind::Drift, Some(End::BaselineChanged)) => format!("{shop}: {label} is no longer reported"),
-        (IncidentKind::Drift, Some(End::NoLongerAudited | End::NotReturned)) => {
-            format!("{shop}: {label} is no longer checked")
+        (IncidentKind::Drift, End::BaselineChanged | End::NoLongerAudited | End::NotReturned) => {
+            format!("{shop}: {label} is {ended}")
         }
-        (IncidentKind::Drift, _) => format!("{shop}: {label} was put right"),
+        (IncidentKind::Drift, _) => format!("{shop}: {label} was {ended}"),
         (IncidentKind::Missing, _) => format!("{shop}: the session is back"),
-        (IncidentKind::SourceChanged, Some(End::TakenAsReal)) => format!("{shop}: sessions are reported one by one"),
-        (IncidentKind::SourceChanged, Some(End::BaselineChanged)) => {
-            format!("{shop}: the change is no longer reported")
+        (IncidentKind::SourceChanged, End::TakenAsReal) => format!("{shop}: sessions are reported one by one"),
+        (IncidentKind::SourceChanged, End::BaselineChanged) => format!("{shop}: the change is {ended}"),
+        (IncidentKind::SourceChanged | IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => {
+            format!("{shop} is {ended}")
         }
-        (IncidentKind::SourceChanged, _) => format!("{shop} is being checked as before"),
-        (IncidentKind::Unverifiable | IncidentKind::Unreachable, _) => format!("{shop} is being checked again"),
     }
 }

@@ -150,8 +150,8 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     lines.extend(reason.because.iter().map(|because| format!("  - {}", printable(&why::because(because)))));
     if !reason.suppressions.is_empty() {
         lines.push("Held back at that time:".to_owned());
-        let held = |SuppressedIncident { about, stage, .. }: &SuppressedIncident| {
-            format!("  - {}: {}", printable(&why::what(about)), stage.label())
+        let held = |SuppressedIncident { about, reason, .. }: &SuppressedIncident| {
+            format!("  - {}: {}", printable(&why::what(about)), why::suppression(*reason))
         };
         lines.extend(reason.suppressions.iter().map(held));
     }
@@ -308,7 +308,13 @@ mod tests {
             "change": "updated:2",
             "role": "owner",
         }]);
-        let reason = serde_json::from_value(serde_json::json!({ "because": because, "suppressions": [] })).unwrap();
+        let suppressions = serde_json::json!([{
+            "id": "00000000-0000-0000-0000-000000000001",
+            "about": { "incident": { "source": "erp", "key": { "kind": "unverifiable", "session": "15" } } },
+            "reason": "source_changed",
+        }]);
+        let reason = serde_json::json!({ "because": because, "suppressions": suppressions });
+        let reason = serde_json::from_value(reason).unwrap();
         in_words(&NotificationLine::from(row), &reason)
     }
 
@@ -326,6 +332,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("  - missing: erp/15: updated:2; notified as owner\n"), "{text}");
+        let held = "  - unverifiable: erp/15: one notification says for the whole source that it changed\n";
+        assert!(text.contains(held), "{text}");
         assert!(!shown(row(NotificationState::Sent)).contains("Replaced"), "it was sent before it could be replaced");
     }
 

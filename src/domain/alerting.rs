@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::address::Address;
@@ -24,7 +25,7 @@ use super::announcement::Announcement;
 use super::delivery::{NotifiedRecipient, UndeliverableAddress};
 use super::incident::{Incident, IncidentKind};
 use super::name::Name;
-use super::notification::{About, Change, Item, Notification, Role, Stage};
+use super::notification::{About, Change, Item, Notification, Role};
 use super::plan::{Alerts, Plans, SourcePlan};
 use super::session::{Session, SessionKey};
 use super::source_change::SourceChange;
@@ -50,7 +51,8 @@ pub use log::{LogChange, LogEntry, LogKey};
 pub use working_set::WorkingSet;
 
 /// Why an incident is held back as long as something lasts; counted once for an incident and reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SuppressionReason {
     SourceUnreachable,
     SourceChanged,
@@ -73,14 +75,6 @@ impl SuppressionReason {
 
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.label() == label)
-    }
-
-    pub fn stage(self) -> Stage {
-        match self {
-            Self::SourceUnreachable | Self::SourceChanged => Stage::Inhibition,
-            Self::BelowSeverity => Stage::Severity,
-            Self::GracePeriod => Stage::GracePeriod,
-        }
     }
 }
 
@@ -264,7 +258,7 @@ fn of_program(plans: &Plans, about: &About, recipients: &[(Address, Role)]) -> V
 /// Where one incident's outcome goes.
 struct Sinks<'a> {
     due: &'a mut Vec<DueItem>,
-    held: &'a mut Vec<(Arc<Incident>, Stage)>,
+    held: &'a mut Vec<(Arc<Incident>, SuppressionReason)>,
     result: &'a mut Evaluation,
 }
 
@@ -308,7 +302,7 @@ fn open(
             }
             Err(Stop { reason, until }) => {
                 result.wake(until);
-                held.push((Arc::clone(incident), reason.stage()));
+                held.push((Arc::clone(incident), reason));
                 // Blind recipients wait longer than those who are notified first, whose wait is the one that counts.
                 if !(member.blind && reason == SuppressionReason::GracePeriod) {
                     result.suppressions.push(Suppression { incident: incident.id, reason });

@@ -19,7 +19,7 @@ mod kind;
 mod reason;
 
 pub use kind::NotificationKind;
-pub use reason::{AboutKey, Because, Reason, Stage, SuppressedIncident};
+pub use reason::{AboutKey, Because, Reason, SuppressedIncident};
 
 /// The role in which a recipient is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

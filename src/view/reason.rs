@@ -78,13 +78,17 @@ pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
     format!(" (why: {})", reasons.join("; "))
 }
 
-/// Why an incident was held back.
-pub fn held_back(key: &IncidentKey, reason: SuppressionReason) -> String {
-    let why = match reason {
+/// Why an incident was held back, as a clause.
+pub fn suppression(reason: SuppressionReason) -> &'static str {
+    match reason {
         SuppressionReason::BelowSeverity => "it is below min_severity",
         SuppressionReason::SourceUnreachable => "one notification says for the whole source that it cannot be read",
         SuppressionReason::GracePeriod => "it had not lasted for its grace period, unreachable_after",
         SuppressionReason::SourceChanged => "one notification says for the whole source that it changed",
-    };
-    format!("{}: no notification, because {why}", super::event::about(key))
+    }
+}
+
+/// The same in the history.
+pub fn held_back(key: &IncidentKey, reason: SuppressionReason) -> String {
+    format!("{}: no notification, because {}", super::event::about(key), suppression(reason))
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{DueItem, LogKey, Plans, WorkingSet};
+use super::{DueItem, LogKey, Plans, SuppressionReason, WorkingSet};
 use crate::domain::address::Address;
 use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::name::Name;
 use crate::domain::notification::{
-    About, AboutKey, Because, Change, Item, Notification, NotificationKind, Reason, Stage, SuppressedIncident,
+    About, AboutKey, Because, Change, Item, Notification, NotificationKind, Reason, SuppressedIncident,
 };
 use crate::domain::session::{Contacts, SessionId};
 
@@ -69,7 +69,7 @@ pub(super) fn group(
     channel: &Name,
     known: &WorkingSet,
     due: Vec<DueItem>,
-    stopped: &[(Arc<Incident>, Stage)],
+    stopped: &[(Arc<Incident>, SuppressionReason)],
     now: DateTime<Utc>,
 ) -> Vec<Notification> {
     if due.is_empty() {
@@ -160,7 +160,7 @@ fn contacts<'a>(plans: &'a Plans, item: &Item) -> Option<&'a Contacts> {
     Some(session.map_or(&*plan.contacts, |session| &*session.contacts))
 }
 
-fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
+fn reason(items: &[Item], stopped: &[(Arc<Incident>, SuppressionReason)]) -> Reason {
     let places = items.iter().map(|item| (item.source(), item.session())).collect::<HashSet<_>>();
     let sources = items.iter().filter_map(Item::source).collect::<HashSet<_>>();
     let concerns = |incident: &Incident| {
@@ -175,11 +175,11 @@ fn reason(items: &[Item], stopped: &[(Arc<Incident>, Stage)]) -> Reason {
         blind: matches!(&item.about, About::Incident { blind: Some(_), .. }),
     };
     let mut seen = HashSet::new();
-    let stopped = stopped.iter().filter(|(incident, stage)| concerns(incident) && seen.insert((incident.id, *stage)));
-    let suppressed = |(incident, stage): &(Arc<Incident>, Stage)| SuppressedIncident {
+    let stopped = stopped.iter().filter(|(incident, reason)| concerns(incident) && seen.insert((incident.id, *reason)));
+    let suppressed = |(incident, reason): &(Arc<Incident>, SuppressionReason)| SuppressedIncident {
         id: incident.id,
         about: AboutKey::from(&**incident),
-        stage: *stage,
+        reason: *reason,
     };
     let suppressions = stopped.map(suppressed).collect::<Vec<_>>();
     let more = items.len().saturating_sub(MOST_REASONS) + suppressions.len().saturating_sub(MOST_REASONS);

@@ -275,7 +275,7 @@ fn a_suppression_is_counted_once_and_stored_with_the_next_notification_of_the_se
     let sent = world.poll();
     assert_eq!(sent.len(), 2);
     let held = &sent[0].reason.suppressions;
-    assert_eq!((held.len(), held[0].stage), (1, Stage::Severity), "{held:?}");
+    assert_eq!((held.len(), held[0].reason), (1, SuppressionReason::BelowSeverity), "{held:?}");
     let AboutKey::Incident { key, .. } = &held[0].about else { panic!("{held:?}") };
     assert_eq!(key.rule().unwrap().1.as_str(), "customer_validation_*");
     let because = &sent[1].reason.because[0];

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{About, Role};
 use crate::domain::address::Address;
+use crate::domain::alerting::SuppressionReason;
 use crate::domain::incident::{Incident, IncidentKey};
 use crate::domain::name::Name;
 use crate::domain::session::SessionId;
@@ -33,12 +34,12 @@ pub struct Because {
     pub blind: bool,
 }
 
-/// An incident that is not in a notification, and the stage that held it back.
+/// An incident that is not in a notification, and why a stage held it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuppressedIncident {
     pub id: Uuid,
     pub about: AboutKey,
-    pub stage: Stage,
+    pub reason: SuppressionReason,
 }
 
 /// What identifies the subject of an item: kept in the place of its words.
@@ -72,26 +73,6 @@ impl From<&About> for AboutKey {
             About::Reload(_) => Self::Reload,
             About::Credential(ending) => Self::Credential { key: ending.key.clone() },
             About::Undeliverable(change) => Self::Undeliverable { address: change.address.address.clone() },
-        }
-    }
-}
-
-/// A stage of alerting that can hold back an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Inhibition,
-    Severity,
-    GracePeriod,
-}
-
-impl Stage {
-    /// In words.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Inhibition => "inhibition: it follows from an incident of the source",
-            Self::Severity => "severity: below min_severity",
-            Self::GracePeriod => "grace period: it has not lasted long enough",
         }
     }
 }

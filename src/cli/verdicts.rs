@@ -136,10 +136,8 @@ fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) 
         text.push_str(&left_out(views));
     }
     let with = |wanted| views.iter().filter(|view| age.and_then(|now| view.staleness(now)) == Some(wanted)).count();
-    for (sessions, why) in [
-        (with(Staleness::Overdue), "older than three periods of the schedule"),
-        (with(Staleness::Ahead), "dated in the future, because a clock was wrong then or is wrong now"),
-    ] {
+    for stale in [Staleness::Overdue, Staleness::Ahead] {
+        let (sessions, why) = (with(stale), stale.words());
         let are = if sessions == 1 { "is" } else { "are" };
         if sessions > 0 {
             let sessions = count(sessions, "session");

@@ -14,7 +14,7 @@ use crate::domain::incident::Incident;
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::Session;
 use crate::engine::published::{Plans, Present, Published};
-use crate::view::session::SessionView;
+use crate::view::session::{SessionView, Staleness};
 use crate::view::source::SourceView;
 
 /// The usual size of the series of one session, in bytes: six series of about a hundred.
@@ -130,8 +130,8 @@ fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
 
 /// Sessions share schedules and polls, so the schedule is asked once for each pair of them.
 fn write_stale(lines: &[Line<'_>], now: DateTime<Utc>, out: &mut String) {
-    let help = "The last verdict is older than three periods of the schedule; always 1.";
-    let mut family = Family::new(out, "session_stale", help);
+    let help = format!("The last verdict is {}; always 1.", Staleness::Overdue.words());
+    let mut family = Family::new(out, "session_stale", &help);
     let mut known = HashMap::new();
     for Line { labels, view } in lines {
         let key = (view.session.schedule.key_ref(), view.last_verdict);
@@ -192,13 +192,13 @@ fn write_scheduler(present: &Present, out: &mut String) {
 struct Family<'a> {
     out: &'a mut String,
     name: &'static str,
-    help: &'static str,
+    help: &'a str,
     headed: bool,
 }
 
 impl<'a> Family<'a> {
     /// `help` needs no escaping: neither backslash nor line break.
-    fn new(out: &'a mut String, name: &'static str, help: &'static str) -> Self {
+    fn new(out: &'a mut String, name: &'static str, help: &'a str) -> Self {
         Self { out, name, help, headed: false }
     }
 

@@ -113,11 +113,12 @@ pub enum Staleness {
 }
 
 impl Staleness {
-    /// In a sentence on when the session was last checked.
+    /// In a sentence on the last verdict.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Overdue => "longer ago than three periods of its schedule",
-            Self::Ahead => "which is in the future: a clock was wrong then, or is wrong now",
+            // As many as `FRESH_PERIODS`.
+            Self::Overdue => "older than three periods of the schedule",
+            Self::Ahead => "dated in the future, because a clock was wrong then or is wrong now",
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::state::SourceState;
 use crate::engine::published::{Plans, Present};
 use crate::view::delivery::DeliveryView;
 use crate::view::incident::IncidentView;
+use crate::view::session::Staleness;
 use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{capital, count, cut, number};
@@ -86,8 +87,7 @@ pub(super) fn notices(plans: &Plans, present: &Present, late: usize, now: DateTi
         changed.take(NAMED).map(|text| Notice { title: "A source has changed as a whole", text: cut(&text, REASON) }),
     );
     if late > 0 {
-        let which = if late == 1 { "1 session was" } else { &format!("{} sessions were", number(late)) };
-        let text = format!("{which} last checked longer ago than three periods of the schedule.");
+        let text = format!("The last check of {} is {}.", count(late, "session"), Staleness::Overdue.words());
         notices.push(Notice { title: "Checks are overdue", text });
     }
     notices

@@ -19,7 +19,7 @@ use crate::domain::plan::SourcePlan;
 use crate::domain::session::SessionKey;
 use crate::engine::published::{Plans, Present};
 use crate::view::incident::IncidentView;
-use crate::view::session::{SessionView, Status};
+use crate::view::session::{SessionView, Staleness, Status};
 use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{Mood, capital, count, cut};
@@ -103,7 +103,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
         status: view.status.words(),
         mood: view.status.mood(),
         last_seen_as: view.when_last_seen(),
-        stale: view.is_stale(now).then(|| stale(&view, now)),
+        stale: view.staleness(now).map(|why| stale(&view, why, now)),
         reason: (view.status == Status::Pending).then(|| not_yet(&view).to_owned()),
         open: open.into_iter().map(|incident| incident_part(incident, mail(incident), now, zone)).collect(),
         suspected: suspected.map(|incident| incident_part(incident, None, now, zone)).collect(),
@@ -121,11 +121,10 @@ fn not_yet(view: &SessionView<'_>) -> &'static str {
     }
 }
 
-fn stale(view: &SessionView<'_>, now: DateTime<Utc>) -> String {
-    let age = view.age(now).map(times::ago).unwrap_or_default();
-    format!(
-        "The last check was {age} ago, longer than three periods of its schedule. Its settings may have changed since."
-    )
+fn stale(view: &SessionView<'_>, why: Staleness, now: DateTime<Utc>) -> String {
+    let age = view.age(now).filter(|_| why == Staleness::Overdue).map(times::ago);
+    let was = age.map(|age| format!("was {age} ago and ")).unwrap_or_default();
+    format!("The last check {was}is {}. Its settings may have changed since.", why.words())
 }
 
 fn facts(plan: &SourcePlan, view: &SessionView<'_>, present: &Present) -> Vec<(&'static str, String)> {

@@ -126,12 +126,18 @@ async fn a_check_that_is_overdue_is_marked_counted_and_found() {
     for path in ["/", "/?status=overdue"] {
         let (_, html) = served.text(path).await;
         let text = words(&html);
-        assert!(text.contains("Checks are overdue. 2 sessions were last checked longer ago"), "{text}");
+        assert!(
+            text.contains("Checks are overdue. The last check of 2 sessions is older than three periods"),
+            "{text}"
+        );
         assert_eq!(html.matches("class=\"late\"").count(), 2, "{path}");
         assert!(html.contains("class=\"headline unclear\""));
     }
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     assert!(words(&html).contains("Check overdue. The last check was 26 min ago"), "{}", words(&html));
+    let ahead = PolledState::new(&[("acme-erp", &["1"])]).minutes_later(20).returns("acme-erp", &fine[..1]);
+    let (_, html) = Served::new(ahead.published()).await.text("/sessions/acme-erp/1").await;
+    assert!(words(&html).contains("The last check is dated in the future, because a clock"), "{}", words(&html));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::future::BoxFuture;
 
 use crate::domain::observation::{Digest, RawSnapshot};
+use crate::domain::reading::time;
 use crate::domain::snapshot::SnapshotError;
 
 mod cooldown;
@@ -90,14 +91,10 @@ impl fmt::Display for FetchError {
             write!(f, ": {quoted}")?;
         }
         match self.again {
-            Some(again) => write!(f, "; next attempt not before {}", clock_time(again)),
+            Some(again) => write!(f, "; next attempt not before {}", time::utc(again.round_subsecs(0))),
             None => Ok(()),
         }
     }
-}
-
-fn clock_time(at: DateTime<Utc>) -> impl fmt::Display {
-    at.round_subsecs(0).format("%Y-%m-%d %H:%M:%S UTC")
 }
 
 impl FetchError {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use chrono::SecondsFormat;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +11,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::lifecycle::heed_signals;
 use crate::store::{Copied, CopyError, Store};
+use crate::view::times;
 use crate::view::words::{count, size};
 
 #[derive(Debug, Args)]
@@ -62,10 +62,10 @@ pub(super) async fn restore(shared: &Shared, arguments: RestoreArguments) -> any
     Ok(Exit::Fine)
 }
 
-/// `1.2 MiB, 2 sources, last poll 2026-11-25T01:20:00Z`.
+/// `1.2 MiB, 2 sources, last poll 2026-11-25 01:20:00 UTC`.
 fn contents(copied: &Copied) -> String {
     let last_poll = match copied.last_poll {
-        Some(at) => format!("last poll {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        Some(at) => format!("last poll {}", times::exact(at, chrono_tz::UTC)),
         None => String::from("no poll yet"),
     };
     format!("{}, {}, {last_poll}", size(copied.size), count(copied.sources, "source"))

@@ -14,6 +14,7 @@ use crate::domain::notification::{Reason, SuppressedIncident};
 use crate::domain::reading::visible;
 use crate::store::{NotificationFilter, NotificationId, NotificationState, Store, StoredNotification};
 use crate::view::reason as why;
+use crate::view::times;
 use crate::view::words::count;
 
 mod preview;
@@ -182,7 +183,7 @@ fn state(row: &StoredNotification) -> String {
 
 /// As a person reads a time in a terminal and compares it with a log.
 fn at(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+    times::exact(time, chrono_tz::UTC)
 }
 
 /// Outside text on one line of a terminal.

@@ -135,7 +135,7 @@ impl fmt::Display for Value<'_> {
             Value::Flag(true) => f.write_str("ticked"),
             Value::Flag(false) => f.write_str("unticked"),
             Value::Interval(seconds) => f.write_str(&interval::every(*seconds)),
-            Value::Time(at) => write!(f, "{}", at.format("%Y-%m-%d %H:%M UTC")),
+            Value::Time(at) => write!(f, "{}", time::utc(*at)),
         }
     }
 }
@@ -277,6 +277,13 @@ mod tests {
         for (raw, shown) in table {
             assert_eq!(raw.as_sent(), shown, "{raw:?}");
         }
+    }
+
+    #[test]
+    fn times_that_differ_are_shown_apart() {
+        let raw = RawValue::text("2026-01-31T14:05:07+01:00");
+        let Reading::Value(value) = read_utc(&raw, Kind::Time) else { panic!("{raw:?}") };
+        assert_eq!(value.to_string(), "2026-01-31 13:05:07 UTC");
     }
 
     #[test]

@@ -363,7 +363,7 @@ impl Dispatcher {
 
 /// Logs a failed attempt. A failed sign-in is an error, because it stops all mail.
 fn warn(message_id: &str, error: &SendError, again: DateTime<Utc>) {
-    let again = again.format("%H:%M:%S UTC").to_string();
+    let again = crate::domain::reading::time::utc(again);
     let (obstacle, reply, reason) = (error.obstacle.label(), error.reply, error.for_log());
     if error.obstacle == Obstacle::Auth {
         tracing::error!(

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::incident::Window;
+use crate::domain::reading::time::EXACT;
 
 /// How far back orders can be fetched.
 const RECOVERABLE_FOR: TimeDelta = TimeDelta::hours(168);
@@ -36,7 +37,7 @@ pub fn beside(time: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) 
 /// To the second, in a form that sorts: `2026-11-23 09:05:07 GMT`.
 pub fn exact(time: DateTime<Utc>, zone: Tz) -> String {
     let local = time.with_timezone(&zone);
-    format!("{} {}", local.format("%Y-%m-%d %H:%M:%S"), zone_name(&local))
+    format!("{} {}", local.format(EXACT), zone_name(&local))
 }
 
 /// The zone's usual abbreviation, or its offset where it has none.

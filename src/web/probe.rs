@@ -13,6 +13,7 @@ use super::mask::Masks;
 use crate::engine::published::Present;
 use crate::metrics::{CONTENT_TYPE, exposition};
 use crate::view::delivery::DeliveryView;
+use crate::view::times;
 
 /// The process is alive.
 pub(super) async fn healthz() -> &'static str {
@@ -42,7 +43,7 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
 /// What an operator has to look at, without full mail addresses.
 fn details(present: &Present, now: DateTime<Utc>) -> Vec<String> {
     let refused = present.refused_reload.as_ref().map(|refused| {
-        format!("reload refused at {}; the log lists every problem", refused.at.format("%Y-%m-%d %H:%M:%S UTC"))
+        format!("reload refused at {}; the log lists every problem", times::exact(refused.at, chrono_tz::UTC))
     });
     let delivery = present.delivery.iter().flat_map(|state| DeliveryView(state).sentences(now, chrono_tz::UTC));
     let mut masks = Masks::default();

@@ -1,4 +1,4 @@
-//! Times: OrderWise dates carry no zone, so they are read in the zone of the session.
+//! Times: OrderWise dates carry no zone, so they are read in the zone of the session. They are written in UTC.
 
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -20,6 +20,14 @@ pub fn parse(text: Option<&str>, zone: Tz) -> Option<DateTime<Utc>> {
         LocalResult::Single(at) | LocalResult::Ambiguous(_, at) => Some(at.with_timezone(&Utc)),
         LocalResult::None => None,
     }
+}
+
+/// To the second, in a form that sorts.
+pub const EXACT: &str = "%Y-%m-%d %H:%M:%S";
+
+/// `2026-11-23 09:05:07 UTC`.
+pub fn utc(at: DateTime<Utc>) -> String {
+    format!("{} UTC", at.format(EXACT))
 }
 
 #[cfg(test)]

@@ -359,7 +359,7 @@ fn watch(
             && in_scope(&session.policy, rule, setting)
     };
     for setting in around.pinned.keys().filter(gone) {
-        push(setting, Verdict::Unverifiable { reason: "the source does not return it any more".to_owned() });
+        push(setting, Verdict::Unverifiable { reason: "the source no longer returns it".to_owned() });
     }
     if findings.len() == before {
         let verdict = Verdict::Compliant;

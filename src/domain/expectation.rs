@@ -207,7 +207,7 @@ fn equal(value: &Value<'_>, text: &str, kind: Kind, zone: Tz) -> Result<bool, St
     match read(&RawValue::text(text), kind, zone) {
         Reading::Value(wanted) => Ok(value.same(&wanted)),
         Reading::Unreadable(_) | Reading::Missing => {
-            Err(format!("the rule's own value {text:?} cannot be read as such"))
+            Err(format!("the rule's own value {text:?} is not valid for this setting"))
         }
     }
 }

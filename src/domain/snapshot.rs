@@ -142,7 +142,7 @@ impl Snapshot {
                 RowMatch::Duplicate(format!("the source returned {count} rows for this session"))
             }
             None => match self.unidentified() {
-                Some(rows) => RowMatch::Uncertain(format!("the source returned no row with this ID, and {rows}")),
+                Some(rows) => RowMatch::Uncertain(format!("the source returned no row with this ID, but {rows}")),
                 None => RowMatch::Missing,
             },
         }

@@ -90,11 +90,11 @@ impl MassFailure {
         self.rule == *rule && self.setting == *setting
     }
 
-    /// `7 of 12 sessions fail "Export" since one poll (rule export-off): found ticked, expected unticked`
+    /// `7 of 12 sessions have failed "Export" since the same poll (rule export-off): found ticked, expected unticked`
     pub fn words(&self) -> String {
         let (count, of) = (self.sessions.len(), self.of.max(self.sessions.len()));
         format!(
-            "{count} of {of} sessions fail {:?} since one poll (rule {}): found {}, expected {}",
+            "{count} of {of} sessions have failed {:?} since the same poll (rule {}): found {}, expected {}",
             self.label, self.rule, self.found, self.expected
         )
     }
@@ -166,7 +166,7 @@ mod tests {
             of: 12,
             sessions: ["1", "2"].map(id).into(),
         };
-        let many = "2 of 12 sessions fail \"Export\" since one poll (rule export-off): found ticked, expected unticked";
+        let many = "2 of 12 sessions have failed \"Export\" since the same poll (rule export-off): found ticked, expected unticked";
         assert_eq!(failure.words(), many);
         let both = SourceChange { columns: columns.clone(), failures: vec![failure] };
         assert_eq!(both.words(), format!("{one} {many}"));

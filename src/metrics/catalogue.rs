@@ -46,7 +46,7 @@ impl Catalogue {
         let new = Declare { registry };
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
-            build_info: new.gauges("build_info", "The build that runs; always 1.", &["version", "revision", "date"])?,
+            build_info: new.gauges("build_info", "The running build; always 1.", &["version", "revision", "date"])?,
             pages_info: new.gauges("pages_info", "The address of the pages, for links in alerts; always 1.", &["url"])?,
             config_valid: new.gauge("config_last_reload_successful", "Whether the last read of the configuration was accepted.")?,
             config_loaded_at: new.lone("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.")?,
@@ -59,14 +59,14 @@ impl Catalogue {
             request_duration: new.histograms("source_request_duration_seconds", "Duration of an attempt to read a source.", &["source"], AUDIT_SECONDS)?,
             notifications: new.counters("notifications_total", "Notifications that were sent, or given up (dead).", &["channel", "kind", "outcome"])?,
             attempts: new.counters("notification_attempts_total", "Attempts to send a notification, by outcome.", &["channel", "outcome"])?,
-            suppressed: new.counters("notifications_suppressed_total", "Incidents that a stage of alerting held back, each counted once for a reason.", &["reason"])?,
+            suppressed: new.counters("notifications_suppressed_total", "Incidents that a stage of alerting held back, each counted once per reason.", &["reason"])?,
             outbox: new.gauges("outbox_notifications", "Unsent notifications in the outbox, by state.", &["state"])?,
             outbox_oldest: new.lone("outbox_oldest_pending_timestamp_seconds", "When the oldest unsent notification was recorded.")?,
             delivery: new.histograms("notification_delivery_seconds", "Time from the recording of a notification to its acceptance.", &["channel"], DELIVERY_SECONDS)?,
             store_errors: new.counters("store_errors_total", "Operations of the store that failed.", &["operation"])?,
             store_size: new.lone("store_size_bytes", "Size of the database and its write-ahead log.")?,
             store_free: new.lone("store_free_bytes", "Free space on the file system of the store.")?,
-            log_lines_dropped: new.counter("log_lines_dropped_total", "Log lines that were lost because the log could not be written, or not fast enough.")?,
+            log_lines_dropped: new.counter("log_lines_dropped_total", "Log lines lost because the log could not be written, or not fast enough.")?,
         })
     }
 }

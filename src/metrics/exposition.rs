@@ -130,7 +130,7 @@ fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
 
 /// Sessions share schedules and polls, so the schedule is asked once for each pair of them.
 fn write_stale(lines: &[Line<'_>], now: DateTime<Utc>, out: &mut String) {
-    let help = format!("The last verdict is {}; always 1.", Staleness::Overdue.words());
+    let help = format!("The last verdict is {}; always 1.", Staleness::EITHER);
     let mut family = Family::new(out, "session_stale", &help);
     let mut known = HashMap::new();
     for Line { labels, view } in lines {
@@ -172,7 +172,7 @@ fn write_sources(plans: &Plans, present: &Present, out: &mut String) {
 
 /// Keys hold names, and names need no escaping.
 fn write_credentials(present: &Present, now: DateTime<Utc>, out: &mut String) {
-    let help = "When a credential ends: the next end, where a file has several certificates.";
+    let help = "When a credential expires; for a file with several certificates, the next one to expire.";
     let mut family = Family::new(out, "credential_expiry_timestamp_seconds", help);
     for credential in &present.credentials {
         let labels = format_args!("credential=\"{}\",kind=\"{}\"", credential.key, credential.kind.label());

@@ -180,7 +180,7 @@ fn undeliverable(since: DateTime<Utc>) -> Option<UndeliverableAddress> {
         id: UndeliverableAddress::id_of("email", &address, Uuid::nil()),
         address,
         since,
-        last_error: "RCPT TO was refused: 550 \"5.1.1 o…@acme.example: user unknown\"".to_owned(),
+        last_error: "the mail server smtp.office365.com:587 refused the recipient (RCPT TO): 550 \"5.1.1 <…@acme.example>: user unknown\"".to_owned(),
         lost: LostNotifications {
             count: 2,
             worst: Some(LostNotification { number: 12, severity: Severity::Critical, subject }),

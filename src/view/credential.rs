@@ -7,18 +7,18 @@ use crate::domain::name::Name;
 pub fn noun(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::ClientSecret => "client secret",
-        CredentialKind::ClientCertificate => "certificate of the app",
+        CredentialKind::ClientCertificate => "app certificate",
         CredentialKind::ClientAssertion => "client assertion",
         CredentialKind::CaCertificate => "CA certificate",
-        CredentialKind::ServerCertificate => "certificate of the server",
+        CredentialKind::ServerCertificate => "server certificate",
     }
 }
 
-/// What stops at the end of a credential of `source`, or else of mail.
+/// What stops once a credential of `source`, or else of mail, has expired.
 pub fn effect(source: Option<&Name>) -> String {
     match source {
-        Some(source) => format!("after that Driftwise may no longer be able to check the sessions of {source}"),
-        None => "after that Driftwise may no longer be able to send mail, so that no alert arrives".to_owned(),
+        Some(source) => format!("Driftwise may be unable to check the sessions of {source}"),
+        None => "Driftwise may be unable to send mail, and then no alert arrives".to_owned(),
     }
 }
 
@@ -26,13 +26,13 @@ pub fn effect(source: Option<&Name>) -> String {
 pub fn act(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::ClientSecret => {
-            "make a new client secret in the app registration, replace the secret, set client_secret_expires to its end, and reload"
+            "create a new client secret in the app registration, replace the old one with it, set client_secret_expires to its expiry date, and reload"
         }
         CredentialKind::ClientCertificate => {
             "add a new certificate to the app registration, then put it with its key into the file"
         }
         CredentialKind::ClientAssertion => {
-            "find out why the program that renews the file, such as Kubernetes, does not"
+            "find out why the program that renews the file, such as Kubernetes, has not renewed it"
         }
         CredentialKind::CaCertificate => {
             "ask the operator of the server for the certificate of the new authority, put it into the file, remove certificates \

@@ -49,11 +49,14 @@ impl DeliveryView<'_> {
     fn retrying(self, now: DateTime<Utc>, zone: Tz) -> Option<String> {
         let since = self.0.retrying_since.filter(|since| now - *since >= WORTH_A_LINE)?;
         let waiting = count(usize::try_from(self.0.retrying).unwrap_or(usize::MAX), "notification");
-        let verb = if self.0.retrying == 1 { "waits" } else { "wait" };
         let since = times::at(since, zone);
         let error = self.0.last_error.as_deref().map(|error| format!(" The last attempt failed: {}", sentence(error)));
-        let oldest = if self.0.retrying == 1 { "" } else { "the oldest " };
-        Some(format!("{waiting} {verb} to be sent, {oldest}since {since}.{}", error.unwrap_or_default()))
+        let how = if self.0.retrying == 1 {
+            "has been waiting to be sent since"
+        } else {
+            "are waiting to be sent, the oldest since"
+        };
+        Some(format!("{waiting} {how} {since}.{}", error.unwrap_or_default()))
     }
 
     pub fn document(self) -> DeliveryDocument {
@@ -76,10 +79,13 @@ impl DeliveryView<'_> {
 
 fn refused(found: &UndeliverableAddress, zone: Tz) -> String {
     let UndeliverableAddress { address, since, last_error, lost, .. } = found;
-    let verb = if lost.count == 1 { "was" } else { "were" };
-    let lost = count(lost.count, "notification");
     let since = times::at(*since, zone);
-    format!("Mail to {address} is refused since {since}; {lost} {verb} not delivered: {}", sentence(last_error))
+    let verb = if lost.count == 1 { "was" } else { "were" };
+    let lost = match lost.count {
+        0 => String::new(),
+        lost => format!("; {} {verb} not delivered", count(lost, "notification")),
+    };
+    format!("Mail to {address} has been refused since {since}{lost}: {}", sentence(last_error))
 }
 
 /// An error on one line, of a readable length and with one stop at its end.
@@ -123,16 +129,16 @@ mod tests {
 
     #[test]
     fn mail_that_waits_for_minutes_and_addresses_that_refuse_it_have_a_sentence_each() {
-        let refused = "Mail to old@acme.example is refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
+        let refused = "Mail to old@acme.example has been refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
                        delivered: RCPT TO was refused: 550 \"no such\u{fffd} user\".";
-        let waits = "3 notifications wait to be sent, the oldest since Mon 23 Nov 2026 09:00 UTC. The last attempt failed: \
+        let waits = "3 notifications are waiting to be sent, the oldest since Mon 23 Nov 2026 09:00 UTC. The last attempt failed: \
                      the connection to mail.example:25 was refused.";
         let at = |minutes| start() + TimeDelta::minutes(minutes);
         let of = |state: &DeliveryState, now| DeliveryView(state).sentences(now, chrono_tz::UTC);
         assert_eq!(of(&state(3), at(2)), [waits, refused]);
         assert_eq!(of(&state(3), at(1)), [refused], "a retry or two is usual");
         assert_eq!(of(&state(0), at(9)), [refused]);
-        assert!(of(&state(1), at(2))[0].starts_with("1 notification waits to be sent, since Mon"));
+        assert!(of(&state(1), at(2))[0].starts_with("1 notification has been waiting to be sent since Mon"));
     }
 
     #[test]

@@ -26,12 +26,12 @@ pub fn words(what: &EventKind) -> String {
         }
         EventKind::SettingForgotten { setting } => {
             format!(
-                "{} is no longer returned for any session. Changes to it are not reported any more",
+                "{} is no longer returned for any session. Changes to it are no longer reported",
                 catalogue::label(setting)
             )
         }
-        EventKind::SessionFound { .. } => "It appeared in the source and was not audited".to_owned(),
-        EventKind::SessionRetired { .. } => "The configuration no longer audits it".to_owned(),
+        EventKind::SessionFound { .. } => "The session appeared in the source and was not audited".to_owned(),
+        EventKind::SessionRetired { .. } => "The configuration no longer audits the session".to_owned(),
     }
 }
 
@@ -59,7 +59,7 @@ fn ended(key: &IncidentKey, end: End) -> String {
     let about = about(key);
     match end {
         End::NotReturned => format!("{about} is no longer returned by the source, and no rule names it"),
-        End::TakenAsReal => format!("{about} changed for so long that each session is reported for itself"),
+        End::TakenAsReal => format!("{about} has stayed changed, so each session is now reported separately"),
         End::Removed if key.session().is_none() => "The configuration no longer audits the source".to_owned(),
         End::BaselineChanged if *key == IncidentKey::SourceChanged => {
             "No rule needs the columns that are gone".to_owned()
@@ -67,7 +67,7 @@ fn ended(key: &IncidentKey, end: End) -> String {
         _ if *key == IncidentKey::SourceChanged => format!("{about} is {}", incident::ended(key.kind(), end)),
         End::Repaired => format!("{about} is as it should be again"),
         End::BaselineChanged => format!("{about} did not change; the configuration now expects another value"),
-        End::NoLongerAudited => format!("No rule asks for {about} any more"),
+        End::NoLongerAudited => format!("No rule covers {about} any more"),
         End::Removed => format!("{about} was not put right; the configuration no longer audits it"),
         End::VisibleAgain => format!("{about} is {}", incident::ended(key.kind(), end)),
         End::Unconfirmed => format!("{about} was right again before it was confirmed"),

@@ -69,7 +69,10 @@ pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
         return String::new();
     }
     if sessions > 1 {
-        return format!(" (why, for {}: driftwise notifications show {number})", count(sessions, "session"));
+        return format!(
+            " (about {}; for the reasons: driftwise notifications show {number})",
+            count(sessions, "session")
+        );
     }
     let mut reasons = reason.because.iter().take(IN_LINE).map(because).collect::<Vec<_>>();
     if reason.because.len() > IN_LINE {
@@ -82,9 +85,9 @@ pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
 pub fn suppression(reason: SuppressionReason) -> &'static str {
     match reason {
         SuppressionReason::BelowSeverity => "it is below min_severity",
-        SuppressionReason::SourceUnreachable => "one notification says for the whole source that it cannot be read",
+        SuppressionReason::SourceUnreachable => "one notification reports that the whole source cannot be read",
         SuppressionReason::GracePeriod => "it had not lasted for its grace period, unreachable_after",
-        SuppressionReason::SourceChanged => "one notification says for the whole source that it changed",
+        SuppressionReason::SourceChanged => "one notification reports that the whole source changed",
     }
 }
 

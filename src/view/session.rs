@@ -113,6 +113,9 @@ pub enum Staleness {
 }
 
 impl Staleness {
+    /// Either of them.
+    pub const EITHER: &str = "older than three periods of the schedule, or dated in the future";
+
     /// In a sentence on the last verdict.
     pub const fn words(self) -> &'static str {
         match self {
@@ -267,11 +270,6 @@ impl<'a> SessionView<'a> {
     /// While anything open about it lasts, orders of the shop may have no way in.
     pub fn may_stop_orders(&self) -> bool {
         self.open().any(|incident| IncidentView(incident).may_stop_orders())
-    }
-
-    /// How old the last verdict is; a clock that was set back makes it no younger than now.
-    pub fn age(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
-        self.last_verdict.map(|at| (now - at).max(TimeDelta::zero()))
     }
 
     /// Why the last verdict says nothing of the present any more; nothing while it does, and before the first verdict.

@@ -28,14 +28,14 @@ impl<'a> SourceView<'a> {
     pub fn change(&self, zone: Tz) -> Option<String> {
         let incident = self.changed?;
         let since = times::at(incident.window.first_bad, zone);
-        Some(format!("{} changed, seen {since}: {}", self.name, incident.facts.reason))
+        Some(format!("{} changed, first seen {since}: {}", self.name, incident.facts.reason))
     }
 }
 
 /// The sentence for a source that cannot be read.
 pub fn outage(name: &Name, since: Option<&str>, reason: &str) -> String {
     match since {
-        Some(since) => format!("{name} has not been readable since {since}: {reason}"),
+        Some(since) => format!("{name} has been unreachable since {since}: {reason}"),
         None => format!("{name} could not be read: {reason}"),
     }
 }

@@ -94,8 +94,12 @@ pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
     let shown = at(until, zone);
     if until <= now {
         let reach = at(now - RECOVERABLE_FOR, zone);
+        let known = match window.last_good {
+            Some(_) => format!("all orders could be recovered until {shown}, which has passed"),
+            None => "it is not known when this began".to_owned(),
+        };
         return format!(
-            "{WHY}. All of them could be recovered until {shown}, which has passed: those placed before {reach} may have to be entered by hand, and every further hour loses more"
+            "{known}. Orders placed before {reach} may have to be entered by hand, and every hour loses more. {WHY}"
         );
     }
     match window.last_good {
@@ -103,18 +107,18 @@ pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
             format!("put it right before {shown} and all orders can still be recovered. {WHY}")
         }
         None => format!(
-            "{WHY}, and it is not known since when this has been so: put it right at once, at the latest before {shown}. Older orders may be lost already"
+            "it is not known when this began: put it right at once, before {shown} at the latest. {WHY}, so some may be lost already"
         ),
     }
 }
 
 /// What to look at once orders flow again.
 pub fn catching_up(window: Window, zone: Tz) -> String {
-    let from = match window.last_good {
-        Some(good) => format!("since {}", at(good, zone)),
-        None => "before the first check".to_owned(),
+    let placed = match window.last_good {
+        Some(good) => format!("placed since {}", at(good, zone)),
+        None => "placed before this was put right".to_owned(),
     };
-    format!("check that those placed {from} have arrived. Orders older than 7 days cannot be fetched later")
+    format!("check that all orders {placed} have arrived. Orders older than 7 days cannot be fetched later")
 }
 
 #[cfg(test)]
@@ -256,9 +260,12 @@ mod tests {
         let known = recoverable(window(Some(utc("2026-11-23T09:05:00Z"))), now, zone);
         assert!(known.contains("before Mon 30 Nov 2026 09:05 GMT and all orders"), "{known}");
         let unknown = recoverable(window(None), now, zone);
-        assert!(unknown.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{unknown}");
-        assert!(unknown.contains("not known since when"), "{unknown}");
+        assert!(unknown.contains("before Mon 30 Nov 2026 09:10 GMT at the latest"), "{unknown}");
+        assert!(unknown.contains("not known when this began"), "{unknown}");
         let late = recoverable(window(None), utc("2026-12-01T09:10:00Z"), zone);
-        assert!(late.contains("which has passed") && late.contains("before Tue 24 Nov 2026 09:10 GMT"), "{late}");
+        assert!(
+            late.contains("not known when this began") && late.contains("before Tue 24 Nov 2026 09:10 GMT"),
+            "{late}"
+        );
     }
 }

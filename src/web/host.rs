@@ -51,7 +51,7 @@ impl Hosts {
         let (first, second) = (named.next(), named.next());
         // RFC 9112, 3.2. Only HTTP/1.0, which no browser speaks, has requests without a host.
         if second.is_some() || (first.is_none() && version >= Version::HTTP_11) {
-            return Some((StatusCode::BAD_REQUEST, "a request names its host once\n").into_response());
+            return Some((StatusCode::BAD_REQUEST, "a request must name its host exactly once\n").into_response());
         }
         let first_is_fine = first.is_none_or(|host| host.to_str().is_ok_and(|host| self.allow(host)));
         if first_is_fine && target.is_none_or(|target| self.allow(target.as_str())) {

@@ -57,7 +57,7 @@ struct Outage {
 pub(super) fn notices(plans: &Plans, present: &Present, late: usize, now: DateTime<Utc>) -> Vec<Notice> {
     let mut notices = Vec::new();
     if present.ticking() == Some(false) {
-        let text = "The schedules stand still, so this page shows an old state. Restart Driftwise; the log says why.";
+        let text = "The scheduler has stopped, so this page shows an old state. Read the log for the cause, and restart Driftwise.";
         notices.push(Notice { title: "Nothing is being checked", text: text.to_owned() });
     }
     if !present.store_works() {
@@ -87,7 +87,7 @@ pub(super) fn notices(plans: &Plans, present: &Present, late: usize, now: DateTi
         changed.take(NAMED).map(|text| Notice { title: "A source has changed as a whole", text: cut(&text, REASON) }),
     );
     if late > 0 {
-        let text = format!("The last check of {} is {}.", count(late, "session"), Staleness::Overdue.words());
+        let text = format!("The last check of {} is {}.", count(late, "session"), Staleness::EITHER);
         notices.push(Notice { title: "Checks are overdue", text });
     }
     notices

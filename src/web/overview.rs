@@ -151,7 +151,7 @@ fn not_audited(plans: &Plans, present: &Present) -> Option<Tally> {
 fn excerpt(start: usize, shown: usize, of: usize, all: usize, unaudited: &[Unaudited]) -> String {
     match (of, unaudited) {
         (0, []) => return "No session matches the filter.".to_owned(),
-        (0, _) => return "No audited session matches the filter; some that are not audited do.".to_owned(),
+        (0, _) => return "No audited session matches the filter; some unaudited sessions do.".to_owned(),
         _ => {}
     }
     let which = if of == all { count(of, "session") } else { format!("{} of {}", number(of), count(all, "session")) };

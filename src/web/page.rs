@@ -74,7 +74,7 @@ impl Pages {
 
 /// Every path without a page.
 pub(super) async fn nothing_here(State(web): State<Arc<Web>>) -> Response {
-    web.pages.notice(StatusCode::NOT_FOUND, "There is no such page", "The address may have been cut or mistyped.")
+    web.pages.notice(StatusCode::NOT_FOUND, "There is no such page", "The address may have been cut short or mistyped.")
 }
 
 fn policy() -> HeaderValue {

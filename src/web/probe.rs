@@ -25,8 +25,8 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
     let (ticking, store_works) = web.published.read(|present| (present.ticking(), present.store_works()));
     let schedules = match ticking {
         Some(true) => "",
-        Some(false) => "schedules: no tick for ten seconds",
-        None => "schedules: they are not running",
+        Some(false) => "scheduler: no tick for ten seconds",
+        None => "scheduler: not running",
     };
     let obstacles =
         [(store_works, "store: the last write failed; the log says why"), (ticking == Some(true), schedules)];

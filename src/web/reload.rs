@@ -23,7 +23,7 @@ pub(super) fn is_from_web_page(headers: &HeaderMap) -> bool {
 
 pub(super) fn forbidden(what: &str) -> (StatusCode, String) {
     let text = format!(
-        "{what} is accepted on server.metrics_listen, or on server.listen if that is a loopback address, and not from a web page\n"
+        "{what} is accepted only on server.metrics_listen, or on server.listen if that is a loopback address, and never from a web page\n"
     );
     (StatusCode::FORBIDDEN, text)
 }

@@ -33,8 +33,8 @@ struct SessionPage {
     status: &'static str,
     mood: Mood,
     last_seen_as: Option<&'static str>,
-    /// Why the status may no longer be true.
-    stale: Option<String>,
+    /// Why the status may no longer be true: in a few words, and in full.
+    stale: Option<(&'static str, String)>,
     reason: Option<String>,
     open: Vec<IncidentPart>,
     suspected: Vec<IncidentPart>,
@@ -103,7 +103,7 @@ fn session_page(plans: &Plans, present: &Present, key: &SessionKey, now: DateTim
         status: view.status.words(),
         mood: view.status.mood(),
         last_seen_as: view.when_last_seen(),
-        stale: view.staleness(now).map(|why| stale(&view, why, now)),
+        stale: view.staleness(now).zip(view.last_verdict).map(|(why, at)| stale(why, at, now)),
         reason: (view.status == Status::Pending).then(|| not_yet(&view).to_owned()),
         open: open.into_iter().map(|incident| incident_part(incident, mail(incident), now, zone)).collect(),
         suspected: suspected.map(|incident| incident_part(incident, None, now, zone)).collect(),
@@ -121,10 +121,18 @@ fn not_yet(view: &SessionView<'_>) -> &'static str {
     }
 }
 
-fn stale(view: &SessionView<'_>, why: Staleness, now: DateTime<Utc>) -> String {
-    let age = view.age(now).filter(|_| why == Staleness::Overdue).map(times::ago);
-    let was = age.map(|age| format!("was {age} ago and ")).unwrap_or_default();
-    format!("The last check {was}is {}. Its settings may have changed since.", why.words())
+fn stale(why: Staleness, at: DateTime<Utc>, now: DateTime<Utc>) -> (&'static str, String) {
+    let (title, when) = match why {
+        Staleness::Overdue => ("Check overdue", format!("was {} ago and is {}", times::ago(now - at), why.words())),
+        Staleness::Ahead => {
+            let lead = times::ago(at - now);
+            (
+                "Time of the check unknown",
+                format!("is dated {lead} in the future: a clock was wrong then, or is wrong now"),
+            )
+        }
+    };
+    (title, format!("The last check {when}. The settings may have changed since."))
 }
 
 fn facts(plan: &SourcePlan, view: &SessionView<'_>, present: &Present) -> Vec<(&'static str, String)> {

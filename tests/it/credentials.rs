@@ -75,7 +75,7 @@ fn doctor_and_the_metrics_show_the_end_of_each_credential_and_no_secret() {
     // A secret that is over needs an act; a reload changes the metric.
     world.edit(&[(&in_days(40).to_string(), "2026-01-01")]);
     let over = world.run(&["doctor"]).expect(3).out;
-    assert!(over.contains("client secret ended") && over.contains("make a new client secret"), "{over}");
+    assert!(over.contains("client secret expired") && over.contains("create a new client secret"), "{over}");
     daemon.signal("HUP");
     let ended = "2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
     let what = || format!("end of the secret; there is {:?}", end("email.smtp.oauth2.client_secret"));
@@ -104,7 +104,7 @@ fn operators_are_notified_of_an_end_once_and_of_the_next_one_again() {
     ends_in(10);
     let daemon = world.daemon();
     let mail = world.mail("credential", OPERATOR);
-    mail.says("The CA certificate for erp ends in 10 days");
+    mail.says("The CA certificate for erp expires in 10 days");
     mail.says("sources.erp.tls.ca_file");
     assert_eq!(mail.header("X-Driftwise-Source"), "erp");
     daemon.stop();

@@ -38,10 +38,10 @@ fn an_address_that_refuses_mail_is_shown_everywhere_and_ends_when_a_resend_is_ac
     assert!(shown.contains(&format!("undeliverable: {REFUSED}: opened; notified as fallback")), "{shown}");
     let (ready, detail) = daemon.get("/readyz");
     assert_eq!(ready, 200);
-    assert!(detail.contains("Mail to 5…@acme.example is refused since") && !detail.contains(REFUSED), "{detail}");
+    assert!(detail.contains("Mail to 5…@acme.example has been refused since") && !detail.contains(REFUSED), "{detail}");
     assert!(!daemon.get("/").1.contains(REFUSED));
     let status = world.run(&["status"]).expect(1).out;
-    assert!(status.contains(&format!("Mail to {REFUSED} is refused since")), "{status}");
+    assert!(status.contains(&format!("Mail to {REFUSED} has been refused since")), "{status}");
     let status = world.run(&["status", "--format", "json"]).expect(1).json();
     let address = &status["delivery"]["undeliverable"][0];
     assert_eq!((&address["address"], &address["lost"]), (&json!(REFUSED), &json!(1)), "{status}");

@@ -56,7 +56,7 @@ fn a_renamed_column_is_one_mail_that_names_both() {
     assert_eq!(mail.all("X-Driftwise-Source"), ["erp"]);
     assert_eq!(verdicts(&world, "status", 3, "transfer-type-web-service"), ["unverifiable"; 2]);
     let status = world.run(&["status"]).expect(3).out;
-    assert!(status.contains("erp changed, seen ") && status.contains("Renamed?"), "{status}");
+    assert!(status.contains("erp changed, first seen ") && status.contains("Renamed?"), "{status}");
     world.edit(&[("timeout: 5s", "timeout: 5s, columns: { transfer_type: TransferTypeName }")]);
     world.run(&["check", "--notify"]).expect(0);
     world.mail("recovered", FALLBACK);

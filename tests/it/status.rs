@@ -30,7 +30,7 @@ fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
     daemon.stop();
     let unreachable = world.run(&["status"]).expect(1).out;
     assert!(unreachable.contains("unreachable") && unreachable.contains("export-off"), "{unreachable}");
-    assert!(unreachable.starts_with("erp has not been readable since "), "{unreachable}");
+    assert!(unreachable.starts_with("erp has been unreachable since "), "{unreachable}");
     assert_eq!(unreachable.matches("HTML").count(), 1, "an outage is reported once\n{unreachable}");
     assert!(unreachable.contains("No daemon owns the store"), "{unreachable}");
 }

@@ -18,18 +18,18 @@ fn check(credential: &Credential, now: DateTime<Utc>) -> Check {
     let at = |end| times::at(end, Tz::UTC);
     match credential.state(now) {
         CredentialState::Unknown if credential.kind == CredentialKind::ClientSecret => {
-            Check::ok(KIND, format!("{what}; client_secret_expires would state its end"))
+            Check::ok(KIND, format!("{what}; to be warned before it expires, set client_secret_expires"))
         }
         CredentialState::Unknown => {
-            Check::warning(KIND, format!("{what}; cannot read when it ends"), act(credential.kind))
+            Check::warning(KIND, format!("{what}; cannot read when it expires"), act(credential.kind))
         }
         CredentialState::Valid(end) => Check::ok(KIND, format!("{what}, valid until {}", at(end))),
         CredentialState::EndsSoon(end) => {
-            let found = format!("{what} ends in {}, {}", ago(end - now), at(end));
+            let found = format!("{what} expires in {}, {}", ago(end - now), at(end));
             Check::warning(KIND, found, act(credential.kind))
         }
         CredentialState::Over(end) => {
-            let found = format!("{what} ended {} ago, {}", ago(now - end), at(end));
+            let found = format!("{what} expired {} ago, {}", ago(now - end), at(end));
             Check::problem(KIND, found, act(credential.kind))
         }
     }
@@ -66,17 +66,17 @@ mod tests {
             shown.push(format!("{:?}: {}", check.result, check.found));
         }
         insta::assert_snapshot!(shown.join("\n"), @r"
-        Ok: client secret; client_secret_expires would state its end
+        Ok: client secret; to be warned before it expires, set client_secret_expires
         Ok: client secret, valid until Fri 4 Feb 2028 12:00 UTC
-        Warning: client secret ends in 20 d, Wed 20 Jan 2027 12:00 UTC
-        Problem: client secret ended 24 h ago, Wed 30 Dec 2026 12:00 UTC
-        Warning: certificate of the app ends in 30 d, Sat 30 Jan 2027 12:00 UTC
+        Warning: client secret expires in 20 d, Wed 20 Jan 2027 12:00 UTC
+        Problem: client secret expired 24 h ago, Wed 30 Dec 2026 12:00 UTC
+        Warning: app certificate expires in 30 d, Sat 30 Jan 2027 12:00 UTC
         Ok: client assertion, valid until Fri 1 Jan 2027 12:00 UTC
-        Problem: client assertion ended 24 h ago, Wed 30 Dec 2026 12:00 UTC
-        Warning: CA certificate; cannot read when it ends
-        Warning: CA certificate ends in 3 d, Sun 3 Jan 2027 12:00 UTC
-        Ok: certificate of the server, valid until Wed 20 Jan 2027 12:00 UTC
-        Warning: certificate of the server ends in 2 d, Sat 2 Jan 2027 12:00 UTC
+        Problem: client assertion expired 24 h ago, Wed 30 Dec 2026 12:00 UTC
+        Warning: CA certificate; cannot read when it expires
+        Warning: CA certificate expires in 3 d, Sun 3 Jan 2027 12:00 UTC
+        Ok: server certificate, valid until Wed 20 Jan 2027 12:00 UTC
+        Warning: server certificate expires in 2 d, Sat 2 Jan 2027 12:00 UTC
         ");
     }
 }

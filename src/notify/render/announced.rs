@@ -16,7 +16,7 @@ impl EntryWriter {
             Some(EntryRow { label: "Problems", values: problems, strong: false }),
             prose(
                 "What this means",
-                "checks, mails and pages go on as before; nothing of the change is in force. With these files Driftwise will not start",
+                "checks, mails and pages continue as before; no part of the change is in force. Driftwise will not start with these files",
             ),
             prose("What to do", "correct the files and reload. driftwise validate shows each problem with its line"),
         ];
@@ -27,7 +27,7 @@ impl EntryWriter {
         let wrong = removed.wrong.iter().take(NAMED).map(|label| plain(label, VALUE)).collect::<Vec<_>>();
         let rows = vec![
             row("Removed", &self.at(removed.at)),
-            (!wrong.is_empty()).then_some(EntryRow { label: "Still wrong then", values: wrong, strong: false }),
+            (!wrong.is_empty()).then_some(EntryRow { label: "Still wrong when removed", values: wrong, strong: false }),
             prose("What this means", "its settings are no longer checked, and nothing was put right"),
             prose(
                 "What to do",

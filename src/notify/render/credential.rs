@@ -33,7 +33,9 @@ pub(super) fn subject(ending: &[&EndingCredential], now: DateTime<Utc>) -> Strin
 pub(super) fn lead(ending: &[&EndingCredential], now: DateTime<Utc>) -> String {
     match ending {
         [] => String::new(),
-        [one] => format!("{}; {}.", short(one, now), effect(one.source.as_ref())),
+        [one] => {
+            format!("{}; {}.", short(one, now), consequence(one, now))
+        }
         [first, second] => format!("{}. {}.", short(first, now), short(second, now)),
         [first, rest @ ..] => format!("{}. {} follow.", short(first, now), count(rest.len(), "more credential")),
     }
@@ -43,6 +45,12 @@ pub(super) fn lead(ending: &[&EndingCredential], now: DateTime<Utc>) -> String {
 fn short(ending: &EndingCredential, now: DateTime<Utc>) -> String {
     let purpose = ending.source.as_ref().map_or("mail", Name::as_str);
     format!("The {} for {} {}", noun(ending.kind), plain(purpose, VALUE), when(ending.end, now))
+}
+
+/// What stops, now or later.
+fn consequence(ending: &EndingCredential, now: DateTime<Utc>) -> String {
+    let effect = effect(ending.source.as_ref());
+    if ending.end <= now { effect } else { format!("after that, {effect}") }
 }
 
 /// One line of a list.
@@ -55,9 +63,9 @@ fn when(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
     // The last day that has begun counts.
     let days = usize::try_from((left + TimeDelta::days(1) - TimeDelta::seconds(1)).num_days()).unwrap_or(0);
     match days {
-        _ if left <= TimeDelta::zero() => "has ended".to_owned(),
-        0 | 1 => "ends within a day".to_owned(),
-        days => format!("ends in {}", count(days, "day")),
+        _ if left <= TimeDelta::zero() => "has expired".to_owned(),
+        0 | 1 => "expires within a day".to_owned(),
+        days => format!("expires in {}", count(days, "day")),
     }
 }
 
@@ -65,8 +73,8 @@ impl EntryWriter {
     pub(super) fn credential(&self, ending: &EndingCredential) -> HeadedRows {
         let rows = vec![
             row("Key", &ending.key),
-            row(if ending.end <= self.now { "Ended" } else { "Ends" }, &self.at(ending.end)),
-            prose("What this means", &effect(ending.source.as_ref())),
+            row(if ending.end <= self.now { "Expired" } else { "Expires" }, &self.at(ending.end)),
+            prose("What this means", &consequence(ending, self.now)),
             prose(
                 "What to do",
                 &if self.role.runs_checks() { act(ending.kind).to_owned() } else { format!("tell {}", self.contact) },

@@ -219,7 +219,7 @@ impl EntryWriter {
                     if end == End::NotReturned {
                         "the source no longer returns this setting for any session. Nothing was put right"
                     } else {
-                        "no rule asks for this setting any more. Nothing was put right"
+                        "no rule covers this setting any more. Nothing was put right"
                     },
                 ),
                 row("Last seen as", &value(&facts.found)),
@@ -268,7 +268,7 @@ impl EntryWriter {
             prose("What this means", "a change to these settings would go unnoticed"),
             prose(
                 "What to do",
-                "check the export that Driftwise reads: most often a column is missing or renamed, or a value comes in a new spelling",
+                "check the export that Driftwise reads: most often a column is missing or renamed, or a value has a new spelling",
             ),
         ];
         ("Settings that could not be checked".to_owned(), rows)
@@ -284,7 +284,7 @@ impl EntryWriter {
             ),
             prose(
                 "What to do",
-                "see that the system runs and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying, and sends a mail when it can check again",
+                "check that the system is running and can be reached, and that the sign-in and the export that Driftwise uses still work. Driftwise keeps trying and sends a mail when it can check again",
             ),
         ];
         (format!("{} could not be checked", incident.source), rows)
@@ -305,7 +305,7 @@ impl EntryWriter {
         };
         let reason = if missing || self.blind { None } else { row("Why it could not", &incident.facts.reason) };
         let rows = vec![
-            row(if missing { "It was missing" } else { "It could not be checked" }, &time),
+            row(if missing { "Was missing" } else { "Could not be checked" }, &time),
             reason,
             prose(
                 "What this means",
@@ -317,12 +317,19 @@ impl EntryWriter {
 
     /// The same for an owner, after a long time.
     fn unseen(&self, incident: &Incident) -> HeadedRows {
+        let some = incident.kind() == IncidentKind::Unverifiable;
+        let (heading, means) = if some {
+            ("Settings that could not be checked", "a change to these settings would go unnoticed")
+        } else {
+            ("Could not be checked", "a change, even one that stops orders, could go unnoticed")
+        };
         let rows = vec![
+            settings(&incident.facts).filter(|_| some),
             row("Since when", &self.at(incident.window.first_bad)),
-            prose("What this means", "a change, even one that stops orders, could go unnoticed"),
+            prose("What this means", means),
             prose("What to do", "nothing in OrderWise. The people who run these checks have been notified"),
         ];
-        ("Could not be checked".to_owned(), rows)
+        (heading.to_owned(), rows)
     }
 
     /// The end of an incident whose session or source the configuration does not include any more.
@@ -334,8 +341,11 @@ impl EntryWriter {
                 row("Should have been", &value(&incident.facts.expected)),
             ],
             IncidentKind::Missing => vec![self.removed_because(), row("Was missing", &self.since_words(incident))],
-            IncidentKind::Unverifiable | IncidentKind::Unreachable | IncidentKind::SourceChanged => {
+            IncidentKind::Unverifiable | IncidentKind::Unreachable => {
                 vec![self.removed_because(), row("Could not be checked", &self.since_words(incident))]
+            }
+            IncidentKind::SourceChanged => {
+                vec![self.removed_because(), row("Changed since", &about(incident.window, self.zone))]
             }
         };
         let ended = incident::ended(incident.kind(), End::Removed);
@@ -354,7 +364,7 @@ impl EntryWriter {
         prose(
             "Why",
             &if self.role.runs_checks() {
-                "the configuration of Driftwise does not include it any more".to_owned()
+                "the configuration of Driftwise no longer includes it".to_owned()
             } else {
                 format!("it was taken out of these checks. If that is a mistake, tell {}", self.contact)
             },

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::times::at;
-use super::words::{PROSE, VALUE, count, name_of, named, plain, value, who};
+use super::words::{PROSE, VALUE, count, listed, name_of, named, number, plain, value, who};
 use super::{credential, undeliverable};
 use crate::domain::announcement::{RemovedSession, UnauditedSession};
 use crate::domain::incident::{End, Incident, IncidentKind};
@@ -156,27 +156,33 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
         matches!(change, Change::Ended(End::BaselineChanged | End::NoLongerAudited | End::NotReturned))
     });
     let removed = changed(|change| matches!(change, Change::Ended(End::Removed)));
-    let is_gone = |item: &&Item| matches!(item.about, About::Forgotten(_));
-    let gone = notification.items.iter().filter(is_gone).count();
-    let found = notification.items.iter().filter(|item| item.change().is_none()).count() - gone;
-    let part = |n: usize, what: &str| (n > 0).then(|| format!("{what}: {n}."));
+    let announced = |wanted: fn(&About) -> bool| notification.items.iter().filter(|i| wanted(&i.about)).count();
+    let dropped = announced(|about| matches!(about, About::Removed(_)));
+    let found = announced(|about| matches!(about, About::Unaudited(_)));
+    let gone = announced(|about| matches!(about, About::Forgotten(_)));
+    let part = |of: &[&Incident], what: &str| {
+        let settings = of.iter().all(|incident| incident.kind() == IncidentKind::Drift);
+        let n = if settings { count(of.len(), "setting") } else { number(of.len()) };
+        (!of.is_empty()).then(|| format!("{n} {what}"))
+    };
     let parts = [
-        part(new.len(), "Wrong"),
-        part(updated.len(), "Changed again and still wrong"),
-        part(known.len(), "Still wrong"),
-        part(unseen.len(), "Could not be checked"),
-        part(still_unseen.len(), "Still not checked"),
-        part(repaired.len(), &over(IncidentKind::Drift, End::Repaired)),
-        part(seen.len(), &over(IncidentKind::Unverifiable, End::VisibleAgain)),
-        part(others.len(), &over(IncidentKind::Drift, End::BaselineChanged)),
-        part(removed.len(), &over(IncidentKind::Drift, End::Removed)),
-        part(found, "Sessions that are not checked"),
-        part(gone, "Sources with columns that are no longer returned"),
+        part(&new, "wrong"),
+        part(&updated, "changed again and still wrong"),
+        part(&known, "still wrong"),
+        part(&unseen, "could not be checked"),
+        part(&still_unseen, "still not checked"),
+        part(&repaired, ended(IncidentKind::Drift, End::Repaired)),
+        part(&seen, ended(IncidentKind::Unverifiable, End::VisibleAgain)),
+        part(&others, ended(IncidentKind::Drift, End::BaselineChanged)),
+        part(&removed, ended(IncidentKind::Drift, End::Removed)),
+        (dropped > 0).then(|| format!("{} no longer checked", count(dropped, "session"))),
+        (found > 0).then(|| format!("{} not checked", count(found, "new session"))),
+        (gone > 0).then(|| format!("columns no longer returned by {}", count(gone, "source"))),
     ];
-    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let sources = notification.items.iter().any(|item| item.session().is_none());
     let places = if sources { format!("{places} sessions and sources") } else { count(places, "session") };
-    let mut lines = vec![format!("{places}: {parts}")];
+    let mut lines = vec![format!("{places}: {parts}.")];
     let mut stopped = Vec::new();
     for incident in notification.wrong().into_iter().filter(|incident| IncidentView(incident).may_stop_orders()) {
         let name = plain(&name(incident), SHORT);
@@ -225,9 +231,7 @@ fn one(item: &Item) -> String {
         About::Credential(ending) => credential::lead(&[ending], ending.at),
         About::Reload(refused) => {
             let problems = count(refused.problems.len() + refused.more, "problem");
-            format!(
-                "Driftwise refused a changed configuration: it has {problems}. The configuration before it stays in force."
-            )
+            format!("Driftwise refused a changed configuration: it has {problems}. The previous one stays in force.")
         }
         About::Incident { incident, change, blind: Some(sessions) } => blind(sessions, incident, *change, item.zone),
         About::Incident { incident, change, blind: None } => sentence_on(incident, *change),
@@ -238,7 +242,9 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
     let (who, source) = (name(incident), &incident.source);
     match (incident.kind(), change) {
         (IncidentKind::Drift, change) => drift(incident, change, &who),
-        (IncidentKind::SourceChanged, Change::Ended(End::Removed)) => no_longer(&who, "It had changed until then."),
+        (IncidentKind::SourceChanged, Change::Ended(End::Removed)) => {
+            no_longer(&who, "It was still reported as changed.")
+        }
         (IncidentKind::Missing, Change::Ended(End::Removed)) => no_longer(&who, "It was missing until then."),
         (_, Change::Ended(End::Removed)) => no_longer(&who, "It could not be checked until then."),
         (IncidentKind::Missing, Change::Ended(end)) => {
@@ -248,9 +254,9 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
             format!("Still missing, and orders may have stopped: {}.", session(incident, &who))
         }
         (IncidentKind::Missing, _) => {
-            let more = if incident.window.last_good.is_none() { "" } else { " any more" };
+            let returns = if incident.window.last_good.is_none() { "does not return" } else { "no longer returns" };
             let session = session(incident, &who);
-            format!("Orders may have stopped: {session} is missing. OrderWise does not return it{more}.")
+            format!("Orders may have stopped: {session} is missing. OrderWise {returns} it.")
         }
         (IncidentKind::Unverifiable, Change::Ended(end)) => {
             format!("{}: all settings of {who}.", over(incident.kind(), end))
@@ -268,11 +274,11 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
         (IncidentKind::Unreachable, _) => format!("{source} and all its sessions could not be checked."),
         (IncidentKind::SourceChanged, Change::Ended(End::TakenAsReal)) => {
             format!(
-                "The change of {source} has lasted, so it counts as real. Each session that is still wrong is reported separately."
+                "The change in {source} has lasted, so it counts as real. Each session that is still wrong is reported separately."
             )
         }
         (IncidentKind::SourceChanged, Change::Ended(end @ End::BaselineChanged)) => {
-            format!("{}: the change of {source}. No rule needs the columns that are gone.", over(incident.kind(), end))
+            format!("{}: the change in {source}. No rule needs the columns that are gone.", over(incident.kind(), end))
         }
         (IncidentKind::SourceChanged, Change::Ended(end)) => format!("{}: {source}.", over(incident.kind(), end)),
         (IncidentKind::SourceChanged, change) => {
@@ -294,24 +300,32 @@ fn unaudited(found: &UnauditedSession, who: &str) -> String {
     let id = found.session.as_str();
     let named = named(found.name.as_deref()).is_some();
     let who = if named { format!("{who}, session ID {}", plain(id, SHORT)) } else { who.to_owned() };
-    format!("A session that is not checked has appeared in {}: {who}.", found.source)
+    format!("A new session has appeared in {} and is not checked: {who}.", found.source)
 }
 
 /// In the words of a shop owner, who cannot put it right.
 fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: chrono_tz::Tz) -> String {
-    let mut names =
-        sessions.iter().take(NAMED).map(|s| plain(&name_of(&s.key, s.name.as_deref()), SHORT)).collect::<Vec<_>>();
-    if sessions.len() > NAMED {
-        names.push(format!("{} more", sessions.len() - NAMED));
-    }
-    let names = if names.is_empty() { incident.source.to_string() } else { names.join(", ") };
+    let names = sessions.iter().map(|s| plain(&name_of(&s.key, s.name.as_deref()), SHORT));
+    let names = if sessions.is_empty() { incident.source.to_string() } else { listed(names, NAMED) };
+    let some = incident.kind() == IncidentKind::Unverifiable;
     match change {
-        Change::Ended(End::Removed) => no_longer(&names, "They could not be checked until then."),
+        Change::Ended(End::Removed) if sessions.len() > 1 => {
+            format!(
+                "{names} are no longer checked: they were taken out of these checks. They could not be checked until then."
+            )
+        }
+        Change::Ended(End::Removed) => no_longer(&names, "It could not be checked until then."),
+        Change::Ended(end) if some => format!("{}: all settings of {names}.", over(incident.kind(), end)),
         Change::Ended(end) => format!("{}: {names}.", over(incident.kind(), end)),
-        _ => format!(
-            "The settings of {names} could not be checked since {}. A change to them would go unnoticed.",
-            at(incident.window.first_bad, zone)
-        ),
+        _ => {
+            let what = if some { unread(incident) } else { String::from("the settings") };
+            let (verb, them) = if some && incident.facts.unread.len() == 1 { ("has", "it") } else { ("have", "them") };
+            format!(
+                "{} of {names} {verb} not been checked since {}. A change to {them} would go unnoticed.",
+                capital(&what),
+                at(incident.window.first_bad, zone)
+            )
+        }
     }
 }
 

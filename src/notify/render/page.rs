@@ -65,7 +65,7 @@ impl Page {
                 let row = |row: &EntryRow| format!("  {}: {}", row.label, row.values.join("; "));
                 lines.extend(entry.rows.iter().map(row));
             }
-            lines.extend(group.link.iter().map(|link| format!("More about it: {link}")));
+            lines.extend(group.link.iter().map(|link| format!("More about this session: {link}")));
         }
         if let Some(rest) = &self.rest {
             lines.extend([String::new(), rest.heading.clone()]);
@@ -236,7 +236,7 @@ fn notes(notification: &Notification) -> Vec<String> {
         }
         Some(contact) => notes.push(format!("If {this} is intended, tell {contact}.")),
         None if operator => {
-            notes.push(format!("If {this} is intended, change the rule: the alert ends with a reload."));
+            notes.push(format!("If {this} is intended, change the rule and reload: the alert then ends."));
         }
         None => {}
     }

@@ -12,27 +12,33 @@ impl EntryWriter {
     pub(super) fn source_changed(&self, incident: &Incident) -> HeadedRows {
         let change = incident.facts.change.as_deref();
         let values = change.into_iter().flat_map(SourceChange::sentences).map(|text| plain(&text, PROSE)).collect();
-        let gone = change.is_some_and(|change| !change.columns.gone.is_empty());
-        let means = match (gone, self.role.runs_checks()) {
-            (true, _) => {
-                "these settings cannot be checked in any session of the source. A change to them would go unnoticed"
+        let columns = change.map_or(0, |change| change.columns.gone.len());
+        let means = match (columns, self.role.runs_checks()) {
+            (1, _) => {
+                "the setting in this column cannot be checked in any session of the source. A change to it would go unnoticed"
             }
-            (false, true) => {
-                "either the export returns other values than before, or many sessions were changed in OrderWise at once. The owners are notified of each session that is still wrong later: of critical settings after unreachable_after, of others after blind_after"
+            (2.., _) => {
+                "the settings in these columns cannot be checked in any session of the source. A change to them would go unnoticed"
             }
-            (false, _) => {
-                "either these checks read other values than before, or many sessions were changed in OrderWise at once. Sessions that stay wrong are reported one by one later"
+            (0, true) => {
+                "either the export returns different values than before, or many sessions were changed in OrderWise at once. If sessions stay wrong, their owners are notified: of critical settings after unreachable_after, of others after blind_after"
+            }
+            (0, false) => {
+                "either these checks read different values than before, or many sessions were changed in OrderWise at once. Sessions that stay wrong are reported one by one later"
             }
         };
-        let act = match (gone, self.role.runs_checks()) {
-            (true, true) => {
+        let act = match (columns, self.role.runs_checks()) {
+            (1, true) => {
                 "put the column back into the export, or name the new one under columns in the configuration of Driftwise".to_owned()
             }
-            (false, true) => {
+            (2.., true) => {
+                "put the columns back into the export, or name the new ones under columns in the configuration of Driftwise".to_owned()
+            }
+            (0, true) => {
                 "compare a session in OrderWise with the export. If the export is wrong, correct it or name the new values under values in the configuration of Driftwise. If the change is real, put the sessions right".to_owned()
             }
-            (true, _) => format!("nothing in OrderWise. Tell {}", self.contact),
-            (false, _) => format!(
+            (1.., _) => format!("nothing in OrderWise. Tell {}", self.contact),
+            (0, _) => format!(
                 "look at one of the sessions in OrderWise. If the change is real, put the sessions right. Otherwise tell {}",
                 self.contact
             ),
@@ -73,15 +79,25 @@ impl EntryWriter {
     }
 
     pub(super) fn forgotten(&self, forgotten: &ForgottenColumns) -> HeadedRows {
+        let (these, them, their) = if forgotten.columns.gone.len() == 1 {
+            ("this column", "it", "its")
+        } else {
+            ("these columns", "them", "their")
+        };
         let act = if self.role.runs_checks() {
-            "nothing, if the column was taken out on purpose. Otherwise put it back into the export: its values are watched from then on, as they are then".to_owned()
+            format!(
+                "nothing, if this was done on purpose. Otherwise put {them} back into the export: Driftwise then watches {their} values again, starting from what it finds"
+            )
         } else {
             format!("nothing in OrderWise. If this is a surprise, tell {}", self.contact)
         };
         let rows = vec![
             row("What changed", &forgotten.columns.words()),
             row("Seen", &self.at(forgotten.at)),
-            prose("What this means", "no rule needs these columns. Changes to their values are no longer reported"),
+            prose(
+                "What this means",
+                &format!("no rule needs {these}. Changes to {their} values are no longer reported"),
+            ),
             prose("What to do", &act),
         ];
         (format!("{}: columns that are no longer returned", forgotten.source), rows)

@@ -76,7 +76,9 @@ fn place(notification: &Notification, wrong: &[&Incident]) -> String {
 
 fn wrong_now(notification: &Notification, wrong: &[&Incident]) -> String {
     let blind = notification.items.iter().find_map(|item| match &item.about {
-        About::Incident { blind: Some(sessions), .. } if item.is_wrong() => {
+        About::Incident { blind: Some(sessions), incident, .. }
+            if item.is_wrong() && incident.kind() != IncidentKind::Unverifiable =>
+        {
             sessions.first().map(|s| (s, sessions.len()))
         }
         _ => None,
@@ -215,11 +217,20 @@ fn nothing_wrong(notification: &Notification) -> String {
             let same = |other: &&Incident| (&other.source, other.key.session()) == (&first.source, first.key.session());
             let place = if all.iter().all(same) { shop(first) } else { place(notification, all) };
             let right = items.iter().filter(|item| is_repaired(item)).count();
+            let all_of = |kind: IncidentKind| all.iter().all(|incident| incident.kind() == kind);
             match all {
-                [a, b] if right == 2 && all.iter().all(same) && all.iter().all(|i| i.kind() == IncidentKind::Drift) => {
+                [a, b] if right == 2 && all.iter().all(same) && all_of(IncidentKind::Drift) => {
                     format!("{place}: {} and {} put right", label(a), label(b))
                 }
-                all if right == all.len() => format!("{place}: {} settings put right", all.len()),
+                all if right == all.len() && all_of(IncidentKind::Drift) => {
+                    format!("{place}: {} settings put right", all.len())
+                }
+                all if right == all.len() && all_of(IncidentKind::Missing) => {
+                    format!("{place}: {} sessions are back", all.len())
+                }
+                all if right == all.len() && all_of(IncidentKind::Unverifiable) => {
+                    format!("{place}: {} sessions are being checked again", all.len())
+                }
                 all => format!("{place}: {} alerts ended", all.len()),
             }
         }

@@ -113,12 +113,31 @@ fn the_end_of_an_undeliverable_address_reads_as_its_snapshot() {
 }
 
 #[test]
+fn several_addresses_that_accept_mail_again_are_plural() {
+    let message = address_news(Some(AddressEnd::Accepted(at())), 2);
+    let Rendered { subject, text, .. } = render(&message).unwrap();
+    assert_eq!(subject, "2 addresses accept mail again");
+    let lead = "orders@acme.example and orders@acme.example accept mail again. Before that, 4 notifications were not delivered.";
+    assert_eq!(text.lines().next(), Some(lead));
+}
+
+#[test]
+fn a_credential_that_has_expired_says_what_may_have_stopped_now() {
+    let mut message = message(NotificationKind::Credential);
+    let About::Credential(ending) = &mut message.items[0].about else { panic!("no credential") };
+    ending.end = at() - TimeDelta::days(1);
+    let text = text(&message);
+    assert!(text.starts_with("The client secret for mail has expired; Driftwise may be unable to send mail"), "{text}");
+    assert!(text.contains("\n  Expired: ") && !text.to_lowercase().contains("after that"), "{text}");
+}
+
+#[test]
 fn many_undeliverable_addresses_are_one_mail_of_a_readable_length() {
     let message = address_news(None, 60);
     let Rendered { subject, text, .. } = render(&message).unwrap();
     assert_eq!(subject, "Mail to 60 addresses is refused");
     assert!(
-        text.contains("orders@acme.example, orders@acme.example, orders@acme.example, 57 more is refused"),
+        text.contains("orders@acme.example, orders@acme.example, orders@acme.example and 57 more is refused"),
         "{text}"
     );
     assert!(text.contains("120 notifications were not delivered."), "{text}");
@@ -210,7 +229,7 @@ fn every_explanation_ends_with_one_stop() {
 #[test]
 fn a_session_without_a_name_is_called_by_its_number() {
     let lead = |kind| text(&with(kind, |facts| facts.name = None)).lines().next().unwrap_or_default().to_owned();
-    let gone = "Orders may have stopped: session acme-erp/14 is missing. OrderWise does not return it any more.";
+    let gone = "Orders may have stopped: session acme-erp/14 is missing. OrderWise no longer returns it.";
     assert_eq!(lead(NotificationKind::Missing), gone);
     let drift = lead(NotificationKind::Drift);
     assert!(drift.starts_with("Orders may have stopped: “Transfer Type” of session acme-erp/14"), "{drift}");
@@ -250,7 +269,7 @@ fn a_value_that_was_wrong_at_the_first_check_has_no_known_beginning() {
     incident(&mut message).window.last_good = None;
     let text = text(&message);
     assert!(text.contains("Since when: not known; already so at the first check, Mon 23 Nov 2026 09:10 GMT"), "{text}");
-    assert!(text.contains("at the latest before Mon 30 Nov 2026 09:10 GMT"), "{text}");
+    assert!(text.contains("before Mon 30 Nov 2026 09:10 GMT at the latest"), "{text}");
 }
 
 #[test]

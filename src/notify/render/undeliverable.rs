@@ -1,7 +1,7 @@
 //! An address that refuses mail: subject, first sentence and entry.
 
 use super::entry::{EntryRow, EntryWriter, HeadedRows, prose, row};
-use super::words::{VALUE, clean, count, plain};
+use super::words::{VALUE, clean, count, listed, plain};
 use crate::domain::delivery::{AddressChange, AddressEnd, LostNotifications, UndeliverableAddress};
 use crate::domain::notification::{About, Notification};
 use crate::view::words::number;
@@ -25,27 +25,50 @@ pub(super) fn subject(changes: &[&AddressChange]) -> String {
         [one] => clean(one.address.address.as_str(), SHORT),
         several => format!("{} addresses", number(several.len())),
     };
-    match changes.iter().map(|change| change.end).collect::<Vec<_>>().as_slice() {
-        [Some(AddressEnd::Unused), ..] => format!("{who}: no more mail is sent there"),
-        [Some(AddressEnd::Accepted(_)), ..] => format!("{who} accepts mail again"),
-        _ => format!("Mail to {who} is refused"),
+    match Outcome::of(changes) {
+        Outcome::Refused => format!("Mail to {who} is refused"),
+        Outcome::Accepted => format!("{who} {} mail again", if changes.len() == 1 { "accepts" } else { "accept" }),
+        Outcome::Unused => format!("{who}: no more mail is sent there"),
+        Outcome::Mixed => format!("Mail to {who} is no longer refused"),
+    }
+}
+
+/// What became of all addresses of a notification.
+enum Outcome {
+    Refused,
+    Accepted,
+    Unused,
+    Mixed,
+}
+
+impl Outcome {
+    fn of(changes: &[&AddressChange]) -> Self {
+        let all = |wanted: fn(Option<AddressEnd>) -> bool| changes.iter().all(|change| wanted(change.end));
+        if all(|end| matches!(end, Some(AddressEnd::Accepted(_)))) {
+            Self::Accepted
+        } else if all(|end| matches!(end, Some(AddressEnd::Unused))) {
+            Self::Unused
+        } else if all(|end| end.is_some()) {
+            Self::Mixed
+        } else {
+            Self::Refused
+        }
     }
 }
 
 /// The first sentence.
 pub(super) fn lead(changes: &[&AddressChange]) -> String {
-    let mut who = changes.iter().take(NAMED).map(|change| change.address.address.to_string()).collect::<Vec<_>>();
-    if changes.len() > NAMED {
-        who.push(format!("{} more", changes.len() - NAMED));
-    }
-    let who = plain(&who.join(", "), VALUE);
-    let lost = lost(changes.iter().map(|change| change.address.lost.count).sum());
-    match changes.first().and_then(|change| change.end) {
-        None => format!("Mail to {who} is refused. {lost}."),
-        Some(AddressEnd::Accepted(_)) => format!("{who} accepts mail again. {lost} before."),
-        Some(AddressEnd::Unused) => {
-            format!("The configuration no longer names {who}, so no more mail is sent there. {lost} before.")
-        }
+    let who = plain(&listed(changes.iter().map(|change| change.address.address.to_string()), NAMED), VALUE);
+    let outcome = match Outcome::of(changes) {
+        Outcome::Refused => format!("Mail to {who} is refused."),
+        Outcome::Accepted => format!("{who} {} mail again.", if changes.len() == 1 { "accepts" } else { "accept" }),
+        Outcome::Unused => format!("The configuration no longer names {who}, so no more mail is sent there."),
+        Outcome::Mixed => format!("Mail to {who} is no longer refused."),
+    };
+    let before = if changes.iter().all(|change| change.end.is_some()) { "Before that, " } else { "" };
+    match changes.iter().map(|change| change.address.lost.count).sum::<usize>() {
+        0 => outcome,
+        count => format!("{outcome} {before}{}.", lost(count)),
     }
 }
 
@@ -69,7 +92,7 @@ impl EntryWriter {
         let UndeliverableAddress { address, since, last_error, lost, .. } = &*change.address;
         let rows = match change.end {
             None => {
-                let means = "alerts to this address reach no one. Later ones are still sent to it; a message follows when it accepts one";
+                let means = "alerts to this address reach no one. Driftwise still sends each new one, and reports when the address accepts one";
                 let rest = [prose("What this means", means), prose("What to do", &self.mend(lost))];
                 [row("Since when", &self.at(*since)), row("Why", last_error)]
                     .into_iter()
@@ -99,17 +122,17 @@ impl EntryWriter {
         }
         let example = lost.worst.as_ref().map_or_else(|| String::from("ID"), |worst| worst.number.to_string());
         format!(
-            "correct the address in the configuration of Driftwise: the new one is notified of everything that is still open. Or have the mailbox repaired, then send what was lost again with “driftwise notifications resend {example}”; “driftwise notifications list” shows the others"
+            "correct the address in the configuration of Driftwise: the new address is notified of everything that is still open. Or have the mailbox repaired, then resend what was lost with “driftwise notifications resend {example}”; “driftwise notifications list” shows the others"
         )
     }
 
     fn resend(&self) -> String {
         if self.role.runs_checks() {
             String::from(
-                "messages that were lost are not sent again by themselves. “driftwise notifications list” shows them, and “driftwise notifications resend ID” sends one again",
+                "the lost notifications are not sent again automatically. “driftwise notifications list” shows them, and “driftwise notifications resend ID” sends one again",
             )
         } else {
-            format!("messages that were lost are not sent again by themselves. To get one, ask {}", self.contact)
+            format!("the lost notifications are not sent again automatically. To get one, ask {}", self.contact)
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::domain::name::Name;
 use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::{SessionId, SessionKey};
-pub(super) use crate::view::words::count;
+pub(super) use crate::view::words::{count, number};
 
 /// Longest value, name or label that is shown, in characters.
 pub(super) const VALUE: usize = 300;
@@ -66,6 +66,17 @@ pub(super) fn named(name: Option<&str>) -> Option<String> {
 /// The same of a session alone.
 pub(super) fn name_of(key: &SessionKey, name: Option<&str>) -> String {
     who(&key.source, Some(&key.id), name)
+}
+
+/// `a`, `a and b`, or `a, b and 3 more`: at most `most` names; the others are counted.
+pub(super) fn listed(names: impl ExactSizeIterator<Item = String>, most: usize) -> String {
+    let more = names.len().saturating_sub(most);
+    let mut names = names.take(most).collect::<Vec<_>>();
+    names.extend((more > 0).then(|| format!("{} more", number(more))));
+    match names.pop() {
+        Some(last) if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        last => last.unwrap_or_default(),
+    }
 }
 
 /// About how many bytes `text` takes in HTML.

@@ -142,7 +142,11 @@ pub(super) const UNDELIVERABLE: &str = "orders@acme.example";
 
 fn rules() -> Option<Vec<Arc<Rule>>> {
     let rule = |id, setting, expect, stops_orders| {
-        let why = if stops_orders { "With any other type no orders arrive from the shop." } else { "because" };
+        let why = if stops_orders {
+            "With any other type no orders arrive from the shop."
+        } else {
+            "Part of the recommended setup."
+        };
         Some(Arc::new(Rule {
             id: Name::parse(id).ok()?,
             setting: SettingPattern::parse(setting),

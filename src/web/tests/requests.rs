@@ -14,20 +14,20 @@ async fn readiness_says_what_is_missing() {
     assert!(text.contains("store") && !text.contains("schedules"), "{text}");
     published.write(|present| present.ticked = None);
     let (_, text) = served.text("/readyz").await;
-    assert!(text.contains("store") && text.contains("schedules: they are not running"), "{text}");
+    assert!(text.contains("store") && text.contains("scheduler: not running"), "{text}");
     let ticked = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
     published.write(|present| (present.store_sound, present.ticked) = (true, ticked(11)));
     let (status, text) = served.text("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(text.contains("schedules: no tick for ten seconds") && !text.contains("store"), "{text}");
+    assert!(text.contains("scheduler: no tick for ten seconds") && !text.contains("store"), "{text}");
     published.write(|present| present.ticked = ticked(5));
     assert_eq!(served.text("/readyz").await.0, StatusCode::OK);
     published.write(|present| present.delivery = Some(troubled_mail()));
-    let detail = "ready\nMail to o…@acme.example is refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
+    let detail = "ready\nMail to o…@acme.example has been refused since Mon 23 Nov 2026 09:00 UTC; 2 notifications were not \
                   delivered: refused.\n";
     assert_eq!(served.text("/readyz").await, (StatusCode::OK, detail.to_owned()), "the process itself is ready");
     let (_, html) = served.text("/").await;
-    assert!(words(&html).contains("Mail to o…@acme.example is refused since"), "{html}");
+    assert!(words(&html).contains("Mail to o…@acme.example has been refused since"), "{html}");
     assert_eq!(served.text("/healthz").await.0, StatusCode::OK);
 }
 

@@ -20,7 +20,7 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
     let served = Served::new(published).await;
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     let says = words(&html);
-    assert!(says.contains("at the latest before Mon 30 Nov 2026 09:00 GMT"), "{says}");
+    assert!(says.contains("before Mon 30 Nov 2026 09:00 GMT at the latest"), "{says}");
     assert!(says.contains("not known; already so at the first check, Mon 23 Nov 2026 09:00 GMT"), "{says}");
     assert!(says.contains("E-Commerce &gt; E-Commerce Sessions"), "the place where the rule gives no fix\n{says}");
 }

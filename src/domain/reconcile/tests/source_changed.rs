@@ -151,7 +151,7 @@ fn a_value_that_a_share_of_the_sessions_cannot_be_read_with_at_once_is_unverifia
     let facts = sent[0].items[0].facts().unwrap();
     assert_eq!(
         facts.reason,
-        "5 of 8 sessions fail \"Export\" since one poll (rule export-off): found perhaps, expected unticked"
+        "5 of 8 sessions have failed \"Export\" since the same poll (rule export-off): found perhaps, expected unticked"
     );
     assert_eq!((open(&world, IncidentKind::Drift), open(&world, IncidentKind::Unverifiable)), (0, 5));
     for _ in 0..70 {

@@ -221,8 +221,8 @@ fn a_fallback_that_runs_the_checks_reads_what_operators_read() {
             "take it out of the configuration of Driftwise",
             "add it to the configuration of Driftwise",
             "name the new one under columns in the configuration of Driftwise",
-            "the configuration of Driftwise does not include it any more",
-            "change the rule: the alert ends with a reload",
+            "the configuration of Driftwise no longer includes it",
+            "change the rule and reload: the alert then ends",
         ],
     );
 }

@@ -61,14 +61,52 @@ fn a_subject_fits_into_70_characters_whatever_it_names() {
 }
 
 #[test]
-fn an_owner_of_a_session_that_could_not_be_checked_reads_plain_words() {
-    let mut blind = message(NotificationKind::Unreachable);
+fn the_end_of_several_alerts_claims_no_setting_that_was_put_right() {
+    use crate::domain::incident::IncidentKey;
+    for (kind, subject) in [
+        (NotificationKind::Missing, "acme-erp: 2 sessions are back"),
+        (NotificationKind::Unverifiable, "acme-erp: 2 sessions are being checked again"),
+    ] {
+        let mut message = message(kind);
+        set(&mut message, Change::Ended(End::VisibleAgain));
+        incident(&mut message).phase = Phase::Ended { at: at(), end: End::VisibleAgain };
+        let mut other = message.items[0].clone();
+        let About::Incident { incident, .. } = &mut other.about else { unreachable!() };
+        let incident = Arc::make_mut(incident);
+        incident.id = uuid::Uuid::from_u128(8);
+        let (IncidentKey::Missing { session } | IncidentKey::Unverifiable { session }) = &mut incident.key else {
+            unreachable!()
+        };
+        *session = SessionId::parse("15").unwrap();
+        message.items.push(other);
+        assert_eq!(render(&message).unwrap().subject, subject);
+    }
+}
+
+/// The notification as the owner of session 14 gets it after a long time.
+fn blind(kind: NotificationKind) -> Notification {
+    let mut blind = message(kind);
     blind.items[0].role = crate::domain::notification::Role::Owner;
     let About::Incident { blind: sessions, .. } = &mut blind.items[0].about else { unreachable!() };
     let key = crate::domain::session::SessionKey::parse("acme-erp/14").unwrap();
     let name = Some("acme-uk.myshopify.com".to_owned());
     *sessions = Some(vec![crate::domain::notification::BlindSession { key, name }]);
-    let Rendered { subject, text, .. } = render(&blind).unwrap();
+    blind
+}
+
+#[test]
+fn an_owner_reads_which_settings_could_not_be_checked_where_others_were() {
+    let Rendered { subject, text, .. } = render(&blind(NotificationKind::Unverifiable)).unwrap();
+    assert_eq!(subject, "acme-uk.myshopify.com: 2 settings could not be checked");
+    let lead = "2 settings of acme-uk.myshopify.com have not been checked since Mon 23 Nov 2026 08:10 GMT. A change to them \
+                would go unnoticed.";
+    assert_eq!(text.lines().next(), Some(lead));
+    assert!(text.contains("  - Export: the source did not return it\n"), "{text}");
+}
+
+#[test]
+fn an_owner_of_a_session_that_could_not_be_checked_reads_plain_words() {
+    let Rendered { subject, text, .. } = render(&blind(NotificationKind::Unreachable)).unwrap();
     assert_eq!(subject, "acme-uk.myshopify.com could not be checked for some time");
     assert!(!text.contains("401") && !text.contains("sign-in"), "{text}");
     insta::assert_snapshot!("text-blind", format!("Subject: {subject}\n\n{text}"));

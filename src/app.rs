@@ -199,7 +199,7 @@ impl App {
             .auditor
             .take_up_plans(&self.in_force.operators)
             .await
-            .context("failed to end incidents that the configuration no longer audits")?;
+            .context("failed to end the incidents of sessions and sources that are no longer configured")?;
         let outcome = self.start()?.run().await;
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!(

@@ -74,7 +74,7 @@ enum Command {
     Validate(validate::Arguments),
     /// List the sessions of a source and which of them are audited
     Sessions(sessions::Arguments),
-    /// Print the last verdict on each session, its age, and whether a daemon runs
+    /// Print the last verdict on each session, its age, and whether a daemon is running
     Status(status::Arguments),
     /// Print past events, oldest first
     History(history::Arguments),
@@ -83,7 +83,7 @@ enum Command {
     Notifications(notifications::Notifications),
     /// Check everything that the daemon needs, and print what to do
     Doctor(doctor::Arguments),
-    /// Copy the store to a file, also while the daemon runs
+    /// Copy the store to a file, even while the daemon runs
     Backup(backup::BackupArguments),
     /// Replace the store with a copy
     Restore(backup::RestoreArguments),

@@ -42,7 +42,7 @@ pub enum SetupError {
     Client(#[source] reqwest::Error),
     #[error("the base URL {0}")]
     Url(&'static str),
-    #[error("a user name may not hold a colon or a control character")]
+    #[error("a user name must not contain a colon or a control character")]
     Username,
     #[error("cannot read the secret of the proxy")]
     ProxySecret(#[from] SecretError),
@@ -131,10 +131,10 @@ pub fn base_url(text: &str) -> Result<Url, SetupError> {
         return Err(SetupError::Url("must begin with https:// or http://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(SetupError::Url("must not hold a user name or password"));
+        return Err(SetupError::Url("must not contain a user name or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(SetupError::Url("must not hold a ? or #"));
+        return Err(SetupError::Url("must not contain ? or #"));
     }
     Ok(url)
 }

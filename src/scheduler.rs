@@ -77,7 +77,7 @@ impl Ticker {
     async fn register_again(&mut self) {
         if !std::mem::replace(&mut self.overdue, true) {
             tracing::warn!(
-                "scheduler tick overdue: the clock was set back, or the process was stopped; registered again"
+                "scheduler tick overdue: the clock was set back, or the process was suspended; registered again"
             );
         }
         if let Some(job) = self.job.take() {

@@ -132,7 +132,7 @@ pub fn start(
     // A second start, as in tests, leaves the first one in place.
     let _ = subscriber.try_init();
     for directive in ignored {
-        tracing::warn!(directive, "ignored a directive of RUST_LOG that cannot be parsed");
+        tracing::warn!(directive, "ignored a RUST_LOG directive that cannot be parsed");
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(Log { grace_period })

@@ -127,7 +127,7 @@ async fn the_reason_names_server_stage_and_reply() {
     let server = Server::start(json!({ "mode": "starttls" }));
     let error = send(to_port(server.port, Tls::StartTls), "550-rcpt@acme.example").await.unwrap_err();
     let expected = format!(
-        "the mail server localhost:{} refused at the recipient (RCPT TO): 550 \"<…@acme.example>: no rcpt for you\"",
+        "the mail server localhost:{} refused the recipient (RCPT TO): 550 \"<…@acme.example>: no rcpt for you\"",
         server.port
     );
     assert_eq!(error.reason, expected);

@@ -106,10 +106,13 @@ fn returned(plan: &SourcePlan, snapshot: &Snapshot) -> ProbeOutcome {
     let rows = snapshot.unidentified().map(|rows| format!(" and {rows}")).unwrap_or_default();
     let returned = format!("returned {}{rows}", count(ids.len(), "session"));
     match (missing.as_slice(), plan.sessions.len()) {
-        ([], 0) => ProbeOutcome::Ready(format!("{returned}, of which none is audited")),
-        ([], 1) => ProbeOutcome::Ready(format!("{returned}, the audited one among them")),
-        ([], audited) => ProbeOutcome::Ready(format!("{returned}, all {audited} audited ones among them")),
-        (missing, _) => ProbeOutcome::Absent(format!("{returned}, but not the audited {}", missing.join(", "))),
+        ([], 0) => ProbeOutcome::Ready(format!("{returned}, none of which is audited")),
+        ([], 1) => ProbeOutcome::Ready(format!("{returned}, including the audited one")),
+        ([], audited) => ProbeOutcome::Ready(format!("{returned}, including all {audited} audited ones")),
+        ([one], _) => ProbeOutcome::Absent(format!("{returned}; the audited session {one} is missing")),
+        (missing, _) => {
+            ProbeOutcome::Absent(format!("{returned}; the audited sessions {} are missing", missing.join(", ")))
+        }
     }
 }
 

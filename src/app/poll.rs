@@ -169,7 +169,7 @@ pub async fn notify(
         auditor
             .take_up_plans(&operators)
             .await
-            .context("failed to end incidents that the configuration no longer audits")?;
+            .context("failed to end the incidents of sessions and sources that are no longer configured")?;
     }
     let mut notified =
         NotifyResult { notifications: left.notifications(), round: Round::default(), errors: Vec::new() };

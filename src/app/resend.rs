@@ -50,14 +50,14 @@ impl web::Resend for Resender {
             let recorded = record(store, &**channel, &published.plans(), number, self.clock.now()).await;
             let recorded = recorded.map_err(|error| {
                 metrics.store_error(error.operation);
-                tracing::error!(%error, number, "failed to record a notification again");
+                tracing::error!(%error, number, "failed to record a resend");
                 ResendError::Failed(error.to_string())
             })?;
             match recorded {
                 Ok(again) => {
                     bells.recorded.notify_one();
                     let Resend { number: new, message_id } = again;
-                    tracing::info!(number, new, message_id, "an operator asked to send a notification again");
+                    tracing::info!(number, new, message_id, "an operator asked to resend a notification");
                     Ok(format!("Notification {number} is in the outbox again as {new}; the daemon sends it."))
                 }
                 Err(refusal @ Unsendable::Unknown(_)) => Err(ResendError::Unknown(refusal.to_string())),

@@ -276,7 +276,7 @@ impl Upkeep {
                 continue;
             }
             announced.insert(id);
-            tracing::warn!(key, %end, "a credential ends soon or has ended");
+            tracing::warn!(key, %end, "a credential expires soon or has expired");
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) async fn backup(shared: &Shared, arguments: BackupArguments) -> anyho
     let BackupArguments { path, force } = arguments;
     let copied = tokio::select! {
         copied = Store::backup(&config.store.path, &path, force) => copied,
-        () = heed_signals(&CancellationToken::new(), || {})? => bail!("stopped; there is no backup"),
+        () = heed_signals(&CancellationToken::new(), || {})? => bail!("stopped; no backup was made"),
     };
     let copied = match copied {
         Err(CopyError::Exists { path }) => bail!("{} exists; --force replaces it", path.display()),
@@ -53,11 +53,14 @@ pub(super) async fn restore(shared: &Shared, arguments: RestoreArguments) -> any
     let copied = restored.copied;
     print(&format!("{} is restored from {}: {}.\n", store.display(), arguments.path.display(), contents(&copied)))?;
     if let Some(replaced) = &restored.replaced {
-        print(&format!("The replaced store is {}; delete it when you do not need it.\n", replaced.display()))?;
+        print(&format!(
+            "The replaced store was kept as {}; delete it when you no longer need it.\n",
+            replaced.display()
+        ))?;
     }
     say(
-        "Next: start the daemon. It sends the notifications that waited in the backup, also those that were sent since, with the \
-         same Message-IDs. A drift that was found since then and lasts is notified again.",
+        "Next: start the daemon. It sends the notifications that were waiting when the backup was made, including those sent \
+         since, with the same Message-IDs. A drift that was found after the backup and is still there is notified again.",
     );
     Ok(Exit::Fine)
 }

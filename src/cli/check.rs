@@ -23,6 +23,7 @@ pub(super) struct Arguments {
     /// Check only this session; can be repeated
     #[arg(long = "session", value_name = "SOURCE/ID")]
     sessions: Vec<String>,
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: CheckFormat,
     /// Print compliant sessions and findings too, as JSON and JUnit always do
@@ -42,7 +43,7 @@ enum CheckFormat {
     #[default]
     Table,
     Json,
-    /// For a CI server: a test suite a session, a test case a finding
+    /// For a CI server: a test suite for each session, a test case for each finding
     Junit,
     /// For a ticket or a chat
     Markdown,
@@ -88,7 +89,7 @@ fn wanted(named: &[String]) -> Result<Wanted, UsageError> {
 fn expect_audited(config: &Config, wanted: &Wanted) -> Result<(), UsageError> {
     let audited = |key: &SessionKey| config.plans.get(&key.source)?.sessions.get(&key.id);
     match wanted.iter().flatten().find(|key| audited(key).is_none()) {
-        Some(key) => Err(UsageError(format!("the configuration does not audit a session {key}"))),
+        Some(key) => Err(UsageError(format!("the configuration does not audit the session {key}"))),
         None => Ok(()),
     }
 }
@@ -114,7 +115,8 @@ fn coverage(seen: &[CheckedSession]) -> String {
         match &one.what {
             SessionOutcome::Unreachable(_) | SessionOutcome::Missing => {
                 total += rules;
-                unchecked.push(format!("{}: all {rules} rules", one.session.key));
+                let all = if rules == 1 { "its only rule".to_owned() } else { format!("all {rules} rules") };
+                unchecked.push(format!("{}: {all}", one.session.key));
             }
             SessionOutcome::Judged { findings, .. } => {
                 let with = |verdict_label| {

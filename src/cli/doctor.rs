@@ -20,6 +20,7 @@ mod store;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

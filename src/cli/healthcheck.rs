@@ -22,7 +22,9 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     };
     let DaemonAnswer { status, body } = daemon::ask(address, "GET", "/readyz").await?;
     if status != 200 {
-        bail!("the daemon on {} is not ready: {body}", daemon::reachable(address));
+        // The first line of the answer says so already.
+        let why = body.strip_prefix("not ready\n").unwrap_or(&body);
+        bail!("the daemon on {} is not ready: {why}", daemon::reachable(address));
     }
     print(&format!("{body}\n"))?;
     Ok(Exit::Fine)

@@ -26,12 +26,13 @@ pub(super) struct Arguments {
     /// Print only the events of this session and of its source as a whole
     #[arg(long, value_name = "SOURCE/ID")]
     session: Option<String>,
-    /// Print only events since then: an age (24h, 7d), a date (2026-11-24) or a time (2026-11-24T09:00:00Z)
+    /// Print only events since this time: an age (24h, 7d), a date (2026-11-24) or a time (2026-11-24T09:00:00Z)
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Print at most so many events, the newest
+    /// Print at most this many events, the newest
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -67,8 +68,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         Format::Table => print(&past.table(&config, session.as_ref()))?,
     }
     if !complete {
-        let shown = count(limit, "event");
-        say(&format!("driftwise: there is more than the newest {shown}; --limit and --since choose which are shown"));
+        say("driftwise: older entries are not shown; --limit and --since choose what is");
     }
     Ok(Exit::Fine)
 }
@@ -96,7 +96,7 @@ fn since(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, Usag
     let time = || DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
     config::duration(text).and_then(ago).or_else(date).or_else(time).ok_or_else(|| {
         let forms = "write an age such as 24h or 7d, a date such as 2026-11-24, or a time such as 2026-11-24T09:00:00Z";
-        UsageError(format!("--since {text:?} is no time; {forms}"))
+        UsageError(format!("--since {text:?} is not a time; {forms}"))
     })
 }
 
@@ -303,7 +303,7 @@ mod tests {
             assert_eq!(since(text, zone).as_deref(), Ok(expected), "{text} in {zone}");
         }
         for wrong in ["yesterday", "24", "2026-13-01", "2026-11-24T09:00:00", ""] {
-            assert!(since(wrong, Tz::UTC).unwrap_err().contains(&format!("{wrong:?} is no time")), "{wrong}");
+            assert!(since(wrong, Tz::UTC).unwrap_err().contains(&format!("{wrong:?} is not a time")), "{wrong}");
         }
     }
 }

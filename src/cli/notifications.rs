@@ -23,13 +23,13 @@ mod trial;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Notifications {
-    /// The notifications that the store knows, oldest first
+    /// List the notifications in the store, oldest first
     List(ListArguments),
-    /// One notification: why it went to whom, and what was held back
+    /// Show one notification: to whom it went and why, and what was held back
     Show(ShowArguments),
     /// Send a test message at once
     Test(trial::TestArguments),
-    /// Send a notification again that was sent or given up, under a new Message-ID
+    /// Send again a notification that was sent or given up, under a new Message-ID
     Resend(resend::ResendArguments),
     /// Print a sample of a kind of notification
     Preview(preview::PreviewArguments),
@@ -40,15 +40,17 @@ pub(super) const EMAIL: &str = "email";
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
-    /// The ID that `list` shows, or the `notification` of a line of the log
+    /// The ID that `list` shows, or the `notification` field of a log line
     #[arg(value_name = "ID", value_parser = notification_id)]
     id: NotificationId,
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: ListFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: ListFormat,
 }
@@ -105,9 +107,10 @@ async fn show(shared: &Shared, arguments: &ShowArguments) -> anyhow::Result<Exit
     };
     let Some((row, reason)) = found else {
         let id = arguments.id;
-        return Err(
-            UsageError(format!("there is no notification {id}: `driftwise notifications list` shows them")).into()
-        );
+        return Err(UsageError(format!(
+            "there is no notification {id}; `driftwise notifications list` shows those in the store"
+        ))
+        .into());
     };
     let listed = NotificationLine::from(row);
     match arguments.format {
@@ -143,8 +146,10 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     lines.extend((!about.is_empty()).then(|| format!("Sessions:   {about}")));
     lines.extend(row.last_error.iter().map(|error| format!("Last error: {}", printable(error))));
     if row.state == NotificationState::Superseded {
-        let by = row.replacement.map_or_else(|| "a later notification".to_owned(), |id| format!("notification {id}"));
-        lines.push(format!("Replaced:   before it was sent, by {by}, a later one about the same"));
+        let by = row
+            .replacement
+            .map_or_else(|| "a later notification".to_owned(), |id| format!("the later notification {id}"));
+        lines.push(format!("Replaced:   before it was sent, by {by}"));
     }
     lines.extend(row.resend_of.map(|id| format!("Resent:     an operator asked to send notification {id} again")));
     lines.push("Why:".to_owned());
@@ -328,12 +333,9 @@ mod tests {
             ..row(NotificationState::Superseded)
         });
         assert!(text.contains("State:      superseded on 1970-01-01 00:00:00 UTC, after 0 attempts\n"), "{text}");
-        assert!(
-            text.contains("Replaced:   before it was sent, by notification 9, a later one about the same\n"),
-            "{text}"
-        );
+        assert!(text.contains("Replaced:   before it was sent, by the later notification 9\n"), "{text}");
         assert!(text.contains("  - missing: erp/15: updated:2; notified as owner\n"), "{text}");
-        let held = "  - unverifiable: erp/15: one notification says for the whole source that it changed\n";
+        let held = "  - unverifiable: erp/15: one notification reports that the whole source changed\n";
         assert!(text.contains(held), "{text}");
         assert!(!shown(row(NotificationState::Sent)).contains("Replaced"), "it was sent before it could be replaced");
     }

@@ -16,7 +16,7 @@ use crate::view::words::{count, number};
 pub(super) struct Arguments {
     #[command(flatten)]
     scope: Scope,
-    /// Print what would be removed, and remove nothing; also while the daemon runs
+    /// Print what would be removed, and remove nothing; works while the daemon runs
     #[arg(long)]
     dry_run: bool,
 }
@@ -42,7 +42,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
     }
     if counted.audited {
         bail!(
-            "the store still has the session as audited: run the daemon once with this configuration, so that its incidents end"
+            "the store still lists the session as audited: run the daemon once with this configuration, so that the incidents of the session end"
         );
     }
     if !arguments.dry_run {
@@ -61,8 +61,8 @@ fn report(did: &str, store: &Path, scope: &PurgeScope, purged: &Purged) -> anyho
     let store = store.display();
     if purged.is_empty() {
         return print(&match scope {
-            PurgeScope::Session(key) => format!("{store} has nothing of the session {key}.\n"),
-            PurgeScope::Address(address) => format!("{store} has nothing of the address {address}.\n"),
+            PurgeScope::Session(key) => format!("{store} has no data of the session {key}.\n"),
+            PurgeScope::Address(address) => format!("{store} has no data of the address {address}.\n"),
         });
     }
     print(&format!("{did} {store}:\n{}", listed(purged)))
@@ -92,21 +92,28 @@ fn listed(purged: &Purged) -> String {
         let _ = writeln!(text, "  {what}: {}", number(usize(*rows)));
     }
     for (what, rows) in &purged.masked {
-        let _ = writeln!(text, "  {what}, with {MASK} instead: {}", number(usize(*rows)));
+        let _ = writeln!(text, "  {what}, with the address replaced by {MASK}: {}", number(usize(*rows)));
     }
     if purged.present > 0 {
         let rows = count(usize(purged.present), "row");
+        let verb = if purged.present == 1 { "has" } else { "have" };
         let _ = writeln!(
             text,
-            "{rows} of the present state have the address, because OrderWise returns it. Change it there, and purge again."
+            "{rows} of the present state {verb} the address, because OrderWise returns it. Change it there, and purge again."
         );
     }
     if purged.waiting > 0 {
-        let waiting = count(usize(purged.waiting), "notification");
-        let _ = writeln!(
-            text,
-            "{waiting} that also name other sessions wait for delivery. Purge again when they are sent."
-        );
+        let _ = match usize(purged.waiting) {
+            1 => writeln!(
+                text,
+                "1 notification that also names other sessions is waiting for delivery. Purge again when it has been sent."
+            ),
+            waiting => writeln!(
+                text,
+                "{} notifications that also name other sessions are waiting for delivery. Purge again when they have been sent.",
+                number(waiting)
+            ),
+        };
     }
     text
 }

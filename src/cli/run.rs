@@ -31,7 +31,7 @@ pub(super) async fn run(shared: &Shared, arguments: &Arguments) -> anyhow::Resul
         tracing::warn!(
             limit,
             max_polls,
-            "the limit on file descriptors is low for that many polls; raise it, or lower max_polls"
+            "the limit on file descriptors is low for this max_polls; raise the limit, or lower max_polls"
         );
     }
     for warning in &config.warnings {

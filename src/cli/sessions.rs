@@ -27,6 +27,7 @@ pub(super) struct Arguments {
     /// The source to ask
     #[arg(long, value_name = "SOURCE")]
     source: String,
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: SessionsFormat,
 }
@@ -139,8 +140,11 @@ fn as_yaml(plan: &SourcePlan, sessions: &[SourceSession]) -> String {
         match &listed.address {
             _ if !plan.contacts.fallback.is_empty() => {}
             Some(address) => {
-                let _ =
-                    writeln!(text, "    owners: [{}] # as in its notification e-mail", quoted(&address.to_string()));
+                let _ = writeln!(
+                    text,
+                    "    owners: [{}] # its notification address in the source",
+                    quoted(&address.to_string())
+                );
             }
             None => text.push_str("    # owners: [ADDRESS] # who is notified\n"),
         }

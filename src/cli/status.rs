@@ -30,6 +30,7 @@ use crate::view::words::count;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

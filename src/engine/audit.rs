@@ -123,7 +123,7 @@ impl Auditor {
         {
             self.metrics.not_asked(source, error.failure);
             let reason = error.reason.clone();
-            tracing::error!(%source, reason, "cannot poll a source; will try again soon");
+            tracing::error!(%source, reason, "cannot poll a source; will retry soon");
             return AuditOutcome::NotAsked { reason };
         }
         let occasion = Occasion { plans, known, due, now };

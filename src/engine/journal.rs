@@ -42,9 +42,9 @@ fn line(what: &EventKind) -> Line<'_> {
         EventKind::SettingChanged { setting, .. } => of("a setting changed", Some(setting.as_str())),
         EventKind::Pinned { setting, .. } => of("a setting is new and was pinned", Some(setting.as_str())),
         EventKind::SettingForgotten { setting } => {
-            of("a setting is not returned any more and was forgotten", Some(setting.as_str()))
+            of("a setting is no longer returned and was forgotten", Some(setting.as_str()))
         }
-        EventKind::SessionFound { .. } => of("a session has appeared that is not audited", None),
-        EventKind::SessionRetired { .. } => of("a session is not audited any more", None),
+        EventKind::SessionFound { .. } => of("an unaudited session has appeared", None),
+        EventKind::SessionRetired { .. } => of("a session is no longer audited", None),
     }
 }

@@ -61,10 +61,10 @@ pub fn of(error: &reqwest::Error) -> Described {
     match io.filter(|_| in_body) {
         // Reading the HTTP transfer and unpacking its content alternate: an error of the transfer has a `hyper` cause.
         Some(kind) if carried.is_some() && !lost(Some(kind)) => {
-            Described::new(FailureKind::Malformed, "its answer came in chunks that are not formed as HTTP wants them")
+            Described::new(FailureKind::Malformed, "its answer came in malformed HTTP chunks")
         }
         Some(ErrorKind::UnexpectedEof) if carried.is_none() => {
-            Described::new(FailureKind::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off")
+            Described::new(FailureKind::Malformed, "its answer arrived, but the gzip data in it is cut off")
         }
         Some(kind) if carried.is_none() && !lost(Some(kind)) => {
             Described::new(FailureKind::Malformed, "its answer cannot be unpacked (gzip)")
@@ -81,16 +81,16 @@ fn head(error: &hyper::Error) -> &'static str {
     if error.is_parse_too_large() {
         "the headers of its answer are too large"
     } else if error.to_string().starts_with("invalid HTTP") {
-        "what it answered is not HTTP"
+        "its answer is not HTTP"
     } else {
-        "the headers of its answer are not formed as HTTP wants them"
+        "the headers of its answer are malformed"
     }
 }
 
 /// Describes the reply of a proxy that did not connect to the source. The client gives it no type, only a text.
 fn tunnel(text: &str) -> Option<&'static str> {
     Some(match text.strip_prefix("tunnel error: ")? {
-        "proxy authorization required" => "the proxy wants a sign-in, or refused the one that it was sent (407)",
+        "proxy authorization required" => "the proxy requires a sign-in, or refused the one that it received (407)",
         "failed to create underlying connection" => "the proxy cannot be reached",
         _ => "the proxy did not connect to it",
     })
@@ -136,7 +136,7 @@ fn tls(error: &rustls::Error) -> Described {
         }
         rustls::Error::InvalidMessage(_) => ("it does not speak TLS on this port".to_owned(), None),
         rustls::Error::AlertReceived(alert) => (format!("it refused the TLS connection ({alert:?})"), None),
-        rustls::Error::PeerIncompatible(_) => ("it speaks no TLS version or cipher that is safe".to_owned(), None),
+        rustls::Error::PeerIncompatible(_) => ("it supports no TLS version or cipher that is safe".to_owned(), None),
         other => ("the TLS connection failed".to_owned(), unknown(other)),
     };
     Described { foreign, ..Described::new(FailureKind::Tls, reason) }

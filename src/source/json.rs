@@ -88,7 +88,7 @@ fn not_an_array(text: &str, redactor: &Redactor) -> FetchError {
         _ if is_web_page(text) => ("a web page (HTML) instead of data", None),
         _ if text.starts_with('{') => ("a single object instead of a list of sessions", quoted),
         Ok(_) => ("a single value instead of a list of sessions", quoted),
-        Err(error) if error.is_eof() => ("a text that is cut off instead of data", None),
+        Err(error) if error.is_eof() => ("truncated text instead of data", None),
         Err(_) => ("text that is not JSON", quoted),
     };
     malformed(format!("it answered with {came}")).quoting(quoted)
@@ -266,7 +266,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Row, E> {
-        Err(self.not_an_object("a text"))
+        Err(self.not_an_object("a string"))
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Row, E> {
@@ -366,5 +366,5 @@ fn unquote(raw: &str) -> Result<Cow<'_, str>, &'static str> {
         return Ok(Cow::Borrowed(inner));
     }
     let text = serde_json::from_str::<String>(raw);
-    text.map(Cow::Owned).map_err(|_| "its answer holds a text with a \\u escape that is no character")
+    text.map(Cow::Owned).map_err(|_| "its answer holds a string with a \\u escape that is not a character")
 }

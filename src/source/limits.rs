@@ -82,7 +82,7 @@ impl Limits {
         let reason = match self.full? {
             Full::Rows => "it has more than 250,000 rows".to_owned(),
             Full::Values => format!(
-                "its values take more than {} of memory; they may take max_body and {} more",
+                "its values take more than {} of memory; the limit is max_body and {} more",
                 super::http::size(self.memory),
                 super::http::size(BEYOND)
             ),
@@ -109,7 +109,7 @@ mod tests {
         assert!(!limits.text(&text));
         let error = limits.overrun().unwrap();
         assert_eq!(error.failure, Failure::TooLarge);
-        assert_eq!(error.reason, "its values take more than 65 MiB of memory; they may take max_body and 64 MiB more");
+        assert_eq!(error.reason, "its values take more than 65 MiB of memory; the limit is max_body and 64 MiB more");
         assert!(!limits.value(), "it stays exceeded");
     }
 }

@@ -312,7 +312,7 @@ fn refused(response: &Response, now: DateTime<Utc>, redactor: &Redactor) -> Fail
 }
 
 fn not_found(url: &Url) -> String {
-    format!("it knows no {} (404)", url.path())
+    format!("it has no {} (404)", url.path())
 }
 
 /// The body of the export. Without parameters OrderWise requires one that has no name.

@@ -36,7 +36,7 @@ pub enum CopyError {
     Exists { path: PathBuf },
     #[error("{} belongs to the store itself", path.display())]
     Same { path: PathBuf },
-    #[error("{} is damaged, of a version that is no longer read, or no backup of a store; the store is as it was", path.display())]
+    #[error("{} is damaged, of a version that can no longer be read, or not a backup of a store; the store is unchanged", path.display())]
     Unusable { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },

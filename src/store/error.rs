@@ -88,7 +88,7 @@ impl fmt::Display for Operation {
             Self::Notify => "recording notifications",
             Self::Deliver => "working on the outbox",
             Self::Read => "reading the history",
-            Self::Prune => "removing what is past retention",
+            Self::Prune => "removing history past retention",
             Self::Probe => "checking it",
             Self::Backup => "copying it",
             Self::Restore => "restoring it",
@@ -111,10 +111,10 @@ pub enum Trouble {
     )]
     Older { found: i64, known: i64 },
     #[error(
-        "was written by an earlier Driftwise, in a form that this one does not read: move it away to start with an empty store"
+        "was written by an earlier Driftwise, in a form that this version cannot read: move it away to start with an empty store"
     )]
     Outdated,
-    #[error("is a folder, and should be a file")]
+    #[error("is a folder, not a file")]
     Folder,
     #[error("is a database of another program")]
     Foreign,
@@ -126,19 +126,19 @@ pub enum Trouble {
     Full,
     #[error("cannot be written: the file, its folder or this connection is read-only")]
     ReadOnly,
-    #[error("may not be opened: this user lacks the permission")]
+    #[error("cannot be opened: this user lacks permission")]
     Forbidden,
     #[error("does not exist")]
     Absent,
-    #[error("cannot be made: its folder does not exist")]
+    #[error("cannot be created: its folder does not exist")]
     NoFolder,
-    #[error("cannot be used: {} was deleted or replaced meanwhile: put it back, or restart to go on with what is there", file.display())]
+    #[error("cannot be used: {} was deleted or replaced while it was open: put it back, or restart to continue with what is there now", file.display())]
     Gone { file: PathBuf },
-    #[error("has changes in the log beside another name of the file: start once with the path {}", path.display())]
+    #[error("has changes in the log of another path to the same file: start once with the path {}", path.display())]
     LogElsewhere { path: PathBuf },
     #[error("was busy for too long")]
     Busy,
-    #[error("cannot be read or written: the disk fails, or a limit on the size of files is reached")]
+    #[error("cannot be read or written: the disk is failing, or the file size limit is reached")]
     Disk,
     #[error("failed")]
     Failed,

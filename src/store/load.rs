@@ -77,11 +77,11 @@ pub(super) fn observation(
     (since, shape, raw_values): (i64, i64, &str),
     what: impl Fn() -> String,
 ) -> Result<Observation, Fault> {
-    let shape = shapes.get(&shape).ok_or_else(|| Fault::unreadable(what(), "its settings are not there"))?;
+    let shape = shapes.get(&shape).ok_or_else(|| Fault::unreadable(what(), "its settings are missing"))?;
     let mut raw_values: Vec<_> = read(raw_values, &what)?;
     raw_values.shrink_to_fit();
     if raw_values.len() != shape.settings().len() {
-        return Err(Fault::unreadable(what(), "it has not one value for each of its settings"));
+        return Err(Fault::unreadable(what(), "it does not have one value for each of its settings"));
     }
     Ok(Observation { at: time(since), shape: Arc::clone(shape), raw_values })
 }

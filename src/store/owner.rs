@@ -107,7 +107,7 @@ impl Owner {
         match row(connection).await? {
             Some(owner) if owner.id == self.id => Ok(()),
             Some(owner) => Err(Trouble::Locked { by: owner.named() }.into()),
-            None => Err(Trouble::Locked { by: "another process, which has closed it again".to_owned() }.into()),
+            None => Err(Trouble::Locked { by: "another process, which has since closed it".to_owned() }.into()),
         }
     }
 

@@ -52,17 +52,17 @@ pub const MASK: &str = "removed@address.invalid";
 
 /// Rows of a table and their condition: `?1` source, `?2` id and `?3` `SOURCE/ID` of the session.
 const OF_SESSION: [(&str, &str, &str); 6] = [
-    ("event", "events", "source = ?1 AND session = ?2"),
-    ("run of values", "observations", "source = ?1 AND session = ?2"),
+    ("events", "events", "source = ?1 AND session = ?2"),
+    ("values", "observations", "source = ?1 AND session = ?2"),
     (
-        "entry of the notification log",
+        "notification log entries",
         "notification_log",
         "incident IN (SELECT id FROM incidents WHERE source = ?1 AND session = ?2)",
     ),
-    ("incident", "incidents", "source = ?1 AND session = ?2"),
-    ("announcement", "announcements", "source = ?1 AND doc ->> 'session' = ?2"),
+    ("incidents", "incidents", "source = ?1 AND session = ?2"),
+    ("announcements", "announcements", "source = ?1 AND doc ->> 'session' = ?2"),
     (
-        "notification",
+        "notifications",
         "outbox",
         "EXISTS (SELECT 1 FROM json_each(sessions) WHERE value = ?3)
             AND (finished_at IS NOT NULL OR json_array_length(sessions) = 1)",
@@ -76,16 +76,16 @@ const AUDITED: &str = "SELECT count(*) FROM sessions WHERE source = ?1 AND id = 
 
 /// The same of an address: `?1`, in lower case.
 const OF_ADDRESS: [(&str, &str, &str); 2] = [
-    ("notification", "outbox", "recipient_folded = ?1"),
-    ("entry of the notification log", "notification_log", "recipient_folded = ?1"),
+    ("notifications", "outbox", "recipient_folded = ?1"),
+    ("notification log entries", "notification_log", "recipient_folded = ?1"),
 ];
 
 /// What is over and may hold an address: what it is, the table, its key, its columns with text, and the condition.
 const TEXTS: [(&str, &str, &str, &[&str], &str); 4] = [
-    ("event", "events", "id", &["doc"], "true"),
-    ("run of values", "observations", "id", &["raw_values"], "until IS NOT NULL"),
-    ("incident", "incidents", "rowid", &["doc"], "ended_at IS NOT NULL"),
-    ("notification", "outbox", "id", &["subject", "reason", "last_error"], "recipient_folded <> ?1"),
+    ("events", "events", "id", &["doc"], "true"),
+    ("values", "observations", "id", &["raw_values"], "until IS NOT NULL"),
+    ("incidents", "incidents", "rowid", &["doc"], "ended_at IS NOT NULL"),
+    ("notifications", "outbox", "id", &["subject", "reason", "last_error"], "recipient_folded <> ?1"),
 ];
 
 const PRESENT: &str = "SELECT (SELECT count(*) FROM observations WHERE until IS NULL AND instr(lower(raw_values), ?1))
@@ -148,7 +148,7 @@ impl Purge<'_> {
                 for (what, table, key, columns, condition) in TEXTS {
                     purged.masked.push((what, self.mask(table, key, columns, condition, &address).await?));
                 }
-                purged.masked.push(("body of a sent notification", self.bodies(&address).await?));
+                purged.masked.push(("bodies of sent notifications", self.bodies(&address).await?));
             }
         }
         Ok(purged)

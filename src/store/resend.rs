@@ -28,18 +28,18 @@ pub struct Resend {
 /// Why a notification cannot be sent again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
-    #[error("there is no notification {0}: `driftwise notifications list` shows them")]
+    #[error("there is no notification {0}; `driftwise notifications list` shows those in the store")]
     Unknown(i64),
     #[error("notification {number} is {state} and will be sent anyway")]
     Waiting { number: i64, state: NotificationState },
     #[error(
-        "notification {number} was superseded before it was sent: send the later one, `driftwise notifications show {number}` names it"
+        "notification {number} was superseded before it was sent: resend the later one, which `driftwise notifications show {number}` names"
     )]
     Superseded { number: i64 },
-    #[error("an earlier resend of notification {number} still waits, as notification {resend}")]
+    #[error("an earlier resend of notification {number} is still waiting, as notification {resend}")]
     InTheOutbox { number: i64, resend: i64 },
     #[error(
-        "{MOST_WAITING} resends wait to be sent already, and new alerts go behind them: try again when they have left"
+        "{MOST_WAITING} resends are already waiting, and new alerts queue behind them: try again when they have been sent"
     )]
     TooMany,
     #[error("the configuration no longer names the recipient of notification {number}")]

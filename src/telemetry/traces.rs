@@ -39,7 +39,7 @@ const ANSWER: u64 = 64 * 1024;
 /// Why no traces are exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    #[error("cannot use the endpoint of OTLP")]
+    #[error("cannot use the OTLP endpoint")]
     Endpoint(#[from] SetupError),
     #[error(transparent)]
     Exporter(#[from] ExporterBuildError),
@@ -138,9 +138,9 @@ impl Exchange {
         let was_failing = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(reason) if !was_failing => {
-                tracing::warn!(reason, "failed to export traces; drops them until the collector takes them");
+                tracing::warn!(reason, "failed to export traces; dropping them until the collector accepts them");
             }
-            None if was_failing => tracing::info!("exports traces again"),
+            None if was_failing => tracing::info!("exporting traces again"),
             Some(_) | None => {}
         }
         Ok(answer?)

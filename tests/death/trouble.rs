@@ -195,7 +195,7 @@ fn a_limit_on_file_sizes_is_called_a_trouble_of_the_disk_and_does_not_kill() {
     let process = daemon.pid().to_string();
     assert!(run("prlimit", &["--pid", &process, "--fsize=65536:unlimited"]), "these tests need prlimit");
     // Mail and logs obey the limit as well, but are far smaller than the log of the store already is.
-    suffers(&harness, &daemon, "a limit on the size of files");
+    suffers(&harness, &daemon, "the file size limit");
     assert!(run("prlimit", &["--pid", &process, "--fsize=unlimited"]));
     recovers(&harness, &daemon);
 }
@@ -219,7 +219,7 @@ fn a_store_that_is_deleted_while_in_use_is_missed_until_it_is_put_back() {
     let daemon = started(&harness, &[]);
     let away = harness.folder.path().join("away.db");
     fs::rename(&harness.store, &away).unwrap();
-    suffers(&harness, &daemon, "was deleted or replaced meanwhile");
+    suffers(&harness, &daemon, "was deleted or replaced while it was open");
     assert!(!harness.store.exists(), "something was made in its place");
     fs::rename(&away, &harness.store).unwrap();
     recovers(&harness, &daemon);
@@ -232,7 +232,7 @@ fn a_store_that_is_deleted_for_good_is_created_again_by_a_restart() {
     for file in fs::read_dir(harness.store.parent().unwrap()).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    suffers(&harness, &daemon, "was deleted or replaced meanwhile");
+    suffers(&harness, &daemon, "was deleted or replaced while it was open");
     daemon.kill();
     let daemon = harness.start();
     recovers(&harness, &daemon);
@@ -306,7 +306,7 @@ fn a_store_that_may_not_be_written_is_refused_at_start() {
     let allow = |path: &Path, mode: &str| assert!(run("chmod", &[mode, path.to_str().unwrap()]));
     allow(harness.folder.path(), "777");
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    for (folder, file, words) in [("755", "644", "lacks the permission"), ("777", "444", "read-only")] {
+    for (folder, file, words) in [("755", "644", "lacks permission"), ("777", "444", "read-only")] {
         allow(harness.store.parent().unwrap(), folder);
         allow(&harness.store, file);
         let lock = format!("{}.lock", harness.store.display());

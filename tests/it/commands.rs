@@ -97,11 +97,15 @@ fn validate_reports_every_problem_and_connects_only_with_online() {
     assert_eq!(fine.out, format!("{weaker}The configuration is valid: 1 source, 2 sessions.\n"));
     assert!(world.simulator.requests().is_empty());
     let absent = world.run(&["validate", "--online"]).expect(3);
-    assert!(absent.out.contains("source erp: ABSENT: returned 1 session, but not the audited 15"), "{}", absent.out);
+    assert!(
+        absent.out.contains("source erp: ABSENT: returned 1 session; the audited session 15 is missing"),
+        "{}",
+        absent.out
+    );
     assert!(absent.out.contains("mail: ready to take mail"), "{}", absent.out);
     world.simulator.add_session(15);
     let online = world.run(&["validate", "--online"]).expect(0);
-    assert!(online.out.contains("returned 2 sessions, all 2 audited ones among them"), "{}", online.out);
+    assert!(online.out.contains("returned 2 sessions, including all 2 audited ones"), "{}", online.out);
     assert!(world.mails().is_empty());
     let nowhere = "smtp: { host: 127.0.0.1, port: 9, tls: none }";
     world.edit(&[("spool: ./mail", nowhere)]);

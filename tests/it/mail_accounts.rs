@@ -174,15 +174,15 @@ fn a_test_message_says_each_step_and_where_it_ended() {
     let test = ["notifications", "test", "--to", "me@acme.example"];
     let done = world.run(&test).expect(0).out;
     let steps = done.lines().collect::<Vec<_>>();
-    assert_eq!(steps[0], "A token came from the token endpoint 127.0.0.1; it is used for 54 min.");
+    assert_eq!(steps[0], "Received a token from the token endpoint 127.0.0.1; it is used for 54 min.");
     let accepted = format!("The mail server localhost:{} accepted the sign-in with the token (XOAUTH2).", server.port);
     assert_eq!(steps[1..3], [accepted.as_str(), "The mail server accepted the message."]);
     assert!(steps[3].starts_with("A test message to me@acme.example was accepted: <") && steps.len() == 4, "{done}");
     assert_eq!(taken(&server).kind(), "test");
 
     let refused = world.run(&test).expect(4);
-    assert_eq!(refused.out, "A token came from the token endpoint 127.0.0.1; it is used for 54 min.\n");
-    assert!(refused.err.contains("refused at the sign-in (AUTH): 535"), "{}", refused.err);
+    assert_eq!(refused.out, "Received a token from the token endpoint 127.0.0.1; it is used for 54 min.\n");
+    assert!(refused.err.contains("refused the sign-in (AUTH): 535"), "{}", refused.err);
 
     let stand_in = world.endpoint([Reply::Text(202, "")]);
     use_email(&world, graph(&stand_in, &tokens));

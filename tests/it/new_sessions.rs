@@ -50,7 +50,10 @@ fn without_a_fallback_the_address_that_the_source_has_becomes_the_owner() {
     let text = replaced(&text, "fallback: [ops@integrator.example], ", "");
     std::fs::write(world.path("driftwise.yaml"), text).unwrap();
     let lines = world.run(&["sessions", "--source", "erp", "--format", "yaml"]).expect(0).out;
-    assert!(lines.contains("owners: [\"integrations@acme.example\"] # as in its notification e-mail\n"), "{lines}");
+    assert!(
+        lines.contains("owners: [\"integrations@acme.example\"] # its notification address in the source\n"),
+        "{lines}"
+    );
     assert_eq!(lines.matches("# owners: [ADDRESS] # who is notified\n").count(), 1, "{lines}");
     assert_eq!(audited(&world).len(), NAMES.len() + 1);
 }

@@ -111,7 +111,7 @@ fn after_a_kill_another_name_is_refused_while_changes_lie_in_the_log_of_the_firs
     fs::hard_link(world.path("driftwise.db"), linked.join("driftwise.db")).unwrap();
     daemon.kill();
     let said = refused(&linked);
-    assert!(said.contains("has changes in the log beside another name of the file"), "{said}");
+    assert!(said.contains("has changes in the log of another path to the same file"), "{said}");
     world.daemon().stop();
     Daemon::start(&linked, &[]).stop();
 }

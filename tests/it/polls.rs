@@ -176,7 +176,7 @@ fn a_lack_of_descriptors_makes_no_source_unreachable() {
     let daemon = limited(folder.path(), "-n 64");
     let refused = || daemon.said().matches("cannot poll a source").count();
     eventually_or(|| format!("lack of descriptors; log: {}", daemon.said()), || (refused() >= 40).then_some(()));
-    daemon.logs("the limit on file descriptors is low for that many polls");
+    daemon.logs("the limit on file descriptors is low for this max_polls");
     slow.open();
     all_audited(&daemon, 80);
     let count = |name, label| daemon.metric(name, &[("outcome", label)]);

@@ -296,7 +296,7 @@ fn a_collector_that_fails_for_a_time_is_logged_at_the_first_failure_and_when_it_
     eventually(failed, || daemon.said().contains(failed).then_some(()));
     daemon.poll();
     *collector.taken.answer.lock().unwrap() = Some(StatusCode::OK);
-    let again = "exports traces again";
+    let again = "exporting traces again";
     eventually(again, || daemon.said().contains(again).then_some(()));
     let log = daemon.stop();
     assert_eq!((log.matches(failed).count(), log.matches(again).count()), (1, 1), "{log}");
@@ -310,6 +310,6 @@ fn an_endpoint_that_cannot_be_used_is_an_error_in_the_log_and_the_daemon_runs() 
     let daemon = Daemon::begin(&mut command);
     daemon.first_poll();
     let log = daemon.stop();
-    assert!(log.contains("cannot export traces") && log.contains("must not hold a user name or password"), "{log}");
+    assert!(log.contains("cannot export traces") && log.contains("must not contain a user name or password"), "{log}");
     assert!(!log.contains("key-of-the-collector"), "{log}");
 }

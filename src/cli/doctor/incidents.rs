@@ -32,7 +32,7 @@ fn unreachable(view: &SourceView<'_>) -> Option<Check> {
 
 fn changed(view: &SourceView<'_>) -> Option<Check> {
     let incident = view.changed?;
-    let found = format!("changed, seen {}: {}", since(incident), cut(&incident.facts.reason, REASON));
+    let found = format!("changed, first seen {}: {}", since(incident), cut(&incident.facts.reason, REASON));
     let gone = incident.facts.change.as_ref().is_some_and(|change| !change.columns.gone.is_empty());
     let act = if gone {
         "put the column back into the export, or name the new one under columns of the source, and reload"
@@ -74,8 +74,10 @@ fn unaudited(plan: &SourcePlan, state: &SourceState) -> Option<Check> {
         return None;
     }
     let found = format!("returns {} that the configuration does not audit", count(sessions, "session"));
-    let act =
-        format!("`driftwise sessions --source {}` lists them; add those that matter to the configuration", plan.name);
+    let act = format!(
+        "`driftwise sessions --source {}` lists them; add the ones that matter to the configuration",
+        plan.name
+    );
     Some(Check::warning("unaudited", found, act))
 }
 

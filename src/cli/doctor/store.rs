@@ -27,7 +27,7 @@ pub(super) async fn checks(config: &Config, now: DateTime<Utc>) -> Vec<Check> {
         Ok(store) => store,
         Err(e) if e.is_absent() => {
             let found = format!("{} does not exist yet", path.display());
-            return vec![Check::warning("store", found, "start the daemon, which makes it")];
+            return vec![Check::warning("store", found, "start the daemon, which creates it")];
         }
         Err(e) => return vec![failed(&e)],
     };
@@ -61,11 +61,11 @@ fn failed(error: &StoreError) -> Check {
 }
 
 fn disk(usage: &DiskUsage) -> Check {
-    let found = format!("the store has {}, {} are free", size(usage.size), size(usage.free));
+    let found = format!("the store takes {}; {} are free", size(usage.size), size(usage.free));
     match usage.free {
-        free if free < FULL => Check::problem("disk", found, "free space, or shorten store.retain"),
+        free if free < FULL => Check::problem("disk", found, "free some space, or shorten store.retain"),
         free if free < usage.size => {
-            Check::warning("disk", found, "free space: a backup beside the store does not fit")
+            Check::warning("disk", found, "free some space: a backup beside the store does not fit")
         }
         _ => Check::ok("disk", found),
     }
@@ -74,7 +74,7 @@ fn disk(usage: &DiskUsage) -> Check {
 fn audits(plan: &SourcePlan, state: Option<&SourceState>, now: DateTime<Utc>) -> Check {
     let subject = format!("source {}", plan.name);
     let Some((state, poll)) = state.and_then(|state| Some((state, state.record.last_success?))) else {
-        let act = "start the daemon; if it runs, see the check of the connection";
+        let act = "start the daemon; if it is running, see the check of the connection";
         return Check::warning("audits", "no poll has succeeded yet", act).of(&subject);
     };
     let views = plan.sessions.values().map(|session| SessionView::of(Some(state), session));
@@ -84,7 +84,11 @@ fn audits(plan: &SourcePlan, state: Option<&SourceState>, now: DateTime<Utc>) ->
         0 => Check::ok("audits", found),
         old => {
             let found = format!("{found}; the verdict on {} is stale", count(old, "session"));
-            Check::problem("audits", found, "start the daemon; if it runs, its log and the connection say why")
+            Check::problem(
+                "audits",
+                found,
+                "start the daemon; if it is running, see its log and the check of the connection",
+            )
         }
     };
     check.of(&subject)
@@ -117,13 +121,13 @@ fn undelivered(notifications: &[StoredNotification]) -> Vec<Check> {
         let check = match notification.state {
             NotificationState::Dead => Check::problem(
                 "recipient",
-                format!("gave up its last mail: {reason}"),
+                format!("the last mail to it was given up: {reason}"),
                 format!("correct what the reason names, then `driftwise notifications resend {id}`"),
             ),
             // A refusal of the address itself is permanent, so a retry has another cause.
             NotificationState::Retrying => Check::warning(
                 "recipient",
-                format!("retries its last mail: {reason}"),
+                format!("the last mail to it is being retried: {reason}"),
                 "correct what the reason names: user name, password or token, or the connection to the mail server",
             ),
             NotificationState::Pending | NotificationState::Sent | NotificationState::Superseded => return None,

@@ -10,9 +10,10 @@ use crate::clock::{Clock as _, SystemClock};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PreviewArguments {
-    /// Which kind, or which form of one
+    /// The kind of notification, or a form of a kind
     #[arg(value_name = "KIND", value_parser = samples())]
     sample: Sample,
+    /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     format: PreviewFormat,
 }

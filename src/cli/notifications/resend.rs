@@ -39,7 +39,7 @@ pub(super) async fn run(shared: &Shared, arguments: &ResendArguments) -> anyhow:
 async fn ask_daemon(config: &Config, owner: &str, id: i64) -> anyhow::Result<Exit> {
     let Some(address) = command_address(config) else {
         bail!(
-            "a daemon owns the store ({owner}), and it takes commands on a loopback address only: stop it, or set server.metrics_listen, which takes them too"
+            "a daemon owns the store ({owner}), and it takes commands only on a loopback address: stop it, or set server.metrics_listen, which takes commands too"
         );
     };
     let answer = daemon::ask(address, "POST", &format!("/-/notifications/{id}/resend")).await;

@@ -12,10 +12,10 @@ use crate::domain::alerting::recipients;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TestArguments {
-    /// Who gets it [default: the operators, else the fallback]
+    /// The recipient [default: the operators, else the fallback]
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
-    /// Over which channel
+    /// The channel
     #[arg(long, value_name = "NAME", default_value = EMAIL)]
     channel: String,
 }
@@ -23,7 +23,7 @@ pub(in crate::cli) struct TestArguments {
 pub(super) async fn run(shared: &Shared, arguments: &TestArguments) -> anyhow::Result<Exit> {
     let to = arguments.to.as_deref().map(Address::parse).transpose().map_err(|e| UsageError(e.to_string()))?;
     if arguments.channel != EMAIL {
-        let error = format!("there is no channel {:?}; the one channel is {EMAIL:?}", arguments.channel);
+        let error = format!("there is no channel {:?}; the only channel is {EMAIL:?}", arguments.channel);
         return Err(UsageError(error).into());
     }
     let config = shared.load_for(&NeededSecrets { email: true, ..NeededSecrets::NONE })?;

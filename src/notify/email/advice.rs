@@ -33,8 +33,11 @@ const ADVICE: [(&str, &str); 22] = [
         "grant the app Mail.Send with admin consent; if RBAC for Applications or an application access \
                            policy limits it, include this mailbox, see docs/mail.md",
     ),
-    ("ErrorInvalidUser", "`user` is no mailbox of the tenant"),
-    ("MailboxNotEnabledForRESTAPI", "`user` has no mailbox in Exchange Online: it needs a licence, or is on premises"),
+    ("ErrorInvalidUser", "`user` is not a mailbox of the tenant"),
+    (
+        "MailboxNotEnabledForRESTAPI",
+        "`user` has no mailbox in Exchange Online: it needs a licence, or its mailbox is on premises",
+    ),
     (
         "unauthorized_client",
         "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin \

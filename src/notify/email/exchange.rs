@@ -111,7 +111,7 @@ impl Endpoint {
             FailureKind::Tls => Obstacle::Tls,
             FailureKind::Connect | FailureKind::Malformed => Obstacle::Connect,
         };
-        let reason = format!("no exchange with {}: {}", self.name, described.reason);
+        let reason = format!("the request to {} failed: {}", self.name, described.reason);
         match described.foreign {
             None => transient(obstacle, reason),
             Some(foreign) => {

@@ -35,7 +35,7 @@ impl Gate {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let Some(wait) = left.filter(|left| !left.is_zero()) else { return Ok(()) };
-        let reason = format!("{server} asked to wait; {} s are left", wait.as_secs());
+        let reason = format!("{server} asked Driftwise to wait; {} s left", wait.as_secs());
         Err(SendError { retry_after: Some(wait), ..transient(Obstacle::Deferred, reason) })
     }
 }

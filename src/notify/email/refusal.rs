@@ -63,6 +63,15 @@ impl SmtpStage {
         }
     }
 
+    /// What a refusal at this stage refuses.
+    fn refused(self) -> &'static str {
+        match self {
+            Self::Greeting => "the connection",
+            Self::Message => "the message",
+            stage => stage.name(),
+        }
+    }
+
     /// STARTTLS, the handshake, and the EHLO after it.
     fn sets_up_tls(self) -> bool {
         matches!(self, Self::StartTls | Self::Handshake | Self::ProtectedHello)
@@ -126,20 +135,24 @@ pub(super) fn classify(server: &str, stage: SmtpStage, trouble: &WireError, echo
     let at = stage.name();
     let quoted = |reply: &Reply| format!("{} {}", reply.code, quoted(&reply.text(), echoes));
     let reason = match trouble {
-        WireError::Refused(reply) => format!("the mail server {server} refused at {at}: {}", quoted(reply)),
+        WireError::Refused(reply) => format!("the mail server {server} refused {}: {}", stage.refused(), quoted(reply)),
         WireError::Explained { reply, explanation } => {
             let explanation = self::quoted(explanation, echoes);
-            format!("the mail server {server} refused at {at}: {}; its explanation: {explanation}", quoted(reply))
+            format!(
+                "the mail server {server} refused {}: {}; its explanation: {explanation}",
+                stage.refused(),
+                quoted(reply)
+            )
         }
         WireError::Unexpected(reply) => {
             let allowed = stage.allows().iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
             format!("the mail server {server} broke the protocol at {at}: {} instead of {allowed}", quoted(reply))
         }
         WireError::Unasked(Some(reply)) => {
-            format!("the mail server {server} broke the protocol at {at}: unasked, it said {}", quoted(reply))
+            format!("the mail server {server} broke the protocol at {at}: it sent {} unasked", quoted(reply))
         }
         WireError::Unasked(None) => {
-            format!("the mail server {server} broke the protocol at {at}: it spoke without being asked")
+            format!("the mail server {server} broke the protocol at {at}: it sent data unasked")
         }
         WireError::Malformed(Malformed::NoCode(line)) => {
             let line = self::quoted(line, echoes);
@@ -156,7 +169,7 @@ pub(super) fn classify(server: &str, stage: SmtpStage, trouble: &WireError, echo
         WireError::NoStartTls => format!("the mail server {server} does not offer STARTTLS; nothing was sent"),
         WireError::NoMechanism => format!("the mail server {server} offers neither AUTH PLAIN nor AUTH LOGIN"),
         WireError::NoTokenMechanism => format!("the mail server {server} does not offer AUTH XOAUTH2"),
-        WireError::Challenges => format!("the mail server {server} asks for more than the sign-in has"),
+        WireError::Challenges => format!("the mail server {server} asks for more than the sign-in provides"),
     };
     let reply = trouble.reply().map(|reply| reply.code);
     let (obstacle, permanent) = obstacle(stage, trouble);

@@ -137,7 +137,7 @@ impl Tokens {
             return Err(self.refusal(&answer, &redactor));
         }
         self.parse(&answer.body, known).map_err(|what| {
-            let reason = format!("{} answered with {what} instead of a token: check token_url", self.endpoint.name);
+            let reason = format!("{} answered with {what}: check token_url", self.endpoint.name);
             transient(Obstacle::Auth, reason)
         })
     }
@@ -149,16 +149,16 @@ impl Tokens {
             token_type: Option<String>,
             expires_in: Option<Json>,
         }
-        let issued = serde_json::from_slice::<Issued>(body).map_err(|_| "something else")?;
+        let issued = serde_json::from_slice::<Issued>(body).map_err(|_| "something other than a token")?;
         let text = issued.access_token;
         if issued.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            return Err("a token of another type than Bearer");
+            return Err("a token of a type other than Bearer");
         }
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("a text that cannot be a token");
+            return Err("text that cannot be a token");
         }
         if text.len() > LONGEST {
-            return Err("more than 8 KiB");
+            return Err("a token longer than 8 KiB");
         }
         let stated = issued.expires_in.and_then(|life| life.as_i64().or_else(|| life.as_str()?.parse().ok()));
         let life = stated.map_or(UNSTATED_LIFE, |s| TimeDelta::seconds(s.clamp(0, LONGEST_LIFE.num_seconds())));

@@ -39,7 +39,7 @@ impl Email {
                 steps.extend(token(&graph.tokens, GRAPH_ROLE).await?);
                 format!("{} accepted the message.", graph.name())
             }
-            Way::Spool(folder) => format!("The folder {} took the message.", folder.display()),
+            Way::Spool(folder) => format!("The message was written to the folder {}.", folder.display()),
         };
         self.send(outbound).await?;
         steps.push(accepted);
@@ -51,7 +51,7 @@ impl Email {
 async fn token(tokens: &Tokens, role: &str) -> Result<Vec<String>, SendError> {
     let token = tokens.token().await?.token;
     let minutes = token.remaining(SystemClock.now()).num_minutes();
-    let mut steps = vec![format!("A token came from {}; it is used for {minutes} min.", tokens.endpoint())];
+    let mut steps = vec![format!("Received a token from {}; it is used for {minutes} min.", tokens.endpoint())];
     match token.roles() {
         Some(roles) if roles.iter().any(|held| held == role) => steps.push(format!("The token has the role {role}.")),
         Some(_) if role == GRAPH_ROLE => steps.push(format!(

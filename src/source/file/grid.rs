@@ -23,7 +23,7 @@ pub fn decode(body: &[u8]) -> Result<Cow<'_, str>, FetchError> {
         text.ok()
             .filter(|_| rest.is_empty())
             .map(Cow::Owned)
-            .ok_or_else(|| malformed("the file is not whole UTF-16 text"))
+            .ok_or_else(|| malformed("the file is not complete UTF-16 text"))
     };
     match body {
         [0xFF, 0xFE, units @ ..] => wide(units, u16::from_le_bytes),

@@ -104,28 +104,28 @@ pub(super) struct Token {
 impl Token {
     /// Parses the response of the token endpoint: `"TOKEN"`, `{"token": "TOKEN"}`, or TOKEN alone on one line.
     pub(super) fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, FetchError> {
-        let no_token =
-            |came: &str| FetchError::new(Failure::Malformed, format!("it answered with {came} instead of a token"));
+        let unusable = |came: &str| FetchError::new(Failure::Malformed, format!("it answered with {came}"));
+        let no_token = |came: &str| unusable(&format!("{came} instead of a token"));
         let text = std::str::from_utf8(body).map_err(|_| no_token("something that is not text"))?;
         let text = text.trim_start_matches('\u{FEFF}').trim();
         let token = match text.bytes().next() {
             None => return Err(no_token("nothing")),
             Some(b'<') => return Err(no_token("a web page (HTML)")),
-            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| no_token("a truncated text"))?,
-            Some(b'{') => in_object(text).ok_or_else(|| no_token("an object without one"))?,
+            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| no_token("a truncated string"))?,
+            Some(b'{') => in_object(text).ok_or_else(|| unusable("an object that holds no token"))?,
             Some(b'[') => return Err(no_token("a list")),
             Some(_) if matches!(text, "null" | "true" | "false") => return Err(no_token(text)),
             Some(_) => text.to_owned(),
         };
         let token = token.trim();
         if token.is_empty() {
-            return Err(no_token("an empty text"));
+            return Err(no_token("an empty string"));
         }
         if !token.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"')) {
-            return Err(no_token("a text that cannot be one"));
+            return Err(unusable("text that cannot be a token"));
         }
         let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| no_token("a text that cannot be one"))?;
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| unusable("text that cannot be a token"))?;
         bearer.set_sensitive(true);
         Ok(Self { bearer, taken: now, since: Instant::now() })
     }

@@ -68,7 +68,7 @@ async fn an_untrustworthy_csv_is_refused_with_the_place() {
         (b"id,name\n1,a\n2\n", Failure::Malformed, "line 3 of the file has 1 fields where the header has 2"),
         (b"id,name\n1,a,b\n", Failure::Malformed, "line 2 of the file has 3 fields"),
         (b"id,name\n1,caf\xE9\n", Failure::Malformed, "not UTF-8 text (line 2)"),
-        (b"\xFF\xFEa", Failure::Malformed, "not whole UTF-16"),
+        (b"\xFF\xFEa", Failure::Malformed, "not complete UTF-16"),
         (b"id,name\n1,\"a\n2,b\n", Failure::Malformed, "truncated: a quote is never closed"),
         (b"<html>", Failure::Malformed, "a web page (HTML)"),
     ];

@@ -60,7 +60,7 @@ fn a_response_without_a_list_of_sessions_is_described() {
         (b"\"text\"", "a single value instead of a list of sessions"),
         (b"12", "a single value"),
         (b"Access denied", "text that is not JSON: \"Access denied\""),
-        (b"\"cut", "cut off"),
+        (b"\"cut", "truncated text instead of data"),
         (b"[", "cut off"),
         (b"[{\"a\":1},", "its answer is cut off (line 1, column 9)"),
         (b"[{\"a\":\"x", "cut off"),
@@ -72,8 +72,8 @@ fn a_response_without_a_list_of_sessions_is_described() {
         (b"[{\"a\":1},2]", "entry 2 of its answer is a number instead of an object"),
         (b"[null]", "entry 1 of its answer is null"),
         (b"[[1]]", "entry 1 of its answer is a list"),
-        (b"[\"a at line 3\"]", "entry 1 of its answer is a text instead of an object"),
-        (b"[{\"a\":\"\\ud800\"}]", "a \\u escape that is no character"),
+        (b"[\"a at line 3\"]", "entry 1 of its answer is a string instead of an object"),
+        (b"[{\"a\":\"\\ud800\"}]", "a \\u escape that is not a character"),
     ];
     for (body, words) in malformed {
         failed(read(body), Failure::Malformed, words);

@@ -183,12 +183,12 @@ async fn truncated_and_malformed_http_has_a_reason() {
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Length: 3\r\n\r\n[{\"a\":1}]",
             Failure::Malformed,
-            "the headers of its answer are not formed as HTTP wants them",
+            "the headers of its answer are malformed",
         ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n[{\"a\":1}]",
             Failure::Malformed,
-            "the headers of its answer are not formed as HTTP wants them",
+            "the headers of its answer are malformed",
         ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n[{\"a\":1}]",
@@ -206,11 +206,9 @@ async fn truncated_and_malformed_http_has_a_reason() {
 /// Reasons distinguish the transfer of HTTP and its content, with and without gzip.
 #[tokio::test]
 async fn reasons_distinguish_a_bad_chunk_a_closed_connection_and_bad_gzip() {
-    const CHUNKS: (Failure, &str) =
-        (Failure::Malformed, "its answer came in chunks that are not formed as HTTP wants them");
+    const CHUNKS: (Failure, &str) = (Failure::Malformed, "its answer came in malformed HTTP chunks");
     const CUT: (Failure, &str) = (Failure::Connect, "the connection was closed in the middle of its answer");
-    const PACKED_CUT: (Failure, &str) =
-        (Failure::Malformed, "its answer came whole, but what is packed in it (gzip) is cut off");
+    const PACKED_CUT: (Failure, &str) = (Failure::Malformed, "its answer arrived, but the gzip data in it is cut off");
     const NOT_PACKED: (Failure, &str) = (Failure::Malformed, "its answer cannot be unpacked (gzip)");
     let packed = gzip(b"[{\"a\":1}]");
     let half = &packed[..packed.len() - 10];
@@ -271,7 +269,7 @@ async fn a_proxy_that_does_not_connect_is_named_as_the_one_that_failed() {
         ..options("https://erp.acme.invalid/OWAPI")
     };
     let cases = [
-        ("407 Proxy Authentication Required", "the proxy wants a sign-in"),
+        ("407 Proxy Authentication Required", "the proxy requires a sign-in"),
         ("502 Bad Gateway", "the proxy did not connect to it"),
     ];
     for (status, words) in cases {

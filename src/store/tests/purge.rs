@@ -66,8 +66,8 @@ async fn a_purge_removes_a_session_that_is_no_longer_audited_and_nothing_else() 
     assert_eq!(purged, counted, "the dry run says what goes");
     assert_eq!(purged.waiting, 1);
     let removed = rows(&purged);
-    assert!(removed.contains(&("notification", 2)) && removed.contains(&("run of values", 2)), "{removed:?}");
-    let of_1 = removed.iter().find(|(what, _)| *what == "event").unwrap().1;
+    assert!(removed.contains(&("notifications", 2)) && removed.contains(&("values", 2)), "{removed:?}");
+    let of_1 = removed.iter().find(|(what, _)| *what == "events").unwrap().1;
     let left = store.events(None, None, None, 100).await.unwrap();
     assert_eq!(left.len(), events - usize::try_from(of_1).unwrap());
     assert!(left.iter().all(|(_, event)| event.session.as_ref().is_none_or(|id| id.as_str() != "1")));
@@ -101,7 +101,7 @@ async fn a_purged_address_is_nowhere_in_the_file_and_others_stay() {
     let counted = store.purgeable(&scope).await.unwrap();
     let purged = store.purge(&scope).await.unwrap();
     assert_eq!(purged, counted);
-    let expected = [("notification", 1), ("event", 1), ("notification", 1), ("body of a sent notification", 1)];
+    let expected = [("notifications", 1), ("events", 1), ("notifications", 1), ("bodies of sent notifications", 1)];
     assert_eq!(rows(&purged), expected);
     let left = store.notifications(&NotificationFilter::default(), 10).await.unwrap();
     assert_eq!(left.len(), 2);

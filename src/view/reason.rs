@@ -17,14 +17,14 @@ pub fn because(because: &Because) -> String {
     format!("{}: {change}; notified as {}{late}", what(about), role.label())
 }
 
-/// What an item is about: `drift of export from export-off in erp/14`.
+/// What an item is about: `drift of export (rule export-off) in erp/14`.
 pub fn what(about: &AboutKey) -> String {
     match about {
         AboutKey::Incident { source, key } => {
             let kind = key.kind().label();
             let place = key.session().map_or_else(|| source.to_string(), |session| format!("{source}/{session}"));
             match key.rule() {
-                Some((rule, setting)) => format!("{kind} of {setting} from {rule} in {place}"),
+                Some((rule, setting)) => format!("{kind} of {setting} (rule {rule}) in {place}"),
                 None => format!("{kind}: {place}"),
             }
         }
@@ -32,7 +32,7 @@ pub fn what(about: &AboutKey) -> String {
         AboutKey::Forgotten { source } => format!("columns of {source} that are no longer returned"),
         AboutKey::Removed { source, session } => format!("removed session: {source}/{session}"),
         AboutKey::Reload => "refused configuration".to_owned(),
-        AboutKey::Credential { key } => format!("credential that ends: {key}"),
+        AboutKey::Credential { key } => format!("expiring credential: {key}"),
         AboutKey::Undeliverable { address } => format!("undeliverable: {address}"),
     }
 }

@@ -180,7 +180,7 @@ fn a_test_is_sent_and_the_notifications_that_were_recorded_are_listed_and_shown(
     let id = message["id"].to_string();
     let shown = world.run(&["notifications", "show", &id]).expect(0).out;
     assert!(
-        shown.contains(mail.id()) && shown.contains("drift of export from export-off in erp/15: opened"),
+        shown.contains(mail.id()) && shown.contains("drift of export (rule export-off) in erp/15: opened"),
         "{shown}"
     );
     let stable = message["notification_id"].as_str().unwrap();

@@ -73,9 +73,9 @@ fn history_says_who_was_notified_and_why_and_what_was_held_back() {
     let owner = all["notifications"].as_array().unwrap().iter().find(|sent| sent["to"] == OWNER).unwrap();
     let because = &owner["reason"]["because"][0];
     assert_eq!(because["role"], "owner");
-    assert_eq!(because["what"], "drift of export from export-off in erp/14");
+    assert_eq!(because["what"], "drift of export (rule export-off) in erp/14");
     let text = world.run(&["history", "--session", "erp/14"]).expect(0).out;
-    let why = "(why: drift of export from export-off in erp/14: opened; notified as owner)";
+    let why = "(why: drift of export (rule export-off) in erp/14: opened; notified as owner)";
     let page = page.replace("&#x2f;", "/");
     for shown in [&text, &page] {
         assert!(shown.contains(words) && shown.contains(why), "{shown}");

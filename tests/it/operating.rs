@@ -185,7 +185,7 @@ fn doctor_is_content_with_a_daemon_that_works() {
         ("store", None),
         ("disk", None),
         ("clock", None),
-        ("recipients", None),
+        ("recipient", None),
         ("audits", Some("source erp")),
         ("connection", Some("source erp")),
         ("clock", Some("source erp")),

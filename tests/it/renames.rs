@@ -63,7 +63,7 @@ fn a_source_renamed_by_a_reload_keeps_its_incidents_and_history() {
     goes_on(&world, &daemon, &openings);
     assert_eq!(daemon.metric("driftwise_session_info", &[("source", "erp")]), None);
     let shown = world.run(&["notifications", "show", "1"]).expect(0).out;
-    assert!(shown.contains("  - drift of export from export-off in shop/14: opened; notified as "), "{shown}");
+    assert!(shown.contains("  - drift of export (rule export-off) in shop/14: opened; notified as "), "{shown}");
     daemon.kill();
     let daemon = world.daemon();
     daemon.poll();

@@ -334,30 +334,26 @@ impl EntryWriter {
 
     /// The end of an incident whose session or source the configuration does not include any more.
     fn audit_over(&self, incident: &Incident) -> HeadedRows {
-        let rows = match incident.kind() {
-            IncidentKind::Drift => vec![
-                self.removed_because(),
-                row("Last seen as", &value(&incident.facts.found)),
-                row("Should have been", &value(&incident.facts.expected)),
-            ],
-            IncidentKind::Missing => vec![self.removed_because(), row("Was missing", &self.since_words(incident))],
-            IncidentKind::Unverifiable | IncidentKind::Unreachable => {
-                vec![self.removed_because(), row("Could not be checked", &self.since_words(incident))]
-            }
-            IncidentKind::SourceChanged => {
-                vec![self.removed_because(), row("Changed since", &about(incident.window, self.zone))]
-            }
-        };
         let ended = incident::ended(incident.kind(), End::Removed);
-        let heading = match incident.kind() {
-            IncidentKind::Drift => format!("{}: {ended}", plain(&incident.facts.label, VALUE)),
-            _ => capital(ended),
-        };
-        (heading, rows)
-    }
-
-    fn since_words(&self, incident: &Incident) -> String {
-        format!("from {}", about(incident.window, self.zone))
+        match incident.kind() {
+            IncidentKind::Drift => {
+                let rows = vec![
+                    self.removed_because(),
+                    row("Last seen as", &value(&incident.facts.found)),
+                    row("Should have been", &value(&incident.facts.expected)),
+                ];
+                (format!("{}: {ended}", plain(&incident.facts.label, VALUE)), rows)
+            }
+            kind => {
+                let label = match kind {
+                    IncidentKind::Missing => "Was missing",
+                    IncidentKind::SourceChanged => "Was changed",
+                    _ => "Could not be checked",
+                };
+                let from = format!("from {}", about(incident.window, self.zone));
+                (capital(ended), vec![self.removed_because(), row(label, &from)])
+            }
+        }
     }
 
     fn removed_because(&self) -> Option<EntryRow> {

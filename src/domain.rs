@@ -1,10 +1,10 @@
 //! The decisions, as pure functions: they take values and `now`, and return values. No clock, no I/O, no logging.
 //!
 //! In reading order: what is named (`name`, `address`, `setting`, `session`), what is known of OrderWise (`catalogue`), what a
-//! source sends (`observation`, `snapshot`, `reading`), what it should send (`policy`, `expectation`), the comparison
-//! (`evaluate`), its changes over time (`incident`, `announcement`, `state`, `reconcile`, `settled`, `status`), who is
-//! notified (`alerting`, `notification`), when to poll (`schedule`, `timetable`, `retry`), up to when history may
-//! be forgotten (`retention`), and which credentials end (`credential`).
+//! source sends (`observation`, `snapshot`, `reading`), what it should send (`policy`, `expectation`, `plan`), the comparison
+//! (`evaluate`), its changes over time (`incident`, `source_change`, `announcement`, `event`, `state`, `reconcile`, `settled`),
+//! who is notified (`alerting`, `notification`, `delivery`), when to poll (`schedule`, `timetable`, `retry`, `backoff`), how old
+//! history may be deleted (`retention`), and which credentials end (`credential`).
 
 pub mod address;
 pub mod alerting;

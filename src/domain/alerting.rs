@@ -8,10 +8,10 @@
 //! - A recipient is notified of an end exactly if it was notified of the beginning.
 //! - A clock that is set back lengthens no wait and repeats nothing: a time in the future counts as now.
 //!
-//! The stages, a file each: [`recipients`] finds the recipients of an incident, [`repeat`] the change that each is due, [`inhibition`],
-//! [`severity`] and [`grace_period`] can hold it back with a reason, and [`grouping`] makes notifications of the rest. `repeat` comes
-//! before the stages that hold back, because a reminder that is not due yet is not held back. [`undeliverable`] adds the
-//! addresses that refuse mail.
+//! The stages, a file each: [`recipients`] finds the recipients of an incident, [`repeat`] the change that each is due,
+//! [`inhibition`], [`severity`] and [`grace_period`] can hold it back with a reason, and [`grouping`] makes notifications of the
+//! rest. `repeat` comes before the stages that hold back, because a reminder that is not due yet is not held back.
+//! [`undeliverable`] adds the addresses that refuse mail.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ pub struct Evaluation {
     pub addresses_notified: Vec<(Uuid, NotifiedRecipient)>,
     /// Undeliverable addresses that have ended, with no more recipients to notify.
     pub addresses_ended: Vec<Uuid>,
-    /// Undeliverable addresses of which no other address can be notified.
+    /// Undeliverable addresses about which no recipient can be notified.
     pub addresses_unheard: Vec<Arc<UndeliverableAddress>>,
     /// When the next notification is due if nothing changes before.
     pub next: Option<DateTime<Utc>>,
@@ -159,7 +159,7 @@ impl Evaluation {
         }
     }
 
-    /// Names the sessions that could not be checked and that the configuration does not name, as the source did.
+    /// Gives sessions that could not be checked, and have no name in the configuration, the name that the source returned.
     pub fn name_sessions(&mut self, name: impl Fn(&SessionKey) -> Option<String>) {
         let items = self.notifications.iter_mut().flat_map(|notification| &mut notification.items);
         for item in items {
@@ -255,7 +255,7 @@ fn of_program(plans: &Plans, about: &About, recipients: &[(Address, Role)]) -> V
     recipients.iter().map(due).collect()
 }
 
-/// Where one incident's outcome goes.
+/// Collects the outcome of the stages for one incident.
 struct Sinks<'a> {
     due: &'a mut Vec<DueItem>,
     held: &'a mut Vec<(Arc<Incident>, SuppressionReason)>,
@@ -346,6 +346,6 @@ fn zone(plan: Option<&SourcePlan>, incident: &Incident) -> chrono_tz::Tz {
 pub struct Recipient {
     pub to: Address,
     pub role: Role,
-    /// Only after it has lasted for `blind_after`, and in a wording of its own.
+    /// Notified only once the incident has lasted for `blind_after`, in a wording of its own.
     pub blind: bool,
 }

@@ -66,12 +66,12 @@ pub struct UnauditedSession {
 /// A reload read a configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedConfig {
-    /// Stable: a version 5 UUID of the problems and of when the configuration in force was accepted.
+    /// Stable: a version 5 UUID of the problems and of the time at which the configuration in force was accepted.
     pub id: Uuid,
     pub at: DateTime<Utc>,
     /// One line each, without secrets, at most [`RefusedConfig::MOST`].
     pub problems: Vec<String>,
-    /// So many more are not listed.
+    /// How many more problems are not listed.
     pub more: usize,
     /// The recipients that the configuration in force names for it. Kept with it, because it belongs to no source.
     pub recipients: Vec<(Address, Role)>,
@@ -84,7 +84,7 @@ pub struct EndingCredential {
     pub id: Uuid,
     /// The key of the configuration.
     pub key: String,
-    /// The source that needs it, or else mail does.
+    /// The source that needs it; `None` where mail does.
     pub source: Option<Name>,
     #[serde(rename = "credential")]
     pub kind: CredentialKind,
@@ -114,12 +114,12 @@ impl EndingCredential {
 }
 
 impl RefusedConfig {
-    /// Most problems that are kept: a mail that an operator reads.
+    /// Most problems that are kept, so that the mail stays readable.
     pub const MOST: usize = 20;
     /// Longest line that is kept, in characters.
     pub const LONGEST: usize = 500;
 
-    /// `accepted`: when the configuration in force was, so that the same problems are another refusal after it was replaced.
+    /// `accepted`: when the configuration in force was accepted, so that the same problems under a later one are another refusal.
     pub fn new(
         problems: &[String],
         accepted: DateTime<Utc>,
@@ -148,7 +148,7 @@ impl Announcement {
         Self::Unaudited(UnauditedSession::new(source, poll, session, name, at))
     }
 
-    /// `open`: the open incidents of `session`, of which there is at least one.
+    /// `open`: the open incidents of `session`; `None` if there are none.
     pub fn removed(session: &SessionId, open: &[&Incident], at: DateTime<Utc>) -> Option<Self> {
         let first = open.first()?;
         let incidents = open.iter().map(|incident| incident.id).collect::<Vec<_>>();
@@ -195,7 +195,7 @@ impl Announcement {
         }
     }
 
-    /// What is known of a source goes on under another name.
+    /// Moves the announcement to the new name of its source.
     pub fn rename(&mut self, rename: &Rename) {
         let source = match self {
             Self::Unaudited(found) => &mut found.source,

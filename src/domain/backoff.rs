@@ -11,11 +11,11 @@ pub struct Backoff {
     pub longest: Duration,
 }
 
-/// Between attempts to send a notification.
+/// The waits between attempts to send a notification.
 pub const DELIVERY: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(15) };
 
-/// A notification that was tried for this long is dead. Only the time that the dispatcher ran counts: not sleep of the machine,
-/// downtime of the program, or a clock that was set forward.
+/// A notification that was tried for this long is given up. Only the time that the dispatcher ran counts: not sleep of the
+/// machine, downtime of the program, or a clock that was set forward.
 pub const DELIVERY_ENDS_AFTER: TimeDelta = TimeDelta::hours(72);
 
 /// The longest wait that a server may ask for. Quotas of mail servers count by the day at most, so an honest server asks for no

@@ -10,14 +10,13 @@ use super::name::Name;
 pub struct Credential {
     /// The key of the configuration, such as `email.smtp.oauth2.client_secret`.
     pub key: String,
-    /// The source that needs it, or else mail does.
+    /// The source that needs it; `None` where mail does.
     pub source: Option<Name>,
     pub kind: CredentialKind,
     /// One for each certificate in a file; empty if no end is known.
     pub ends: Vec<DateTime<Utc>>,
 }
 
-/// What a credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
@@ -59,7 +58,7 @@ impl CredentialKind {
     }
 }
 
-/// So many days before the end of a credential its operators are notified.
+/// Days before the end of a credential at which its operators are notified.
 const NOTIFIED: [i64; 4] = [30, 14, 7, 1];
 
 /// So many days before the end of a credential its operators are notified, once for each threshold.
@@ -70,7 +69,7 @@ pub struct ExpiryThreshold {
     pub days: i64,
 }
 
-/// How a credential stands at a time.
+/// The state of a credential at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialState {
     /// No end is known.
@@ -81,8 +80,8 @@ pub enum CredentialState {
 }
 
 impl Credential {
-    /// The next end. Where a file holds a certificate and its successor, that is the end of the successor as soon as the first
-    /// has ended; after the last end, it is that.
+    /// The next end; after the last end, the last. If a file holds a certificate and its successor, the end of the successor
+    /// counts once the first has ended.
     pub fn end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let ends = || self.ends.iter().copied();
         ends().filter(|end| *end > now).min().or_else(|| ends().max())
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_are_notified_30_14_7_and_1_days_before_the_end_of_what_is_theirs() {
+    fn operators_are_notified_30_14_7_and_1_days_before_the_end_of_their_credentials() {
         use CredentialKind::{CaCertificate, ClientAssertion, ClientCertificate, ClientSecret, ServerCertificate};
         let hour = TimeDelta::hours(1);
         for (left, expected) in [
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_certificates_the_next_end_counts_and_after_the_last_that_one() {
+    fn the_next_end_of_several_certificates_counts_and_in_the_end_the_last() {
         for (ends, expected) in
             [(vec![], None), (vec![5, 2], Some(2)), (vec![-3, 5], Some(5)), (vec![-3, -1, -2], Some(-1))]
         {

@@ -19,7 +19,7 @@ pub struct UndeliverableAddress {
     pub address: Address,
     /// When the first notification was given up.
     pub since: DateTime<Utc>,
-    /// Why the last one was given up: words of ours, and of the server in quotation marks.
+    /// Why the last one was given up: in our words, with those of the server in quotation marks.
     pub last_error: String,
     pub lost: LostNotifications,
     /// When a later notification was accepted.
@@ -36,7 +36,7 @@ impl UndeliverableAddress {
         Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
     }
 
-    /// The severity of a notification of it: of the most severe one that was lost, and never only for information.
+    /// The severity of a notification about it: that of the most severe one that was lost, at least a warning.
     pub fn severity(&self) -> Severity {
         self.lost.worst.as_ref().map_or(Severity::Warning, |worst| worst.severity.max(Severity::Warning))
     }
@@ -87,7 +87,7 @@ pub struct AddressChange {
     pub end: Option<AddressEnd>,
 }
 
-/// What people are shown of the delivery over one channel.
+/// The delivery over one channel, as pages and commands show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryState {
     pub channel: Name,

@@ -118,7 +118,7 @@ pub fn evaluate(session: &Session, seen: &Observation, around: Circumstances<'_>
     findings
 }
 
-/// One rule's verdict on one setting of `seen`: of a rule that watches each, on that setting alone.
+/// The verdict of one rule on one setting of `seen`; a rule that watches each setting of a pattern judges this one alone.
 pub fn verdict_on(
     session: &Session,
     rule: &Rule,
@@ -138,7 +138,7 @@ pub fn verdict_on(
     }
 }
 
-/// The values under a rule that were sent and cannot be read, with the setting of each: of a group, several.
+/// The values under a rule that were sent and cannot be read, each with its setting; a group can have several.
 pub fn unreadable_values<'a>(
     session: &Session,
     rule: &'a Rule,
@@ -352,7 +352,7 @@ fn watch(
             verdict => push(setting, verdict),
         }
     }
-    // What no session of the source has any more is forgotten; see `reconcile::columns`.
+    // A setting that no session of the source has any more is forgotten; see `reconcile::columns`.
     let gone = |setting: &&SettingKey| {
         seen.raw(setting).is_none()
             && around.neighbours.returned.contains(*setting)

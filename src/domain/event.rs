@@ -18,7 +18,6 @@ pub struct Event {
     pub what: EventKind,
 }
 
-/// Everything that can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {

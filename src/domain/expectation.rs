@@ -16,8 +16,8 @@ use super::session::Params;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operand {
     Literal(String),
-    /// The param's name. Where the session has no such param and `or_present` holds, the rule asks only that a value is
-    /// there; otherwise the configuration has refused the session.
+    /// The param's name. If the session has no such param, any value satisfies the rule where `or_present` holds; otherwise the
+    /// configuration has refused the session.
     Param {
         name: String,
         or_present: bool,
@@ -53,7 +53,7 @@ pub enum Expectation {
     /// The address is among those of the setting.
     Includes(Operand),
     Present,
-    /// A time that must not be older.
+    /// A time that is no longer ago than this.
     Within(Duration),
     /// Every member of a group is ticked, and there are at least `count` that can be read.
     AllTicked {
@@ -65,7 +65,7 @@ pub enum Expectation {
     Unique,
 }
 
-/// Where a comparison happens.
+/// What a comparison needs besides the value.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     pub params: &'a Params,
@@ -106,7 +106,8 @@ impl Expectation {
         }
     }
 
-    /// Compares one value, read as `kind`. `Unchanged`, `Unique` and `AllTicked` need more than one value and are decided in `evaluate`.
+    /// Compares one value, read as `kind`. `Unchanged`, `Unique` and `AllTicked` need more than one value and are decided in
+    /// `evaluate`.
     pub fn compare(&self, raw: &RawValue, kind: Kind, around: Surroundings<'_>) -> Compared {
         let value = match read(raw, kind, around.zone) {
             Reading::Value(value) => value,

@@ -7,9 +7,9 @@
 //!                         v                         +-+
 //!                       (none)
 //! ```
-//! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable
-//! open at the first failed poll and end at the first good one, source changed opens and ends at the poll that finds it so. A
-//! failed poll moves neither drift nor missing nor source changed.
+//! Drift and missing are confirmed by `confirm_polls` in a row and end after `resolve_polls`. Unverifiable and unreachable open
+//! at the first failed poll and end at the first good one. Source changed opens at the poll that finds the change and ends at the
+//! poll that no longer does. A failed poll moves neither drift nor missing nor source changed.
 //!
 //! An incident records what is wrong, since when, and how severe it is. `alerting` decides who is notified of it, and when.
 
@@ -163,7 +163,7 @@ pub struct Window {
 pub struct Facts {
     /// The session's name for people.
     pub name: Option<String>,
-    /// What OrderWise calls the setting.
+    /// The label of the setting in OrderWise.
     pub label: String,
     pub expected: String,
     pub found: String,
@@ -171,11 +171,11 @@ pub struct Facts {
     pub flag: Option<bool>,
     /// What was found before it last changed while open.
     pub before: Option<String>,
-    /// What the source sent when it was found: distinguishes a repair from another reading of the same value. Of drifts.
+    /// Of drifts: what the source sent when it was found, which distinguishes a repair from another reading of the same value.
     pub sent: BTreeMap<SettingKey, RawValue>,
-    /// Why it cannot be read, or what changed: of unverifiable, unreachable and source changed.
+    /// Of unverifiable, unreachable and source changed: why it cannot be read, or what changed.
     pub reason: String,
-    /// Each setting that cannot be read, with the reason: of unverifiable.
+    /// Of unverifiable: each setting that cannot be read, with the reason.
     pub unread: Vec<Unread>,
     /// Of source changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,8 +199,9 @@ pub struct Unread {
 /// Something that is wrong until it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Stable over restarts and edits; a version 5 UUID of the source, the key, and the number and time of the poll that found it.
-    /// The time distinguishes it from those of an earlier store: mail servers drop a mail whose Message-ID they have seen.
+    /// Stable over restarts and edits; a version 5 UUID of the source, the key, and the number and time of the poll that found
+    /// it. The time distinguishes it from incidents of an earlier store: mail servers drop a mail whose Message-ID they have
+    /// seen.
     pub id: Uuid,
     pub source: Name,
     pub key: IncidentKey,
@@ -210,8 +211,8 @@ pub struct Incident {
     pub facts: Facts,
     /// How often the found value changed while it was open.
     pub revision: u32,
-    /// Failed polls since it began, of what cannot be read; counted no further than [`Incident::POLLS_COUNTED`], so that an
-    /// outage does not write every incident at every poll.
+    /// Of unverifiable and unreachable: failed polls since it began, counted up to [`Incident::POLLS_COUNTED`], so that an outage
+    /// does not write every incident at every poll.
     pub failed_polls: u32,
 }
 

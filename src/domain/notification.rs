@@ -59,12 +59,12 @@ pub enum Change {
     /// The value found differs from the one in the last notification.
     Updated,
     Ended(End),
-    /// Nothing; it is still open. The number of the reminder, from 1.
+    /// Nothing is new; it is still open. The number of the reminder, from 1.
     StillOpen(u32),
 }
 
 impl Change {
-    /// What makes the id of a notification, beside the incident: the same change of it has the same token.
+    /// Part of the id of a notification, beside the incident: the same change of an incident has the same token.
     pub fn token(self, incident: &Incident) -> String {
         match self {
             Self::Opened | Self::Handover => String::from("opened"),
@@ -243,7 +243,7 @@ impl Item {
         self.source().is_some() && self.session().is_none()
     }
 
-    /// The most important first: by severity, then by what it does to orders, then by kind and place.
+    /// The most important first: by severity, then by whether it stops orders, then by kind and place.
     pub fn rank(&self) -> impl Ord + use<'_> {
         let stops = self.facts().is_some_and(|facts| facts.stops_orders);
         let severity = std::cmp::Reverse((self.severity(), stops));

@@ -33,7 +33,7 @@ pub struct Mapping {
     pub session_id_column: String,
     /// Setting to column, where their names differ.
     pub columns: Vec<(SettingKey, String)>,
-    /// Setting to what the source's words mean.
+    /// Setting to the meaning of each text that the source sends for it.
     pub values: HashMap<SettingKey, HashMap<String, RawValue>>,
     /// Setting to kind, where the catalogue does not know it or is wrong.
     pub kinds: HashMap<SettingKey, Kind>,

@@ -21,7 +21,7 @@ pub struct SourcePlan {
     pub origin: String,
     pub mapping: Mapping,
     pub sessions: BTreeMap<SessionId, Session>,
-    /// For what concerns the whole source.
+    /// For notifications about the whole source.
     pub contacts: Arc<Contacts>,
     pub alerts: Alerts,
 }

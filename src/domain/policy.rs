@@ -61,12 +61,12 @@ impl Policy {
         &self.rules
     }
 
-    /// Whether a verdict can change while every value stays.
+    /// Whether a verdict can change while every value stays the same.
     pub fn depends_on_time(&self) -> bool {
         self.depends_on_time
     }
 
-    /// Whether a verdict on one session can change by the values of another.
+    /// Whether a verdict on one session can change with the values of another.
     pub fn depends_on_others(&self) -> bool {
         self.depends_on_others
     }

@@ -1,7 +1,7 @@
 //! Readings: the meaning of a raw value as a typed value, missing, or unreadable with the reason.
 //!
-//! How OrderWise sends a bit or a schedule is not documented, so every spelling that was seen is understood and every
-//! other one is unreadable, with the spelling in the reason. Guessing would turn into false alarms or false comfort.
+//! How OrderWise sends a bit or a schedule is not documented, so the spellings in use are understood and every other one is
+//! unreadable, with the spelling in the reason. Guessing would cause false alarms or hide drift.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -203,7 +203,7 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
-/// What is shown in the place of a character: itself, or the mark of what cannot be shown.
+/// The character to show for `c`: itself, or a replacement if it cannot be shown.
 pub fn visible(c: char) -> char {
     if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c }
 }

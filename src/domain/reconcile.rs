@@ -69,10 +69,10 @@ pub fn reconcile(plan: &SourcePlan, state: &SourceState, poll: &PollOutcome, due
     delta
 }
 
-/// Takes up a plan that may be another than the one that judged so far: at start and after a reload.
+/// Takes up a plan that may differ from the one that judged so far, at start and after a reload.
 ///
-/// Ends what is still open of sessions, or of the whole source, that the configuration does not audit any more. A session whose
-/// schedule is another now keeps the time of its last good poll: the polls of the others on its former schedule are not its own.
+/// Ends the incidents of sessions, or of the whole source, that the configuration no longer audits. A session whose schedule
+/// changed keeps the time of its own last good poll: later polls of its former schedule do not cover it.
 pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc>) -> Delta {
     let mut delta = Delta { record: state.record.clone(), ..Delta::default() };
     let audited = |id: &SessionId| plan.is_some_and(|plan| plan.sessions.contains_key(id));
@@ -82,7 +82,7 @@ pub fn take_up(plan: Option<&SourcePlan>, state: &SourceState, now: DateTime<Utc
         for incident in &session.incidents {
             end(incident.clone(), End::Removed, now, &mut delta);
         }
-        // In the last snapshot it still counts as audited.
+        // The last snapshot counted it as audited.
         let there = u64::from(!matches!(session.record.presence, Presence::Missing { .. })).min(delta.record.audited);
         delta.record.audited -= there;
         delta.record.unaudited += there;
@@ -179,10 +179,10 @@ impl PollContext<'_> {
         self.note_schedules(due, delta);
     }
 
-    /// Notes the schedules of the sessions that were due. A poll of chosen sessions says nothing of the others that have their
-    /// schedule.
+    /// Notes the schedules of the sessions that were due. A poll of chosen sessions says nothing of the other sessions of their
+    /// schedules.
     fn note_schedules(&self, due: &Due, delta: &mut Delta) {
-        // Most share the one before.
+        // Most sessions have the schedule of the one before.
         let mut last = None;
         for session in self.plan.sessions.values().filter(|session| due.includes(session)) {
             let schedule_key = session.schedule.key_ref();
@@ -220,8 +220,8 @@ impl PollContext<'_> {
         }
     }
 
-    /// Begins it no later than now: by a clock that was ahead when it began, and was set back since, it would last from then on
-    /// only.
+    /// Makes an incident begin no later than now. If the clock was ahead when it began and was set back since, its beginning
+    /// would lie in the future.
     fn begin_by_now(&self, incident: &mut Incident) {
         let Window { last_good, first_bad } = incident.window;
         let first_bad = first_bad.min(self.now);
@@ -286,7 +286,7 @@ fn end(mut incident: Incident, why: End, now: DateTime<Utc>, delta: &mut Delta) 
     }
 }
 
-/// Settings that two observations do not agree about.
+/// The settings whose raw values differ between two observations.
 fn changed_settings(before: &Observation, after: &Observation) -> BTreeSet<super::setting::SettingKey> {
     if before.same(after) {
         return BTreeSet::new();

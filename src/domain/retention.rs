@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// So long the process must run beside a wall clock that is ahead before that is believed.
+/// How long the process must run beside a wall clock that is ahead before retention believes it.
 const CONFIRMED_AFTER: Duration = Duration::from_hours(24);
 
 /// How much the lead of the wall clock may change meanwhile. A clock that is only slewed changes less in a day.
@@ -26,18 +26,19 @@ pub struct RetentionClock {
     at: DateTime<Utc>,
     /// By how much the wall clock was ahead when it was last found to have jumped.
     lead: TimeDelta,
-    /// For how long the process has run beside it since.
+    /// How long the process has run since then.
     steady: Duration,
 }
 
 impl RetentionClock {
-    /// At the start of the process. `seen` is what it was when a process last ran; `trusted`, that the wall clock is right.
+    /// At the start of the process. `seen`: what the clock showed when a process last ran. `trusted`: the operator says that the
+    /// wall clock is right.
     pub fn new(seen: Option<DateTime<Utc>>, now: DateTime<Utc>, trusted: bool) -> Self {
         let at = seen.filter(|_| !trusted).map_or(now, |seen| seen.min(now));
         Self { at, lead: now - at, steady: Duration::ZERO }
     }
 
-    /// After the process has run for `elapsed` more by the monotonic clock.
+    /// Advances the clock after the process has run for `elapsed` by the monotonic clock.
     pub fn advance(&mut self, elapsed: Duration, now: DateTime<Utc>) {
         let ran = TimeDelta::from_std(elapsed).ok().and_then(|elapsed| self.at.checked_add_signed(elapsed));
         self.at = ran.unwrap_or(now).min(now);
@@ -72,7 +73,7 @@ mod tests {
     const ROUND: Duration = Duration::from_secs(15);
     const YEARS: TimeDelta = TimeDelta::days(4 * 365);
 
-    /// Runs for so many hours beside a wall clock that goes right from `now` on; the time at the end.
+    /// Runs for `hours` beside a wall clock that goes right from `now` on; returns the time at the end.
     fn run(clock: &mut RetentionClock, now: DateTime<Utc>, hours: u64) -> DateTime<Utc> {
         let rounds = hours * 240;
         for round in 1..=rounds {

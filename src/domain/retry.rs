@@ -40,7 +40,7 @@ pub enum PollEnd {
     NotRecorded,
 }
 
-/// When a poll ended, and for whom it was.
+/// A finished poll: the schedules that it was for, when it ended and how.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishedPoll<'a> {
     pub due: &'a BTreeSet<ScheduleKey>,
@@ -121,7 +121,8 @@ fn failed_for_the_first_time(incident: &Incident) -> bool {
     incident.is_open() && incident.failed_polls < Incident::POLLS_COUNTED
 }
 
-/// The schedules of sessions that have settings which one poll alone could not read. A session without a row shows none of them.
+/// The schedules of sessions with settings that only one poll so far could not read. For a missing session another poll reads
+/// none.
 fn failed_once<'a>(plan: &'a SourcePlan, state: &'a SourceState) -> impl Iterator<Item = ScheduleKey> + use<'a> {
     let failed = state.sessions.iter().filter(|(_, session)| {
         !matches!(session.record.presence, Presence::Missing { .. })
@@ -202,7 +203,7 @@ mod tests {
             let (often, seldom) = (case.often.clone(), case.seldom.clone());
             case.poll(&[&often, &seldom], minutes(0), came);
             assert_eq!(case.retries.next(), Some(minutes(0) + wait));
-            // The schedule of the one comes round first; the other is seen with it, and not in a year.
+            // The more frequent schedule comes first, and its poll covers the other one too.
             let seen = case.poll(&[&often], minutes(0) + TimeDelta::seconds(5), PollEnd::Seen);
             assert_eq!(seen, case.both());
             assert_eq!(case.retries.next(), None);
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_went_missing_is_not_polled_again_and_again_for_what_could_not_be_read() {
+    fn a_missing_session_is_not_polled_again_for_settings_that_could_not_be_read() {
         let mut case = Case::new();
         let (often, seldom) = (case.often.clone(), case.seldom.clone());
         case.world.set("2", "export", &RawValue::text("perhaps"));

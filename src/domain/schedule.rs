@@ -116,7 +116,7 @@ fn steps_fit(expression: &str) -> Result<(), ScheduleError> {
     Ok(())
 }
 
-/// croner quotes the expression as it is, with marks that a terminal would obey.
+/// croner quotes the expression as it is, control characters included.
 fn plain(text: &str) -> String {
     text.chars().map(visible).collect()
 }
@@ -139,13 +139,13 @@ impl PartialOrd for ScheduleKey {
 
 impl Ord for ScheduleKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most are one and the same.
+        // Most are clones of one key.
         if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
     }
 }
 
 impl ScheduleKey {
-    /// Of no schedule: a session that was polled last on a schedule that is not its own any more.
+    /// The key of no schedule, for a session that was last polled on a schedule that it no longer has.
     pub fn none() -> Self {
         Self(Arc::from(""))
     }

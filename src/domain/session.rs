@@ -18,7 +18,7 @@ use super::schedule::Schedule;
 /// The id of a session within its source, as OrderWise numbers it.
 ///
 /// IDs that read as numbers match by value: `14`, `"14"`, `014`, `+14`, `14.0` and `1.4e1` are the same session. Whole numbers
-/// come first and in their order, as `OrderWise` lists them: 9 before 14 before `shop`.
+/// come first and in their order, as OrderWise lists them: 9 before 14 before `shop`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId {
@@ -55,7 +55,7 @@ impl SessionId {
         }
     }
 
-    /// The id that `text` is as it stands, which nearly all are: then both share it.
+    /// The id of a `text` that needs no normalising, as nearly all do; the two share the text.
     pub fn shared(text: &Arc<str>) -> Option<Self> {
         is_plain(text).then(|| Self::of(Arc::clone(text)))
     }
@@ -72,7 +72,7 @@ impl SessionId {
         &self.text
     }
 
-    /// What orders ids that are no `u64`: greater whole numbers first, which have no leading zeros here, then texts.
+    /// Orders ids that are not a `u64`: greater whole numbers first, which have no leading zeros here, then texts.
     fn rank(&self) -> (bool, usize, &str) {
         let whole = is_whole(&self.text);
         (!whole, if whole { self.text.len() } else { 0 }, &self.text)
@@ -108,7 +108,7 @@ impl Ord for SessionId {
     }
 }
 
-/// What nearly every id is: a number that reads as it is written.
+/// Whether a text is a whole number in its shortest form, as nearly every id is.
 fn is_plain(text: &str) -> bool {
     (1..=18).contains(&text.len()) && is_whole(text) && !text.starts_with('0')
 }
@@ -174,7 +174,7 @@ fn unsigned(text: &str) -> (bool, &str) {
     }
 }
 
-/// An exponent. One that is beyond any number is as large as there is.
+/// Reads an exponent. One that is too large for the type becomes the largest.
 fn exponent_of(text: &str) -> Option<i64> {
     let (negative, digits) = unsigned(text);
     if digits.is_empty() || !is_whole(digits) {
@@ -238,8 +238,8 @@ impl fmt::Display for SessionKey {
     }
 }
 
-/// A text as one piece of a URL: everything but the plainest characters is percent-encoded, so that nothing of it is taken
-/// for a step up or down.
+/// A text as one piece of a URL: everything but the plainest characters is percent-encoded, so that no part of it is read as a
+/// path of its own.
 pub fn url_piece(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut piece, byte| {
@@ -286,7 +286,7 @@ pub struct Contacts {
     pub customer: Option<Name>,
     /// Notified of critical incidents and of those without an owner: the customer's, else `alerts.fallback`.
     pub fallback: Vec<Address>,
-    /// Who run Driftwise: notified of everything that concerns the audit itself, and of critical incidents.
+    /// The people who run Driftwise: notified of everything that concerns the audit itself, and of critical incidents.
     pub operators: Vec<Address>,
     /// The contact that a mail names.
     pub contact: Option<String>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The stable key of a setting: one of the catalogue's, or the name of an unmapped column.
 ///
-/// Column names match without regard to case (SQL aliases are retyped), so keys compare so too, and are shown as written.
+/// Column names match without regard to case (SQL aliases are retyped), and so do keys, which are shown as written.
 #[derive(Clone)]
 pub struct SettingKey {
     shown: Arc<str>,

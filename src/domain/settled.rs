@@ -1,8 +1,8 @@
 //! Skips the evaluation of a snapshot or a session where the same raw values can only lead to the same verdicts.
 //!
 //! A session is skipped only while nothing about it counts polls or depends on the time: the last poll read it, the present plan
-//! evaluated it, it has no incident, suspected or open, and it breaks no rule. After a start or a new plan everything is evaluated.
-//! The generated histories of `reconcile` check that a skip changes nothing.
+//! evaluated it, it has no incident, suspected or open, and it breaks no rule. After a start or a new plan everything is
+//! evaluated. The generated histories of `reconcile` check that a skip changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Remembers what a poll judged. A setting that was never there before can make optional rules apply, to sessions too that were
-    /// not due.
+    /// Remembers what a poll judged. A new setting can make optional rules apply, also to sessions that were not due, so the
+    /// schedules begin again.
     pub(super) fn note(&mut self, delta: &Delta) {
         let polled_at = || delta.schedules.keys().cloned();
         if !delta.new_settings.is_empty() {

@@ -113,7 +113,7 @@ impl Snapshot {
         self.sessions.push((id, Rows::One(Arc::new(observation))));
     }
 
-    /// Puts the sessions in order, most of which they come in, and several rows of one into one entry.
+    /// Sorts the sessions, which mostly come in order, and merges several rows of one session into one entry.
     fn settle(&mut self) {
         self.sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
         self.sessions.dedup_by(|(id, _), (first, rows)| {
@@ -177,7 +177,7 @@ impl Snapshot {
         self.sessions.is_empty()
     }
 
-    /// For many sessions in the order of their ids.
+    /// Finds many sessions, in the order of their ids.
     pub fn walk(&self) -> Walk<'_> {
         Walk { snapshot: self, ahead: &self.sessions }
     }
@@ -188,7 +188,7 @@ impl Snapshot {
     }
 }
 
-/// Finds the rows of one session after the other, each a step on from the last, which is faster than a search.
+/// Finds sessions one after the other in the order of their ids, which is faster than a search for each.
 #[derive(Debug, Clone)]
 pub struct Walk<'a> {
     snapshot: &'a Snapshot,
@@ -293,7 +293,7 @@ impl Plan {
                 }
             }
         }
-        // An id that came twice identifies nothing.
+        // An ID column that comes twice identifies nothing.
         let id = if ids.len() == 1 { Some(ids[0]) } else { None };
         let straight = id.is_some() && places.len() + 1 == columns.len() && places.iter().all(Option::is_some);
         let shape = Arc::new(Shape::new(settings));

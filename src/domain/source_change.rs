@@ -1,5 +1,5 @@
-//! What changed under the rules of a source: columns that it no longer returns, and rules that many sessions began to break in one
-//! poll.
+//! What changed under the rules of a source: columns that it no longer returns, and rules that many sessions began to break in
+//! one poll.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -48,7 +48,7 @@ pub struct MassFailure {
     pub severity: Severity,
     pub stops_orders: bool,
     pub expected: String,
-    /// What most of them were found with: a value, or why it cannot be read.
+    /// What most of the sessions have: a value, or the reason why it cannot be read.
     pub found: String,
     /// The poll in which they began.
     pub since: DateTime<Utc>,

@@ -65,7 +65,7 @@ pub struct SourceRecord {
 #[derive(Debug, Clone)]
 pub struct SessionState {
     pub record: SessionRecord,
-    /// As last seen; `None` before it ever was.
+    /// At the last poll that saw the session; `None` before the first.
     pub observation: Option<Arc<Observation>>,
     pub pinned: Arc<PinnedValues>,
     /// Suspected and open, never ended.
@@ -75,10 +75,10 @@ pub struct SessionState {
 /// What is written of a session when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// The schedule in which it was last polled: the time of that poll is the schedule's.
+    /// The schedule on which it was last polled, which has the time of that poll.
     pub schedule_key: ScheduleKey,
     pub presence: Presence,
-    /// Everything but compliance, as of the last poll that saw the session.
+    /// The findings that are not compliant, as of the last poll that saw the session.
     pub noncompliant: Vec<NonCompliance>,
     /// Values that settings had before, oldest first; bounded, see [`PastValue`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -98,9 +98,9 @@ pub struct PastValue {
 }
 
 impl PastValue {
-    /// Values that are kept of one setting; one that changes at every poll takes no more.
+    /// Most values of one setting, so that one that changes at every poll does not displace the others.
     pub const MOST_OF_ONE: usize = 3;
-    /// Values that are kept of a session.
+    /// Most values of a session.
     pub const MOST: usize = 24;
 }
 
@@ -108,7 +108,7 @@ impl PastValue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "presence", rename_all = "lowercase")]
 pub enum Presence {
-    /// `at`: the poll that saw it, where that was not one at all sessions of its schedule.
+    /// `at`: the time of the poll that saw it, if that poll did not cover all sessions of its schedule.
     Seen {
         #[serde(default)]
         at: Option<DateTime<Utc>>,
@@ -160,12 +160,12 @@ impl SourceState {
         self.changed.as_ref()?.facts.change.as_deref()
     }
 
-    /// Call it when another plan replaces the one that evaluated so far: the next poll evaluates everything.
+    /// Forgets what was judged, because another plan applies: the next poll evaluates everything.
     pub fn plan_changed(&mut self) {
         self.judged = Judged::default();
     }
 
-    /// The source goes on under another name, and is judged by another plan.
+    /// Moves the state to the new name of its source. Another plan applies under that name.
     pub fn rename(&mut self, name: &Name) {
         let incidents = self.sessions.values_mut().flat_map(|session| &mut session.incidents);
         incidents
@@ -175,7 +175,7 @@ impl SourceState {
         self.plan_changed();
     }
 
-    /// Makes what was recorded the present.
+    /// Applies a committed delta.
     pub fn apply(&mut self, delta: Delta) {
         self.judged.note(&delta);
         self.record = delta.record;
@@ -234,11 +234,11 @@ impl SessionState {
     }
 }
 
-/// What one poll changes: written in one transaction, then applied. Its size goes with what changed.
+/// What one poll changes: written in one transaction, then applied. Its size grows with what changed.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
     pub record: SourceRecord,
-    /// Schedules that were polled with success, with the time.
+    /// Schedules whose poll succeeded, with its time.
     pub schedules: BTreeMap<ScheduleKey, DateTime<Utc>>,
     /// Of the snapshot, where the source gave one; remembered, never written.
     pub digest: Option<Digest>,
@@ -246,7 +246,7 @@ pub struct Delta {
     pub unaudited: Option<Vec<UnauditedRow>>,
     /// The incident of a source that cannot be read, if it changed; an ended one is only to be written.
     pub unreachable: Option<Incident>,
-    /// The same of source changed.
+    /// The same for source changed.
     pub changed: Option<Incident>,
     /// The new state of each session that changed.
     pub sessions: BTreeMap<SessionId, SessionState>,
@@ -257,7 +257,7 @@ pub struct Delta {
     pub incidents: Vec<Incident>,
     pub new_ids: Vec<SessionId>,
     pub new_settings: Vec<SettingKey>,
-    /// Settings that no row has any more and no rule needs, as they are known.
+    /// Settings that no row has any more and no rule needs.
     pub forgotten: Vec<SettingKey>,
     /// Sessions that the configuration does not audit any more.
     pub retired: Vec<SessionId>,
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_takes_along_when_it_was_seen_and_no_poll_of_its_former_schedule() {
+    fn a_session_keeps_its_own_last_poll_when_its_schedule_changes() {
         let (old, new, none) = (ScheduleKey::from_stored("old"), ScheduleKey::from_stored("new"), ScheduleKey::none());
         let time = |second| DateTime::from_timestamp(second, 0);
         let ambiguous = Presence::Ambiguous { seen: time(3), reason: "two rows".to_owned() };
@@ -282,9 +282,9 @@ mod tests {
             (&old, Presence::Seen { at: time(5) }, &old, None),
             (&old, Presence::Seen { at: None }, &new, moved.clone()),
             (&old, Presence::Seen { at: time(5) }, &new, moved),
-            // The time is its own by now.
+            // The record already has a time of its own.
             (&none, Presence::Seen { at: time(5) }, &new, None),
-            // Neither was seen by the last poll: the record says itself when it was.
+            // The last poll saw neither: the record says when an earlier one did.
             (&old, Presence::Missing { seen: time(3) }, &new, None),
             (&old, ambiguous, &new, None),
         ];
@@ -301,7 +301,7 @@ mod tests {
                 _ => panic!("{record:?}"),
             });
             assert_eq!(found, expected, "{record:?} to {now:?}");
-            // Polls of either schedule that it has no part in say nothing of it.
+            // Later polls of either schedule, which did not cover the session, do not count.
             if let Some(record) = moved {
                 let session = SessionState { record, observation: None, pinned: Arc::default(), incidents: Vec::new() };
                 let mut state = SourceState::default();

@@ -1,9 +1,10 @@
-//! When which sessions are due: for each source and schedule the next time, advanced as time passes.
+//! The next due time of each schedule of each source, advanced as time passes.
 //!
-//! Properties: a schedule is never due twice for one time of its schedule, also where the clock is corrected by a little around
-//! it; times that passed unnoticed (a machine asleep, a busy
-//! process) fall due once, at the next tick; a clock set back does not silence a schedule; sources do not all fire in the
-//! same instant.
+//! Properties:
+//! - A schedule is due once for each of its times, also if the clock is corrected by a little around one.
+//! - Times that passed unnoticed (a machine asleep, a busy process) fall due once, at the next tick.
+//! - A clock that is set back does not silence a schedule.
+//! - Sources do not all fall due in the same instant.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,10 +18,10 @@ use super::state::SourceState;
 /// Longest shift of a source against its schedule; shorter for a quick schedule.
 const WIDEST_SHIFT: TimeDelta = TimeDelta::seconds(30);
 
-/// Least that a clock is set back, and not only corrected: what has fired within it is not planned again.
+/// A clock that goes back by less is taken as corrected: times that fired within it do not fire again.
 const SET_BACK: TimeDelta = TimeDelta::seconds(10);
 
-/// How much later than planned is worth saying: a tick comes once a second.
+/// A trigger that is later than this is reported as late. Ticks come once a second.
 const NOTICEABLE: TimeDelta = TimeDelta::seconds(10);
 
 /// See the module.
@@ -79,8 +80,8 @@ impl Timetable {
         timetable
     }
 
-    /// Takes up other plans, after a reload. A schedule that stays keeps its times; one that a source has now for the first time
-    /// counts from `now`.
+    /// Takes up other plans, after a reload. A schedule that stays keeps its times; one that is new to its source counts from
+    /// `now`.
     pub fn replace_plans<'a>(&mut self, plans: impl Iterator<Item = &'a SourcePlan>, now: DateTime<Utc>) {
         let before = std::mem::take(&mut self.entries).into_iter();
         let mut before = before.map(|e| ((e.source.clone(), e.schedule_key.clone()), e)).collect::<HashMap<_, _>>();
@@ -109,7 +110,7 @@ impl Timetable {
                     entry.fired = Some(at);
                     entry.plan(now);
                 }
-                // A clock that was ahead set this due time: compute it once more, so that no schedule waits for that time.
+                // This due time comes from a clock that was ahead: compute it again, so that the schedule does not wait for it.
                 _ if set_back => entry.plan(now),
                 _ => {}
             }
@@ -140,7 +141,7 @@ fn next(schedule: &Schedule, shift: TimeDelta, now: DateTime<Utc>) -> Option<Dat
     schedule.next_after(now - shift).map(|at| at + shift)
 }
 
-/// The same for a source each time: up to a tenth of the gap between two runs, in whole seconds.
+/// The shift of a source, always the same for one gap: up to a tenth of the gap between two runs, in whole seconds.
 fn shift(source: &Name, gap: TimeDelta) -> TimeDelta {
     let widest = (gap / 10).min(WIDEST_SHIFT).num_seconds().unsigned_abs();
     // FNV-1a: stable over versions of the compiler, unlike the standard hasher.
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passed_while_asleep_falls_due_once_and_is_called_late() {
+    fn times_that_passed_while_asleep_fall_due_once_and_late() {
         let plan = plan("a", &[("*/5 * * * *", "UTC")]);
         let mut timetable = Timetable::new(std::iter::once(&plan), start());
         let due = timetable.take_due(start() + TimeDelta::hours(9));
@@ -236,7 +237,7 @@ mod tests {
         }
     }
 
-    /// When calls come, in the zone, from a clock that ticks every second or, under load, every few.
+    /// The times at which a schedule is due, in its zone, by a clock that ticks every second or, under load, every few.
     fn calls(expression: &str, zone: &str, from: &str, hours: i64) -> Vec<DateTime<chrono_tz::Tz>> {
         let plan = plan("erp", &[(expression, zone)]);
         let mut timetable = Timetable::new(std::iter::once(&plan), utc(from));
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn ticking_over_both_clock_changes_calls_at_the_local_time_once_a_day() {
+    fn over_both_clock_changes_a_daily_schedule_is_due_once_a_day_at_its_local_time() {
         for (zone, from) in [
             ("Europe/London", "2026-03-28T00:00:00Z"),
             ("Europe/London", "2026-10-24T00:00:00Z"),
@@ -271,7 +272,7 @@ mod tests {
                 |pair: &[DateTime<chrono_tz::Tz>]| (pair[1] - pair[0] - TimeDelta::minutes(5)).num_seconds().abs();
             assert!(even.windows(2).all(|pair| gap(pair) <= 3), "{zone} from {from}");
         }
-        // 01:30 comes twice in autumn and is called once; 02:30 never comes in spring and is called right after.
+        // 01:30 comes twice in autumn and is due once; 02:30 never comes in spring and is due right after.
         let fall = calls("30 1 * * *", "America/New_York", "2026-10-31T04:00:00Z", 50);
         assert_eq!(fall.len(), 2, "{fall:?}");
         let spring = calls("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", 30);

@@ -1,4 +1,4 @@
-//! The fixture of the domain for all tests: names, rules, sessions and plans as literals would give them, and a small world, one
+//! The fixture of the domain for all tests: short constructors for names, rules, sessions and plans, and a small world: one
 //! source whose rows are set by hand, polled minute by minute.
 
 use std::collections::BTreeMap;
@@ -208,7 +208,7 @@ impl World {
         evaluation
     }
 
-    /// Polls a minute later, applies what is found and returns who is notified of what.
+    /// Polls a minute later, applies the delta and returns the due notifications.
     pub(crate) fn poll(&mut self) -> Vec<Notification> {
         let poll = outcome(&self.raw_snapshot(), &self.plan, self.now + TimeDelta::minutes(1));
         self.step(&poll)

@@ -1,8 +1,8 @@
 //! Grace period: holds back an unreachable source or an unverifiable setting until it has lasted for `unreachable_after`, or for
 //! `blind_after` for owners and fallback.
 //!
-//! A recipient who was already notified does not wait a second time, whatever the clock says. A grace period needs a second failed poll, too. A process that was frozen within one exchange has seen one failure, however
-//! long it took.
+//! A recipient who was already notified does not wait a second time, whatever the clock says. A grace period also needs a second
+//! failed poll: a process that was frozen within one exchange has seen one failure, however long it took.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ const MOST_REASONS: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Bundle {
     AtOnce(Name),
-    /// Of the program, with its id.
+    /// One announcement about the program as a whole, by its id.
     Program(Uuid),
     /// Of addresses that refuse mail, or of those that take it again.
     Undeliverable {

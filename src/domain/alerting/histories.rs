@@ -265,7 +265,7 @@ impl Trial {
             _ => (IncidentKey::SourceChanged, false),
         };
         let of_source = key.session().is_none();
-        // One of a kind for a source.
+        // A source has at most one incident of a kind.
         let place = if of_source { (of, 0, kind) } else { place };
         if let Some((incident, number)) = self.open.get_mut(&place) {
             let wrong = &mut self.model.wrongs[*number];

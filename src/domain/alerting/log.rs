@@ -78,7 +78,7 @@ pub(super) fn changes(
         let key = LogKey { channel: channel.clone(), to: notified.to.clone() };
         let before = known.log().of(incident.id).and_then(|entries| entries.get(&key)).cloned();
         let mut entry = before.unwrap_or_else(|| LogEntry {
-            // The subject is known when the notification has been composed.
+            // `Evaluation::entitle` sets the subject once the notification is composed.
             opening: Opening { notification: notified.id, subject: String::new() },
             role: item.role,
             blind: blind.is_some(),

@@ -1,6 +1,7 @@
 //! The model of alerting, as simple as possible: minute by minute, person by person, incident by incident.
 //!
-//! It shares no code with the stages. Times are minutes. A clock that is set back makes every noted time that is ahead the present.
+//! It shares no code with the stages. Times are minutes. A clock that is set back moves every recorded time that is ahead to the
+//! present.
 
 use std::collections::BTreeMap;
 

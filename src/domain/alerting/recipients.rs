@@ -129,7 +129,7 @@ fn every_contacts(plans: &Plans) -> impl Iterator<Item = &Contacts> {
 
 /// Whether a notification of the session can go to `address`.
 fn uses(session: &Session, address: &Address) -> bool {
-    // A rule can name the notification address that it expects by any param.
+    // Any param can hold the notification address that a rule expects.
     let is_param = || session.params.values().flatten().any(|text| text.trim().eq_ignore_ascii_case(address.as_str()));
     session.owners.contains(address) || reaches(&session.contacts, address) || is_param()
 }

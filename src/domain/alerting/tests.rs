@@ -110,7 +110,7 @@ fn a_warning_of_a_session_without_owners_goes_to_the_fallback() {
     assert_eq!(of.iter().map(|r| r.to.as_str()).collect::<Vec<_>>(), [OPS]);
 }
 
-/// A case, passed to `change` before it is used.
+/// Passes a case of the incident to `change` and returns its result.
 fn with<T>(incident: Incident, change: impl FnOnce(&mut Case<'_>, &mut Alerts) -> T) -> T {
     let mut alerts = World::new().plan.alerts;
     let copy = alerts.clone();

@@ -5,7 +5,7 @@
 //! - An address that refuses mail is never a recipient here. So the chain ends: where the notification about an address is
 //!   refused too, that address joins those that are left out, and the next recipient in line is notified of both.
 //! - The end goes to exactly the recipients who were notified of the beginning.
-//! - An address that the configuration no longer names has ended, because no mail to it is to come.
+//! - An address that the configuration no longer names has ended, because no more mail goes to it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) fn derive(plans: &Plans, known: &WorkingSet, due: &mut Vec<DueItem>, 
             due.extend(found.notified.iter().map(item));
             continue;
         }
-        // Also of an address that ended before anyone was notified: its notifications are lost all the same.
+        // Also for an address that ended before a recipient was notified: its notifications are lost all the same.
         let able = recipients::of_undeliverable(plans, found, &refusing);
         if able.is_empty() && found.notified.is_empty() {
             result.addresses_unheard.push(Arc::clone(found));

@@ -87,7 +87,7 @@ impl WorkingSet {
         self.suppressed.extend(&evaluation.suppressions);
     }
 
-    /// What is known of a source goes on under another name; ids stay, and with them the notification log.
+    /// Moves everything about a source to its new name; ids stay, and with them the notification log.
     pub fn rename(&mut self, rename: &Rename) {
         for incident in self.incidents.values_mut().filter(|incident| incident.source == rename.from) {
             Arc::make_mut(incident).source.clone_from(&rename.to);

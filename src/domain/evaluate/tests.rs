@@ -210,7 +210,7 @@ fn unchanged_gives_one_finding_for_each_setting_that_differs() {
 }
 
 #[test]
-fn unchanged_watches_only_what_no_other_rule_covers_and_nobody_ignores() {
+fn unchanged_watches_only_settings_that_no_other_rule_covers_and_that_are_not_ignored() {
     let (seen, mapping) =
         observe(&[("export", RawValue::text("0")), ("last_run_at", RawValue::text("now")), ("x", RawValue::text("1"))]);
     let mut watch = rule("others", "*", Expectation::Unchanged, Severity::Warning);
@@ -244,7 +244,7 @@ fn unique_values_are_counted_over_all_audited_sessions() {
 }
 
 #[test]
-fn values_that_say_the_same_are_one_value_to_a_rule_that_wants_it_unique() {
+fn values_that_mean_the_same_are_not_unique() {
     let cases = [
         ("notification_email", "a@acme.example; b@acme.example", "B@acme.example,a@acme.example", "drifted"),
         ("notification_email", "a@acme.example", "b@acme.example", "compliant"),

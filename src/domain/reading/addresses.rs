@@ -23,7 +23,7 @@ pub fn any_usable(text: &str) -> bool {
     split(text).any(|piece| Address::parse(piece).is_ok())
 }
 
-/// The same for lists that hold the same addresses, in any order and case.
+/// A form that is equal for lists of the same addresses, in any order and case.
 pub fn folded(text: &str) -> Vec<String> {
     let mut pieces = split(text).map(str::to_lowercase).collect::<Vec<_>>();
     pieces.sort();

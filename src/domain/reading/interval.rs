@@ -6,9 +6,8 @@ const DAY: u64 = 24 * HOUR;
 
 /// The interval in seconds; `None` for null, empty and any other spelling.
 ///
-/// Read are: a bare number of minutes (`5`, `5.0`), `Every 5 minutes` (seconds, hours, days, singular too),
-/// `00:05:00`, `PT5M`, the cron expressions that mean an even interval (`*/5 * * * *`), `5m`, `Hourly`, `Daily` and
-/// `Daily at 09:00`.
+/// Accepts a bare number of minutes (`5`, `5.0`), `Every 5 minutes` (seconds, hours, days, singular too), `00:05:00`, `PT5M`, the
+/// cron expressions that mean an even interval (`*/5 * * * *`), `5m`, `Hourly`, `Daily` and `Daily at 09:00`.
 pub fn parse(text: Option<&str>) -> Option<u64> {
     let text = text?.to_ascii_lowercase();
     let text = text.trim();

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 /// A date, a date and time, or RFC 3339 with a zone of its own; `None` for anything else.
 ///
-/// Of a local time that comes twice when clocks go back, the later one is taken; one that never comes is unreadable.
+/// A local time that comes twice when clocks go back is taken as the later one; one that never comes is unreadable.
 pub fn parse(text: Option<&str>, zone: Tz) -> Option<DateTime<Utc>> {
     let text = text?;
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {

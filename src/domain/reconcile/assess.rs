@@ -33,17 +33,17 @@ use crate::domain::state::{NonCompliance, SessionState, SourceState};
 pub struct Assessed<'a> {
     pub session: &'a Session,
     pub row: RowMatch,
-    /// Of a session that has no row, none.
+    /// Empty for a session that has no row.
     pub findings: Vec<Finding>,
     pub(super) before: Before<'a>,
-    /// The findings that the poll before did not have, by number.
+    /// The findings that the poll before did not have, by index.
     began: Vec<usize>,
-    /// The drift of findings whose value was right and cannot be read, by number.
+    /// The drift of findings whose value was right and cannot be read, by index.
     lost: Vec<(usize, Verdict)>,
 }
 
 impl Assessed<'_> {
-    /// The rules that the session began to break in this poll, with the verdict that is its own.
+    /// The rules that the session began to break in this poll, each with the verdict on it.
     pub(super) fn began(&self) -> impl Iterator<Item = (&Finding, &Verdict)> {
         self.began.iter().map(|at| {
             let lost = self.lost.iter().find(|(lost, _)| lost == at).map(|(_, verdict)| verdict);
@@ -60,13 +60,13 @@ pub struct Assessment<'a> {
     pub(super) failures: MassFailures,
 }
 
-/// What is known of a session from before a poll.
+/// What was known of a session before a poll.
 pub(super) struct Before<'a> {
     pub state: Option<&'a SessionState>,
     /// The last poll that saw the session.
     pub last_verdict: Option<DateTime<Utc>>,
     pub pinned: Arc<PinnedValues>,
-    /// What was not compliance at that poll.
+    /// The findings of that poll that were not compliant.
     noncompliant: HashMap<(&'a Name, &'a SettingKey), &'a NonCompliance>,
     source_change: Option<&'a SourceChange>,
 }
@@ -92,8 +92,8 @@ impl<'a> Before<'a> {
         self.noncompliant.get(&(&finding.rule.id, &finding.setting)).copied()
     }
 
-    /// Between which polls a rule was broken that is not kept. Earlier values are judged by the present rule: a rule that was added
-    /// or changed since then knows since when from the values that were observed.
+    /// Between which polls a rule that is not kept was broken. Earlier values are judged by the present rule, so a rule that was
+    /// added or changed since finds its window in the values observed before.
     pub fn window(&self, session: &Session, finding: &Finding, around: Circumstances<'_>) -> Window {
         let since = |last_good| Window { last_good, first_bad: around.now };
         if let Some(entry) = self.entry(finding) {
@@ -142,7 +142,7 @@ impl<'a> Before<'a> {
         self.entry(finding).is_some_and(|entry| matches!(entry.verdict, Verdict::Drifted { .. }))
     }
 
-    /// Whether a member of a group could be read before it came as one of `values`: a member that is new breaks nothing yet.
+    /// Whether a member of a group could be read before it came with one of `values`: a new member breaks no rule yet.
     fn group_was_read(
         &self,
         session: &Session,
@@ -163,7 +163,7 @@ impl<'a> Before<'a> {
     }
 }
 
-/// The verdicts of `snapshot` on all sessions, by all that `state` knows of them.
+/// The verdicts on all sessions of `snapshot`, given everything that `state` knows of them.
 pub fn assess<'a>(
     plan: &'a SourcePlan,
     state: &'a SourceState,
@@ -200,7 +200,7 @@ impl<'a> PollContext<'a> {
                 });
             }
         }
-        // Needed by few: a session that rests asks nothing of the others.
+        // A session that rests does not need the others.
         let neighbours = if sessions.is_empty() { Neighbours::default() } else { neighbours(plan, state, snapshot) };
         let columns = self.absent(snapshot);
         for assessed in &mut sessions {

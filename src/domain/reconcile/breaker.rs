@@ -1,7 +1,8 @@
-//! The breaker: finds rules that many sessions begin to break in one poll, which is a change of the source and not of each session.
+//! The breaker: finds rules that many sessions begin to break in one poll, which is a change of the source and not of each
+//! session.
 //!
-//! A failure of this kind lasts while enough of its sessions break the rule, at most for `blind_after`: a change that lasts as long
-//! is taken as real.
+//! A failure of this kind lasts while enough of its sessions break the rule, at most for `blind_after`: a change that lasts as
+//! long is taken as real.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +77,7 @@ impl PollContext<'_> {
         failing >= u64::from(breaker.at_least) && failing * 100 >= of * u64::from(breaker.share)
     }
 
-    /// Whether a session that broke the rule does so now; one that this poll could not see has not repaired it.
+    /// Whether a session that broke the rule still does; one that this poll could not see has not repaired it.
     fn still_fails(&self, known: &MassFailure, id: &SessionId, assessed: &[Assessed<'_>], due: &Due) -> bool {
         let Some(session) = self.plan.sessions.get(id) else { return false };
         match assessed.binary_search_by(|one| one.session.key.id.cmp(id)) {

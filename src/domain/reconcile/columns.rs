@@ -1,7 +1,8 @@
-//! Columns that a source no longer returns, and the incident of kind source changed that they and the breaker make.
+//! Columns that a source no longer returns, and the incident of kind source changed that they and the breaker cause.
 //!
-//! A column is gone when the source returned it once and no row of a snapshot has it. Where a rule needs its setting, the incident
-//! lasts until it is back or no rule needs it. A setting that is only watched by a pattern is announced once and forgotten.
+//! A column is gone when the source has returned it before and no row of a snapshot has it. Where a rule needs its setting, the
+//! incident lasts until it is back or no rule needs it. A setting that is only watched by a pattern is announced once and
+//! forgotten.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) struct Gone {
 pub(super) struct Absent {
     /// Those that a rule needs.
     pub needed: Vec<Gone>,
-    /// Those that were only watched by a pattern, or were one more of a group than its rule needs.
+    /// Those that were only watched by a pattern, or that a group can do without.
     watched: Vec<SettingKey>,
     /// Those that no rule watched, or whose column is read as another setting now.
     others: Vec<SettingKey>,

@@ -1,4 +1,4 @@
-//! Drifts of one session: findings meet the incidents that are already known.
+//! Opens, updates and ends the drifts of one session: compares its findings with the incidents that are already known.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -55,7 +55,7 @@ impl PollContext<'_> {
         self.end_all(over, delta);
     }
 
-    /// One more poll that found it wrong.
+    /// Counts one more poll that found it wrong.
     fn wrong(
         &self,
         draft: &Draft<'_>,
@@ -169,8 +169,8 @@ fn index(findings: &[Finding]) -> Verdicts<'_> {
     findings.iter().map(|finding| ((&finding.rule.id, &finding.setting), &finding.verdict)).collect()
 }
 
-/// What was sent as it was when it was wrong has not been repaired: what is asked of it changed. What another session holds can put
-/// a value right that must be unique.
+/// If the source still sends what was wrong, the setting was not repaired: the rule changed. Only a rule that wants the value
+/// unique can be satisfied by a change of another session.
 fn why_right(incident: &Incident, rule: &Rule, seen: &Observation) -> End {
     let Some((_, setting)) = incident.key.rule() else { return End::Repaired };
     let unique = matches!(rule.expect, Expectation::Unique);

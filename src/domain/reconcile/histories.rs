@@ -189,7 +189,7 @@ fn follow(
     Ok(())
 }
 
-/// One poll, held against everything that must be true of it.
+/// Makes one poll and checks everything that must be true of it.
 fn hold(world: &mut World, poll: &PollOutcome) -> Result<(), TestCaseError> {
     let delta = world.reconcile(poll, &Due::All);
     let again = world.reconcile(poll, &Due::All);

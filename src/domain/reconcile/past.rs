@@ -1,4 +1,4 @@
-//! Past values of settings: since when a setting is wrong by a rule that did not judge it at the time.
+//! Past values of settings: since when a setting is wrong under a rule that did not judge it at the time.
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use crate::domain::observation::Observation;
 use crate::domain::session::Session;
 use crate::domain::state::PastValue;
 
-/// Between which polls a setting went wrong, by the rule of `finding`, if an earlier value was right. `previous`: the last
+/// Between which polls a setting went wrong under the rule of `finding`, if an earlier value was right. `previous`: the last
 /// observation before this poll, and its time.
 pub(super) fn window(
     session: &Session,

@@ -1,4 +1,4 @@
-//! Sessions that cannot be seen, or not be read: missing, ambiguous, unverifiable.
+//! Sessions that cannot be seen or read: missing, ambiguous, unverifiable.
 
 use super::session::Draft;
 use super::track::{Moved, bad_poll, good_poll};
@@ -10,7 +10,7 @@ use crate::domain::policy::Severity;
 use crate::domain::state::Delta;
 
 impl PollContext<'_> {
-    /// Others have a row, the session has none.
+    /// Other sessions have a row, this one has none.
     pub(super) fn missing(&self, draft: &mut Draft<'_>, delta: &mut Delta) {
         let key = IncidentKey::Missing { session: draft.session.key.id.clone() };
         let mut incident =

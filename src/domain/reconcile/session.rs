@@ -1,4 +1,4 @@
-//! One session at one poll: where its presence, its drifts and its pinned come together, and whether anything changed.
+//! One session at one poll: combines its presence, drifts and pinned values, and finds whether anything changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl PollContext<'_> {
         Self::keep_if_changed(session, before.state, next, delta);
     }
 
-    /// Puts the session into the delta if it is not as it was; so too each of its incidents.
+    /// Puts the session into the delta if it changed, and each of its incidents that changed.
     fn keep_if_changed(session: &Session, before: Option<&SessionState>, next: SessionState, delta: &mut Delta) {
         let old = before.map(|before| before.incidents.as_slice()).unwrap_or_default();
         let known = old.iter().map(|incident| (incident.id, incident)).collect::<HashMap<_, _>>();
@@ -131,7 +131,7 @@ impl PollContext<'_> {
         }
     }
 
-    /// An event for each setting whose value, as read, is another one.
+    /// Adds an event for each setting whose value, as read, changed.
     fn note_changes(&self, session: &Session, before: Option<&Observation>, seen: &Observation, delta: &mut Delta) {
         let Some(before) = before else { return };
         for setting in changed_settings(before, seen) {
@@ -151,7 +151,8 @@ impl PollContext<'_> {
         }
     }
 
-    /// Pins what an `unchanged` rule watches and was not pinned yet. What came after the first poll is noted.
+    /// Pins the settings that an `unchanged` rule watches and that are not pinned yet. One that appears after the first poll is
+    /// an event.
     fn newly_pinned(
         &self,
         session: &Session,
@@ -181,7 +182,7 @@ impl PollContext<'_> {
         Some(Arc::new(all))
     }
 
-    /// Ends what the policy does not ask for any more.
+    /// Ends incidents that the policy does not ask for any more.
     pub(super) fn end_all(&self, ended: Vec<(Incident, crate::domain::incident::End)>, delta: &mut Delta) {
         for (incident, why) in ended {
             end(incident, why, self.now, delta);
@@ -203,7 +204,7 @@ fn still_returned(session: &Session, pinned: Arc<PinnedValues>, neighbours: &Nei
     Arc::new(kept.map(|(setting, value)| (setting.clone(), value.clone())).collect())
 }
 
-/// What is not compliance, each with the last poll that found it so.
+/// The findings that are not compliant, each with the last poll that found it compliant.
 fn shortfalls(draft: &Draft<'_>, findings: &[Finding], evidence: Evidence<'_>) -> Vec<NonCompliance> {
     let stand = |finding: &Finding| NonCompliance {
         rule: finding.rule.id.clone(),

@@ -1,4 +1,4 @@
-//! Histories as tables: what happens, poll by poll, and who is notified of it.
+//! Histories as tables: the events, poll by poll, and the notifications that they cause.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn status_of(world: &World, session: &str) -> Status {
 }
 
 #[test]
-fn a_quiet_world_tells_nobody_and_changes_nothing() {
+fn a_quiet_poll_notifies_no_recipient_and_changes_nothing() {
     let mut world = World::new();
     assert_eq!(status_of(&world, "1"), Status::Pending);
     assert!(world.poll().is_empty());
@@ -52,7 +52,7 @@ fn a_quiet_world_tells_nobody_and_changes_nothing() {
 }
 
 #[test]
-fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
+fn a_drift_is_one_notification_to_each_recipient_and_its_repair_another() {
     let mut world = World::new();
     world.poll();
     world.tick("1", "export", true);
@@ -76,7 +76,7 @@ fn one_drift_is_one_mail_to_each_who_must_know_and_its_repair_another() {
 }
 
 #[test]
-fn what_is_wrong_at_the_first_poll_has_been_so_since_before_it() {
+fn a_drift_at_the_first_poll_began_before_it() {
     let mut world = World::new();
     world.tick("1", "export", true);
     let messages = world.poll();
@@ -84,7 +84,7 @@ fn what_is_wrong_at_the_first_poll_has_been_so_since_before_it() {
 }
 
 #[test]
-fn confirm_and_resolve_count_polls_in_a_row_and_blind_polls_neither_count_nor_reset() {
+fn confirm_and_resolve_count_polls_in_a_row_and_failed_polls_neither_count_nor_reset() {
     let mut world = World::new();
     (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (3, 2);
     world.poll();
@@ -182,7 +182,7 @@ fn only_sessions_that_are_due_are_judged() {
 }
 
 #[test]
-fn every_setting_that_changes_is_an_event_even_where_no_rule_minds() {
+fn every_setting_that_changes_is_an_event_even_without_a_rule() {
     let mut world = World::new();
     world.poll();
     world.set("1", "name", &RawValue::text("renamed"));
@@ -237,7 +237,7 @@ fn a_poll_at_one_session_is_remembered_as_its_last_good_poll() {
     assert_eq!(world.state.last_verdict(&world.state.sessions[&id("1")]), Some(world.now));
 }
 
-/// Quick enough while the cost goes with the columns; with their square this takes minutes.
+/// Quick while the cost grows with the number of columns; if it grew with their square, this would take minutes.
 #[test]
 fn a_session_of_very_many_columns_is_judged_like_any_other() {
     const COLUMNS: usize = 20_000;

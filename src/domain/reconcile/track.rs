@@ -7,7 +7,7 @@ use crate::domain::incident::{Incident, Phase};
 /// What a bad poll did to an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// Not yet seen often enough.
+    /// Not yet found often enough.
     Waiting,
     Opened,
     /// Open already, and the found value is another one.
@@ -36,7 +36,7 @@ pub(super) fn bad_poll(incident: &mut Incident, changed: bool, confirm_polls: u3
     }
 }
 
-/// A poll that found it right. True where the incident is over.
+/// Counts a poll that found it right. True if the incident is over.
 pub(super) fn good_poll(incident: &mut Incident, resolve_polls: u32) -> bool {
     match &mut incident.phase {
         Phase::Suspected { .. } => true,

@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_rests_would_not_have_changed(
+    fn a_skipped_poll_would_have_changed_nothing(
         confirm in 1u32..3,
         time_and_others in any::<(bool, bool)>(),
         breaks_at in 2u32..6,
@@ -192,7 +192,7 @@ fn the_same_snapshot_is_skipped_while_all_is_well_and_not_while_anything_is_wron
 }
 
 #[test]
-fn what_another_plan_judged_before_a_restart_is_judged_anew() {
+fn a_new_plan_judges_every_session_again() {
     let (mut world, mut digests) = (world(Vec::new()), Digests::default());
     polls(&mut world, &mut digests, &Due::All);
     world.state.plan_changed();
@@ -214,7 +214,7 @@ fn sessions_that_were_not_due_when_the_snapshot_came_are_judged_by_it() {
 }
 
 #[test]
-fn a_rule_that_time_breaks_is_asked_at_every_poll() {
+fn a_rule_that_depends_on_the_time_is_evaluated_at_every_poll() {
     let within = rule("ran", "last_run", Expectation::Within(Duration::from_mins(40)), Severity::Warning);
     let (mut world, mut digests) = (world(vec![within]), Digests::default());
     for n in ["1", "2", "3"] {

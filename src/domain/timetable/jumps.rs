@@ -8,7 +8,7 @@ use crate::domain::reading::RawValue;
 use crate::domain::reconcile::PollOutcome;
 use crate::domain::world::{World, start};
 
-/// So many seconds the clock goes right, and then it jumps by so many.
+/// Pairs of seconds: how long the clock goes right, and by how much it then jumps.
 fn history() -> impl Strategy<Value = Vec<(i64, i64)>> {
     let day = 86_400i64;
     let jump = prop_oneof![
@@ -31,7 +31,7 @@ proptest! {
         let plan = plan("erp", &[(&expression, "Europe/London")]);
         let mut now = start();
         let mut timetable = Timetable::new(std::iter::once(&plan), now);
-        // A period, and what was just called is not called again within a correction.
+        // A period, and the correction within which a time does not fire again.
         let longest = TimeDelta::minutes(minutes) + SET_BACK + WIDEST_SHIFT;
         for (seconds, jump) in history {
             let mut calls = 0;
@@ -44,7 +44,7 @@ proptest! {
                 prop_assert!(next > now && next - now <= longest, "at {now} the next is {next}");
             }
             let periods = usize::try_from(seconds / (minutes * 60)).unwrap();
-            // One more for what the jump passed over, and one at either end.
+            // One more for the time that the jump passed over, and one at either end.
             prop_assert!(calls <= periods + 2, "{calls} calls in {seconds} s");
             prop_assert!(calls + 1 >= periods, "{calls} calls in {seconds} s");
             now = (now + TimeDelta::seconds(jump)).max(DateTime::UNIX_EPOCH);
@@ -75,7 +75,7 @@ fn a_clock_that_starts_far_ahead_and_is_set_right_goes_on_at_once() {
     }
 }
 
-/// What is known of a source that was polled `at`.
+/// Polls the source at `at`.
 fn polled(world: &mut World, at: DateTime<Utc>) {
     world.now = at - TimeDelta::minutes(1);
     world.poll();

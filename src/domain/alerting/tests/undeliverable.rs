@@ -1,4 +1,4 @@
-//! Who is notified of an address that refuses mail, of two customers and the people who run Driftwise.
+//! The recipients of notifications about an address that refuses mail: two customers and the people who run Driftwise.
 
 use super::*;
 use crate::domain::delivery::{LostNotification, LostNotifications, NotifiedRecipient, UndeliverableAddress};
@@ -66,7 +66,7 @@ fn operators_or_else_the_fallback_of_those_who_use_the_address_are_notified_and_
         // The expected notification address, in another case.
         ("orders@ACME.example", once("it@acme.example")),
         ("it@bravo.example", once(OPERATOR)),
-        // Nobody of its own customer is left, so the people who run Driftwise.
+        // Its own customer has no other recipient, so the operators of the other source are notified.
         ("it@acme.example", once(OPERATOR)),
         (OPERATOR, once("it@bravo.example")),
     ] {
@@ -75,7 +75,7 @@ fn operators_or_else_the_fallback_of_those_who_use_the_address_are_notified_and_
 }
 
 #[test]
-fn a_lost_notification_about_a_session_concerns_its_operators_whoever_it_went_to() {
+fn a_lost_notification_about_a_session_concerns_its_operators_whatever_its_recipient() {
     let mut found = refusing("shop@acme.example");
     found.lost.sessions = vec!["bravo/1".to_owned()];
     let both = ["it@acme.example", OPERATOR].map(|to| (NotificationKind::Undeliverable, to.to_owned(), 1));
@@ -102,7 +102,7 @@ fn who_was_notified_is_not_notified_again_and_hears_of_the_end() {
     assert_eq!(notified(&evaluation.notifications), [(NotificationKind::Recovered, OPERATOR)]);
     assert_eq!(evaluation.notifications[0].openings[0].notification, Uuid::from_u128(7), "in its thread");
     assert_eq!(evaluation.addresses_ended, [accepted.id]);
-    // Accepted before anyone was notified.
+    // Accepted before a recipient was notified.
     let unheard = UndeliverableAddress { notified: Vec::new(), ..accepted };
     assert_eq!((sent(vec![unheard.clone()]), derived(vec![unheard]).addresses_ended.len()), (Vec::new(), 1));
 }

@@ -1,4 +1,4 @@
-//! What cannot be seen or read: nothing opens, nothing is resolved, and people hear of it when the grace period ends.
+//! Failed polls and settings that cannot be read: no drift opens or ends, and recipients are notified when the grace period ends.
 
 use super::*;
 use crate::domain::notification::Item;
@@ -39,8 +39,8 @@ fn an_outage_is_notified_once_when_its_grace_period_ends_and_so_is_its_end() {
     assert!(world.poll().is_empty());
 }
 
-/// As after a process that was stopped within one exchange: the failure is found long after it began, and until the source may
-/// be polled again, it is only repeated.
+/// As after a process that was stopped within one exchange: the failure is found long after it began, and a cooldown then repeats
+/// it without another poll.
 #[test]
 fn a_grace_period_that_is_over_by_one_failed_poll_is_notified_by_the_second() {
     let mut world = World::new();
@@ -95,7 +95,7 @@ fn a_setting_that_cannot_be_read_is_notified_by_a_second_poll_and_what_stays_is_
 }
 
 #[test]
-fn without_a_grace_period_the_first_failed_poll_tells() {
+fn without_a_grace_period_the_first_failed_poll_is_notified() {
     let mut world = World::new();
     world.plan.alerts.unreachable_after = Duration::ZERO;
     assert_eq!(notified(&world.fail()), [(NotificationKind::Unreachable, OPS)]);

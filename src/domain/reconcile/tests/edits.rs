@@ -27,7 +27,7 @@ fn a_rule_that_is_gone_ends_its_drift_at_once() {
 }
 
 #[test]
-fn a_new_rule_over_an_old_value_does_not_claim_to_know_since_when() {
+fn a_new_rule_over_an_old_value_does_not_claim_when_it_went_wrong() {
     let mut world = World::new();
     world.plan.sessions.insert(id("1"), session("1", rules().into_iter().skip(1).collect()));
     world.tick("1", "export", true);
@@ -39,7 +39,7 @@ fn a_new_rule_over_an_old_value_does_not_claim_to_know_since_when() {
 }
 
 #[test]
-fn editing_the_wording_of_a_rule_alerts_nobody_again() {
+fn editing_the_wording_of_a_rule_alerts_no_recipient_again() {
     let mut world = World::new();
     world.tick("1", "export", true);
     world.poll();
@@ -83,7 +83,7 @@ fn a_drift_that_comes_to_matter_enough_is_notified_then_and_once() {
 }
 
 #[test]
-fn teaching_what_a_value_means_alerts_nobody() {
+fn a_new_translation_of_a_value_alerts_no_recipient() {
     let mut world = World::new();
     world.set("1", "colour", &RawValue::Number("1".into()));
     world.tick("1", "customer_validation_1", false);
@@ -134,7 +134,7 @@ fn a_drift_that_is_right_only_because_its_value_is_read_in_another_way_was_not_r
 }
 
 #[test]
-fn a_repair_that_takes_two_polls_to_believe_is_a_repair() {
+fn a_repair_that_two_polls_confirm_is_a_repair() {
     let mut world = World::new();
     world.plan.alerts.resolve_polls = 2;
     world.tick("1", "customer_validation_1", false);

@@ -71,7 +71,7 @@ fn a_watched_setting_that_no_session_has_any_more_is_announced_once_and_forgotte
 }
 
 #[test]
-fn when_it_is_returned_later_it_is_pinned_as_it_is_then_and_noted() {
+fn a_forgotten_setting_that_returns_is_pinned_to_its_new_value() {
     let mut world = polled();
     without(&mut world, "Postcodes");
     world.poll();
@@ -88,7 +88,7 @@ fn when_it_is_returned_later_it_is_pinned_as_it_is_then_and_noted() {
 }
 
 #[test]
-fn an_open_drift_of_it_ends_and_says_why() {
+fn an_open_drift_of_a_forgotten_setting_ends_and_says_why() {
     let mut world = polled();
     world.set("1", "Postcodes", &RawValue::text("active"));
     world.poll();
@@ -118,7 +118,7 @@ fn a_setting_that_a_rule_names_stays_unverifiable_and_keeps_its_pinned_value() {
 }
 
 #[test]
-fn what_only_some_sessions_lack_is_not_forgotten() {
+fn a_setting_that_only_some_sessions_lack_is_not_forgotten() {
     let mut world = polled();
     world.unset("1", "Postcodes");
     assert!(world.poll().is_empty());
@@ -127,7 +127,7 @@ fn what_only_some_sessions_lack_is_not_forgotten() {
 }
 
 #[test]
-fn what_no_rule_watches_goes_without_a_word() {
+fn a_setting_that_no_rule_watches_is_forgotten_without_a_notification() {
     let mut watch = rule("others", "*", Expectation::Unchanged, Severity::Warning);
     Arc::make_mut(&mut watch).ignore = vec![SettingPattern::parse("last_run*")];
     for last in [Some(watch), None] {

@@ -1,10 +1,10 @@
-//! Who is notified, of what, and when again.
+//! Which recipients are notified, of what, and when again.
 
 use super::*;
 use crate::domain::notification::Item;
 
 #[test]
-fn what_matters_less_than_mail_from_is_shown_and_not_mailed() {
+fn a_drift_below_min_severity_is_shown_and_not_notified() {
     let mut world = World::new();
     world.plan.alerts.min_severity = Severity::Critical;
     world.poll();
@@ -57,7 +57,7 @@ fn an_alert_about_the_notification_address_goes_to_the_expected_one_never_to_the
 }
 
 #[test]
-fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_first() {
+fn many_findings_of_one_audit_for_one_recipient_are_one_notification_most_severe_first() {
     let mut world = World::new();
     world.poll();
     for session in ["1", "2"] {
@@ -72,7 +72,7 @@ fn many_findings_of_one_audit_for_one_recipient_are_one_message_most_severe_firs
 }
 
 #[test]
-fn a_follow_up_refers_to_every_message_that_opened_what_it_tells_of() {
+fn a_follow_up_refers_to_the_first_notification_of_each_of_its_incidents() {
     let mut world = World::new();
     world.poll();
     world.tick("1", "export", true);

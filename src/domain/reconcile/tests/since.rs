@@ -1,4 +1,4 @@
-//! Since when a setting is wrong, by rules that judged it only later.
+//! Since when a setting is wrong under rules that judged it only later.
 
 use super::*;
 use crate::domain::incident::Window;
@@ -29,7 +29,7 @@ fn at(minute: i64) -> chrono::DateTime<chrono::Utc> {
 }
 
 #[test]
-fn a_rule_that_is_taken_out_and_in_again_knows_since_when_the_setting_is_wrong() {
+fn a_rule_that_is_removed_and_added_again_knows_since_when_the_setting_is_wrong() {
     let mut world = world("");
     world.tick("1", "export", true);
     let found = window(&mut world);
@@ -75,7 +75,7 @@ fn a_group_is_judged_with_the_values_that_its_settings_had_at_the_time() {
 }
 
 #[test]
-fn a_value_that_was_wrong_from_the_first_poll_is_known_to_be_so_since_no_earlier_time() {
+fn a_value_that_was_wrong_from_the_first_poll_has_no_last_good_time() {
     let mut world = World::new();
     judge(&mut world, "export-off");
     world.tick("1", "export", true);
@@ -87,7 +87,7 @@ fn a_value_that_was_wrong_from_the_first_poll_is_known_to_be_so_since_no_earlier
 }
 
 #[test]
-fn a_setting_that_changes_at_every_poll_takes_a_bounded_room_and_none_from_the_others() {
+fn a_setting_that_changes_at_every_poll_keeps_few_past_values_and_displaces_no_others() {
     let mut world = world("export-off");
     world.tick("1", "export", true);
     world.poll();

@@ -65,7 +65,7 @@ fn a_column_that_is_gone_is_one_incident_of_the_source_which_names_it_and_what_i
         assert!(world.poll().is_empty(), "what follows from it is held back");
     }
     assert_eq!(change_of(&world).facts.reason, reason, "the column is not new any more, but still said");
-    // Owners hear that their sessions could not be checked, each once.
+    // Owners are notified once that their sessions could not be checked.
     let late = wait(&mut world, TimeDelta::hours(24));
     assert_eq!(kinds(&late), BTreeSet::from([(NotificationKind::Unverifiable, OWNER)]));
     assert_eq!(late.iter().map(|sent| sent.items.len()).sum::<usize>(), 2);
@@ -79,7 +79,7 @@ fn a_column_that_is_gone_is_one_incident_of_the_source_which_names_it_and_what_i
 }
 
 #[test]
-fn a_column_that_is_given_to_its_setting_again_ends_it_and_so_does_a_rule_less() {
+fn a_source_change_ends_when_its_column_is_mapped_again_or_no_rule_needs_it() {
     let mut world = polled(2);
     rename_column(&mut world);
     world.poll();
@@ -125,7 +125,7 @@ fn a_column_that_was_never_returned_or_that_one_session_lacks_is_no_change_of_th
 }
 
 #[test]
-fn a_group_that_keeps_enough_members_needs_no_column_more() {
+fn a_group_that_keeps_enough_members_does_not_need_a_further_column() {
     let mut world = polled(2);
     each(&mut world, 1..=2, "customer_validation_3", &RawValue::Flag(true));
     world.poll();
@@ -143,7 +143,7 @@ fn a_group_that_keeps_enough_members_needs_no_column_more() {
 }
 
 #[test]
-fn a_value_that_a_share_of_the_sessions_cannot_be_read_with_at_once_is_unverifiable_and_one_incident() {
+fn a_setting_that_becomes_unreadable_in_many_sessions_at_once_is_unverifiable_and_one_incident() {
     let mut world = polled(8);
     each(&mut world, 1..=5, "export", &RawValue::text("perhaps"));
     let sent = world.poll();
@@ -158,7 +158,7 @@ fn a_value_that_a_share_of_the_sessions_cannot_be_read_with_at_once_is_unverifia
         assert!(world.poll().is_empty());
     }
     assert_eq!(open(&world, IncidentKind::Drift), 0);
-    // One more later is explained too; and where most are right again, the rest is their own.
+    // A sixth session that joins later is explained too. Once most are right again, the others have drifts of their own.
     world.set("6", "export", &RawValue::text("maybe"));
     assert!(world.poll().is_empty());
     assert_eq!(change_of(&world).facts.change.as_ref().unwrap().failures[0].sessions.len(), 6);
@@ -171,7 +171,7 @@ fn a_value_that_a_share_of_the_sessions_cannot_be_read_with_at_once_is_unverifia
 }
 
 #[test]
-fn a_group_that_was_held_with_the_others_is_drift_when_it_is_not_held_any_more() {
+fn a_group_that_was_held_back_with_the_others_drifts_when_it_is_no_longer_held_back() {
     let mut world = polled(6);
     each(&mut world, 1..=6, "customer_validation_2", &RawValue::Null);
     assert_eq!(notified(&world.poll()), [(NotificationKind::SourceChanged, OPS)]);
@@ -215,7 +215,7 @@ fn drifts_of_a_share_at_once_are_held_for_a_bounded_time_and_then_notified() {
 }
 
 #[test]
-fn what_lasts_as_long_as_owners_wait_is_taken_as_real_also_where_it_cannot_be_read() {
+fn a_change_that_lasts_for_blind_after_is_taken_as_real_even_if_it_cannot_be_read() {
     let mut world = polled(5);
     each(&mut world, 1..=5, "export", &RawValue::Null);
     world.poll();
@@ -244,7 +244,7 @@ fn fewer_sessions_or_a_smaller_share_are_drifts_of_their_own() {
 }
 
 #[test]
-fn what_fails_because_another_value_is_expected_now_is_no_change_of_the_source() {
+fn an_edited_rule_that_many_sessions_break_is_not_a_change_of_the_source() {
     let mut world = polled(6);
     let mut edited = rules();
     edited[0] = rule("export-off", "export", Expectation::Ticked, Severity::Critical);
@@ -297,7 +297,7 @@ fn sessions_of_another_schedule_join_and_those_that_are_not_due_stay() {
 }
 
 #[test]
-fn it_outlives_restarts_and_outages_and_ends_with_its_source() {
+fn a_source_change_outlives_restarts_and_outages_and_ends_with_its_source() {
     let mut world = polled(6);
     each(&mut world, 1..=6, "export", &RawValue::Null);
     world.poll();

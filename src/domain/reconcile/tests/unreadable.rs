@@ -26,7 +26,7 @@ fn drifts(world: &World, session: &str) -> Vec<(String, String)> {
     open.map(|incident| (incident.facts.label.clone(), incident.facts.found.clone())).collect()
 }
 
-/// What the store keeps of sessions and incidents, written and read.
+/// Writes and reads back what the store keeps of sessions and incidents.
 fn restart(world: &mut World) {
     for state in world.state.sessions.values_mut() {
         let record = serde_json::to_string(&state.record).unwrap();
@@ -83,7 +83,7 @@ fn a_schedule_or_a_flag_that_becomes_unreadable_or_switched_off_is_drift_at_once
 }
 
 #[test]
-fn at_a_first_poll_or_when_it_is_not_returned_a_setting_is_unverifiable() {
+fn a_setting_is_unverifiable_at_a_first_poll_or_when_it_is_not_returned() {
     let mut world = World::new();
     world.set("1", "export", &RawValue::text("perhaps"));
     for _ in 0..3 {
@@ -150,7 +150,7 @@ fn a_drift_of_a_value_that_was_never_right_stays_as_it_was_while_it_cannot_be_re
 }
 
 #[test]
-fn it_is_confirmed_and_resolved_by_as_many_polls_as_any_drift() {
+fn a_drift_that_cannot_be_read_is_confirmed_and_resolved_like_any_other() {
     let mut world = polled();
     (world.plan.alerts.confirm_polls, world.plan.alerts.resolve_polls) = (2, 2);
     world.set("1", "export", &RawValue::Null);
@@ -209,7 +209,7 @@ fn a_pinned_flag_that_becomes_unreadable_is_drift_from_the_pinned_value() {
 }
 
 #[test]
-fn a_value_that_only_another_reading_makes_unreadable_did_not_change() {
+fn a_value_that_is_unreadable_only_because_of_a_new_translation_did_not_change() {
     let mut world = World::new();
     let off = HashMap::from([(String::from("aus"), RawValue::Flag(false))]);
     world.plan.mapping.values = HashMap::from([(SettingKey::new("export"), off)]);
@@ -223,7 +223,7 @@ fn a_value_that_only_another_reading_makes_unreadable_did_not_change() {
 }
 
 #[test]
-fn a_rule_that_is_edited_or_taught_the_spelling_goes_on_with_the_open_drift() {
+fn an_edited_rule_or_a_new_translation_keeps_the_open_drift() {
     let mut world = polled();
     world.set("1", "schedule", &RawValue::text("Whenever"));
     world.poll();

@@ -11,9 +11,9 @@
 //! - Nothing is written while the database, its log or its lock is no longer at its path: that would look like recording
 //!   and be lost, or be shared with a second owner.
 //!
-//! One connection writes, a few read, so readers never wait for the writer nor it for them. State that is only ever read as
-//! a whole is a JSON document; what is searched for is a column. Times are INTEGER nanoseconds: they compare and index as
-//! numbers whatever the year, and lose nothing of what the clock gave, which texts of mixed precision would not promise.
+//! One connection writes, a few read, so readers never wait for the writer nor it for them. State that is only ever read as a
+//! whole is a JSON document; a value that queries search for is a column. Times are INTEGER nanoseconds: they compare and index
+//! as numbers whatever the year, and keep the whole precision of the clock, which texts of mixed precision would not.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,11 +75,11 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Pages and probes read next to a delivery; more than a few at once would only share the same disk.
 const READERS: u32 = 4;
 
-/// The store. Cheap to clone; the lock goes with the last clone.
+/// The store. Cheap to clone; the lock is released with the last clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     path: PathBuf,
-    /// `None` where it was opened to be read.
+    /// `None` if the store was opened for reading.
     owned: Option<Owned>,
     readers: SqlitePool,
 }
@@ -129,7 +129,7 @@ impl Store {
     pub async fn close(self) {
         self.readers.close().await;
         if let Some(owned) = &self.owned {
-            // If that fails, the next owner finds out itself that this one has ended.
+            // If that fails, the next owner finds out by itself that this one has ended.
             if let Ok(mut writer) = owned.writer.acquire().await {
                 let _ = owned.owner.release(&mut writer).await;
             }
@@ -146,7 +146,7 @@ impl Store {
             Locking::Taken => return Err(Trouble::Locked { by: owner::name(&path).await }.into()),
             Locking::Unknown => None,
         };
-        // Of an outdated one the schema says what it is.
+        // An outdated one passes: `schema` reports it.
         held.expect_not_foreign(&[schema::APPLICATION_ID, schema::OUTDATED_ID])?;
         let owner = Owner::new(&path, inode_lock.is_some());
         owner.expect_alone(&path, owner::LEASE).await?;
@@ -171,15 +171,15 @@ impl Store {
             .after_release(|connection, _| Box::pin(fit_for_use(connection)))
             .before_acquire(move |_, _| Box::pin(std::future::ready(Ok(keep()))));
         let writer = writer.connect_with(writing.clone()).await?;
-        // Were the file away when the writer is replaced, SQLite would make an empty one, and delete the log of the other.
+        // If the file were away when the writer is replaced, SQLite would create an empty one and delete the log of the other.
         writer.set_connect_options(writing.create_if_missing(false));
         schema::migrate(&mut *writer.acquire().await?).await?;
         owner.claim(&mut *writer.acquire().await?).await?;
         let beside = [file::log(&path), file::lock(&path)].into_iter().map(Identity::of);
         let files = std::iter::once(held.identity(&path)).chain(beside).collect::<Result<Arc<[_]>, _>>()?;
         files.iter().try_for_each(Identity::expect_in_place)?;
-        // One reader stays connected: were the writer's the last connection, its end would take the log away. SQLite counts it
-        // only once it has read something.
+        // One reader stays connected: if the writer's connection were the last one, closing it would remove the log. SQLite
+        // counts a connection only once it has read something.
         let readers = pool(READERS).min_connections(1).connect_with(options.read_only(true)).await?;
         schema::expect_present(&mut *readers.acquire().await?).await?;
         Ok(Self {
@@ -203,9 +203,9 @@ impl Store {
         if !path.try_exists()? {
             return Err(Trouble::Absent.into());
         }
-        // Without a write-ahead log no process has the file open for writing, so it can be read as it lies there, without the
-        // shared memory file that SQLite would make beside it. Should an owner start meanwhile, its first changes go to a
-        // log that this reader does not read.
+        // Without a write-ahead log no process has the file open for writing, so it can be read as it is, without the shared
+        // memory file that SQLite would create beside it. If an owner starts meanwhile, its first changes go to a log that this
+        // reader does not read.
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .busy_timeout(BUSY)
@@ -236,10 +236,10 @@ impl Store {
     }
 }
 
-/// Whether the writer may be used again. After a disk was full or failed, SQLite has rolled back by itself, which sqlx does not
-/// learn: it holds the transaction for open and would refuse every other one. A new connection knows of none.
+/// Whether the writer may be used again. After a full or failed disk, SQLite has rolled back by itself, and sqlx does not learn
+/// of it: it takes the transaction for open and would refuse every other one. A new connection does not have this problem.
 async fn fit_for_use(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A transaction that was dropped is rolled back before this is answered.
+    // A transaction that was dropped is rolled back before the ping is answered.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }

@@ -1,7 +1,7 @@
 //! Copies of a store: `backup` and `restore`.
 //!
-//! A copy is written by `VACUUM INTO` under a temporary name in the folder of its target, from one read transaction, so an
-//! owner may write meanwhile. It gets its name after SQLite found it sound and the disk has it. An interrupted copy leaves
+//! A copy is written by `VACUUM INTO` under a temporary name in the folder of its target, from one read transaction, so an owner
+//! may write meanwhile. It gets its name once SQLite has found it sound and it is flushed to the disk. An interrupted copy leaves
 //! nothing at the target; only a process that is killed leaves the temporary file, `TARGET.PROCESS.partial`.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -19,7 +19,7 @@ use super::form::read;
 use super::{BUSY, Store, file, pool, schema};
 use crate::domain::state::SourceRecord;
 
-/// What a copy holds.
+/// The content of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
     /// In bytes.
@@ -68,7 +68,7 @@ impl Store {
             let store = Self::read(path).await?;
             let (partial, copied) = Partial::write(Operation::Backup, path, &store.readers, &target).await?;
             store.readers.close().await;
-            // A store without a log is read without locks: see `open_read`.
+            // A store without a log is read without locks (see `open_read`), so a write meanwhile means another attempt.
             if before.log || before == Traces::of(path) {
                 free()?;
                 partial.persist(&target)?;
@@ -134,13 +134,13 @@ impl Partial {
         Ok((partial, copied))
     }
 
-    /// Gives it the owner and, of a file, the mode of `other`.
+    /// Gives it the owner of `other` and, if that is a file, its mode.
     pub(super) fn adopt(&self, other: &Metadata) -> io::Result<()> {
         give(&self.path, other)?;
         if other.is_dir() { Ok(()) } else { std::fs::set_permissions(&self.path, other.permissions()) }
     }
 
-    /// Gives it its name; a file of that name is replaced.
+    /// Gives it its name, and replaces a file of that name.
     pub(super) fn persist(self, target: &Path) -> Result<(), CopyError> {
         let named = std::fs::rename(&self.path, target).and_then(|()| sync_folder(target));
         named.map_err(CopyError::write(target))
@@ -149,7 +149,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // It is gone once it has its name.
+        // After `persist` there is no such file.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -183,7 +183,7 @@ impl Fault {
 }
 
 impl Fault {
-    /// The data read is not the data written.
+    /// The data read is not the data that was written.
     pub(super) fn is_damage(&self) -> bool {
         self.trouble == Trouble::Corrupt
     }

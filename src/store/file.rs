@@ -21,7 +21,7 @@ impl Identity {
         Ok(Self { path, file })
     }
 
-    /// Fails where another file, or none, is at the path now.
+    /// Fails if another file, or none, is at the path now.
     pub(super) fn expect_in_place(&self) -> Result<(), Fault> {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if numbers(&metadata) == self.file => Ok(()),
@@ -44,16 +44,16 @@ fn numbers(_: &Metadata) -> (u64, u64) {
 
 /// The database, held open beside SQLite: to lock it, and to read its header.
 ///
-/// A process that closes a file loses every POSIX lock that it has on it, those of SQLite too, and SQLite goes on believing that
-/// it has them: the next program that reads the store would take the write-ahead log away under it
-/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So nothing but SQLite may open and close the file while it has it open:
+/// A process that closes a file loses every POSIX lock that it has on it, also those of SQLite, and SQLite goes on believing that
+/// it has them: the next program that reads the store would remove the write-ahead log while it is in use
+/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So nothing but SQLite may open and close the file while SQLite has it open:
 /// this is opened before and closed after it.
 #[derive(Debug)]
 pub(super) struct Held(File);
 
 impl Held {
-    /// Opens the file, and makes it where there is none. Fails if it is not writable: SQLite would open it read-only
-    /// without an error.
+    /// Opens the file, and creates it if there is none. Fails if it is not writable: SQLite would open it read-only without an
+    /// error.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -73,8 +73,8 @@ impl Held {
 
     /// Locks the inode.
     ///
-    /// An open file description lock (`fcntl(2)`): unlike a POSIX lock it is not lost when another descriptor is closed. It is on
-    /// a byte that SQLite never locks, so the two do not meet, also on file systems that make one kind of all locks.
+    /// This is an open file description lock (`fcntl(2)`): unlike a POSIX lock it is not lost when another descriptor is closed.
+    /// It is on a byte that SQLite never locks, so the two do not conflict, also on file systems that treat all locks alike.
     pub fn lock(self: &Arc<Self>) -> std::io::Result<Locking> {
         Ok(match set_lock(&self.0, true)? {
             Some(true) => Locking::Held(InodeLock(Arc::clone(self))),
@@ -83,8 +83,8 @@ impl Held {
         })
     }
 
-    /// Fails where the file is a database with tables of another program, before anything is changed in it: opening it as ours
-    /// would change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
+    /// Fails if the file is a database with tables of another program, before anything is changed in it: opening it as ours would
+    /// change its journal (<https://www.sqlite.org/fileformat.html#the_database_header>).
     pub fn expect_not_foreign(&self, ours: &[u32]) -> Result<(), Fault> {
         match self.header() {
             Some(header) if header.changes_of_form > 0 && !ours.contains(&header.application) => {
@@ -94,12 +94,12 @@ impl Held {
         }
     }
 
-    /// Whether the file begins as ours do: opening one that does not, SQLite would take it for an empty database and write to it.
+    /// Whether the file begins as ours do. SQLite would take one that does not for an empty database, and write to it.
     pub fn is_ours(&self, ours: u32) -> bool {
         self.header().is_some_and(|header| header.application == ours)
     }
 
-    /// Which file this is, to be found at `path`.
+    /// The identity of this file, as found at `path`.
     pub fn identity(&self, path: &Path) -> Result<Identity, Fault> {
         Ok(Identity { path: path.to_owned(), file: numbers(&self.0.metadata()?) })
     }
@@ -121,19 +121,19 @@ pub(super) enum Locking {
     Unknown,
 }
 
-/// Ends when it is dropped, or with the process: the connections of SQLite, which use the file through [`Held`], may last a
+/// Released when it is dropped, or with the process. The connections of SQLite, which use the file through [`Held`], may last a
 /// little longer.
 #[derive(Debug)]
 pub(super) struct InodeLock(Arc<Held>);
 
 impl Drop for InodeLock {
     fn drop(&mut self) {
-        // Where that fails, it ends with the last connection.
+        // If that fails, it is released with the last connection.
         let _ = set_lock(&self.0.0, false);
     }
 }
 
-/// Sets or removes the lock: whether that was possible, or nothing where there are no such locks.
+/// Sets or removes the lock. Returns whether that was possible, or `None` where there are no such locks.
 #[cfg(target_os = "linux")]
 fn set_lock(file: &File, locked: bool) -> std::io::Result<Option<bool>> {
     use nix::errno::Errno;

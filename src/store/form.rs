@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::Fault;
 
-/// Nanoseconds since 1970. The clock's whole precision, so that what is loaded equals what was recorded; the years 1678 to
-/// 2262 fit, and what lies outside them is the end of that range.
+/// Nanoseconds since 1970: the clock's whole precision, so that a loaded time equals the recorded one. The years 1678 to 2262
+/// fit; a time outside them becomes the end of that range.
 pub(super) fn stamp(time: DateTime<Utc>) -> i64 {
     time.timestamp_nanos_opt().unwrap_or(if time.timestamp() < 0 { i64::MIN } else { i64::MAX })
 }

@@ -32,7 +32,7 @@ impl StoredSuppression {
     }
 }
 
-/// A time in which a session had the same values. It includes times in which the session could not be read.
+/// A period in which a session had the same values. It includes times in which the session could not be read.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The observation; its time is when the run began.
@@ -42,7 +42,7 @@ pub struct Run {
 }
 
 impl Store {
-    /// The last `limit` events, of one source or session and since a time where those are given; newest last.
+    /// The last `limit` events, newest last; optionally of one source or session, or since a time.
     pub async fn events(
         &self,
         source: Option<&Name>,
@@ -63,7 +63,7 @@ impl Store {
         const SQL: &str = "SELECT id, source, doc FROM events
             WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR session = ?2) AND (?3 IS NULL OR at >= ?3)
             ORDER BY id DESC LIMIT ?4";
-        // With a session its index serves; the general form would walk all events.
+        // With a session, its index serves; the general form would walk all events.
         const OF_SESSION: &str = "SELECT id, source, doc FROM events
             WHERE source = ?1 AND session = ?2 AND (?3 IS NULL OR at >= ?3)
             ORDER BY at DESC, id DESC LIMIT ?4";
@@ -75,7 +75,7 @@ impl Store {
         events(query.fetch_all(&self.readers).await?)
     }
 
-    /// The last `limit` events of a source as a whole, such as outages, since a time where one is given; newest last.
+    /// The last `limit` events of a source as a whole, such as outages, newest last; optionally since a time.
     pub async fn source_events(
         &self,
         source: &Name,
@@ -90,8 +90,8 @@ impl Store {
         rows.and_then(events).map_err(self.error(Operation::Read))
     }
 
-    /// The last `limit` incidents that were held back for a reason, of one session and its source or since a time where those are
-    /// given; newest last.
+    /// The last `limit` incidents that were held back for a reason, newest last; optionally of one session and its source, or
+    /// since a time.
     pub async fn suppressions(
         &self,
         session: Option<&SessionKey>,

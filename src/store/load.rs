@@ -26,7 +26,7 @@ impl Store {
     }
 
     async fn try_load(&self) -> Result<BTreeMap<Name, SourceState>, Fault> {
-        // One transaction: all tables as of the same audit.
+        // One transaction, so that all tables are as of the same audit.
         let mut loading =
             Loading { from: self.readers.begin().await?, keys: Keys::default(), sources: BTreeMap::new() };
         loading.sources().await?;
@@ -38,7 +38,7 @@ impl Store {
         Ok(loading.sources)
     }
 
-    /// The shapes with the ids in which observations name them.
+    /// The shapes by the ids that observations refer to.
     pub(super) async fn shapes(from: &mut Transaction<'_, Sqlite>, keys: &mut Keys) -> Result<Shapes, Fault> {
         let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, settings FROM shapes").fetch_all(&mut **from).await?;
         let shape = |(id, settings): (i64, String)| {
@@ -71,7 +71,7 @@ impl Keys {
     }
 }
 
-/// Puts raw values and shape of a stored observation together.
+/// Combines the raw values and the shape of a stored observation.
 pub(super) fn observation(
     shapes: &Shapes,
     (since, shape, raw_values): (i64, i64, &str),
@@ -156,11 +156,11 @@ impl Loading {
         let shapes = Store::shapes(&mut self.from, &mut self.keys).await?;
         let mut above: Option<Arc<Observation>> = None;
         let mut pinned_above: Option<(String, Arc<PinnedValues>)> = None;
-        // One by one: together the rows of thousands of sessions take tens of megabytes.
+        // One by one: together, the rows of thousands of sessions take tens of megabytes.
         let mut rows = sqlx::query_as::<_, SessionRow>(SQL).fetch(&mut *self.from);
         while let Some((source, id, record, pinned, since, shape, raw_values)) = rows.try_next().await? {
             let what = || format!("session {source}/{id}");
-            // Most sessions of a source have the same: they share it.
+            // Most sessions of a source have the same pinned values and share them.
             let pinned = match &pinned_above {
                 Some((text, above)) if *text == pinned => Arc::clone(above),
                 _ => {

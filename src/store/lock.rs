@@ -1,8 +1,8 @@
 //! A lock on a file beside the database, held by the operating system for as long as the process lives: the first of three
 //! guards against a second owner (see `owner`), taken before the database is opened.
 //!
-//! The lock file stays when its owner goes: removing it would let two processes hold locks on two files of one name.
-//! Its text only serves the message that the second owner gets; the lock itself decides.
+//! The lock file stays when its owner ends: removing it would let two processes hold locks on two files of one name. Its text
+//! only serves the message that a second owner gets; the lock itself decides.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -53,7 +53,7 @@ impl Lock {
     }
 }
 
-/// Who wrote the lock file, in words.
+/// The process that wrote the lock file, in words.
 fn owner(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.read_to_string(&mut text);

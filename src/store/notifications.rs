@@ -15,13 +15,13 @@ use super::outbox::{address_of, kind_of};
 use crate::domain::address::Address;
 use crate::domain::notification::{NotificationKind, Reason};
 
-/// Of a notification without its body.
+/// The columns of a notification without its body.
 const COLUMNS: &str =
     "id, notification, message_id, channel, kind, recipient, subject, sessions, state, attempts, attempted_at,
     next_attempt_at, last_error, recorded_at, finished_at, superseded_by, resend_of,
     (SELECT later.id FROM outbox later WHERE later.notification = outbox.superseded_by) AS replacement";
 
-/// How far the delivery of a notification has got.
+/// The progress of the delivery of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotificationState {
     /// Never tried yet.
@@ -83,13 +83,13 @@ impl fmt::Display for NotificationId {
     }
 }
 
-/// Which notifications are asked for; the default is all.
+/// Selects notifications; the default selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NotificationFilter {
     pub state: Option<NotificationState>,
     /// `SOURCE/ID` of a session in it.
     pub session: Option<String>,
-    /// Recorded then or later.
+    /// Recorded at this time or later.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -118,14 +118,14 @@ pub struct StoredNotification {
     pub finished_at: Option<DateTime<Utc>>,
     /// The notification that replaced it, by its stable id.
     pub superseded_by: Option<Uuid>,
-    /// The same by its number, as long as retention keeps it.
+    /// The number of that notification, as long as retention keeps it.
     pub replacement: Option<i64>,
     /// The number of the notification that an operator asked to send again as this one.
     pub resend_of: Option<i64>,
 }
 
 impl Store {
-    /// One notification and why it went to its recipient; `None` where there is none of that id.
+    /// One notification and why it went to its recipient; `None` if the store has none with that id.
     pub async fn notification(
         &self,
         id: impl Into<NotificationId>,

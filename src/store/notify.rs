@@ -22,14 +22,14 @@ use crate::domain::alerting::{Evaluation, LogChange, LogKey, Suppression, Suppre
 use crate::domain::announcement::Announcement;
 use crate::domain::name::Name;
 
-/// Rows that travel in one statement.
+/// Most rows in one statement.
 const CHUNK: usize = 1_000;
 
 /// The same end of a credential is found until the credential is replaced, so the ids of its announcements stay: at most four for an end.
 const KEEP_ID: &str = "UPDATE announcements SET doc = '{}'
     WHERE id IN (SELECT value FROM json_each(?1)) AND doc ->> 'kind' = 'credential'";
 
-/// An announcement that was notified.
+/// Deletes announcements that were notified.
 const FORGET: &str = "DELETE FROM announcements WHERE id IN (SELECT value FROM json_each(?1)) AND doc <> '{}'";
 
 impl Store {
@@ -60,8 +60,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records an announcement that no audit made. False if it is recorded already; that of a credential stays recorded after it
-    /// was notified.
+    /// Records an announcement that no audit made. False if it is already recorded; one about a credential stays recorded after
+    /// it was notified.
     pub async fn announce(&self, announcement: &Announcement) -> Result<bool, StoreError> {
         self.try_announce(announcement).await.map_err(self.error(Operation::Notify))
     }
@@ -122,7 +122,7 @@ pub(super) fn uuid(text: &str) -> Result<Uuid, Fault> {
     Uuid::parse_str(text).map_err(|error| Fault::unreadable(format!("the id {text:?}"), error))
 }
 
-/// Leaves out incidents that retention has deleted.
+/// Records entries of the log, except those of incidents that retention has deleted.
 async fn log(to: &mut SqliteConnection, changes: &[LogChange]) -> Result<(), Fault> {
     const SQL: &str = "INSERT INTO notification_log (incident, channel, recipient, recipient_folded, ended, doc)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)

@@ -1,7 +1,8 @@
 //! The outbox: notifications waiting for delivery, in which order they leave, and the outcome of each attempt.
 //!
 //! Properties:
-//! - A row belongs to a channel and a recipient in it. Each channel has its own dispatcher, which sees only the rows of its channel.
+//! - A row belongs to a channel and a recipient in it. Each channel has its own dispatcher, which sees only the rows of its
+//!   channel.
 //! - Mail to one recipient over one channel leaves in the order recorded: only the head of each recipient's line is ever due.
 //!   While the head waits for a retry, the line behind it waits too; a sent or dead notification holds nothing back.
 //! - Lines with a new opening go before lines of follow-ups, critical ones first. A line takes the urgency of its most urgent
@@ -13,8 +14,8 @@
 //! - A follow-up may be replaced while its first attempt is under way. If it is accepted, it is sent all the same; if not, it
 //!   stays replaced, and the attempt counts for nothing.
 //! - A message stays due until its outcome is recorded. A crash between the two repeats it, with the same Message-ID.
-//! - A message due later than the longest retry wait, and recorded or last attempted later than now, was so before the clock was
-//!   set back: it is due now. One that was attempted before now waits because a server asked for it.
+//! - A message due later than the longest retry wait, and recorded or last attempted later than now, dates from before the clock
+//!   was set back: it is due now. One that was last attempted before now waits because a server asked for it.
 //! - Retry age counts the time the dispatcher ran, so sleep and clock changes do not count: between two failed attempts, at
 //!   most the longest retry wait counts; of a longer wait, the dispatcher notes each piece. `delivery` holds the sum.
 //! - Nothing is due while the store file is not at its path or has another owner: the outcome could not be recorded.
@@ -38,7 +39,7 @@ use crate::domain::policy::Severity;
 /// A notification as it is recorded, in its final form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Stable: deriving the notification again gives the same one.
+    /// Stable: deriving the notification again gives the same id.
     pub notification: Uuid,
     /// With angle brackets; no two notifications share one.
     pub message_id: String,
@@ -109,7 +110,7 @@ impl Outgoing {
 /// The urgency of most follow-ups, and of every notification after a failed attempt.
 const LEAST_URGENT: i64 = 3;
 
-/// Reads the index for what waits, one row for each head, and the body of what is chosen.
+/// Reads the index to find one row for each head, and the body only of the chosen ones.
 pub(super) const DUE: &str = "WITH line AS (
         SELECT min(id) AS head, min(urgency) AS urgency FROM outbox
         WHERE channel = ?5 AND finished_at IS NULL GROUP BY recipient_folded),
@@ -133,7 +134,7 @@ impl Store {
         self.due_besides(channel, now, limit, &BTreeSet::new()).await
     }
 
-    /// The same, without those to some recipients.
+    /// As [`Self::due`], without messages to some recipients.
     pub async fn due_besides(
         &self,
         channel: &str,
@@ -168,7 +169,7 @@ impl Store {
         rows.into_iter().map(pending).collect()
     }
 
-    /// When the next message of a channel is due after `after`, which may be in the past; `None` where none waits.
+    /// When the next message of a channel is due after `after`, which may be in the past; `None` if none waits.
     pub async fn next_due(
         &self,
         channel: &str,
@@ -179,9 +180,9 @@ impl Store {
         next.map(|next| next.map(time)).map_err(|error| self.error(Operation::Deliver)(error.into()))
     }
 
-    /// A server has accepted the message. True if its address was undeliverable until now.
+    /// Records that a server accepted the message. True if its address was undeliverable until now.
     pub async fn sent(&self, id: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        // A notification replaced while it was being sent was sent.
+        // A notification that was replaced while it was being sent counts as sent.
         const SQL: &str = "UPDATE outbox SET state = 'sent', finished_at = ?2, attempted_at = ?2,
             attempts = attempts + 1, last_error = NULL
             WHERE id = ?1 AND (finished_at IS NULL OR state = 'superseded')";
@@ -246,7 +247,7 @@ impl Store {
         write.await.map_err(self.error(Operation::Deliver))
     }
 
-    /// Counts the time up to `now` as time of trying, without an attempt.
+    /// Counts the time up to `now` toward the retry age, without an attempt.
     pub async fn note_watched(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let write = async {
             let mut transaction = self.writing().await?;
@@ -291,7 +292,7 @@ impl Store {
         })
     }
 
-    /// Puts messages into the outbox that no audit caused: a test, a resend, a digest.
+    /// Puts messages into the outbox that alerting did not derive, as tests do.
     pub async fn post(&self, messages: &[Outgoing]) -> Result<(), StoreError> {
         let write = async {
             let mut transaction = self.writing().await?;
@@ -358,7 +359,7 @@ pub(super) async fn add(to: &mut SqliteConnection, outgoing: &[Outgoing]) -> Res
     Ok(())
 }
 
-/// Records what [`watched`] says of `now`.
+/// Records the result of [`watched`] at `now`.
 async fn count_watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Result<(), Fault> {
     const SQL: &str = "UPDATE delivery SET watched = ?1, at = ?2";
     let watched = watched(connection, now).await?;
@@ -376,7 +377,7 @@ async fn watched(connection: &mut SqliteConnection, now: DateTime<Utc>) -> Resul
     Ok(sqlx::query_scalar(SQL).bind(stamp(now)).bind(longest).fetch_one(connection).await?)
 }
 
-/// What the order of delivery goes by.
+/// The form of an address by which the order of delivery compares recipients.
 pub(super) fn folded(to: &Address) -> String {
     to.as_str().to_ascii_lowercase()
 }

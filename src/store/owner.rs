@@ -1,17 +1,18 @@
-//! One owner, as the database itself knows it: a row with a random id, renewed while the owner lives.
+//! One owner, as the database itself records it: a row with a random id, renewed while the owner lives.
 //!
 //! Three guards keep a second owner out, and each covers cases that the one before cannot see:
 //! - `lock`, a lock on a file beside the path: the same path, a symbolic link, a bind mount of the folder. It names the owner.
 //! - [`file::InodeLock`], a lock on the inode of the database: a hard link, a bind mount of the file alone, another container
 //!   on this machine. Like the first it goes with the process, however that ends, so a restart never waits.
 //! - The row: an owner whose locks are not seen here, because it runs on another machine or the file system keeps no locks. A
-//!   store whose row was written under another kernel is taken once the row has not changed for [`LEASE`] by the monotonic
-//!   clock, so no clock that is set can shorten or prolong it; so a copy, or a store after a power cut, waits that long. Every
-//!   transaction that writes, and every choice of what is sent, begins by checking the row: an owner that was overtaken stops.
+//!   store whose row was written under another kernel is taken once the row has not changed for [`LEASE`] by the monotonic clock,
+//!   which no setting of the clock can shorten or prolong. A copy, or a store after a power cut, waits that long too. Every
+//!   transaction that writes, and every choice of the next mails to send, begins by checking the row: an owner that was overtaken
+//!   stops.
 //!
-//! Not covered: two names for one file keep two write-ahead logs, and an owner that cannot see the other's log cannot see the
-//! other's row in it, so each renewal is copied into the database at once. Two mounts of one file on one kernel that share no
-//! inode (an overlay and the folder below it) are two files to all three.
+//! Not covered: two names for one file keep two write-ahead logs, and an owner that cannot see the other's log cannot see the row
+//! in it, so each renewal is copied into the database at once. Two mounts of one file on one kernel that share no inode (an
+//! overlay and the folder below it) are two files to all three.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(15);
 /// How often a row is read within a lease.
 const LOOKS: u32 = 15;
 
-/// Who owns a store, as its row says.
+/// The owner of a store, as its row names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     id: String,
@@ -46,8 +47,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// This process, as the owner of the store at `path`. `locks` says that the inode is locked, so that no other process on
-    /// this kernel can own it.
+    /// This process, as the owner of the store at `path`. `locks`: the inode is locked, so no other process on this kernel can
+    /// own it.
     pub fn new(path: &Path, locks: bool) -> Self {
         let random = RandomState::new();
         Self {
@@ -68,7 +69,7 @@ impl Owner {
 
     /// Waits until no other owner can be alive, at most for `lease`, or fails with that owner. Does not change the database.
     pub async fn expect_alone(&self, path: &Path, lease: Duration) -> Result<(), Fault> {
-        // SQLite reports a file that cannot be read.
+        // SQLite itself reports a file that cannot be read.
         let Ok(Some(last)) = peek(path).await else { return Ok(()) };
         last.expect_no_log_elsewhere(Path::new(&self.path))?;
         if self.boot.is_some() && last.boot == self.boot {
@@ -80,8 +81,8 @@ impl Owner {
         }
     }
 
-    /// SQLite keeps its log beside the name by which it opened the file. What lies in the log of another name would be missed
-    /// now and wreck the file later.
+    /// Fails if a log with content lies beside another name of the file. SQLite keeps its log beside the name by which it opened
+    /// the file, so it would miss that log now and damage the file with it later.
     fn expect_no_log_elsewhere(&self, path: &Path) -> Result<(), Fault> {
         let theirs = PathBuf::from(&self.path);
         let left = std::fs::metadata(file::log(&theirs)).is_ok_and(|log| log.len() > 0);
@@ -102,7 +103,7 @@ impl Owner {
         publish(connection).await
     }
 
-    /// Fails where another one is the owner by now.
+    /// Fails if another process is the owner by now.
     pub async fn expect_ours(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
         match row(connection).await? {
             Some(owner) if owner.id == self.id => Ok(()),
@@ -111,7 +112,7 @@ impl Owner {
         }
     }
 
-    /// Lets a next owner begin at once.
+    /// Lets the next owner begin at once.
     pub async fn release(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
         sqlx::query("DELETE FROM owner WHERE id = ?1").bind(&self.id).execute(connection).await?;
         Ok(())
@@ -124,14 +125,14 @@ pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), Fault
     Ok(())
 }
 
-/// Copies what is in the log into the database, where it is seen under every name of the file.
+/// Copies the content of the log into the database, where it is seen under every name of the file.
 pub(super) async fn publish(connection: &mut SqliteConnection) -> Result<(), Fault> {
     sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
     Ok(())
 }
 
-/// The same, and empties the log, so that a plain copy of the database is a copy of the store. Not while a reader is at work:
-/// then the log stays as it is until the next time.
+/// The same, and empties the log, so that a plain copy of the database is a copy of the store. While a reader is at work, the log
+/// stays as it is until the next time.
 pub(super) async fn publish_whole(connection: &mut SqliteConnection) -> Result<(), Fault> {
     // Otherwise the writer would wait for readers, and every audit for the writer.
     sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
@@ -142,7 +143,7 @@ pub(super) async fn publish_whole(connection: &mut SqliteConnection) -> Result<(
     Ok(())
 }
 
-/// Who has the store at `path`, in words.
+/// The owner of the store at `path`, in words.
 pub(super) async fn name(path: &Path) -> String {
     match peek(path).await {
         Ok(Some(owner)) => owner.named(),
@@ -160,8 +161,8 @@ pub(super) async fn alive(path: &Path, lease: Duration) -> Option<String> {
     renewed(path, &owner, lease).await.map(|owner| owner.named())
 }
 
-/// Watches the row until it differs from `last`, at most for `lease`: the owner that it names then. `None` where the row stayed
-/// the same or is gone.
+/// Watches the row until it differs from `last`, at most for `lease`, and returns the owner that it names then; `None` if the row
+/// stays the same or is gone.
 async fn renewed(path: &Path, last: &Owner, lease: Duration) -> Option<Owner> {
     let began = Instant::now();
     while began.elapsed() < lease {
@@ -169,14 +170,14 @@ async fn renewed(path: &Path, last: &Owner, lease: Duration) -> Option<Owner> {
         match peek(path).await {
             Ok(Some(now)) if now == *last => {}
             Ok(changed) => return changed,
-            // It is being written.
+            // The row is being written.
             Err(_) => {}
         }
     }
     None
 }
 
-/// The row as it lies in the file: takes no lock, makes no file, and sees nothing of a log.
+/// Reads the row from the database file alone: takes no lock, creates no file, and does not see the log.
 async fn peek(path: &Path) -> Result<Option<Owner>, Fault> {
     const THERE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'owner'";
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);

@@ -21,7 +21,7 @@ impl Store {
         Ok(())
     }
 
-    /// A write probe: renews the owner's row. To be called every [`super::RENEW_EVERY`].
+    /// A write probe: renews the owner's row. Call it every [`super::RENEW_EVERY`].
     pub async fn ping_writer(&self) -> Result<(), StoreError> {
         self.try_ping_writer().await.map_err(self.error(Operation::Probe))
     }
@@ -31,7 +31,7 @@ impl Store {
         owner::renew(&mut transaction).await?;
         transaction.commit().await?;
         let owned = self.owned.as_ref().ok_or(Trouble::ReadOnly)?;
-        // The renewal is one; what else was written since the last probe shows a store in use.
+        // The renewal is one write; any other since the last probe shows that the store is in use.
         let idle = owned.writes.swap(0, Ordering::SeqCst) <= 1;
         let mut writer = owned.writer.acquire().await?;
         if idle { owner::publish_whole(&mut writer).await } else { owner::publish(&mut writer).await }

@@ -17,17 +17,17 @@ use super::outbox::folded;
 use crate::domain::address::Address;
 use crate::domain::session::SessionKey;
 
-/// Whose data goes.
+/// The session or address whose data is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PurgeScope {
     Session(SessionKey),
     Address(Address),
 }
 
-/// What a purge removes, or would remove.
+/// The result of a purge, or of its dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Rows that go, by what they are.
+    /// Removed rows, by kind.
     pub removed: Vec<(&'static str, u64)>,
     /// Rows in which [`MASK`] replaces the address.
     pub masked: Vec<(&'static str, u64)>,
@@ -40,7 +40,7 @@ pub struct Purged {
 }
 
 impl Purged {
-    /// Whether the store has nothing of what was to go.
+    /// Whether the store has no data of the scope.
     pub fn is_empty(&self) -> bool {
         let rows = self.removed.iter().chain(&self.masked).map(|(_, rows)| rows).sum::<u64>();
         rows == 0 && self.present == 0 && self.waiting == 0 && !self.audited
@@ -74,13 +74,13 @@ const WAITING: &str = "SELECT count(*) FROM outbox WHERE EXISTS (SELECT 1 FROM j
 
 const AUDITED: &str = "SELECT count(*) FROM sessions WHERE source = ?1 AND id = ?2";
 
-/// The same of an address: `?1`, in lower case.
+/// The same for an address: `?1`, in lower case.
 const OF_ADDRESS: [(&str, &str, &str); 2] = [
     ("notifications", "outbox", "recipient_folded = ?1"),
     ("notification log entries", "notification_log", "recipient_folded = ?1"),
 ];
 
-/// What is over and may hold an address: what it is, the table, its key, its columns with text, and the condition.
+/// Past rows that may hold an address: the kind, the table, its key, its columns with text, and the condition.
 const TEXTS: [(&str, &str, &str, &[&str], &str); 4] = [
     ("events", "events", "id", &["doc"], "true"),
     ("values", "observations", "id", &["raw_values"], "until IS NOT NULL"),
@@ -93,7 +93,7 @@ const PRESENT: &str = "SELECT (SELECT count(*) FROM observations WHERE until IS 
     + (SELECT count(*) FROM sessions WHERE instr(lower(record || pinned), ?1))";
 
 impl Store {
-    /// Counts what [`Self::purge`] would remove.
+    /// Counts the rows that [`Self::purge`] would remove.
     pub async fn purgeable(&self, scope: &PurgeScope) -> Result<Purged, StoreError> {
         let count = async {
             let mut transaction = self.readers.begin().await?;
@@ -120,7 +120,7 @@ impl Store {
     }
 }
 
-/// A purge in a transaction, or without `apply`, its count.
+/// A purge in a transaction; without `apply`, only its count.
 struct Purge<'a> {
     on: &'a mut SqliteConnection,
     apply: bool,
@@ -169,7 +169,7 @@ impl Purge<'_> {
         Ok(count.unsigned_abs())
     }
 
-    /// Masks the address in columns of the rows that have it; returns how many rows these are.
+    /// Masks the address in columns of the rows that have it; returns the number of these rows.
     async fn mask(
         &mut self,
         table: &str,
@@ -203,7 +203,7 @@ impl Purge<'_> {
         Ok(masked)
     }
 
-    /// Removes the bodies of finished notifications to others that hold the address; no command reads them.
+    /// Removes the bodies of finished notifications to others that hold the address. No command reads these bodies.
     async fn bodies(&mut self, address: &str) -> Result<u64, Fault> {
         const IDS: &str = "SELECT id FROM outbox WHERE finished_at IS NOT NULL AND recipient_folded <> ?1";
         let ids: Vec<i64> = sqlx::query_scalar(IDS).bind(address).fetch_all(&mut *self.on).await?;

@@ -16,7 +16,7 @@ use crate::domain::observation::{Observation, Shape};
 use crate::domain::session::SessionId;
 use crate::domain::state::Delta;
 
-/// Rows that travel in one statement: bounds the memory of a first poll of many sessions.
+/// Most rows in one statement: bounds the memory of a first poll of many sessions.
 const CHUNK: usize = 1_000;
 
 impl Store {
@@ -61,7 +61,7 @@ impl Tables<'_> {
         self.put(SCHEDULES, &schedules).await
     }
 
-    /// Takes sessions out of the present; their history stays.
+    /// Removes sessions from the present state; their history stays.
     async fn retire(&mut self, retired: &[SessionId], now: DateTime<Utc>) -> Result<(), Fault> {
         const SESSIONS: &str = "DELETE FROM sessions WHERE source = ?1 AND id IN (SELECT value FROM json_each(?2))";
         self.put(SESSIONS, retired).await?;
@@ -79,7 +79,7 @@ impl Tables<'_> {
         self.put(SQL, &rows).await
     }
 
-    /// Ends the present run of each session and begins the next one.
+    /// Ends the present run of each session and begins a new one.
     async fn observations(&mut self, seen: &[(SessionId, Arc<Observation>)]) -> Result<(), Fault> {
         const SQL: &str = "INSERT INTO observations (source, session, since, shape, raw_values)
             SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)";

@@ -1,4 +1,4 @@
-//! A source that goes on under another name.
+//! Moves everything about a source to its new name.
 
 use sqlx::SqliteConnection;
 
@@ -6,12 +6,12 @@ use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use crate::domain::name::Rename;
 
-/// What the store made of a [`Rename`].
+/// The outcome of a [`Rename`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renamed {
-    /// All that was known of the former name is known of the new one now.
+    /// Everything about the former name now belongs to the new one.
     Moved,
-    /// Nothing is known of the former name: it was moved before, or never polled.
+    /// The store has nothing under the former name: it was moved before, or never polled.
     Nothing,
     /// Both names have a state of their own, which cannot be one state. Each keeps its own.
     Kept,

@@ -17,7 +17,7 @@ use crate::domain::policy::Severity;
 /// 20 seconds at 30 mails a minute, the default of `max_per_minute`.
 const MOST_WAITING: i64 = 10;
 
-/// What came of a resend.
+/// The result of a resend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resend {
     /// The number of the new row.
@@ -46,12 +46,12 @@ pub enum Unsendable {
     NoRecipient { number: i64 },
 }
 
-/// A row as it is sent again.
+/// The columns of the row to send again.
 type OldRow = (String, String, String, String, String, String, String, String, String, Vec<u8>);
 
 impl Store {
-    /// Records notification `number` again at `now`. `allowed` says whether its address may get mail; `reissue` gives the same
-    /// message another Message-ID: it takes the old message and the new stable id, and returns the new Message-ID and message.
+    /// Records notification `number` again at `now`. `allowed` says whether its address may get mail. `reissue` gives the message
+    /// another Message-ID: it takes the old message and the new stable id, and returns the new Message-ID and message.
     pub async fn resend(
         &self,
         number: i64,

@@ -21,8 +21,8 @@ pub struct Restored {
 }
 
 impl Store {
-    /// Replaces the store at `path` with a copy of the database `from`. Fails while a process owns the store, and where `from` is
-    /// damaged or no store.
+    /// Replaces the store at `path` with a copy of the database `from`. Fails while a process owns the store, and if `from` is
+    /// damaged or not a store.
     pub async fn restore(path: &Path, from: &Path, now: DateTime<Utc>) -> Result<Restored, CopyError> {
         let failed = |fault| StoreError::new(Operation::Restore, path, fault);
         let store = file::real(path).map_err(failed)?;
@@ -40,7 +40,7 @@ impl Store {
     }
 }
 
-/// The advice for a store that cannot be read is to restore a copy, which is no use for the copy itself.
+/// Replaces an error whose advice is to restore a copy: that is no help with the copy itself.
 fn unusable(from: &Path, error: CopyError) -> CopyError {
     match error {
         CopyError::Store(error)
@@ -75,7 +75,7 @@ fn replace(store: &Path, partial: Partial, now: DateTime<Utc>) -> Result<Option<
     let folder = store.parent().unwrap_or(Path::new("/"));
     let like = present.as_ref().map_or_else(|| std::fs::metadata(folder), |present| Ok(present.clone()));
     let adopt = |like: std::fs::Metadata| {
-        // The user who restores may be another one than the user of the daemon.
+        // The user who restores may differ from the user of the daemon.
         give(&file::lock(store), &like)?;
         partial.adopt(&like)
     };
@@ -85,7 +85,7 @@ fn replace(store: &Path, partial: Partial, now: DateTime<Utc>) -> Result<Option<
         link(store, &aside).map_err(CopyError::write(&aside))?;
     }
     let log = file::log(store);
-    // SQLite would read a log that is left as one of the new database.
+    // SQLite would read a log that stays as part of the new database.
     if log.exists() {
         let aside = file::log(&aside);
         std::fs::rename(&log, &aside).map_err(CopyError::write(&aside))?;
@@ -96,7 +96,7 @@ fn replace(store: &Path, partial: Partial, now: DateTime<Utc>) -> Result<Option<
     Ok(present.map(|_| aside))
 }
 
-/// A second name for a file, or where the file system has none, a new one.
+/// Gives a file a second name, or a new one if the file system has no hard links.
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::hard_link(from, to).or_else(|_| std::fs::rename(from, to))
 }

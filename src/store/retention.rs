@@ -10,7 +10,7 @@ use super::Store;
 use super::error::{Fault, Operation, StoreError};
 use super::form::{count, stamp, time};
 
-/// Each removes at most `?2` rows that were over before `?1`. What is current is never among them.
+/// Each removes at most `?2` rows that ended before `?1`, and no current row.
 const STATEMENTS: [&str; 4] = [
     "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 LIMIT ?2)",
     "DELETE FROM incidents WHERE rowid IN (SELECT rowid FROM incidents WHERE ended_at < ?1 LIMIT ?2)",
@@ -22,18 +22,18 @@ const STATEMENTS: [&str; 4] = [
 pub(super) const SHAPES: &str =
     "DELETE FROM shapes WHERE NOT EXISTS (SELECT 1 FROM observations WHERE shape = shapes.id)";
 
-/// One in so many pages may stay free.
+/// One in this many pages may stay free.
 const SPARE: i64 = 10;
 
 impl Store {
-    /// Up to when retention has seen the clock advance; `None` in a new store.
+    /// The time up to which retention has seen the clock advance; `None` in a new store.
     pub async fn retention_seen(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let query = sqlx::query_scalar::<_, Option<i64>>("SELECT seen FROM retention");
         let seen = query.fetch_one(&self.readers).await;
         seen.map(|seen| seen.map(time)).map_err(|error| self.error(Operation::Prune)(error.into()))
     }
 
-    /// Records up to when retention has seen the clock advance.
+    /// Records the time up to which retention has seen the clock advance.
     pub async fn note_retention_seen(&self, seen: DateTime<Utc>) -> Result<(), StoreError> {
         let write = async {
             let mut transaction = self.writing().await?;
@@ -45,10 +45,10 @@ impl Store {
         write.await.map_err(self.error(Operation::Prune))
     }
 
-    /// Removes events, ended incidents, finished notifications and ended runs from before `before`. Removes nothing until `before`
-    /// has passed the beginning of the store: older rows have the time of a wrong clock. Each transaction removes `batch` rows, so
-    /// that audits and deliveries are not blocked, until none is left or `stop` says so. Returns the number of rows. Can be
-    /// cancelled at any time.
+    /// Removes events, ended incidents, finished notifications and ended runs from before `before`. Removes nothing until
+    /// `before` has passed the beginning of the store: older rows have the time of a wrong clock. Each transaction removes
+    /// `batch` rows, so that audits and deliveries are not blocked, until none is left or `stop` returns true. Returns the number
+    /// of rows. Can be cancelled at any time.
     pub async fn prune(
         &self,
         before: DateTime<Utc>,
@@ -92,7 +92,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// Cuts free pages off the file until at most one in [`SPARE`] pages is free, or `stop` says so.
+    /// Cuts free pages off the file until at most one in [`SPARE`] pages is free, or `stop` returns true.
     async fn shrink(&self, stop: impl Fn() -> bool + Send) -> Result<(), Fault> {
         /// Pages in one transaction: 2 MiB.
         const PAGES: i64 = 512;

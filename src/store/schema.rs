@@ -1,4 +1,4 @@
-//! The form of the database, and the way from each older form to the present one.
+//! The form of the database, and the migrations from each older form to the present one.
 //!
 //! A list of our own over `PRAGMA user_version`: the number changes in the transaction that changes the form, so a store is
 //! never between two forms, and a reader learns the form without a table. `application_id` distinguishes our files from others.
@@ -7,7 +7,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::error::{Fault, Trouble};
 
-/// Each brings the form whose number is its place to the next one. Never edited once released.
+/// Each migrates the form whose number is its index to the next one. Never edited once released.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
 
 /// "Drft": what `file` and SQLite show as the kind of our databases.
@@ -22,7 +22,7 @@ pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// Brings the database to the present form, or refuses one that is not ours or too new.
 ///
-/// Takes the write lock first, also where nothing is to be done: what cannot be written is found now.
+/// Takes the write lock first, also if there is nothing to migrate, so that a database that cannot be written is found now.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let form = form(&mut transaction).await?;
@@ -35,7 +35,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fau
     Ok(())
 }
 
-/// For a reader: fails unless the database has the present form. `Absent` where the owner has not yet made it.
+/// For a reader: fails unless the database has the present form. `Absent` if the owner has not created it yet.
 pub(super) async fn expect_present(connection: &mut SqliteConnection) -> Result<(), Fault> {
     match form(connection).await? {
         KNOWN => Ok(()),
@@ -52,7 +52,7 @@ pub(super) async fn expect_ours(connection: &mut SqliteConnection) -> Result<(),
     }
 }
 
-/// The number of the form; 0 for a database in which nothing is.
+/// The number of the form; 0 for an empty database.
 async fn form(connection: &mut SqliteConnection) -> Result<i64, Fault> {
     let application: u32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;

@@ -1,7 +1,7 @@
-//! Addresses that refuse our mail: begun and ended in the transaction of the outcome that says so, so that neither is lost.
+//! Addresses that refuse our mail: begun and ended in the transaction of the delivery outcome, so that neither is lost.
 //!
-//! A row stands from the first notification to an address that was given up. It ends when a later one is accepted, and is deleted
-//! when alerting has notified the end. What was lost is read from the outbox.
+//! A row exists from the first notification to an address that was given up. It ends when a later one is accepted, and is deleted
+//! when the recipients are notified of the end. The lost notifications are read from the outbox.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::domain::policy::Severity;
 /// Most sessions that are listed of one address: a mail names a few.
 const MOST_SESSIONS: usize = 100;
 
-/// The address of a notification that was given up refuses mail from now on. False where it did so before.
+/// Notes that the address of a notification that was given up refuses mail from now on. False if it did so before.
 pub(super) async fn begin(to: &mut SqliteConnection, id: i64, now: DateTime<Utc>) -> Result<bool, Fault> {
     const ROW: &str = "SELECT notification, channel, recipient FROM outbox WHERE id = ?1";
     const SQL: &str = "INSERT INTO undeliverable (id, channel, recipient, recipient_folded, first, since)
@@ -35,14 +35,14 @@ pub(super) async fn begin(to: &mut SqliteConnection, id: i64, now: DateTime<Utc>
     Ok(inserted.rows_affected() == 1)
 }
 
-/// The address of a notification that was sent accepts mail. False where it did so before.
+/// Notes that the address of a notification that was sent accepts mail. False if it did so before.
 pub(super) async fn end(to: &mut SqliteConnection, id: i64, now: DateTime<Utc>) -> Result<bool, Fault> {
     const SQL: &str = "UPDATE undeliverable SET accepted = ?1, accepted_at = ?2 WHERE accepted IS NULL
         AND (channel, recipient_folded) = (SELECT channel, recipient_folded FROM outbox WHERE id = ?1)";
     Ok(sqlx::query(SQL).bind(id).bind(stamp(now)).execute(to).await?.rows_affected() == 1)
 }
 
-/// Records who was notified, and deletes what has ended.
+/// Records which recipients were notified, and deletes the addresses that have ended.
 pub(super) async fn note(to: &mut SqliteConnection, evaluation: &Evaluation) -> Result<(), Fault> {
     const NOTIFIED: &str = "UPDATE undeliverable SET notified = json_insert(notified, '$[#]', json(?2)) WHERE id = ?1";
     for (id, recipient) in &evaluation.addresses_notified {
@@ -72,7 +72,7 @@ impl Store {
             ORDER BY o.id";
         let mut from = self.readers.begin().await?;
         let rows: Vec<AddressRow> = sqlx::query_as(ADDRESSES).bind(channel).fetch_all(&mut *from).await?;
-        // Nearly always: nothing more to read.
+        // Nearly always the case.
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,7 +104,7 @@ impl Store {
         rows.into_iter().map(address).collect()
     }
 
-    /// What people are shown of the delivery over a channel.
+    /// The delivery over a channel, as pages and commands show it.
     pub async fn delivery(&self, channel: &Name) -> Result<DeliveryState, StoreError> {
         self.try_delivery(channel).await.map_err(self.error(Operation::Deliver))
     }
@@ -130,7 +130,7 @@ impl Store {
     }
 }
 
-/// What is summed up of the lost notifications of one address.
+/// The sum of the lost notifications of one address.
 #[derive(Default)]
 struct Tally {
     lost: LostNotifications,

@@ -8,7 +8,7 @@ use super::files::tamper;
 use super::world::{Place, World, at, name, shown};
 use crate::store::{CopyError, Store, Trouble};
 
-/// What lies beside the store in its folder, besides its own files.
+/// The files beside the store in its folder, without its own.
 fn others(place: &Place) -> Vec<String> {
     let own = ["driftwise.db", "driftwise.db-wal", "driftwise.db-shm", "driftwise.db.lock"];
     let names = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -38,7 +38,7 @@ async fn a_backup_of_a_store_in_use_holds_the_last_audit_and_no_owner() {
     assert_eq!(others(&place), ["copy.db"]);
     assert_eq!(state(&copy).await, shown(&world.state));
     assert_eq!(Store::owner(&copy).await, None);
-    // It does not wait for the owner of the original.
+    // The new owner does not wait for the owner of the original.
     Store::open(&copy).await.unwrap().close().await;
     store.close().await;
 }
@@ -49,7 +49,7 @@ async fn a_backup_includes_the_log_of_a_process_that_was_killed() {
     let store = place.open().await;
     let mut world = World::new("acme", 5);
     world.audit(&store, at(0)).await;
-    // The files of this moment are those that a killed process leaves.
+    // The files at this moment are those that a killed process leaves.
     let dead = tempfile::tempdir().unwrap();
     let path = dead.path().join("dead.db");
     fs::copy(place.path(), &path).unwrap();
@@ -135,7 +135,7 @@ async fn a_restore_brings_back_the_copy_and_keeps_the_replaced_store_with_its_lo
     let refused = Store::restore(&place.path(), &copy, at(9)).await.unwrap_err();
     let CopyError::Store(error) = &refused else { panic!("{refused}") };
     assert!(error.is_taken(), "{error}");
-    // A process that was killed: its log is left.
+    // As after a process that was killed: its log is left.
     let log = fs::read(format!("{}-wal", place.path().display())).unwrap();
     let database = fs::read(place.path()).unwrap();
     store.close().await;
@@ -154,7 +154,7 @@ async fn a_restore_brings_back_the_copy_and_keeps_the_replaced_store_with_its_lo
 }
 
 #[tokio::test]
-async fn a_restore_makes_a_store_where_none_is_and_refuses_what_is_no_whole_store() {
+async fn a_restore_creates_a_store_where_there_is_none_and_refuses_a_file_that_is_not_a_whole_store() {
     let place = Place::new();
     let store = place.open().await;
     World::new("acme", 2).audit(&store, at(0)).await;

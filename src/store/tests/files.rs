@@ -1,4 +1,4 @@
-//! The file, its owner, and everything that can be the matter with it.
+//! The file, its owner, and everything that can be wrong with it.
 
 use std::error::Error as _;
 use std::fs;
@@ -11,7 +11,7 @@ async fn refused(path: &Path) -> StoreError {
     Store::open(path).await.expect_err("it cannot be opened")
 }
 
-/// Runs SQL on the file as a program that knows nothing of us.
+/// Runs SQL on the file as another program.
 pub(super) async fn tamper(path: &Path, sql: &str) {
     use sqlx::Connection as _;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -85,7 +85,7 @@ async fn a_store_from_before_the_first_form_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_database_is_called_so() {
+async fn a_file_that_is_not_a_database_is_reported_as_corrupt() {
     let place = Place::new();
     fs::write(place.path(), "not a database, whatever its name says. ".repeat(200)).unwrap();
     for error in [refused(&place.path()).await, Store::read(&place.path()).await.unwrap_err()] {
@@ -178,7 +178,7 @@ async fn a_dropped_transaction_leaves_the_writer_connected() {
     let place = Place::new();
     let store = place.open().await;
     let writer = &store.owned.as_ref().unwrap().writer;
-    // Only the connection that made it sees it.
+    // Only the connection that created the table sees it.
     sqlx::query("CREATE TEMP TABLE ours (x)").execute(writer).await.unwrap();
     for _ in 0..200 {
         drop(store.writing().await.unwrap());
@@ -204,7 +204,7 @@ async fn a_writer_that_is_replaced_while_the_file_is_away_makes_no_other_and_kee
 }
 
 #[tokio::test]
-async fn without_its_log_or_its_lock_the_store_takes_nothing_until_they_are_back() {
+async fn without_its_log_or_lock_the_store_writes_nothing_until_they_are_back() {
     for ending in ["-wal", ".lock"] {
         let place = Place::new();
         let store = place.open().await;
@@ -230,7 +230,7 @@ async fn without_its_log_or_its_lock_the_store_takes_nothing_until_they_are_back
 }
 
 #[tokio::test]
-async fn a_full_disk_is_called_so_and_recording_goes_on_when_there_is_room() {
+async fn a_full_disk_is_reported_and_recording_goes_on_when_there_is_room() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 300);
@@ -247,14 +247,14 @@ async fn a_full_disk_is_called_so_and_recording_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_store_that_becomes_read_only_while_in_use_is_called_so_and_recording_goes_on_afterwards() {
+async fn a_store_that_becomes_read_only_while_in_use_is_reported_and_recording_goes_on_afterwards() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = World::new("acme", 3);
     world.audit(&store, at(0)).await;
     let before = shown(&world.state);
     let writer = &store.owned.as_ref().unwrap().writer;
-    // SQLite answers this as it does a disk that was remounted read-only.
+    // SQLite reports this as it does a disk that was remounted read-only.
     sqlx::raw_sql("PRAGMA query_only = ON").execute(writer).await.unwrap();
     world.ticked.insert(1);
     let delta = world.next(at(5));
@@ -268,7 +268,7 @@ async fn a_store_that_becomes_read_only_while_in_use_is_called_so_and_recording_
     assert_eq!(shown(&store.load().await.unwrap()[&name("acme")]), shown(&world.state));
 }
 
-/// Whether this process may write whatever it likes.
+/// Whether this process may write to any file.
 fn superuser(place: &Path) -> bool {
     fs::OpenOptions::new().append(true).open(place).is_ok()
 }
@@ -285,14 +285,14 @@ fn as_nobody(test: &str) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_folder_or_file_that_may_not_be_written_is_called_so() {
+async fn a_folder_or_file_that_may_not_be_written_is_reported() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     place.open().await.close().await;
     let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     allow(&place.path(), 0o444);
     if superuser(&place.path()) {
-        return as_nobody("store::tests::files::a_folder_or_file_that_may_not_be_written_is_called_so");
+        return as_nobody("store::tests::files::a_folder_or_file_that_may_not_be_written_is_reported");
     }
     assert_eq!(refused(&place.path()).await.trouble, Trouble::ReadOnly);
     allow(&place.path(), 0o644);

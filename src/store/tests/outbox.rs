@@ -99,7 +99,7 @@ async fn some_recipients_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn one_that_is_finished_stays_so() {
+async fn a_finished_notification_stays_finished() {
     let place = Place::new();
     let store = filled(&place, &["a@x.example"]).await;
     let id = due(&store, 0).await[0].0;
@@ -189,7 +189,7 @@ async fn a_replaced_follow_up_keeps_its_reason_and_names_its_replacement() {
 }
 
 #[tokio::test]
-async fn what_was_attempted_is_not_replaced_and_what_was_sent_meanwhile_is_sent() {
+async fn an_attempted_follow_up_is_not_replaced_and_one_sent_while_it_was_replaced_is_sent() {
     let place = Place::new();
     let store = place.open().await;
     store.post(&[follow_up(1, "a@x.example", &[7])]).await.unwrap();

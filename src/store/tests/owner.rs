@@ -1,4 +1,4 @@
-//! What the row of the owner keeps out that no lock does.
+//! Owners that the row keeps out and no lock does.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::world::{Place, World, at, name, outgoing};
 use crate::store::Store;
 use crate::store::owner::{self, Owner};
 
-/// As an owner on another machine leaves the row: another kernel keeps its locks.
+/// The row as an owner on another machine leaves it: another kernel keeps its locks.
 const ELSEWHERE: &str = "UPDATE owner SET id = 'x', boot = 'y', process = 7, host = 'elsewhere';
     PRAGMA wal_checkpoint(TRUNCATE)";
 
@@ -24,7 +24,7 @@ async fn left_elsewhere() -> Place {
     place
 }
 
-/// What an owner elsewhere does while it lives.
+/// Renews the row as an owner elsewhere does while it lives.
 async fn renew(path: &Path) {
     loop {
         tamper(path, "UPDATE owner SET renewed = renewed + 1; PRAGMA wal_checkpoint(TRUNCATE)").await;

@@ -53,7 +53,7 @@ async fn resends_that_wait_are_bounded_so_that_they_hold_up_no_new_alert_for_lon
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_again_is_refused_with_the_reason_and_changes_nothing() {
+async fn a_notification_that_cannot_be_sent_again_is_refused_with_the_reason_and_changes_nothing() {
     let place = Place::new();
     let store = place.open().await;
     let follow_up = |number, to| Outgoing { follows_up: Some(vec![Uuid::from_u128(7)]), ..outgoing(number, to) };

@@ -11,7 +11,7 @@ use crate::domain::reading::RawValue;
 use crate::domain::setting::SettingKey;
 use crate::store::{NotificationFilter, Outgoing, Renamed, Store};
 
-/// A source through everything that can happen to it, leaving some of each behind.
+/// A source that goes through everything that can happen to it, and keeps some of each.
 async fn eventful(store: &Store) -> World {
     let mut world = World::new("acme", 6);
     world.audit(store, at(0)).await;
@@ -62,7 +62,7 @@ async fn a_process_that_died_left_everything_that_was_recorded() {
     let place = Place::new();
     let store = place.open().await;
     let world = eventful(&store).await;
-    // A copy of the files as they lie there is what a crash leaves: the log is not folded in.
+    // A copy of the files as they are now is what a crash leaves: the log is not folded in.
     let crashed = Place::new();
     for file in ["driftwise.db", "driftwise.db-wal"] {
         std::fs::copy(place.folder.path().join(file), crashed.folder.path().join(file)).unwrap();
@@ -71,14 +71,14 @@ async fn a_process_that_died_left_everything_that_was_recorded() {
     assert_eq!(loaded(&again, "acme").await, shown(&world.state));
     again.integrity_check().await.unwrap();
     drop(store);
-    // Without a close, too, the next owner goes on.
+    // Also without a close, the next owner goes on.
     let mut world = world;
     world.audit(&again, at(30)).await;
     assert_eq!(loaded(&again, "acme").await, shown(&world.state));
 }
 
 #[tokio::test]
-async fn a_restart_changes_nothing_that_is_decided_next() {
+async fn a_restart_changes_no_later_decision() {
     let place = Place::new();
     let store = place.open().await;
     let mut world = eventful(&store).await;
@@ -136,7 +136,7 @@ async fn a_session_that_comes_back_starts_empty_and_keeps_its_history() {
     assert_eq!(loaded(&store, "acme").await, shown(&world.state));
 }
 
-/// Interrupted between its steps SQLite gives up the whole transaction by itself, as on a full disk.
+/// SQLite that is interrupted between its steps rolls back the whole transaction by itself, as on a full disk.
 #[tokio::test]
 async fn an_audit_that_is_broken_off_at_any_step_leaves_nothing_and_the_next_one_is_recorded() {
     let place = Place::new();
@@ -214,7 +214,7 @@ async fn a_renamed_source_keeps_state_history_and_log_once() {
     world.plan.name = name("shop");
     assert!(world.due(&store, at(16)).await.0.notifications.is_empty());
     store.integrity_check().await.unwrap();
-    // A name that has a state of its own is not merged.
+    // A name that has a state of its own keeps it.
     let mut other = World::new("acme", 2);
     other.audit(&store, at(20)).await;
     assert_eq!(store.rename(renames).await.unwrap(), [Renamed::Kept]);

@@ -1,4 +1,4 @@
-//! Which notification leaves next: channels apart, openings first, critical first, recipients in turn.
+//! The order of delivery: channels apart, openings first, critical first, recipients in turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ fn paged(number: usize, to: &str) -> Outgoing {
     Outgoing { channel: name("pager"), ..outgoing(number, to) }
 }
 
-/// The numbers of what is due in a channel, in order.
+/// The numbers of the notifications that are due in a channel, in order.
 async fn due_in(store: &Store, channel: &str, minutes: i64) -> Vec<String> {
     let due = store.due(channel, at(minutes), 100).await.unwrap();
     let number = |id: &str| id.trim_start_matches('<').split('@').next().unwrap().to_owned();
@@ -61,7 +61,7 @@ async fn openings_go_before_follow_ups_and_critical_ones_first() {
 }
 
 #[tokio::test]
-async fn what_is_before_a_critical_opening_in_its_line_leaves_as_soon() {
+async fn a_notification_before_a_critical_opening_in_its_line_is_as_urgent() {
     let place = Place::new();
     let store = place.open().await;
     let messages = [outgoing(0, "a@x.example"), follow_up(1, "b@x.example"), critical(outgoing(2, "b@x.example"))];
@@ -96,7 +96,7 @@ async fn recipients_take_turns() {
 }
 
 #[tokio::test]
-async fn a_follow_up_takes_over_the_turn_of_what_it_replaces() {
+async fn a_follow_up_takes_over_the_turn_of_the_one_it_replaces() {
     let place = Place::new();
     let store = place.open().await;
     store.post(&[follow_up(0, "a@x.example")]).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_follow_up_takes_over_the_turn_of_what_it_replaces() {
     assert_eq!(due_in(&store, "email", 3).await, ["2", "1"]);
 }
 
-/// Steps of SQLite's machine that a question takes, in thousands.
+/// Steps of SQLite's virtual machine that a query takes, in thousands.
 async fn steps(store: &Store, sql: &'static str) -> u64 {
     let mut writer = store.owned.as_ref().unwrap().writer.acquire().await.unwrap();
     let steps = Arc::new(AtomicU64::new(0));

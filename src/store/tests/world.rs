@@ -58,7 +58,7 @@ pub(super) fn outgoing(number: usize, to: &str) -> Outgoing {
     }
 }
 
-/// A store in a folder that goes with it.
+/// A store in a folder that is removed with it.
 pub(super) struct Place {
     pub folder: TempDir,
 }
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-/// One source with its sessions and what is known of it.
+/// One source with its sessions and its state.
 pub(super) struct World {
     pub plan: SourcePlan,
     pub state: SourceState,
@@ -156,7 +156,7 @@ impl World {
         self.state.apply(delta);
     }
 
-    /// What the next audit would change.
+    /// The delta of the next audit.
     pub(super) fn next(&self, now: DateTime<Utc>) -> Delta {
         reconcile(&self.plan, &self.state, &self.outcome(), &Due::All, now)
     }
@@ -202,7 +202,7 @@ fn composed(notification: &Notification) -> Outgoing {
     }
 }
 
-/// All of a state in a form that can be compared; the order of a session's incidents says nothing.
+/// All of a state in a form that can be compared, whatever the order of a session's incidents.
 pub(super) fn shown(state: &SourceState) -> String {
     use std::fmt::Write as _;
     let own = (&state.unreachable, &state.changed);

@@ -1,4 +1,4 @@
-//! What drives an audit, alerting and a delivery: each a cycle that a loop calls, and a test too.
+//! Audits, alerting and delivery, each as a cycle that a loop or a test calls.
 //!
 //! Properties: state and events of one audit are committed together or not at all, and so are the notification log and the
 //! outbox; a notification is recorded as sent after it was accepted, never before; audits of a source never overlap. `assembly`

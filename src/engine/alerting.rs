@@ -1,9 +1,9 @@
 //! One cycle of alerting: derives the notifications that are due, composes them, and records them.
 //!
-//! It runs after commits that changed an incident, after an address turned undeliverable or back, and at its own next wake-up. Its
-//! working set is in memory: loaded from the store at start, then updated by the commits of audits. The log and the outbox are
-//! committed together, and the working set takes in the change only after that, so a process killed at any point derives the
-//! same notifications again.
+//! It runs after commits that changed an incident, after an address began to refuse mail or accepts it again, and at its own next
+//! wake-up. Its working set is in memory: loaded from the store at start, then updated by the commits of audits. The log and the
+//! outbox are committed together, and the working set takes in the change only after that, so a process killed at any point
+//! derives the same notifications again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,11 +34,11 @@ pub struct Alerting {
     /// Cycles run one at a time, because each starts from the commit of the last.
     one: tokio::sync::Mutex<()>,
     bells: Bells,
-    /// Undeliverable addresses of which no other address could be notified: each is logged once.
+    /// Addresses that refuse mail and about which no recipient could be notified: each is logged once.
     unheard: Mutex<BTreeSet<Uuid>>,
 }
 
-/// Everything that alerting works with.
+/// The parts that alerting works with.
 pub struct AlertingParts {
     pub published: Arc<Published>,
     pub store: Arc<Store>,
@@ -51,7 +51,7 @@ pub struct AlertingParts {
 struct Deriving {
     published: Arc<Published>,
     channel: Arc<dyn Channel>,
-    /// Of the channel.
+    /// The name of the channel.
     name: Name,
     known: Mutex<WorkingSet>,
 }
@@ -140,7 +140,7 @@ impl Alerting {
         self.bells.changed.notify_one();
     }
 
-    /// Waits for the cycle under way, and starts no other one while the guard lives.
+    /// Waits for the cycle under way, and starts no other while the guard lives.
     pub(crate) async fn pause(&self) -> Paused<'_> {
         Paused { alerting: self, _one: self.one.lock().await }
     }
@@ -163,7 +163,7 @@ impl Alerting {
             Ok(addresses) => deriving.known().set_undeliverable(addresses),
             Err(error) => return self.failed(error.operation, super::audit::describe(&error), now),
         }
-        // Composing thousands of mails takes seconds.
+        // On a blocking thread: composing thousands of mails takes seconds.
         let derived = tokio::task::spawn_blocking(move || deriving.derive(now)).await;
         let (evaluation, outgoing) = match derived {
             Ok(derived) => derived,
@@ -193,7 +193,7 @@ impl Alerting {
         AlertingOutcome::Recorded { notifications: outgoing.len(), next }
     }
 
-    /// Logs each address that refuses mail and of which no other address can be notified.
+    /// Logs each address that refuses mail and about which no recipient can be notified.
     fn log_unheard(&self, addresses: &[Arc<UndeliverableAddress>]) {
         let mut logged = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
         logged.retain(|id| addresses.iter().any(|address| address.id == *id));

@@ -20,13 +20,13 @@ use crate::metrics::Metrics;
 use crate::notify::Channel;
 use crate::store::Store;
 
-/// What an engine is made of.
+/// The parts from which an engine is connected.
 pub struct EngineParts {
     pub plans: Plans,
-    /// The state of each source, as the store has it.
+    /// The state of each source, as stored.
     pub states: BTreeMap<Name, SourceState>,
     pub sources: Sources,
-    /// How many polls may be under way.
+    /// Most polls under way at once.
     pub max_polls: usize,
     pub store: Arc<Store>,
     pub channel: Arc<dyn Channel>,

@@ -1,9 +1,9 @@
 //! One audit: poll, reconcile, record, publish.
 //!
-//! In this order: the source is polled; `domain::reconcile` says what that changes; the store commits it in one transaction; only
-//! then do the published state and alerting take it in. If the commit fails, nothing has happened: the next audit starts from
-//! the same state, and no notification is derived from what is not recorded. The same holds where this machine could not poll
-//! (see [`Failure::OwnLimit`]).
+//! In this order: the source is polled; `domain::reconcile` derives the changes; the store commits them in one transaction; only
+//! then do the published state and alerting take them in. If the commit fails, nothing has happened: the next audit starts from
+//! the same state, and no notification is derived from unrecorded changes. The same holds if this machine could not poll (see
+//! [`Failure::OwnLimit`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,10 +42,10 @@ pub type Sources = BTreeMap<Name, Arc<dyn Source>>;
 pub struct Auditor {
     pub published: Arc<Published>,
     pub sources: Current<Sources>,
-    /// How many polls may be under way.
+    /// Limits the polls under way.
     pub polls: Polls,
     pub store: Arc<Store>,
-    /// Takes in what was committed.
+    /// Takes in committed changes.
     pub alerting: Arc<Alerting>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
@@ -80,7 +80,8 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// Its metric label. For each of these causes the audit was not recorded, so no notification of it is derived.
+    /// The operation under which the failure is counted. In either case the audit was not recorded, so no notification of it is
+    /// derived.
     fn operation(&self) -> Operation {
         match self {
             Self::Store(error) => error.operation,
@@ -98,7 +99,8 @@ impl Auditor {
             () = self.stop.cancelled() => return AuditOutcome::Stopped,
         };
         let now = self.clock.now();
-        // A reload may have replaced both while this poll waited for its turn. It never polls by one and judges by another.
+        // A reload may have replaced both while this poll waited for its turn. One from before it must not meet one from after
+        // it.
         let (plans, adapter) = self.published.plans_with(|| self.sources.get().get(source).map(Arc::clone));
         let (Some(plan), Some(adapter)) = (plans.get(source), adapter) else { return AuditOutcome::Replaced };
         if adapter.system() != waiting.system() {
@@ -169,8 +171,8 @@ impl Auditor {
         Ok(())
     }
 
-    /// Ends what is open of sessions of `source`, or of the whole source, that the configuration does not audit any more, and has
-    /// everything else judged by the plan as it is now. False where there is no plan any more.
+    /// Ends incidents of sessions of `source`, or of the whole source, that the configuration no longer audits, and has
+    /// everything else judged by the present plan. False if there is no plan any more.
     pub(super) async fn take_up_plan(&self, source: &Name) -> Result<bool, RecordError> {
         self.take_up(source, &[]).await
     }
@@ -239,7 +241,7 @@ impl Auditor {
                 None => PollOutcome::Unreachable(e.to_string()),
             });
             let started = Instant::now();
-            // The state is let go of when this is done: what comes of it is applied to it in place.
+            // The state is released before the delta is applied, so that it is changed in place.
             let delta = reconcile(plan, &published.state(&source), &poll, &due, now);
             metrics.phase(AuditPhase::Evaluate, started.elapsed());
             Ok(JudgedPoll { delta, poll, failed })
@@ -278,9 +280,9 @@ pub(super) struct Attempt {
     took: Duration,
 }
 
-/// What an attempt is judged by.
+/// The circumstances in which an attempt is judged.
 struct Occasion {
-    /// As they were when the poll began.
+    /// The plans when the poll began.
     plans: Arc<Plans>,
     /// The snapshot that need not be read again.
     known: Option<Digest>,
@@ -295,7 +297,7 @@ pub(super) struct JudgedPoll {
     failed: Option<FetchError>,
 }
 
-/// What was fetched, divided into sessions unless it is `known`.
+/// Divides the fetched answer into sessions, unless it is `known`.
 fn understand(
     fetched: Fetched,
     known: Option<Digest>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// Each remembers one ring, so what is rung before anyone waits is not lost.
+/// Each remembers one ring, so a ring while no task waits is not lost.
 #[derive(Debug, Clone, Default)]
 pub struct Bells {
     /// Wakes alerting: an audit, a reload or an attempt changed what may be due.

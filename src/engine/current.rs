@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::domain::notification::Notification;
 use crate::notify::{Channel, Composed, Outbound, Reissued, SendError};
 
-/// Readers get the value as it is now and keep it for as long as they work with it, so what is under way finishes under
-/// what it began with.
+/// Readers get the present value and keep it for as long as they work with it, so work under way finishes under the value that it
+/// began with.
 #[derive(Debug)]
 pub struct Current<T: ?Sized>(RwLock<Arc<T>>);
 
@@ -27,15 +27,15 @@ impl<T: ?Sized> Current<T> {
         self.replace_with(value, || {});
     }
 
-    /// Also replaces what belongs to the value: a reader that uses [`Current::get_with`] gets both from before or both from
-    /// after.
+    /// Also calls `also`, which replaces something that belongs to the value: a reader that uses [`Current::get_with`] gets both
+    /// from before or both from after.
     pub fn replace_with(&self, value: Arc<T>, also: impl FnOnce()) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         also();
         *current = value;
     }
 
-    /// The value, with what `read` gets of whatever is replaced with it.
+    /// The value, with the result of `read`, which reads something that is replaced with it.
     pub fn get_with<R>(&self, read: impl FnOnce() -> R) -> (Arc<T>, R) {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&current), read())
@@ -53,7 +53,7 @@ impl CurrentChannel {
         Self { label: channel.label(), channel: Current::new(channel) }
     }
 
-    /// `channel` is another of the same kind.
+    /// `channel` must be of the same kind.
     pub fn replace(&self, channel: Arc<dyn Channel>) {
         self.channel.replace(channel);
     }

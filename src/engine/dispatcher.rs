@@ -34,14 +34,14 @@ use crate::notify::{Channel, Obstacle, Outbound, SendError};
 use crate::spans::traced;
 use crate::store::{Operation, Pending, Store, StoreError};
 
-/// Sends at the same time: what Microsoft 365 allows as connections.
+/// Most sends at the same time: Microsoft 365 allows as many connections.
 const AT_ONCE: usize = 3;
 
-/// How many of them may go to recipients whose last attempt timed out. Each may take a minute, in which the connection that is
-/// left serves the other recipients.
+/// How many of them may go to recipients whose last attempt timed out. Each may take a minute, in which the remaining connection
+/// serves the other recipients.
 const MOST_SILENT: usize = AT_ONCE - 1;
 
-/// Everything that a dispatcher works with.
+/// The parts that a dispatcher works with.
 pub struct DispatcherParts {
     pub store: Arc<Store>,
     pub channel: Arc<dyn Channel>,
@@ -54,10 +54,10 @@ pub struct DispatcherParts {
     pub stop: CancellationToken,
 }
 
-/// How often a long round publishes the state of delivery: that reads every row that is retried.
+/// How often a long round publishes the state of delivery, which takes reading every row that is retried.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Carries messages from the outbox to a channel.
+/// Sends messages from the outbox over a channel.
 pub struct Dispatcher {
     parts: DispatcherParts,
     /// The name of the channel.
@@ -117,19 +117,19 @@ impl Round {
 
 impl Dispatcher {
     /// # Errors
-    /// Where the label of the channel is not a name.
+    /// If the label of the channel is not a name.
     pub fn new(parts: DispatcherParts) -> Result<Self, NameError> {
         let name = Name::parse(parts.channel.label())?;
         Ok(Self { parts, name, unrecorded: Mutex::default(), silent: Mutex::default() })
     }
 
-    /// Waits until notifications were recorded, unless they were before this call and since the last one.
+    /// Waits until notifications are recorded. Returns at once if some were recorded since the last call.
     pub async fn rung(&self) {
         self.parts.bells.recorded.notified().await;
     }
 
     /// Attempts every message that is due, and those that are recorded or fall due meanwhile, until none is left. A send that
-    /// stalls holds up its own recipient and one connection, never the round. When the store fails to record an outcome, sends
+    /// stalls delays its own recipient and one connection, never the round. When the store fails to record an outcome, sends
     /// under way are finished and none is begun.
     pub async fn run_round(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
@@ -244,14 +244,14 @@ impl Dispatcher {
 
     /// When the next round is due, if a message waits, and whether a message is due and waits only for the rate limit.
     ///
-    /// The next round is at most the longest wait of the backoff from now: the clock may be set back meanwhile, and the time of a
-    /// longer wait is counted in such pieces.
+    /// The next round is at most the longest wait of the backoff from now: the clock may be set back meanwhile, and a longer wait
+    /// counts toward the retry age in such pieces.
     async fn next(&self, now: DateTime<Utc>) -> Result<(Option<DateTime<Utc>>, bool), StoreError> {
         let free = (self.parts.rate_limiter.room(now) == 0).then(|| self.parts.rate_limiter.free_at(now));
         let next = self.noted(self.parts.store.next_due(self.parts.channel.label(), None).await)?;
         let rate_limited = free.is_some() && next.is_some_and(|next| next <= now);
         if next.is_some_and(|next| next > now + DELIVERY.longest) {
-            // A server asked for a long wait, which counts as time of trying.
+            // A server asked for a long wait, which counts toward the retry age.
             self.noted(self.parts.store.note_watched(now).await)?;
         }
         let next = next.map(|next| free.map_or(next, |free| next.max(free)).min(now + DELIVERY.longest));
@@ -265,7 +265,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The same, and publishes the state of delivery for people.
+    /// The same, and publishes the state of delivery.
     async fn show(&self) -> Result<(), StoreError> {
         self.count().await?;
         let delivery = self.noted(self.parts.store.delivery(&self.name).await)?;
@@ -325,7 +325,7 @@ impl Dispatcher {
         Ok(result)
     }
 
-    /// Has alerting run where an address began to refuse mail, or accepts it again.
+    /// Wakes alerting if an address began to refuse mail, or accepts it again.
     fn address_turned(&self, turned: bool) {
         if turned {
             self.parts.bells.changed.notify_one();

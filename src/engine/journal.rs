@@ -25,7 +25,7 @@ struct Line<'a> {
     what: &'static str,
     key: Option<&'a IncidentKey>,
     setting: Option<&'a str>,
-    /// Why it is over.
+    /// Why the incident ended.
     reason: Option<&'static str>,
 }
 

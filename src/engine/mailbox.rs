@@ -1,6 +1,6 @@
 //! The commands that wait for the task of a source. Other tasks put them in, and the task takes all of them at once. So audits of
-//! a source never overlap, and no command waits for ever or piles up: a schedule that falls due twice is one poll, and two reloads
-//! are one.
+//! a source never overlap, and no command waits for ever or piles up: a schedule that falls due twice is one poll, and two
+//! reloads are one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,12 +25,12 @@ struct Waiting {
     busy: bool,
 }
 
-/// What a task takes.
+/// The commands that a task takes.
 #[derive(Debug, Default)]
 pub struct Orders {
     /// Schedules that are due.
     pub due: BTreeSet<ScheduleKey>,
-    /// The configuration was read again: another plan may hold from now on, or none where the source is gone.
+    /// The configuration was read again: the source may have another plan, or none if it was removed.
     pub reloaded: bool,
 }
 
@@ -46,12 +46,12 @@ impl Mailbox {
         self.put(|orders| orders.due.extend(schedules))
     }
 
-    /// Has the task take up the plan as it is now, after what it has in hand.
+    /// Has the task take up the present plan, after the work in hand.
     pub fn reloaded(&self) {
         self.put(|orders| orders.reloaded = true);
     }
 
-    /// Waits until there is something to do, and takes all of it. The task is busy from here until [`Mailbox::done`].
+    /// Waits until there is a command, and takes all of them. The task is busy from here until [`Mailbox::done`].
     pub async fn take(&self) -> Orders {
         loop {
             {
@@ -65,14 +65,14 @@ impl Mailbox {
         }
     }
 
-    /// The same without waiting, for work that was not put in: takes what there is by now, which may be nothing.
+    /// The same without waiting, for work that no command asks for: takes the present commands, of which there may be none.
     pub fn begin(&self) -> Orders {
         let mut waiting = self.waiting();
         waiting.busy = true;
         std::mem::take(&mut waiting.orders)
     }
 
-    /// Waits until the task has nothing in hand. It begins nothing for as long as the guard lives.
+    /// Waits until the task has no work in hand. It begins none while the guard lives.
     pub async fn working(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.working.lock().await
     }
@@ -102,13 +102,13 @@ impl Mailboxes {
         self.all().get(source).map(Arc::clone)
     }
 
-    /// Makes a mailbox for a source that has none.
+    /// Opens the mailbox of a source, or returns the one that it has.
     pub fn open(&self, source: &Name) -> Arc<Mailbox> {
         Arc::clone(self.all().entry(source.clone()).or_default())
     }
 
-    /// Closes the mailbox of a source whose task ends, unless the source is `wanted` again; says whether it did. A mailbox that is
-    /// opened after that is a new one, whose task has not started yet.
+    /// Closes the mailbox of a source whose task ends, unless the source is `wanted` again; returns whether it did. A mailbox
+    /// that is opened after that is a new one, whose task has not started yet.
     pub fn close_unless(&self, source: &Name, wanted: impl FnOnce() -> bool) -> bool {
         let mut all = self.all();
         let close = !wanted();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_is_due_is_taken_at_once_and_what_comes_meanwhile_next() {
+    async fn all_due_schedules_are_taken_at_once_and_later_ones_next() {
         let mailbox = Mailbox::default();
         assert!(!mailbox.due([key("a")]));
         assert!(!mailbox.due([key("b"), key("a")]));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_falls_due_while_the_task_retries_has_to_wait() {
+    async fn a_schedule_that_falls_due_during_a_retry_waits() {
         let mailbox = Mailbox::default();
         assert!(mailbox.begin().is_empty());
         assert!(mailbox.due([key("a")]), "it has to wait");

@@ -1,4 +1,4 @@
-//! How the traced work of the engine ended, in the words of the metrics where they have one.
+//! The outcomes of traced work of the engine, by the labels of the metrics where there is one.
 
 use super::alerting::AlertingOutcome;
 use super::audit::{Attempt, AuditOutcome, Judged, RecordError};

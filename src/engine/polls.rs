@@ -1,7 +1,8 @@
-//! Who may poll now: a bounded number of polls in the process, and one at a time of each system.
+//! Limits polls: a bounded number at once in the process, and one at a time of each system.
 //!
-//! Both are fair: the poll that has waited longest is next. A poll waits for its system first, so that many sources of a slow system take one
-//! of the places in the process and not all of them. Waiting is no part of a poll: no time-out runs, and no duration counts it.
+//! Both limits are fair: the poll that has waited longest is next. A poll waits for its system first, so that many sources of a
+//! slow system take one of the places in the process and not all of them. Waiting is not part of a poll: no time-out runs, and no
+//! duration counts it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ pub struct Polls {
     systems: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// The places of the process, of which there may be more or fewer after a reload.
+/// The places in the process. A reload can change their number.
 #[derive(Debug)]
 struct Places {
     free: Arc<Semaphore>,
@@ -25,7 +26,7 @@ struct Places {
 #[derive(Debug)]
 struct Limit {
     most: usize,
-    /// Places taken by polls under way beyond `most`: they are not given back.
+    /// Places taken by polls under way beyond `most`; they are not given back.
     excess: usize,
 }
 
@@ -61,7 +62,7 @@ impl Polls {
         Self { places: Arc::new(places), systems: Mutex::default() }
     }
 
-    /// At most `most` polls at the same time from now on; where more are under way, none begins until enough have ended.
+    /// Allows at most `most` polls at once from now on; if more are under way, none begins until enough have ended.
     pub fn allow(&self, most: usize) {
         let mut limit = self.places.limit();
         let before = std::mem::replace(&mut limit.most, most);
@@ -75,7 +76,7 @@ impl Polls {
         }
     }
 
-    /// Waits until a source may be polled; `system` is the one that it may share with others.
+    /// Waits until a source may be polled. `system`: the system that the source may share with others.
     pub async fn turn(&self, system: Option<&str>) -> Turn {
         // These semaphores are never closed, so a permit always comes.
         let system = match system.map(|system| self.system(system)) {

@@ -1,5 +1,5 @@
-//! The published state: the plans, the state of each source, when each schedule is due next, and the state of delivery. The engine
-//! writes it after a commit; web and metrics only read.
+//! The published state: the plans, the state of each source, when each schedule is due next, and the state of delivery. The
+//! engine writes it after a commit; web and metrics only read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,10 +15,10 @@ pub use crate::domain::plan::Plans;
 use crate::domain::schedule::ScheduleKey;
 use crate::domain::state::{Delta, SourceState};
 
-/// Longest that a scheduler that ticks may be silent: it ticks each second, or in the worst case every few.
+/// Longest time without a tick: the scheduler ticks each second, or in the worst case every few.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// What is known of all sources, with when they are next polled.
+/// The state of all sources, and everything else that pages and metrics show.
 #[derive(Debug, Default)]
 pub struct Present {
     /// Shared, so that a reader can hold one for long without blocking a writer.
@@ -82,7 +82,7 @@ impl Published {
         Self { plans: Current::new(plans), taken_up: Mutex::new(taken_up), present: RwLock::new(present) }
     }
 
-    /// What is configured. What works with it for a while keeps its own, also while a reload replaces it.
+    /// The configured plans. A reader keeps them while it works with them, also if a reload replaces them.
     pub fn plans(&self) -> Arc<Plans> {
         self.plans.get()
     }
@@ -92,7 +92,7 @@ impl Published {
         self.plans.get_with(read)
     }
 
-    /// What a reload has read; `also` replaces the adapters that go with the plans.
+    /// Replaces the plans by those of a reload; `also` replaces the adapters that go with them.
     pub(crate) fn replace_plans(&self, plans: Arc<Plans>, also: impl FnOnce()) {
         self.plans.replace_with(plans, also);
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// At most so many sends a minute, as mail services demand.
+/// At most this many sends a minute, as mail services demand.
 #[derive(Debug)]
 pub struct RateLimiter {
     per_minute: AtomicUsize,
@@ -19,7 +19,7 @@ impl RateLimiter {
         Self { per_minute: AtomicUsize::new(per_minute as usize), sends: Mutex::default() }
     }
 
-    /// Another limit, after a reload; what was sent already counts towards it.
+    /// Sets another limit, after a reload; past sends count towards it.
     pub fn set(&self, per_minute: u32) {
         self.per_minute.store(per_minute as usize, Ordering::Relaxed);
     }
@@ -28,7 +28,7 @@ impl RateLimiter {
         self.per_minute.load(Ordering::Relaxed)
     }
 
-    /// How many may be sent now.
+    /// How many more messages may be sent now.
     pub(super) fn room(&self, now: DateTime<Utc>) -> usize {
         if self.per_minute() == 0 {
             return usize::MAX;

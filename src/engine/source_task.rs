@@ -1,4 +1,4 @@
-//! The one task of a source: it polls what is due, repeats what failed, and takes up another plan after a reload.
+//! The one task of a source: it polls due schedules, repeats failed polls, and takes up another plan after a reload.
 //!
 //! Properties: nothing else polls this source or changes its state, so audits never overlap and a reload is a message, not a
 //! lock. An audit under way finishes under the plan it began with; the task takes up the new one after it. Where what a
@@ -21,7 +21,7 @@ use crate::domain::retry::{FinishedPoll, PollEnd, Retries, due_under};
 use crate::domain::schedule::ScheduleKey;
 use crate::spans::traced;
 
-/// Wait before the end of incidents by a reload, which could not be recorded, is repeated.
+/// Wait before the task tries again to record the ends that a reload causes.
 const SETTLE_RETRY: TimeDelta = TimeDelta::seconds(30);
 
 /// See the module.
@@ -37,7 +37,7 @@ pub struct SourceTask {
 pub enum Ended {
     /// The program stops.
     Stopped,
-    /// The configuration has no such source any more.
+    /// The configuration no longer has the source.
     Removed,
 }
 
@@ -95,7 +95,7 @@ impl SourceTask {
                 AuditOutcome::Polled { .. } => PollEnd::Seen,
             };
             let plans = self.auditor.published.plans();
-            // A reload that removes the source meanwhile is in the mailbox.
+            // If a reload has removed the source meanwhile, it is in the mailbox.
             let Some(plan) = plans.get(&self.source) else { continue };
             let poll = FinishedPoll { due: &due, ended: self.clock.now(), came };
             retries.note(poll, plan, &self.auditor.published.state(&self.source));

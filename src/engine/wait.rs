@@ -1,4 +1,4 @@
-//! Waiting for a time by the clock, for everything that waits for more than one thing.
+//! Waits for a time by the clock, beside other events.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::clock::Clock;
 /// Longest sleep: a clock that is set, or a machine that wakes up, is noticed within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; for ever without a time. Where the clock
-/// was set back it returns at once, because `at` was computed while the clock was ahead and the caller must compute it again.
+/// Sleeps until `at` by `clock`, in pieces, so that a clock that is set is noticed; without `at`, for ever. If the clock was set
+/// back it returns at once, because `at` was computed while the clock was ahead and the caller must compute it again.
 pub async fn until(at: Option<DateTime<Utc>>, clock: &dyn Clock) {
     let Some(at) = at else { return std::future::pending().await };
     let mut before = clock.now();
@@ -34,7 +34,7 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::domain::world::start;
 
-    /// For how long a wait for an hour lasts whose clock moves by `jump` after ten seconds.
+    /// How long a wait of one hour lasts if the clock moves by `jump` after ten seconds.
     async fn waited(jump: TimeDelta) -> Duration {
         let clock = ManualClock::new(start());
         let began = Instant::now();

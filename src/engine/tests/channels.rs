@@ -1,4 +1,4 @@
-//! One dispatcher a channel over one store, and who is served first where a rate limit is short.
+//! One dispatcher a channel over one store, and the order of delivery under a tight rate limit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn outgoing(number: usize, to: &str, channel: &str) -> Outgoing {
     }
 }
 
-/// Recorded at the start.
+/// A follow-up that was recorded at the start.
 pub(super) fn follow_up(number: usize, to: &str) -> Outgoing {
     Outgoing {
         follows_up: Some(vec![uuid::Uuid::from_u128(number as u128)]),
@@ -104,7 +104,7 @@ async fn the_backlog_of_a_second_channel_does_not_hold_up_the_first() {
     assert_eq!((pagers.accepted().len(), harness.post.accepted().len()), (100, 1));
 }
 
-/// Mail that left in minute `minute`, counted from 1, at 30 a minute.
+/// The mail that left in minute `minute`, counted from 1, at 30 a minute.
 async fn in_minute(minute: i64, harness: &Harness, running: &Running) -> Vec<String> {
     let before = harness.post.accepted().len();
     running.deliver_until(&harness.clock, start() + TimeDelta::seconds(minute * 60 - 1)).await;
@@ -113,10 +113,10 @@ async fn in_minute(minute: i64, harness: &Harness, running: &Running) -> Vec<Str
 }
 
 #[tokio::test]
-async fn an_opening_does_not_wait_behind_a_hundred_follow_ups_of_others() {
+async fn an_opening_does_not_wait_behind_hundreds_of_follow_ups_of_others() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(30).await;
-    // As many recipients as there are connections: with one, a second connection would serve the newcomer anyway.
+    // More than one recipient, so that the backlog keeps every connection busy.
     let backlog = (0..400).map(|number| follow_up(number, &format!("a{}@acme.example", number % 4)));
     running.store.post(&backlog.collect::<Vec<_>>()).await.unwrap();
     assert_eq!(in_minute(1, &harness, &running).await.len(), 30);

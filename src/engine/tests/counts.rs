@@ -10,7 +10,7 @@ use crate::engine::audit::AuditOutcome;
 use crate::source::{Failure, FetchError};
 
 #[tokio::test]
-async fn a_poll_that_never_asked_is_not_timed_as_one() {
+async fn a_poll_that_made_no_request_is_neither_timed_nor_counted() {
     let mut harness = Harness::new();
     let held_back = FetchError { asked: false, ..FetchError::new(Failure::Auth, "it waits after a refused sign-in") };
     harness.fail_with(held_back);
@@ -27,7 +27,7 @@ async fn a_poll_that_never_asked_is_not_timed_as_one() {
 }
 
 #[tokio::test]
-async fn a_poll_that_this_machine_could_not_make_changes_nothing_and_notifies_of_nothing() {
+async fn a_poll_that_this_machine_could_not_make_changes_nothing_and_notifies_no_recipient() {
     let mut harness = Harness::new();
     harness.live().await;
     let lacking = FetchError { asked: false, ..FetchError::new(Failure::OwnLimit, "no descriptor is left") };
@@ -47,7 +47,7 @@ async fn a_poll_that_this_machine_could_not_make_changes_nothing_and_notifies_of
 }
 
 #[tokio::test]
-async fn alerting_that_breaks_down_records_nothing_and_derives_it_again() {
+async fn alerting_that_fails_records_nothing_and_derives_it_again() {
     let mut harness = Harness::new();
     harness.live().await;
     harness.world.tick("1", "export", true);
@@ -68,7 +68,7 @@ async fn alerting_that_breaks_down_records_nothing_and_derives_it_again() {
 }
 
 #[tokio::test]
-async fn a_state_is_changed_where_it_lies_and_never_copied() {
+async fn the_state_of_a_source_is_changed_in_place_and_never_copied() {
     let mut harness = Harness::new();
     harness.live().await;
     harness.world.tick("1", "export", true);

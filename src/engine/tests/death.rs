@@ -1,5 +1,6 @@
-//! An audit with its alerting, and a delivery, that end between any two of their steps, the two commits of an audit among them: the future is dropped after it was polled once, twice,
-//! three times, until it comes through; a new engine then goes on with what is in the file.
+//! An audit with its alerting, and a delivery, that end between any two of their steps, also between the two commits of an audit:
+//! the future is dropped after it was polled once, twice, three times, until it completes; a new engine then goes on with the
+//! file.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -8,7 +9,7 @@ use std::task::Poll;
 use super::harness::Harness;
 use crate::engine::audit::AuditOutcome;
 
-/// When it dies: as soon as it waits for something, or when that has come about and it is about to go on.
+/// When it dies: as soon as it waits for something, or once that has happened and before it goes on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Moment {
     Waiting,
@@ -33,7 +34,7 @@ pub(super) async fn dies_after<T>(polls: u32, moment: Moment, work: impl Future<
     .await
 }
 
-/// More steps than any cycle has: without an end the test would never fail.
+/// More steps than any cycle has: without a limit the test would never fail.
 pub(super) const MOST: u32 = 2_000;
 
 #[tokio::test]
@@ -115,7 +116,7 @@ async fn a_delivery_that_dies_between_any_two_steps_repeats_only_under_the_same_
     );
 }
 
-/// The rows of a source, to be given to another harness.
+/// The rows of a source, to pass to another harness.
 struct World(Vec<(String, Vec<(String, crate::domain::reading::RawValue)>)>);
 
 impl World {

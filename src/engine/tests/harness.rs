@@ -28,10 +28,10 @@ use crate::notify::Outbound;
 use crate::source::{Failure, FetchError, Source};
 use crate::store::{NotificationFilter, NotificationState, Outgoing, Store, StoredNotification};
 
-/// The most rounds of the dispatcher on the way to one time: a multiple of what 72 hours of retries take.
+/// Most rounds of the dispatcher until one time: a multiple of those that 72 hours of retries take.
 const MOST_ROUNDS: u32 = 1_000;
 
-/// Everything outlives the engine but what the engine keeps in memory.
+/// Everything here outlives the engine, which keeps the rest in memory.
 pub(super) struct Harness {
     folder: TempDir,
     pub world: World,
@@ -55,7 +55,7 @@ impl Harness {
         Self::with(None)
     }
 
-    /// A harness whose store is a copy of what was made before.
+    /// A harness whose store is a copy of an earlier one.
     pub(super) fn with(store: Option<&[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let harness =
@@ -122,7 +122,8 @@ impl Harness {
         BTreeMap::from([(self.world.plan.name.clone(), source)])
     }
 
-    /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not recorded.
+    /// One audit and one round by a new process, a minute later. It begins with the notifications that the last one had not
+    /// recorded.
     pub(super) async fn live(&self) -> (AuditOutcome, usize) {
         self.clock.advance(TimeDelta::minutes(1));
         let running = self.start().await;
@@ -139,7 +140,7 @@ impl Harness {
         std::fs::read(self.path()).unwrap()
     }
 
-    /// Nothing is lost, under two ids, out of order, or sent without being recorded, and the store is sound.
+    /// Checks that nothing was lost, sent under two ids, out of order or without being recorded, and that the store is sound.
     pub(super) async fn check(&self, case: &str) {
         let store = Store::open(&self.path()).await.unwrap();
         store.integrity_check().await.unwrap();
@@ -190,7 +191,7 @@ pub(super) fn in_order(rows: &[StoredNotification], accepted: &[Outbound], case:
 }
 
 impl Running {
-    /// One audit and what alerting makes of it: the outcome, and how many notifications were recorded.
+    /// One audit and its alerting: the outcome, and how many notifications were recorded.
     pub(super) async fn audit(&self) -> (AuditOutcome, usize) {
         let source = self.auditor.sources.get().keys().next().unwrap().clone();
         let outcome = self.auditor.run(&source, &Due::All).await;

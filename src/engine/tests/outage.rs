@@ -40,7 +40,7 @@ async fn after_a_day_without_mail_everything_arrives_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
+async fn a_message_that_cannot_be_sent_for_72_hours_is_dead_and_holds_nothing_back() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.refuse(PEOPLE[0], refusal(Obstacle::Deferred, false));
@@ -218,7 +218,7 @@ async fn a_retry_that_falls_due_is_made_beside_a_mailbox_that_stalls() {
 }
 
 #[tokio::test]
-async fn what_the_rate_limiter_held_back_leaves_beside_a_mailbox_that_stalls() {
+async fn messages_that_the_rate_limiter_held_back_leave_beside_a_mailbox_that_stalls() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(2).await;
     harness.post.stall(PEOPLE[0]);
@@ -254,10 +254,10 @@ async fn mailboxes_that_fall_silent_leave_a_connection_to_the_others() {
         round = running.dispatcher.run_round() => assert_eq!(round.unwrap().retrying, 3),
         () = give_up => {}
     }
-    // A ring that was left over releases no other send.
+    // Takes a ring that was left over, which would release another send.
     let _ = harness.post.go_on.notified().now_or_never();
     harness.clock.advance(TimeDelta::minutes(1));
-    // No more urgent than what failed before.
+    // As urgent as messages that failed before.
     let recorded_at = harness.clock.now();
     let follow_ups = (10..20).map(|number| Outgoing { recorded_at, ..follow_up(number, PEOPLE[number % 2]) });
     running.store.post(&follow_ups.collect::<Vec<_>>()).await.unwrap();
@@ -324,7 +324,7 @@ async fn under_a_rate_limit_old_failures_do_not_starve_new_notifications() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_and_cannot_be_recorded_is_not_sent_again_while_the_process_lives() {
+async fn an_accepted_message_that_cannot_be_recorded_is_not_sent_again_while_the_process_lives() {
     let harness = Harness::new();
     let running = harness.start().await;
     for (number, to) in PEOPLE.into_iter().enumerate() {
@@ -348,7 +348,7 @@ async fn what_was_accepted_and_cannot_be_recorded_is_not_sent_again_while_the_pr
 }
 
 #[tokio::test]
-async fn a_process_that_dies_before_it_could_record_repeats_under_the_same_id() {
+async fn a_process_that_dies_before_recording_repeats_the_message_under_the_same_id() {
     let harness = Harness::new();
     let running = harness.start().await;
     running.post(0, PEOPLE[0]).await;
@@ -363,7 +363,7 @@ async fn a_process_that_dies_before_it_could_record_repeats_under_the_same_id() 
 }
 
 #[tokio::test]
-async fn what_could_not_be_recorded_is_notified_only_when_it_is() {
+async fn an_audit_is_notified_only_once_it_is_recorded() {
     let mut harness = Harness::new();
     harness.live().await;
     harness.world.tick("1", "export", true);

@@ -1,4 +1,4 @@
-//! A channel that keeps a ledger of what it accepted, and that refuses, stalls or hangs as a test says.
+//! A channel that keeps a ledger of the mail that it accepted, and that refuses, stalls or hangs as a test says.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ struct Ledger {
     down: Option<SendError>,
     refused: HashMap<String, SendError>,
     stalled: BTreeSet<String>,
-    /// How many more points of a send are passed before one never ends: each message has one before it is taken and one after.
+    /// How many more points of a send pass before one never ends: each message has one before it is accepted and one after.
     points: Option<usize>,
     /// No message can be composed.
     broken: bool,
@@ -51,7 +51,7 @@ impl PostOffice {
         self.ledger().accepted.clone()
     }
 
-    /// The bodies that `to` got, in order.
+    /// The bodies of the mail to `to`, in order.
     pub(super) fn of(&self, to: &str) -> Vec<String> {
         let of = |outbound: &&Outbound| outbound.to.as_str() == to;
         self.ledger().accepted.iter().filter(of).map(|l| String::from_utf8(l.raw.clone()).unwrap()).collect()
@@ -85,7 +85,7 @@ impl PostOffice {
         self.ledger().moved_at_next = Some((from.to_owned(), to.to_owned()));
     }
 
-    /// From now on, so many points of sends are passed; the next never ends and rings `hung`.
+    /// Passes this many more points of sends; the next never ends and rings `hung`.
     pub(super) fn hang_after(&self, points: Option<usize>) {
         self.ledger().points = points;
     }

@@ -19,7 +19,7 @@ use crate::domain::world::{self, address};
 use crate::engine::audit::{AuditOutcome, Auditor};
 use crate::source::{FetchError, Source};
 
-/// Its source is gone, which is no failure of the store: nothing is left to make up for, and the program stays ready.
+/// A removed source is no failure of the store: the audit is not repeated, and the program stays ready.
 #[tokio::test]
 async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_failure() {
     let harness = Harness::new();
@@ -29,7 +29,7 @@ async fn a_poll_whose_source_a_reload_removes_while_it_waits_for_its_turn_is_no_
     let due = Due::All;
     let audit = auditor.run(&source, &due);
     let reload = async {
-        // The audit was begun before this, and waits.
+        // The audit began before this, and waits.
         auditor.published.replace_plans(Arc::default(), || auditor.sources.replace(Arc::new(BTreeMap::new())));
         drop(place);
     };

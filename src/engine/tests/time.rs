@@ -110,7 +110,7 @@ async fn time_in_which_the_dispatcher_did_not_run_does_not_age_a_notification() 
     harness.clock.advance(TimeDelta::days(4));
     assert_eq!(running.dispatcher.run_round().await.unwrap().dead, 0, "nor was the second");
     drop(running);
-    // The dispatcher did not run, either.
+    // The dispatcher does not run while no process does.
     harness.clock.advance(TimeDelta::days(4));
     let running = harness.start().await;
     running.deliver_until(&harness.clock, start() + TimeDelta::days(14)).await;
@@ -122,12 +122,12 @@ async fn time_in_which_the_dispatcher_did_not_run_does_not_age_a_notification() 
 }
 
 #[tokio::test]
-async fn what_was_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
+async fn a_message_tried_for_72_hours_is_dead_however_often_the_machine_slept() {
     let harness = Harness::new();
     let running = harness.start().await;
     harness.post.down(Some(refusal(Obstacle::Connect, false)));
     running.post(0, "anna@acme.example").await;
-    // The machine is awake by day: what it tries in one day is little more than twelve hours.
+    // The machine is awake by day: each day counts for little more than twelve hours of trying.
     for day in 0..5 {
         running.deliver_until(&harness.clock, start() + TimeDelta::days(day) + TimeDelta::hours(12)).await;
         assert_eq!(running.states().await, [0, 1, 0, 0], "day {day}");
@@ -196,7 +196,7 @@ async fn a_message_behind_one_that_dies_counts_only_its_own_time() {
     assert_eq!(running.states().await, [0, 1, 0, 1]);
     running.deliver_until(&harness.clock, start() + TimeDelta::minutes(82 * 60 + 20)).await;
     assert_eq!(running.states().await, [0, 0, 0, 2]);
-    // Days without mail count for nothing either.
+    // Days without mail do not count either.
     running.deliver_until(&harness.clock, start() + TimeDelta::days(30)).await;
     running.post(2, "anna@acme.example").await;
     running.deliver_until(&harness.clock, start() + TimeDelta::days(30) + TimeDelta::minutes(71 * 60 + 59)).await;

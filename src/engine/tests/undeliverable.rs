@@ -1,4 +1,4 @@
-//! An address that refuses mail: who is notified of it, how often, and what a death in between changes.
+//! An address that refuses mail: the recipients notified of it, how often, and the effect of a death in between.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ async fn where_every_recipient_refuses_mail_each_is_tried_once_and_the_chain_end
     for to in [OWNER, OPERATOR, FALLBACK] {
         harness.post.refuse(to, refusal(Obstacle::Rejected, true));
     }
-    // A warning, which goes to the owner alone.
+    // A warning, so it goes to the owner alone.
     harness.world.set("1", "Postcodes", &crate::domain::reading::RawValue::text("allowed"));
     let running = harness.start().await;
     running.audit().await;
@@ -100,7 +100,7 @@ async fn where_every_recipient_refuses_mail_each_is_tried_once_and_the_chain_end
     assert_eq!(running.store.undeliverable("email").await.unwrap().len(), 3, "status shows all three");
     drop(running);
 
-    // The operator accepts mail again: it is notified of those that are left.
+    // The operator accepts mail again and is notified of the others.
     harness.post.accept(OPERATOR);
     let running = harness.start().await;
     running.post(1, OPERATOR).await;

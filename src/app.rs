@@ -68,7 +68,7 @@ pub struct App {
     probes: Option<TcpListener>,
     hosts: Hosts,
     reloading: Reloading,
-    /// The settings with which a reload compares.
+    /// The settings that a reload cannot change, to compare.
     fixed: Fixed,
     in_force: InForce,
     watch: FileWatch,
@@ -93,8 +93,8 @@ struct Parts {
 }
 
 impl App {
-    /// Opens the store, binds the listeners and connects the parts. Starts no poll yet. `reloading`
-    /// reads the configuration again; `shutdown` ends the program.
+    /// Opens the store, binds the listeners and connects the parts. Starts no poll yet. `reloading` reads the configuration
+    /// again; `shutdown` ends the program.
     pub async fn build(
         config: Config,
         reloading: Reloading,
@@ -169,7 +169,7 @@ impl App {
         })
     }
 
-    /// Whether retention trusts the clock at the start, also if it is far ahead of the store.
+    /// Whether retention trusts the clock at the start, even if it is far ahead of the store.
     #[must_use]
     pub fn trust_clock(self, trust_clock: bool) -> Self {
         Self { trust_clock, ..self }
@@ -181,7 +181,7 @@ impl App {
         Self { service, ..self }
     }
 
-    /// The address of the pages, for a configuration with port 0.
+    /// The address of the pages; tells the port if the configuration has port 0.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -289,7 +289,7 @@ pub async fn stored_states(config: &Config) -> anyhow::Result<BTreeMap<Name, Sou
     }
 }
 
-/// The delivery of mail as the store knows it; `None` where there is no store yet.
+/// The stored state of mail delivery; `None` if there is no store yet.
 pub async fn stored_delivery(config: &Config) -> anyhow::Result<Option<DeliveryState>> {
     match Store::read(&config.store.path).await {
         Ok(store) => Ok(Some(store.delivery(&Name::parse(EMAIL)?).await?)),

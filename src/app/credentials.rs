@@ -1,5 +1,5 @@
-//! The credentials of a configuration and of its servers, with their ends: read from its files, stated in it, and presented by
-//! the servers.
+//! The credentials of a configuration and of its servers, with their ends: read from files, stated in the configuration, or
+//! presented by the servers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::secret::Secret;
 
 /// The credentials of one configuration.
 pub struct Credentials {
-    /// Those that stay until the next reload: the adapters read certificate files once, too.
+    /// Those that stay until the next reload: the adapters, too, read certificate files once.
     fixed: Vec<Credential>,
     /// The file of a client assertion with its key. Another program may renew it at any time.
     assertion: Option<(String, Secret)>,
@@ -72,8 +72,8 @@ impl Credentials {
         Self { fixed, assertion, of_sources, of_mail }
     }
 
-    /// All of them as they are now, with the certificates that the servers of `sources` and `channel` have presented. Reads the file
-    /// of the assertion.
+    /// All credentials and their present ends, with the certificates that the servers of `sources` and `channel` have presented.
+    /// Reads the file of the assertion.
     pub fn known(&self, sources: &Sources, channel: Option<&dyn Channel>) -> Vec<Credential> {
         let mut known = self.fixed.clone();
         known.extend(self.assertion.iter().map(|(key, file)| assertion(key.clone(), file)));
@@ -101,7 +101,7 @@ impl Credentials {
     }
 }
 
-/// The certificates of a file; no ends if one of them cannot be read.
+/// The certificates in a file; no ends if one of them cannot be read.
 fn authorities(key: String, source: Option<&Name>, file: Option<&Path>) -> Option<Credential> {
     let ends = certificate::ends(&std::fs::read(file?).unwrap_or_default()).into_iter().collect::<Option<_>>();
     Some(Credential {
@@ -116,7 +116,7 @@ fn authorities(key: String, source: Option<&Name>, file: Option<&Path>) -> Optio
 fn assertion(key: String, file: &Secret) -> Credential {
     let read = file.checked(|text| {
         if text.contains("-----BEGIN") {
-            // Of a chain, the first is the certificate of the key.
+            // The first certificate of a chain is that of the key.
             let own = certificate::ends(text.as_bytes()).into_iter().next().flatten();
             (CredentialKind::ClientCertificate, own)
         } else {

@@ -1,6 +1,6 @@
-//! Reports the scheduler's ticks to the service manager, and a line on the sessions for people.
+//! Reports the scheduler's ticks, and a status line on the sessions, to the service manager.
 //!
-//! Only a tick sends a sign of life, so the service manager restarts a program whose schedules stand still.
+//! Only a tick sends a sign of life, so the service manager restarts a program whose scheduler has stopped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::lifecycle::systemd::ServiceManager;
 use crate::view::session::{SessionView, Status, tally};
 use crate::view::words::{count, number};
 
-/// Time between two counts of the sessions, each of which takes milliseconds for thousands.
+/// Time between two counts of the sessions, each of which takes milliseconds for thousands of them.
 const RECOUNT: Duration = Duration::from_secs(5);
 
 /// See the module.
@@ -49,7 +49,7 @@ impl Heartbeat {
     }
 }
 
-/// `12 sessions, 1 drifted`; empty where no service manager listens.
+/// `12 sessions, 1 drifted`; empty if no service manager listens.
 pub(super) fn status(service: &ServiceManager, published: &Published) -> String {
     if !service.listens() {
         return String::new();

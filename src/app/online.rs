@@ -16,7 +16,7 @@ use crate::engine::audit::Sources;
 use crate::notify::Channel;
 use crate::view::words::count;
 
-/// One poll of `source`, read into sessions; the inner error says why it could not be read.
+/// Polls `source` once and divides the answer into sessions; the inner error is the reason of a failed poll.
 pub async fn snapshot(config: &Config, source: &Name, now: DateTime<Utc>) -> anyhow::Result<Result<Snapshot, String>> {
     Ok(poll(config, &adapters::sources_of(config, &mut Waits::default(), |name| name == source)?, source, now).await)
 }
@@ -38,7 +38,7 @@ pub struct ProbeResult {
 /// How the probe of one source or mail server ended.
 pub enum ProbeOutcome {
     Ready(String),
-    /// The source was read, and audited sessions are not in it.
+    /// The source was read, and does not have all audited sessions.
     Absent(String),
     /// The reason of the failure.
     Failed(String),
@@ -75,7 +75,7 @@ pub async fn ask_all(config: &Config, now: DateTime<Utc>) -> anyhow::Result<Prob
     Ok(Probed { results, credentials })
 }
 
-/// By how much the clock of each source that says its time is ahead of this machine's.
+/// How far the clock of each source that gives its time is ahead of this machine's.
 pub async fn clocks(config: &Config, clock: &dyn Clock) -> anyhow::Result<Vec<(Name, TimeDelta)>> {
     let mut found = Vec::new();
     for (name, source) in adapters::sources(config, &mut Waits::default())? {
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_clock_is_ahead_or_behind_only_beyond_the_time_that_the_request_took() {
         let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
-        // Time, before, after, lead.
+        // The time, before, after, the lead.
         for (time, before, after, expected) in [
             (10_000, 10_500, 10_900, 0),
             (10_000, 9_000, 12_000, 0),

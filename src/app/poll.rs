@@ -121,7 +121,7 @@ fn shown(assessed: Assessed<'_>) -> CheckedSession {
 pub struct NotifyResult {
     pub notifications: usize,
     pub round: Round,
-    /// Errors of recording.
+    /// Errors of recording audits and notifications.
     pub errors: Vec<String>,
 }
 
@@ -191,7 +191,7 @@ pub async fn notify(
     loop {
         let round = dispatcher.run_round().await.context("failed to read or write the outbox")?;
         notified.add(round);
-        // A notification that waits for the rate limit has not been tried yet.
+        // A notification that waits for the rate limit has not been attempted yet.
         match round.next.filter(|_| round.rate_limited) {
             Some(next) => tokio::time::sleep((next - clock.now()).to_std().unwrap_or_default()).await,
             None => break,

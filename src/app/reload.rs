@@ -92,7 +92,7 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) async fn run(mut self, mut requests: Inbound, stop: CancellationToken) -> Result<(), String> {
         loop {
-            // In this order: the end of the program closes the queue, and is no failure of it.
+            // The stop first: the end of the program also closes the queue, which is then no failure.
             let request = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -116,7 +116,7 @@ impl Reloader {
 
     async fn files_changed(&mut self) -> bool {
         let inputs = self.watch.inputs().clone();
-        // On a thread that may block: a network mount can be slow.
+        // On a blocking thread: a network mount can be slow.
         let found = tokio::task::spawn_blocking(move || inputs.current()).await;
         found.is_ok_and(|found| self.watch.changed(found))
     }
@@ -150,8 +150,9 @@ impl Reloader {
         Ok(summary)
     }
 
-    /// Reports why the configuration is refused. Returns the text of the log, without source lines and with addresses masked, because
-    /// the listener sends it to a client that has not signed in. The operators are notified once, however often it is read.
+    /// Reports why the configuration is refused. Returns the text of the log, without source lines and with addresses masked,
+    /// because the listener sends it to a client that has not signed in. The operators are notified once, however often it is
+    /// read.
     async fn refuse(&mut self, trigger: ReloadTrigger, refusal: Refusal, at: DateTime<Utc>) -> String {
         let logged = refusal.log_text();
         let Refusal { text, problems, .. } = refusal;
@@ -172,8 +173,8 @@ impl Reloader {
         logged
     }
 
-    /// Moves the state of renamed sources to their new names, then takes everything over. Their tasks and alerting pause
-    /// meanwhile: else they would begin under one name and record under the other.
+    /// Moves the state of renamed sources to their new names, then takes everything over. The tasks of these sources and alerting
+    /// pause meanwhile: otherwise they would begin under one name and record under the other.
     async fn move_and_take_over(&mut self, built: Built, now: DateTime<Utc>) -> anyhow::Result<String> {
         let parts = Arc::clone(&self.parts);
         let known = |name: &Name| parts.mailboxes.of(name).is_some() || parts.published.knows(name);
@@ -219,7 +220,7 @@ impl Reloader {
         for name in plans.keys() {
             self.begin(name);
         }
-        // Owners of open incidents and `min_severity` may have changed.
+        // The owners of open incidents and `min_severity` may have changed.
         parts.alerting.wake();
         parts.metrics.config_loaded(now, config.server.public_url.as_deref());
         parts.published.write(|present| present.refused_reload = None);

@@ -22,7 +22,7 @@ use crate::notify::Channel;
 use crate::store::{NotificationState, Resend, Store, StoreError, StoredNotification, Unsendable};
 use crate::web::{self, ResendError};
 
-/// Records a notification again, for its recipient if `plans` still name it.
+/// Records a notification again, if `plans` still name its recipient.
 async fn record(
     store: &Store,
     channel: &dyn Channel,
@@ -37,7 +37,7 @@ async fn record(
     store.resend(number, now, |to| recipients::names(plans, to), reissue).await
 }
 
-/// For requests to the daemon.
+/// Handles requests to the daemon.
 pub(super) struct Resender {
     pub parts: Arc<Parts>,
     pub clock: Arc<dyn Clock>,
@@ -67,7 +67,8 @@ impl web::Resend for Resender {
     }
 }
 
-/// Records a notification again where no daemon owns the store, and tries the outbox once. The new notification as it is then.
+/// Records a notification again while no daemon owns the store, and tries the outbox once. Returns the new notification after
+/// that.
 pub async fn resend(
     config: Config,
     number: i64,

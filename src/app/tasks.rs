@@ -31,7 +31,7 @@ use crate::spans::traced;
 use crate::store::{Operation, RENEW_EVERY, Store, StoreError};
 use crate::web;
 
-/// The lead of the clock from which the log has a warning: a downtime of a few days is normal.
+/// The lead of the clock above which the log has a warning: a downtime of a few days is normal.
 const NOTICEABLE_LEAD: TimeDelta = TimeDelta::days(7);
 
 /// At the start, time between the first polls of two sources.
@@ -40,7 +40,7 @@ const STAGGER: Duration = Duration::from_millis(20);
 /// At the start, the time within which every source has its first poll.
 const ALL_BEGUN: Duration = Duration::from_mins(1);
 
-/// The time between the first polls of so many sources.
+/// The time between the first polls of `sources` sources.
 fn apart(sources: usize) -> Duration {
     let shared = u32::try_from(sources.max(1)).map_or(Duration::ZERO, |sources| ALL_BEGUN / sources);
     shared.min(STAGGER)
@@ -163,7 +163,7 @@ impl Timing {
         }
     }
 
-    /// Makes all schedules due for the first time, source after source.
+    /// Makes all schedules due for the first time, source by source.
     async fn begin(&self) {
         let plans = self.published.plans();
         let apart = apart(plans.len());
@@ -202,8 +202,8 @@ pub(super) async fn own(store: Arc<Store>, auditor: Arc<Auditor>, stop: Cancella
     }
 }
 
-/// Deletes history that is older than the retention, at the start and once a day. Every 15 seconds it publishes the disk usage and
-/// the ends of credentials, and announces those that are near.
+/// Deletes history that is older than the retention, at the start and once a day. Every 15 seconds it publishes the disk usage
+/// and the ends of credentials, and announces those that are near.
 pub(super) struct Upkeep {
     pub store: Arc<Store>,
     pub auditor: Arc<Auditor>,
@@ -255,7 +255,7 @@ impl Upkeep {
     async fn publish_credentials(&self, announced: &mut BTreeSet<Uuid>) {
         let (credentials, sources) = (self.credentials.get(), self.auditor.sources.get());
         let channel = Arc::clone(&self.channel);
-        // It reads a file.
+        // On a blocking thread, because it reads a file.
         let now = self.clock.now();
         let read = move || {
             let known = credentials.known(&sources, Some(&*channel));
@@ -309,7 +309,7 @@ impl Upkeep {
     }
 
     async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) {
-        /// Rows in one transaction: so few that no audit waits for it.
+        /// Rows in one transaction: few enough that no audit waits for it.
         const BATCH: usize = 500;
         // A retention that reaches beyond the calendar keeps everything.
         let Some(before) =

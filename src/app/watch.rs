@@ -1,14 +1,14 @@
 //! Detects changes of the configuration's files, for `reload: watch`.
 //!
-//! Every few seconds it compares the state of each file that was read with the state just before it was read. Events of
-//! the kernel would be quicker, but network mounts send none, and a Kubernetes `ConfigMap` replaces a link two levels up. A
-//! change counts once two rounds in a row find the same, so that a file is not read while an editor still writes it.
+//! Every few seconds it compares the state of each file that was read with the state just before it was read. Kernel events would
+//! be quicker, but network mounts send none, and a Kubernetes ConfigMap replaces a link two levels up. A change counts once two
+//! rounds in a row find the same state, so that a file is not read while an editor still writes it.
 
 use std::time::Duration;
 
 use crate::config::Inputs;
 
-/// Time between two rounds: short enough for a person who waits, and a few `stat` calls of work.
+/// Time between two rounds: short enough for a person who waits, and the work is a few `stat` calls.
 pub(super) const ROUND: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -21,7 +21,7 @@ pub(super) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches the files that were `read`. Nothing that changed since then is missed.
+    /// Watches the files in `read`. Every change since they were read is noticed.
     pub(super) fn new(read: Inputs) -> Self {
         Self { known: read.clone(), last: read }
     }
@@ -30,8 +30,7 @@ impl FileWatch {
         &self.known
     }
 
-    /// Takes the result of a round. True where the files differ from what was read or last reported, and are as the round
-    /// before found them.
+    /// Takes the result of a round. True if the files differ from those read or last reported, and are as in the round before.
     pub(super) fn changed(&mut self, found: Inputs) -> bool {
         let settled = found == self.last;
         self.last = found;

@@ -48,7 +48,7 @@ impl Refusal {
         Self { text: problems.to_string(), problems: lines, inputs: problems.inputs }
     }
 
-    /// For a reason that is not about a place in a file.
+    /// A refusal for a reason that has no place in a file.
     pub(super) fn one(text: String, inputs: Inputs) -> Self {
         Self { problems: vec![text.clone()], text, inputs }
     }

@@ -70,7 +70,7 @@ async fn five_thousand_sources_tick_at_once_and_have_their_first_poll_within_a_m
     const MANY: usize = 5_000;
     let mut template = World::new().plan;
     for session in template.sessions.values_mut() {
-        // Due in months, so that only the start makes it due.
+        // Due in months, so that only the start makes its schedule due.
         session.schedule = crate::domain::schedule::Schedule::parse("0 0 1 1 *", chrono_tz::UTC, start()).unwrap();
     }
     let plan = |number| {
@@ -107,6 +107,6 @@ async fn five_thousand_sources_tick_at_once_and_have_their_first_poll_within_a_m
     outcome.unwrap();
     assert_eq!(ticking, Some(true));
     assert_eq!(first + second + rest, MANY, "each once");
-    // Not all at the start, and half of them after half of the time.
+    // Few begin at the start, and half of them in half of the time.
     assert!(first < MANY / 20 && (first + second).abs_diff(MANY / 2) < MANY / 10, "{first}, {second}, {rest}");
 }

@@ -1,4 +1,4 @@
-//! The port to people: a notification put into a channel's form, and one attempt to send it.
+//! The port to recipients: composes a notification in the form of a channel, and makes one attempt to send it.
 
 pub mod email;
 pub mod render;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::domain::address::Address;
 use crate::domain::notification::Notification;
 
-/// A way to reach people. An adapter makes one attempt and classifies the failure; the engine retries.
+/// A channel to recipients. An adapter makes one attempt and classifies the failure; the engine retries.
 pub trait Channel: Send + Sync {
     /// The metric label, such as `email`.
     fn label(&self) -> &'static str;
@@ -21,13 +21,14 @@ pub trait Channel: Send + Sync {
     /// The notification as it will be sent, byte for byte: pure, so that a repeat is the same message.
     fn compose(&self, notification: &Notification) -> Composed;
 
-    /// The same message under another Message-ID, made of the new id of its notification: what an operator resends.
+    /// The same message under another Message-ID, derived from the id of its new notification: for a resend.
     fn reissue(&self, raw: &[u8], notification: Uuid) -> Reissued;
 
     /// One attempt, bounded in time.
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), SendError>>;
 
-    /// The ends of the certificates that its servers presented last, each with the key of the configuration that names the server.
+    /// The ends of the certificates that its servers presented last, each with the key of the configuration that names the
+    /// server.
     fn certificate_ends(&self) -> Vec<(&'static str, DateTime<Utc>)> {
         Vec::new()
     }
@@ -62,26 +63,26 @@ pub struct Outbound {
 #[error("{reason}")]
 pub struct SendError {
     pub obstacle: Obstacle,
-    /// Retrying is of no use: only a 5xx to RCPT or DATA.
+    /// Retrying is useless: only a 5xx to RCPT or DATA.
     pub permanent: bool,
     /// The code of a server's reply, if there was one.
     pub reply: Option<u16>,
-    /// In words, without secrets and with outside text quoted and cut. For the store, and for commands and pages that read it.
+    /// In words, without secrets, with outside text quoted and cut. For the store, and for commands and pages that read it.
     pub reason: String,
     /// The reason holds no words of a server, which often repeats the recipient.
     pub own_words: bool,
-    /// The server asked not to be tried before.
+    /// The wait that the server asked for before the next attempt.
     pub retry_after: Option<Duration>,
 }
 
 impl SendError {
-    /// The reason, where a log may hold it.
+    /// The reason, if a log may have it.
     pub fn for_log(&self) -> Option<&str> {
         self.own_words.then_some(&self.reason)
     }
 }
 
-/// Where an attempt failed, for metrics.
+/// The stage or kind of a failure, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Obstacle {
     Connect,

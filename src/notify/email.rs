@@ -1,8 +1,8 @@
 //! Mail: messages composed as MIME, and sent over SMTP or Microsoft Graph, or put into a folder.
 //!
-//! A send is one attempt, bounded in time as a whole and in what a server may say. Each failure is classified by the stage
-//! at which it happened; only a 5xx to RCPT or DATA is permanent. A server that takes a message and then breaks the
-//! connection causes a repeat, which carries the same Message-ID.
+//! A send is one attempt, bounded in time as a whole and in the size of the replies. Each failure is classified by the stage at
+//! which it happened; only a 5xx to RCPT or DATA is permanent. A server that accepts a message and then breaks the connection
+//! causes a repeat, which carries the same Message-ID.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub use trial::Trial;
 pub struct Options {
     pub from: NamedAddress,
     pub delivery: Delivery,
-    /// Where the pages are, if they are public.
+    /// The address of the pages, if they are public.
     pub public_url: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub struct SmtpOptions {
     pub tls: Tls,
     /// Allows a password without TLS to another machine, because the operator trusts the network.
     pub allow_insecure: bool,
-    /// Together with `password` or `oauth2`, or not at all.
+    /// With `password` or `oauth2`; without a sign-in, neither is set.
     pub username: Option<String>,
     pub password: Option<Secret>,
     /// In place of `password`.
@@ -88,9 +88,9 @@ pub struct GraphOptions {
     /// Such as `https://graph.microsoft.com/v1.0`.
     pub base_url: String,
     pub user: Address,
-    /// Its access holds for Graph too.
+    /// Its HTTP access applies to Graph too.
     pub token: TokenOptions,
-    /// Over the whole send, with the token.
+    /// Over the whole send, including the token.
     pub timeout: Duration,
 }
 
@@ -104,7 +104,7 @@ pub struct TokenOptions {
     pub access: HttpAccess,
 }
 
-/// What proves to a token endpoint who asks.
+/// The proof of identity for a token endpoint.
 #[derive(Debug, Clone)]
 pub enum Grant {
     /// The client secret of an app.
@@ -128,11 +128,11 @@ pub struct HttpAccess {
 /// How the connection to the mail server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// Begins in the clear and must be upgraded before anything is said; never downgraded.
+    /// Begins in the clear and must be upgraded before any mail command; never downgraded.
     StartTls,
     /// From the first byte.
     Implicit,
-    /// Not at all: a password is then sent to this machine only, unless `allow_insecure` says otherwise.
+    /// Not at all: a password is then sent to this machine only, unless `allow_insecure` is set.
     None,
 }
 
@@ -188,8 +188,8 @@ impl Email {
         Ok(Self { from, public_url, way })
     }
 
-    /// Connects, starts TLS and signs in, or writes a probe file into the folder; sends nothing. For Microsoft Graph it only fetches
-    /// a token.
+    /// Connects, starts TLS and signs in, or writes a probe file into the folder; sends nothing. For Microsoft Graph it only
+    /// fetches a token.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.way {
             Way::Smtp(server) => server.probe().await,

@@ -1,8 +1,8 @@
-//! What a notification says, as plain text and as HTML: pure, so that a repeat is the same mail.
+//! Renders a notification as plain text and as HTML: pure, so that a repeat is the same mail.
 //!
-//! The reader runs a shop. One [`page`] of words is made of the message and both templates only lay it out, so the two parts
-//! cannot say different things. Outside text is cut and loses control and direction marks in [`words`]; HTML is escaped by
-//! the template engine. A message is bounded in size, however much one audit has found.
+//! The reader runs a shop. One [`page`] of words is made of the notification and both templates only lay it out, so the two parts
+//! cannot differ. Outside text is cut and loses control and direction marks in [`words`]; the template engine escapes HTML. A
+//! mail is bounded in size, however much one audit has found.
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,7 @@ mod subject;
 mod undeliverable;
 mod words;
 
-/// A message in the form that mail carries.
+/// A notification in the form that mail carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     pub subject: String,
@@ -54,7 +54,7 @@ fn fault(error: &minijinja::Error) -> RenderError {
     RenderError(format!("{error:#}"))
 }
 
-/// Puts `notification` into words, laid out by the templates. `public_url`: where the pages are, if they are public.
+/// Puts `notification` into words, laid out by the templates. `public_url`: the address of the pages, if they are public.
 pub fn render(notification: &Notification, public_url: Option<&str>) -> Result<Rendered, RenderError> {
     let templates = TEMPLATES.as_ref().map_err(Clone::clone)?;
     let subject = subject::subject(notification);
@@ -64,7 +64,7 @@ pub fn render(notification: &Notification, public_url: Option<&str>) -> Result<R
     Ok(Rendered { subject, text: fill(TEXT)?, html: fill(HTML)? })
 }
 
-/// The same words without a template: for when those fail.
+/// The same words without a template, in case the templates fail.
 pub fn unadorned(notification: &Notification, public_url: Option<&str>) -> Rendered {
     let subject = subject::subject(notification);
     let text = page::page(notification, &subject, public_url).lines().join("\n");

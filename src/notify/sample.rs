@@ -1,4 +1,5 @@
-//! Samples of notifications, of each kind and of each form of it, as alerting derives it from a small world. The same arguments give the same notification.
+//! Samples of notifications, of each kind and of each form of a kind, as alerting derives them from a small world. The same
+//! arguments give the same notification.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use world::{UNDELIVERABLE, World, row};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Europe::London;
 
-/// What a sample shows: a kind, or another form of a kind.
+/// The notification that a sample shows: a kind, or another form of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sample {
     Of(NotificationKind),
@@ -59,7 +60,7 @@ pub(crate) fn sample(kind: NotificationKind, to: &Address, at: DateTime<Utc>) ->
     message
 }
 
-/// The same for a preview; `None` only where a constant below is broken, which the tests would show.
+/// The same for a preview; `None` only if a constant below is broken, which the tests would show.
 pub fn example(sample: Sample, to: &Address, at: DateTime<Utc>) -> Option<Notification> {
     let channel = Name::parse("email").ok()?;
     let mut shop = Shop { world: World::new(to, ZONE, at)?, channel, to: to.clone() };
@@ -227,7 +228,7 @@ impl Shop {
     fn alert(&mut self, now: DateTime<Utc>) -> Option<Notification> {
         self.world.now = now;
         let mut evaluation = self.world.evaluate(&self.channel);
-        // Later notifications answer to the subject of the first.
+        // Later notifications refer to the subject of the first.
         let subjects = evaluation.notifications.iter().map(|n| (n.id, subject(n)));
         evaluation.entitle(&subjects.collect());
         self.world.known.apply(&evaluation);

@@ -50,7 +50,7 @@ const ADVICE: [(&str, &str); 22] = [
     ("5.7.8 ", "the token is valid for another account: `username` (Google: `subject`) must be the mailbox that sends"),
 ];
 
-/// The reason with the advice for it, if there is any.
+/// The reason with the advice on it, if there is any.
 pub(super) fn advised(reason: String) -> String {
     match ADVICE.iter().find(|(code, _)| reason.contains(code)) {
         Some((_, advice)) => format!("{reason}. What to do: {advice}"),

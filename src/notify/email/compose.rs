@@ -1,7 +1,7 @@
-//! A message as MIME, byte for byte the same each time it is composed.
+//! Composes a message as MIME, byte for byte the same each time.
 //!
-//! Whatever comes from outside reaches a header only through lettre's encoder, after control marks are gone: it can neither
-//! end a header nor begin one. Bodies are quoted-printable or base64, so no line is longer than SMTP allows.
+//! Outside text reaches a header only through lettre's encoder, after control marks are removed: it can neither end a header nor
+//! begin one. Bodies are quoted-printable or base64, so no line is longer than SMTP allows.
 
 use lettre::message::header::{self, ContentTransferEncoding, ContentType, HeaderName, HeaderValue, Headers};
 use lettre::message::{Mailbox as LettreMailbox, Mailboxes, MultiPart, SinglePart};
@@ -15,7 +15,7 @@ use crate::notify::{Composed, Reissued};
 
 /// Most `X-Driftwise-Session` headers; the body has the others.
 const MOST_SESSIONS: usize = 100;
-/// Most roots of incidents, and most openings, that one message refers to (some servers refuse longer headers).
+/// Most incident roots, and most openings, that one message refers to (some servers refuse longer headers).
 const MOST_ROOTS: usize = 20;
 /// Longest run without a space in a header, in bytes: lines must not exceed 998.
 const LONGEST_WORD: usize = 500;
@@ -76,7 +76,7 @@ fn assemble(from: &NamedAddress, message: &Notification, rendered: Rendered) -> 
         headers.set(header::InReplyTo::from(message_id(first.notification, from)));
     }
     headers.set(header::MIME_VERSION_1_0);
-    // Derived from the id, so that a repeat is the same bytes; with `=_`, which neither encoding of the parts can hold.
+    // Derived from the id, so that a repeat has the same bytes. Neither encoding of the parts can contain `=_`.
     let boundary = format!("=_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).simple());
     let parts = MultiPart::alternative()
         .boundary(boundary)
@@ -119,7 +119,7 @@ pub(super) fn reissue(from: &NamedAddress, raw: &[u8], notification: Uuid) -> Re
     Reissued { message_id, raw: reissued }
 }
 
-/// The headers that come once for each thing; lettre keeps one of a name only.
+/// The headers that come once for each session or incident; lettre keeps only one header of a name.
 fn repeated_headers(message: &Notification) -> String {
     let mut lines = String::new();
     let mut add = |name: &HeaderName, value: String| {
@@ -150,7 +150,7 @@ fn part(kind: ContentType, text: String) -> SinglePart {
     SinglePart::builder().header(kind).header(encoding).body(text)
 }
 
-/// Outside text that may stand in a header: no control or direction marks, no run that cannot be folded.
+/// Outside text made safe for a header: no control or direction marks, no run that cannot be folded.
 fn one_line(text: &str) -> String {
     let mut run = 0;
     let mut line = String::with_capacity(text.len());
@@ -165,7 +165,7 @@ fn one_line(text: &str) -> String {
     line.trim().to_owned()
 }
 
-/// Outside text that looks like an encoded word must be shown as it is, not decoded into what it hides.
+/// Shows outside text that looks like an encoded word as it is, so that no reader decodes it.
 fn undecoded(text: &str) -> String {
     text.replace("=?", "= ?")
 }
@@ -175,7 +175,7 @@ fn mailbox(address: &Address, name: Option<&str>) -> LettreMailbox {
     LettreMailbox::new(name, mail_address(address))
 }
 
-/// The address in lettre's form. [`Address`] allows a subset of what lettre does, as a test holds.
+/// The address in lettre's form. A test checks that lettre accepts every [`Address`].
 fn mail_address(address: &Address) -> lettre::Address {
     let (user, domain) = address.as_str().rsplit_once('@').unwrap_or((address.as_str(), "localhost"));
     lettre::Address::new_dangerous(user, domain)
@@ -222,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_of_ours_is_one_for_lettre(text in "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-zA-Z0-9.-]{1,190}") {
+        fn lettre_accepts_every_address(text in "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-zA-Z0-9.-]{1,190}") {
             if let Ok(address) = Address::parse(&text) {
                 prop_assert_eq!(mail_address(&address), text.trim().parse::<lettre::Address>().unwrap());
             }

@@ -28,9 +28,9 @@ const LARGEST: u64 = 64 << 10;
 pub(super) struct Endpoint {
     client: Client,
     url: Url,
-    /// In messages, with its host: "the token endpoint login.example".
+    /// The name for messages, with the host: "the token endpoint login.example".
     pub name: String,
-    /// The secrets of the proxy.
+    /// The secrets for the proxy.
     pub proxy: Vec<KnownSecret>,
     pub presented: Presented,
 }
@@ -50,7 +50,7 @@ pub(super) struct Request<'a> {
 /// An answer, whatever its status.
 pub(super) struct Answer {
     pub status: StatusCode,
-    /// As the server asked, not limited.
+    /// As the server asked, without a limit.
     pub retry_after: Option<Duration>,
     /// Empty for a 202, whose body is not read: the server has accepted.
     pub body: Vec<u8>,

@@ -23,14 +23,14 @@ impl Gates {
 pub(super) struct Gate(Mutex<Option<Instant>>);
 
 impl Gate {
-    /// Closes it for `wait`, or for [`DELIVERY_LONGEST_ASKED`] if that is shorter.
+    /// Closes the gate for `wait`, at most for [`DELIVERY_LONGEST_ASKED`].
     pub fn close(&self, wait: Duration) {
         let until = Instant::now() + wait.min(DELIVERY_LONGEST_ASKED);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     /// # Errors
-    /// A transient error with the wait that is left, while it is closed. `server` is what the server is called.
+    /// While the gate is closed, a transient error with the rest of the wait. `server` is the name of the server in the error.
     pub fn pass(&self, server: &str) -> Result<(), SendError> {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -1,8 +1,8 @@
 //! Microsoft Graph `sendMail`: the same MIME message as over SMTP, in base64, in one request.
 //!
-//! Only a 202 means that the message was accepted. Permanent are only a message that is too large, recipients that Graph
-//! calls invalid, and a message that it cannot parse: all else concerns the account or passes by itself. A server that asks
-//! to wait (429 or 503 with `Retry-After`) receives no request before that time.
+//! Only a 202 means that the message was accepted. Permanent failures are only a message that is too large, recipients that Graph
+//! calls invalid, and a message that it cannot parse: all others concern the account or pass by themselves. A server that asks to
+//! wait (429 or 503 with `Retry-After`) receives no request before that time.
 //! <https://learn.microsoft.com/graph/api/user-sendmail>
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::notify::{Obstacle, Outbound, SendError};
 /// The wait after a 429 without a usable `Retry-After`. Exchange counts messages by the minute.
 const USUAL_WAIT: Duration = Duration::from_secs(30);
 
-/// A refusal in these words concerns this one message for good.
+/// A refusal with one of these codes concerns this one message for good.
 const PERMANENT: [&str; 5] = [
     "ErrorInvalidRecipients",
     "ErrorMessageSizeExceeded",
@@ -48,7 +48,7 @@ pub(super) struct Graph {
 impl Graph {
     pub fn new(options: GraphOptions, gates: &mut Gates, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let GraphOptions { base_url, user, token, timeout } = options;
-        // The characters that an address may hold and a path may not.
+        // Encodes the characters that an address may contain and a path may not.
         let user = user.as_str().replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
         let url = format!("{}/users/{user}/sendMail", base_url.trim_end_matches('/'));
         let endpoint = Endpoint::new("Microsoft Graph at", &url, &token.access)?;
@@ -56,7 +56,7 @@ impl Graph {
         Ok(Self { endpoint, tokens, clock, timeout, gate: gates.of(&url) })
     }
 
-    /// What it is called in messages.
+    /// The name of the server in messages.
     pub fn name(&self) -> &str {
         &self.endpoint.name
     }

@@ -1,18 +1,18 @@
-//! Masks mail addresses in what a mail server said, before it enters an error and with it the store.
+//! Masks mail addresses in the replies of a mail server, before these enter an error and with it the store.
 //!
-//! Servers like to repeat the recipient. What is left, the domain and the words around it, is enough to act on; who the
-//! recipient is stands in the outbox beside the error.
+//! Servers often repeat the recipient. The rest, the domain and the words around it, is enough to act on; the outbox names the
+//! recipient beside the error.
 
 /// Stands for the part of an address before the `@`.
 const MASK: char = '…';
 
-/// What ends a local part that is not quoted, besides spaces.
+/// The characters that end an unquoted local part, besides spaces.
 const DELIMITERS: &str = "<>()[],;:\"";
 
-/// An `@` in each spelling in which servers write it.
+/// The spellings in which servers write an `@`.
 const SIGNS: [&str; 6] = ["@", "＠", "=40", "%40", "+40", "&#64;"];
 
-/// `text` with everything before each `@` that may belong to an address replaced: `<…@acme.example>`.
+/// `text` with the local part before each `@` that may belong to an address replaced: `<…@acme.example>`.
 pub(super) fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -27,13 +27,13 @@ pub(super) fn masked(text: &str) -> String {
     masked
 }
 
-/// The first sign, and where it is.
+/// The first sign, and its position.
 fn next_sign(text: &str) -> Option<(usize, &'static str)> {
     let found = SIGNS.into_iter().filter_map(|sign| text.find(sign).map(|at| (at, sign)));
     found.min_by_key(|(at, _)| *at)
 }
 
-/// `before` up to where the local part at its end begins. A server that breaks its lines may have put spaces behind it.
+/// `before` without the local part at its end. A server that breaks its lines may have put spaces after that.
 fn without_local_part(before: &str) -> &str {
     let local = before.trim_end();
     let start = match local.strip_suffix('"') {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_address_only_its_domain_is_left() {
+    fn only_the_domain_of_an_address_is_left() {
         for (said, expected) in [
             ("5.1.1 <it@acme.example>: no such user", "5.1.1 <…@acme.example>: no such user"),
             ("it@acme.example", "…@acme.example"),

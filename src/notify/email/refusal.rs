@@ -34,7 +34,7 @@ pub(super) enum SmtpStage {
 }
 
 impl SmtpStage {
-    /// The replies that are a yes, or ask for more (RFC 5321, 4.3.2; RFC 3207, 4; RFC 4954, 4).
+    /// The replies that mean yes, or ask for more (RFC 5321, 4.3.2; RFC 3207, 4; RFC 4954, 4).
     pub fn allows(self) -> &'static [u16] {
         match self {
             Self::Greeting | Self::StartTls => &[220],
@@ -81,16 +81,16 @@ impl SmtpStage {
 /// Longest piece of a server's reply that is quoted, in characters.
 const REPLY: usize = 200;
 
-/// What a server could repeat of the sign-in, in each form in which it may have been sent.
+/// The secrets of a sign-in that a server could repeat, in each form in which they may have been sent.
 #[derive(Default)]
 pub(super) struct Echoes {
     forms: Vec<SecretString>,
-    /// Of a sign-in with a token: removes it and its pieces.
+    /// For a sign-in with a token: removes it and its pieces.
     redactor: Option<Arc<Redactor>>,
 }
 
 impl Echoes {
-    /// Of a user name and a password.
+    /// The forms of a user name and a password.
     pub fn of(username: &str, password: &str) -> Self {
         let encode = |text: &str| BASE64_STANDARD.encode(text).trim_end_matches('=').to_owned();
         let forms = [
@@ -103,22 +103,22 @@ impl Echoes {
         Self { forms: forms.iter().map(|form| SecretString::from(joined(form))).collect(), redactor: None }
     }
 
-    /// Of a token and the line that carries it.
+    /// The forms of a token and of the line that carries it.
     pub fn of_token(token: &Token, line: &SecretString) -> Self {
         let forms = [&token.value, line].map(|form| SecretString::from(joined(form.expose_secret())));
         Self { forms: forms.into(), redactor: Some(Arc::clone(&token.redactor)) }
     }
 
-    /// Whether `reply` holds one of them, however it is divided into lines. Of a password that is too short to be one, too many
-    /// replies seem to: then they are not quoted either.
+    /// Whether `reply` contains one of the forms, however it is divided into lines. A very short password occurs in too many
+    /// replies by chance: then they are not quoted either.
     fn heard_in(&self, reply: &str) -> bool {
         let reply = joined(reply);
         self.forms.iter().any(|form| reply.contains(form.expose_secret()))
     }
 }
 
-/// `text` without what a server may have put between its pieces, and with one mark for each run of characters beyond ASCII: in
-/// another encoding they are others.
+/// `text` without anything that a server may have inserted, and with one mark for each run of characters beyond ASCII, which
+/// differ between encodings.
 fn joined(text: &str) -> String {
     let pieces = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c));
     let mut joined = String::with_capacity(text.len());
@@ -130,7 +130,7 @@ fn joined(text: &str) -> String {
     joined
 }
 
-/// Classifies what went wrong with `server` (host and port).
+/// Classifies a failure at `server` (host and port).
 pub(super) fn classify(server: &str, stage: SmtpStage, trouble: &WireError, echoes: &Echoes) -> SendError {
     let at = stage.name();
     let quoted = |reply: &Reply| format!("{} {}", reply.code, quoted(&reply.text(), echoes));
@@ -178,7 +178,7 @@ pub(super) fn classify(server: &str, stage: SmtpStage, trouble: &WireError, echo
     SendError { obstacle, permanent, reply, reason, own_words, retry_after: None }
 }
 
-/// Where the attempt failed, and whether the failure is permanent: only a 5xx to the recipient or the message is.
+/// The kind of the failure, and whether it is permanent: only a 5xx to the recipient or the message is.
 fn obstacle(stage: SmtpStage, trouble: &WireError) -> (Obstacle, bool) {
     let refused = match trouble {
         WireError::Refused(reply) | WireError::Explained { reply, .. } => Some(reply.code),
@@ -187,25 +187,25 @@ fn obstacle(stage: SmtpStage, trouble: &WireError) -> (Obstacle, bool) {
     match (stage, refused) {
         (SmtpStage::Recipient | SmtpStage::Data | SmtpStage::Message, Some(500..)) => (Obstacle::Rejected, true),
         _ if stage.sets_up_tls() => (Obstacle::Tls, false),
-        // A server that cannot look the account up now has not called the password wrong.
+        // A server that cannot look the account up now has not rejected the password.
         (SmtpStage::SignIn, Some(500..)) => (Obstacle::Auth, false),
         _ if matches!(trouble, WireError::NoMechanism | WireError::NoTokenMechanism | WireError::Challenges) => {
             (Obstacle::Auth, false)
         }
-        // The server wants a sign-in that the configuration does not have.
+        // The server requires a sign-in that the configuration does not have.
         (SmtpStage::Sender, Some(530)) => (Obstacle::Auth, false),
-        // A server that closes says 421 without being asked.
+        // A server that closes the connection sends 421 unasked.
         _ if trouble.reply().is_some_and(Reply::is_refusal) => (Obstacle::Deferred, false),
         _ => (Obstacle::Connect, false),
     }
 }
 
-/// A failure that is worth another attempt, in words that are not a server's.
+/// A failure that is worth another attempt, in our own words.
 pub(super) fn transient(obstacle: Obstacle, reason: String) -> SendError {
     SendError { obstacle, permanent: false, reply: None, reason, own_words: true, retry_after: None }
 }
 
-/// The words of the error and of what caused it, without those that only repeat.
+/// The words of the error and of its causes, without repetitions.
 pub(super) fn cause(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut next = error.source();
@@ -221,7 +221,7 @@ pub(super) fn cause(error: &dyn std::error::Error) -> String {
     words
 }
 
-/// Outside words, cut, without control and direction marks.
+/// Outside text, cut, without control and direction marks.
 pub(super) fn shown(text: &str) -> String {
     cut(&visible(text))
 }
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_to_sign_in_is_heard_in_every_form() {
+    fn an_echo_of_the_sign_in_is_recognised_in_every_form() {
         let echoes = Echoes::of("driftwise", "correct horse");
         let encoded = |text: &str| BASE64_STANDARD.encode(text);
         for reply in [

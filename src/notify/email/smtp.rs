@@ -1,7 +1,7 @@
 //! A mail server, and one attempt to hand a message over to it.
 //!
-//! The protocol is driven here and not by a library, so that each failure is known by its stage, each stage takes only its
-//! own replies for a yes, and what a server may send is bounded.
+//! The protocol is our own code and not a library's, so that the stage of each failure is known, each stage accepts only its own
+//! replies as a yes, and the size of the replies is bounded.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Server {
         self.attempt(Some(outbound)).await
     }
 
-    /// What signs in with a token, if that does.
+    /// The tokens for the sign-in, if it uses any.
     pub fn tokens(&self) -> Option<&Tokens> {
         match &self.credential {
             Some((_, Credential::Tokens(tokens))) => Some(tokens),
@@ -107,7 +107,7 @@ impl Server {
         }
     }
 
-    /// One session; another one with a new token where the server refused one that was fetched for an earlier session.
+    /// Runs one session; if the server refuses a token that was fetched for an earlier session, another one with a new token.
     async fn attempt(&self, outbound: Option<&Outbound>) -> Result<(), SendError> {
         let deadline = Instant::now() + self.timeout;
         let revealed = self.in_time(deadline, self.revealed()).await?;
@@ -126,7 +126,7 @@ impl Server {
         self.session(deadline, &revealed, outbound).await
     }
 
-    /// One session: up to the sign-in, and on to the end where there is a message.
+    /// Runs one session: up to the sign-in, and to the end if there is a message.
     async fn session(
         &self,
         deadline: Instant,
@@ -135,7 +135,7 @@ impl Server {
     ) -> Result<(), SendError> {
         let mut session = None;
         let outcome = timeout_at(deadline, self.converse(&mut session, revealed, outbound)).await;
-        // Taken or refused: whatever happens now, it stays so. After a time-out the connection only closes.
+        // Accepted or refused, the outcome is certain, whatever happens now. After a time-out the connection only closes.
         if let (Some(session), Ok(_)) = (session, &outcome) {
             session.farewell().await;
         }
@@ -193,8 +193,8 @@ impl Server {
 
     async fn connect(&self) -> Result<TcpStream, SendError> {
         let connected = TcpStream::connect((self.host.as_str(), self.port)).await;
-        // A message and its end are two writes: without this the second waits until the first is acknowledged, which takes
-        // a server 40 ms that has nothing to say yet.
+        // A message and its end are two writes: without this, the second waits until the first is acknowledged, which takes 40 ms
+        // on a server that has nothing to send yet.
         let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         connected.map_err(|error| {
             transient(Obstacle::Connect, format!("no connection to the mail server {}: {error}", self.address()))
@@ -206,8 +206,8 @@ impl Server {
         shown(&format!("{}:{}", self.host, self.port))
     }
 
-    /// The one place that reveals the sign-in. It reads a password file each time, so that a rotated password takes effect, and
-    /// before the first command, because a server that has seen the password may repeat it in any reply.
+    /// The one place that reveals the sign-in. It reads a password file each time, so that a rotated password takes effect. It
+    /// does so before the first command, because a server that has seen the password may repeat it in any reply.
     async fn revealed(&self) -> Result<Revealed, SendError> {
         let Some((username, credential)) = &self.credential else { return Ok(Revealed::default()) };
         let username = username.clone();
@@ -228,7 +228,7 @@ impl Server {
     }
 }
 
-/// The sign-in for one session, and the texts that no reply may be quoted with.
+/// The sign-in for one session, and the texts that no quoted reply may contain.
 #[derive(Default)]
 struct Revealed {
     account: Option<Account>,
@@ -236,7 +236,7 @@ struct Revealed {
     token: Option<Provided>,
 }
 
-/// Whether `host` is this machine by name; the address is looked at again once connected.
+/// Whether `host` is this machine by name; the address is checked again once connected.
 fn may_be_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,8 +1,8 @@
 //! A folder that takes one `.eml` file a message.
 //!
-//! A file is complete when it appears: it is written under a name that begins with a dot, flushed, and then renamed. Its
-//! name comes from the message's date and id, so that a repeat replaces the same file. So does the name under which it is
-//! written, so the repeat after a kill overwrites the unfinished file.
+//! A file is complete when it appears: it is written under a name that begins with a dot, flushed, and then renamed. Both names
+//! come from the message's date and id, so a repeat replaces the same file, and the repeat after a kill overwrites the unfinished
+//! one.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,7 +19,7 @@ use crate::notify::{Obstacle, Outbound, SendError};
 /// Longest part of a Message-ID in a file name, in bytes; file systems stop at 255.
 const LONGEST_ID: usize = 120;
 
-/// A folder on a network may not answer.
+/// Longest wait for a folder, which may be on a network.
 const GRACE: Duration = Duration::from_mins(1);
 
 pub(super) async fn put(folder: &Path, outbound: &Outbound) -> Result<(), SendError> {
@@ -27,7 +27,7 @@ pub(super) async fn put(folder: &Path, outbound: &Outbound) -> Result<(), SendEr
     on_disk(folder, move || write(&place, &name, &raw)).await
 }
 
-/// Whether a file could be put there.
+/// Checks that a file can be written there.
 pub(super) async fn probe(folder: &Path) -> Result<(), SendError> {
     let place = folder.to_owned();
     on_disk(folder, move || {
@@ -55,7 +55,7 @@ fn write(folder: &Path, name: &str, raw: &[u8]) -> io::Result<()> {
     let unfinished = folder.join(format!(".{name}.part"));
     let written = flushed(&unfinished, raw).and_then(|()| fs::rename(&unfinished, folder.join(name)));
     if written.is_err() {
-        // Readers never saw it, and a failure to remove it adds nothing to the error.
+        // Readers never saw the file, and a failure to remove it adds nothing to the error.
         let _ = fs::remove_file(&unfinished);
         return written;
     }
@@ -74,7 +74,7 @@ fn file_name(outbound: &Outbound) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._@-".contains(c) { c } else { '_' };
     let mut shown = id.chars().take(LONGEST_ID).map(plain).collect::<String>();
     if shown != id {
-        // What was replaced or cut must not make two messages one.
+        // Two ids must not become the same by replacing or cutting.
         shown.push('-');
         shown.push_str(&Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).simple().to_string());
     }

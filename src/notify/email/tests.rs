@@ -1,4 +1,4 @@
-//! What leaves as mail: headers, threads, encoding, and what outside text cannot do. And the folder that takes files.
+//! Mail as it is sent: headers, threads, encoding, and the limits on outside text. And the folder that takes files.
 
 use std::sync::Arc;
 
@@ -233,7 +233,7 @@ fn a_password_is_not_sent_in_the_clear_to_another_machine() {
 }
 
 #[test]
-fn a_ca_file_that_is_none_is_refused() {
+fn a_ca_file_without_a_certificate_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let build = || {
@@ -282,7 +282,7 @@ async fn a_repeat_after_a_kill_overwrites_the_unfinished_file() {
     let outbound = outbound(&message(NotificationKind::Drift));
     email.send(&outbound).await.unwrap();
     let [whole] = &files(folder.path())[..] else { panic!("one file") };
-    // As it lies there after a kill in the middle of the write, longer than what follows.
+    // The folder after a kill in the middle of the write, with more bytes than the next write has.
     std::fs::remove_file(folder.path().join(whole)).unwrap();
     let half = [outbound.raw.as_slice(), b"left over"].concat();
     std::fs::write(folder.path().join(format!(".{whole}.part")), half).unwrap();

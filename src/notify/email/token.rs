@@ -1,9 +1,10 @@
 //! OAuth 2.0 access tokens for mail: fetched with the client credentials of an app (Microsoft) or the assertion of a service
 //! account (Google), and kept in memory until shortly before their end.
 //!
-//! One request is under way at a time; sends that wait for it share its outcome, also its failure. All failures are
-//! transient: a token endpoint that is down, slow, lying or endless says nothing about a mail. One that asks to wait (`Retry-After`)
-//! receives no request before that time, for any recipient. A token carries the redactor that removes it, and the credential that it was fetched with, from everything that a server says afterwards.
+//! One request is under way at a time; sends that wait for it share its outcome, also its failure. All failures are transient: a
+//! token endpoint that is down, slow, lying or endless says nothing about a mail. One that asks to wait (`Retry-After`) receives
+//! no request before that time, for any recipient. A token carries a redactor, which removes it, and the credential that it was
+//! fetched with, from everything that a server sends afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,10 +32,10 @@ mod grant;
 /// Longest token, in bytes: in base64 it must fit into one AUTH command of 12,288 bytes (RFC 4954, 4).
 const LONGEST: usize = 8 * 1024;
 
-/// A token is replaced so long before its end, or after three quarters of its life if that is later.
+/// A token is replaced this long before its end, or after three quarters of its life if that is later.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
-/// Longest life that is believed. Microsoft and Google issue tokens for an hour.
+/// Longest life of a token, whatever its answer states. Microsoft and Google issue tokens for an hour.
 const LONGEST_LIFE: TimeDelta = TimeDelta::hours(24);
 
 /// The life of a token whose answer states none.
@@ -60,11 +61,11 @@ struct State {
 #[derive(Clone)]
 pub(super) struct Token {
     pub value: SecretString,
-    /// Removes the token and the credential from the words of servers.
+    /// Removes the token and the credential from the replies of servers.
     pub redactor: Arc<Redactor>,
-    /// When it is replaced.
+    /// When it is to be replaced.
     stale: DateTime<Utc>,
-    /// The same after the time that passes while this machine does not sleep: the clock may be set back.
+    /// The same by the monotonic clock, because the wall clock may be set back.
     life: Duration,
     since: Instant,
 }
@@ -103,7 +104,7 @@ impl Tokens {
         fetched.map(|token| Provided { token, cached: false })
     }
 
-    /// A server refused `token`: the next send fetches another.
+    /// Drops `token`, which a server refused: the next send fetches another.
     pub async fn refused(&self, token: &Token) {
         let mut state = self.state.lock().await;
         if state.token.as_ref().is_some_and(|kept| kept.value.expose_secret() == token.value.expose_secret()) {
@@ -111,7 +112,7 @@ impl Tokens {
         }
     }
 
-    /// What the token endpoint is called in messages.
+    /// The name of the token endpoint in messages.
     pub fn endpoint(&self) -> &str {
         &self.endpoint.name
     }
@@ -199,13 +200,12 @@ impl Token {
         now < self.stale && self.since.elapsed() < self.life
     }
 
-    /// How long it is kept from now.
+    /// How long the token will still be used.
     pub fn remaining(&self, now: DateTime<Utc>) -> TimeDelta {
         (self.stale - now).max(TimeDelta::zero())
     }
 
-    /// The application roles that it names, where it is a JWT that does. Read for advice only: the token is the server's
-    /// to judge.
+    /// The application roles in the token, if it is a JWT with roles. For advice only: the server judges the token.
     pub fn roles(&self) -> Option<Vec<String>> {
         #[derive(Deserialize)]
         struct Claims {

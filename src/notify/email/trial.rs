@@ -1,4 +1,4 @@
-//! `notifications test` step by step: which steps of a sign-in and of a send succeeded, and the failure of the one that did not.
+//! The steps of `notifications test`: which steps of a sign-in and of a send succeeded, and the failure of the one that did not.
 
 use super::token::Tokens;
 use super::{Email, Way};
@@ -9,7 +9,7 @@ use crate::notify::{Channel as _, Outbound, SendError};
 const SMTP_ROLE: &str = "SMTP.SendAsApp";
 const GRAPH_ROLE: &str = "Mail.Send";
 
-/// What happened, in order.
+/// The result of a test.
 pub struct Trial {
     /// One sentence for each step that was taken.
     pub steps: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Trial {
 }
 
 impl Email {
-    /// Sends a message as the dispatcher would, with a line for each step.
+    /// Sends a message as the dispatcher would, with a sentence for each step.
     pub async fn trial(&self, outbound: &Outbound) -> Trial {
         let mut steps = Vec::new();
         let outcome = self.take_steps(outbound, &mut steps).await;
@@ -47,7 +47,7 @@ impl Email {
     }
 }
 
-/// Fetches a token, and says what it permits where it is readable.
+/// Fetches a token, and reports what it permits if it can be read.
 async fn token(tokens: &Tokens, role: &str) -> Result<Vec<String>, SendError> {
     let token = tokens.token().await?.token;
     let minutes = token.remaining(SystemClock.now()).num_minutes();

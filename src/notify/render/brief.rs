@@ -7,7 +7,7 @@ use crate::domain::incident::{Incident, IncidentKind};
 use crate::domain::notification::{About, Change, Item};
 use crate::view::incident::ended;
 
-/// One line of the list of what does not fit.
+/// The line of one item in the list of those that do not fit.
 pub(super) fn brief(item: &Item) -> String {
     if let About::Undeliverable(change) = &item.about {
         return undeliverable::brief(change);
@@ -24,7 +24,7 @@ pub(super) fn brief(item: &Item) -> String {
     format!("{who}: {}", state(incident, change))
 }
 
-/// The same of what is wrong and was known.
+/// The same for an open incident of which the recipient was notified before.
 pub(super) fn brief_still(incident: &Incident) -> String {
     format!("{}: still wrong: {}", name(incident), state(incident, Change::Opened))
 }

@@ -10,7 +10,7 @@ use crate::domain::notification::{About, Notification};
 use crate::view::credential::{act, effect, noun};
 use crate::view::words::capital;
 
-/// The credentials of a notification about credentials that end, the first end first; none of another notification.
+/// The credentials of a notification about credentials that end, the first end first; empty for any other notification.
 pub(super) fn of(notification: &Notification) -> Vec<&EndingCredential> {
     let ending = notification.items.iter().filter_map(|item| match &item.about {
         About::Credential(ending) => Some(ending),
@@ -41,7 +41,7 @@ pub(super) fn lead(ending: &[&EndingCredential], now: DateTime<Utc>) -> String {
     }
 }
 
-/// Without the full stop.
+/// One credential as a sentence, without the full stop.
 fn short(ending: &EndingCredential, now: DateTime<Utc>) -> String {
     let purpose = ending.source.as_ref().map_or("mail", Name::as_str);
     format!("The {} for {} {}", noun(ending.kind), plain(purpose, VALUE), when(ending.end, now))
@@ -60,7 +60,7 @@ pub(super) fn brief(ending: &EndingCredential) -> String {
 
 fn when(end: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let left = end - now;
-    // The last day that has begun counts.
+    // A day that has begun counts.
     let days = usize::try_from((left + TimeDelta::days(1) - TimeDelta::seconds(1)).num_days()).unwrap_or(0);
     match days {
         _ if left <= TimeDelta::zero() => "has expired".to_owned(),

@@ -12,13 +12,13 @@ use crate::domain::policy::Severity;
 use crate::view::incident::{self, IncidentView};
 use crate::view::words::capital;
 
-/// Settings that are named; the others are counted.
+/// Most settings that are named; the others are counted.
 pub(super) const NAMED: usize = 20;
 
 #[derive(Debug, Serialize)]
 pub(super) struct MailEntry {
     pub heading: String,
-    /// Of the bar beside it; it never stands alone for a meaning.
+    /// The colour of the bar beside the entry; it never carries a meaning alone.
     pub colour: &'static str,
     pub rows: Vec<EntryRow>,
 }
@@ -26,7 +26,7 @@ pub(super) struct MailEntry {
 #[derive(Debug, Serialize)]
 pub(super) struct EntryRow {
     pub label: &'static str,
-    /// One, or a list.
+    /// One value, or a list.
     pub values: Vec<String>,
     pub strong: bool,
 }
@@ -43,7 +43,7 @@ const AMBER: &str = "#bf8700";
 const GREEN: &str = "#2da44e";
 const GREY: &str = "#6e7781";
 
-/// The entry of what is new in `notification`.
+/// The entry of an item of `notification`.
 pub(super) fn entry(item: &Item, notification: &Notification) -> MailEntry {
     let writer = EntryWriter {
         zone: item.zone,
@@ -120,12 +120,12 @@ pub(super) fn row(label: &'static str, text: &str) -> Option<EntryRow> {
     (!text.is_empty()).then(|| EntryRow { label, values: vec![text], strong: false })
 }
 
-/// Words of ours or of a rule: a sentence.
+/// Our words, or those of a rule, as a sentence.
 pub(super) fn prose(label: &'static str, text: &str) -> Option<EntryRow> {
     let text = plain(text, PROSE);
     let mut rest = text.chars();
     let first = rest.next()?.to_uppercase();
-    // A sentence that ends in brackets still wants its stop; one that stands in brackets has it inside.
+    // A sentence that ends in brackets still needs its stop; one that is in brackets has it inside.
     let ended = text.trim_end_matches(')').ends_with(['.', '!', '?', '…']);
     let stop = if ended { "" } else { "." };
     Some(EntryRow { label, values: vec![format!("{first}{}{stop}", rest.as_str())], strong: false })
@@ -143,7 +143,7 @@ pub(super) struct EntryWriter {
     pub(super) zone: Tz,
     pub(super) now: DateTime<Utc>,
     change: Option<Change>,
-    /// The reader owns the session and cannot put its audit right.
+    /// The reader owns the session and cannot repair its audit.
     blind: bool,
     pub(super) role: Role,
     /// The contact to ask.
@@ -315,7 +315,7 @@ impl EntryWriter {
         (heading, rows)
     }
 
-    /// The same for an owner, after a long time.
+    /// The same for an owner, who is notified after a long time.
     fn unseen(&self, incident: &Incident) -> HeadedRows {
         let some = incident.kind() == IncidentKind::Unverifiable;
         let (heading, means) = if some {

@@ -1,7 +1,7 @@
 //! Generated histories: an owner who reads only the last mail about a session knows all that is wrong with it.
 //!
 //! After every step, the last notification to each owner about each session lists exactly the open incidents of the session, with
-//! the value found now. It may leave out what is below `min_severity`, not confirmed, or still within a grace period.
+//! the value found now. It may leave out incidents that are below `min_severity`, not confirmed, or still within a grace period.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// What a mail says of one incident: its id and the value found.
+/// An incident as a mail reports it: its id and the value found.
 type Claim = (Uuid, String);
 
 struct History {
@@ -181,7 +181,7 @@ impl History {
         self.world.commit(delta);
     }
 
-    /// Alerting starts with what the store has; there is no announcement between two commits here.
+    /// Alerting starts with the content of the store; there is no announcement between two commits here.
     fn restart(&mut self) {
         let log = self.log.values().cloned().collect();
         let incidents = self.incidents.values().cloned().collect();
@@ -219,7 +219,7 @@ impl History {
             for owner in &self.sessions[&session].owners {
                 let last = self.last.get(&(owner.clone(), session.clone()));
                 let claims = last.map(|(last, _)| claims(last, &session)).unwrap_or_default();
-                // Below the limit, a changed value is not notified; the incident is still open.
+                // A changed value below the limit is not notified; the incident is still open.
                 let limit = self.world.plan.alerts.min_severity;
                 let below = |id: Uuid| open.iter().any(|incident| incident.id == id && incident.severity < limit);
                 let false_claims = claims.difference(&now).filter(|(id, _)| !below(*id)).collect::<Vec<_>>();
@@ -237,12 +237,12 @@ impl History {
         Ok(())
     }
 
-    /// Whether the last mail has to list an open incident.
+    /// Whether the last mail must list an open incident.
     fn is_reported(&self, owner: &Address, incident: &Incident) -> bool {
         let key = LogKey { channel: name("email"), to: owner.clone() };
         match incident.kind() {
             IncidentKind::Drift | IncidentKind::Missing => incident.severity >= self.world.plan.alerts.min_severity,
-            // Its grace period is over for this owner.
+            // The grace period is over for this owner.
             IncidentKind::Unverifiable | IncidentKind::Unreachable | IncidentKind::SourceChanged => {
                 self.log.contains_key(&(incident.id, key))
             }
@@ -250,13 +250,13 @@ impl History {
     }
 }
 
-/// What a notification says is wrong with a session.
+/// The incidents of a session that a notification lists as wrong.
 fn claims(notification: &Notification, session: &SessionId) -> BTreeSet<Claim> {
     let of = |incident: &&Incident| incident.key.session() == Some(session);
     notification.wrong().into_iter().filter(of).map(|incident| (incident.id, incident.facts.found.clone())).collect()
 }
 
-/// The text lists each incident that is wrong, and reads as all clear only where there is none.
+/// Checks that the text lists each incident that is wrong, and reads as all clear only if there is none.
 fn says(
     notification: &Notification,
     rendered: &Rendered,

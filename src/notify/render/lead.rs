@@ -1,4 +1,4 @@
-//! The first sentences: what is wrong now and what was put right, in words that a preview shows.
+//! The first sentences: what is wrong now and what was put right, in words that fit a mail preview.
 
 use std::collections::HashSet;
 
@@ -14,11 +14,11 @@ use crate::domain::session::SessionId;
 use crate::view::incident::{IncidentView, ended};
 use crate::view::words::capital;
 
-/// Longest value in the first sentence, in characters; the whole value stands below.
+/// Longest value in the first sentence, in characters; the entry below has the whole value.
 pub(super) const SHORT: usize = 80;
-/// Sessions with a sentence of their own; more are counted.
+/// Most sessions with a sentence of their own; more are counted.
 const ONE_BY_ONE: usize = 3;
-/// Settings that are named in a list; the others are counted.
+/// Most settings that are named in a list; the others are counted.
 const NAMED: usize = 6;
 
 type SourceOrSession<'a> = (Option<&'a Name>, Option<&'a SessionId>);
@@ -47,7 +47,7 @@ pub(super) fn lead(notification: &Notification) -> Vec<String> {
     places.into_iter().map(|place| of_place(notification, place)).collect()
 }
 
-/// All about one session, or about a source as a whole.
+/// All words about one session, or about a source as a whole.
 fn of_place(notification: &Notification, place: SourceOrSession<'_>) -> String {
     let items = notification.items.iter().filter(|item| (item.source(), item.session()) == place).collect::<Vec<_>>();
     let still = notification.still.iter().map(|incident| &**incident);
@@ -81,7 +81,7 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     let wrong = [part("Wrong", &new, true), part("Changed again and still wrong", &updated, true)];
     let nothing_new = wrong.iter().all(Option::is_none);
     let known = part("Still wrong", &known, true);
-    // What is new comes first; where nothing is, what was put right and what is left of it.
+    // New incidents come first; without any, repairs, and then the known incidents that are left.
     let middle = if nothing_new { [repaired, known] } else { [known, repaired] };
     let others = [
         part("Could not be checked", &unseen, true),
@@ -100,7 +100,7 @@ fn parts(items: &[&Item], still: &[&Incident]) -> String {
     who.map_or(all.clone(), |who| format!("{who}: {all}"))
 }
 
-/// What follows where everything in a notification about a session was put right.
+/// The end of the lead if everything about a session was put right.
 pub(super) const NOTHING_ELSE: &str = "Nothing else is reported as wrong.";
 
 /// The end of an incident, at the beginning of a sentence.
@@ -116,7 +116,7 @@ fn repaired_only(items: &[&Item], still: &[&Incident]) -> bool {
     still.is_empty() && items.iter().all(|item| item.change().is_some_and(is_repair))
 }
 
-/// Incidents of settings and sessions, and those of what could not be checked.
+/// Splits incidents into those of settings and sessions, and those of what could not be checked.
 fn split(all: Vec<&Incident>) -> (Vec<&Incident>, Vec<&Incident>) {
     let seen = |incident: &&Incident| matches!(incident.kind(), IncidentKind::Drift | IncidentKind::Missing);
     all.into_iter().partition(seen)
@@ -141,7 +141,7 @@ fn names(incidents: &[&Incident], wrong: bool) -> String {
     names.join(", ")
 }
 
-/// Many sessions: where orders may have stopped, and how many of each.
+/// For many sessions: where orders may have stopped, and how many there are of each kind.
 fn counted(notification: &Notification, places: usize) -> Vec<String> {
     let changed = |wanted: fn(Change) -> bool| {
         notification.items.iter().filter(|i| i.change().is_some_and(wanted)).filter_map(Item::incident).collect()
@@ -199,12 +199,12 @@ fn counted(notification: &Notification, places: usize) -> Vec<String> {
     lines
 }
 
-/// What an incident is about, as people call it.
+/// The name that people give the session or source of an incident.
 pub(super) fn name(incident: &Incident) -> String {
     who(&incident.source, incident.key.session(), incident.facts.name.as_deref())
 }
 
-/// What an item is about, as people call it.
+/// The same for an item.
 pub(super) fn called(item: &Item) -> String {
     match &item.about {
         About::Incident { incident, .. } => name(incident),
@@ -289,7 +289,7 @@ fn sentence_on(incident: &Incident, change: Change) -> String {
     }
 }
 
-/// A reason as a sentence of its own.
+/// A reason as a sentence.
 fn sentence(reason: &str) -> String {
     let text = plain(reason, PROSE);
     let stop = if text.ends_with('?') { "" } else { "." };
@@ -303,7 +303,7 @@ fn unaudited(found: &UnauditedSession, who: &str) -> String {
     format!("A new session has appeared in {} and is not checked: {who}.", found.source)
 }
 
-/// In the words of a shop owner, who cannot put it right.
+/// The words for a shop owner, who cannot repair the audit.
 fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: chrono_tz::Tz) -> String {
     let names = sessions.iter().map(|s| plain(&name_of(&s.key, s.name.as_deref()), SHORT));
     let names = if sessions.is_empty() { incident.source.to_string() } else { listed(names, NAMED) };
@@ -329,7 +329,7 @@ fn blind(sessions: &[BlindSession], incident: &Incident, change: Change, zone: c
     }
 }
 
-/// In the words for a session with open incidents that is not audited any more.
+/// The words for a session with open incidents that is not audited any more.
 fn removed_session(removed: &RemovedSession, who: &str) -> String {
     let wrong = removed.wrong.iter().take(NAMED).map(|label| plain(label, SHORT)).collect::<Vec<_>>().join(", ");
     let wrong = if wrong.is_empty() { String::new() } else { format!("Not put right: {wrong}.") };

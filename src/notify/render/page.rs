@@ -16,13 +16,13 @@ use crate::domain::policy::Severity;
 use crate::domain::session::{SessionId, SessionKey};
 use crate::view::words::capital;
 
-/// Incidents in full; the others are listed.
+/// Most incidents in full; the others are listed.
 const IN_FULL: usize = 50;
-/// Bytes of the words in full, so that hostile lengths do not add up: a message stays under 200 KB.
+/// Most bytes of the words in full, so that hostile lengths do not add up: a message stays under 200 KB.
 const BUDGET: usize = 32_000;
-/// Incidents that are listed by a line; the others are counted.
+/// Most incidents that are listed by a line; the others are counted.
 const LISTED: usize = 100;
-/// Bytes of that list.
+/// Most bytes of that list.
 const LIST_BUDGET: usize = 12_000;
 /// Longest line of that list, in characters.
 const LINE: usize = 120;
@@ -30,7 +30,7 @@ const LINE: usize = 120;
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     title: String,
-    /// What a preview shows: the message in a sentence or two.
+    /// The message in a sentence or two, for a mail preview.
     lead: Vec<String>,
     groups: Vec<Group>,
     rest: Option<Rest>,
@@ -38,11 +38,11 @@ pub(super) struct Page {
     foot: String,
 }
 
-/// All about one session, or about a source as a whole.
+/// All entries about one session, or about a source as a whole.
 #[derive(Debug, Serialize)]
 struct Group {
     name: String,
-    /// A line under the name, as long as it, for plain text.
+    /// A line under the name, of the same length, for plain text.
     rule: String,
     link: Option<String>,
     entries: Vec<MailEntry>,
@@ -78,7 +78,7 @@ impl Page {
     }
 }
 
-/// One part of the page: what is new, or what is still wrong.
+/// One part of the page: an item, or an incident that is still wrong.
 #[derive(Clone, Copy)]
 enum Topic<'a> {
     New(&'a Item),
@@ -142,9 +142,9 @@ impl<'a> Topic<'a> {
     }
 }
 
-/// `public_url`: where the pages are, if they are public.
+/// `public_url`: the address of the pages, if they are public.
 pub(super) fn page(notification: &Notification, title: &str, public_url: Option<&str>) -> Page {
-    // What is wrong comes before what was put right.
+    // Open incidents come before repairs.
     let new = notification.items.iter().map(Topic::New);
     let (over, wrong): (Vec<_>, Vec<_>) = new.partition(|topic| topic.is_put_right());
     let still = notification.still.iter().map(|incident: &Arc<Incident>| Topic::Still(incident));
@@ -167,11 +167,11 @@ fn in_full(topics: &[Topic<'_>], notification: &Notification) -> usize {
         bytes += topic.entry(notification).bytes();
         bytes <= BUDGET
     };
-    // The first is always in full: one entry is bounded by itself.
+    // The first is always in full: the size of one entry is bounded.
     topics.iter().take(IN_FULL).take_while(fits).count().max(1).min(topics.len())
 }
 
-/// By session, in the order in which each first occurs.
+/// Groups topics by session, in the order in which each session first occurs.
 fn groups(topics: &[Topic<'_>], notification: &Notification, public_url: Option<&str>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places = BTreeMap::new();
@@ -252,12 +252,12 @@ fn notes(notification: &Notification) -> Vec<String> {
     notes
 }
 
-/// The role that the words are for: the one closest to the shop.
+/// The role for which the words are chosen: the one closest to the shop.
 fn role(notification: &Notification) -> Option<Role> {
     notification.items.iter().map(|item| item.role).min()
 }
 
-/// Why the reader gets it.
+/// Why the reader gets the mail.
 fn foot(notification: &Notification) -> String {
     let Some(role) = role(notification) else {
         return format!("You get this because a test message was sent to {}.", notification.to);

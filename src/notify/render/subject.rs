@@ -1,7 +1,7 @@
-//! The subject: which shop, and what is wrong with it now, most severe first; short enough for a phone.
+//! The subject: the shop, and what is wrong with it now, most severe first; short enough for a phone.
 //!
-//! A subject is true when the mail is sent. `Re:` and the subject of the opening stand only where that still says exactly what is
-//! wrong, as in a reminder; a thread holds by its references.
+//! A subject is true when the mail is sent. It is `Re:` and the subject of the opening only if that still says exactly what is
+//! wrong, as in a reminder; the references keep a thread together.
 
 use super::lead::called;
 use super::words::{clean, count, name_of, who};
@@ -13,11 +13,11 @@ use crate::view::words::capital;
 
 /// Longest subject, in characters.
 const LONGEST: usize = 70;
-/// Before a subject that repeats that of the opening, where it fits.
+/// Precedes a subject that repeats that of the opening, if it fits.
 const ANSWER: &str = "Re: ";
-/// Longest name of a shop in it.
+/// Longest name of a shop, in characters.
 const NAME: usize = 34;
-/// Longest label of a setting in it.
+/// Longest label of a setting, in characters.
 const LABEL: usize = 28;
 
 /// See the module.
@@ -62,7 +62,7 @@ fn shop(incident: &Incident) -> String {
     clean(&who(&incident.source, incident.key.session(), incident.facts.name.as_deref()), NAME)
 }
 
-/// What several sessions share: their customer, or source, or how many sources they are of.
+/// What several sessions share: their customer, or their source, or the number of their sources.
 fn place(notification: &Notification, wrong: &[&Incident]) -> String {
     let mut sources = wrong.iter().map(|incident| &incident.source).collect::<Vec<_>>();
     sources.sort();
@@ -180,7 +180,7 @@ fn one(incident: &Incident) -> String {
     }
 }
 
-/// What changed under the rules of a source.
+/// The change under the rules of a source.
 fn source_change(incident: &Incident) -> String {
     let change = incident.facts.change.as_deref();
     let gone = change.map_or(0, |change| change.columns.gone.len());
@@ -237,7 +237,7 @@ fn nothing_wrong(notification: &Notification) -> String {
     }
 }
 
-/// Where all that a notification says is that sessions are not audited any more.
+/// The subject if all items say that sessions are not audited any more.
 fn removed(notification: &Notification) -> Option<String> {
     let removed =
         |item: &&Item| matches!(item.about, About::Removed(_)) || item.change() == Some(Change::Ended(End::Removed));

@@ -1,4 +1,4 @@
-//! What people read, kind by kind; and that nothing from outside can break it.
+//! The words that people read, kind by kind; and that outside text cannot break them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ fn set(message: &mut Notification, new: Change) {
     *change = new;
 }
 
-/// With public pages.
+/// Renders with public pages.
 fn render(message: &Notification) -> Result<Rendered, RenderError> {
     super::render(message, Some("https://driftwise.example"))
 }
@@ -63,7 +63,7 @@ fn text(message: &Notification) -> String {
     render(message).unwrap().text
 }
 
-/// As many drifts as wanted, of ten sessions.
+/// `count` drifts of ten sessions.
 fn many(count: usize, change: impl Fn(&mut Facts)) -> Notification {
     let mut message = with(NotificationKind::Drift, change);
     let item = message.items[0].clone();
@@ -92,7 +92,7 @@ fn each_sample_reads_as_its_snapshot() {
     }
 }
 
-/// The notification about one undeliverable address, with what became of it.
+/// The notification about one undeliverable address, or about its end.
 fn address_news(end: Option<AddressEnd>, copies: usize) -> Notification {
     let mut message = message(NotificationKind::Undeliverable);
     let About::Undeliverable(change) = &mut message.items[0].about else { panic!("no address") };

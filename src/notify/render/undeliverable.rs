@@ -8,7 +8,7 @@ use crate::view::words::number;
 
 /// Longest address in a subject, in characters.
 const SHORT: usize = 40;
-/// Addresses that are named in a sentence, and sessions in a list; the others are counted.
+/// Most addresses that a sentence names, and most sessions in a list; the others are counted.
 const NAMED: usize = 3;
 
 /// The addresses of a notification of undeliverable addresses, or none of another.

@@ -5,9 +5,9 @@ use crate::domain::reading::{is_invisible, visible};
 use crate::domain::session::{SessionId, SessionKey};
 pub(super) use crate::view::words::{count, number};
 
-/// Longest value, name or label that is shown, in characters.
+/// Longest value, name or label, in characters.
 pub(super) const VALUE: usize = 300;
-/// Longest explanation that is shown, in characters.
+/// Longest explanation, in characters.
 pub(super) const PROSE: usize = 800;
 
 /// `text` on one line, at most `most` characters. Line breaks and tabs become spaces; other control and direction marks
@@ -28,13 +28,13 @@ pub(super) fn plain(text: &str, most: usize) -> String {
     shown
 }
 
-/// A value, or that there is none.
+/// A value, or the words for an empty one.
 pub(super) fn value(text: &str) -> String {
     let shown = plain(text, VALUE);
     if shown.is_empty() { "(empty)".to_owned() } else { shown }
 }
 
-/// Outside text on one line of at most `most` characters, without marks and without stray spaces: for subjects.
+/// Outside text on one line of at most `most` characters, without marks and stray spaces: for subjects.
 pub(super) fn clean(text: &str, most: usize) -> String {
     let line = text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).collect::<String>();
     let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -49,7 +49,7 @@ pub(super) fn clean(text: &str, most: usize) -> String {
 /// Longest name of a session, in characters.
 const NAME: usize = 120;
 
-/// The session's name for people, or how it is numbered, or the source.
+/// The session's name for people, or its number, or the source.
 pub(super) fn who(source: &Name, session: Option<&SessionId>, name: Option<&str>) -> String {
     match (named(name), session) {
         (Some(name), _) => name,
@@ -58,12 +58,12 @@ pub(super) fn who(source: &Name, session: Option<&SessionId>, name: Option<&str>
     }
 }
 
-/// The name that a session is called by, if it has one that can be read.
+/// The name of a session, if it has one that can be read.
 pub(super) fn named(name: Option<&str>) -> Option<String> {
     name.map(|name| plain(name, NAME)).filter(|name| !name.is_empty())
 }
 
-/// The same of a session alone.
+/// The same for a session alone.
 pub(super) fn name_of(key: &SessionKey, name: Option<&str>) -> String {
     who(&key.source, Some(&key.id), name)
 }

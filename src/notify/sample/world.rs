@@ -1,4 +1,4 @@
-//! The small made-up source that samples come from: two sessions as they should be, polled whenever the sample asks.
+//! The small invented source of the samples: two compliant sessions, polled whenever a sample asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Sessions 14 and 15 of `acme-erp`, owned by `to`; `None` only where a constant of this file is broken.
+    /// Sessions 14 and 15 of `acme-erp`, owned by `to`; `None` only if a constant of this file is broken.
     pub fn new(to: &Address, zone: chrono_tz::Tz, now: DateTime<Utc>) -> Option<Self> {
         let source = Name::parse("acme-erp").ok()?;
         let contacts = Arc::new(Contacts {
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// A poll of the rows as they are.
+    /// A poll of the present rows.
     pub fn snapshot(&self) -> PollOutcome {
         let row = |(session, raw_values): &(String, Vec<(String, RawValue)>)| {
             let id = ("session_id".to_owned(), RawValue::text(session.as_str()));

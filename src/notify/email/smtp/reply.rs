@@ -1,9 +1,9 @@
 //! Parses the replies of a mail server from bytes as they arrive (RFC 5321, 4.2).
 //!
-//! Pure, and bounded in both directions: the parser never holds more than one line and the lines before it. However the
-//! bytes are divided into packets, the same replies come out. It is strict where a mistake would shift replies (every line
-//! begins with the same code) and lenient where it would not: a bare LF ends a line, a bare CR is part of the text, text
-//! that is not UTF-8 is decoded with replacement characters, because only the code decides.
+//! Pure, and bounded in both directions: the parser never holds more than one line and the lines before it. The same bytes give
+//! the same replies, however they are divided into packets. It is strict where a mistake would shift replies (every line begins
+//! with the same code) and lenient where it would not: a bare LF ends a line, a bare CR is part of the text, and text that is not
+//! UTF-8 is decoded with replacement characters, because only the code decides.
 
 /// Longest line of a reply with its end, in bytes. RFC 5321 (4.5.3.1.5) allows 512; some servers send more.
 pub const LONGEST_LINE: usize = 8 * 1024;
@@ -11,7 +11,7 @@ pub const LONGEST_LINE: usize = 8 * 1024;
 /// Most lines of one reply. The longest honest one answers EHLO, with about 20.
 pub const MOST_LINES: usize = 256;
 
-/// What a mail server replied to one command.
+/// The reply of a mail server to one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub code: u16,
@@ -31,7 +31,7 @@ impl Reply {
     }
 }
 
-/// Why bytes are no reply.
+/// Why bytes are not a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// The first line, as it was sent.
@@ -45,7 +45,7 @@ pub enum Malformed {
     ManyLines,
 }
 
-/// Puts one reply together.
+/// Assembles one reply.
 #[derive(Debug, Default)]
 pub struct Parser {
     /// The line that has not ended yet.
@@ -55,8 +55,8 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes bytes up to the end of the reply. Returns how many it took, and the reply if that is complete; what follows
-    /// belongs to the next one.
+    /// Takes bytes up to the end of the reply. Returns how many it took, and the reply if it is complete; the rest belongs to the
+    /// next one.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), Malformed> {
         let mut taken = 0;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -123,7 +123,7 @@ mod tests {
         Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }
     }
 
-    /// Every reply in `bytes`, handed over in `pieces`, and what broke it off.
+    /// Every reply in `bytes`, passed in `pieces`, and the error that ended the parsing.
     fn parse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Reply>, Option<Malformed>) {
         let (mut parser, mut replies) = (Parser::default(), Vec::new());
         for mut piece in pieces {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_reply_are_named() {
+    fn bytes_that_are_not_a_reply_are_refused_with_the_reason() {
         let no_code = |line: &str| Malformed::NoCode(line.to_owned());
         let table: [(&[u8], Malformed); 12] = [
             (b"\r\n", no_code("")),
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(parse([lines(MOST_LINES + 1).as_bytes()]), (Vec::new(), Some(Malformed::ManyLines)));
     }
 
-    /// Something like what a server says, right or wrong.
+    /// A line that a server could send, right or wrong.
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let code = prop_oneof![4 => Just("250".to_owned()), 1 => "[0-9]{3}", 1 => "[A-Z0-9]{0,4}"];
         let text = prop::collection::vec(any::<u8>(), 0..20);
@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_divided_into_packets_a_server_says_the_same(
+        fn replies_are_the_same_however_they_are_divided_into_packets(
             lines in prop::collection::vec(line(), 0..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn a_reply_comes_back_as_it_was_said(code in 100_u16..600, lines in prop::collection::vec("[^\r\n]{0,40}", 1..9)) {
+        fn a_reply_is_parsed_as_it_was_written(code in 100_u16..600, lines in prop::collection::vec("[^\r\n]{0,40}", 1..9)) {
             let last = lines.len() - 1;
             let said = lines.iter().enumerate().map(|(at, line)| {
                 let mark = if at == last { ' ' } else { '-' };

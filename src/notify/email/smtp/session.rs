@@ -1,7 +1,7 @@
-//! One SMTP session: the commands in their order, and which replies each of them allows (RFC 5321, 4.3.2).
+//! One SMTP session: the commands in their order, and the replies that each allows (RFC 5321, 4.3.2).
 //!
-//! A reply that is neither a refusal nor one of the allowed ones breaks the protocol: the session ends there, and nothing is
-//! taken for a yes. Only a 250 after the final dot is one.
+//! A reply that is neither a refusal nor an allowed one breaks the protocol: the session ends there, and the message does not
+//! count as accepted. Only a 250 after the final dot means that it is.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use crate::domain::address::Address;
 /// How long a server that has answered everything may take to say goodbye; nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Where a session failed, and how.
+/// The stage at which a session failed, and the cause.
 pub(super) struct Failure {
     pub stage: SmtpStage,
     pub trouble: WireError,
 }
 
-/// What of a server's EHLO reply matters here: however much it says, no more is kept.
+/// The part of a server's EHLO reply that matters here; the rest is not kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Offers {
     starttls: bool,
-    /// One for each of [`Mechanism::ALL`].
+    /// Whether the server offers each of [`Mechanism::ALL`].
     mechanisms: [bool; Mechanism::ALL.len()],
 }
 
 impl Offers {
-    /// The first line names the server; each other one is a keyword with its parameters, in any case. A keyword may come
-    /// again, and old servers write `AUTH=`.
+    /// The first line names the server; each other line is a keyword with its parameters, in any case. A keyword may come again,
+    /// and old servers write `AUTH=`.
     fn parse(reply: &Reply) -> Self {
         let mut offers = Self::default();
         for line in reply.lines.iter().skip(1) {
@@ -56,7 +56,7 @@ impl Offers {
         offers
     }
 
-    /// The best way to sign in with `account` that the server offers.
+    /// The best mechanism for `account` that the server offers.
     fn mechanism(&self, account: &Account) -> Result<Mechanism, WireError> {
         let offered = Mechanism::ALL.into_iter().zip(self.mechanisms);
         let mut fitting = offered.filter(|(mechanism, offered)| *offered && mechanism.fits(account));
@@ -69,7 +69,7 @@ impl Offers {
 
 pub(super) struct Session {
     wire: Wire,
-    /// How this machine names itself.
+    /// The name that this machine gives itself.
     hello: String,
     offers: Offers,
 }
@@ -79,7 +79,7 @@ impl Session {
         Self { wire: Wire::new(stream), hello, offers: Offers::default() }
     }
 
-    /// The handshake of a connection that is inside TLS from the first byte.
+    /// Makes the handshake: from here on the connection is inside TLS.
     pub async fn protect(&mut self, protection: &Protection) -> Result<(), Failure> {
         let shaken = self.wire.protect(&protection.connector, &protection.name).await;
         let certificate = shaken.map_err(|trouble| Failure { stage: SmtpStage::Handshake, trouble })?;
@@ -89,14 +89,14 @@ impl Session {
         Ok(())
     }
 
-    /// The greeting and EHLO.
+    /// Reads the greeting and sends EHLO.
     pub async fn greet(&mut self) -> Result<(), Failure> {
         let greeting = self.wire.reply().await;
         self.judge(SmtpStage::Greeting, greeting)?;
         self.ask_offers(SmtpStage::Hello).await
     }
 
-    /// STARTTLS, the handshake, and EHLO again: what the server said in the clear no longer counts.
+    /// STARTTLS, the handshake, and EHLO again: the offers that the server made in the clear no longer count.
     pub async fn upgrade(&mut self, protection: &Protection) -> Result<(), Failure> {
         if !self.offers.starttls {
             return Err(Failure { stage: SmtpStage::StartTls, trouble: WireError::NoStartTls });
@@ -133,7 +133,7 @@ impl Session {
             }
             explanation = mechanism.explanation(&reply.text()).or(explanation);
             let Some(answer) = mechanism.answer(account, round, explanation.is_some()) else {
-                // In the middle of AUTH no command is understood.
+                // In the middle of AUTH the server understands no command.
                 self.wire.give_up();
                 return Err(failed(WireError::Challenges));
             };
@@ -142,20 +142,20 @@ impl Session {
         Ok(())
     }
 
-    /// Hands over one message: it was taken if this succeeds, and only then. Once the server has answered the final dot with a
-    /// yes the message is its own, whatever it says next.
+    /// Hands over one message: the server accepted it if, and only if, this succeeds. Once the server has replied to the final
+    /// dot with a yes the message is its own, whatever it replies next.
     pub async fn hand_over(&mut self, from: &Address, to: &Address, raw: &[u8]) -> Result<(), Failure> {
         self.ask(SmtpStage::Sender, &format!("MAIL FROM:<{}>", from.as_str())).await?;
         self.ask(SmtpStage::Recipient, &format!("RCPT TO:<{}>", to.as_str())).await?;
         self.ask(SmtpStage::Data, "DATA").await?;
         let failed = |trouble| Failure { stage: SmtpStage::Message, trouble };
-        // What the server says before the final dot is not the answer to it.
+        // A reply before the final dot is not the answer to it.
         self.wire.write(&transparent(raw)).await.map_err(failed)?;
         self.ask(SmtpStage::Message, ".").await?;
         Ok(())
     }
 
-    /// Says QUIT, where that can still be understood, and closes the connection.
+    /// Sends QUIT, if the server can still understand it, and closes the connection.
     pub async fn farewell(mut self) {
         let goodbye = async {
             if self.wire.is_in_step() {
@@ -171,7 +171,7 @@ impl Session {
         self.judge(stage, replied)
     }
 
-    /// Whether a reply is one that `stage` allows.
+    /// Checks that `stage` allows a reply.
     fn judge(&mut self, stage: SmtpStage, replied: Result<Reply, WireError>) -> Result<Reply, Failure> {
         let trouble = match replied {
             Ok(reply) if stage.allows().contains(&reply.code) => return Ok(reply),
@@ -204,8 +204,8 @@ fn transparent(raw: &[u8]) -> Vec<u8> {
     written
 }
 
-/// How a client names itself (RFC 5321, 4.1.3 and 4.1.4): by its host name if that can be a domain, else by the address that
-/// the connection comes from.
+/// The name that a client gives itself (RFC 5321, 4.1.3 and 4.1.4): its host name if that can be a domain, otherwise the address
+/// that the connection comes from.
 pub(super) fn hello(host: Option<&str>, local: Option<SocketAddr>) -> String {
     let label = |label: &str| {
         !label.is_empty()
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_what_a_server_offers_only_what_is_known_is_kept() {
+    fn only_known_offers_of_a_server_are_kept() {
         let offers = |lines: &[&str]| {
             let lines = lines.iter().map(|line| (*line).to_owned()).collect();
             Offers::parse(&Reply { code: 250, lines })
@@ -237,7 +237,7 @@ mod tests {
         let token = [true, false, false];
         for (lines, starttls, mechanisms) in [
             (&["tiny"][..], false, none),
-            // The first line is the server's name, whatever it looks like.
+            // The first line is the server's name, whatever its text.
             (&["STARTTLS"], false, none),
             (&["tiny", "starttls", "Auth plain"], true, plain),
             (&["tiny", "AUTH=PLAIN LOGIN"], false, both),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_that_is_no_domain_is_replaced_by_the_address() {
+    fn a_host_name_that_is_not_a_domain_is_replaced_by_the_address() {
         let local = |text: &str| text.parse().ok();
         let v4 = local("192.0.2.7:40000");
         for (host, local, expected) in [

@@ -1,14 +1,14 @@
-//! The ways to sign in (RFC 4954), and what each says when.
+//! The ways to sign in (RFC 4954), and the lines of each.
 //!
-//! A mechanism is what stands in AUTH and what answers each challenge (334). XOAUTH2 refuses in two steps: a challenge that
-//! holds an explanation as JSON, which an empty line answers, and then the refusal itself
+//! A mechanism has the line of AUTH and the answer to each challenge (334). XOAUTH2 refuses in two steps: a challenge that holds
+//! an explanation as JSON, which an empty line answers, and then the refusal itself
 //! (<https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>). The session only carries the lines.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What signs in, revealed for one session.
+/// The credential for the sign-in, revealed for one session.
 pub(super) enum Account {
     Password {
         username: String,
@@ -55,7 +55,7 @@ impl Mechanism {
         }
     }
 
-    /// Whether it signs in with what `account` has: a token never goes where a password is expected.
+    /// Whether it signs in with the kind of credential that `account` has: a token is never sent in place of a password.
     pub fn fits(self, account: &Account) -> bool {
         matches!(account, Account::Token { .. }) == (self == Self::XOAuth2)
     }
@@ -70,12 +70,12 @@ impl Mechanism {
         }
     }
 
-    /// The line that answers the challenge number `round`, from 0; none where the mechanism has nothing more to say. LOGIN goes
-    /// by the order: what servers ask with is not defined.
+    /// The line that answers the challenge number `round`, from 0; `None` if the mechanism has nothing more to send. LOGIN goes
+    /// by the number, because the text of its challenges is not defined.
     pub fn answer(self, account: &Account, round: usize, explained: bool) -> Option<SecretString> {
         let line = match (self, round) {
             (Self::XOAuth2, 0 | 1) if explained => SecretString::default(),
-            // The server passed over what stood in AUTH.
+            // The server ignored the credential in AUTH.
             (Self::XOAuth2 | Self::Plain, 0) => self.whole(account),
             (Self::Login, 0) => BASE64_STANDARD.encode(account.username()).into(),
             (Self::Login, 1) => BASE64_STANDARD.encode(account.secret()).into(),
@@ -84,7 +84,7 @@ impl Mechanism {
         Some(line)
     }
 
-    /// Why the server is about to refuse, where a challenge says so.
+    /// Why the server is about to refuse, if a challenge of it explains that.
     pub fn explanation(self, challenge: &str) -> Option<String> {
         let challenge = challenge.split_whitespace().collect::<String>();
         if self != Self::XOAuth2 || challenge.is_empty() {
@@ -94,7 +94,7 @@ impl Mechanism {
         Some(decoded.map_or(challenge, |bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Everything that signs in, in one line.
+    /// The whole credential in one line.
     pub fn whole(self, account: &Account) -> SecretString {
         let (username, secret) = (account.username(), account.secret());
         let line = match self {
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mechanism_says_its_lines_in_order_and_then_no_more() {
+    fn each_mechanism_sends_its_lines_in_order_and_then_no_more() {
         let username = || "driftwise".to_owned();
         let password = Account::Password { username: username(), password: SecretString::from("correct horse") };
         let token = Account::Token { username: username(), token: SecretString::from("t0ken") };

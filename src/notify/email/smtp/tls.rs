@@ -1,4 +1,4 @@
-//! TLS to a mail server: who is trusted, and under which name the server must show itself.
+//! TLS to a mail server: the trusted authorities, and the name that the server's certificate must have.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    /// Trusts the authorities of the system, and those in `ca_file` (PEM) besides.
+    /// Trusts the authorities of the system and those in `ca_file` (PEM).
     pub fn new(host: &str, ca_file: Option<&Path>) -> Result<Self, BuildError> {
         let failed = |reason: String| BuildError::Tls { host: host.to_owned(), reason };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(cause(&error)))?;

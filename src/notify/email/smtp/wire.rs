@@ -1,10 +1,11 @@
 //! One connection to a mail server: writes commands, reads replies, and notices when the two are out of step.
 //!
-//! A command is written only while nothing that the server said is unread, and each reads one reply. A reply that nothing
-//! asked for would be taken for the answer to the next command, and so on to the end: a refusal could pass for a yes.
-//! After STARTTLS the same rule rejects plaintext that an attacker appended as a reply inside TLS.
-//! What is received is bounded by [`MOST_RECEIVED`], and within it by the bounds of [`Parser`]. The handshake reads past these
-//! bounds; rustls holds at most one handshake message of 64 KiB.
+//! A command is written only while no reply is unread, and each command reads one reply. An unasked reply would be taken for the
+//! answer to the next command, and so on to the end: a refusal could pass for a yes. After STARTTLS the same rule rejects
+//! plaintext that an attacker appended as a reply inside TLS.
+//!
+//! [`MOST_RECEIVED`] bounds the bytes received, and the limits of [`Parser`] apply within it. The handshake reads past these
+//! limits; rustls holds at most one handshake message of 64 KiB.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,13 +30,13 @@ pub enum WireError {
     /// A 4xx or 5xx.
     #[error("refused")]
     Refused(Reply),
-    /// The same after a challenge that explained it, as XOAUTH2 has it.
+    /// The same after a challenge that explained it, as in XOAUTH2.
     #[error("refused")]
     Explained { reply: Reply, explanation: String },
-    /// A reply whose code this stage does not allow, though it is no refusal.
+    /// A reply whose code this stage does not allow, though it is not a refusal.
     #[error("an unexpected reply")]
     Unexpected(Reply),
-    /// Something was said before anything was asked; the reply, where it is one.
+    /// The server sent something before a command asked for it; the reply, if it is one.
     #[error("a reply that nothing asked for")]
     Unasked(Option<Reply>),
     #[error(transparent)]
@@ -59,7 +60,7 @@ pub enum WireError {
 }
 
 impl WireError {
-    /// What the server replied, where that is the trouble.
+    /// The reply that caused the failure, if one did.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Refused(reply)
@@ -71,7 +72,7 @@ impl WireError {
     }
 }
 
-/// What carries the bytes: a socket, TLS over one, or a test.
+/// A stream of bytes: a socket, TLS over one, or a test.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -92,12 +93,12 @@ impl Wire {
         Self { stream: Box::new(stream), buffer, start: 0, end: 0, received: 0, in_step: false }
     }
 
-    /// Every command has had its reply, so that another can be sent.
+    /// Whether every command has had its reply, so that another can be sent.
     pub fn is_in_step(&self) -> bool {
         self.in_step && self.start == self.end
     }
 
-    /// The server broke the protocol: nothing more is said to it.
+    /// Sends nothing more to a server that broke the protocol.
     pub fn give_up(&mut self) {
         self.in_step = false;
     }
@@ -123,7 +124,7 @@ impl Wire {
         self.reply().await
     }
 
-    /// Writes bytes, if everything that the server said has been read.
+    /// Writes bytes, if everything that the server sent has been read.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.in_step = false;
         self.check_quiet().await?;
@@ -132,13 +133,12 @@ impl Wire {
         Ok(())
     }
 
-    /// A whole reply that lies here unread, if there is one.
+    /// A whole reply that is unread, if there is one.
     pub fn stray(&self) -> Option<Reply> {
         Parser::default().take(self.unread()).ok().and_then(|(_, reply)| reply)
     }
 
-    /// Everything from now on is inside TLS. A reply that arrived unasked before that is an error. Returns the certificate of
-    /// the server.
+    /// Starts TLS on the connection. A reply that arrived unasked before that is an error. Returns the certificate of the server.
     pub async fn protect(
         &mut self,
         connector: &TlsConnector,
@@ -148,7 +148,7 @@ impl Wire {
         if self.start != self.end {
             return Err(WireError::Unasked(self.stray()));
         }
-        // After a failed handshake there is no connection.
+        // After a failed handshake there is no connection any more.
         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let protected = connector.connect(name.clone(), stream).await.map_err(WireError::Handshake)?;
         let presented = protected.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
@@ -156,13 +156,13 @@ impl Wire {
         Ok(presented)
     }
 
-    /// Closes the connection as its protocol asks for.
+    /// Closes the connection in the order that its protocol requires.
     pub async fn close(mut self) {
-        // Nothing depends on it.
+        // A failure changes nothing.
         let _ = self.stream.shutdown().await;
     }
 
-    /// Fails if the server said something unasked that has arrived by now, or hung up.
+    /// Fails if the server has sent something unasked by now, or closed the connection.
     async fn check_quiet(&mut self) -> Result<(), WireError> {
         if self.start == self.end {
             let (stream, buffer) = (&mut self.stream, &mut self.buffer);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_ends_after_so_many_bytes_however_they_are_divided() {
+    async fn a_connection_ends_after_a_number_of_bytes_however_they_are_divided() {
         for reply in ["250 ok\r\n".to_owned(), format!("250 {}\r\n", "x".repeat(8000)), "250-x\r\n250 x\r\n".to_owned()]
         {
             let mut wire = server(reply.repeat(2 * MOST_RECEIVED / reply.len()).into_bytes());
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_written_while_something_is_unread() {
+    async fn nothing_is_written_while_a_reply_is_unread() {
         let mut wire = server(b"220 hello\r\n250 ok\r\n".to_vec());
         wire.reply().await.unwrap();
         assert!(!wire.is_in_step());

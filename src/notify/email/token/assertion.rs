@@ -1,4 +1,4 @@
-//! Signed assertions (JWT, RFC 7523) that stand for a secret at a token endpoint.
+//! Signed assertions (JWT, RFC 7523), which take the place of a secret at a token endpoint.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

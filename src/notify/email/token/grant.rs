@@ -1,4 +1,4 @@
-//! The request for a token, by the kind of credential. Files are read at each request, so that a rotated credential counts.
+//! The request for a token, by the kind of credential. Files are read at each request, so that a rotated credential takes effect.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,7 +29,7 @@ pub(super) struct Request {
     pub known: Vec<KnownSecret>,
 }
 
-/// The part of a service account's key file that counts here.
+/// The part of a service account's key file that is used here.
 #[derive(Deserialize)]
 struct ServiceAccount {
     client_email: String,
@@ -104,7 +104,7 @@ fn client_assertion(
     Ok((assertion.map_err(|why| unusable(what, why))?, vec![KnownSecret::token(content)]))
 }
 
-/// Names one assertion; it need not be hard to guess.
+/// The id of an assertion; it need not be hard to guess.
 fn id(client_id: &str, now: DateTime<Utc>) -> String {
     let name = format!("{client_id} {}", now.timestamp_micros());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
@@ -119,7 +119,7 @@ fn unusable(what: &str, why: &str) -> SendError {
 }
 
 fn form<'a>(pairs: impl Iterator<Item = &'a (&'a str, &'a str)>) -> SecretString {
-    // The query of a URL is written as a form is.
+    // The query of a URL has the encoding of a form.
     let url = Url::parse_with_params("http://form/", pairs).ok();
     SecretString::from(url.as_ref().and_then(Url::query).unwrap_or_default())
 }

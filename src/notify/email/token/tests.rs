@@ -53,7 +53,7 @@ fn a_token_is_replaced_five_minutes_before_its_end_or_after_three_quarters_of_a_
 }
 
 #[test]
-fn an_answer_that_is_no_token_is_refused() {
+fn an_answer_that_is_not_a_token_is_refused() {
     let long = format!(r#"{{ "access_token": "{}" }}"#, "x".repeat(LONGEST + 1));
     for answer in [
         "",
@@ -73,7 +73,7 @@ fn an_answer_that_is_no_token_is_refused() {
 }
 
 #[test]
-fn the_roles_of_a_token_are_read_where_it_names_them() {
+fn the_roles_of_a_token_are_read_if_it_names_them() {
     let roles = |claims: &str| {
         let token = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let answer = serde_json::json!({ "access_token": token }).to_string();

@@ -1,11 +1,11 @@
 //! HTTP: status pages, probes, metrics, reload and resend. The handlers read the published state and decide nothing.
 //!
 //! Properties:
-//! - A GET changes nothing: scanners of mail follow links.
-//! - Pages work without script, need nothing from elsewhere, and say so to the browser. They escape all outside text, and show
+//! - A GET changes nothing, because mail scanners follow links.
+//! - Pages work without script, load nothing from elsewhere, and tell the browser so. They escape all outside text, and show
 //!   control and direction marks.
 //! - Their size and time are bounded, whatever a source returns or a query asks.
-//! - Where the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
+//! - If the pages are for this machine alone, no website can read them through a visitor's browser: see [`host`].
 //! - No mail address is on the pages in full, only as `i…@acme.example`.
 
 use std::sync::Arc;
@@ -50,7 +50,7 @@ use server::Limits;
 /// Largest request body, in bytes; no request needs one.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Everything that a handler may need.
+/// Everything that a handler may use.
 pub struct Web {
     published: Arc<Published>,
     metrics: Arc<Metrics>,
@@ -61,7 +61,7 @@ pub struct Web {
 
 impl Web {
     /// # Errors
-    /// Only where a template that is compiled in is broken, which a test would have shown.
+    /// Only if a compiled template is broken, which a test would have shown.
     pub fn new(
         published: Arc<Published>,
         metrics: Arc<Metrics>,
@@ -72,7 +72,7 @@ impl Web {
     }
 }
 
-/// Loads the configuration again.
+/// Reads the configuration again.
 pub trait Reload: Send + Sync {
     /// The changes, or every problem of a configuration that was refused, without secrets.
     fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
@@ -136,7 +136,7 @@ fn finish(routes: Router<Arc<Web>>, web: Arc<Web>) -> Router {
         .with_state(web)
 }
 
-/// Limits what the browser lets a page do.
+/// Restricts what a page may do in the browser.
 async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
-//! Which sessions the status page shows: the search and the choices of its form, read from the query of the address.
+//! The sessions that the status page shows: the search and the choices of its form, read from the query of the address.
 //!
-//! A value that nothing has matches nothing, so a mistyped address never looks as if its filter held. Keys that the page does not
-//! know are ignored, and every value is cut to a length that the page can repeat.
+//! A value that no session has matches no session, so a mistyped address never looks as if its filter applied. Keys that the page
+//! does not know are ignored, and every value is cut to a length that the page can repeat.
 
 use serde::Serialize;
 
@@ -17,15 +17,15 @@ use crate::view::words::{Mood, cut};
 /// Longest value that is read, in characters: `SOURCE/ID` fits.
 const LONGEST: usize = 200;
 
-/// Names in one menu; the search finds the others.
+/// Most names in one menu; the search finds the others.
 const IN_A_MENU: usize = 300;
 
-/// Statuses that only the form knows: value and words.
+/// Statuses of the form alone: value and words.
 const WRONG: (&str, &str) = ("attention", "Needs attention");
 const OVERDUE: (&str, &str) = ("overdue", "Check overdue");
 pub(super) const UNAUDITED: (&str, &str) = ("unaudited", "Not audited");
 
-/// The query of the address; an empty value asks for everything.
+/// The query of the address; an empty value lets everything through.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
     text: String,
@@ -53,7 +53,7 @@ struct Choice {
 }
 
 impl Filter {
-    /// Of several values of one key, the first counts.
+    /// If a key comes several times, its first value counts.
     pub fn read(query: &[(String, String)]) -> Self {
         let value = |key: &str| {
             let (_, value) = query.iter().find(|(other, _)| other == key)?;
@@ -90,12 +90,12 @@ impl Filter {
         &self.text
     }
 
-    /// From 1; it may be past the last one.
+    /// From 1; it may be past the last page.
     pub fn page(&self) -> usize {
         self.page
     }
 
-    /// Whether everything is shown.
+    /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
@@ -132,7 +132,7 @@ impl Filter {
             && self.finds(|| haystack(listed))
     }
 
-    /// Whether it lets a session through that the configuration does not audit. `customer`: of the source.
+    /// Whether it lets an unaudited session through. `customer`: the customer of the source.
     pub fn lets_unaudited(&self, source: &Name, customer: Option<&Name>, id: &str, name: Option<&str>) -> bool {
         (self.status.is_empty() || self.status == UNAUDITED.0)
             && self.severity.is_empty()
@@ -157,7 +157,7 @@ impl Filter {
         self.text.to_lowercase().split_whitespace().all(|word| haystack.contains(word))
     }
 
-    /// The menus of the form. Those that could not narrow anything down are left out.
+    /// The menus of the form, without those that could not narrow anything down.
     pub fn menus(&self, plans: &Plans) -> Vec<Menu> {
         let own = |(value, words): (&str, &str)| (value.to_owned(), words.to_owned());
         let statuses = Status::ALL.map(|status| own((status.label(), status.words())));
@@ -178,7 +178,7 @@ impl Filter {
     }
 }
 
-/// A menu in which the chosen value always stands, also one that nothing has.
+/// A menu that always has the chosen value, even if no session has it.
 fn menu(
     name: &'static str,
     label: &'static str,
@@ -197,7 +197,7 @@ fn menu(
     Menu { name, label, all, choices: values.into_iter().map(choice).collect() }
 }
 
-/// Everything about a session that the search reads, in lower case.
+/// The texts of a session that the search reads, in lower case.
 fn haystack(listed: &ListedSession<'_>) -> String {
     let (view, session) = (&listed.view, listed.view.session);
     let mut text = format!("{}\n{}\n{}", session.key, session.policy.name, view.status.words());

@@ -1,4 +1,4 @@
-//! The history of one session on its page: events, notifications and what was held back in one list, the latest first.
+//! The history of one session on its page: events, notifications and held-back incidents in one list, the latest first.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::domain::session::SessionKey;
 use crate::view::words::cut;
 use crate::view::{event, reason};
 
-/// Entries on the page.
+/// Most entries on the page.
 const ENTRIES: usize = 50;
 
 /// Longest text of an entry, in characters.
 const WORDS: usize = 600;
 
-/// How long the page waits for the history before it is shown without.
+/// How long the page waits for the history before it is shown without it.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Where the pages read the history of a session. An error is in words.
+/// The source of a session's history for the pages. An error is in words.
 pub trait History: Send + Sync {
     /// The last `limit` events of a session.
     fn events<'a>(&'a self, session: &'a SessionKey, limit: usize) -> BoxFuture<'a, Result<Vec<Event>, String>>;
@@ -58,9 +58,9 @@ pub struct Suppressed {
 #[derive(Debug, Clone)]
 pub struct Notified {
     pub number: i64,
-    /// How many it is about.
+    /// How many sessions it is about.
     pub sessions: usize,
-    /// When its delivery ended, else when it was recorded.
+    /// When its delivery ended, or, before that, when it was recorded.
     pub at: DateTime<Utc>,
     pub to: String,
     pub subject: String,
@@ -68,7 +68,7 @@ pub struct Notified {
     pub reason: Reason,
 }
 
-/// How far the delivery of a notification has got.
+/// The progress of the delivery of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Not tried yet.
@@ -105,7 +105,7 @@ pub(super) struct HistoryEntry {
     mail: bool,
 }
 
-/// The history of a session; nothing where it cannot be read, which is logged.
+/// The history of a session; `None` if it cannot be read, which is logged.
 pub(super) async fn entries(history: &dyn History, key: &SessionKey, zone: Tz) -> Option<Vec<HistoryEntry>> {
     let all = try_join3(
         history.events(key, ENTRIES),
@@ -130,7 +130,7 @@ fn merged(events: &[Event], notifications: &[Notified], held: &[Suppressed], zon
     let mails = notifications.iter().map(|mail| (mail.at, mail.words(), true));
     let held = held.iter().map(|held| (held.at, reason::held_back(&held.key, held.reason), false));
     let mut all = events.chain(mails).chain(held).collect::<Vec<_>>();
-    // What was recorded last stands first, also of two things at one time.
+    // The latest record comes first, also among records of the same time.
     all.reverse();
     all.sort_by_key(|(at, ..)| Reverse(*at));
     let entry = |(at, words, mail): (_, String, _)| HistoryEntry {

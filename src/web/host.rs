@@ -1,12 +1,12 @@
-//! Which hosts a request may name: the guard against DNS rebinding, while the pages are for this machine only.
+//! The hosts that a request may name: the guard against DNS rebinding while the pages are for this machine only.
 //!
-//! A website can point its own name at 127.0.0.1 and then read the pages there, since the browser takes both for one site.
-//! The browser still sends the name in `Host`. So where the program listens on loopback, and has no sign-in, it answers only
-//! requests for loopback names and for the host of `server.public_url`.
+//! A website can point its own name at 127.0.0.1 and then read the pages there, because the browser takes both for one site. The
+//! browser still sends the name in `Host`. So if the program listens on loopback, and has no sign-in, it answers only requests
+//! for loopback names and for the host of `server.public_url`.
 //!
-//! The guard holds for all paths of that address, `/metrics` and the probes too: metrics name sessions and customers, and a
-//! program on this machine calls it by a loopback name anyway. `server.metrics_listen` answers to any name, as Prometheus
-//! and kubelets use them; so does `server.listen` on any other address, which a website reaches without such a trick.
+//! The guard applies to all paths of that address, also to `/metrics` and the probes: metrics name sessions and customers, and a
+//! program on this machine uses a loopback name anyway. `server.metrics_listen` answers to any name, because Prometheus and
+//! kubelets use any; so does `server.listen` on any other address, which a website reaches without such a trick.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
     Any,
-    /// Loopback, and the host of `server.public_url` where there is one.
+    /// Loopback, and the host of `server.public_url` if it is set.
     Loopback {
         public: Option<String>,
     },
@@ -37,19 +37,19 @@ impl Hosts {
         Self::Loopback { public: url.and_then(|url| Some(plain(url.host()?))) }
     }
 
-    /// Whether `authority`, as `HOST` or `HOST:PORT`, names one of them.
+    /// Whether `authority`, as `HOST` or `HOST:PORT`, names an allowed host.
     fn allow(&self, authority: &str) -> bool {
         let Self::Loopback { public } = self else { return true };
         let Some(host) = host(authority) else { return false };
         is_loopback(&host) || public.as_ref() == Some(&host)
     }
 
-    /// The refusal of a request that names another host; nothing where its host is allowed.
+    /// The refusal of a request that names another host; `None` if its host is allowed.
     fn objection(&self, version: Version, target: Option<&Authority>, headers: &HeaderMap) -> Option<Response> {
         let Self::Loopback { public } = self else { return None };
         let mut named = headers.get_all(header::HOST).iter();
         let (first, second) = (named.next(), named.next());
-        // RFC 9112, 3.2. Only HTTP/1.0, which no browser speaks, has requests without a host.
+        // RFC 9112, 3.2. Only HTTP/1.0, which no browser uses, has requests without a host.
         if second.is_some() || (first.is_none() && version >= Version::HTTP_11) {
             return Some((StatusCode::BAD_REQUEST, "a request must name its host exactly once\n").into_response());
         }
@@ -74,7 +74,7 @@ pub(super) async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, nex
     }
 }
 
-/// The host of `HOST` or `HOST:PORT`, as [`plain`] spells it; nothing where it is neither.
+/// The host of `HOST` or `HOST:PORT`, as [`plain`] spells it; `None` if the text is neither.
 fn host(authority: &str) -> Option<String> {
     let end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
     let (host, port) = match authority[end..].find(':') {
@@ -85,7 +85,7 @@ fn host(authority: &str) -> Option<String> {
     sound.then(|| plain(host))
 }
 
-/// A host as it is compared: without regard to case, and without the dot that ends a full name.
+/// The form of a host for comparisons: in lower case, without the dot that ends a full name.
 fn plain(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_an_allowed_host_everywhere_that_it_names_one() {
+    fn every_host_that_a_request_names_must_be_allowed() {
         let (old, new) = (Version::HTTP_10, Version::HTTP_11);
         for (version, target, named, status) in [
             (new, None, &["localhost"][..], None),

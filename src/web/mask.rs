@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// The addresses that one page has shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Masks {
-    /// By their masked form, the parts before the `@` in lower case.
+    /// By their masked form: the parts before the `@`, in lower case.
     shown: BTreeMap<String, Vec<String>>,
 }
 
@@ -17,13 +17,13 @@ impl Masks {
         let mut masked = String::with_capacity(text.len());
         let mut parts = text.split('@').peekable();
         while let Some(part) = parts.next() {
-            // Any text that could be the part before the @, also where no mail server would accept it.
+            // Any text that could be the part before the `@`, even if no mail server would accept it.
             let local = |c: char| !c.is_whitespace() && !"<>()[]{}:;,|“”‘’".contains(c);
             let start =
                 part.char_indices().rev().take_while(|(_, c)| local(*c)).last().map_or(part.len(), |(at, _)| at);
             let first = part[start..].char_indices().find(|(_, c)| !matches!(c, '"' | '\''));
             match (first, parts.peek()) {
-                // What is masked already stays as it is.
+                // Text that is already masked stays as it is.
                 (Some((at, first)), Some(rest)) if first != '…' => {
                     masked.push_str(&part[..start + at + first.len_utf8()]);
                     masked.push('…');
@@ -43,7 +43,7 @@ impl Masks {
         masked
     }
 
-    /// Which of the addresses that look `like` this one it is, from 1.
+    /// The number of an address, from 1, among those that look `like` it.
     fn number(&mut self, like: String, local: String) -> usize {
         let shown = self.shown.entry(like).or_default();
         let at = shown.iter().position(|other| *other == local).unwrap_or_else(|| {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_known_by_its_first_letter_and_its_host() {
+    fn a_masked_address_keeps_its_first_letter_and_its_host() {
         for (text, shown) in [
             ("integrations@acme.example", "i…@acme.example"),
             ("includes it@acme.example, and x@y", "includes i…@acme.example, and x…@y"),

@@ -1,4 +1,4 @@
-//! What stands above the sessions: the audit itself in trouble, and each source that cannot be read, said once.
+//! The notices above the sessions: trouble with the audit itself, and each source that cannot be read, once.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,16 +15,16 @@ use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{capital, count, cut, number};
 
-/// Sources that are described one by one; the others are counted.
+/// Most sources that are described one by one; the others are counted.
 const NAMED: usize = 10;
 
 /// Longest reason, in characters.
 const REASON: usize = 400;
 
-/// Longest text about mail, in characters: it holds the error of the server.
+/// Longest text about mail, in characters: it contains the error of the server.
 const MAIL: usize = 800;
 
-/// Something wrong with the audit itself: in a few words, and what follows from it.
+/// Trouble with the audit itself: a short title, and the consequences.
 #[derive(Debug, Serialize)]
 pub(super) struct Notice {
     title: &'static str,
@@ -36,7 +36,7 @@ pub(super) struct Notice {
 pub(super) struct Outages {
     title: String,
     sources: Vec<Outage>,
-    /// How many are not described.
+    /// How many more there are, which are not described.
     more: Option<String>,
 }
 
@@ -46,14 +46,14 @@ struct Outage {
     link: String,
     sessions: String,
     since: When,
-    /// The last poll that could read it.
+    /// When a poll could last read it.
     last_good: Option<When>,
     reason: String,
     /// Until when the first mail waits.
     mail: Option<String>,
 }
 
-/// Why the page may not show the truth. `late`: sessions whose check is overdue.
+/// Why the page may not be true. `late`: how many sessions have an overdue check.
 pub(super) fn notices(plans: &Plans, present: &Present, late: usize, now: DateTime<Utc>) -> Vec<Notice> {
     let mut notices = Vec::new();
     if present.ticking() == Some(false) {

@@ -22,10 +22,10 @@ use crate::engine::published::{Plans, Present};
 use crate::view::session::{SessionView, Status, tally};
 use crate::view::words::{Mood, count, number};
 
-/// Sessions on one page: small enough to be loaded again every few seconds.
+/// Most sessions on one page: small enough to be loaded again every few seconds.
 const ON_A_PAGE: usize = 200;
 
-/// What the template shows.
+/// The values of the template.
 #[derive(Debug, Serialize)]
 struct Overview {
     as_of: When,
@@ -55,7 +55,7 @@ struct Tally {
     link: String,
 }
 
-/// A session of the page.
+/// A session on the page.
 pub(super) struct ListedSession<'a> {
     pub view: SessionView<'a>,
     /// The last check is older than three periods of the schedule.
@@ -89,7 +89,7 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     let sessions = views.len();
     let listed = views.into_iter().map(|view| ListedSession { stale: freshness.is_stale(&view), view });
     let mut listed = listed.collect::<Vec<_>>();
-    // A session of a source that cannot be read is late for that reason, which stands above.
+    // Sessions of an unreachable source are late for that reason, which is above the sessions.
     let late = listed.iter().filter(|listed| listed.stale && listed.view.status != Status::Unreachable).count();
     listed.retain(|listed| filter.lets_through(listed));
     listed.sort_by(|a, b| a.view.rank().cmp(&b.view.rank()));
@@ -102,7 +102,7 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     Overview {
         as_of: When::to_the_second(now, zone(plans)),
         headline,
-        // An old state is no good news.
+        // An old state is not good news.
         mood: if mood == Mood::Good && !notices.is_empty() { Mood::Unclear } else { mood },
         notices,
         outages,
@@ -119,14 +119,14 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     }
 }
 
-/// The zone of the page itself: that of all sources, else UTC.
+/// The zone of the page: that of all sources if they share one, otherwise UTC.
 fn zone(plans: &Plans) -> Tz {
     let zones = plans.values().map(|plan| plan.contacts.zone.name()).collect::<BTreeSet<_>>();
     let only = plans.values().next().filter(|_| zones.len() == 1);
     only.map_or(Tz::UTC, |plan| plan.contacts.zone)
 }
 
-/// Whether verdicts are stale, worked out once for all sessions that share schedule and time.
+/// Whether verdicts are stale, computed once for all sessions that share schedule and time.
 struct Freshness<'a> {
     now: DateTime<Utc>,
     known: HashMap<(&'a ScheduleKey, DateTime<Utc>), bool>,
@@ -139,7 +139,7 @@ impl<'a> Freshness<'a> {
     }
 }
 
-/// How many sessions the configuration does not audit, where there are any.
+/// How many sessions the configuration does not audit; `None` if there are none.
 fn not_audited(plans: &Plans, present: &Present) -> Option<Tally> {
     let states = plans.keys().filter_map(|source| present.state(source));
     let sessions: u64 = states.map(|state| state.record.unaudited).sum();

@@ -48,7 +48,8 @@ impl Pages {
         Ok(Self { templates, policy: policy() })
     }
 
-    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes; requests and forms only to this server.
+    /// The Content-Security-Policy: the one stylesheet and the one script, by their hashes; requests and forms only to this
+    /// server.
     pub fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
@@ -72,7 +73,7 @@ impl Pages {
     }
 }
 
-/// Every path without a page.
+/// Answers every path that has no page.
 pub(super) async fn nothing_here(State(web): State<Arc<Web>>) -> Response {
     web.pages.notice(StatusCode::NOT_FOUND, "There is no such page", "The address may have been cut short or mistyped.")
 }
@@ -86,7 +87,7 @@ fn policy() -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// The masks of the page that is being made.
+/// The masks of the page that is being rendered.
 #[derive(Debug, Default)]
 struct PageMasks(Mutex<Masks>);
 

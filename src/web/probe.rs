@@ -32,7 +32,7 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
         [(store_works, "store: the last write failed; the log says why"), (ticking == Some(true), schedules)];
     let obstacles = obstacles.iter().filter(|(sound, _)| !sound).map(|(_, words)| *words).collect::<Vec<_>>();
     if obstacles.is_empty() {
-        // None of these keeps the process from its work.
+        // None of these stops the process from working.
         let details = web.published.read(|present| details(present, web.clock.now()));
         let details = if details.is_empty() { String::new() } else { format!("\n{}\n", details.join("\n")) };
         return (StatusCode::OK, format!("ready{details}"));
@@ -40,7 +40,7 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> (StatusCode, String) 
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", obstacles.join("\n")))
 }
 
-/// What an operator has to look at, without full mail addresses.
+/// Conditions that need an operator's attention, without full mail addresses.
 fn details(present: &Present, now: DateTime<Utc>) -> Vec<String> {
     let refused = present.refused_reload.as_ref().map(|refused| {
         format!("reload refused at {}; the log lists every problem", times::exact(refused.at, chrono_tz::UTC))

@@ -1,4 +1,4 @@
-//! `POST /-/notifications/ID/resend`: sends a notification again, for those who can reach this listener.
+//! `POST /-/notifications/ID/resend`: sends a notification again, for peers that can reach this listener.
 
 use std::sync::Arc;
 
@@ -9,22 +9,23 @@ use super::reload;
 
 /// Sends notifications again.
 pub trait Resend: Send + Sync {
-    /// What was recorded, in words.
+    /// The recorded notification, in words.
     fn resend(&self, number: i64) -> BoxFuture<'_, Result<String, ResendError>>;
 }
 
 /// Why a notification is not sent again, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResendError {
-    /// There is none of that number.
+    /// There is no notification with that number.
     Unknown(String),
-    /// It is not sent again as it is.
+    /// A notification in its state is not sent again.
     Refused(String),
     /// The store failed.
     Failed(String),
 }
 
-/// Answers when the notification is in the outbox: 200, or 404, 409, 500 with the reason; 403 where a reload is refused too.
+/// Answers once the notification is in the outbox: 200, or 404, 409, 500 with the reason; 403 in the cases in which a reload is
+/// refused.
 pub(super) async fn answer(resend: Option<Arc<dyn Resend>>, number: &str, headers: &HeaderMap) -> (StatusCode, String) {
     let Some(resend) = resend.filter(|_| !reload::is_from_web_page(headers)) else {
         return reload::forbidden("a resend");

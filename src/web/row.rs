@@ -14,7 +14,7 @@ use crate::view::session::{SessionView, Status};
 use crate::view::times;
 use crate::view::words::{Mood, capital, cut};
 
-/// Findings in one row; the page of the session has all.
+/// Most findings in one row; the page of the session has all.
 const WRONG_IN_A_ROW: usize = 3;
 
 /// Longest value in a row, in characters.
@@ -35,7 +35,7 @@ pub(super) struct SessionRow {
     severity: Option<&'static str>,
     since: Option<When>,
     before_first_poll: bool,
-    /// Orders may have no way in.
+    /// Orders may have stopped.
     orders: bool,
     wrong: Vec<String>,
     more: usize,
@@ -52,7 +52,7 @@ pub(super) fn row(listed: &ListedSession<'_>, present: &Present, now: DateTime<U
     let mut wrong = wrong(view);
     let more = wrong.len().saturating_sub(WRONG_IN_A_ROW);
     wrong.truncate(WRONG_IN_A_ROW);
-    // Since when a source cannot be read stands above the rows.
+    // The notice above the rows says since when a source cannot be read.
     let about = view.about.filter(|_| view.status != Status::Unreachable);
     SessionRow {
         name: view.name().map(|name| cut(&name, NAME)),
@@ -74,7 +74,7 @@ pub(super) fn row(listed: &ListedSession<'_>, present: &Present, now: DateTime<U
     }
 }
 
-/// The findings, most severe first, each in a line. An outage of the source stands once, above the rows.
+/// The findings, most severe first, a line each. An outage of the source is only in the notice above the rows.
 fn wrong(view: &SessionView<'_>) -> Vec<String> {
     let missing = view.reason.as_deref().filter(|_| view.status == Status::Missing).map(capital);
     let mut findings = view.findings.iter().collect::<Vec<_>>();

@@ -1,8 +1,8 @@
 //! The HTTP server under the pages: limits the number of connections and the time of each, and stops on request.
 //!
 //! Any peer that reaches the port can open connections and send nothing, or request a page and never read it. That may hold a
-//! connection for a while; it must not use up the descriptors of the program, or keep a probe or a scrape from its answer. So
-//! the server accepts every connection, and where there are too many, closes another one for it: see [`crowd`].
+//! connection for a while; it must not use up the descriptors of the program, or keep a probe or a scrape from its answer. So the
+//! server accepts every connection and, if there are too many, closes another one for it: see [`crowd`].
 
 use std::io;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ mod progress;
 use crowd::{Crowd, Place};
 use progress::Progress;
 
-/// The limits of a server.
+/// The limits of a server: numbers of connections, and times.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Connections at the same time; for the next one, the server closes another.
@@ -42,9 +42,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Far more than a few browsers, probes and Prometheus open, and far less than a process may have files. One peer may
-    /// be a proxy in front of many browsers, which open six each; four such peers fill the server. A head is a few hundred
-    /// bytes, which a client sends at once, and a page of 200 sessions takes two seconds at 1 Mbit/s.
+    /// Far more connections than a few browsers, probes and Prometheus open, and far fewer than the files that a process may
+    /// open. One peer may be a proxy in front of many browsers, which open six each; four such peers fill the server. A head is a
+    /// few hundred bytes, which a client sends at once, and a page of 200 sessions takes two seconds at 1 Mbit/s.
     pub const USUAL: Self = Self {
         connections: 256,
         per_peer: 64,
@@ -77,7 +77,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
 
 /// The next connection, and the address of its peer.
 async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
-    /// Out of descriptors or memory: trying again at once would only keep the processor busy.
+    /// Without descriptors or memory, trying again at once would only keep the processor busy.
     const PAUSE: Duration = Duration::from_secs(1);
     loop {
         match listener.accept().await {
@@ -91,7 +91,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     }
 }
 
-/// The peer closed the connection before it was accepted.
+/// Whether the peer closed the connection before it was accepted.
 fn gone_already(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn idle_connections_do_not_keep_other_peers_from_an_answer() {
-        // From one peer; from several that together hold more than there is room for.
+        // From one peer, and from several that together open more connections than the limit.
         for peers in [1, 8] {
             let served = Served::new(PATIENT).await;
             let mut held = Vec::new();

@@ -24,7 +24,7 @@ use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{Mood, capital, count, cut};
 
-/// What the template shows.
+/// The values of the template.
 #[derive(Debug, Serialize)]
 struct SessionPage {
     as_of: When,
@@ -40,7 +40,7 @@ struct SessionPage {
     suspected: Vec<IncidentPart>,
     settings: Vec<Setting>,
     facts: Vec<(&'static str, String)>,
-    /// Nothing where it could not be read.
+    /// `None` if it could not be read.
     history: Option<Vec<HistoryEntry>>,
 }
 
@@ -50,7 +50,7 @@ struct IncidentPart {
     title: String,
     mood: Mood,
     severity: &'static str,
-    /// What was found and what it should be.
+    /// The value found, and the expected one.
     values: Option<(String, String)>,
     reason: String,
     since: String,

@@ -19,11 +19,11 @@ use crate::view::words::{Mood, cut};
 /// Longest value, in characters: a source may return anything.
 const VALUE: usize = 400;
 
-/// One setting, or one group under a rule of its own.
+/// One setting, or one group with its rule.
 #[derive(Debug, Serialize)]
 pub(super) struct Setting {
     label: String,
-    /// The stable key, where the label is another.
+    /// The stable key, if the label differs from it.
     key: Option<String>,
     found: String,
     expected: Option<String>,
@@ -34,8 +34,7 @@ pub(super) struct Setting {
     mood: Mood,
 }
 
-/// All returned settings and all that rules name: wrong ones first, then unclear ones. None before the
-/// session was ever seen.
+/// All returned settings and all that rules name: wrong ones first, then unclear ones. Empty before the session was ever seen.
 pub(super) fn settings(view: &SessionView<'_>, mapping: &Mapping, state: Option<&SourceState>) -> Vec<Setting> {
     let (session, observation) = (view.session, view.observation);
     let Some(((state, known), observation)) = state.zip(view.known).zip(observation) else { return Vec::new() };
@@ -63,7 +62,7 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
-    /// A setting, or a group, that a rule is about.
+    /// A setting or a group that a rule names.
     fn ruled(&self, rule: &Rule) -> Setting {
         let setting = rule.setting.key();
         let raw = self.observation.raw(setting).map(|raw| self.mapping.mean(setting, raw));
@@ -127,7 +126,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// Right: now, or when it was last seen.
+    /// The words for a right value, now or when last seen.
     fn good(&self) -> Said {
         match self.checked {
             Checked::Now => GOOD,
@@ -135,7 +134,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// The value as read, or as the source returned it where it cannot be read.
+    /// The value as read; as the source returned it if it cannot be read.
     fn found(&self, raw: &RawValue, kind: Kind) -> String {
         let text = match read(raw, kind, self.session.zone()) {
             Reading::Value(value) => value.to_string(),
@@ -145,7 +144,7 @@ impl Sheet<'_> {
     }
 }
 
-/// The status of a setting: in words, with a reason where there is one.
+/// The status of a setting: words, and a reason if there is one.
 type Said = (&'static str, Option<String>, Mood);
 
 const GOOD: Said = (Status::Compliant.words(), None, Mood::Good);

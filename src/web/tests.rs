@@ -126,7 +126,7 @@ impl Resend for Refuses {
     }
 }
 
-/// A mailbox that refuses mail.
+/// An address that refuses mail.
 fn troubled_mail() -> DeliveryState {
     let undeliverable = UndeliverableAddress {
         id: Uuid::nil(),
@@ -183,7 +183,7 @@ impl Served {
     }
 }
 
-/// What a reader sees, without the stylesheet and the tags.
+/// The words that a reader sees, without the stylesheet and the tags.
 fn words(html: &str) -> String {
     let body = html.split_once("<main id=\"main\" tabindex=\"-1\">").map_or(html, |(_, body)| body);
     let body = body.split_once("</main>").map_or(body, |(body, _)| body);

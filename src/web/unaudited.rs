@@ -11,7 +11,7 @@ use crate::view::words::{count, cut, number};
 /// Longest name, in characters.
 const NAME: usize = 160;
 
-/// Sessions on the page, of all sources together: each may return any number.
+/// Most sessions on the page, of all sources together: each may return any number.
 const ON_THE_PAGE: usize = 500;
 
 /// The unaudited sessions of one source.
@@ -30,7 +30,7 @@ struct UnauditedLine {
     name: Option<String>,
 }
 
-/// Those that `filter` lets through.
+/// The unaudited sessions that `filter` lets through.
 pub(super) fn unaudited(plans: &Plans, present: &Present, filter: &Filter) -> Vec<Unaudited> {
     let mut room = ON_THE_PAGE;
     let known = plans.values().filter_map(|plan| Some((plan, present.state(&plan.name)?)));
@@ -44,7 +44,7 @@ pub(super) fn unaudited(plans: &Plans, present: &Present, filter: &Filter) -> Ve
 
 fn of_source(plan: &SourcePlan, state: &SourceState, filter: &Filter, room: usize) -> Option<Unaudited> {
     let (source, customer) = (&plan.name, plan.contacts.customer.as_ref());
-    // A reload may have added some of them since the last poll.
+    // A reload may have added some of them to the configuration since the last poll.
     let rows = state.unaudited.iter().filter(|row| !plan.sessions.contains_key(&row.id));
     let found = rows.filter(|row| filter.lets_unaudited(source, customer, row.id.as_str(), row.name.as_deref()));
     let row = |row: &UnauditedRow| UnauditedLine {

@@ -24,7 +24,7 @@ impl When {
         Self::shown(at, times::at_second(at, zone))
     }
 
-    /// Beside many others: without the day where it is that of `now`.
+    /// A moment beside many others: without the day if that is the day of `now`.
     pub fn beside(at: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) -> Self {
         Self::shown(at, times::beside(at, now, zone, seconds))
     }

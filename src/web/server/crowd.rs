@@ -1,9 +1,9 @@
-//! Which connections are open, and which one closes when there are too many.
+//! The open connections, and which one closes when there are too many.
 //!
-//! A new connection always gets a place. Where none is free, the connection whose last request is the oldest closes, of the
-//! peer that holds the most. So a peer that opens hundreds of connections takes them from itself, and many such peers take
-//! them from each other. A probe, which opens few connections and sends its request at once, gets its answer in every crowd,
-//! and the server need not know which peer is a probe.
+//! A new connection always gets a place. If none is free, the peer with the most connections loses the one whose last request is
+//! the oldest. So a peer that opens hundreds of connections takes them from itself, and many such peers take them from each
+//! other. A probe, which opens few connections and sends its request at once, gets its answer in every crowd, and the server need
+//! not know which peer is a probe.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -41,12 +41,12 @@ pub(super) struct Place {
 }
 
 impl Crowd {
-    /// Limits for so many connections, and for so many of one peer.
+    /// Limits the number of connections, and that of one peer.
     pub fn new(places: usize, per_peer: usize) -> Arc<Self> {
         Arc::new(Self { places, per_peer, open: Mutex::default() })
     }
 
-    /// A place for a connection from `address`. Another connection may have to leave for it.
+    /// Gives a connection from `address` a place. Another connection may have to close for it.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Place {
         let peer = peer(address);
         let leave = CancellationToken::new();
@@ -96,7 +96,7 @@ impl Open {
 }
 
 impl Place {
-    /// The connection has sent a request.
+    /// Notes that the connection has sent a request.
     pub fn asked(&self) {
         let mut open = self.crowd.open();
         open.now += 1;
@@ -106,7 +106,7 @@ impl Place {
         }
     }
 
-    /// Waits until the place is needed for another.
+    /// Waits until another connection needs the place.
     pub async fn needed(&self) {
         self.leave.cancelled().await;
     }
@@ -118,7 +118,7 @@ impl Drop for Place {
     }
 }
 
-/// The peer of an address: of IPv6 the network of 64 bits, since a host with one address in it can use them all.
+/// The peer of an address. For IPv6 it is the network of 64 bits, because a host with one address in it can use them all.
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) if !six.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX))),

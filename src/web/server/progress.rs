@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 pub(super) struct Progress {
     stream: TcpStream,
     grace_period: Duration,
-    /// Runs while something waits to be written.
+    /// Runs while bytes wait to be written.
     end: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! The filter of the status page, as its form asks and as a hostile address does.
+//! The filter of the status page, as its form sends it and as a hostile address does.
 
 use super::*;
 
@@ -28,11 +28,11 @@ async fn each_choice_of_the_form_narrows_the_sessions_down() {
         ("severity=warning", &[]),
         ("source=erp-x", &["erp-x/1"]),
         ("customer=acme&q=4", &["acme-erp/4", "acme-erp/14"]),
-        // Each word may be found in another place: name, ID, customer, setting, status.
+        // Each word may match another text: name, ID, customer, setting, status.
         ("q=EXPORT+acme-uk", &["acme-erp/4"]),
         ("q=in+full+%20+acme", &["acme-erp/7"]),
         ("q=export+acme-fr", &[]),
-        // Nothing has it, so nothing is shown.
+        // No session has the value, so none is shown.
         ("status=fine", &[]),
         ("customer=nobody", &[]),
     ] {
@@ -48,7 +48,7 @@ async fn each_choice_of_the_form_narrows_the_sessions_down() {
 }
 
 #[tokio::test]
-async fn the_form_shows_the_filter_that_holds_and_the_link_to_the_next_page_keeps_it() {
+async fn the_form_shows_the_filter_in_force_and_the_link_to_the_next_page_keeps_it() {
     let ids = (1..=450).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();
     let served = Served::new(PolledState::new(&[("acme-erp", &ids), ("erp-x", &["1"])]).published()).await;
@@ -119,7 +119,7 @@ async fn unaudited_sessions_are_listed_by_source_with_id_and_name_and_can_be_fou
 }
 
 #[tokio::test]
-async fn of_very_many_unaudited_sessions_the_first_are_listed_and_the_others_counted() {
+async fn the_first_of_many_unaudited_sessions_are_listed_and_the_others_counted() {
     let ids = (1..=1_000).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let says = ids.iter().map(|id| (id.as_str(), "shop.example", "0", "5", "1")).collect::<Vec<_>>();
     let stage = PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says);

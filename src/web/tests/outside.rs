@@ -1,4 +1,4 @@
-//! What comes from outside: texts of a source, ids, other sites.
+//! Outside input: texts of a source, ids, other sites.
 
 use super::*;
 
@@ -46,7 +46,7 @@ async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
     assert_eq!(links.len(), ids.len());
     let mut titles = std::collections::BTreeSet::new();
     for link in links {
-        // As a browser does, the client resolves what looks like a step up.
+        // As a browser does, the client resolves a piece that looks like a step up.
         let (status, page) = served.text(&format!("/sessions/{link}")).await;
         assert_eq!(status, StatusCode::OK, "{link}");
         titles.insert(page.split("<h1>").nth(1).unwrap().split("</h1>").next().unwrap().to_owned());
@@ -55,7 +55,7 @@ async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
 }
 
 #[tokio::test]
-async fn pages_tell_the_browser_that_they_need_nothing_else() {
+async fn pages_tell_the_browser_to_load_nothing_else() {
     let served = Served::new(troubled().published()).await;
     for path in ["/", "/sessions/acme-erp/4", "/nowhere", "/metrics"] {
         let response = served.ask(Method::GET, path).await;

@@ -56,7 +56,7 @@ async fn ten_thousand_sessions_come_in_pages_and_can_be_searched() {
 }
 
 #[tokio::test]
-async fn what_concerns_a_whole_source_is_said_once_above_the_sessions() {
+async fn trouble_with_a_whole_source_is_shown_once_above_the_sessions() {
     let fine: [SessionValues<'_>; 2] = [("1", "one", "0", "5", "1"), ("2", "two", "0", "5", "1")];
     let stage = PolledState::new(&[("acme-erp", &["1", "2"]), ("erp-x", &["1"])])
         .returns("acme-erp", &fine)
@@ -75,7 +75,7 @@ async fn what_concerns_a_whole_source_is_said_once_above_the_sessions() {
 }
 
 #[tokio::test]
-async fn of_very_many_sources_that_cannot_be_read_ten_are_described() {
+async fn ten_of_many_sources_that_cannot_be_read_are_described() {
     let names = (10..40).map(|at| format!("erp-{at}")).collect::<Vec<_>>();
     let sources = names.iter().map(|name| (name.as_str(), &["1"][..])).collect::<Vec<_>>();
     let stage = names.iter().fold(PolledState::new(&sources), |stage, name| stage.unreachable(name, "it is gone"));
@@ -89,7 +89,7 @@ async fn of_very_many_sources_that_cannot_be_read_ten_are_described() {
 type Break = fn(&mut Present);
 
 #[tokio::test]
-async fn an_auditor_in_trouble_is_said_above_all_and_is_never_green() {
+async fn trouble_with_the_audit_is_shown_above_the_sessions_and_is_never_green() {
     let fine: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
     let published = || PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &fine).published();
     let healthy = Served::new(published()).await.text("/").await.1;

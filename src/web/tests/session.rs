@@ -26,7 +26,7 @@ async fn a_drift_that_stops_orders_says_until_when_they_can_be_recovered() {
 }
 
 #[tokio::test]
-async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
+async fn a_rule_that_was_never_checked_is_never_shown_as_compliant() {
     let says: [SessionValues<'_>; 1] = [("1", "one", "0", "5", "1")];
     let polled_once = || PolledState::new(&[("acme-erp", &["1"])]).returns("acme-erp", &says).minutes_later(5);
     let asks = |stage: PolledState| async move {
@@ -44,7 +44,7 @@ async fn a_rule_that_was_never_checked_is_never_shown_as_fulfilled() {
         assert!(table.contains("other-options-unchanged\nAs it should be when last seen"), "{table}");
         assert_eq!(good, 0, "a green light from an auditor that could not see: {table}");
     }
-    // What was last seen is no drift before a poll has found one.
+    // A wrong value from before the start is not a drift before a poll has found one.
     let (table, good) = asks(polled_once().restarted("export")).await;
     assert!(table.contains("ticked one-more\nNot checked yet") && good == 0, "{table}");
     let (table, good) = asks(polled_once().restarted("brand_new").returns("acme-erp", &says)).await;

@@ -1,7 +1,7 @@
-//! View models: status, wording, times and links of sessions, sources and incidents, for all that people and scripts read.
+//! View models: status, wording, times and links of sessions, sources and incidents, for everything that people and scripts read.
 //!
-//! Pages, commands, JSON, mail and metrics format what is here and decide nothing of it again. A view keeps values; words are
-//! made where a formatter asks for them.
+//! Pages, commands, JSON, mail and metrics format these views and decide nothing again. A view keeps values; it makes the words
+//! when a formatter asks for them.
 
 pub mod checked;
 pub mod credential;

@@ -12,12 +12,13 @@ use crate::domain::session::Session;
 use crate::domain::setting::SettingKey;
 use crate::domain::state::{Presence, SessionState, SourceState};
 
-/// How far the present rules have been checked on a session.
+/// Whether the present rules have been checked on a session.
 #[derive(Debug)]
 pub enum Checked {
     /// The last poll saw the session and evaluated the present rules: a setting without a finding is right.
     Now,
-    /// It was not seen since the present rules took effect. The settings that they find right in the last observation.
+    /// No poll has seen the session since the present rules took effect. The settings that these rules find right in the last
+    /// observation.
     WhenLastSeen(HashSet<(Name, SettingKey)>),
 }
 
@@ -43,7 +44,7 @@ pub fn checked(session: &Session, mapping: &Mapping, state: &SourceState, known:
     let neighbours = Neighbours { known: known_settings, returned, ..Neighbours::default() };
     let around = Circumstances { mapping, neighbours: &neighbours, pinned: &known.pinned, now: observation.at };
     let findings = evaluate(session, observation, around).into_iter();
-    // Whether a value is alone of its kind hangs on others, which were not all seen.
+    // Whether a value is unique depends on other sessions, which were not all seen.
     let right = findings.filter(|f| f.verdict == Verdict::Compliant && !matches!(f.rule.expect, Expectation::Unique));
     let right = right.map(|finding| (finding.rule.id.clone(), finding.setting));
     // A rule over a pattern has findings only for settings that changed.

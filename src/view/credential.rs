@@ -1,9 +1,9 @@
-//! Credentials in words: what each is, what stops at its end, and what to do before.
+//! Credentials in words: the kind of each, the effect of its end, and what to do before.
 
 use crate::domain::credential::CredentialKind;
 use crate::domain::name::Name;
 
-/// What a credential is: a noun without an article.
+/// The kind of a credential: a noun without an article.
 pub fn noun(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::ClientSecret => "client secret",
@@ -22,7 +22,7 @@ pub fn effect(source: Option<&Name>) -> String {
     }
 }
 
-/// What replaces a credential.
+/// How to replace a credential.
 pub fn act(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::ClientSecret => {

@@ -1,4 +1,4 @@
-//! What is shown of delivery: mail that waits for a retry, and addresses that refuse mail.
+//! The state of delivery in words: mail that waits for a retry, and addresses that refuse mail.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -9,10 +9,10 @@ use super::words::count;
 use crate::domain::delivery::{DeliveryState, UndeliverableAddress};
 use crate::domain::reading::visible;
 
-/// Mail that has waited less long is not worth a line: most failures are over at the second or third attempt.
+/// Mail that has waited for less than this is not reported: most failures end at the second or third attempt.
 const WORTH_A_LINE: TimeDelta = TimeDelta::minutes(2);
 
-/// Longest error that is shown in a line, in characters.
+/// Longest error in a line, in characters.
 const LONGEST: usize = 300;
 
 /// The delivery over one channel, with its words.
@@ -88,7 +88,7 @@ fn refused(found: &UndeliverableAddress, zone: Tz) -> String {
     format!("Mail to {address} has been refused since {since}{lost}: {}", sentence(last_error))
 }
 
-/// An error on one line, of a readable length and with one stop at its end.
+/// An error on one line, of a readable length and with a full stop.
 fn sentence(error: &str) -> String {
     let mut shown =
         error.chars().take(LONGEST).map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect::<String>();

@@ -1,4 +1,4 @@
-//! What happened, in words for people: the history of a session.
+//! Events in words, for the history of a session.
 
 use super::incident;
 use super::session::{NO_ROW, Status};
@@ -74,7 +74,7 @@ fn ended(key: &IncidentKey, end: End) -> String {
     }
 }
 
-/// What an incident is about.
+/// The subject of an incident.
 pub(super) fn about(key: &IncidentKey) -> String {
     match key {
         IncidentKey::Drift { setting, .. } => catalogue::label(setting),

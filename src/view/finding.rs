@@ -1,4 +1,4 @@
-//! What is shown of one rule's verdict on one setting.
+//! The view of one rule's verdict on one setting.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub struct FindingView {
 }
 
 impl FindingView {
-    /// `demand` is the expectation in words, for verdicts that carry none.
+    /// `demand`: the expectation in words, for verdicts without one.
     pub(super) fn of(
         rule: &Name,
         setting: &SettingKey,
@@ -46,7 +46,7 @@ impl FindingView {
         Self { rule, setting, verdict: verdict.kind(), severity, expected, found, reason }
     }
 
-    /// What was found, or why nothing could be read: `ticked, should be unticked`.
+    /// The value found, or why it could not be read: `ticked, should be unticked`.
     pub fn detail(&self) -> String {
         self.detail_within(usize::MAX)
     }
@@ -63,7 +63,7 @@ impl FindingView {
         }
     }
 
-    /// What is wrong in a line of its own, with each value cut to `most` characters; nothing where nothing is.
+    /// A finding in a line of its own, with each value cut to `most` characters; `None` if nothing is wrong.
     pub fn line(&self, most: usize) -> Option<String> {
         let label = catalogue::label(&self.setting);
         match self.verdict {

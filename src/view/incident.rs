@@ -1,4 +1,4 @@
-//! What is shown of one incident: what it is called, since when it lasts and what it does to orders.
+//! The view of one incident: its title, since when it lasts, and its effect on orders.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -32,7 +32,7 @@ pub fn ended(kind: IncidentKind, end: End) -> &'static str {
 pub struct IncidentView<'a>(pub &'a Incident);
 
 impl IncidentView<'_> {
-    /// The setting of a drift, or what cannot be seen.
+    /// The setting of a drift, or what could not be read.
     pub fn title(self) -> String {
         match (self.0.kind(), self.0.key.rule()) {
             (_, Some((_, setting))) => catalogue::label(setting),
@@ -55,7 +55,7 @@ impl IncidentView<'_> {
         times::since(self.0.window, zone)
     }
 
-    /// While it lasts, orders of the shop may have no way in.
+    /// While it lasts, orders of the shop may have stopped.
     pub fn may_stop_orders(self) -> bool {
         self.0.facts.stops_orders || self.0.kind() == IncidentKind::Missing
     }

@@ -1,4 +1,4 @@
-//! Why something was notified or held back, in words.
+//! Why a recipient was notified or an incident held back, in words.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::domain::alerting::SuppressionReason;
 use crate::domain::incident::IncidentKey;
 use crate::domain::notification::{AboutKey, Because, Reason, SuppressedIncident};
 
-/// Reasons in one line; more are counted.
+/// Most reasons in one line; more are counted.
 const IN_LINE: usize = 3;
 
 /// Why one item is in a notification.
@@ -62,8 +62,8 @@ impl<'a> From<&'a Reason> for ReasonDocument<'a> {
     }
 }
 
-/// Why notification `number` went to its recipient, in brackets to follow its subject; nothing for a test message. For several
-/// `sessions` it names the command instead, so that a line about one session shows nothing of another.
+/// Why notification `number` went to its recipient, in brackets, to follow its subject; empty for a test message. For several
+/// `sessions` it names the command instead, so that a line about one session shows nothing about another.
 pub fn why(number: i64, sessions: usize, reason: &Reason) -> String {
     if reason.because.is_empty() {
         return String::new();

@@ -1,5 +1,5 @@
-//! What is shown of one session: its status, the findings behind it and how old they are. Derived from the state or from one
-//! poll, and decided nowhere else.
+//! The view of one session: its status, the findings behind it and how old they are. Derived from the state or from one poll, and
+//! decided nowhere else.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -38,7 +38,7 @@ impl Status {
     pub const ALL: [Self; 6] =
         [Self::Unreachable, Self::Missing, Self::Drifted, Self::Unverifiable, Self::Compliant, Self::Pending];
 
-    /// As commands, scripts and scrapes know it.
+    /// The label for commands, scripts and scrapes.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -50,7 +50,7 @@ impl Status {
         }
     }
 
-    /// For the owner of a shop.
+    /// The words for the owner of a shop.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Unreachable => "Could not be checked",
@@ -77,7 +77,7 @@ impl Status {
     }
 }
 
-/// What is known of one session.
+/// The view of one session.
 #[derive(Debug, Clone)]
 pub struct SessionView<'a> {
     pub session: &'a Session,
@@ -86,24 +86,24 @@ pub struct SessionView<'a> {
     pub verdict: Status,
     /// Why it is unreachable, missing or unverifiable.
     pub reason: Option<Cow<'a, str>>,
-    /// From the state: everything but compliance. From a poll: every verdict.
+    /// From the state: every finding that is not compliant. From a poll: every finding.
     pub findings: Vec<FindingView>,
-    /// The incident that the status is about: the oldest, where there are several.
+    /// The incident behind the status; the oldest if there are several.
     pub about: Option<&'a Incident>,
     /// When the session was last seen and judged.
     pub last_verdict: Option<DateTime<Utc>>,
-    /// As last seen.
+    /// At the last poll that saw it.
     pub observation: Option<&'a Observation>,
     pub known: Option<&'a SessionState>,
 }
 
-/// So many periods of its schedule may pass before a verdict is stale.
+/// This many periods of its schedule may pass before a verdict is stale.
 const FRESH_PERIODS: usize = 3;
 
 /// How far the clock of a daemon on another machine may be ahead of the reader's.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
-/// Why a verdict cannot be relied on.
+/// Why a verdict is not reliable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Staleness {
     /// It is older than three periods of the schedule: no poll has confirmed it since.
@@ -184,7 +184,7 @@ impl<'a> SessionView<'a> {
         Self::unseen(session, Status::Missing, Cow::Borrowed(NO_ROW))
     }
 
-    /// A session as one poll at `now` judged it. `ambiguous` says why no row could be chosen.
+    /// A session as one poll at `now` judged it. `ambiguous`: why no row could be chosen.
     pub fn judged(
         session: &'a Session,
         mapping: Option<&Mapping>,
@@ -241,7 +241,7 @@ impl<'a> SessionView<'a> {
         self.status.is_visible()
     }
 
-    /// What was known of a session before it could not be seen any more.
+    /// The last verdict on a session that cannot be seen now, in words.
     pub fn when_last_seen(&self) -> Option<&'static str> {
         let words = match self.verdict {
             Status::Drifted => "not as it should be when last seen",
@@ -252,22 +252,22 @@ impl<'a> SessionView<'a> {
         (!self.is_visible()).then_some(words)
     }
 
-    /// Open drifts, one by one.
+    /// The open drifts.
     pub fn drifts(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
         self.known.into_iter().flat_map(|known| known.open(IncidentKind::Drift))
     }
 
-    /// All that is open about the session itself.
+    /// The open incidents of the session itself.
     fn open(&self) -> impl Iterator<Item = &'a Incident> + use<'a> {
         self.known.into_iter().flat_map(|known| &known.incidents).filter(|incident| incident.is_open())
     }
 
-    /// The worst of all that is open about the session itself.
+    /// The highest severity of these.
     pub fn severity(&self) -> Option<Severity> {
         self.open().map(|incident| incident.severity).max()
     }
 
-    /// While anything open about it lasts, orders of the shop may have no way in.
+    /// While any of these lasts, orders of the shop may have stopped.
     pub fn may_stop_orders(&self) -> bool {
         self.open().any(|incident| IncidentView(incident).may_stop_orders())
     }
@@ -288,7 +288,7 @@ impl<'a> SessionView<'a> {
         self.staleness(now).is_some()
     }
 
-    /// Worst first, then as people count.
+    /// Worst first, then in the order of sources and session numbers.
     pub fn rank(&self) -> impl Ord + use<'a> {
         let drifted = self.findings.iter().filter(|finding| finding.verdict == VerdictKind::Drifted);
         let key = &self.session.key;
@@ -297,7 +297,7 @@ impl<'a> SessionView<'a> {
     }
 }
 
-/// How many sessions have each status, worst first; those that none has are left out.
+/// How many sessions have each status, worst first, without statuses that no session has.
 pub fn tally(sessions: &[SessionView<'_>]) -> impl Iterator<Item = (Status, usize)> {
     let count = |status| sessions.iter().filter(|view| view.status == status).count();
     Status::ALL.into_iter().map(move |status| (status, count(status))).filter(|(_, count)| *count > 0)
@@ -322,8 +322,8 @@ fn verdict(known: &SessionState) -> Status {
     }
 }
 
-/// The open drifts, and of the last poll whatever else is not compliance. A rule that holds a setting to one thing is said once:
-/// where a drift is open and its setting cannot be read now, the drift is what is known.
+/// The open drifts, and the other findings of the last poll that are not compliant. Each rule and setting occurs once: if a drift
+/// is open and its setting cannot be read now, the drift is the finding.
 fn findings(known: &SessionState, session: &Session) -> Vec<FindingView> {
     let drifted = |noncompliant: &NonCompliance| {
         let same = |incident: &Incident| incident.key.rule() == Some((&noncompliant.rule, &noncompliant.setting));
@@ -341,7 +341,7 @@ fn findings(known: &SessionState, session: &Session) -> Vec<FindingView> {
             reason: None,
         })
     });
-    // A drift that is not confirmed yet is no finding.
+    // A drift that is not confirmed yet is not a finding.
     let others = known.record.noncompliant.iter().filter(|noncompliant| {
         !matches!(noncompliant.verdict, Verdict::Drifted { .. } | Verdict::Compliant) && !drifted(noncompliant)
     });
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_whose_setting_cannot_be_read_any_more_is_one_finding_and_stays_a_drift() {
+    fn a_drift_whose_setting_can_no_longer_be_read_is_one_finding_and_stays_a_drift() {
         let mut world = World::new();
         world.tick("1", "export", true);
         world.poll();
@@ -375,7 +375,7 @@ mod tests {
         world.poll();
         assert!(world.state.incidents().any(|incident| incident.kind() == IncidentKind::Unverifiable));
         assert_eq!(shown(&world), drifted);
-        // Another rule that cannot be read is a finding of its own.
+        // Another rule whose setting cannot be read has a finding of its own.
         world.set("1", "notification_email", &RawValue::Repeated);
         world.poll();
         let other = (String::from("notification-email"), VerdictKind::Unverifiable);

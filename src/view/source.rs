@@ -1,4 +1,4 @@
-//! What is shown of one source as a whole.
+//! The view of one source as a whole.
 
 use chrono_tz::Tz;
 
@@ -7,14 +7,14 @@ use crate::domain::incident::Incident;
 use crate::domain::name::Name;
 use crate::domain::state::SourceState;
 
-/// What is known of one source.
+/// The view of one source.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceView<'a> {
     pub name: &'a Name,
     pub state: &'a SourceState,
     /// Set while the source cannot be read.
     pub unreachable: Option<&'a Incident>,
-    /// Set while its columns, or many of its sessions at once, are not as they were.
+    /// Set while its columns are missing, or since many of its sessions changed at once.
     pub changed: Option<&'a Incident>,
 }
 

@@ -1,4 +1,4 @@
-//! Times for people: in the reader's zone, with its name; windows; and until when orders can still be recovered.
+//! Times for people: in the reader's zone, with its name; windows; and until when orders can be recovered.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -9,7 +9,7 @@ use crate::domain::reading::time::EXACT;
 /// How far back orders can be fetched.
 const RECOVERABLE_FOR: TimeDelta = TimeDelta::hours(168);
 
-/// Of a time shorter than this, minutes say too little.
+/// A window shorter than this is shown with seconds.
 pub const SHORT: TimeDelta = TimeDelta::minutes(3);
 
 /// `Mon 23 Nov 2026 09:05 GMT`.
@@ -24,7 +24,7 @@ pub fn at_second(time: DateTime<Utc>, zone: Tz) -> String {
     format!("{} {}", local.format("%a %-d %b %Y %H:%M:%S"), zone_name(&local))
 }
 
-/// As short as `now` allows: `09:05 GMT` on the same day, with seconds where they are asked for.
+/// As short as `now` allows: `09:05 GMT` on the same day; with seconds on request.
 pub fn beside(time: DateTime<Utc>, now: DateTime<Utc>, zone: Tz, seconds: bool) -> String {
     let local = time.with_timezone(&zone);
     if local.date_naive() != now.with_timezone(&zone).date_naive() {
@@ -56,7 +56,7 @@ pub fn ago(age: TimeDelta) -> String {
     }
 }
 
-/// From about when it was wrong, of what is over.
+/// When an incident that is over began, approximately.
 pub fn about(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => format!("about {}", at(good, zone)),
@@ -64,7 +64,7 @@ pub fn about(window: Window, zone: Tz) -> String {
     }
 }
 
-/// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so when first polled.
+/// `between Mon 23 Nov 2026 09:05 and 09:10 GMT`, or that it was so at the first poll.
 pub fn since(window: Window, zone: Tz) -> String {
     match window.last_good {
         Some(good) => between(good, window.first_bad, zone),
@@ -72,7 +72,7 @@ pub fn since(window: Window, zone: Tz) -> String {
     }
 }
 
-/// Both ends, without saying twice what they share. The ends of a [`SHORT`] window carry seconds.
+/// Both ends, with the parts that they share only once. The ends of a [`SHORT`] window have seconds.
 pub fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
     let (from, to) = (start.with_timezone(&zone), end.with_timezone(&zone));
     let names = (zone_name(&from), zone_name(&to));
@@ -87,7 +87,7 @@ pub fn between(start: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> String {
     }
 }
 
-/// Until when orders that stopped can be recovered, as it stands at `now`.
+/// Until when orders that stopped can be recovered, as of `now`.
 pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
     const WHY: &str = "Orders older than 7 days cannot be fetched later";
     let until = window.last_good.unwrap_or(window.first_bad) + RECOVERABLE_FOR;
@@ -112,7 +112,7 @@ pub fn recoverable(window: Window, now: DateTime<Utc>, zone: Tz) -> String {
     }
 }
 
-/// What to look at once orders flow again.
+/// What to check once orders flow again.
 pub fn catching_up(window: Window, zone: Tz) -> String {
     let placed = match window.last_good {
         Some(good) => format!("placed since {}", at(good, zone)),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_says_what_its_ends_share_once() {
+    fn a_window_shows_the_shared_parts_of_its_ends_once() {
         let zone = chrono_tz::Europe::London;
         let cases = [
             ("2026-11-23T09:05:00Z", "2026-11-23T09:10:00Z", "between Mon 23 Nov 2026 09:05 and 09:10 GMT"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_over_both_clock_changes_tell_the_two_readings_of_an_hour_apart() {
+    fn windows_over_both_clock_changes_distinguish_the_repeated_hour() {
         let (london, york) = (chrono_tz::Europe::London, chrono_tz::America::New_York);
         let cases = [
             (london, "2026-11-23T09:05:00Z", "2026-11-23T09:10:00Z", "Mon 23 Nov 2026 09:05 and 09:10 GMT"),
@@ -203,7 +203,7 @@ mod tests {
                 "Sun 8 Mar 2026 01:55 EST and Sun 8 Mar 2026 03:00 EDT",
             ),
             (york, "2026-03-08T07:00:00Z", "2026-03-08T07:05:00Z", "Sun 8 Mar 2026 03:00 and 03:05 EDT"),
-            // They go back: an hour comes twice, with other letters.
+            // They go back: an hour comes twice, with another abbreviation.
             (london, "2026-10-25T00:30:00Z", "2026-10-25T00:35:00Z", "Sun 25 Oct 2026 01:30 and 01:35 BST"),
             (london, "2026-10-25T01:30:00Z", "2026-10-25T01:35:00Z", "Sun 25 Oct 2026 01:30 and 01:35 GMT"),
             (
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn until_when_orders_can_be_recovered_is_168_hours_whatever_the_clocks_do() {
+    fn orders_can_be_recovered_for_168_hours_over_both_clock_changes() {
         let (london, york) = (chrono_tz::Europe::London, chrono_tz::America::New_York);
         let cases = [
             (london, "2026-03-26T10:00:00Z", "Thu 2 Apr 2026 11:00 BST"),

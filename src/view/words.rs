@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// How a page marks something, besides saying it. Worst first.
+/// The mark of a status on a page, besides its words. Worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mood {
@@ -42,13 +42,13 @@ pub fn size(bytes: u64) -> String {
     format!("{}{decimal} {}", tenths / 10, UNITS[unit])
 }
 
-/// A reason as a sentence of its own.
+/// A reason with a capital letter, to begin a sentence.
 pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// `text`, or its beginning where it is longer than `most` characters.
+/// `text`, cut to `most` characters.
 pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -31,7 +31,7 @@ struct SessionDocument<'a> {
     status: Status,
     reason: Option<&'a str>,
     last_verdict: Option<DateTime<Utc>>,
-    /// Below zero where the verdict is dated in the future.
+    /// Negative if the verdict is dated in the future.
     age_seconds: Option<i64>,
     stale: bool,
     findings: &'a [FindingView],

@@ -32,7 +32,7 @@ pub trait Source: Send + Sync {
     /// One attempt. `now` is for ages and cooldowns, never for time-outs.
     fn fetch(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<RawSnapshot, FetchError>>;
 
-    /// The time by the clock of the system, as it says in an answer to a request without a sign-in; `None` where it says none.
+    /// The time of the system's clock, from the answer to a request without a sign-in; `None` if it gives none.
     fn time(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
         Box::pin(std::future::ready(None))
     }
@@ -108,13 +108,13 @@ impl FetchError {
         Self { quoted, ..self }
     }
 
-    /// Of rows that cannot be divided into sessions.
+    /// For rows that cannot be divided into sessions.
     pub fn of_rows(failure: Failure, error: &SnapshotError) -> Self {
         let (reason, columns) = error.parts();
         Self::new(failure, reason).quoting(columns.map(Quoted::columns))
     }
 
-    /// Without the text from outside: logs go further than mail, and a source may repeat addresses.
+    /// Without outside text: logs reach more people than mail, and a source may repeat addresses.
     pub fn for_log(&self) -> String {
         Self { quoted: None, ..self.clone() }.to_string()
     }

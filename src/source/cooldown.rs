@@ -13,7 +13,7 @@ const SIGN_IN: Backoff = Backoff { first: Duration::from_secs(5), longest: Durat
 /// After a temporary failure.
 const PASSING: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1) };
 
-/// The longest `Retry-After` that counts.
+/// The longest `Retry-After` that is obeyed.
 const ASKED_FOR: Duration = Duration::from_mins(15);
 
 /// An attempt that failed.

@@ -60,7 +60,7 @@ fn place(location: &str) -> String {
     format!("{scheme}{host}{}{parameters}", &rest[end..])
 }
 
-/// The explanation in a body: the message of a JSON object, the title of a web page, else its beginning.
+/// The explanation in a body: the message of a JSON object, the title of a web page, otherwise its beginning.
 pub fn said(body: &[u8], redactor: &Redactor) -> Option<Quoted> {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{FEFF}').trim();

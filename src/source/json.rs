@@ -81,7 +81,7 @@ fn broken(error: &serde_json::Error) -> String {
     }
 }
 
-/// Describes a response that is no array.
+/// Describes a response that is not an array.
 fn not_an_array(text: &str, redactor: &Redactor) -> FetchError {
     let quoted = Some(Quoted::of(text, redactor));
     let (came, quoted) = match serde_json::from_str::<IgnoredAny>(text) {
@@ -143,7 +143,7 @@ impl Default for Shapes {
 }
 
 impl Shapes {
-    /// The columns of a row: `own` if it differs from the row above, else the first `len` columns of that row.
+    /// The columns of a row: `own` if it differs from the row above, otherwise the first `len` columns of that row.
     fn settle(&mut self, own: Option<Names>, len: usize, limits: &mut Limits) -> Option<Arc<[Box<str>]>> {
         if own.is_none() && len == self.above.len() {
             return Some(Arc::clone(&self.above));

@@ -37,7 +37,7 @@ impl Limits {
         Self { rows: 0, memory, left: memory, full: None }
     }
 
-    /// Counts a row. False if that exceeds the limit.
+    /// Counts a row. False if it exceeds the limit.
     pub fn row(&mut self) -> bool {
         self.rows += 1;
         if self.rows > MOST_ROWS {

@@ -43,11 +43,11 @@ pub struct OrderWiseOptions {
     pub parameters: Vec<(String, serde_json::Value)>,
     /// For the whole exchange: token, export and body.
     pub timeout: Duration,
-    /// In bytes, unpacked.
+    /// Of the unpacked body, in bytes.
     pub max_body: u64,
     /// PEM; trusted besides the platform's roots.
     pub ca_file: Option<PathBuf>,
-    /// For all hosts but this machine. None: no proxy, also if the environment names one.
+    /// For all hosts but this machine. `None`: no proxy, even if the environment names one.
     pub proxy: Option<HttpProxy>,
 }
 

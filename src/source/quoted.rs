@@ -1,12 +1,12 @@
-//! Text from outside as part of a reason.
+//! Outside text as part of a reason.
 
 use std::fmt;
 
 use crate::domain::reading::quote;
 use crate::secret::Redactor;
 
-/// A text of the source: without secrets, cut to a readable length and in double quotes. Every text from outside
-/// passes through here before the program stores, shows or mails it.
+/// A text of the source: without secrets, cut to a readable length and in double quotes. Every outside text passes through here
+/// before the program stores, shows or mails it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quoted(String);
 

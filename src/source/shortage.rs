@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_descriptors_or_memory_is_no_failure_of_the_source() {
+    fn a_lack_of_descriptors_or_memory_is_not_a_failure_of_the_source() {
         for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS] {
             let error = of(&io::Error::from_raw_os_error(errno as i32)).unwrap();
             assert_eq!((error.failure, error.asked), (Failure::OwnLimit, false), "{errno}");

@@ -29,7 +29,7 @@ async fn a_source_may_have_an_ipv6_address() {
 }
 
 #[tokio::test]
-async fn a_system_says_its_time_without_a_sign_in() {
+async fn a_system_gives_its_time_without_a_sign_in() {
     let cases = [("Date: Fri, 15 Jan 2027 08:00:05 GMT\r\n", Some(at(5))), ("Date: soon\r\n", None), ("", None)];
     for (date, expected) in cases {
         let answer = format!("HTTP/1.1 404 Not Found\r\n{date}Content-Length: 0\r\n\r\n");
@@ -149,7 +149,7 @@ async fn the_limit_counts_unpacked_bytes() {
     }
 }
 
-/// A client that unpacks all of it first never ends.
+/// A client that unpacks the whole body first never ends.
 #[tokio::test]
 async fn unpacking_an_endless_body_ends_at_the_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -56,7 +56,7 @@ pub enum SetupError {
 pub struct HttpProxy {
     /// Such as `http://proxy.example:3128`; a secret, because it may hold a sign-in.
     pub url: Secret,
-    /// Hosts that are asked without it, in the form of the variable `NO_PROXY`.
+    /// Hosts that are reached without it, in the form of the variable `NO_PROXY`.
     pub except: Option<String>,
 }
 

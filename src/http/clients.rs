@@ -15,7 +15,7 @@ use crate::secret::KnownSecret;
 /// The clients of one configuration, each with the secrets of its proxy.
 #[derive(Debug, Default)]
 pub struct Clients {
-    /// By the hash of all that distinguishes one, which may hold a sign-in at a proxy.
+    /// By a hash of everything that distinguishes one, which may include a sign-in at a proxy.
     shared: HashMap<u64, (Client, Vec<KnownSecret>)>,
     hasher: RandomState,
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    /// How a source is reached (URL, CA file, time-out in seconds, proxy), and how many clients there are by then.
+    /// The way to a source (URL, CA file, time-out in seconds, proxy), and how many clients there are after it.
     type Case<'a> = (&'a str, Option<&'a Path>, u64, Option<&'a HttpProxy>, usize);
 
     #[test]

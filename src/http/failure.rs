@@ -12,19 +12,19 @@ use rustls::CertificateError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     Connect,
-    /// The answer is no HTTP, or cannot be unpacked.
+    /// The answer is not HTTP, or cannot be unpacked.
     Malformed,
     Timeout,
     Tls,
 }
 
-/// What went wrong between this program and a server.
+/// A failure between this program and a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     pub kind: FailureKind,
     /// For people, without text from outside.
     pub reason: String,
-    /// Text that may come from outside, such as the names in a certificate.
+    /// Outside text, such as the names in a certificate.
     pub foreign: Option<String>,
 }
 
@@ -101,7 +101,8 @@ fn connect(io: Option<ErrorKind>) -> &'static str {
     match io {
         Some(ErrorKind::ConnectionRefused) => "the connection was refused",
         Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => "its host cannot be reached",
-        // No address of the host's kind (IPv6 is off, say) more often than no free port, so it counts against the source.
+        // A host without an address of a usable kind (IPv6 is off, say) is a more frequent cause than a lack of free ports, so
+        // this counts against the source.
         Some(ErrorKind::AddrNotAvailable) => "this machine has no address or port to connect from",
         Some(ErrorKind::NetworkDown) => "the network is down",
         Some(kind) if lost(Some(kind)) => "the connection was closed while it was being made",
@@ -142,7 +143,7 @@ fn tls(error: &rustls::Error) -> Described {
     Described { foreign, ..Described::new(FailureKind::Tls, reason) }
 }
 
-/// Describes a problem of a certificate; none if only the library has a description.
+/// Describes a problem of a certificate; `None` if only the library has a description.
 fn certificate(problem: &CertificateError) -> Option<&'static str> {
     Some(match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",

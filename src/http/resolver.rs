@@ -1,6 +1,6 @@
 //! Resolves host names with the resolver of the operating system.
 //!
-//! That resolver hides its cause of failure: without a descriptor for `/etc/hosts` or a socket it reports an unknown host. So
+//! That resolver hides the cause of a failure: without a descriptor for `/etc/hosts` or a socket it reports an unknown host. So
 //! this opens descriptors before the call, and again after a failure, to detect a shortage.
 
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! Secrets: values without a text form, exposed only by the function that builds a credential; and their removal from text
-//! that comes from outside (`redactor`).
+//! Secrets: values without a text form, exposed only by the function that builds a credential; and their removal from outside
+//! text (`redactor`).
 
 use std::fmt;
 use std::fs::File;

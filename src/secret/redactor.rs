@@ -1,9 +1,9 @@
-//! Removes known secrets, in any encoding, from text that comes from outside.
+//! Removes known secrets, in any encoding, from outside text.
 //!
-//! A server can repeat its requests: in a redirect, an error page, a value of a row. So this searches text from outside for
-//! every secret that its sender knows. It keeps each secret in its encodings (Base64 in both alphabets at all three
-//! alignments, hexadecimal), and searches the text in its original form and with its escapes decoded (percent, JSON, HTML; see
-//! `spelling`). Letters match without regard to case, because servers return hosts and header names in lower case.
+//! A server can repeat its requests: in a redirect, an error page, a value of a row. So this searches outside text for every
+//! secret that its sender knows. It keeps each secret in its encodings (Base64 in both alphabets at all three alignments,
+//! hexadecimal), and searches the text in its original form and with its escapes decoded (percent, JSON, HTML; see `spelling`).
+//! Letters match without regard to case, because servers return hosts and header names in lower case.
 //!
 //! Some secrets stay, because their removal would damage too much other text: a secret of one to three characters by itself
 //! (as a pair with the user name, and in Base64 from six characters on, it is removed). In rows, where a wrong match would read
@@ -37,7 +37,7 @@ const WORD: usize = 8;
 /// A piece of a long secret is as dangerous as all of it. The length from which a piece counts lies in this range, in bytes.
 const PIECE: Range<usize> = 8..16;
 
-/// A number in a row of at most so many digits is an ID, a count or a price, and stays.
+/// A number of at most this many digits in a row is an ID, a count or a price, and stays.
 const NUMBER: usize = 6;
 
 /// The part of a secret that is kept in encodings, in bytes. Tokens can be long, and a piece is enough.
@@ -83,7 +83,7 @@ impl KnownSecret {
         [Self::password(password.clone()), Self::pair(username, password)]
     }
 
-    /// The same of a URL, where both are percent-encoded.
+    /// The same from a URL, where both are percent-encoded.
     pub fn sign_in_of_url(username: &str, password: &str) -> [Self; 2] {
         Self::sign_in(&spelling::percent_decoded(username), &spelling::percent_decoded(password).into())
     }
@@ -129,7 +129,7 @@ pub struct Redactor {
     forms: Vec<Spelling>,
     /// Every fourth run of four bytes of each form, so that any seven bytes of a form hold one.
     anchors: HashMap<u32, Vec<Anchor>>,
-    /// Which hashes of four bytes there are in `anchors`; empty where there are none.
+    /// A filter of the hashes of all `anchors`; empty if there are none.
     filter: Vec<u64>,
 }
 
@@ -201,7 +201,7 @@ impl Redactor {
         if found.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(without(text, found)) }
     }
 
-    /// Every piece of a secret in `text`, from left to right.
+    /// Passes every piece of a secret in `text` to `found`, from left to right.
     fn search(&self, text: &[u8], place: Destination, mut found: impl FnMut(Range<usize>)) {
         let (mut at, mut done) = (0, 0);
         while let Some(bytes) = text.get(at..at + SHORTEST) {
@@ -248,7 +248,7 @@ fn stands_alone(text: &[u8], piece: &Range<usize>, form: &Spelling) -> bool {
     form.grain != Grain::Words || form.bytes.len() >= WORD || !of_a_word(before) && !of_a_word(text.get(piece.end))
 }
 
-/// `text` with a mark in the place of each range.
+/// `text` with [`REDACTED`] in place of each range.
 fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     ranges.sort_by_key(|range| range.start);
     let (mut kept, mut from) = (String::with_capacity(text.len()), 0);
@@ -265,12 +265,12 @@ fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     kept
 }
 
-/// Every form that `secret` is searched in.
+/// Adds every form of `secret` to search for.
 fn spell(secret: &KnownSecret, forms: &mut Vec<Spelling>) {
     let text = secret.value.expose_secret();
     let mut written = vec![text.as_bytes().to_vec()];
     if text.contains(' ') {
-        // As forms are sent.
+        // The form of a space in HTML forms.
         written.push(text.replace(' ', "+").into_bytes());
     }
     if !text.is_ascii() {
@@ -288,7 +288,7 @@ fn spell(secret: &KnownSecret, forms: &mut Vec<Spelling>) {
     }
 }
 
-/// The Base64 of `bytes` after so many other bytes, in both alphabets: the characters that depend on `bytes` alone.
+/// The Base64 of `bytes` after `before` other bytes, in both alphabets: only the characters that depend on `bytes` alone.
 fn base64(bytes: &[u8], before: usize) -> Vec<Vec<u8>> {
     let padded = [&[0; 2][..before], bytes].concat();
     let encoded = STANDARD_NO_PAD.encode(&padded);
@@ -322,7 +322,7 @@ fn hash(gram: u32) -> usize {
 }
 
 impl View {
-    /// The place of a piece of the view in the original text.
+    /// The range of a piece of the view in the original text.
     fn origin(&self, piece: Range<usize>) -> Range<usize> {
         self.from[piece.start].start..self.from[piece.end - 1].end
     }

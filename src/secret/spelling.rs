@@ -1,4 +1,4 @@
-//! Decodes escapes in text from outside: percent-encoding, the escapes of JSON and of HTML, also nested.
+//! Decodes escapes in outside text: percent-encoding, the escapes of JSON and of HTML, also nested.
 
 use std::ops::Range;
 

@@ -18,7 +18,7 @@ static SCHEME: LazyLock<Regex> =
 #[expect(clippy::expect_used, reason = "as above")]
 static FIELD: LazyLock<Regex> = LazyLock::new(|| {
     let name = r"[\w-]*(?:token|passw(?:or)?d|pwd|secret|api[_-]?key|credential|authorization)[\w-]*";
-    // As they stand, within a text of JSON, or percent-encoded.
+    // As they are, within a text of JSON, or percent-encoded.
     let (mark, equals) = (r#"(?:\\*["']|%22)"#, "(?:[:=]|%3[AD])");
     let value = r#"\\+["'][^"'\\]*(?:\\+["'])?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"'<>(){}\[\]]+"#;
     Regex::new(&format!(r"(?i)({name}{mark}?\s*{equals}\s*)({value})")).expect("valid")
@@ -41,7 +41,8 @@ pub(super) fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(FIELD.replace_all(&text, field).into_owned())
 }
 
-/// Whether the text after a scheme is a word of a sentence ("basic authentication"): short, without digits, and not in mixed case.
+/// Whether the text after a scheme is a word of a sentence ("basic authentication"): short, without digits, and not in mixed
+/// case.
 fn is_word(text: &str) -> bool {
     let text = text.trim_end_matches(['.', ':']);
     let rest = text.get(1..).unwrap_or_default();

@@ -139,7 +139,7 @@ impl Simulator {
         self.world().sessions.ids()
     }
 
-    /// Fails from now on: so many times, or until [`Simulator::heal`].
+    /// Fails from now on: `times` times, or until [`Simulator::heal`].
     pub fn fail(&self, mode: Mode, times: Option<u32>) {
         self.world().fault = Some(Fault { mode, times });
     }

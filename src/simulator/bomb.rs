@@ -1,4 +1,4 @@
-//! A small gzip file that unpacks to gigabytes: one space, repeated.
+//! A small gzip file that unpacks to 64 MiB: one space, repeated.
 
 /// Number of runs of 258 spaces: 0.4 MiB that unpack to 64 MiB.
 const REPEATS: usize = (64 << 20) / 258;
@@ -7,7 +7,7 @@ const REPEATS: usize = (64 << 20) / 258;
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits used of the last byte; 0 where it is full.
+    /// Bits used of the last byte; 0 if it is full.
     used: u32,
 }
 
@@ -28,7 +28,7 @@ impl Bits {
     }
 }
 
-/// The file, without the check sum that a reader reaches only at its end.
+/// The file, with a wrong check sum at its end.
 pub(super) fn gzip() -> Vec<u8> {
     let mut bits = Bits { bytes: vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF], used: 0 };
     // The last block, with the fixed codes.
@@ -42,7 +42,7 @@ pub(super) fn gzip() -> Vec<u8> {
         bits.code(0b1100_0101, 8);
         bits.code(0, 5);
     }
-    // The end of the block (symbol 256), and a wrong check sum, which a reader that stops in time does not check.
+    // The end of the block (symbol 256), and a check sum that a reader which stops in time does not reach.
     bits.code(0, 7);
     bits.bytes.extend([0; 8]);
     bits.bytes

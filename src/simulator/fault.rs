@@ -13,7 +13,7 @@ pub enum Mode {
     TokenExpired,
     Forbidden,
     NotFound,
-    /// With this `Retry-After`, where there is one.
+    /// With this `Retry-After`, if any.
     RateLimited(Option<String>),
     ServerError,
     BadRequest,
@@ -45,7 +45,7 @@ pub enum Mode {
     GzipBomb,
 }
 
-/// A fault and how many times it will still occur; none for ever.
+/// A fault and how many times it will still occur; `None`: for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub mode: Mode,

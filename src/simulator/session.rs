@@ -10,7 +10,7 @@ pub const FIRST_SESSION: i64 = 14;
 /// The column of the session ID.
 const ID: &str = "session_id";
 
-/// Shops of the first sessions; the others have numbers.
+/// Shops of the first sessions; the others are numbered.
 const SHOPS: [&str; 4] = ["acme-uk", "acme-us", "acme-eu", "acme-outlet"];
 
 /// The raw values of one row in the order of the SQL.
@@ -108,7 +108,7 @@ fn compliant(id: i64) -> RawValues {
     raw_values
 }
 
-/// Rows as JSON text. Not by way of a map, which would sort the columns and lose equal keys.
+/// Rows as JSON text. Without a map, which would sort the columns and lose equal keys.
 pub(super) fn to_json(rows: &[RawValues]) -> String {
     let raw = |(key, value): &(String, Value)| format!("{}:{value}", Value::from(key.as_str()));
     let row = |raw_values: &RawValues| format!("{{{}}}", raw_values.iter().map(raw).collect::<Vec<_>>().join(","));

@@ -1,4 +1,4 @@
-//! The commands: what each is asked, what it prints, and its exit code.
+//! The commands: their arguments, their output and their exit codes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub struct Cli {
     command: Command,
 }
 
-/// What holds for every command.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Shared {
@@ -117,11 +117,12 @@ enum Exit {
     Failure = 4,
 }
 
-/// How long the log's reader may take for the last lines of a daemon: with the drain of the tasks and the closing of the
-/// store less than the ten seconds that a service manager gives. A command waits for its reader, as any other does.
+/// How long the log's reader may take for the last lines of a daemon: together with the drain of the tasks and the closing of the
+/// store less than the ten seconds that a service manager gives. A command waits for its reader without a limit, as any other
+/// does.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Reads the command line, runs the command and says how it ended.
+/// Reads the command line, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli),
@@ -170,7 +171,7 @@ fn run(cli: Cli) -> Exit {
     let outcome = runtime.block_on(dispatch(cli));
     #[cfg(feature = "otel")]
     drop(traces);
-    // A poll that was given up may still hold a thread; nothing waits for it.
+    // A poll that was given up may still hold a thread; the program does not wait for it.
     runtime.shutdown_background();
     outcome.unwrap_or_else(|error| report(&error))
 }
@@ -198,7 +199,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Says what went wrong, with its causes, and chooses the exit code.
+/// Reports the error with its causes, and chooses the exit code.
 fn report(error: &anyhow::Error) -> Exit {
     if let Some(problems) = error.downcast_ref::<Problems>() {
         say(&problems.to_string());
@@ -212,7 +213,7 @@ fn report(error: &anyhow::Error) -> Exit {
     Exit::Failure
 }
 
-/// The error and its causes. A cause whose words the error above it already has is left out.
+/// The error and its causes, without a cause whose words are already in the text.
 fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -230,7 +231,7 @@ fn with_causes(error: &anyhow::Error) -> String {
 #[error("{0}")]
 struct UsageError(String);
 
-/// A session named on the command line.
+/// Parses a session named on the command line.
 fn session_key(text: &str) -> Result<SessionKey, UsageError> {
     SessionKey::parse(text).ok_or_else(|| {
         UsageError(format!("{text:?} does not name a session; a session is named SOURCE/ID, as in acme-erp/14"))
@@ -238,7 +239,7 @@ fn session_key(text: &str) -> Result<SessionKey, UsageError> {
 }
 
 impl Shared {
-    /// Reads the configuration with all its secrets; every problem at once.
+    /// Reads the configuration with all its secrets; reports every problem at once.
     fn load(&self) -> Result<Config, Problems> {
         self.load_for(&NeededSecrets::ALL)
     }

@@ -1,4 +1,4 @@
-//! `check`: polls every source once, or only the sessions named, and prints what it found.
+//! `check`: polls every source once, or only the sessions named, and prints the findings.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -106,8 +106,8 @@ fn view<'a>(config: &Config, seen: &'a CheckedSession, now: DateTime<Utc>) -> Se
     }
 }
 
-/// How many rules could be checked and which could not, so that exit code 0 says how much it covers. Rules that do not apply
-/// are counted apart.
+/// How many rules were checked and which could not be, so that exit code 0 shows how much it covers. Rules that do not apply are
+/// counted apart.
 fn coverage(seen: &[CheckedSession]) -> String {
     let (mut checked, mut total, mut apart, mut unchecked) = (0usize, 0usize, 0usize, Vec::new());
     for one in seen {

@@ -1,4 +1,4 @@
-//! `completions SHELL`: what a shell needs to complete commands and options.
+//! `completions SHELL`: the script with which a shell completes commands and options.
 
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// The program without the commands that are not built yet: a shell would offer them, hidden or not.
+/// The program without the commands that are not built yet, which a shell would offer even if they are hidden.
 fn available() -> Command {
     let whole = Cli::command();
     let visible = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();

@@ -13,13 +13,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes: a few lines of words.
 const LONGEST: u64 = 4096;
 
-/// Status and body of its answer.
+/// Status and body of the daemon's answer.
 pub(super) struct DaemonAnswer {
     pub status: u16,
     pub body: String,
 }
 
-/// Asks the daemon that listens on `address`. One that listens everywhere is asked on loopback.
+/// Sends a request to the daemon that listens on `address`; on loopback if it listens everywhere.
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> anyhow::Result<DaemonAnswer> {
     let address = reachable(address);
     let answer = tokio::time::timeout(GRACE, exchange(address, method, path)).await;

@@ -96,7 +96,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> anyhow::Result
         Ok(config) => (true, Some(config)),
         Err(problems) => {
             checks.extend(configuration(&problems));
-            // Without its secrets, the store can be checked.
+            // The store can be checked without the secrets.
             (false, shared.load_for(&NeededSecrets::NONE).ok())
         }
     };
@@ -156,9 +156,9 @@ async fn outside(config: &Config) -> anyhow::Result<Vec<Check>> {
     Ok(asked.chain(clocks).chain(credentials::checks(&credentials, now)).collect())
 }
 
-/// `lead`: seconds by which the clock of a source is ahead.
+/// `lead`: how many seconds the clock of a source is ahead.
 fn clock(lead: i64) -> Check {
-    /// Tokens live for minutes, and times in mails are to the minute.
+    /// Tokens live for minutes, and times in mails are shown to the minute.
     const NOTICEABLE: u64 = 30;
     let act = "set both clocks by NTP; times in mails and the ages of tokens go by them";
     let apart = lead.unsigned_abs();

@@ -1,4 +1,4 @@
-//! `history`: what happened as the store keeps it, oldest first: events, notifications, and incidents that were held back.
+//! `history`: prints the stored past, oldest first: events, notifications, and incidents that were held back.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ fn is_audited(config: &Config, key: &SessionKey) -> bool {
     config.plans.get(&key.source).is_some_and(|plan| plan.sessions.contains_key(&key.id))
 }
 
-/// The zone of the session, else of its source, else UTC.
+/// The zone of the session, or else of its source, or else UTC.
 fn zone(config: &Config, source: &Name, key: Option<&SessionKey>) -> Tz {
     let Some(plan) = config.plans.get(source) else { return Tz::UTC };
     key.and_then(|key| plan.sessions.get(&key.id)).map_or(plan.contacts.zone, Session::zone)
@@ -100,7 +100,7 @@ fn since(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, Usag
     })
 }
 
-/// What happened, each list oldest first.
+/// The printed past, each list oldest first.
 #[derive(Default)]
 struct Past {
     events: Vec<(Name, Event)>,
@@ -109,7 +109,7 @@ struct Past {
 }
 
 impl Past {
-    /// One more of each than `limit`, to know whether there are more.
+    /// Reads one more of each than `limit`, to know whether there are more.
     async fn read(
         store: &Store,
         session: Option<&SessionKey>,
@@ -129,7 +129,7 @@ impl Past {
         Ok(Self { events, notified, suppressions })
     }
 
-    /// Keeps the newest `limit` of each, and nothing from before the oldest event that is kept. True if that is all.
+    /// Keeps the newest `limit` of each, and nothing from before the oldest event kept. True if that drops nothing.
     fn keep(&mut self, limit: usize) -> bool {
         let before = self.len();
         let older = self.events.len().saturating_sub(limit);
@@ -152,7 +152,7 @@ impl Past {
         self.len() == 0
     }
 
-    /// `of`: the session that all of it is about, or none.
+    /// `of`: the session that every entry is about, if there is one.
     fn table(&self, config: &Config, of: Option<&SessionKey>) -> String {
         let of_place = |at, source: &Name, key: Option<SessionKey>, words| {
             let time = times::exact(at, zone(config, source, key.as_ref()));
@@ -204,7 +204,7 @@ struct HistoryDocument<'a> {
     events: Vec<HistoryLine<'a>>,
     notifications: Vec<NotifiedLine<'a>>,
     suppressions: Vec<SuppressionLine<'a>>,
-    /// False where older events were left out.
+    /// False if older events were left out.
     complete: bool,
 }
 

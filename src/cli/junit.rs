@@ -1,8 +1,8 @@
 //! The verdicts of `check` as JUnit XML, for a CI server: a test suite a session, a test case a finding.
 //!
-//! The form is the one that CI servers agree on (<https://github.com/testmoapp/junitxml>): `failure` is drift, `error` is what
-//! could not be checked, `skipped` is a rule that does not apply, or drift below `--fail-on`, so that a server marks a build as
-//! failed where the exit code does.
+//! The form is the one that CI servers agree on (<https://github.com/testmoapp/junitxml>): `failure` is drift, `error` is a rule
+//! or session that could not be checked, `skipped` is a rule that does not apply, or drift below `--fail-on`. So a server marks a
+//! build as failed where the exit code does.
 
 use std::fmt::Write as _;
 
@@ -12,13 +12,13 @@ use crate::domain::reading::is_invisible;
 use crate::view::finding::FindingView;
 use crate::view::session::{SessionView, Status};
 
-/// How a test case ended, other than well: the element, and what it says.
+/// The outcome of a test case that did not pass: the element, and its text.
 type JunitFailure = (&'static str, String);
 
-/// A test case: its name, and its trouble.
+/// A test case: its name, and its outcome if it did not pass.
 type Case = (String, Option<JunitFailure>);
 
-/// The document. Drift below `fail_on` fails nothing.
+/// The document. Drift below `fail_on` is no failure.
 pub(super) fn document(views: &[SessionView<'_>], fail_on: Severity) -> String {
     let suites = views.iter().map(|view| (view, cases(view, fail_on))).collect::<Vec<_>>();
     let all = counts(suites.iter().flat_map(|(_, cases)| cases));

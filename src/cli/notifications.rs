@@ -1,5 +1,5 @@
-//! `notifications`: lists notifications and their outcome, shows why one was sent, sends one again, previews each kind, and sends a
-//! test message.
+//! `notifications`: lists notifications and their outcome, shows why one was sent, sends one again, previews each kind, and sends
+//! a test message.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -35,7 +35,7 @@ pub(super) enum Notifications {
     Preview(preview::PreviewArguments),
 }
 
-/// The one channel that there is.
+/// The only channel.
 pub(super) const EMAIL: &str = "email";
 
 #[derive(Debug, Args)]
@@ -167,7 +167,7 @@ fn in_words(listed: &NotificationLine, reason: &Reason) -> String {
     lines.join("\n") + "\n"
 }
 
-/// How far delivery has got, with the time of it and what comes next.
+/// The progress of the delivery, with its time and the next attempt.
 fn state(row: &StoredNotification) -> String {
     let attempts = count(row.attempts as usize, "attempt");
     let finished = row.finished_at.map(|time| format!(" on {}", at(time))).unwrap_or_default();
@@ -186,7 +186,7 @@ fn state(row: &StoredNotification) -> String {
     }
 }
 
-/// As a person reads a time in a terminal and compares it with a log.
+/// A time as a person reads it in a terminal and compares it with a log.
 fn at(time: DateTime<Utc>) -> String {
     times::exact(time, chrono_tz::UTC)
 }
@@ -201,7 +201,7 @@ struct NotificationsDocument<'a> {
     notifications: &'a [NotificationLine],
 }
 
-/// A notification as scripts read it.
+/// A notification for scripts.
 #[derive(Serialize)]
 struct NotificationLine {
     #[serde(flatten)]
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn each_state_says_when_it_came_about_and_what_comes_next() {
+    fn each_state_has_its_time_and_the_next_attempt() {
         let epoch = Some(DateTime::UNIX_EPOCH);
         let at = "1970-01-01 00:00:00 UTC";
         for (state, row, says) in [

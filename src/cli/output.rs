@@ -1,8 +1,8 @@
-//! What commands write: results to standard output, words for the person who typed them to standard error.
+//! The output of commands: results to standard output, words for the person who typed them to standard error.
 //!
-//! A reader that is gone, as with `| head`, ends a command quietly with the exit code of its result: the reader has what it
-//! wanted. Output that cannot be written otherwise, as to a full disk, is a failure: exit code 4. Words for standard error
-//! that cannot be written change nothing.
+//! A reader that is gone, as with `| head`, ends a command quietly with the exit code of its result: the reader has all that it
+//! wanted. Any other failure to write the output, as to a full disk, is exit code 4. Words for standard error that cannot be
+//! written change nothing.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -25,7 +25,7 @@ pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Writes what a command was asked for.
+/// Writes the result of a command.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match write_whole(&mut std::io::stdout().lock(), text.as_bytes()) {
@@ -34,7 +34,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes what the reader of the command line answers instead of a command: help, the version, or a usage error.
+/// Writes the answer of the command-line parser instead of a command's: help, the version, or a usage error.
 #[expect(clippy::disallowed_methods, reason = "the one place that writes to it")]
 pub(super) fn clap(answer: &clap::Error) -> Exit {
     let written = answer.print().and_then(|()| std::io::stdout().flush());

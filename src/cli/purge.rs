@@ -68,7 +68,7 @@ fn report(did: &str, store: &Path, scope: &PurgeScope, purged: &Purged) -> anyho
     print(&format!("{did} {store}:\n{}", listed(purged)))
 }
 
-/// Refuses what the next poll would bring back.
+/// The scope of the purge; an error for data that the next poll would bring back.
 fn scope(named: &Scope, config: &Config) -> Result<PurgeScope, UsageError> {
     if let Some(session) = &named.session {
         let key = session_key(session)?;

@@ -13,7 +13,7 @@ use crate::config::{Environment as _, ProcessEnvironment};
 use crate::lifecycle::systemd::ServiceManager;
 use crate::lifecycle::{heed_signals, raise_descriptor_limit};
 
-/// What the program needs besides its polls: listeners, the store, mail, and those who ask it for pages and metrics.
+/// Descriptors besides those of polls: for listeners, the store, mail, and clients of pages and metrics.
 const BESIDES_POLLS: u64 = 128;
 
 #[derive(Debug, Args)]

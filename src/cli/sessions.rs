@@ -1,5 +1,5 @@
-//! `sessions`: every session that a source returns, and whether the configuration audits it; or the lines that would have it
-//! audited.
+//! `sessions`: lists every session that a source returns, and whether the configuration audits it; or prints the lines that would
+//! add the unaudited ones.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -51,7 +51,7 @@ struct SourceSession {
     audited: bool,
     /// What is unusual about its row.
     note: Option<String>,
-    /// Who the source says is notified of it.
+    /// The notification address that the source returns for it.
     #[serde(skip)]
     address: Option<Address>,
 }
@@ -120,8 +120,8 @@ fn as_table(sessions: &[SourceSession]) -> String {
     table(&["ID", "NAME", "AUDITED", "NOTE"], &rows)
 }
 
-/// The sessions that are not audited, as a part of the configuration: to be pasted, or included as a file. Where no fallback
-/// would be notified of them, with the address that the source has for each as owner.
+/// The unaudited sessions as a part of the configuration, to be pasted or included as a file. If no fallback would be notified of
+/// them, each has the address that the source returns as its owner.
 fn as_yaml(plan: &SourcePlan, sessions: &[SourceSession]) -> String {
     let source = &plan.name;
     let new = sessions.iter().filter(|listed| !listed.audited).collect::<Vec<_>>();
@@ -152,12 +152,12 @@ fn as_yaml(plan: &SourcePlan, sessions: &[SourceSession]) -> String {
     text
 }
 
-/// A text as YAML that reads back as the same: a whole number and a plain name stand as they are, all else as JSON writes it.
+/// A text as YAML that reads back as the same text: a whole number and a plain name as they are, any other as JSON writes it.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let number = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     let word = matches!(text, "true" | "false" | "null");
     let name = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(plain) && !word;
-    // A dollar would begin a variable.
+    // A dollar sign would begin a variable.
     if number || name { text.to_owned() } else { serde_json::Value::from(text.replace('$', "$$")).to_string() }
 }

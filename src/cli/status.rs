@@ -1,4 +1,4 @@
-//! `status`: what the store knows of every session now, how old that is, whether a daemon keeps it up to date, and whether mail
+//! `status`: prints the stored verdict on every session, how old it is, whether a daemon keeps it up to date, and whether mail
 //! leaves.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// What is true of the store as a whole.
+/// Facts about the store as a whole.
 #[derive(Serialize)]
 struct StoreSummary {
     /// The daemon that owns the store and keeps it up to date, in words.

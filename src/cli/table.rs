@@ -1,8 +1,9 @@
-//! Tables: in Markdown, and for a terminal, with columns as wide as their widest raw value, one space between, outside text made harmless.
+//! Tables: in Markdown, and for a terminal, with columns as wide as their widest value, one space between them, and outside text
+//! made harmless.
 
 use crate::domain::reading::visible;
 
-/// Longest raw value, in characters; what is longer is cut.
+/// Longest value, in characters; a longer one is cut.
 const WIDEST: usize = 300;
 
 /// Lines of `rows` under `head`, without trailing spaces.
@@ -38,7 +39,7 @@ pub(super) fn markdown(head: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(line(&head)).chain([rule]).chain(rows.iter().map(|row| line(row))).collect()
 }
 
-/// Text that Markdown shows as it is, its line breaks too.
+/// Text that Markdown shows as it is, including its line breaks.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_ends_a_line_or_turns_it_around() {
+    fn no_cell_breaks_or_reverses_a_line() {
         for mark in ['\0', '\n', '\r', '\t', '\u{85}', '\u{202E}', '\u{2066}', '\u{200B}', '\u{FEFF}'] {
             let text = table(&["ONE"], &[vec![format!("a{mark}b")]]);
             assert_eq!(text, "ONE\na\u{FFFD}b\n", "{mark:?}");

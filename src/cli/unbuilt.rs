@@ -1,4 +1,4 @@
-//! Commands that the contract names and that are not built yet: refused as such, never half done.
+//! Commands that the contract names and that are not built yet: they are refused with that reason.
 
 use clap::{Args, Subcommand};
 
@@ -35,7 +35,7 @@ pub(super) enum Unbuilt {
     Report(Anything),
 }
 
-/// Whatever stands behind the command.
+/// Any arguments of such a command.
 #[derive(Debug, Args)]
 pub(super) struct Anything {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]

@@ -1,4 +1,4 @@
-//! `validate`: reads the configuration as `run` would; online, also asks what it names.
+//! `validate`: reads the configuration as `run` would; online, also asks the sources and the mail server in it.
 
 use clap::Args;
 

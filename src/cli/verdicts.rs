@@ -1,4 +1,4 @@
-//! What `check` and `status` have in common: the sessions as a table or as JSON, and the exit code that follows from them.
+//! The common part of `check` and `status`: the sessions as a table or as JSON, and the exit code that follows from them.
 
 use std::fmt::Write as _;
 
@@ -33,10 +33,10 @@ impl From<SeverityArgument> for Severity {
     }
 }
 
-/// What `check` and `status` print as JSON, in the contract's form.
+/// The JSON of `check` and `status`, in the contract's form.
 #[derive(Serialize)]
 struct VerdictsDocument<'a, Session: Serialize, Present: Serialize> {
-    /// When the command read it.
+    /// When the command read the sessions.
     at: DateTime<Utc>,
     sessions: Vec<Session>,
     #[serde(flatten)]
@@ -49,7 +49,7 @@ pub(super) fn json(views: &[SessionView<'_>], now: DateTime<Utc>, present: &impl
     Ok(format!("{}\n", serde_json::to_string_pretty(&VerdictsDocument { at: now, sessions, present })?))
 }
 
-/// What a terminal shows.
+/// The part that a terminal shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     /// Every session and every finding.
@@ -74,8 +74,8 @@ impl Shown {
     }
 }
 
-/// The sessions for a terminal, worst first: sources that cannot be read, a line a session, a line a finding, a summary. With
-/// `age`, also how old each verdict is at that time.
+/// The sessions for a terminal, worst first: sources that cannot be read, a line for each session, a line for each finding, a
+/// summary. With `age`, also how old each verdict is at that time.
 pub(super) fn text(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
     document(views, shown, age, str::to_owned, table)
 }
@@ -85,7 +85,7 @@ pub(super) fn markdown(views: &[SessionView<'_>], shown: Shown) -> String {
     document(views, shown, None, escaped, markdown_table)
 }
 
-/// The sessions as [`text`] has them. `outside` makes text from outside harmless; `table` makes a table of head and rows.
+/// The sessions as in [`text`]. `outside` makes outside text harmless; `table` makes a table of head and rows.
 fn document(
     views: &[SessionView<'_>],
     shown: Shown,
@@ -108,7 +108,7 @@ fn document(
 fn lines(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     for view in views.iter().filter(|view| shown.session(view)) {
-        // An outage stands above the table.
+        // The sentence above the table names an outage.
         let reason = view.reason.as_deref().filter(|_| view.status != Status::Unreachable).unwrap_or_default();
         let name = view.name().unwrap_or_default();
         let mut line = vec![view.session.key.to_string(), name, view.status.label().to_owned()];
@@ -126,7 +126,7 @@ fn lines(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) ->
     lines
 }
 
-/// How many sessions have each status, how much is not shown, and how many verdicts are stale.
+/// How many sessions have each status, how many are not shown, and how many verdicts are stale.
 fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) -> String {
     let mut text = String::new();
     let counts = tally(views).map(|(status, sessions)| format!("{sessions} {}", status.label())).collect::<Vec<_>>();
@@ -147,7 +147,7 @@ fn summary(views: &[SessionView<'_>], shown: Shown, age: Option<DateTime<Utc>>) 
     text
 }
 
-/// How much compliance is not shown.
+/// How many compliant sessions and findings are not shown.
 fn left_out(views: &[SessionView<'_>]) -> String {
     let compliant = |finding: &&FindingView| finding.verdict == VerdictKind::Compliant;
     let findings = views.iter().flat_map(|view| &view.findings).filter(compliant).count();
@@ -191,7 +191,7 @@ fn aged(view: &SessionView<'_>, now: DateTime<Utc>) -> String {
     }
 }
 
-/// Drift of `fail_on` or worse comes before sessions that could not be checked or whose verdict is stale at `now`.
+/// The exit code. Drift of `fail_on` or worse comes before sessions that could not be checked or whose verdict is stale at `now`.
 pub(super) fn exit(views: &[SessionView<'_>], fail_on: Severity, now: DateTime<Utc>) -> Exit {
     let drifted = |finding: &FindingView| finding.verdict == VerdictKind::Drifted && finding.severity >= fail_on;
     let unseen = |view: &SessionView<'_>| {

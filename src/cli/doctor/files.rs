@@ -1,4 +1,4 @@
-//! Checks of secret files. The configuration was read with them, so they are readable; this is about who else may read them.
+//! Checks of secret files. The configuration was read with them, so they are readable; this checks who else may read them.
 
 use std::os::unix::fs::MetadataExt as _;
 

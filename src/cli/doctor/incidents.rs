@@ -1,4 +1,4 @@
-//! Checks of what the daemon cannot see: open incidents about a source or its settings, and sessions that nothing audits.
+//! Checks for sessions and settings that are not audited: open incidents about a source or its settings, and unaudited sessions.
 
 use chrono_tz::Tz;
 
@@ -10,13 +10,13 @@ use crate::view::source::SourceView;
 use crate::view::times;
 use crate::view::words::{count, cut};
 
-/// Sessions that are named; the others are counted.
+/// Most sessions that are named; the others are counted.
 const NAMED: usize = 5;
 
 /// Longest reason, in characters.
 const REASON: usize = 400;
 
-/// As of the last poll of the source that the store knows.
+/// The checks of a source, as of its last stored poll.
 pub(super) fn checks(plan: &SourcePlan, state: &SourceState) -> Vec<Check> {
     let view = SourceView::of(&plan.name, state);
     let found = [unreachable(&view), changed(&view), unverifiable(plan, state), unaudited(plan, state)];

@@ -1,4 +1,4 @@
-//! Checks of the store: its owner, its soundness, its disk, the age of the audits in it, and mail that does not arrive.
+//! Checks of the store: its owner, its soundness, its disk, the age of its audits, and mail that does not arrive.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! `notifications preview`: a sample of a kind of notification, as a mail would show it. Needs no configuration and no store.
+//! `notifications preview`: prints a sample of a kind of notification, as a mail would show it. Needs no configuration and no
+//! store.
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;

@@ -1,4 +1,4 @@
-//! `notifications resend`: sends a notification again under a new Message-ID, through the daemon where one owns the store.
+//! `notifications resend`: sends a notification again under a new Message-ID, through the daemon if one owns the store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) async fn run(shared: &Shared, arguments: &ResendArguments) -> anyhow:
     }
 }
 
-/// The daemon delivers it, and notices at once.
+/// Asks the daemon, which records and delivers the notification.
 async fn ask_daemon(config: &Config, owner: &str, id: i64) -> anyhow::Result<Exit> {
     let Some(address) = command_address(config) else {
         bail!(
@@ -55,7 +55,7 @@ async fn ask_daemon(config: &Config, owner: &str, id: i64) -> anyhow::Result<Exi
     }
 }
 
-/// Where the daemon takes commands.
+/// The address on which the daemon takes commands.
 fn command_address(config: &Config) -> Option<SocketAddr> {
     let listen = Some(config.server.listen).filter(|listen| listen.ip().is_loopback());
     listen.or(config.server.metrics_listen)

@@ -169,7 +169,7 @@ impl Metrics {
         count(&self.all.store_errors, &[operation.label()]).inc();
     }
 
-    /// Sets the number of unsent notifications; `oldest_pending` is when the oldest of those that wait was recorded.
+    /// Sets the number of unsent notifications; `oldest_pending`: when the oldest waiting one was recorded.
     pub fn outbox(&self, pending: u64, retrying: u64, dead: u64, oldest_pending: Option<DateTime<Utc>>) {
         for (state, messages) in [("pending", pending), ("retrying", retrying), ("dead", dead)] {
             let messages = i64::try_from(messages).unwrap_or(i64::MAX);
@@ -178,7 +178,7 @@ impl Metrics {
         set_moment(&self.all.outbox_oldest, oldest_pending);
     }
 
-    /// Records that a configuration was accepted; `public_url` is where it says that the pages are.
+    /// Records that a configuration was accepted; `public_url`: the address of the pages in it.
     pub fn config_loaded(&self, at: DateTime<Utc>, public_url: Option<&str>) {
         self.all.config_valid.set(1);
         self.all.pages_info.reset();
@@ -209,7 +209,7 @@ impl Metrics {
     }
 }
 
-/// A time that is not known is absent and not 0, which would be 1970.
+/// An unknown time is absent and not 0, which would be 1970.
 fn set_moment(gauge: &GaugeVec, at: Option<DateTime<Utc>>) {
     match at {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds fit a double until the year 287396")]

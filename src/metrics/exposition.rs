@@ -1,7 +1,7 @@
 //! Writes the series of single sessions and sources as text, from the published state, at each scrape.
 //!
-//! Nothing is kept between scrapes: a vector of gauges with a series a session takes ten times the memory of the state itself.
-//! A series is present only where it has something to report, and disappears with its session.
+//! Nothing is kept between scrapes: a vector of gauges with a series for each session takes ten times the memory of the state
+//! itself. A series is present only if it has something to report, and disappears with its session.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ fn write_sessions(lines: &[Line<'_>], out: &mut String) {
     let mut family = Family::new(out, "session_info", "An audited session; always 1.");
     for Line { labels, view: SessionView { session, .. } } in lines {
         let customer = session.contacts.customer.as_ref().map_or("", |name| name.as_str());
-        // Only the configured one: a metric has no text of a source.
+        // Only the configured name: a metric has no text of a source.
         let name = escape(session.name.as_deref().unwrap_or_default());
         let policy = &session.policy.name;
         family.series(format_args!("{labels},policy=\"{policy}\",customer=\"{customer}\",name=\"{name}\""), 1);
@@ -128,7 +128,7 @@ fn write_polls(lines: &[Line<'_>], present: &Present, out: &mut String) {
     }
 }
 
-/// Sessions share schedules and polls, so the schedule is asked once for each pair of them.
+/// Sessions share schedules and polls, so staleness is computed once for each pair of them.
 fn write_stale(lines: &[Line<'_>], now: DateTime<Utc>, out: &mut String) {
     let help = format!("The last verdict is {}; always 1.", Staleness::EITHER);
     let mut family = Family::new(out, "session_stale", &help);
@@ -221,7 +221,7 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// A time in seconds since 1970; absent where there is none.
+    /// A time in seconds since 1970; absent if there is none.
     fn moment(&mut self, labels: impl fmt::Display, at: Option<DateTime<Utc>>) {
         if let Some(at) = at {
             self.series(labels, Seconds(at));

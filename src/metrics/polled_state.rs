@@ -24,7 +24,7 @@ pub(crate) type SessionValues<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str
 /// The expected notification address.
 pub(crate) const NOTIFIED: &str = "integrations@acme.example";
 
-/// The notification address that a source returns: another one where the export is `true`.
+/// The notification address that a source returns: another one if the export is `true`.
 fn notified(export: &str) -> &str {
     if export == "true" { "Jo <secret-unaudited@elsewhere.example>; x" } else { NOTIFIED }
 }
@@ -33,7 +33,7 @@ fn notified(export: &str) -> &str {
 pub(crate) struct PolledState {
     published: Published,
     now: DateTime<Utc>,
-    /// One more column, with the same value for all.
+    /// One more column, with the same value for all sessions.
     more: Option<(&'static str, &'static str)>,
 }
 
@@ -91,7 +91,7 @@ impl PolledState {
         self
     }
 
-    /// Another start of the program, with one more rule in every session: that a setting is ticked.
+    /// Restarts the program with one more rule in every session: the setting is ticked.
     pub(crate) fn restarted(self, setting: &str) -> Self {
         let rule = Arc::new(rule("one-more", setting, Expectation::Ticked, Severity::Warning));
         let mut plans = (*self.published.plans()).clone();
@@ -107,7 +107,7 @@ impl PolledState {
         Self { published: Published::new(Arc::new(plans), states.collect()), ..self }
     }
 
-    /// The published state with schedules running, all due next at five past.
+    /// The published state with a running scheduler; all schedules are due next at five past.
     pub(crate) fn published(self) -> Arc<Published> {
         let next = self.now + TimeDelta::minutes(5);
         let due = (self.published.plans().iter())
@@ -121,7 +121,7 @@ impl PolledState {
     }
 }
 
-/// Fourteen sessions of which one exports, one has lost its row and one has a schedule that cannot be read.
+/// Fourteen sessions: one exports, one has lost its row and one has a schedule that cannot be read.
 pub(crate) fn troubled() -> PolledState {
     let ids = (1..=14).map(|id: u32| id.to_string()).collect::<Vec<_>>();
     let ids = ids.iter().map(String::as_str).collect::<Vec<_>>();

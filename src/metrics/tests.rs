@@ -1,4 +1,4 @@
-//! What a scrape sees: counters at zero, series from the published state, and what promtool says of them.
+//! The result of a scrape: counters at zero, series from the published state, and the check by promtool.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -76,7 +76,7 @@ fn timestamps_are_absent_until_there_is_one() {
 }
 
 #[test]
-fn what_is_counted_is_seen() {
+fn counted_events_are_in_the_scrape() {
     let metrics = metrics();
     let source = name("acme-erp");
     metrics.audit(&source, true);

@@ -3,8 +3,8 @@
 //! A thread writes the lines from a bounded queue. A log that cannot be written loses lines, which are counted, and blocks
 //! nothing. See [`queue`] and [`writer`].
 //!
-//! Text from outside cannot break a line, colour it or reverse its direction: JSON and logfmt escape control characters, and the
-//! form for people makes them visible.
+//! Outside text cannot break a line, colour it or reverse its direction: JSON and logfmt escape control characters, and the form
+//! for people makes them visible.
 
 use std::fmt;
 use std::fs::File;
@@ -90,7 +90,7 @@ impl Drop for Log {
 /// of the log has `grace_period` to take the rest, or no limit.
 ///
 /// # Errors
-/// Where the system gives no thread or no descriptor.
+/// If the system gives no thread or no descriptor.
 pub fn start(
     format: LogFormat,
     level: Option<LogLevel>,
@@ -143,7 +143,7 @@ pub fn say(text: &str) {
     let line = format!("{text}\n");
     match LOG.get() {
         Some(queue) => queue.insist(line.as_bytes()),
-        // No place is left to report this failure.
+        // A failure to write here cannot be reported anywhere.
         None => drop(stderr().and_then(|mut out| write_whole(&mut out, line.as_bytes()).map_err(|cut| cut.cause))),
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a line of the log as logfmt: `timestamp=… level=WARN message="failed to read source" source=erp`.
 //!
-//! The names are those of the JSON lines. A value that is not one plain word stands in quotes with the escapes of JSON, so it
-//! cannot break a line or reverse its direction, and a reader gets it back unchanged.
+//! The names are those of the JSON lines. A value that is not one plain word is in quotes with the escapes of JSON, so it cannot
+//! break a line or reverse its direction, and a reader gets it back unchanged.
 
 use std::fmt::{self, Write};
 
@@ -63,7 +63,7 @@ fn write_value(out: &mut dyn Write, value: &str) -> fmt::Result {
             '\n' => out.write_str("\\n")?,
             ' ' => out.write_char(c)?,
             c if plain(c) || c == '=' => out.write_char(c)?,
-            // Below U+10000, as every space and every mark that `visible` hides.
+            // All of these are below U+10000, as are all spaces and marks that `visible` hides.
             c => write!(out, "\\u{:04x}", u32::from(c))?,
         }
     }

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Capacity in bytes: the lines of 10,000 incidents that open in one audit, and little beside the memory of the program.
+/// Capacity in bytes: enough for the lines of 10,000 incidents that open in one audit, and little beside the memory of the
+/// program.
 pub(super) const CAPACITY: usize = 4 * 1024 * 1024;
 
 /// Memory of an entry beside its text, roughly, in bytes, so that many short lines do not exceed [`CAPACITY`].
@@ -20,7 +21,7 @@ const OVERHEAD: usize = 64;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum QueueEntry {
     Line(Vec<u8>),
-    /// So many lines were dropped here.
+    /// The number of lines dropped here.
     Gap(u64),
 }
 
@@ -85,13 +86,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Adds a line also to a full queue: for the last lines of a command.
+    /// Adds a line, even to a full queue: for the last lines of a command.
     pub fn insist(&self, line: &[u8]) {
         self.state().add(line);
         self.filled.notify_one();
     }
 
-    /// Waits for the next entry. A call means that the previous entry is written.
+    /// Waits for the next entry. The call means that the previous entry is written.
     pub fn next(&self) -> QueueEntry {
         let mut state = self.state();
         loop {

@@ -29,8 +29,8 @@ use crate::spans::TARGET;
 /// Longest export of one batch: the default of the specification of OTLP.
 const EXPORT: Duration = Duration::from_secs(10);
 
-/// Longest wait for the last batch. With the drain of the tasks, the closing of the store and the last lines of the log less
-/// than the ten seconds that a service manager gives.
+/// Longest wait for the last batch. Together with the drain of the tasks, the closing of the store and the last lines of the log
+/// it is less than the ten seconds that a service manager gives.
 const LAST_BATCH: Duration = Duration::from_millis(500);
 
 /// Most bytes read of an answer of the collector. The program uses the status only.
@@ -55,7 +55,7 @@ impl Traces {
     /// Starts the exporter if a variable names an endpoint. `runtime` carries its requests.
     ///
     /// # Errors
-    /// Where a variable has a value that cannot be used.
+    /// If a variable has a value that cannot be used.
     pub fn start(runtime: &Handle, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, TracesError> {
         let variable = |name| variable(name).filter(|value| !value.trim().is_empty());
         let endpoints = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Accepts so many bytes of each write, or fails, as the script says; after that, accepts everything.
+    /// Accepts as many bytes of each write as the script says, or fails; after the script, accepts everything.
     #[derive(Default)]
     struct Script {
         answers: VecDeque<Result<usize, ErrorKind>>,

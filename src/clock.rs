@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Where `now` comes from.
+/// The source of `now`.
 pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
 }

@@ -88,7 +88,7 @@ impl Supervisor {
     /// Waits for the shutdown token or for the first task that ends by itself, then drains the others.
     pub async fn run(mut self) -> Result<(), TaskError> {
         let outcome = loop {
-            // In this order: a task that has already seen the shutdown has not ended early.
+            // The shutdown first: a task that has already noticed it has not ended early.
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break Ok(()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn being_asked_to_stop_is_no_failure_even_if_a_task_does_not_listen() {
+    async fn a_requested_shutdown_is_not_a_failure_even_if_a_task_ignores_it() {
         let shutdown = CancellationToken::new();
         let mut supervisor = Supervisor::new(shutdown.clone());
         supervisor.start("deaf", std::future::pending());

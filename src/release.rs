@@ -1,6 +1,6 @@
-//! The build that runs: its version, and the commit that it was built from where the builder named it.
+//! The build that runs: its version, and the commit that it was built from, if the builder named it.
 //!
-//! Plain variables of the build, `DRIFTWISE_REVISION` and `DRIFTWISE_DATE`, so that it needs no git and two builds of one commit
+//! Plain variables of the build, `DRIFTWISE_REVISION` and `DRIFTWISE_DATE`: a build needs no git, and two builds of one commit
 //! are equal.
 
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ const fn or_unknown(variable: Option<&'static str>) -> &'static str {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_build_whose_commit_was_not_named_says_so() {
+    fn a_build_without_a_named_commit_says_so() {
         for (variable, expected) in [(None, "unknown"), (Some(""), "unknown"), (Some("0123abcd"), "0123abcd")] {
             assert_eq!(super::or_unknown(variable), expected);
         }

@@ -54,7 +54,7 @@ impl Ticker {
 
     /// Waits for the next tick: at most [`OVERDUE`] after the last one, also if the wall clock jumps. Cancel safe.
     pub async fn tick(&mut self) {
-        // In this order: a tick that was made is not overdue, also if it is taken late.
+        // A tick that was made is not overdue, even if it is taken late, so it comes first.
         let came = tokio::select! {
             biased;
             came = self.ticks.recv() => came.is_some(),

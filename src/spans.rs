@@ -1,4 +1,4 @@
-//! Spans for OpenTelemetry: what the engine traces, and how each span ends.
+//! Spans for OpenTelemetry: the work that the engine traces, and how each span ends.
 //!
 //! Only the cargo feature `otel` compiles them. Without it, [`traced!`] is its future and nothing else.
 
@@ -42,7 +42,7 @@ mod recorded {
 
     /// How a traced piece of work ended.
     pub trait Outcome {
-        /// A word for the outcome, as an error where the work failed.
+        /// A word for the outcome; an error if the work failed.
         fn outcome(&self) -> Result<&'static str, &'static str>;
     }
 

@@ -1,7 +1,7 @@
 //! Reports the life of the program to the service manager, by the protocol of `sd_notify(3)`: datagrams to the socket that
 //! the variable `NOTIFY_SOCKET` names. Without it, as in a container, nothing is sent.
 //!
-//! A service manager that does not listen is no reason to stop: the log says so once, and the program goes on.
+//! A service manager that does not listen does not stop the program: the log reports it once.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -21,7 +21,7 @@ struct Listening {
     /// A path, or `@` and the name of an abstract socket.
     socket: String,
     watchdog: Option<Duration>,
-    /// A failure is in the log.
+    /// A failure to send is already in the log.
     failed: AtomicBool,
 }
 
@@ -37,17 +37,17 @@ impl ServiceManager {
         self.0.is_some()
     }
 
-    /// The time without a sign of life after which the service manager ends the program; `None` where it does not watch.
+    /// The time without a sign of life after which the service manager ends the program; `None` if it does not watch.
     pub fn watchdog(&self) -> Option<Duration> {
         self.0.as_ref()?.watchdog
     }
 
-    /// The program runs. Also ends a reload, accepted or refused.
+    /// Reports that the program runs. Also ends a reload, accepted or refused.
     pub fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// A reload begins.
+    /// Reports that a reload begins.
     pub fn reloading(&self) {
         let since = NotifyState::monotonic_usec_now().ok();
         self.send(&std::iter::once(NotifyState::Reloading).chain(since).collect::<Vec<_>>());
@@ -57,12 +57,12 @@ impl ServiceManager {
         self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// The schedules run.
+    /// Sends the sign of life: the scheduler ticks.
     pub fn alive(&self) {
         self.send(&[NotifyState::Watchdog]);
     }
 
-    /// A line for people, as `systemctl status` shows it.
+    /// Sends a line for people, as `systemctl status` shows it.
     pub fn status(&self, status: &str) {
         self.send(&[NotifyState::Status(status)]);
     }

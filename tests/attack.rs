@@ -1,4 +1,4 @@
-//! The real daemon, attacked from all sides at once: a world that drifts and fails, a mail server that says anything, a clock
+//! The real daemon, attacked from all sides at once: a world that drifts and fails, a mail server with random replies, a clock
 //! that jumps, a log that cannot be written, secrets repeated everywhere, few descriptors, and death at random moments.
 //!
 //! `scripts/attack` runs it for a given time; the gate runs a short round of the families in [`plan::IN_GATE`]. After each
@@ -36,7 +36,7 @@ mod secrets;
 #[path = "attack/world.rs"]
 mod world;
 
-/// Rounds in one world: what grows with each is held against the truth after each.
+/// Rounds in one world: growth in each of them is checked against the truth after it.
 const ROUNDS: u64 = 15;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The corpus of the fuzzers, run through the very functions that they run: no panic, no hang, no growth without bound.
+//! The corpus of the fuzzers, run through the same functions: no panic, no hang, no growth without bound.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is a failed test")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
@@ -10,10 +10,11 @@ use std::time::Duration;
 #[path = "../fuzz/src/exercise.rs"]
 mod exercise;
 
-/// For one file, in an unoptimised build on a busy machine. What takes longer than that grows faster than its input.
+/// Longest time for one file, in an unoptimised build on a busy machine. A longer one means that the work grows faster than the
+/// input.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// What this process may ever take, in MiB: every file of the corpus is small, and so is what it becomes.
+/// The most memory that this process may ever use, in MiB: every file of the corpus is small, and so is its result.
 const MOST: u64 = 256;
 
 fn files(target: &str) -> Vec<PathBuf> {
@@ -24,7 +25,7 @@ fn files(target: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Each file on a thread of its own: one that hangs is left behind, and has failed.
+/// Runs each file on a thread of its own, so that one that hangs is left behind and fails.
 fn run(target: &str, exercise: fn(&[u8])) {
     for file in files(target) {
         let bytes = std::fs::read(&file).unwrap();
@@ -43,7 +44,7 @@ fn run(target: &str, exercise: fn(&[u8])) {
     assert!(most.is_none_or(|most| most < MOST), "the corpus of {target} took {most:?} MiB");
 }
 
-/// The most memory that this process ever held, in MiB; nothing where the system does not say.
+/// The most memory that this process ever held, in MiB; `None` if the system does not report it.
 fn largest_ever() -> Option<u64> {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         assert!(std::env::var_os("CI").is_none(), "/proc/self/status cannot be read");

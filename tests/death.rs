@@ -1,5 +1,5 @@
-//! The real daemon, killed at random moments a thousand times in a row (`scripts/death`; some dozens in the gate), and with
-//! every trouble that a disk and a store can have.
+//! The real daemon, killed at random moments a thousand times in a row (`scripts/death`; some dozens of times in the gate), and
+//! with every trouble that a disk and a store can have.
 //!
 //! A run that failed is repeated with the seed that it printed: `DRIFTWISE_DEATH_SEED=... cargo test --test death`.
 

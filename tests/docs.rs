@@ -1,5 +1,5 @@
-//! The documents, held to the program: commands and options that they name exist, configurations that they show are valid, and
-//! what they point at is there.
+//! The documents, checked against the program: commands and options in them exist, configurations in them are valid, and links
+//! and names lead to something.
 
 #![expect(clippy::unwrap_used, reason = "a document that cannot be read is a failed test")]
 
@@ -50,7 +50,7 @@ fn every_command_and_option_that_a_document_names_exists() {
             calls += 1;
             let words = call.split_whitespace().collect::<Vec<_>>();
             let command = words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
-            // A placeholder, such as ID, is no value that the program takes.
+            // A placeholder, such as ID, is not a value that the program takes.
             let names = command.iter().filter(|word| word.contains(char::is_lowercase)).copied().collect::<Vec<_>>();
             let text = helps.entry(names.join(" ")).or_insert_with(|| help(&names));
             if !takes(text, &command) || text.starts_with("Not available yet") {
@@ -78,7 +78,7 @@ fn every_configuration_in_a_document_is_valid() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("driftwise.yaml");
             fs::write(folder.path().join("secret"), "ZHJpZnR3aXNlOnNlY3JldA==").unwrap();
-            // Secrets that the reader is to put into place.
+            // Creates the secret that the reader would put there.
             let secret = format!("file: {}/secret", folder.path().display());
             fs::write(&path, secrets.replace_all(&block.text, &secret).as_bytes()).unwrap();
             if let Err(problems) = load(&path) {
@@ -119,7 +119,7 @@ fn the_page_of_metrics_has_each_metric_with_its_type_and_labels() {
     let row = Regex::new(r"(?m)^\| `driftwise_([a-z_]+)` \| ([a-z]+) \| ([^|]*)\| ").unwrap();
     let page = text("docs/metrics.md");
     let documented = row.captures_iter(&page).map(|found| {
-        // The labels of a session's series are formatted where they are written, so only the page names them.
+        // The labels of a session's series are formatted in the code that writes them, so only the page names them.
         let labels = declared.get(&found[1]).is_none_or(|(_, labels)| labels.is_some());
         (found[1].to_owned(), (found[2].to_owned(), labels.then(|| found[3].trim().to_owned())))
     });

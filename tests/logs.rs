@@ -1,4 +1,4 @@
-//! docs/logs.md, held to the code: every field of a line up to `info`, and every message of a warning or an error, is in it.
+//! docs/logs.md, checked against the code: it has every field of a line up to `info`, and every message of a warning or an error.
 
 #![expect(clippy::unwrap_used, reason = "a file that cannot be read is a failed test")]
 
@@ -79,7 +79,7 @@ fn every_call_is_read() {
 
 #[test]
 fn the_page_of_the_log_has_every_field() {
-    // `lines` is in the one line that the writer makes itself.
+    // The writer itself makes the one line with `lines`.
     let written = all_calls().into_iter().flat_map(|call| call.fields).chain([String::from("lines")]);
     let written = written.map(|field| vec![field]).collect::<BTreeSet<_>>();
     assert!(written.len() > 20, "{written:?}");

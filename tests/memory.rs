@@ -1,6 +1,6 @@
-//! What the compiled program takes of memory, whatever a source answers: it stays under the largest answer and a constant.
+//! The memory of the compiled program, whatever a source answers: it stays below the largest answer and a constant.
 //!
-//! The system counts the most that a process ever had, so what is alike is asked of one daemon, and the rest of another.
+//! The system reports the peak of a process, so similar answers share one daemon, and the others have another.
 
 #![expect(clippy::unwrap_used, reason = "a property that does not hold is a failed test")]
 #![expect(clippy::print_stdout, reason = "how the test went, for people")]
@@ -14,19 +14,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::program::Daemon;
 
-/// The largest answer that may be read: the default.
+/// The largest answer that the program reads: the default.
 const MAX_BODY: u64 = 16 << 20;
 
-/// What polls may take beyond it: the rows of one, and what the system keeps back of the others.
+/// The memory that polls may take beyond it: the rows of one, and memory of earlier ones that the system has not got back.
 const BEYOND: u64 = 64 << 20;
 
-/// The same where a single row is of more values than any real source has: those may take as much as the answer and 64 MiB.
+/// The same for a single row with more values than any real source has: values may take as much as the answer and 64 MiB.
 const BEYOND_VALUES: u64 = 96 << 20;
 
-/// What the stand-in does with a request, after it has read it.
+/// The reply of the stand-in to a request that it has read.
 type Reply = fn(&mut TcpStream, token: bool) -> std::io::Result<()>;
 
-/// What is answered, what comes of it by the label of the metric, and words of the reason.
+/// The name of a case, the answer, and its outcome as the label of the metric.
 const CASES: [(&str, Reply, &str); 7] = [
     ("a gzip bomb", bomb, "too_large"),
     ("a gzip bomb for a token", bomb_for_token, "too_large"),
@@ -66,7 +66,7 @@ fn bomb_of_an_error(stream: &mut TcpStream, is_token: bool) -> std::io::Result<(
     if is_token { token(stream) } else { unpacking(stream, "500 Internal Server Error") }
 }
 
-/// Blocks of gzip that become 1 GiB of spaces: the client is gone long before.
+/// Blocks of gzip that unpack to 1 GiB of spaces: the client closes long before the end.
 fn unpacking(stream: &mut TcpStream, status: &str) -> std::io::Result<()> {
     head(stream, status, "Content-Encoding: gzip\r\n")?;
     let (first, block) = gzip();
@@ -74,17 +74,17 @@ fn unpacking(stream: &mut TcpStream, status: &str) -> std::io::Result<()> {
     (0..1024).try_for_each(|_| stream.write_all(&block))
 }
 
-/// The head of a gzip file, and a block of it that becomes 1 MiB of spaces and ends where a byte does.
+/// The head of a gzip file, and a block that unpacks to 1 MiB of spaces and ends at the end of a byte.
 fn gzip() -> (Vec<u8>, Vec<u8>) {
     let first = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF];
     let mut bits: Vec<u8> = Vec::new();
-    // Not the last block, with the fixed codes; a literal space; then 258 times what came before it, again and again.
+    // Not the last block, with the fixed codes; a literal space; then a repeat of the last byte 258 times, again and again.
     bits.extend([0, 1, 0]);
     bits.extend([0, 1, 0, 1, 0, 0, 0, 0]);
     for _ in 0..(1 << 20) / 258 {
         bits.extend([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
     }
-    // The end of the block; an empty block without compression begins at the next byte, and so does what follows it.
+    // The end of the block; then an empty block without compression, so that the next block begins at a byte.
     bits.extend([0; 7]);
     bits.extend([0, 0, 0]);
     let mut block =
@@ -101,7 +101,7 @@ fn values_of_nothing(stream: &mut TcpStream, is_token: bool) -> std::io::Result<
     if is_token { token(stream) } else { repeated(stream, br#"[{"":0"#, br#","":1,"":2"#, b"}]") }
 }
 
-/// A body of exactly as many bytes as may be: `again` as often as it fits, and spaces.
+/// A body of exactly the largest size: `again` as often as it fits, and spaces.
 fn repeated(stream: &mut TcpStream, first: &[u8], again: &[u8], last: &[u8]) -> std::io::Result<()> {
     let size = usize::try_from(MAX_BODY).unwrap();
     let mut body = first.to_vec();
@@ -135,7 +135,7 @@ fn text(stream: &mut TcpStream, is_token: bool) -> std::io::Result<()> {
     }
 }
 
-/// Answers every request with what is in turn.
+/// Answers every request with the reply that is set.
 struct Server {
     address: SocketAddr,
     turn: Arc<AtomicUsize>,
@@ -150,7 +150,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let reply = CASES.get(now.load(Ordering::SeqCst)).map_or(well as Reply, |case| case.1);
-                // Whoever has read enough closes the connection, and that is as it should be.
+                // A client that has read enough closes the connection, as it should.
                 let _ = answer(stream, reply);
             }
         });
@@ -161,7 +161,7 @@ impl Server {
 fn answer(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    // The few bytes of a body come with the head, and lie in the same buffer.
+    // The few bytes of a body come with the head, and are in the same buffer.
     lines.map_while(Result::ok).find(String::is_empty);
     reply(&mut stream, request.contains("gettoken"))?;
     stream.shutdown(Shutdown::Write)?;
@@ -183,7 +183,7 @@ fn largest_ever(daemon: &Daemon) -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// A folder with a daemon that has seen what is good, and what it had taken by then.
+/// A folder with a daemon that has read good answers, and its peak of memory by then.
 struct Harness {
     server: Server,
     folder: tempfile::TempDir,

@@ -1,5 +1,5 @@
-//! Mail over SMTP against a server that others wrote (npm `smtp-server`), with faults at every stage, and against a tiny one
-//! of our own for what no honest server does: silence, broken connections, words smuggled in before TLS.
+//! Mail over SMTP against a server that others wrote (npm `smtp-server`), with faults at every stage, and against a tiny one of
+//! our own for things that no honest server does: silence, broken connections, replies smuggled in before TLS.
 //!
 //! Needs node and npm; without them these tests fail and say so.
 
@@ -118,7 +118,7 @@ async fn only_a_5xx_to_the_recipient_or_the_message_is_permanent() {
         let error = email.send(&outbound(&email, "it@acme.example")).await.unwrap_err();
         assert_eq!((error.obstacle, error.permanent), (obstacle, false), "{from}: {error}");
     }
-    // The server is none the worse for it.
+    // The server still works.
     send(to_port(server.port, Tls::StartTls), "it@acme.example").await.unwrap();
 }
 
@@ -140,7 +140,7 @@ async fn a_refused_sign_in_is_transient_and_does_not_repeat_the_password() {
     assert_eq!(refused(options(), "it@acme.example").await, (Obstacle::Auth, false));
     let probed = email(options()).probe().await.unwrap_err();
     assert_eq!((probed.obstacle, probed.permanent), (Obstacle::Auth, false));
-    // Without any sign-in the server asks for one.
+    // Without a sign-in, the server asks for one.
     assert_eq!(refused(to_port(server.port, Tls::StartTls), "it@acme.example").await, (Obstacle::Auth, false));
 }
 
@@ -187,7 +187,7 @@ async fn a_certificate_of_an_unknown_authority_or_for_another_name_is_refused() 
 }
 
 #[tokio::test]
-async fn a_server_that_turns_callers_away_is_tried_again() {
+async fn a_server_that_refuses_connections_is_tried_again() {
     for (greeting, tls, mode) in
         [(421, Tls::StartTls, "starttls"), (554, Tls::StartTls, "starttls"), (554, Tls::Implicit, "implicit")]
     {
@@ -198,7 +198,7 @@ async fn a_server_that_turns_callers_away_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_no_connection() {
+async fn a_closed_port_is_a_connection_failure() {
     let port = ClosedPort::hold();
     for tls in [Tls::StartTls, Tls::Implicit, Tls::None] {
         assert_eq!(refused(to_port(port.number, tls), "it@acme.example").await, (Obstacle::Connect, false));
@@ -207,7 +207,7 @@ async fn a_closed_port_is_no_connection() {
     assert_eq!(refused(nowhere, "it@acme.example").await, (Obstacle::Connect, false));
 }
 
-/// What happens with a server that follows `steps`.
+/// The outcome of a send to a server that follows `steps`.
 async fn against(steps: Vec<script::Step>, timeout: Duration) -> Result<(), SendError> {
     let server = script::Script::start(steps).await;
     let result = send(SmtpOptions { timeout, ..to_port(server.port, Tls::None) }, "it@acme.example").await;
@@ -216,7 +216,7 @@ async fn against(steps: Vec<script::Step>, timeout: Duration) -> Result<(), Send
 }
 
 const LONG: Duration = Duration::from_secs(20);
-/// Long enough for a loaded machine to come as far as the silence.
+/// Long enough for a loaded machine to reach the silence.
 const SHORT: Duration = Duration::from_secs(4);
 
 fn until_data() -> Vec<script::Step> {
@@ -237,7 +237,7 @@ fn then(steps: &[script::Step]) -> Vec<script::Step> {
 }
 
 #[tokio::test]
-async fn a_conversation_that_breaks_is_tried_again_wherever_it_breaks() {
+async fn a_session_that_breaks_at_any_stage_is_tried_again() {
     let all = then(&[Say("354 go on\r\n"), Take]);
     for breaks_at in 0..=all.len() {
         let steps = [&all[..breaks_at], &[Close]].concat();
@@ -247,7 +247,7 @@ async fn a_conversation_that_breaks_is_tried_again_wherever_it_breaks() {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_times_out_wherever_it_does() {
+async fn a_server_that_falls_silent_at_any_stage_times_out() {
     let all = then(&[Say("354 go on\r\n"), Take]);
     let silences = (0..=all.len()).map(|silent_at| against([&all[..silent_at], &[Hang]].concat(), SHORT));
     for (silent_at, result) in futures_util::future::join_all(silences).await.into_iter().enumerate() {
@@ -287,8 +287,8 @@ async fn nonsense_and_a_refused_ehlo_are_tried_again() {
 }
 
 #[tokio::test]
-async fn words_smuggled_in_before_tls_are_not_taken_for_the_servers() {
-    // Everything that a careless client would need to believe that its message was accepted.
+async fn replies_smuggled_in_before_tls_are_not_accepted() {
+    // Every reply that a careless client would need to believe that its message was accepted.
     let smuggled = "220 go ahead\r\n250 smuggled\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 taken\r\n";
     let steps = vec![
         Say("220 hello\r\n"),

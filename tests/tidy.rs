@@ -1,4 +1,5 @@
-//! The house rules that a test can check: which module may use which, which module may use an outside crate, the form of files.
+//! The house rules that a test can check: which modules a module may use, which modules may use an outside crate, and the form of
+//! files.
 
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
 
@@ -159,7 +160,7 @@ fn files() -> Vec<File> {
     texts.iter().map(file).collect()
 }
 
-/// Whether a module, or one that it is in, is only there for tests, as its parent declares it.
+/// Whether a module, or one that contains it, is compiled for tests only, as its parent declares it.
 fn is_test(module: &Path, texts: &BTreeMap<PathBuf, String>) -> bool {
     let Some(parent) = module.parent().filter(|parent| *parent != Path::new("")) else { return false };
     let name = module.file_name().unwrap().to_string_lossy();
@@ -177,7 +178,7 @@ fn code(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Every `crate::a::b` of a file, with grouped imports taken apart one level.
+/// Every `crate::a::b` of a file, with one level of grouped imports expanded.
 fn uses(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -294,7 +295,7 @@ fn files_begin_with_their_purpose_and_stay_small() {
     for file in files() {
         let lines = file.text.lines().count();
         let longest = if file.path == Path::new("main.rs") { 40 } else { 400 };
-        // A table of histories reads better whole.
+        // Files for tests may be longer: a table of histories reads better whole.
         if lines > longest && !file.test {
             wrong.push(format!("{}: {lines} lines, more than {longest}", file.path.display()));
         }

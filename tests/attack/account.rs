@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::mail::{Ledger, Taken, Verdict};
 use super::world::{SETTINGS, Source, Tally};
 
-/// More than a run of hours records.
+/// A limit above the rows that a run of hours records.
 const ALL: usize = 10_000_000;
 
-/// Everything that the store knows.
+/// The content of the store.
 #[derive(Default)]
 pub struct Known {
     pub messages: Vec<StoredNotification>,
@@ -99,7 +99,7 @@ pub fn unsettled(known: &Known, sources: &[Source], folder: &Path) -> Vec<String
             open.iter().any(|i| i.key.session().is_some_and(|s| s.as_str() == id) && wanted(&i.key))
         };
         for incident in &open {
-            // A missing session stays unverifiable, too.
+            // A missing session stays unverifiable.
             let id = incident.key.session().and_then(|session| session.as_str().parse::<u32>().ok());
             let gone = id.is_some_and(|id| source.state().sessions.get(&id).is_none_or(|session| !session.present));
             let unseen = matches!(incident.kind(), IncidentKind::Unreachable | IncidentKind::Unverifiable);
@@ -122,11 +122,11 @@ pub fn unsettled(known: &Known, sources: &[Source], folder: &Path) -> Vec<String
             }
         }
     }
-    // What an audit has committed is notified by a second commit.
+    // Alerting commits after the audit.
     if wrong.is_empty() { notifications(known, folder) } else { wrong }
 }
 
-/// Records are kept, sent messages stay sent, and each of them was accepted by the server.
+/// Records are kept, sent messages stay sent, and the server accepted each of them.
 pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     if !now.events.starts_with(&before.events) {
@@ -150,7 +150,7 @@ pub fn kept(before: &Known, now: &Known, ledger: &Ledger) -> Vec<String> {
     wrong
 }
 
-/// Everything that must hold once the world has settled.
+/// Every difference from what must hold once the world has settled.
 pub fn account(known: &Known, ledger: &Ledger, sources: &[Source], folder: &Path) -> Vec<String> {
     let mut wrong = deliveries(known, ledger, folder);
     wrong.extend(notifications(known, folder));
@@ -202,7 +202,7 @@ fn deliveries(known: &Known, ledger: &Ledger, folder: &Path) -> Vec<String> {
     wrong
 }
 
-/// Why each message went to its recipient, in their order.
+/// Why each message went to its recipient, in the order of the messages.
 fn reasons(folder: &Path, messages: &[StoredNotification]) -> Vec<Reason> {
     let ids = messages.iter().map(|message| message.id).collect::<Vec<_>>();
     let read = reading(folder, async |store| {
@@ -228,7 +228,8 @@ fn recorded_bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     String::from_utf8(rows.stdout).unwrap().lines().map(row).collect()
 }
 
-/// Each owner was notified once of the beginning and once of the end of each drift and each missing session, and of nothing twice.
+/// Each owner was notified once of the beginning and once of the end of each drift and each missing session, and of nothing
+/// twice.
 fn notifications(known: &Known, folder: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     let reasons = reasons(folder, &known.messages);
@@ -266,7 +267,7 @@ pub fn owner(source: &str, session: &str) -> String {
     format!("{source}-{session}@acme.example")
 }
 
-/// Nothing opened twice, and nothing opened more often than the world gave cause.
+/// Nothing opened twice, and nothing opened more often than the world caused it.
 fn openings(source: &str, events: &[&Event], tally: &Tally) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut open: BTreeSet<&IncidentKey> = BTreeSet::new();

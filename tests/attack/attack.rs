@@ -23,7 +23,7 @@ const MEMORY: u64 = 96;
 /// Longest wait between two steps.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// How far the clock is set, in seconds: fifteen seconds, hours, a day, a year, ten years.
+/// Steps of the clock, in seconds: fifteen seconds, hours, a day, a year, ten years.
 const JUMPS: [i64; 9] = [15, -15, 7_200, -7_200, 86_400, -86_400, 31_536_000, -31_536_000, 315_360_000];
 
 /// See the module.
@@ -39,9 +39,9 @@ pub struct Attack {
     /// The store as last read.
     pub(super) known: Known,
     pub(super) figures: Figures,
-    /// How many exchanges of each source were spoiled by then.
+    /// How many exchanges of each source were spoiled at that time.
     spoiled: [u64; 3],
-    /// Mails up to here were searched for secrets.
+    /// How many mails were already searched for secrets.
     pub(super) read: usize,
     port: u16,
     step: u64,
@@ -93,7 +93,7 @@ impl Attack {
         self.folder.as_ref().unwrap().path()
     }
 
-    /// Ends the run with what went wrong.
+    /// Ends the run with the list of failures.
     pub(super) fn fail(&mut self, what: &[String]) -> ! {
         let folder = self.folder.take().unwrap().keep();
         let (seed, round, step) = (self.plan.seed, self.figures.rounds + 1, self.step);
@@ -148,7 +148,7 @@ impl Attack {
                 self.figures.pages += u64::from(page.is_some());
                 format!("a visitor sees a page: {}", page.is_some())
             }
-            // In place of a family that is off.
+            // Replaces the step of a family that is off.
             _ => format!("{}/{}", source.name, source.state().change(&mut self.dice)),
         }
     }
@@ -174,7 +174,7 @@ impl Attack {
         }
     }
 
-    /// The daemon gets its descriptors back.
+    /// Restores the descriptors of the daemon.
     pub(super) fn relieve(&mut self) {
         self.visitors.clear();
         if let Some(daemon) = self.daemon.as_ref().filter(|_| self.plan.has(Family::Fds)) {
@@ -196,7 +196,7 @@ impl Attack {
     fn jump(&mut self) -> String {
         let to = match self.at(12) {
             at if at < JUMPS.len() => JUMPS[at],
-            // The first days of 1970.
+            // To the first days of 1970.
             9 => 86_400 - std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed(),
             _ => 0,
         };
@@ -239,7 +239,7 @@ impl Attack {
         self.compare();
     }
 
-    /// Reads the store and holds it against what it was before.
+    /// Reads the store and compares it with its last reading.
     pub(super) fn compare(&mut self) {
         let now = match Known::read(self.path()) {
             Ok(now) => now,
@@ -264,7 +264,7 @@ impl Attack {
         }
     }
 
-    /// It lives, and has not grown.
+    /// Asserts that the daemon lives and has not grown.
     pub(super) fn expect_well(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
         if let Some(status) = daemon.gone() {

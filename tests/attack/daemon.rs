@@ -1,4 +1,5 @@
-//! The real program as a process: under a clock of its own, with a log that may be deaf, full or gone, and few descriptors.
+//! The real program as a process: under a clock of its own, with a log that may be unread, full or closed, and with few
+//! descriptors.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -13,13 +14,13 @@ use crate::fake_clock::{self, FakeClock};
 /// Longest that a stop may take: the drain of the program, and some more on a machine that is busy.
 const DRAIN: Duration = Duration::from_secs(12);
 
-/// How long a process may take from its start until it listens to SIGTERM: before that, the signal ends it.
+/// Longest time from the start of a process until it handles SIGTERM: before that, the signal ends it.
 const DEAF: Duration = Duration::from_secs(2);
 
-/// Longest that a connection may take.
+/// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// Longest that a page may take.
+/// Longest time for a page.
 const PAGE: Duration = Duration::from_secs(5);
 
 /// The clock of the daemon: the real one, moved.
@@ -54,7 +55,7 @@ impl Clock {
     }
 }
 
-/// What becomes of standard error.
+/// The target of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Log {
     Kept,
@@ -66,11 +67,11 @@ pub enum Log {
     Closed,
 }
 
-/// How a daemon is started.
+/// The settings of a start.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
     pub log: Log,
-    /// The soft limit; the hard one is plenty.
+    /// The soft limit; the hard one stays high.
     pub descriptors: Option<u32>,
     pub verbose: bool,
 }
@@ -78,7 +79,7 @@ pub struct Start {
 pub struct Daemon {
     child: Child,
     pipe: Option<ChildStderr>,
-    /// Where logs are kept, one after another.
+    /// The folder that keeps the logs, one after another.
     said: PathBuf,
     port: u16,
     since: Instant,
@@ -115,18 +116,18 @@ impl Daemon {
         self.child.try_wait().unwrap()
     }
 
-    /// The reader of its log goes away, if there is one.
+    /// Closes the reading end of its log, if there is one.
     pub fn close_log(&mut self) -> bool {
         self.pipe.take().is_some()
     }
 
-    /// SIGKILL: no chance to do anything more.
+    /// Sends SIGKILL, which leaves no time for anything.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM: how long it took to end with 0, or how it failed to.
+    /// Sends SIGTERM. Returns how long it took to end with 0, or how it failed to.
     pub fn terminate(mut self) -> Result<Duration, String> {
         let begun = Instant::now();
         let signal = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
@@ -160,13 +161,13 @@ impl Daemon {
     }
 
     pub fn connect(&self) -> Option<TcpStream> {
-        // Where the queue of connections is full, an attempt without a limit takes minutes.
+        // If the queue of connections is full, an attempt without a limit takes minutes.
         let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], self.port).into(), CONNECT).ok()?;
         stream.set_read_timeout(Some(PAGE)).unwrap();
         Some(stream)
     }
 
-    /// The whole response; `None` where there is none.
+    /// The whole response, if there is one.
     pub fn get(&self, path: &str) -> Option<Vec<u8>> {
         let mut stream = self.connect()?;
         let port = self.port;
@@ -181,13 +182,13 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // The unread log is searched for secrets, too.
+        // The unread log is searched for secrets too.
         if let Some(mut pipe) = self.pipe.take() {
             let mut rest = Vec::new();
             let _ = pipe.read_to_end(&mut rest);
             let _ = File::options().append(true).create(true).open(&self.said).unwrap().write_all(&rest);
         }
-        // The library leaves these behind where a process is killed, and the next with the same id would trip over them.
+        // The library leaves these files after a kill, and they would break the next process with the same id.
         let id = self.id();
         for left in [format!("/dev/shm/faketime_shm_{id}"), format!("/dev/shm/sem.faketime_sem_{id}")] {
             let _ = fs::remove_file(left);

@@ -1,5 +1,5 @@
-//! How a source answers over HTTP: as it should, or spoiled in one of many ways, with the secrets that it was asked with in
-//! headers, reason phrases, locations and bodies.
+//! The HTTP answers of a source: right, or spoiled in one of many ways, with the secrets of the request in headers, reason
+//! phrases, locations and bodies.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -9,15 +9,15 @@ use super::dice::Dice;
 use super::secrets;
 use super::world::{Source, State};
 
-/// What happens instead of an answer.
+/// A spoiled answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// At the sign-in, or at the export.
     Status(u16, At),
     Redirect(u16, At),
-    /// A page with status 200.
+    /// A page with status 200, instead of JSON.
     Html(At),
-    /// An object that explains itself, with status 200.
+    /// An object with an explanation, with status 200.
     Object,
     Text,
     Empty,
@@ -34,7 +34,7 @@ pub enum Fault {
     Hang,
     /// A byte at a time, for ever.
     Trickle,
-    /// All rows as they are, and what it was asked with among them.
+    /// All rows, with the secrets of the request among them.
     EchoRows,
 }
 
@@ -102,7 +102,7 @@ impl Fault {
     }
 }
 
-/// A request: its path and what it is authorised with.
+/// A request: its path, and the credential or token that it came with.
 struct Asked {
     at: At,
     authorization: String,
@@ -189,7 +189,7 @@ fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
     let mut dice = Dice::seeded(state.dice.below(u64::MAX));
     let mut echo = || if state.echoes { state.echo(token, &mut dice) } else { String::from("a user") };
     let (a, b, c) = (echo(), echo(), echo());
-    // A piece of a password is not removed from a row: it may be a word that the row holds anyway.
+    // Not a piece: a piece of a password is not removed from a row, because it may be a word that the row holds anyway.
     let row = state.pair.spelled(&mut dice);
     let headers = format!("X-Asked: {a}\r\nSet-Cookie: session={b}\r\nWWW-Authenticate: Basic realm=\"{c}\"\r\n");
     let page = format!("<html><head><title>Refused {a}</title></head><body>{b}</body></html>");
@@ -234,7 +234,7 @@ fn spoil(state: &mut State, fault: Fault, token: Option<&str>) -> Vec<u8> {
 fn play(out: &mut TcpStream, fault: Fault, spoiled: &[u8]) -> std::io::Result<()> {
     out.write_all(spoiled)?;
     match fault {
-        // Until the other end has gone, or the world is healed.
+        // Until the client closes the connection, or the world is healed.
         Fault::Hang => out.read(&mut [0]).map(drop),
         Fault::Trickle => loop {
             out.write_all(b" ")?;

@@ -1,6 +1,7 @@
-//! What a mail server says at random: at every stage any code, in pieces or too much of it, floods, silence, and ends.
+//! The random replies of a mail server: at every stage any code, in pieces or too much of it, floods, silence, and closed
+//! connections.
 //!
-//! At most one stage of a conversation is wrong. Two wrongs can add up to a conversation that is right in every byte that a
+//! At most one stage of a conversation is wrong. Two wrongs could add up to a conversation that is right in every byte that a
 //! client can see.
 
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::dice::Dice;
 
-/// Most that a flood sends, in bytes: far more than a client may keep, and no more than a test machine can.
+/// Most bytes that a flood sends: far more than a client may keep, and few enough for a test machine.
 const FLOOD: usize = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,29 +32,29 @@ pub enum Wrong {
     Code(u16),
     /// The right reply, and a second one: in the same packet, or 5 ms later.
     Stray(u16, bool),
-    /// The right reply, and all later ones with it.
+    /// The right reply, followed at once by all later ones.
     Ahead,
     /// A reply without a line end.
     FloodBytes,
-    /// A reply of lines without a last one.
+    /// A reply of many lines, none of which is the last.
     FloodLines,
     Silence,
     Close,
     CloseWithin,
     /// A refusal in Latin-1.
     Latin(u16),
-    /// Lines with another code each.
+    /// Lines with different codes.
     Mixed(u16),
     BareLineFeed,
     NoCode,
 }
 
-/// How a client can understand the reply at a stage.
+/// How a client can read the reply at a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
-    /// One complete reply, as the grammar wants it.
+    /// One complete reply of the grammar.
     Reply(u16),
-    /// More or other than one reply, of which this is the code that a client could take it for.
+    /// More than one reply, or a malformed one, which a client could take for this code.
     Unclear(u16),
     /// No reply.
     Nothing,
@@ -72,14 +73,14 @@ impl Said {
     }
 }
 
-/// One conversation's way to speak.
+/// The way in which one conversation replies.
 pub struct Voice {
     pub out: TcpStream,
     dice: Dice,
     wrong: Option<(Stage, Wrong)>,
-    /// Harmless: pieces of a byte, several lines, words that are not UTF-8.
+    /// Odd but harmless: pieces of one byte, several lines, text that is not UTF-8.
     odd: bool,
-    /// Put into every reply.
+    /// A text that every reply repeats.
     pub echo: String,
 }
 
@@ -121,19 +122,19 @@ impl Voice {
         self.wrong
     }
 
-    /// What will be said at `stage`, where `code` would be right.
+    /// The reply that follows at `stage`, where `code` would be right.
     pub fn will_say(&self, stage: Stage, code: u16) -> Said {
         match self.wrong.filter(|(wrong, _)| *wrong == stage).map(|(_, wrong)| wrong) {
             None => Said::Reply(code),
             Some(Wrong::Code(other) | Wrong::Latin(other)) => Said::Reply(other),
             Some(Wrong::Stray(..) | Wrong::Ahead | Wrong::BareLineFeed) => Said::Unclear(code),
-            // The last line is the one that counts, and some go by the first.
+            // Some clients go by the last line, and some by the first.
             Some(Wrong::Mixed(other)) => Said::Unclear(other),
             Some(_) => Said::Nothing,
         }
     }
 
-    /// Says it. An error is the end of the conversation.
+    /// Sends the reply. An error ends the conversation.
     pub fn say(&mut self, stage: Stage, code: u16, words: &str) -> std::io::Result<Said> {
         let said = self.will_say(stage, code);
         let echo = if self.echo.is_empty() { String::new() } else { format!(" {}", self.echo) };
@@ -175,16 +176,16 @@ impl Voice {
     }
 
     fn right(&mut self, stage: Stage, code: u16, words: &str) -> std::io::Result<()> {
-        // The first line names the server, the others what it offers.
+        // The first line names the server, the others its offers.
         if stage == Stage::Hello {
             self.out.write_all(format!("{code}-sink\r\n").as_bytes())?;
         }
-        // Replies that were not asked for shift into the next stage as soon as a right one comes in pieces.
+        // Unasked replies shift into the next stage if the right one comes in pieces.
         if !self.odd || self.wrong.is_some_and(|(_, wrong)| matches!(wrong, Wrong::Stray(..) | Wrong::Ahead)) {
             return self.out.write_all(format!("{code} {words}\r\n").as_bytes());
         }
         let mut reply = Vec::new();
-        // What a server offers is a list of words.
+        // The offers of a server are a list of words.
         if stage != Stage::Hello {
             for line in 0..self.dice.below(4) {
                 reply.extend(format!("{code}-line {line}\r\n").as_bytes());

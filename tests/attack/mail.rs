@@ -1,4 +1,4 @@
-//! A mail server whose replies come from the grammar, and which knows the truth: what it accepted, and what it did not.
+//! A mail server whose replies come from the grammar, and which knows the truth: which messages it accepted, and which not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -10,11 +10,11 @@ use super::dice::Dice;
 use super::grammar::{Said, Stage, Voice, Wrong};
 use super::secrets::Pair;
 
-/// How conversations go.
+/// The kind of its conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manners {
     Honest,
-    /// Refusals for now, and ends.
+    /// Temporary refusals and closed connections.
     Troubled,
     /// The whole grammar.
     Wild,
@@ -26,15 +26,15 @@ pub struct Taken {
     pub to: String,
     pub raw: Vec<u8>,
     pub verdict: Verdict,
-    /// Which daemon it came from.
+    /// The number of the daemon that sent it.
     pub life: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// The server never said that it accepted the message.
+    /// The server never replied that it accepted the message.
     No,
-    /// It said so in a way that a client may doubt.
+    /// It replied so in a way that a client may doubt.
     Perhaps,
     /// One reply of 250 in a conversation without any fault before.
     Yes,
@@ -52,7 +52,7 @@ impl Taken {
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub taken: Vec<Taken>,
-    /// How many conversations refused something for good, by recipient.
+    /// How many conversations refused a recipient for good.
     pub refused: BTreeMap<String, u64>,
     pub conversations: u64,
     pub wrongs: BTreeMap<&'static str, u64>,
@@ -70,7 +70,7 @@ impl Ledger {
 pub struct MailServer {
     pub port: u16,
     pub account: Pair,
-    /// The number of the running daemon: a repeat by a later one is legitimate, by the same one it is not.
+    /// The number of the running daemon: a repeat by a later one is legitimate, a repeat by the same one is not.
     pub life: Arc<AtomicU64>,
     seed: u64,
     echoes: bool,
@@ -100,7 +100,7 @@ impl MailServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = serving.clone();
-                // A conversation that breaks is what this is about.
+                // Conversations are meant to break.
                 std::thread::spawn(move || drop(server.talk(stream)));
             }
         });
@@ -185,7 +185,7 @@ impl MailServer {
         }
     }
 
-    /// The final dot. An accepted message is in the ledger before the reply leaves.
+    /// Handles the final dot. An accepted message is in the ledger before the reply is sent.
     fn end(&self, voice: &mut Voice, mut taken: Taken) -> std::io::Result<()> {
         // A client that checks for unread bytes ends such a conversation, so this message is never accepted.
         let ahead = voice.wrong().is_some_and(|(_, wrong)| wrong == Wrong::Ahead);
@@ -208,7 +208,7 @@ impl MailServer {
         Ok(())
     }
 
-    /// Counts a permanent refusal, and a late stray reply that no client can tell from one.
+    /// Counts a permanent refusal, and a late stray reply that no client can distinguish from one.
     fn note_refusal(&self, to: &str, voice: &Voice, said: Said) {
         let late = voice.wrong().is_some_and(|(_, wrong)| matches!(wrong, Wrong::Stray(500.., false)));
         if said.refuses() || late {
@@ -222,7 +222,7 @@ fn next_line(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>
     Ok((lines.read_line(&mut line)? > 0).then_some(line))
 }
 
-/// The message up to the final dot; `None` where the dot never comes.
+/// Reads the message up to the final dot; `None` if the dot never comes.
 fn message(lines: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
     let mut raw = Vec::new();
     loop {

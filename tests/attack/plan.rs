@@ -1,24 +1,24 @@
-//! What a run is made of: how long, with which seed, and which families of attacks.
+//! The plan of a run: how long it takes, its seed, and its families of attacks.
 
 use super::dice::number;
 
-/// Attacks that can be switched on and off. The world that changes and fails, restarts, and a mail server with ordinary troubles
-/// are always there.
+/// Attacks that can be switched on and off. A world that changes and fails, restarts, and a mail server with ordinary trouble are
+/// always on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Everything that a mail server can say.
+    /// All replies of the grammar.
     Smtp,
     /// A clock that jumps.
     Clock,
-    /// A log that is full, deaf or gone.
+    /// A log that is full, unread or closed.
     Log,
-    /// Secrets that are repeated wherever a server can.
+    /// Secrets that servers repeat wherever they can.
     Secrets,
-    /// Few descriptors, and visitors who take them.
+    /// Few descriptors, and visitors who use them up.
     Fds,
 }
 
-/// What the gate attacks with.
+/// The families that the gate runs.
 pub const IN_GATE: &[Family] = &[Family::Smtp, Family::Clock, Family::Log, Family::Secrets, Family::Fds];
 
 impl Family {
@@ -34,7 +34,7 @@ impl Family {
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seed: u64,
-    /// Attacks go on for so long; absent in the gate, which does one round.
+    /// How long attacks go on; `None` in the gate, which does one round.
     pub minutes: Option<u64>,
     /// Steps of a round.
     pub steps: u64,
@@ -42,7 +42,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// As `scripts/attack` sets it; without that, what the gate runs.
+    /// The plan that `scripts/attack` sets; otherwise that of the gate.
     pub fn from_environment() -> Self {
         let seed = number("DRIFTWISE_ATTACK_SEED", u64::from(std::process::id()));
         let minutes = std::env::var("DRIFTWISE_ATTACK_MINUTES").ok().map(|text| text.parse().unwrap());
@@ -53,7 +53,8 @@ impl Plan {
         Self { seed, minutes, steps: 60, families }
     }
 
-    /// Where nothing was asked for, a machine without what it takes may pass over this; not one that is meant to run everything.
+    /// Whether a machine without the tools may skip the run: not if a time was asked for, and not on CI, which must run
+    /// everything.
     pub fn may_be_skipped(&self) -> bool {
         self.minutes.is_none() && std::env::var_os("CI").is_none()
     }

@@ -14,7 +14,7 @@ use super::world::SESSIONS;
 /// Longest time until every source is polled again in a world without faults.
 const NEXT_POLL: Duration = Duration::from_secs(15);
 
-/// Longest time until everything is at rest.
+/// Longest time until everything has settled.
 const REST: Duration = Duration::from_mins(1);
 
 /// How far the clock runs ahead each second, in seconds: more than the longest wait before a retry (15 minutes).
@@ -99,7 +99,7 @@ impl Attack {
         std::thread::sleep(Duration::from_millis(250));
     }
 
-    /// No secret in anything that the daemon sent, shows or prints, nor in what it has written so far.
+    /// Asserts that nothing the daemon sent, shows or prints, and no file that it wrote, has a secret.
     fn expect_shown_without_secret(&mut self) {
         let mut shown = files(self.path());
         shown.extend(self.pages());
@@ -118,7 +118,7 @@ impl Attack {
         self.expect_no_secret(shown);
     }
 
-    /// No piece of a secret, in any spelling.
+    /// Asserts that these texts have no piece of a secret, in any spelling.
     fn expect_no_secret(&mut self, shown: Vec<(String, Vec<u8>)>) {
         let mut secrets = Secrets::default();
         secrets.add_pair(&self.mail.account);
@@ -175,7 +175,7 @@ impl Attack {
     }
 }
 
-/// A mail as it came, and as it is read.
+/// A mail as it was sent, and as its reader sees it.
 fn words(taken: &Taken) -> Vec<u8> {
     let mut words = taken.raw.clone();
     if let Some(mail) = MessageParser::default().parse(&taken.raw) {

@@ -1,4 +1,4 @@
-//! What must never be seen, every spelling in which a server can repeat it, and the search for any piece of one.
+//! The secrets that must never be shown, every spelling in which a server can repeat them, and the search for any piece of one.
 
 use std::collections::HashSet;
 
@@ -7,15 +7,15 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use super::dice::Dice;
 
-/// A piece of a secret of this length is as bad as the whole, in bytes.
+/// A piece of this length, in bytes, is as bad as the whole secret.
 const PIECE: usize = 14;
 
-/// A password that every quoting changes in another way; its two long runs survive all of them.
+/// A password that each kind of quoting changes in another way; its two long runs survive all of them.
 pub fn password(dice: &mut Dice) -> String {
     format!("{}&\"k/+<é {}", run(dice), run(dice))
 }
 
-/// A token as a server would give one.
+/// A token as a server could issue it.
 pub fn token(dice: &mut Dice) -> String {
     format!("{}.{}", run(dice), run(dice))
 }
@@ -36,12 +36,12 @@ impl Pair {
         format!("{}:{}", self.username, self.password)
     }
 
-    /// As it is sent to sign in over HTTP.
+    /// The form for a sign-in over HTTP.
     pub fn basic(&self) -> String {
         BASE64_STANDARD.encode(self.joined())
     }
 
-    /// As it is sent to sign in to a mail server.
+    /// The form for a sign-in to a mail server.
     pub fn plain(&self) -> String {
         BASE64_STANDARD.encode(format!("\0{}\0{}", self.username, self.password))
     }
@@ -73,7 +73,7 @@ impl Pair {
         }
     }
 
-    /// The pair in one of the spellings in which a mail server can repeat what it has seen.
+    /// The pair in one of the spellings in which a mail server can repeat it.
     pub fn spelled_by_mail_server(&self, dice: &mut Dice) -> String {
         match dice.below(6) {
             0 => self.password.clone(),
@@ -85,7 +85,7 @@ impl Pair {
         }
     }
 
-    /// Every form of which no piece may be seen. Of the pair in base64, what stands for the user name is no secret.
+    /// Every form of which no piece may be shown. In Base64, the part for the user name is not secret.
     fn forms(&self) -> Vec<String> {
         let after = |lead: usize, coded: String| coded[(lead / 3 + 1) * 4..].to_owned();
         let name = self.username.len();
@@ -118,7 +118,7 @@ fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
     text.bytes().map(byte).collect()
 }
 
-/// Everything that must not be seen.
+/// All secrets that must not be shown.
 #[derive(Default)]
 pub struct Secrets {
     pieces: HashSet<[u8; PIECE]>,
@@ -138,7 +138,7 @@ impl Secrets {
         self.pieces.extend(form.as_bytes().windows(PIECE).map(|piece| <[u8; PIECE]>::try_from(piece).unwrap()));
     }
 
-    /// Where in `bytes` a piece of a secret stands, with what is around it.
+    /// The first piece of a secret in `bytes`, with the text around it.
     pub fn seen_in(&self, bytes: &[u8]) -> Option<String> {
         let at = bytes.windows(PIECE).position(|piece| self.pieces.contains(piece))?;
         let around = &bytes[at.saturating_sub(120)..bytes.len().min(at + 60)];
@@ -147,7 +147,7 @@ impl Secrets {
 }
 
 #[test]
-fn every_spelling_of_a_secret_is_seen_and_a_user_name_is_not() {
+fn every_spelling_of_a_secret_is_found_and_a_user_name_is_not() {
     let mut dice = Dice::seeded(7);
     for length in 4..9 {
         let pair = Pair { username: "driftwise".chars().take(length).collect(), password: password(&mut dice) };

@@ -1,5 +1,5 @@
-//! The world that the daemon audits: sources over HTTP whose sessions drift, are repaired, vanish and reappear, and which fail
-//! in every way; with a tally of all that was really done to them, which is the truth of the run.
+//! The world that the daemon audits: sources over HTTP whose sessions drift, are repaired, vanish and reappear, and which fail in
+//! every way; with a tally of all real changes and requests, which is the truth of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -14,10 +14,10 @@ use super::secrets::{self, Pair};
 /// Sessions of each source, numbered from 1.
 pub const SESSIONS: u32 = 4;
 
-/// The settings that rules ask for; the rule of each is named after it.
+/// The settings that rules name; the rule of each is named after it.
 pub const SETTINGS: [&str; 3] = ["export", "contact", "importer"];
 
-/// What the importer must be.
+/// The required value of the importer.
 const IMPORTER: &str = "Shopify";
 
 /// One source.
@@ -30,12 +30,12 @@ pub struct Source {
 
 pub struct State {
     pub pair: Pair,
-    /// All that were ever given out.
+    /// All that were ever issued.
     pub tokens: Vec<String>,
     pub sessions: BTreeMap<u32, Session>,
-    /// What happens now instead of an answer, and how often still.
+    /// The present fault, and how many times it will still occur.
     pub fault: Option<(Fault, u64)>,
-    /// Whether a failure repeats what it was asked with.
+    /// Whether a failure repeats the secrets of the request.
     pub echoes: bool,
     pub dice: Dice,
     pub tally: Tally,
@@ -44,16 +44,16 @@ pub struct State {
     drifts: u64,
 }
 
-/// A session as it is.
+/// The present state of a session.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub present: bool,
-    /// The value of each setting that is not as it should be.
+    /// The value of each setting that is wrong.
     pub wrong: BTreeMap<&'static str, Value>,
     pub hidden: BTreeSet<&'static str>,
 }
 
-/// What was really done, and asked.
+/// The real changes and requests.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// How often a setting of a session went wrong.
@@ -64,7 +64,7 @@ pub struct Tally {
     pub hidden: BTreeMap<u32, u64>,
     /// Answers with rows.
     pub answers: u64,
-    /// Exchanges that were spoiled, by the fault.
+    /// Spoiled exchanges, by the fault.
     pub spoiled: BTreeMap<&'static str, u64>,
 }
 
@@ -95,7 +95,7 @@ impl Source {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let source = serving.clone();
-                // A connection that breaks is what this is about.
+                // Connections are meant to break.
                 std::thread::spawn(move || drop(serve(&source, stream)));
             }
         });
@@ -106,7 +106,7 @@ impl Source {
         self.state.lock().unwrap()
     }
 
-    /// The source answers, returns every setting, and repeats no secret. Drifts and missing sessions stay.
+    /// Makes the source answer, return every setting, and repeat no secret. Drifts and missing sessions stay.
     pub fn heal(&self) {
         let mut state = self.state();
         state.fault = None;
@@ -123,12 +123,12 @@ impl Source {
 }
 
 impl State {
-    /// Changes one session in one way, and says how.
+    /// Changes one session in one way, and returns a description.
     pub fn change(&mut self, dice: &mut Dice) -> String {
         let id = u32::try_from(dice.below(u64::from(SESSIONS))).unwrap() + 1;
         let setting = SETTINGS[usize::try_from(dice.below(3)).unwrap()];
         let way = dice.below(10);
-        // Not a token: a later daemon cannot know it.
+        // Not a token, because a later daemon cannot know it.
         let echo = (self.echoes && way < 2).then(|| self.pair.spelled(dice));
         let session = self.sessions.get_mut(&id).unwrap();
         match way {
@@ -163,7 +163,7 @@ impl State {
         }
     }
 
-    /// The credential, or the token that a request came with, in one spelling, or a piece of it.
+    /// The credential, or the token of a request, in one spelling, or a piece of it.
     pub fn echo(&self, token: Option<&str>, dice: &mut Dice) -> String {
         match token.filter(|_| dice.below(2) == 0) {
             Some(token) => secrets::spelled(token, dice),
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// The rows of now. With `echo`, values and the name of a column repeat it.
+    /// The present rows. With `echo`, values and the name of a column repeat it.
     pub fn rows(&self, echo: Option<&str>) -> String {
         let row = |(id, session): (&u32, &Session)| {
             let mut row = Map::new();

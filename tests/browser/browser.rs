@@ -1,4 +1,4 @@
-//! Chromium, steered over its `DevTools` protocol through a pipe.
+//! Chromium, controlled over its `DevTools` protocol through a pipe.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -15,7 +15,7 @@ pub struct Browser {
     from: BufReader<ChildStdout>,
     page: Option<String>,
     asked: u64,
-    /// Errors of the page's script, and what its policy refused.
+    /// Errors of the page's script, and violations of its policy.
     pub errors: Vec<String>,
     _profile: TempDir,
 }
@@ -23,7 +23,7 @@ pub struct Browser {
 impl Browser {
     pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        // The protocol is spoken on descriptors 3 and 4; a shell makes them of its input and output.
+        // The protocol uses descriptors 3 and 4; a shell makes them from its input and output.
         let mut child = Command::new("sh")
             .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 >/dev/null 2>&1 </dev/null", "sh"])
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"])
@@ -69,7 +69,7 @@ impl Browser {
         let params = &event["params"];
         match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => self.errors.push(params["exceptionDetails"].to_string()),
-            // A page that is not there is an answer, and no error of the page.
+            // A page that does not exist is an answer, and not an error of the page.
             Some("Log.entryAdded") if params["entry"]["level"] == "error" && params["entry"]["source"] != "network" => {
                 self.errors.push(params["entry"]["text"].to_string());
             }

@@ -1,5 +1,5 @@
-//! The pages in a real browser (`scripts/browser-test`): the width of a telephone, the script that keeps a page current and filters
-//! it, and what a reader can see without colours, mouse or script. It needs Chromium, so the gate only compiles it.
+//! The pages in a real browser (`scripts/browser-test`): the width of a telephone, the script that keeps a page current and
+//! filters it, and what a reader can see without colours, mouse or script. It needs Chromium, so the gate only compiles it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 

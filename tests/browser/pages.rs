@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::browser::Browser;
 use crate::shop::Shop;
 
-/// Has the script load the page now, as it does when the reader comes back to it.
+/// Makes the script load the page now, as when the reader returns to it.
 const COME_BACK: &str = "document.dispatchEvent(new Event('visibilitychange')), true";
 
 /// Counts the requests of the script from now on.
@@ -64,7 +64,7 @@ fn a_page_stays_current_and_keeps_filter_scroll_position_and_focus() {
     );
     assert_eq!(browser.ask("document.activeElement.getAttribute('href')"), json!("/sessions/grid/40"));
     assert_eq!(browser.ask("document.activeElement.id"), json!(""), "the rows are new ones");
-    // The reader stops it, and comes back to it another day.
+    // The reader stops the updates, and returns to the page another day.
     browser.ask("document.querySelector('.refresh input').click()");
     browser.ask(COUNT);
     browser.ask(COME_BACK);
@@ -113,7 +113,7 @@ fn without_script_a_link_refreshes_and_a_button_filters() {
 #[test]
 #[ignore = "needs Chromium: scripts/browser-test"]
 fn keyboard_and_screen_readers_find_their_way() {
-    /// Everything that lacks a name, a heading that leaves out a level, and a table cell without a header.
+    /// Every control without a name, every heading that skips a level, and every table cell without a header.
     const WRONG: &str = "(() => {
         const wrong = [...document.querySelectorAll('input, select')].filter((e) => !e.labels.length).map((e) => e.outerHTML);
         const levels = [...document.querySelectorAll('h1, h2, h3, h4')].map((e) => Number(e.tagName[1]));
@@ -151,7 +151,7 @@ fn keyboard_and_screen_readers_find_their_way() {
             assert_eq!(browser.ask(FAINT), json!([]), "{path}, {scheme}");
         }
     }
-    // The first stop leads past the bar; each stop shows where it is.
+    // The first stop skips the bar; each stop shows where it is.
     browser.open(&shop.url("/"));
     browser.ask("document.documentElement.style.setProperty('--soft', '#777777')");
     assert_ne!(browser.ask(FAINT), json!([]), "the measure sees faint texts");

@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use crate::support::program::Daemon;
 
-/// Each with what is special about it.
+/// The columns of the file.
 const COLUMNS: &str = "session_id,name,active,export,schedule,notification_email,transfer_type,import_orders_as,use_delivery_method_system_tax_code,use_cvariant_system_tax_code,add_customer_contact,add_delivery_address,use_cvariant_stock_location,override_variant_disallow,customer_validation_1,customer_validation_2,customer_validation_3,customer_validation_4";
 
-/// Sessions that are audited; one more, of the last number, is not.
+/// Audited sessions; the next one is not audited.
 const SESSIONS: usize = 60;
 
 pub struct Shop {
@@ -45,7 +45,7 @@ impl Shop {
         format!("http://{}{path}", self.daemon.address)
     }
 
-    /// Session 60 exports, or no longer.
+    /// Makes session 60 export, or no longer.
     pub fn export(&self, ticked: bool) {
         write(self.folder.path(), ticked);
     }

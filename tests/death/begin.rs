@@ -1,4 +1,4 @@
-//! SIGKILL while the store is made, while what is not audited any more is ended, and while old history is removed.
+//! SIGKILL while the daemon creates its store, ends incidents of sessions that are no longer audited, and removes old history.
 
 use std::process::Command;
 use std::thread::sleep;
@@ -16,13 +16,13 @@ fn deaths() -> u64 {
 }
 
 #[test]
-fn a_daemon_that_is_killed_while_it_makes_its_store_leaves_one_that_the_next_start_takes() {
+fn a_daemon_that_is_killed_while_it_creates_its_store_leaves_one_that_the_next_start_uses() {
     let mut dice = Dice::of("DRIFTWISE_DEATH_SEED");
     let quick = first_poll(&Harness::with_spool());
     let mut made = 0;
     for _ in 0..deaths() {
         let harness = Harness::with_spool();
-        // More than once, so that what half a start left is met by another half.
+        // More than once, so that a second partial start meets the files of the first.
         for _ in 0..2 {
             let daemon = harness.start();
             sleep(dice.before(quick));

@@ -1,4 +1,4 @@
-//! A folder with a configuration, a grid of sessions and a store; a daemon that lives in it until it is killed.
+//! A folder with a configuration, a grid of sessions and a store; a daemon that runs in it until it is killed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -31,19 +31,19 @@ const COLUMNS: [&str; 16] = [
     "import_paused",
 ];
 
-/// Sessions audited; each has an owner of its own.
+/// Audited sessions; each has an owner of its own.
 pub const SESSIONS: usize = 3;
 
 pub struct Harness {
     pub folder: TempDir,
-    /// Where the store is, apart from all else.
+    /// The path of the store, which has a folder of its own.
     pub store: PathBuf,
     pub port: u16,
     delivery: String,
 }
 
 impl Harness {
-    /// `delivery` is what stands under `email`.
+    /// `delivery`: the keys of `email`.
     pub fn new(delivery: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("store")).unwrap();
@@ -75,8 +75,8 @@ impl Harness {
         Self::new("spool: ./mail")
     }
 
-    /// Puts a whole new grid in place of the old one; `drifts` says which sessions are not as they should be: of the first
-    /// it is critical and the fallback is notified too; for the others it is a warning to the owner.
+    /// Replaces the grid. `drifts`: which sessions are wrong. The drift of the first is critical, so the fallback is notified
+    /// too; the others are warnings for the owner.
     pub fn write(&self, drifts: [bool; SESSIONS]) {
         let mut text = format!("session_id,name,export,{}\n", COLUMNS.join(","));
         for (at, drifts) in drifts.into_iter().enumerate() {
@@ -115,7 +115,7 @@ impl Harness {
         Daemon::launch(command.args(&all[1..]).env_remove("RUST_LOG"), ([127, 0, 0, 1], self.port).into())
     }
 
-    /// What the store knows, asked by a reader beside the daemon.
+    /// The content of the store, read beside the daemon.
     pub fn known(&self) -> Option<Known> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -140,7 +140,7 @@ impl Harness {
     }
 }
 
-/// Everything that the store knows of the past, in order.
+/// Everything that the store has of the past, in order.
 #[derive(Debug, Default)]
 pub struct Known {
     pub messages: Vec<StoredNotification>,
@@ -157,17 +157,17 @@ pub fn expect_ready(daemon: &Daemon, status: u16) {
     eventually_or(what, || daemon.try_get("/readyz").filter(|(got, _)| *got == status));
 }
 
-/// Its exit code and what it said, once it has ended by itself.
+/// The exit code and the log of a daemon that has ended by itself.
 pub fn ended(mut daemon: Daemon) -> (Option<i32>, String) {
     (daemon.wait().code(), daemon.said())
 }
 
-/// How many errors of the store it counted while it was recording audits.
+/// How many store errors the daemon counted while it recorded audits.
 pub fn errors_of_recording(daemon: &Daemon) -> f64 {
     daemon.metric("driftwise_store_errors_total", &[("operation", "record")]).unwrap()
 }
 
-/// It has polled, and recorded that.
+/// Whether the daemon has polled and recorded that.
 pub fn was_polled(daemon: &Daemon) -> bool {
     daemon.try_get("/metrics").is_some_and(|(_, text)| text.contains("driftwise_session_status{"))
 }

@@ -27,7 +27,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_sends_nothing_under
         drifts[which] = !drifts[which];
         harness.write(drifts);
         let daemon = harness.start();
-        // From before it has opened the store to after it has mailed, most of all while it does.
+        // From before the store is opened until after the mail, most often in between.
         std::thread::sleep(dice.before(quick * 2));
         daemon.kill();
         let now = harness.known().unwrap();
@@ -39,7 +39,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing_and_sends_nothing_under
     let known = eventually("the end of every drift and of every mail", || {
         let known = harness.known().unwrap();
         let waits = known.messages.iter().any(|message| message.state != NotificationState::Sent);
-        // What an audit has committed is notified by a second commit.
+        // Alerting commits after the audit.
         (open(&known) == 0 && notified(&known) && !waits).then_some(known)
     });
     drop(daemon);
@@ -68,14 +68,14 @@ fn open(known: &Known) -> i64 {
     known.events.iter().map(|event| step(&event.what)).sum()
 }
 
-/// Whether there is a notification of every beginning and every end to the owner of its session.
+/// Whether the owner of each session has a notification of every beginning and every end.
 fn notified(known: &Known) -> bool {
     let moves = known.events.iter().filter(|event| event.what.opened().is_some() || event.what.ended().is_some());
     let to_owners = known.messages.iter().filter(|message| message.to.as_str().starts_with("owner"));
     moves.count() == to_owners.count()
 }
 
-/// What was recorded before is recorded now, and what was sent has stayed so.
+/// Asserts that earlier records are still there, and sent messages still sent.
 fn nothing_went(before: &Known, now: &Known, death: u64) {
     assert!(now.events.starts_with(&before.events), "death {death}: an event is gone");
     assert!(now.messages.len() >= before.messages.len(), "death {death}: a message is gone");
@@ -124,7 +124,7 @@ fn account(known: &Known, taken: &[Taken]) -> usize {
     taken.len() - arrived.len()
 }
 
-/// Each recipient got their mail in the order in which it was recorded; repeats aside.
+/// Each recipient got their mail in the order in which it was recorded, repeats aside.
 fn in_order(known: &Known, taken: &[Taken]) {
     let recipients = known.messages.iter().map(|message| message.to.as_str()).collect::<BTreeSet<_>>();
     for to in recipients {

@@ -1,5 +1,5 @@
-//! Every trouble of disk and store, under the real daemon: it says so in clear words, counts it, is not ready, mails nothing
-//! that was not recorded, and goes on by itself when the trouble is over.
+//! Every trouble of disk and store, under the real daemon: it reports the trouble in clear words, counts it, is not ready, mails
+//! nothing that was not recorded, and goes on by itself when the trouble is over.
 
 use std::fs;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ fn sql(store: &Path, statement: &str) {
     assert!(run("sqlite3", &[store.to_str().unwrap(), statement]), "these tests need sqlite3");
 }
 
-/// A daemon that has polled once and found nothing.
+/// A daemon that has polled once and found no drift.
 fn started(harness: &Harness, wrapper: &[&str]) -> Daemon {
     let daemon = harness.start_under(wrapper);
     expect_ready(&daemon, 200);
@@ -31,7 +31,7 @@ fn started(harness: &Harness, wrapper: &[&str]) -> Daemon {
     daemon
 }
 
-/// While the store takes nothing: in clear words, counted, not ready, and no mail about the drift.
+/// Asserts that the daemon reports the trouble in these words, counts it, is not ready, and sends no mail about the drift.
 fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     let before = harness.spooled();
     harness.write(DRIFT);
@@ -43,7 +43,7 @@ fn suffers(harness: &Harness, daemon: &Daemon, words: &str) {
     assert_eq!(daemon.get("/healthz").0, 200);
 }
 
-/// Once the trouble is over: ready again without a restart, and each recipient is notified of the drift once.
+/// Asserts that the daemon is ready again without a restart, and notifies each recipient of the drift once.
 fn recovers(harness: &Harness, daemon: &Daemon) {
     expect_ready(daemon, 200);
     eventually("the mail about the drift", || (harness.spooled().len() == 2).then_some(()));
@@ -55,13 +55,13 @@ fn recovers(harness: &Harness, daemon: &Daemon) {
     assert_eq!(known.events.iter().filter(|event| event.what.opened().is_some()).count(), 1);
 }
 
-/// Moves the log of the store into its file and cuts it; false where the daemon was just writing or reading.
+/// Moves the log of the store into its file and truncates it; false if the daemon was writing or reading at that moment.
 fn emptied_log(harness: &Harness) -> bool {
     let folded = Command::new("sqlite3").arg(&harness.store).arg("PRAGMA wal_checkpoint(TRUNCATE)").output().unwrap();
     folded.stdout.starts_with(b"0|")
 }
 
-/// Loud, and a failure where a machine is meant to run everything.
+/// Reports the skipped test, and fails where every test must run.
 fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "cannot be skipped here: {why}");
     println!("SKIPPED: {why}");
@@ -70,7 +70,7 @@ fn skipped(why: &str) {
 /// A change of the store while no process uses it.
 type Harm = fn(&Harness);
 
-/// A file system of its own for the store; none where this user may not mount.
+/// A file system of its own for the store; absent if this user may not mount.
 struct Mount(std::path::PathBuf);
 
 impl Mount {
@@ -88,26 +88,26 @@ impl Drop for Mount {
 }
 
 #[test]
-fn a_full_disk_is_called_so_and_when_there_is_room_everything_goes_on() {
+fn a_full_disk_is_reported_and_everything_goes_on_when_there_is_room() {
     let harness = Harness::with_spool();
     let Some(mount) = Mount::small(&harness) else {
         return skipped("this user may not mount a small disk; the limit on file sizes stands in for it");
     };
     let daemon = started(&harness, &[]);
-    // A log that was written before has room for the drift, which would then be recorded and notified.
+    // A log that was written before could have room for the drift, which would then be recorded and notified.
     eventually("an empty log", || emptied_log(&harness).then_some(()));
     let filler = mount.0.join("filler");
     fs::write(&filler, vec![0_u8; 1 << 22]).unwrap_err();
     suffers(&harness, &daemon, "the disk is full");
     fs::remove_file(filler).unwrap();
     recovers(&harness, &daemon);
-    // Before it goes, so that nothing holds the disk.
+    // Before the file system is unmounted, so that nothing holds it.
     daemon.kill();
 }
 
 #[test]
-fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_clear_words() {
-    // Before there is a store, and with one that was there before.
+fn a_disk_that_is_full_at_start_ends_the_daemon_with_4_and_a_clear_reason() {
+    // Before there is a store, and with an earlier one.
     for first in [true, false] {
         let harness = Harness::with_spool();
         let Some(mount) = Mount::small(&harness) else {
@@ -135,8 +135,8 @@ fn overwrite(store: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn a_store_that_is_damaged_while_in_use_is_called_so_until_it_is_whole_again() {
-    // All but the header, or all of it.
+fn a_store_that_is_damaged_while_in_use_is_reported_until_it_is_whole_again() {
+    // All but the header, or the whole file.
     for left in [100, 0] {
         damaged(left);
     }
@@ -145,8 +145,8 @@ fn a_store_that_is_damaged_while_in_use_is_called_so_until_it_is_whole_again() {
 fn damaged(left: usize) {
     let harness = Harness::with_spool();
     let daemon = started(&harness, &[]);
-    // While it stands still, and is not just writing: everything in the one file, and its log started again, so that it has to
-    // read again what it has at hand.
+    // At a moment when it does not write: all content is in the one file and the log begins again, so the daemon must read from
+    // the file.
     let signal = |name: &str| assert!(run("kill", &[name, &daemon.pid().to_string()]));
     eventually("a moment at which it does not write", || {
         signal("-STOP");
@@ -165,7 +165,7 @@ fn damaged(left: usize) {
     expect_unmoved_by_a_visitor(&harness);
 }
 
-/// Another program that opens the store to read it does not close it last, and so leaves the log.
+/// Another program that opens the store for reading is not the last to close it, and so leaves the log.
 fn expect_unmoved_by_a_visitor(harness: &Harness) {
     let log = harness.store.with_extension("db-wal");
     assert!(log.exists(), "{}", log.display());
@@ -174,7 +174,7 @@ fn expect_unmoved_by_a_visitor(harness: &Harness) {
 }
 
 #[test]
-fn a_visitor_takes_nothing_from_a_store_however_often_it_was_opened() {
+fn a_reader_leaves_the_log_of_a_store_in_place_however_often_it_was_opened() {
     let harness = Harness::with_spool();
     for _ in 0..2 {
         let daemon = started(&harness, &[]);
@@ -188,9 +188,9 @@ fn a_visitor_takes_nothing_from_a_store_however_often_it_was_opened() {
 }
 
 #[test]
-fn a_limit_on_file_sizes_is_called_a_trouble_of_the_disk_and_does_not_kill() {
+fn a_limit_on_file_sizes_is_reported_and_does_not_kill_the_daemon() {
     let harness = Harness::with_spool();
-    // What a shell ignores, its child ignores: the signal would end the daemon.
+    // A child ignores the signals that its shell ignores: this one would end the daemon.
     let daemon = started(&harness, &["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     let process = daemon.pid().to_string();
     assert!(run("prlimit", &["--pid", &process, "--fsize=65536:unlimited"]), "these tests need prlimit");
@@ -214,7 +214,7 @@ fn a_store_that_another_program_holds_is_busy_until_it_lets_go() {
 }
 
 #[test]
-fn a_store_that_is_deleted_while_in_use_is_missed_until_it_is_put_back() {
+fn a_store_that_is_deleted_while_in_use_is_reported_until_it_is_put_back() {
     let harness = Harness::with_spool();
     let daemon = started(&harness, &[]);
     let away = harness.folder.path().join("away.db");
@@ -267,7 +267,7 @@ fn a_store_that_cannot_be_opened_ends_the_daemon_with_4_and_a_clear_reason_and_s
         let harness = Harness::with_spool();
         let daemon = started(&harness, &[]);
         daemon.kill();
-        // As an orderly stop leaves it: one file.
+        // As after an orderly stop: one file.
         sql(&harness.store, "PRAGMA wal_checkpoint(TRUNCATE)");
         for ending in ["-wal", "-shm"] {
             let _ = fs::remove_file(format!("{}{ending}", harness.store.display()));

@@ -1,4 +1,4 @@
-//! The Grafana dashboard: each expression, legend and variable names what exists.
+//! The Grafana dashboard: each expression, legend and variable names existing metrics, labels and values.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::labels::Metrics;
 use crate::text;
 
-/// Variables that Grafana has of its own.
+/// Variables that Grafana itself defines.
 const BUILT_IN: [&str; 3] = ["__all", "__data", "__rate_interval"];
 
 fn dashboard() -> Value {
@@ -29,7 +29,7 @@ fn objects(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// An expression as Prometheus gets it; the values of variables stand in quotes and are left.
+/// An expression as Prometheus gets it; variables within quotes stay.
 fn expression(text: &str) -> String {
     text.replace("$__rate_interval", "5m")
 }
@@ -59,7 +59,7 @@ fn every_expression_and_legend_names_metrics_labels_and_values_that_the_program_
 }
 
 #[test]
-fn every_variable_is_declared_and_asks_for_a_label_that_exists() {
+fn every_variable_is_declared_and_queries_an_existing_label() {
     let (dashboard, metrics) = (dashboard(), Metrics::scraped());
     let query = Regex::new(r"^label_values\((.+), (\w+)\)$").unwrap();
     let mut queries = 0;
@@ -81,7 +81,7 @@ fn every_variable_is_declared_and_asks_for_a_label_that_exists() {
 }
 
 #[test]
-fn every_panel_has_a_title_a_place_of_its_own_and_the_data_source_that_the_reader_chose() {
+fn every_panel_has_a_title_a_place_of_its_own_and_the_chosen_data_source() {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
     let mut taken = BTreeSet::new();
@@ -103,7 +103,7 @@ fn every_panel_has_a_title_a_place_of_its_own_and_the_data_source_that_the_reade
 }
 
 #[test]
-fn a_number_that_is_not_known_is_not_a_zero() {
+fn an_unknown_number_is_not_shown_as_zero() {
     let dashboard = dashboard();
     let stats = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] == "stat");
     let mut read = 0;

@@ -1,4 +1,4 @@
-//! The labels that an expression returns, worked out from the metrics that exist. An expression that names anything else is wrong.
+//! The labels that an expression returns, derived from the existing metrics. An expression that names anything else is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +16,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Those of the running program.
+    /// The metrics of the running program.
     pub fn scraped() -> Self {
         Self { known: SCRAPED.clone() }
     }
 
-    /// Adds what a recording rule records.
+    /// Adds the series of a recording rule.
     pub fn record(&mut self, name: &str, expression: &str) -> Result<(), String> {
         let labels = self.labels_of(expression)?;
         self.known.insert(name.to_owned(), labels.into_iter().map(|label| (label, BTreeSet::new())).collect());
@@ -105,7 +105,7 @@ impl Metrics {
     }
 }
 
-/// The values that a matcher names; none where a variable of the dashboard stands for them.
+/// The values that a matcher names; none if it is a variable of the dashboard.
 fn wanted(matcher: &Matcher) -> Vec<&str> {
     if matcher.value.contains('$') {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! What ships under `deploy/`, held to the program: the expressions of the alert rules and of the dashboard name metrics, labels and
-//! values that a running daemon serves; each alert has tests of its own and a runbook.
+//! The files under `deploy/`, checked against the program: the expressions of the alert rules and of the dashboard name metrics,
+//! labels and values that a running daemon serves; each alert has tests of its own and a runbook.
 //!
 //! Prometheus itself (promtool) checks the rules and runs their tests.
 

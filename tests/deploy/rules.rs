@@ -1,4 +1,4 @@
-//! The alert rules: promtool accepts them and their tests, each expression names what exists, each alert has a runbook.
+//! The alert rules: promtool accepts them and their tests, each expression names existing metrics, and each alert has a runbook.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,7 +18,7 @@ struct Rule {
     record: Option<String>,
     expression: String,
     severity: Option<String>,
-    /// Key and text.
+    /// Keys and texts.
     annotations: Vec<(String, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! One scrape of a daemon in trouble of every kind, so that each of its series is there.
+//! One scrape of a daemon in trouble of every kind, so that each of its series is present.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -22,8 +22,8 @@ pub type Values = BTreeMap<String, BTreeSet<String>>;
 /// Every metric by its name, as Prometheus has it after a scrape.
 pub static SCRAPED: LazyLock<BTreeMap<String, Values>> = LazyLock::new(|| read(&troubled()));
 
-/// `/metrics` while a drift, an unverifiable rule, a missing and an unaudited session, waiting mail, credentials that end, a column that is gone, a refused configuration, an
-/// unreachable source and stale verdicts are there.
+/// `/metrics` with a drift, an unverifiable rule, a missing and an unaudited session, waiting mail, credentials that end, a
+/// column that is gone, a refused configuration, an unreachable source and stale verdicts.
 fn troubled() -> String {
     let server = Server::start(json!({ "mode": "starttls", "auth": ["XOAUTH2"], "user": "driftwise" }));
     let sessions = ["{ id: 14 }", "{ id: 15 }", "{ id: 98 }"].map(String::from).to_vec();
@@ -63,7 +63,7 @@ fn troubled() -> String {
     daemon.get("/metrics").1
 }
 
-/// The metrics of a scrape, with what Prometheus adds: `up`, and the labels `job` and `instance`.
+/// The metrics of a scrape, with the series and labels that Prometheus adds: `up`, `job` and `instance`.
 fn read(text: &str) -> BTreeMap<String, Values> {
     let series = Regex::new(r"(?m)^([a-zA-Z_]+)(?:\{(.*)\})? \S+$").unwrap();
     let label = Regex::new(r#"([a-z_]+)="((?:[^"\\]|\\.)*)""#).unwrap();

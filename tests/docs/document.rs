@@ -50,7 +50,7 @@ pub fn has_extension(path: &Path, wanted: &str) -> bool {
     path.extension().is_some_and(|extension| extension == wanted)
 }
 
-/// What follows a `#`, line by line.
+/// The text after `# `, line by line.
 fn comments(yaml: &str) -> String {
     let comment = |line: &str| line.split_once("# ").map_or_else(String::new, |(_, comment)| format!("{comment}\n"));
     yaml.lines().map(comment).collect()
@@ -99,7 +99,7 @@ impl Document {
         outside.collect::<Vec<_>>().join("\n")
     }
 
-    /// What stands in the prose `as code`.
+    /// The words in the prose that are formatted `as code`.
     pub fn code_words(&self) -> Vec<String> {
         let code = Regex::new("`([^`\n]+)`").unwrap();
         code.captures_iter(&self.prose()).map(|found| found[1].to_owned()).collect()

@@ -1,4 +1,4 @@
-//! What the documents point at: links, files, functions, and the pages of the book.
+//! The targets in the documents: links, files, functions, and the pages of the book.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,7 @@ fn every_link_within_the_project_leads_to_a_file_and_a_heading_that_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A published book has these pages and nothing beside them.
+/// A published book has only these pages.
 #[test]
 fn the_book_has_every_page_and_no_page_links_to_anything_outside_of_it() {
     let folder = root().join("docs");

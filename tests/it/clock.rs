@@ -84,7 +84,7 @@ fn a_program_that_starts_far_ahead_or_in_1970_goes_on_when_its_clock_is_set_righ
     }
 }
 
-/// How many events and messages the store holds.
+/// How many events and notifications the store holds.
 fn kept(store: &Path) -> (usize, usize) {
     let count = |table: &str| {
         let sql = format!("SELECT count(*) FROM {table}");
@@ -134,7 +134,7 @@ fn a_program_that_was_stopped_within_one_exchange_does_not_mail_unreachable() {
     eventually("exchange that hangs", in_hand);
     daemon.signal("STOP");
     let stopped = Instant::now();
-    // The stop itself is what is tested: longer than the time-out and the grace period together.
+    // The stop itself is the subject of the test: longer than the time-out and the grace period together.
     eventually("end of the stop", || (stopped.elapsed() > Duration::from_secs(6)).then_some(()));
     world.simulator.heal();
     daemon.signal("CONT");

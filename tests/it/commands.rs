@@ -204,7 +204,7 @@ fn healthcheck_asks_the_daemon() {
     daemon.first_poll();
     let address = daemon.address.to_string();
     assert_eq!(world.run(&["healthcheck", "--address", &address]).expect(0).out, "ready\n");
-    // In the middle of an edit: a secret is not there yet, a key is misspelled, a bracket is still open.
+    // In the middle of an edit: a secret is missing, a key is misspelled, a bracket is still open.
     let sources = "sources: { erp: { type: orderwise, password: { env: NOT_SET_YET } } }";
     for edit in [format!("{sources}\nsesions: []"), format!("{sources}\nsessions: [")] {
         let config = format!("server: {{ listen: \"{address}\" }}\n{edit}\n");
@@ -353,7 +353,7 @@ fn the_reply_of_a_mail_server_with_an_address_is_in_results_and_not_in_the_log()
     let list = world.run(&["notifications", "list", "--format", "json"]).expect(0).json();
     for to in owners {
         let message = list["notifications"].as_array().unwrap().iter().find(|message| message["to"] == to).unwrap();
-        // The store has the recipient once, beside the error; the error masks the address that the server repeated.
+        // The store has the recipient in a column of its own; the error masks the address that the server repeated.
         let error = message["last_error"].as_str().unwrap();
         assert!(error.contains("<…@acme.example>: no rcpt for you") && !error.contains(to), "{message}");
     }

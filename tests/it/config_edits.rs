@@ -32,7 +32,7 @@ fn another_wording_or_severity_sends_no_second_notification() {
     world.simulator.set(14, "export", false);
     let daemon = world.daemon();
     for opening in &opened {
-        // The recipients of the opening get the end.
+        // The recipients of the opening also get the end.
         assert_eq!(world.mail("resolved", opening.to()).header("In-Reply-To"), opening.id());
     }
     daemon.stop();

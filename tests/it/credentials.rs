@@ -12,7 +12,7 @@ use crate::world::{Setup, World};
 
 const METRIC: &str = "driftwise_credential_expiry_timestamp_seconds";
 
-/// The day that begins so many days from now.
+/// The day that begins `days` days from now.
 fn in_days(days: u64) -> NaiveDate {
     SystemClock.now().date_naive() + Days::new(days)
 }
@@ -33,7 +33,7 @@ fn doctor_and_the_metrics_show_the_end_of_each_credential_and_no_secret() {
         Server::start(json!({ "mode": "starttls", "auth": ["XOAUTH2"], "user": "driftwise", "tokens": ["good"] }));
     let mut setup = Setup { source: String::from("timeout: 5s, tls: { ca_file: ca.pem }"), ..Setup::default() };
     let world = World::new(1, &Setup::default());
-    // The one that has ended is not used any more.
+    // The certificate that has ended does not count any more.
     let authorities = [ending_on(NaiveDate::from_ymd_opt(2020, 1, 1).unwrap()), ending_on(in_days(20))].concat();
     std::fs::write(world.path("ca.pem"), authorities).unwrap();
     let tokens = world.endpoint([issued("good")]);
@@ -72,7 +72,7 @@ fn doctor_and_the_metrics_show_the_end_of_each_credential_and_no_secret() {
     world.simulator.set(14, "export", true);
     daemon.until(METRIC, &[("credential", "email.smtp.host"), ("kind", "server_certificate")], 4e9);
 
-    // A secret that is over needs an act; a reload changes the metric.
+    // A secret that has ended needs an act; a reload changes the metric.
     world.edit(&[(&in_days(40).to_string(), "2026-01-01")]);
     let over = world.run(&["doctor"]).expect(3).out;
     assert!(over.contains("client secret expired") && over.contains("create a new client secret"), "{over}");

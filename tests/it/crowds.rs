@@ -18,7 +18,7 @@ fn said(address: std::net::SocketAddr, request: &str) -> String {
 }
 
 #[test]
-fn three_hundred_connections_that_say_nothing_hide_neither_probes_nor_pages() {
+fn three_hundred_silent_connections_block_neither_probes_nor_pages() {
     let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::new(1, &Setup { server: format!(", metrics_listen: \"{metrics}\""), ..Setup::default() });
     let daemon = world.daemon();
@@ -36,7 +36,7 @@ fn three_hundred_connections_that_say_nothing_hide_neither_probes_nor_pages() {
         for path in ["/readyz", "/healthz", "/metrics"] {
             assert_eq!(get(address, path).unwrap().0, 200, "{path}");
         }
-        // Sooner than one that is held is cut: nothing was waited for.
+        // Sooner than a held connection is closed, so the answer did not wait for that.
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         drop(held);
     }
@@ -45,13 +45,13 @@ fn three_hundred_connections_that_say_nothing_hide_neither_probes_nor_pages() {
 }
 
 #[test]
-fn a_request_that_is_never_finished_is_cut_within_seconds() {
+fn an_unfinished_request_is_closed_within_seconds() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     let mut slow = TcpStream::connect(daemon.address).unwrap();
     slow.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let began = Instant::now();
-    // A byte now and then does not put the end off.
+    // A byte now and then does not delay the end.
     let mut piece = [0; 64];
     loop {
         let _ = slow.write_all(b"G");

@@ -21,7 +21,7 @@ impl Deaf {
         let address = free(world);
         let mut command = driftwise(world.folder());
         let daemon = Daemon::launch_with_log(command.arg("run").env("RUST_LOG", level), address, log);
-        // The command holds the other end of the pipe, too.
+        // The command also holds the other end of the pipe.
         drop(command);
         Self(daemon.listens())
     }
@@ -34,7 +34,7 @@ impl Deaf {
         self.0.until(name, labels, least);
     }
 
-    /// Polls go on, and mail is delivered.
+    /// Asserts that polls go on, and mail is delivered.
     fn works(&self, world: &World) {
         let polls = ("driftwise_audits_total", [("source", "erp"), ("outcome", "ok")]);
         self.until(polls.0, &polls.1, self.metric(polls.0, &polls.1).unwrap() + 3.0);
@@ -51,7 +51,7 @@ impl Deaf {
     }
 }
 
-/// The log of such a daemon does not show its port, so the configuration gets a free one.
+/// Sets a free port in the configuration, because the log of such a daemon does not show its port.
 fn free(world: &World) -> SocketAddr {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.edit(&[("127.0.0.1:0", &address.to_string())]);
@@ -108,17 +108,17 @@ fn noisy() -> World {
 
 const SESSIONS: usize = 40;
 
-/// Each session of the second source gets another value.
+/// Changes the value of each session of the second source.
 fn say(world: &World, outbound: &str) {
     let noise = outbound.repeat(64 << 10);
     let row = |id: usize| serde_json::json!({ "session_id": id, "export": false, "noise": noise });
     let rows = serde_json::Value::from((1..=SESSIONS).map(row).collect::<Vec<_>>());
-    // Never seen half-written.
+    // Renamed, so that no poll reads half of it.
     std::fs::write(world.path("next.json"), rows.to_string()).unwrap();
     std::fs::rename(world.path("next.json"), world.path("grid.json")).unwrap();
 }
 
-/// A daemon whose log has no reader, with so many log lines that its queue is full.
+/// A daemon whose log has no reader, with enough log lines to fill its queue.
 fn unread(world: &World) -> (Deaf, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let deaf = Deaf::start(world, "trace", writer);
@@ -162,7 +162,7 @@ fn lines_that_were_lost_are_counted_in_the_log_when_it_is_read_again() {
 fn a_daemon_that_fails_without_a_reader_of_its_log_ends() {
     let world = World::new(1, &Setup::default());
     let (reader, writer) = std::io::pipe().unwrap();
-    // The pipe is full before the daemon begins.
+    // The pipe is full before the daemon starts.
     let filler = writer.try_clone().unwrap();
     let mut command = Command::new("dd");
     let mut fill = command
@@ -199,7 +199,7 @@ const COMMANDS: [(&[&str], i32); 14] = [
     (&["check", "--nope"], 2),
 ];
 
-/// Runs each command with these outputs, and asserts its exit code.
+/// Runs each command with these outputs, and passes its result to `meets`.
 fn each(out: impl Fn() -> Stdio, err: impl Fn() -> Stdio, meets: impl Fn(&[&str], i32, Done)) {
     for (arguments, code) in COMMANDS {
         let world = World::new(1, &Setup::default());
@@ -239,7 +239,7 @@ fn a_command_whose_output_does_not_fit_on_the_disk_fails_with_a_reason() {
             assert_eq!(said, done_prints(arguments), "{arguments:?}: {}", done.err);
         },
     );
-    // No output is left for the reason.
+    // The reason has no output to go to.
     each(
         || full().into(),
         || full().into(),
@@ -266,9 +266,9 @@ fn the_stand_in_runs_without_a_reader_of_its_output() {
     assert!(eventually("end of the stand-in", || child.try_wait().unwrap()).success());
 }
 
-/// A reader that takes the first line and goes, as `head -1`.
+/// A reader that takes the first line and closes, as `head -1` does.
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_reader_that_closes_early_is_not_a_failure() {
     let sessions = (14..414).map(|id| format!("{{ id: {id} }}")).collect();
     let world = World::new(400, &Setup { sessions, ..Setup::default() });
     let mut command = driftwise(world.folder());

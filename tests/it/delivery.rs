@@ -48,7 +48,7 @@ fn an_address_that_refuses_mail_is_shown_everywhere_and_ends_when_a_resend_is_ac
     let said = daemon.stop();
     assert!(!said.contains(REFUSED) && !said.contains("no other address can be notified"), "{said}");
 
-    // The mailbox is repaired while no daemon runs.
+    // The address accepts mail again while no daemon runs.
     world.configure(&Setup { sessions, ..Setup::default() });
     let id = dead[0]["id"].to_string();
     let sent = world.run(&["notifications", "resend", &id]).expect(0).out;
@@ -99,7 +99,7 @@ fn a_running_daemon_sends_a_notification_again_under_a_new_message_id() {
     let rows = listed(&world);
     let row = &of(&rows, "drift", OWNER)[0];
     let id = row["id"].to_string();
-    // The command finds the daemon by the configuration.
+    // The configuration tells the command where the daemon listens.
     world.edit(&[("listen: \"127.0.0.1:0\"", &format!("listen: \"{}\"", daemon.address))]);
     // Only the daemon has the secrets.
     let inline = format!("password: \"{}\"", driftwise::simulator::PASSWORD);
@@ -130,7 +130,7 @@ fn a_running_daemon_sends_a_notification_again_under_a_new_message_id() {
 }
 
 #[test]
-fn a_resend_that_cannot_be_done_says_why() {
+fn an_impossible_resend_says_why() {
     let smtp = String::from("smtp: { host: 127.0.0.1, port: 1, tls: none }");
     let world = World::new(1, &Setup { email: smtp, ..Setup::default() });
     let none = world.run(&["notifications", "resend", "1"]).expect(2).err;

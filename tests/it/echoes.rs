@@ -1,4 +1,4 @@
-//! A source repeats the secrets of its requests, in every encoding and at every place: no output of the program has them.
+//! A source repeats the secrets of its requests, in every encoding and at every place: no output of the program shows them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::program::{Daemon, run};
 
 const USER: &str = "driftwise-api";
 const PASSWORD: &str = "c4n4ry/of+the \"source\"";
-/// The token of each sign-in, and one that occurs in a response only.
+/// The token of each sign-in, and one that occurs only in a response.
 const TOKEN: &str = "tk-c4n4ry-0123456789abcdef.ghijklmnopqrstuvwxyz";
 const ISSUED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3N1ZWQiOiJjNG40cnkifQ.c4n4ry-of-the-issuer";
 
@@ -43,7 +43,7 @@ const SPELLINGS: [Spell; 14] = [
     |text| text.bytes().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat(),
 ];
 
-/// Where a source repeats something.
+/// The place in which a source repeats a secret.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     SignInRedirect,
@@ -79,7 +79,7 @@ fn cases() -> Vec<(Place, String)> {
     let mut cases = Vec::new();
     for place in PLACES {
         for secret in [&pair, PASSWORD, TOKEN] {
-            // A token is not known before it is issued.
+            // A token is unknown before it is issued.
             if matches!(place, Place::SignInRedirect) && secret == TOKEN {
                 continue;
             }
@@ -98,7 +98,7 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 }
 
 fn respond(place: Place, said: &str, signs_in: bool) -> String {
-    // A header holds no quotes of JSON as they are; what is sent as it stands is sent so.
+    // A header cannot hold the quotes of JSON, so it gets the text without them.
     let redirect = |to: String| answer("302 Found", &format!("Location: {to}\r\n"), "");
     let rows = |row: serde_json::Value| answer("200 OK", "", &json!([row]).to_string());
     match (place, signs_in) {
@@ -177,14 +177,14 @@ fn configure(folder: &Path, api: SocketAddr, cases: usize) {
     std::fs::write(folder.join("hash"), hash).unwrap();
 }
 
-/// Parts of the secrets that no output may hold, in lower case. All secrets have the same word in them.
+/// Parts of the secrets that no output may hold, in lower case. All secrets contain the same word.
 fn needles() -> Vec<String> {
     const WORD: &str = "c4n4ry";
     let mut needles = SPELLINGS[..9].iter().map(|spell| spell(WORD).to_lowercase()).collect::<Vec<_>>();
     needles.push(SPELLINGS[13](WORD));
     for before in ["", "a", "ab"] {
         let encoded = BASE64_STANDARD.encode(format!("{before}{WORD}"));
-        // The characters that the word alone decides.
+        // Only the characters that depend on the word alone.
         let alone = &encoded[(before.len() * 8).div_ceil(6)..];
         needles.push(alone.trim_end_matches('=')[..6].to_lowercase());
     }
@@ -194,7 +194,7 @@ fn needles() -> Vec<String> {
 
 #[track_caller]
 fn clean(place: &str, bytes: impl AsRef<[u8]>) {
-    // Soft line breaks of quoted-printable text, and the signs that it encodes.
+    // Removes the soft line breaks of quoted-printable text, and decodes its equals signs.
     let text = String::from_utf8_lossy(bytes.as_ref()).to_lowercase().replace("=\r\n", "").replace("=3d", "=");
     for needle in needles() {
         if let Some(at) = text.find(&needle) {
@@ -229,7 +229,7 @@ fn a_secret_that_a_source_repeats_appears_nowhere() {
     }
     assert!(pages.contains("[redacted]"));
     clean("a page", pages);
-    // Which sources share a mail, and so a subject, is a matter of time.
+    // Which sources share a mail, and so a subject, depends on the timing.
     for (command, shows) in [
         (&["status"][..], "s0"),
         (&["status", "--format", "json"], "s0"),

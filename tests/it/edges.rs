@@ -19,7 +19,7 @@ fn confirmation_is_counted_across_restarts() {
     let world = World::new(1, &Setup { alerts, ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     let mut late = Vec::new();
-    // One poll, and so many mails before the program stops.
+    // One poll, and this many mails before the program stops.
     let mut poll = |mails: usize| {
         let inside = world.inside(&clock);
         inside.until("driftwise_audit_duration_seconds_count", &[("phase", "record")], 1.0);
@@ -78,7 +78,7 @@ fn pinned_settings_are_watched_and_later_settings_are_pinned_when_they_appear() 
     assert_eq!(drifted(&check), [json!("brand_new")]);
     world.simulator.set(14, "brand_new", "x");
     world.simulator.unset(14, "order_prefix");
-    // Of one session among others, which have it still.
+    // The source no longer returns it for one session, and still does for others.
     world.simulator.add_session(15);
     let check = world.run(&["check", "--format", "json"]).expect(3).json();
     assert!(check["sessions"][0]["reason"].as_str().unwrap().contains("order_prefix"), "{check}");
@@ -311,7 +311,7 @@ fn an_id_is_found_in_any_spelling_of_its_number_and_one_beyond_comparison_is_rep
     assert_eq!(verdict, "unverifiable");
     let rows = "one row whose ID cannot be read (it is a number of more than 128 digits)";
     assert!(reason.contains(rows), "{reason}");
-    // Also where an audited session is not among them.
+    // Even if an audited session is not among them.
     let listed = run(folder.path(), &["sessions", "--source", "grid"]).expect(0);
     assert!(
         listed.err.contains(&format!("grid also returned {rows}, so there may be more sessions than these")),

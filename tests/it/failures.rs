@@ -6,7 +6,7 @@ use crate::program::{driftwise, eventually_or};
 use crate::world::{OWNER, Setup, World};
 
 #[test]
-fn a_port_that_is_taken_ends_the_program_with_words() {
+fn a_port_in_use_ends_the_program_with_a_reason() {
     let world = World::new(1, &Setup::default());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -39,7 +39,7 @@ fn the_owner_of_the_store_is_reported_before_a_port_in_use() {
 }
 
 #[test]
-fn a_store_that_is_none_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_store_is_refused_and_left_alone() {
     let world = World::new(1, &Setup::default());
     let outbound = "Dear diary, this is not a database. ".repeat(200);
     std::fs::write(world.path("driftwise.db"), &outbound).unwrap();
@@ -96,7 +96,7 @@ fn a_mail_folder_that_cannot_be_written_to_holds_the_mail_until_it_can() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_not_a_failure() {
     let world = World::new(1, &Setup::default());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -77,7 +77,7 @@ fn an_incident_that_ends_within_its_grace_period_sends_no_notification() {
 }
 
 #[test]
-fn an_open_drift_is_remembered_once_a_day_in_its_thread() {
+fn a_reminder_of_an_open_drift_comes_once_a_day_in_its_thread() {
     let world = World::new(1, &Setup { alerts: String::from("remind_every: 24h"), ..Setup::default() });
     let clock = ManualClock::new(moment("2026-11-23T09:00:00Z"));
     world.simulator.set(14, "import_orders_as", "j.doe");

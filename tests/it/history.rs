@@ -1,4 +1,4 @@
-//! `history`: what happened, for people and for scripts.
+//! `history`: past events and notifications, for people and for scripts.
 
 use driftwise::simulator::Mode;
 

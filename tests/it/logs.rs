@@ -23,7 +23,7 @@ fn log_of_an_address(level: &str) -> String {
 }
 
 #[test]
-fn a_drift_is_logged_with_all_that_names_it_and_its_values_only_for_debugging() {
+fn a_drift_is_logged_without_its_values_except_at_debug() {
     let said = log_of_an_address("info");
     let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
     for what in ["an incident opened", "an open incident changed", "an incident ended"] {
@@ -43,7 +43,7 @@ fn a_drift_is_logged_with_all_that_names_it_and_its_values_only_for_debugging() 
 }
 
 #[test]
-fn a_value_cannot_break_a_line_of_the_log_or_turn_it_around() {
+fn a_value_cannot_break_or_reverse_a_line_of_the_log() {
     let world = World::new(1, &Setup::default());
     world.simulator.set(14, "import_orders_as", "j.doe\n2026-11-23T09:00:00Z ERROR all is lost\u{202E}\u{1b}[31m\0");
     let daemon = Daemon::start(world.folder(), &["--log-level", "debug", "--log-format", "human"]);

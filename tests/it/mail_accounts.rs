@@ -17,7 +17,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World};
 const USER: &str = "driftwise@integrator.example";
 const SECRET: &str = "canary-7f3a";
 
-/// A mail server that accepts these tokens, each so many times.
+/// A mail server that accepts each of these tokens `uses` times.
 fn mail_server(tokens: &[&str], uses: u32) -> Server {
     Server::start(json!({ "mode": "starttls", "auth": ["XOAUTH2"], "user": USER, "tokens": tokens, "uses": uses }))
 }
@@ -64,7 +64,7 @@ fn a_drift_is_mailed_with_a_token_and_one_that_the_server_refuses_is_fetched_aga
     assert_eq!(tokens.asked().len(), 1, "one token for both mails");
     daemon.until("driftwise_notifications_total", &[("kind", "drift"), ("outcome", "sent")], 2.0);
 
-    // The first token has been used up.
+    // The server accepts the first token no longer.
     world.simulator.set(14, "export", false);
     for _ in 0..2 {
         assert_eq!(taken(&server).kind(), "resolved");
@@ -130,7 +130,7 @@ fn a_drift_is_mailed_over_microsoft_graph() {
 }
 
 #[test]
-fn microsoft_graph_is_not_asked_before_the_time_that_it_named() {
+fn microsoft_graph_gets_no_request_before_the_time_that_it_named() {
     let world = World::new(1, &Setup::default());
     let tokens = world.endpoint([issued("first-token")]);
     let stand_in = world.endpoint([Reply::With(429, ("retry-after", "7200"), json!({})), Reply::Text(202, "")]);
@@ -164,7 +164,7 @@ fn microsoft_graph_is_not_asked_before_the_time_that_it_named() {
 }
 
 #[test]
-fn a_test_message_says_each_step_and_where_it_ended() {
+fn a_test_message_names_each_step_and_the_one_that_failed() {
     let server = mail_server(&["first-token"], 9);
     let world = World::new(1, &Setup::default());
     // A refused token is fetched again, once.

@@ -14,7 +14,7 @@ use crate::program::{ask, eventually, get, metric};
 use crate::support::port::ClosedPort;
 use crate::world::{Setup, World};
 
-/// Every metric of the contract that exists without a drift, with labels that one of its series bears.
+/// Every metric of the contract that exists without a drift, with labels of one of its series.
 const FROM_THE_START: [(&str, &[(&str, &str)]); 33] = [
     ("build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
     ("config_last_reload_successful", &[]),
@@ -139,12 +139,12 @@ fn a_drift_is_counted_when_it_opens_and_its_series_go_when_it_ends() {
 }
 
 #[test]
-fn each_way_of_not_being_read_has_its_outcome() {
+fn each_faulty_answer_has_its_outcome() {
     let source = String::from("timeout: 1s, max_body: 64KiB");
     let world = World::new(1, &Setup { source, ..Setup::default() });
     let daemon = world.daemon();
     daemon.first_poll();
-    // First faults without a cooldown, last a fault that starts one.
+    // The faults without a cooldown come first, because the last one starts a cooldown.
     let faults = [
         (Mode::Forbidden, "forbidden"),
         (Mode::NotFound, "not_found"),
@@ -168,9 +168,9 @@ fn each_way_of_not_being_read_has_its_outcome() {
     daemon.until("driftwise_source_up", &[], 1.0);
 }
 
-/// A fault that starts a cooldown gets a daemon of its own.
+/// A fault that starts a cooldown has a daemon of its own.
 #[test]
-fn each_way_of_not_being_reached_has_its_outcome() {
+fn each_fault_that_starts_a_cooldown_has_its_outcome() {
     let closed = ClosedPort::hold();
     let refusing = format!("http://127.0.0.1:{}", closed.number);
     let cases = [

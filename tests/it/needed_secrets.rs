@@ -19,7 +19,7 @@ fn world() -> World {
     world
 }
 
-/// The command is refused for want of these secrets, and of no others.
+/// Asserts that the command is refused because these secrets are missing, and no others.
 #[track_caller]
 fn lacks(done: Done, missing: &[&str]) {
     let done = done.expect(2);
@@ -54,7 +54,7 @@ fn a_command_that_polls_needs_the_secrets_of_its_sources_only() {
     lacks(world.run(&["check"]), &FAR);
     lacks(world.run(&["check", "--session", "erp/14", "--notify"]), &["variable MAIL_PASSWORD"]);
     lacks(world.run(&["notifications", "test", "--to", "it@acme.example"]), &["variable MAIL_PASSWORD"]);
-    // A store, made without the mail account.
+    // Creates a store without the mail account.
     world.edit(&[(MAIL, "spool: ./mail")]);
     world.run(&["check", "--session", "erp/14", "--notify"]).expect(0);
     assert!(world.run(&["notifications", "resend", "1"]).expect(2).err.contains("there is no notification 1"));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::edit::replaced;
 use crate::world::{Setup, World};
 
-/// Names that would be something else in YAML, or hold a variable.
+/// Names that YAML would read as something else, or that contain a variable.
 const NAMES: [&str; 6] = ["yes: no", "true", "# shop", "${HOME} $$", "\"quoted\" 'twice'", "Ünïcode – shop"];
 
 fn world() -> World {
@@ -17,7 +17,7 @@ fn world() -> World {
     world
 }
 
-/// Includes the lines in the configuration, and answers the names of all sessions that are then audited.
+/// Includes the lines in the configuration, and returns the names of all sessions that are then audited.
 #[track_caller]
 fn audited(world: &World) -> Vec<String> {
     let lines = world.run(&["sessions", "--source", "erp", "--format", "yaml"]).expect(0).out;

@@ -19,7 +19,7 @@ fn well_formed(mail: &Mail) {
     assert!(mail.raw.split(|byte| *byte == b'\n').all(|line| line.len() < 998));
 }
 
-/// The second continues the thread that the first opened.
+/// Asserts that the later mail continues the thread of the opening.
 #[track_caller]
 fn continues(later: &Mail, opening: &Mail) {
     assert_eq!(later.header("In-Reply-To"), opening.id());

@@ -15,7 +15,7 @@ fn two() -> World {
 }
 
 #[test]
-fn a_backup_beside_a_busy_daemon_is_whole_and_a_restore_notifies_of_nothing_twice() {
+fn a_backup_beside_a_busy_daemon_is_whole_and_a_restore_repeats_no_notification() {
     let world = two();
     world.simulator.set(14, "export", true);
     let daemon = world.daemon();
@@ -71,7 +71,7 @@ fn a_drift_that_was_found_after_the_backup_is_notified_again_if_it_lasts() {
 }
 
 #[test]
-fn what_waited_in_the_backup_is_sent_again_with_the_same_message_ids() {
+fn mail_that_waited_in_the_backup_is_sent_again_with_the_same_message_ids() {
     let smtp = "smtp: { host: 127.0.0.1, port: 9, tls: none }";
     let world = World::new(1, &Setup { email: smtp.to_owned(), ..Setup::default() });
     world.simulator.set(14, "export", true);
@@ -166,7 +166,7 @@ fn doctor(world: &World, code: i32) -> Value {
 }
 
 #[test]
-fn doctor_is_content_with_a_daemon_that_works() {
+fn doctor_finds_nothing_wrong_with_a_working_daemon() {
     let world = two();
     fs::write(world.path("password"), driftwise::simulator::PASSWORD).unwrap();
     fs::set_permissions(world.path("password"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -204,7 +204,7 @@ fn doctor_is_content_with_a_daemon_that_works() {
 }
 
 #[test]
-fn doctor_names_each_thing_that_needs_an_act() {
+fn doctor_names_every_problem_with_what_to_do() {
     let email = String::from("smtp: { host: 127.0.0.1, port: 9, tls: none }");
     let sessions = ["{ id: 14 }", "{ id: 99 }"].map(String::from).to_vec();
     let world = World::new(1, &Setup { sessions, email, ..Setup::default() });
@@ -228,7 +228,7 @@ fn doctor_names_each_thing_that_needs_an_act() {
     world.simulator.fail(Mode::Forbidden, None);
     let text = world.run(&["doctor"]).expect(3).out;
     assert!(text.contains("403") && text.contains("\nWhat to do:\n  daemon: start `driftwise run`\n"), "{text}");
-    // An audit of the future: the clock was set back since.
+    // An audit in the future: the clock was set back after it.
     let later = "UPDATE sources SET record = json_set(record, '$.last_poll', '2099-01-01T00:00:00Z')";
     let done = std::process::Command::new("sqlite3").arg(world.path("driftwise.db")).arg(later).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -239,7 +239,7 @@ fn doctor_names_each_thing_that_needs_an_act() {
 }
 
 #[test]
-fn doctor_lists_what_the_daemon_cannot_see() {
+fn doctor_lists_open_incidents_of_the_audit_and_unaudited_sessions() {
     let sessions = ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec();
     let world = World::new(3, &Setup { sessions, ..Setup::default() });
     world.run(&["check", "--notify"]).expect(0);
@@ -256,7 +256,7 @@ fn doctor_lists_what_the_daemon_cannot_see() {
     for name in ["unreachable", "source_changed", "unverifiable"] {
         none(&report, name);
     }
-    // A setting of one session, and a column of all.
+    // A setting of one session, and a column of all sessions.
     world.simulator.unset(14, "export");
     world.simulator.fail(Mode::MissingColumn(String::from("transfer_type")), None);
     world.run(&["check", "--notify"]).expect(3);

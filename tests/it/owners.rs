@@ -1,4 +1,4 @@
-//! A store has one owner, also if a second process opens it by another name.
+//! A store has one owner, even if a second process opens it by another name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -51,7 +51,7 @@ fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
     let drifts = world.mails().iter().filter(|mail| mail.kind() == "drift").count();
     assert_eq!(drifts, 2, "{:?}", world.notified());
     daemon.stop();
-    // The first has closed it in order, so its log is in the file and any name serves.
+    // The first has closed the store in order, so its log is in the file and any name works.
     let daemon = Daemon::start(&linked, &[]);
     daemon.poll();
     assert!(!linked.join("mail").exists(), "the notification is known under the other name");
@@ -59,12 +59,12 @@ fn a_second_daemon_is_refused_whatever_name_of_the_store_it_uses() {
 }
 
 #[test]
-fn a_bind_mount_of_the_file_alone_is_no_way_round_the_owner() {
+fn a_bind_mount_of_the_file_alone_does_not_bypass_the_owner() {
     let (world, daemon) = owned();
     let mounted = second(&world, "mounted", "driftwise.db");
     let at = mounted.join("driftwise.db");
     fs::write(&at, "").unwrap();
-    // In a mount namespace of its own, which ends with the daemon; where that is not allowed, a hard link is the same to it.
+    // In a mount namespace of its own, which ends with the daemon; if that is not allowed, a hard link has the same effect.
     let mount = "mount --bind \"$1\" \"$2\" || { rm \"$2\" && ln \"$1\" \"$2\"; }; exec \"$0\" run";
     let program = driftwise(&mounted);
     let (store, program) = (world.path("driftwise.db"), program.get_program());
@@ -117,7 +117,7 @@ fn after_a_kill_another_name_is_refused_while_changes_lie_in_the_log_of_the_firs
 }
 
 #[test]
-fn of_two_that_start_at_the_same_moment_under_two_names_one_is_refused() {
+fn one_of_two_daemons_that_start_together_under_two_names_is_refused() {
     for fresh in [true, false] {
         let world = World::new(1, &Setup::default());
         let store = world.path("driftwise.db");

@@ -72,7 +72,7 @@ impl Shared {
         desk.most = desk.most.max(desk.now.values().sum());
         let (desk, _) = self.changed.wait_timeout_while(desk, DEADLINE, |desk| !desk.open).unwrap();
         drop(desk);
-        // The time that this server takes; nothing waits for it to be over.
+        // The service time of this server; no test waits for its end.
         std::thread::sleep(self.service);
         *self.desk.lock().unwrap().now.get_mut(&system)? -= 1;
         let length = body.len();

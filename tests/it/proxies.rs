@@ -1,4 +1,4 @@
-//! Proxies: the program polls a source directly, also if the environment names a proxy, unless the configuration says otherwise.
+//! Proxies: the program polls a source directly, even if the environment names a proxy, unless the configuration says otherwise.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use base64::prelude::BASE64_STANDARD;
 use crate::program::{Done, driftwise};
 use crate::world::{Setup, World};
 
-/// Of the proxy; a percent-encoded slash stands between its parts.
+/// The password of the proxy; its slash is percent-encoded in the URL.
 const PROXY_PASSWORD: &str = "pr0xy/c4n4ry-password";
 
-/// A proxy that is one OrderWise itself, whatever host is asked for.
+/// A proxy that answers as OrderWise, whatever host a request names.
 struct Proxy {
     address: SocketAddr,
     /// The heads of all requests. A connection without one counts as an empty head.
@@ -74,7 +74,7 @@ fn world(base_url: Option<&str>, source: &str) -> World {
     world
 }
 
-/// `arguments` where every variable names the proxy.
+/// Runs `arguments` with every variable naming the proxy.
 fn run(world: &World, proxy: &Proxy, arguments: &[&str], except: &str) -> Done {
     let mut command: Command = driftwise(world.folder());
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
@@ -87,7 +87,7 @@ fn run(world: &World, proxy: &Proxy, arguments: &[&str], except: &str) -> Done {
 const ELSEWHERE: &str = "http://erp.acme.invalid/OWAPI";
 
 #[test]
-fn no_proxy_of_the_environment_is_asked_unless_the_source_says_so() {
+fn a_proxy_of_the_environment_is_not_used_unless_the_source_says_so() {
     let proxy = Proxy::start(None);
     let here = world(None, "max_body: 1MiB");
     for command in [&["check"][..], &["validate", "--online"], &["sessions", "--source", "erp"]] {
@@ -100,7 +100,7 @@ fn no_proxy_of_the_environment_is_asked_unless_the_source_says_so() {
 }
 
 #[test]
-fn a_source_that_says_so_is_asked_through_the_proxy_of_the_environment() {
+fn a_source_that_says_so_is_polled_through_the_proxy_of_the_environment() {
     let proxy = Proxy::start(None);
     let elsewhere = world(Some(ELSEWHERE), "allow_insecure: true, proxy: env");
     let done = run(&elsewhere, &proxy, &["sessions", "--source", "erp"], "").expect(0);
@@ -114,7 +114,7 @@ fn a_source_that_says_so_is_asked_through_the_proxy_of_the_environment() {
 }
 
 #[test]
-fn this_machine_is_never_asked_through_a_proxy() {
+fn this_machine_is_never_reached_through_a_proxy() {
     let proxy = Proxy::start(None);
     let named = format!("proxy: \"http://{}\"", proxy.address);
     for key in ["proxy: env", named.as_str()] {

@@ -66,7 +66,7 @@ fn the_trial_shows_its_drift_on_console_page_and_mail_and_an_edit_of_the_file_re
 }
 
 #[test]
-fn asked_to_stop_it_ends_well_within_ten_seconds_and_a_restart_neither_repeats_nor_forgets() {
+fn the_trial_stops_well_within_ten_seconds_and_a_restart_neither_repeats_nor_forgets() {
     let folder = copied();
     let mails = || mailbox::in_folder(&folder.path().join("mail"));
     for (round, signal) in ["TERM", "INT"].into_iter().enumerate() {

@@ -71,7 +71,7 @@ fn a_web_page_cannot_ask_for_a_reload() {
     assert!(!daemon.stop().contains("reloaded"));
 }
 
-/// Writes a configuration that cannot be used, and asks for it.
+/// Writes a configuration that cannot be used, and asks for a reload.
 fn spoil(world: &World, daemon: &Daemon, key: &str) {
     world.configure(&Setup { more: format!("{key}: 1\n"), ..sessions(&[14]) });
     assert_eq!(reload(daemon).0, 422);
@@ -92,7 +92,7 @@ fn operators_get_one_mail_for_each_refused_configuration() {
     spoil(&world, &daemon, "sauces");
     count(2);
     spoil(&world, &daemon, "alarms");
-    // Accepted, with operators, and refused for the same reason as at first.
+    // A configuration with operators is accepted, and then one is refused for the same reason as at first.
     let operated = Setup { alerts: String::from("operators: [run@integrator.example]"), ..sessions(&[14]) };
     world.configure(&operated);
     assert_eq!(reload(&daemon).0, 200);

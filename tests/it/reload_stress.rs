@@ -26,7 +26,7 @@ use crate::world::{FALLBACK, OWNER, Setup, World};
 
 const ROUNDS: u64 = 10;
 
-/// The mail server stays up for so many rounds at the end, so that the last retries come soon.
+/// How many rounds at the end have the mail server up, so that the last retries come soon.
 const QUIET: u64 = 3;
 
 /// Each source with its sessions. Two names of the host make two systems, which are polled at the same time.
@@ -39,7 +39,7 @@ struct Plan {
     without_session: Option<i64>,
     mail_down: bool,
     max_polls: u64,
-    /// A limit that cannot be read, another one each time: the same problems twice are one refusal.
+    /// A limit that cannot be read, another one each time: two refusals for the same reason would count as one.
     wrong_limit: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ struct Run {
     dice: Dice,
     plan: Plan,
     drifted: BTreeSet<i64>,
-    /// Incidents that each session had for certain.
+    /// Incidents that each session certainly had.
     certain: BTreeMap<i64, usize>,
     /// Incidents that each session may have had besides, one for each removal.
     possible: BTreeMap<i64, usize>,
@@ -90,7 +90,7 @@ impl Run {
     fn start() -> Self {
         let world = World::new(4, &Setup::default());
         let (sink, closed, plan) = (Sink::start(), ClosedPort::hold(), Plan::default());
-        // Polls take a fifth of a second, so that reloads meet them.
+        // Polls take a fifth of a second, so that reloads come during them.
         world.simulator.fail(Mode::Slow(Duration::from_millis(20)), None);
         configure(&world, &plan, sink.port, closed.number);
         let daemon = world.daemon();
@@ -154,7 +154,7 @@ impl Run {
             3..=5 => {
                 let source = usize::from(self.dice.below(2) == 1);
                 self.plan.without_source = Some(source);
-                // The task that ends waits for the store meanwhile, and finds its source wanted again.
+                // The task that ends waits for the store, and finds that its source is wanted again.
                 let locked = Locked::store(&self.world.path("driftwise.db"));
                 self.removed(&SOURCES[source].2, before);
                 self.plan.without_source = None;
@@ -172,7 +172,7 @@ impl Run {
         self.accepted();
     }
 
-    /// Has a configuration without these sessions accepted.
+    /// Waits until a configuration without these sessions is accepted.
     fn removed(&mut self, ids: &[i64], before: &BTreeSet<i64>) {
         self.accepted();
         for id in ids.iter().filter(|id| before.contains(id) || self.drifted.contains(id)) {
@@ -294,7 +294,7 @@ fn random_reloads_during_audits_and_a_mail_outage_lose_and_repeat_no_notificatio
     let refusals = recorded.notifications.iter().filter(|(sent, _)| sent.kind == NotificationKind::Reload);
     let refusals = refusals.map(|(sent, reason)| (sent.to.as_str(), sent.state, reason.because.len()));
     assert_eq!(refusals.collect::<Vec<_>>(), vec![(FALLBACK, NotificationState::Sent, 1); refused]);
-    // The server took each of them once, and nothing else.
+    // The server accepted each of them once, and nothing else.
     let mut listed = recorded.notifications.iter().filter(|(sent, _)| sent.state == NotificationState::Sent);
     let mut arrived = sink.taken().iter().map(|taken| (taken.to.clone(), taken.id())).collect::<Vec<_>>();
     let mut expected =

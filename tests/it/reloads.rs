@@ -320,7 +320,7 @@ fn a_hundred_reloads_leak_no_descriptors_threads_or_tasks() {
     assert_eq!(polls(), None, "another task polls it");
     eventually("descriptors and threads are given back", || {
         let after = used();
-        // A poll of the one source that is left may be under way, with a connection of its own.
+        // A poll of the remaining source may be under way, with a connection of its own.
         (after.0 <= before.0 + 3 && after.1 <= before.1 + 3).then_some(())
     });
     daemon.stop();
@@ -364,7 +364,7 @@ fn reloads_during_a_mail_outage_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn a_reload_while_the_program_stops_keeps_it_from_nothing() {
+fn a_reload_while_the_program_stops_does_not_delay_the_stop() {
     let world = World::new(1, &sessions(&[14]));
     let daemon = world.daemon();
     daemon.first_poll();
@@ -375,7 +375,7 @@ fn a_reload_while_the_program_stops_keeps_it_from_nothing() {
 }
 
 #[test]
-fn a_session_that_moves_to_another_schedule_claims_none_of_the_polls_that_it_missed() {
+fn a_session_that_moves_to_another_schedule_does_not_count_polls_that_it_missed() {
     let moved = |schedule: &str| Setup {
         sessions: vec![String::from("{ id: 14 }"), format!("{{ id: 15, schedule: \"{schedule}\" }}")],
         ..Setup::default()

@@ -25,7 +25,8 @@ fn reload(daemon: &Daemon) -> (u16, String) {
     ask(daemon.address, "POST", "/-/reload", "").unwrap()
 }
 
-/// Asserts that the drift is notified no second time, and ends in the threads of its openings, under the new name.
+/// Asserts that there is no second notification of the drift, and that it ends in the threads of its openings, under the new
+/// name.
 fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
     daemon.until("driftwise_drift_open", &[("source", "shop"), ("session", "14")], 1.0);
     daemon.poll();
@@ -79,7 +80,7 @@ fn a_source_renamed_between_two_runs_keeps_its_incidents() {
     let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
     daemon.kill();
     renamed(&world, &setup());
-    // One audit of a command moves it as a start of the daemon does.
+    // An audit of a command moves it as a start of the daemon does.
     world.run(&["check", "--notify"]).expect(1);
     let daemon = world.daemon();
     goes_on(&world, &daemon, &openings);
@@ -134,7 +135,7 @@ fn renames_under_way_tear_no_poll_apart() {
     for round in 0..20 {
         renamed(&world, &setup());
         if round % 2 == 1 {
-            // Back again.
+            // Renames it back.
             let path = world.path("driftwise.yaml");
             let text = std::fs::read_to_string(&path).unwrap();
             let back = text.replace("shop: { renamed_from: erp", "erp: { renamed_from: shop");
@@ -156,7 +157,7 @@ fn a_new_name_with_its_own_state_keeps_it_and_the_log_has_a_warning() {
     let world = World::new(2, &setup());
     let daemon = world.daemon();
     daemon.first_poll();
-    // Renamed without saying so first: both names have been polled now.
+    // Renamed without `renamed_from` at first: both names have been polled now.
     renamed(&world, &setup());
     let path = world.path("driftwise.yaml");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -133,7 +133,7 @@ fn mail_to_one_recipient_arrives_in_the_order_recorded_also_after_a_crash() {
 }
 
 #[test]
-fn killed_at_any_moment_it_notifies_of_every_drift_once() {
+fn a_daemon_that_is_killed_at_any_moment_notifies_of_every_drift_once() {
     let world = World::new(4, &Setup::default());
     let sessions = (14..18).map(|id| format!("{{ id: {id} }}")).collect();
     world.configure(&Setup { sessions, ..Setup::default() });
@@ -182,7 +182,7 @@ fn each_session_keeps_its_own_last_good_poll_over_a_restart_that_changes_its_sch
     for session in [14, 15] {
         world.simulator.set(session, "export", true);
     }
-    // From now on both sessions have one schedule, and the polls of the past are those of session 14.
+    // From now on both sessions have one schedule, and its past polls are those of session 14.
     world.configure(&second("* * * * * *"));
     let daemon = world.daemon();
     for session in ["14", "15"] {

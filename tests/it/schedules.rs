@@ -74,7 +74,7 @@ fn a_machine_that_slept_for_hours_polls_once_and_counts_it_as_late() {
     clock.advance(TimeDelta::hours(9));
     audits(2.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));
-    // A poll in time is not late, and the missed polls are not made up for.
+    // A punctual poll is not late, and missed polls are not made up for.
     clock.set(next_poll(&inside, "14"));
     audits(3.0);
     assert_eq!((late("downtime"), late("busy")), (Some(1.0), Some(0.0)));

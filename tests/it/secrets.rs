@@ -74,7 +74,7 @@ fn loud(world: &World, command: &[&str], (arguments, rust_log): (&[&str], Option
     loud
 }
 
-/// Every file that the program wrote.
+/// Asserts that no file of the program has a secret.
 fn clean_files(world: &World) {
     for entry in std::fs::read_dir(world.folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -113,7 +113,7 @@ fn no_command_shows_a_secret_at_the_loudest() {
                 None => world.simulator.heal(),
             }
             for (number, command) in COMMANDS.into_iter().enumerate() {
-                // Each command in each form, and not each of them with each way.
+                // Each command in each form, but not in each combination.
                 let loudest = LOUDEST[(number + at) % LOUDEST.len()];
                 let done = loud(&world, command, loudest).output().unwrap();
                 assert_ne!(done.status.code(), Some(101), "{command:?} panicked");

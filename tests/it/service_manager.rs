@@ -27,7 +27,7 @@ impl Receiver {
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     }
 
-    /// Skips other reports.
+    /// Waits for a report, and skips others.
     fn until(&self, wanted: &str) -> String {
         loop {
             let report = self.next();

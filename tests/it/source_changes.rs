@@ -1,4 +1,4 @@
-//! A source that changes under its rules: one value that cannot be read any more, a column that is gone, many sessions at once.
+//! A source that changes under its rules: a value that can no longer be read, a column that is gone, many sessions at once.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn world(sessions: usize) -> World {
     world
 }
 
-/// The verdicts of one rule, as `check` or `status` says them, session by session.
+/// The verdicts of one rule in the output of `check` or `status`, session by session.
 fn verdicts(world: &World, command: &str, code: i32, rule: &str) -> Vec<Value> {
     let document = world.run(&[command, "--format", "json"]).expect(code).json();
     let findings = document["sessions"].as_array().unwrap().iter().map(|session| &session["findings"]);
@@ -24,7 +24,7 @@ fn verdicts(world: &World, command: &str, code: i32, rule: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_schedule_that_cannot_be_read_any_more_is_mailed_as_drift_as_it_was_sent() {
+fn a_schedule_that_can_no_longer_be_read_is_mailed_as_drift_as_it_was_sent() {
     for (value, shown) in [(json!("Whenever"), "Whenever"), (json!("Manual"), "Manual"), (Value::Null, "null")] {
         let world = world(1);
         let rule = "schedule-every-5-minutes";

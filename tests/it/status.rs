@@ -1,4 +1,4 @@
-//! `status`: what it says of each session, how old that is, and who keeps it up to date.
+//! `status`: the verdict on each session, its age, and the daemon that keeps it up to date.
 
 use driftwise::simulator::Mode;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::program::eventually;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
 #[test]
-fn status_is_pending_before_the_first_poll_and_tells_the_state_after_it() {
+fn status_is_pending_before_the_first_poll_and_shows_the_verdict_after_it() {
     let sessions = ["{ id: 14 }", "{ id: 15 }"].map(String::from).to_vec();
     let world = World::new(2, &Setup { sessions, ..Setup::default() });
     let before = world.run(&["status", "--format", "json"]).expect(3).json();

@@ -19,7 +19,7 @@ fn stops_in_time(mut daemon: Daemon) {
 }
 
 #[test]
-fn a_source_that_hangs_does_not_hold_up_the_end() {
+fn a_source_that_hangs_does_not_delay_the_stop() {
     let world = World::new(1, &Setup { source: String::from("timeout: 60s"), ..Setup::default() });
     world.simulator.fail(Mode::TooLarge, None);
     let daemon = world.daemon();
@@ -28,7 +28,7 @@ fn a_source_that_hangs_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
+fn a_mail_server_that_hangs_does_not_delay_the_stop_and_its_message_is_kept() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let email = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", silent.local_addr().unwrap().port());
     let world = World::new(1, &Setup { email, ..Setup::default() });
@@ -44,7 +44,7 @@ fn a_mail_server_that_hangs_does_not_hold_up_the_end_and_its_message_is_kept() {
 }
 
 #[test]
-fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
+fn a_browser_that_never_finishes_its_request_does_not_delay_the_stop() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     daemon.first_poll();
@@ -55,7 +55,7 @@ fn a_browser_that_never_finishes_asking_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
+fn a_store_that_another_program_holds_does_not_delay_the_stop() {
     let world = World::new(1, &Setup::default());
     let daemon = world.daemon();
     daemon.first_poll();
@@ -71,7 +71,7 @@ fn a_store_that_another_program_holds_does_not_hold_up_the_end() {
     stops_in_time(daemon);
     drop(hands);
     other.wait().unwrap();
-    // Nothing is left that blocks the next daemon.
+    // Nothing blocks the next daemon.
     let daemon = world.daemon();
     daemon.poll();
     daemon.stop();

@@ -17,7 +17,7 @@ use crate::program::{Daemon, driftwise, eventually, eventually_or};
 use crate::support::port::ClosedPort;
 use crate::world::{FALLBACK, OWNER, Setup, World};
 
-/// A collector: takes OTLP over HTTP, and keeps what it took.
+/// A collector: accepts OTLP over HTTP, and keeps the requests.
 struct Collector {
     address: SocketAddr,
     taken: Arc<Taken>,
@@ -27,7 +27,7 @@ struct Collector {
 
 struct Taken {
     requests: Mutex<Vec<Request>>,
-    /// What it answers; nothing leaves the client waiting.
+    /// Its answer; `None` leaves the client waiting.
     answer: Mutex<Option<StatusCode>>,
 }
 
@@ -135,7 +135,7 @@ fn varint(message: &mut &[u8]) -> u64 {
     part(message, end + 1).iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
 }
 
-/// The fields of a number that hold bytes.
+/// The fields with a number that hold bytes.
 fn within(message: &[u8], number: u64) -> Vec<&[u8]> {
     let fields = fields(message).into_iter().filter(|(found, _)| *found == number);
     let bytes = fields.map(|(_, field)| match field {
@@ -255,7 +255,7 @@ fn the_last_spans_are_exported_when_the_program_stops() {
     assert_eq!(audit.resource["service.name"], "shop-audits");
 }
 
-/// Without a collector everything else goes on. The log says once that no traces are exported.
+/// Asserts that everything else goes on without a collector, and that the log reports once that no traces are exported.
 #[track_caller]
 fn works_without(world: &World, daemon: Daemon, reason: &str) {
     daemon.first_poll();

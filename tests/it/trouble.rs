@@ -35,7 +35,7 @@ fn in_namespace(folder: &Path, script: &str) -> Done {
 }
 
 #[test]
-fn a_volume_that_is_read_only_ends_the_start_with_words_and_commands_still_read_it() {
+fn a_read_only_volume_ends_the_start_with_a_reason_and_commands_still_read_it() {
     let world = stopped();
     let mount = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"; cd \"$1\"; exec \"$0\" ";
     let refused = in_namespace(world.folder(), &format!("{mount}run")).expect(4);
@@ -45,14 +45,14 @@ fn a_volume_that_is_read_only_ends_the_start_with_words_and_commands_still_read_
 }
 
 #[test]
-fn a_volume_of_another_user_ends_the_start_with_words() {
+fn a_volume_of_another_user_ends_the_start_with_a_reason() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let world = World::new(1, &Setup::default());
     if fs::metadata(world.folder()).unwrap().uid() != 0 {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
         return eprintln!("SKIPPED: only root can start the program as another user");
     }
-    // Readable, as a configuration is, and not writable.
+    // The configuration is readable, and the folder is not writable.
     fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=10001", "--regid=10001", "--clear-groups"]).arg(driftwise(world.folder()).get_program());
@@ -121,7 +121,7 @@ impl Drop for Holder {
 #[test]
 fn a_health_check_while_the_store_is_being_opened_fails_and_passes_once_it_is_open() {
     let world = stopped();
-    // Free a moment ago.
+    // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.edit(&[("127.0.0.1:0", &address.to_string())]);
     let holder = Holder::of(&world);

@@ -109,7 +109,7 @@ fn a_column_that_is_missing_or_comes_twice_is_unverifiable() {
 }
 
 #[test]
-fn a_group_never_passes_on_less_than_it_should_have() {
+fn a_group_with_too_few_members_never_passes() {
     let world = World::new(1, &Setup::default());
     let rule = "customer-validation-all";
     world.simulator.unset(14, "customer_validation_4");

@@ -114,7 +114,7 @@ fn a_secret_behind_the_swapped_link_of_a_kubernetes_secret_is_read_and_other_fil
     symlink("..second", world.path("secrets/..data_tmp")).unwrap();
     fs::rename(world.path("secrets/..data_tmp"), world.path("secrets/..data")).unwrap();
     reloaded(&daemon, 1);
-    // A second change of the others is no reload either: the next one is of the secret.
+    // A second change of the others is no reload either: the next one is caused by the secret.
     fs::write(world.path("notes.txt"), "changed again").unwrap();
     fs::write(world.path("secrets/..second/password"), "rotated twice").unwrap();
     reloaded(&daemon, 2);
@@ -164,7 +164,7 @@ fn a_reload_switches_the_watch_on_and_off() {
     reload();
     let before = reloads(&daemon);
     world.configure(&sessions(&[14, 15, 16]));
-    // Polls come each second: four rounds of the watch go by.
+    // Polls come each second, so four rounds of the watch pass.
     let (name, labels) = ("driftwise_source_requests_total", [("outcome", "ok")]);
     daemon.until(name, &labels, daemon.metric(name, &labels).unwrap() + 8.0);
     assert_eq!(daemon.metric("driftwise_session_info", &[("session", "16")]), None);

@@ -66,7 +66,7 @@ pub struct World {
 }
 
 impl World {
-    /// With so many sessions, and the configuration of `setup`.
+    /// A world with `sessions` sessions, and the configuration of `setup`.
     pub fn new(sessions: usize, setup: &Setup) -> Self {
         Self::with(Simulator::new(sessions).with_credentials(USERNAME, &setup.password), setup)
     }
@@ -101,7 +101,7 @@ impl World {
         std::fs::write(self.path("driftwise.yaml"), text).unwrap();
     }
 
-    /// Replaces texts of the configuration, each of which must occur.
+    /// Replaces texts of the configuration, each of which must occur in it.
     #[track_caller]
     pub fn edit(&self, edits: &[(&str, &str)]) {
         edit::edit(&self.path("driftwise.yaml"), edits);

@@ -68,7 +68,7 @@ async fn only_a_message_that_can_never_be_sent_is_refused_for_good() {
         (refusal(429, "ApplicationThrottled"), Obstacle::Deferred, false),
         (refusal(500, "ErrorInternalServerError"), Obstacle::Deferred, false),
         (refusal(503, "ErrorInvalidRecipients"), Obstacle::Deferred, false),
-        // Another yes than 202 is none.
+        // Any other success than 202 does not count.
         (Reply::Text(200, "<html>"), Obstacle::Deferred, false),
         (Reply::Endless(200), Obstacle::Deferred, false),
         (Reply::Endless(403), Obstacle::Auth, false),
@@ -95,7 +95,7 @@ async fn an_accepted_message_is_sent_whatever_follows() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_wait_is_not_asked_before() {
+async fn a_server_that_asks_to_wait_gets_no_earlier_request() {
     let asked_to_wait = [
         (Reply::With(429, ("retry-after", "120"), json!({})), 120),
         (Reply::With(503, ("retry-after", "120"), json!({})), 120),
@@ -148,7 +148,7 @@ async fn a_token_that_has_expired_early_is_replaced_within_the_same_send() {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_token_endpoint_is_transient_and_graph_is_not_asked() {
+async fn every_fault_of_the_token_endpoint_is_transient_and_graph_gets_no_request() {
     for (reply, obstacle) in faults() {
         let (graph, tokens) = (Endpoint::start([ACCEPTED]).await, Endpoint::start([reply.clone()]).await);
         let timeout = if matches!(reply, Reply::Silence) { SHORT } else { LONG };

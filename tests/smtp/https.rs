@@ -1,4 +1,4 @@
-//! The token endpoint and Microsoft Graph over HTTPS: which certificates are trusted, and how the others are refused.
+//! The token endpoint and Microsoft Graph over HTTPS: the certificates that are trusted, and how the others are refused.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// `certificate` is one of the test authority, in PEM.
+    /// `certificate`: one of the test authority, in PEM.
     async fn start(certificate: &str, reply: Reply) -> Self {
         let plain = Endpoint::start([reply]).await;
         let behind = plain.url.rsplit_once('/').unwrap().1.to_owned();

@@ -1,5 +1,5 @@
-//! What a server may reply and what not: every stage takes only its own codes for a yes, and a server that breaks the protocol
-//! is hung up on, whatever it says and however much of it.
+//! The replies that each stage allows: every stage accepts only its own codes as a yes, and the client closes the connection to a
+//! server that breaks the protocol, whatever it sends and however much.
 
 use driftwise::notify::email::Tls;
 use driftwise::notify::{Obstacle, SendError};
@@ -39,7 +39,7 @@ fn said(words: String) -> &'static str {
     Box::leak(words.into_boxed_str())
 }
 
-/// A protocol that is broken stands in the way of the connection, or of TLS.
+/// Asserts that a broken protocol counts as an obstacle of the connection, or of TLS.
 fn assert_broken(error: &SendError, stage: &Stage, case: &str) {
     let tls = stage.name.contains("STARTTLS");
     let obstacle = if tls { Obstacle::Tls } else { Obstacle::Connect };
@@ -48,7 +48,7 @@ fn assert_broken(error: &SendError, stage: &Stage, case: &str) {
 }
 
 #[tokio::test]
-async fn each_stage_takes_only_its_own_codes_for_a_yes() {
+async fn each_stage_accepts_only_its_own_codes_as_a_yes() {
     let codes = [100, 200, 211, 214, 220, 221, 235, 250, 251, 252, 299, 300, 334, 354, 399];
     for (stage, allowed) in stages() {
         let wrong = codes.into_iter().filter(|code| !allowed.contains(code));
@@ -96,7 +96,7 @@ async fn a_malformed_reply_ends_the_session_at_every_stage() {
 }
 
 #[tokio::test]
-async fn a_reply_that_nothing_asked_for_ends_the_session_before_the_next_command() {
+async fn an_unasked_reply_ends_the_session_before_the_next_command() {
     for (stage, allowed) in stages().into_iter().filter(|(stage, _)| !stage.is_last()) {
         let code = allowed[0];
         for stray in ["250 ok\r\n", "354 go\r\n", "550 no\r\n", "250-ok\r\n", "2", "\r\n"] {
@@ -104,7 +104,7 @@ async fn a_reply_that_nothing_asked_for_ends_the_session_before_the_next_command
             assert!(!error.permanent, "{}, {stray:?}: {error}", stage.name);
             assert!(error.reason.contains("broke the protocol"), "{}, {stray:?}: {error}", stage.name);
         }
-        // A server may close at any time, and says so.
+        // A server may close the connection at any time, and announces that.
         let error = stage.ends_unheard(Say(said(format!("{code} yes\r\n421 idle for too long\r\n")))).await;
         let obstacle = if stage.name == "STARTTLS" { Obstacle::Tls } else { Obstacle::Deferred };
         assert_eq!((error.obstacle, error.permanent, error.reply), (obstacle, false, Some(421)), "{}", stage.name);
@@ -113,15 +113,15 @@ async fn a_reply_that_nothing_asked_for_ends_the_session_before_the_next_command
 }
 
 #[tokio::test]
-async fn replies_that_come_late_are_not_taken_for_those_to_later_commands() {
-    // Each reply answers the command before; only what is refused in the end shows it.
+async fn late_replies_are_not_taken_for_replies_to_later_commands() {
+    // Each reply answers the command before; only the last one, a refusal, shows the shift.
     let shifted = [
         &[Say("250 ok\r\n"), Say("250 ok\r\n")][..],
         &[Say("250-ok\r\n250 ok\r\n250-ok\r\n250 ok\r\n")],
         &[Say("250 ok\r\n354 go\r\n250 taken\r\n")],
     ];
     for steps in shifted {
-        // In packets of their own they may arrive before the next command or after it: the message is not sent in any case.
+        // In packets of their own they may arrive before or after the next command: the message is not sent in either case.
         let rest = [steps, &[Hang]].concat();
         let error = Stage::new("RCPT", Tls::None, &[GREETED, PLAINLY, TO]).goes_on(&rest).await.unwrap_err();
         assert_eq!((error.obstacle, error.permanent), (Obstacle::Connect, false), "{error}");
@@ -137,7 +137,7 @@ async fn replies_after_the_acceptance_of_a_message_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_message_whose_yes_was_lost_is_sent_again_as_it_was() {
+async fn a_message_whose_acceptance_was_lost_is_sent_again_unchanged() {
     let mut taken = Vec::new();
     for end in [Close, Say("250 taken\r\n")] {
         let server = Script::start([GREETED, PLAINLY, TO, DATA, WHOLE, &[end]].concat()).await;
@@ -220,7 +220,7 @@ async fn an_endless_reply_ends_the_connection() {
             Err(error) => assert!(!error.permanent && !stage.is_last(), "{}: {error}", stage.name),
         }
     }
-    // A flood of goodbyes takes nothing back.
+    // A flood of goodbyes does not change the outcome.
     let message = Stage::new("the message", Tls::None, &[GREETED, PLAINLY, TO, DATA, WHOLE]);
     for flood in [&[b'2'; 1024][..], b"221-x\r\n"] {
         message.goes_on(&[Say("250 taken\r\n"), Expect("QUIT"), Flood(flood)]).await.unwrap();
@@ -244,7 +244,7 @@ async fn no_address_that_a_server_repeats_is_in_the_reason() {
     }
 }
 
-/// What a server does at one stage.
+/// The action of a server at one stage.
 #[derive(Debug, Clone)]
 enum Turn {
     Yes { lines: usize, latin: bool, dripped: bool },
@@ -284,7 +284,7 @@ impl Turn {
         if matches!(self, Self::Yes { dripped: true, .. }) { Drip(words) } else { Raw(words) }
     }
 
-    /// What has to come of the session, if it ends here.
+    /// The expected outcome, if the session ends here.
     fn outcome(&self, allowed: &[u16], last_three: bool, last: bool) -> Option<Result<(), (Obstacle, bool)>> {
         match self {
             Self::Yes { .. } => last.then_some(Ok(())),
@@ -301,7 +301,7 @@ impl Turn {
 }
 
 #[test]
-fn a_message_is_sent_only_if_every_reply_was_the_right_one() {
+fn a_message_is_sent_only_if_every_reply_was_right() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
     let codes: [(&[u16], &[Step]); 6] = [

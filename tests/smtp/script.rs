@@ -14,27 +14,28 @@ use crate::support::certificate::authority;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Say(&'static str),
-    /// The same for what is not UTF-8, in one packet.
+    /// Sends bytes that are not UTF-8, in one packet.
     Raw(&'static [u8]),
-    /// The same in packets of one byte.
+    /// Sends bytes in packets of one byte.
     Drip(&'static [u8]),
-    /// The same again and again until the client hangs up, which it must do soon.
+    /// Sends bytes again and again until the client closes the connection, which it must do soon.
     Flood(&'static [u8]),
-    /// A line that begins so must come.
+    /// Expects a line that begins with this text.
     Expect(&'static str),
     /// The message, up to the final dot.
     Take,
-    /// What comes from now on is inside TLS.
+    /// Starts TLS.
     Protect,
-    /// The client must hang up without another word.
+    /// Expects the client to close the connection without another word.
     Gone,
-    /// Break the connection.
+    /// Breaks the connection.
     Close,
-    /// Say nothing until the other side hangs up.
+    /// Sends nothing until the client closes the connection.
     Hang,
 }
 
-/// What a client can have been sent at most when it hangs up, in bytes: what it takes in, and what the buffers between hold.
+/// Most bytes that a client can have been sent when it closes the connection: those that it takes in, and those in the buffers
+/// between.
 const MOST_FLOOD: usize = 32 << 20;
 
 pub struct Script {
@@ -55,7 +56,7 @@ impl Script {
         Self { port, task }
     }
 
-    /// The message that it took, if any. Fails if the client did not say what the script expects.
+    /// The message that the server accepted, if any. Fails if the client did not send what the script expects.
     pub async fn finish(self) -> String {
         self.task.await.unwrap()
     }
@@ -89,7 +90,7 @@ async fn follow(stream: TcpStream, steps: &[Step], taken: &mut String) {
             }
             Step::Gone => {
                 let mut rest = Vec::new();
-                // A client that hangs up with something unread resets the connection.
+                // A client that closes the connection with unread bytes resets it.
                 let _ = stream.read_to_end(&mut rest).await;
                 assert!(rest.is_empty(), "the client said {:?}", String::from_utf8_lossy(&rest));
                 return;
@@ -115,8 +116,8 @@ async fn follow(stream: TcpStream, steps: &[Step], taken: &mut String) {
             }
         }
     }
-    // The server has no more to say. What the client still has to say is taken, until it hangs up: an early close could lose
-    // what was said to it.
+    // The server has nothing more to send. It reads the rest from the client until that closes the connection: an early close
+    // could lose bytes that were sent to the client.
     let _ = stream.shutdown().await;
     listen(&mut stream).await;
 }
@@ -146,7 +147,7 @@ fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()))
 }
 
-/// A port that answers no connection at all: its one place in the queue is taken, so the kernel drops every further one.
+/// A port that answers no connection at all: its queue of one is full, so the kernel drops every further one.
 pub struct BlackHole {
     pub port: u16,
     _listener: TcpListener,
@@ -160,7 +161,7 @@ impl BlackHole {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
-        // The first is let in; the others make sure of it that the queue is full.
+        // The first connection is accepted; the others make sure that the queue is full.
         let first = TcpStream::connect(address).await;
         let mut callers = vec![tokio::spawn(std::future::ready(first))];
         callers.extend((0..4).map(|_| tokio::spawn(TcpStream::connect(address))));

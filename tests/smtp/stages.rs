@@ -1,5 +1,5 @@
-//! Every stage of the conversation at which a server refuses for now or for good, breaks off, or falls silent: what stood in
-//! the way, and whether it is any use trying again.
+//! Every stage at which a server refuses for now or for good, closes the connection, or falls silent: the obstacle, and whether a
+//! retry makes sense.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::script::{BlackHole, Script, Step};
 use crate::support::server::Server;
 use crate::{LONG, PASSWORD, SHORT, refused, send, signed_in, to_port};
 
-/// What is said up to a stage, and how it goes on there.
+/// The conversation up to a stage, and how it ends there.
 pub struct Stage {
     pub name: &'static str,
     pub tls: Tls,
     account: bool,
-    /// The client says goodbye after a refusal, and waits for an answer.
+    /// The client sends QUIT after a refusal, and waits for an answer.
     quits: bool,
     before: Vec<Step>,
 }
@@ -37,7 +37,7 @@ impl Stage {
         Self { quits: true, ..self }
     }
 
-    /// A yes here is a yes to the message.
+    /// Whether a yes here is a yes to the message.
     pub fn is_last(&self) -> bool {
         self.before.ends_with(WHOLE)
     }
@@ -47,7 +47,7 @@ impl Stage {
         self.goes_on(&[&[end], farewell].concat()).await.expect_err(self.name)
     }
 
-    /// The client must hang up without another word.
+    /// The client must close the connection without another word.
     pub async fn ends_unheard(&self, end: Step) -> SendError {
         self.goes_on(&[end, Gone]).await.expect_err(self.name)
     }
@@ -88,7 +88,7 @@ pub const DATA: &[Step] = &[Say("250 ok\r\n"), Expect("DATA")];
 pub const WHOLE: &[Step] = &[Say("354 go on\r\n"), Take];
 
 #[tokio::test]
-async fn before_anything_is_asked_of_it_a_server_can_only_be_tried_again() {
+async fn a_failure_before_the_first_mail_command_is_always_tried_again() {
     let begin = [
         Stage::new("greeting", Tls::None, &[]),
         Stage::new("EHLO", Tls::None, &[GREETED]).quitting(),
@@ -106,7 +106,7 @@ async fn before_anything_is_asked_of_it_a_server_can_only_be_tried_again() {
 }
 
 #[tokio::test]
-async fn tls_that_cannot_be_had_is_a_tls_obstacle_wherever_it_fails() {
+async fn a_failure_to_set_up_tls_is_a_tls_obstacle_at_any_stage() {
     let asked = Stage::new("STARTTLS", Tls::StartTls, &[GREETED, STARTTLS]).quitting();
     let asked_ends = [
         (Say("454 no TLS just now\r\n"), Obstacle::Tls, false),
@@ -123,7 +123,7 @@ async fn tls_that_cannot_be_had_is_a_tls_obstacle_wherever_it_fails() {
         (Close, Obstacle::Tls, false),
         (Hang, Obstacle::Timeout, false),
     ];
-    // The EHLO after the handshake belongs to it.
+    // The EHLO after the handshake is part of setting up TLS.
     let protected = Stage::new("EHLO after STARTTLS", Tls::StartTls, &[GREETED, STARTTLS, PROTECTED]).quitting();
     let protected_ends = [
         (Say("421 later\r\n"), Obstacle::Tls, false),
@@ -139,7 +139,7 @@ async fn tls_that_cannot_be_had_is_a_tls_obstacle_wherever_it_fails() {
 }
 
 #[tokio::test]
-async fn only_a_sign_in_that_is_refused_for_good_is_called_a_wrong_password() {
+async fn only_a_sign_in_that_is_refused_for_good_is_reported_as_a_wrong_password() {
     let mut stages = Vec::new();
     for (tls, begin) in [
         (Tls::None, vec![GREETED]),
@@ -166,10 +166,10 @@ async fn only_a_sign_in_that_is_refused_for_good_is_called_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_stops_asking_is_no_sign_in() {
+async fn a_server_that_challenges_without_end_is_a_failed_sign_in() {
     let stages = [
         Stage::new("AUTH LOGIN", Tls::None, &[GREETED, LOGIN, LOGIN_NAMED, LOGIN_TOLD]),
-        // A server may pass over the words that came with AUTH, once.
+        // A server may ignore the credential in AUTH, once.
         Stage::new("AUTH PLAIN", Tls::None, &[GREETED, PLAIN, &[Say("334 \r\n"), Expect("AGRyaWZ0d2lzZQBj")]]),
     ];
     for stage in stages {
@@ -193,7 +193,7 @@ async fn a_real_server_that_cannot_ask_its_directory_is_tried_again() {
 }
 
 #[tokio::test]
-async fn of_sender_recipient_and_message_only_the_last_two_can_be_refused_for_good() {
+async fn only_the_recipient_and_the_message_can_be_refused_for_good() {
     let for_now = |obstacle, permanent| {
         [
             (Say("421 later\r\n"), Obstacle::Deferred, false),
@@ -215,7 +215,7 @@ async fn of_sender_recipient_and_message_only_the_last_two_can_be_refused_for_go
 }
 
 #[tokio::test]
-async fn a_certificate_whose_time_is_over_is_refused() {
+async fn an_expired_certificate_is_refused() {
     for (mode, tls) in [("starttls", Tls::StartTls), ("implicit", Tls::Implicit)] {
         let server = Server::start(json!({ "mode": mode, "expired": true }));
         assert_eq!(refused(to_port(server.port, tls), "it@acme.example").await, (Obstacle::Tls, false), "{mode}");
@@ -239,7 +239,7 @@ async fn only_a_reason_without_text_of_the_server_is_logged() {
 }
 
 #[tokio::test]
-async fn a_port_that_answers_no_call_times_out() {
+async fn a_port_that_answers_no_connection_times_out() {
     let hole = BlackHole::open().await;
     let calls = [Tls::StartTls, Tls::Implicit, Tls::None].map(|tls| {
         let options = SmtpOptions { timeout: Duration::from_secs(1), ..to_port(hole.port, tls) };
@@ -249,8 +249,8 @@ async fn a_port_that_answers_no_call_times_out() {
 }
 
 #[tokio::test]
-async fn another_machine_gets_the_password_without_tls_only_where_that_is_allowed() {
-    // Reaches this machine without being known as it.
+async fn another_machine_gets_the_password_without_tls_only_if_that_is_allowed() {
+    // An address of this machine that is not recognised as such.
     let elsewhere = |port| SmtpOptions { host: "0.0.0.0".to_owned(), ..to_port(port, Tls::None) };
     for method in ["PLAIN", "LOGIN"] {
         let server = Server::start(json!({ "mode": "none", "auth": [method], "user": "driftwise", "pass": PASSWORD }));

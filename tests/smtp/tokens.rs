@@ -76,7 +76,7 @@ async fn a_token_that_has_expired_early_is_replaced_within_the_same_send() {
     email.send(&message).await.unwrap();
     email.send(&message).await.unwrap();
     assert_eq!(endpoint.asked().len(), 2);
-    // The second one has been used too: one more token is fetched, which is the same, and then no further one.
+    // The second token is used up too: the client fetches one more, which is the same, and then no further one.
     let error = email.send(&message).await.unwrap_err();
     assert_eq!((error.obstacle, endpoint.asked().len()), (Obstacle::Auth, 3), "{error}");
 }
@@ -92,7 +92,7 @@ async fn a_refused_token_is_explained_without_repeating_it() {
         assert_eq!((error.obstacle, error.permanent, error.reply), (Obstacle::Auth, false, Some(535)), "{error}");
         assert!(!error.reason.contains("nobody-knows"), "{error}");
         assert!(error.reason.contains("and words that hold the token"), "{error}");
-        // A new token that is refused is not replaced at once, and not kept.
+        // A new token that is refused is neither replaced at once nor kept.
         assert_eq!(endpoint.asked().len(), asked);
     }
 }
@@ -125,7 +125,7 @@ async fn the_explanation_of_a_refusal_is_decoded_and_shown_with_advice() {
 }
 
 #[tokio::test]
-async fn a_server_may_pass_over_the_initial_response_and_may_not_ask_for_ever() {
+async fn a_server_may_ignore_the_initial_response_and_may_not_challenge_without_end() {
     let begin = |rest: &[crate::script::Step]| {
         let begin = [
             Say("220 hello\r\n"),
@@ -162,7 +162,7 @@ async fn a_token_is_never_sent_where_a_password_is_expected() {
     assert!(error.reason.contains("does not offer AUTH XOAUTH2"), "{error}");
 }
 
-/// The faults of a token endpoint, and what they are taken for.
+/// The faults of a token endpoint, and the obstacle of each.
 pub fn faults() -> Vec<(Reply, Obstacle)> {
     vec![
         (Reply::Silence, Obstacle::Timeout),
@@ -191,7 +191,7 @@ async fn every_fault_of_the_token_endpoint_is_transient_and_bounded() {
     for (reply, obstacle) in faults() {
         let endpoint = Endpoint::start([reply.clone()]).await;
         let timeout = if matches!(reply, Reply::Silence) { SHORT } else { LONG };
-        // The mail server is never asked.
+        // The client never connects to the mail server.
         let options = SmtpOptions { timeout, ..with_token(down.number, Tls::StartTls, &endpoint.url) };
         let error = email(options).probe().await.unwrap_err();
         assert_eq!((error.obstacle, error.permanent), (obstacle, false), "{reply:?}: {error}");
@@ -200,7 +200,7 @@ async fn every_fault_of_the_token_endpoint_is_transient_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_asks_to_wait_is_not_asked_for_another_recipient_before() {
+async fn a_token_endpoint_that_asks_to_wait_gets_no_earlier_request_for_another_recipient() {
     let server = server(&json!({ "tokens": ["first-token"] }));
     let endpoint = Endpoint::start([Reply::With(429, ("retry-after", "600"), json!({})), issued("first-token")]).await;
     let email = to(&server, &endpoint);

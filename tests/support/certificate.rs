@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 pub struct Authority {
     folder: TempDir,
-    /// Of `localhost`, in PEM.
+    /// The certificate of `localhost`, in PEM.
     pub cert: String,
-    /// The same, and its time is over.
+    /// One that has expired.
     pub expired: String,
     pub key: String,
 }
@@ -36,7 +36,7 @@ pub fn authority() -> &'static Authority {
     })
 }
 
-/// A certificate that signs itself and ends on a day, at its first minute in UTC, in PEM.
+/// A self-signed certificate that ends at the beginning of a day in UTC, in PEM.
 pub fn ending_on(day: NaiveDate) -> String {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let (month, day_of_month) = (u8::try_from(day.month()).unwrap(), u8::try_from(day.day()).unwrap());
@@ -44,7 +44,7 @@ pub fn ending_on(day: NaiveDate) -> String {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
-/// What a client has to trust.
+/// The certificate that clients must trust.
 pub fn ca_file() -> PathBuf {
     authority().folder.path().join("ca.pem")
 }

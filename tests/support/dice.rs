@@ -1,4 +1,4 @@
-//! Random numbers from a seed that is printed and can be given, so that a failed run can be repeated.
+//! Random numbers from a seed, which is printed and can be set, so that a failed run can be repeated.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Dice(u64);
 
 impl Dice {
-    /// Takes the seed from this variable of the environment, or a new one, and prints it.
+    /// Reads the seed from this environment variable, or chooses a new one, and prints it.
     #[expect(clippy::print_stdout, reason = "the seed with which a failed run is repeated")]
     pub fn of(variable: &str) -> Self {
         let seed = number(variable, u64::from(std::process::id()));
@@ -26,13 +26,13 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    /// A moment before `end`.
+    /// A random time before `end`.
     pub fn before(&mut self, end: Duration) -> Duration {
         Duration::from_micros(self.below(u64::try_from(end.as_micros()).unwrap().max(1)))
     }
 }
 
-/// A number from the environment: how long a run is, or its seed.
+/// A number from the environment: the length of a run, or its seed.
 #[expect(clippy::disallowed_methods, reason = "how long a run is comes from the environment")]
 pub fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())

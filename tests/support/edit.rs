@@ -1,8 +1,8 @@
-//! Edits of a text or file that fail where the words to replace are not in it.
+//! Edits of a text or file that fail if the words to replace are not in it.
 
 use std::path::Path;
 
-/// `text` with every `before` replaced by `after`; fails where there is none.
+/// `text` with every `before` replaced by `after`; fails if there is none.
 #[track_caller]
 pub fn replaced(text: &str, before: &str, after: &str) -> String {
     assert!(text.contains(before), "{before:?} is not in:\n{text}");

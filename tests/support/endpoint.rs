@@ -16,11 +16,11 @@ use tokio::task::JoinHandle;
 pub enum Reply {
     Json(u16, Value),
     Text(u16, &'static str),
-    /// With one header.
+    /// With one more header.
     With(u16, (&'static str, &'static str), Value),
     /// The status and headers, and then a body without end.
     Endless(u16),
-    /// Nothing until the client hangs up.
+    /// Nothing until the client closes the connection.
     Silence,
 }
 
@@ -55,12 +55,12 @@ struct Script {
 }
 
 impl Endpoint {
-    /// Gives these replies in their order; the last one again and again.
+    /// Gives these replies in their order, and repeats the last one.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), replies)
     }
 
-    /// The same on a port that is there already.
+    /// The same on a port that is already bound.
     #[expect(clippy::disallowed_methods, reason = "the far side of a test has no supervisor")]
     pub fn serve(listener: TcpListener, replies: impl IntoIterator<Item = Reply>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();

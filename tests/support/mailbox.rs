@@ -48,7 +48,7 @@ impl Mail {
         self.header("Message-ID")
     }
 
-    /// Whether its text, with lines joined, holds these words.
+    /// Asserts that its text, with lines joined, contains these words.
     #[track_caller]
     pub fn says(&self, words: &str) {
         let joined = self.text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -15,7 +15,7 @@ impl ClosedPort {
         Self { number: held.local_addr().unwrap().port(), held }
     }
 
-    /// Listens from now on, without a moment in which another process could take the port.
+    /// Begins to listen, without a moment in which another process could take the port.
     pub fn open(self) -> TcpListener {
         self.held.listen(64).unwrap()
     }

@@ -21,7 +21,7 @@ pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     eventually_or(|| what.to_owned(), ask)
 }
 
-/// The same, with a description that is only made for a failure. The only place that waits.
+/// The same, with a description that is only made for a failure. The only loop that waits.
 pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -34,7 +34,7 @@ pub fn eventually_or<T>(what: impl Fn() -> String, mut ask: impl FnMut() -> Opti
     }
 }
 
-/// The program without arguments, and without the variables of this process that it would read.
+/// The program without arguments, and without the environment variables that it would read.
 pub fn driftwise(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_driftwise"));
     command.current_dir(folder).env_remove("DRIFTWISE_CONFIG").env_remove("RUST_LOG");
@@ -78,12 +78,12 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Done {
 pub struct Daemon {
     child: Child,
     log: Log,
-    /// Where it serves its pages.
+    /// The address of its pages.
     pub address: SocketAddr,
 }
 
 impl Daemon {
-    /// `run` in `folder`; waits until the log has the address of the page.
+    /// Starts `run` in `folder`; waits until the log has the address of the page.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
         Self::begin(driftwise(folder).arg("run").args(more))
     }
@@ -100,7 +100,7 @@ impl Daemon {
         daemon
     }
 
-    /// Starts a command and waits for nothing; `address` is where its configuration lets it listen.
+    /// Starts a command and waits for nothing; `address`: where its configuration makes it listen.
     pub fn launch(command: &mut Command, address: SocketAddr) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(&mut child);
@@ -124,7 +124,7 @@ impl Daemon {
         self.log.text()
     }
 
-    /// Waits until its log holds these words. What the log says of an act can come after what else shows it.
+    /// Waits until its log contains these words. A log line can come after other signs of the same act.
     pub fn logs(&self, words: &str) {
         eventually_or(|| format!("{words:?}; log: {}", self.said()), || self.said().contains(words).then_some(()));
     }
@@ -169,12 +169,12 @@ impl Daemon {
         self.try_get(path).unwrap()
     }
 
-    /// The same; nothing while it does not listen.
+    /// The same; `None` while the daemon does not listen.
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
         get(self.address, path)
     }
 
-    /// The sum of the series of a metric that bear all of `labels`, if there is any.
+    /// The sum of the series of a metric that have all of `labels`, if there is any.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         metric(&self.get("/metrics").1, name, labels)
     }
@@ -210,13 +210,13 @@ impl Drop for Daemon {
     }
 }
 
-/// The page that the log of a daemon names.
+/// The address of the page in the log of a daemon.
 fn page(log: &str) -> Option<SocketAddr> {
     let running = log.split("driftwise is running").nth(1)?;
     running.split("http://").nth(1)?.split('/').next()?.parse().ok()
 }
 
-/// What a process writes to standard error, collected by a thread.
+/// The standard error of a process, collected by a thread.
 #[derive(Default)]
 struct Log {
     text: Arc<Mutex<String>>,
@@ -249,7 +249,7 @@ impl Log {
     }
 }
 
-/// Status and body of a GET; nothing where no server answers.
+/// Status and body of a GET; `None` if no server answers.
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     ask(address, "GET", path, "")
 }

@@ -1,4 +1,4 @@
-//! The real mail server: installed beside the build on first use, one process a test.
+//! The real mail server: installed beside the build on first use, one process for each test.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::certificate::authority;
 
-/// A message as the server took it.
+/// A message that the server accepted.
 #[derive(Debug, Deserialize)]
 pub struct Taken {
     pub from: String,
@@ -35,7 +35,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `options` are those of `tests/smtp/server.mjs`, and `expired` for a certificate whose time is over.
+    /// `options`: those of `tests/smtp/server.mjs`, and `expired` for an expired certificate.
     pub fn start(mut options: Value) -> Self {
         let authority = authority();
         options["key"] = authority.key.clone().into();
@@ -55,7 +55,7 @@ impl Server {
         Self { port, child, said: Mutex::new(said) }
     }
 
-    /// The next message it took; waits for it.
+    /// Waits for the next accepted message.
     pub fn taken(&self) -> Taken {
         read(&mut self.said.lock().unwrap())
     }

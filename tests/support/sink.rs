@@ -33,7 +33,7 @@ impl Sink {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let taken = Arc::clone(&taken);
-                // A connection that breaks is what these tests are about.
+                // Connections are meant to break.
                 std::thread::spawn(move || drop(talk(stream, &taken)));
             }
         });

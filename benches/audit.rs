@@ -1,7 +1,7 @@
-//! What one audit costs, beside what the same bytes cost to parse or to hash: `cargo bench --bench audit`.
+//! The cost of one audit, beside the cost of parsing or hashing the same bytes: `cargo bench --bench audit`.
 //!
-//! Everything is measured in turns in one process, and the least of several rounds counts, so that other load on the machine
-//! touches all of it alike. The store is a real file; a commit waits for the disk.
+//! All parts are measured in turns in one process, and the least of several rounds counts, so that other load on the machine
+//! affects all of them alike. The store is a real file; a commit waits for the disk.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures for people")]
@@ -72,15 +72,15 @@ struct Typed {
     default_analysis_code: Option<String>,
 }
 
-/// The response to an export with `sessions` rows. `last` is a column of an unaudited session: it makes other bytes of
-/// the same sessions. `drifted` sessions have Export ticked.
+/// The response to an export with `sessions` rows. `last` is a column of an unaudited session: it changes the bytes for the same
+/// sessions. `drifted` sessions have Export ticked.
 fn body(sessions: usize, last: usize, drifted: usize) -> Vec<u8> {
     let audited = (1..=sessions).map(|id| (id, id <= drifted, String::from("SH")));
     support::rows(audited.chain(std::iter::once((9_999_999, false, format!("SH{last}"))))).into_bytes()
 }
 
-/// A source whose answer is set by hand, read as the sources of the program read theirs. Notes when it was asked, which is when the
-/// first byte is there.
+/// A source whose answer is set by hand, read as the sources of the program read theirs. Notes when it was polled, which is when
+/// the first byte is there.
 #[derive(Default)]
 struct Fixed {
     body: Mutex<Arc<Vec<u8>>>,
@@ -217,7 +217,7 @@ fn milliseconds(took: Duration) -> f64 {
     took.as_secs_f64() * 1e3
 }
 
-/// The pure stages, one after another, on the state that the auditor has.
+/// Measures the pure stages, one after another, on the auditor's state.
 fn stages(least: &mut Least, stage: &Stage, body: &[u8]) {
     let now = stage.clock.now();
     let (published, name) = (&stage.auditor.published, &stage.name);
@@ -283,7 +283,7 @@ async fn estate(sessions: usize, rounds: usize) {
     println!("{:34} {:10.2}", "same bytes : hash", ratio("audit, the same bytes", "hash (SHA-256)"));
 }
 
-/// Each size in a process of its own, so that none finds the heap that another left.
+/// Measures each size in a process of its own, so that none starts with the heap of another.
 fn main() {
     let sizes = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect::<Vec<usize>>();
     if let [sessions] = sizes[..] {

@@ -1,5 +1,5 @@
-//! The whole program from outside: `cargo bench --bench process`. Starts the release binary on generated configs, beside a stand-in
-//! for OrderWise and for a mail server that note when they sent and accepted what.
+//! The whole program from outside: `cargo bench --bench process`. Starts the release binary on generated configurations, beside a
+//! stand-in for OrderWise and for a mail server that record when they sent answers and accepted mail.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures for people")]
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct World {
     sessions: usize,
-    /// How many of them have Export ticked.
+    /// How many sessions have Export ticked.
     drifted: usize,
-    /// When the last byte of an answer in which so many drifted was sent, for the first time.
+    /// When the last byte of an answer with that many drifts was first sent.
     sent: Option<Instant>,
     /// When each mail was accepted.
     mails: Vec<Instant>,
@@ -30,12 +30,12 @@ struct World {
 
 type Shared = Arc<Mutex<World>>;
 
-/// All sessions, of which the first so many have Export ticked.
+/// All sessions, the first `drifted` of which have Export ticked.
 fn rows(sessions: usize, drifted: usize) -> String {
     support::rows((1..=sessions).map(|id| (id, id <= drifted, String::from("SH"))))
 }
 
-/// Answers one request: a token, or the rows as the world is now.
+/// Answers one request: a token, or the present rows.
 fn answer(mut stream: TcpStream, world: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut line, mut length) = (String::new(), 0);
@@ -148,7 +148,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// In MB: `VmRSS` is now, `VmHWM` the most so far.
+    /// In MB: `VmRSS` is the present memory, `VmHWM` the peak.
     fn memory(&self, field: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
@@ -156,7 +156,7 @@ impl Running {
     }
 }
 
-/// Starts the program and waits until it is ready. From the start of the process on.
+/// Starts the program and waits until it is ready. Returns the time since the process was started.
 fn start(folder: &Path, listen: u16) -> (Running, Duration) {
     let begun = Instant::now();
     let child = Command::new(env!("CARGO_BIN_EXE_driftwise"))

@@ -1,8 +1,8 @@
-//! What each fuzz target does with its bytes, and what must hold whatever they are.
+//! The work of each fuzz target on its bytes, and the properties that must hold whatever the bytes are.
 //!
-//! Nothing panics, hangs or grows without bound; no reading depends on stray spaces; what people see holds no control
-//! marks; a header of a mail neither ends early nor begins another. The fuzzers (`fuzz_targets/`) run this with invented
-//! bytes, the gate (`tests/corpus.rs`) with the files of `corpus/`.
+//! Nothing panics, hangs or grows without bound; no reading depends on stray spaces; text for people has no control marks; a
+//! header of a mail neither ends early nor begins another. The fuzzers (`fuzz_targets/`) run this with invented bytes, the gate
+//! (`tests/corpus.rs`) with the files of `corpus/`.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -28,13 +28,14 @@ use driftwise::notify::render::render;
 use driftwise::secret::{KnownSecret, Redactor};
 use driftwise::source::{FetchError, file, http, json, orderwise};
 
-/// What the environment holds: a secret. It may not be seen unless the configuration puts it into a plain text itself.
+/// The value of every environment variable: a secret. It may not be shown unless the configuration puts it into a plain text
+/// itself.
 const CANARY: &str = "canary-7f3a";
 
-/// Where a configuration stands that comes from nowhere: nothing relative to it exists.
+/// The path of a configuration that is not in a file: nothing relative to it exists.
 const NOWHERE: &str = "/nowhere-at-all/driftwise.yaml";
 
-/// Two sessions under the baseline and one under a policy that uses every sort of demand.
+/// Two sessions under the baseline and one under a policy that uses every kind of expectation.
 const AUDITED: &str = r#"
 sources: { erp: { type: file, path: grid.csv, kinds: { changed: time, odd: interval }, values: { transfer_type: { "3": Web Service } } } }
 policies:
@@ -88,12 +89,12 @@ pub fn config(bytes: &[u8]) {
         }
     };
     assert_plain(&said);
-    // One that stands in the file itself is hidden by its key, and the fuzzer takes keys apart; slips have a test of their own.
+    // A secret in the file itself is hidden by its key, and the fuzzer breaks keys; slips have a test of their own.
     let written = bytes.contains(&b'$') || bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
     assert!(written || !said.contains(CANARY), "a secret is shown:\n{said}");
 }
 
-/// A pattern for the whole disk is not a fault of the reader, and takes as long as the disk is large.
+/// Whether the text has a pattern for the whole disk. That is not a fault of the reader, and takes as long as the disk is large.
 fn walks_the_disk(bytes: &[u8]) -> bool {
     let anywhere = |pattern: &[u8]| bytes.windows(pattern.len()).any(|window| window == pattern);
     anywhere(b"include") && (anywhere(b"*") || anywhere(b"?"))
@@ -114,7 +115,7 @@ pub fn policy(bytes: &[u8]) {
     }
 }
 
-/// A value of a setting, and every other word that people or systems write.
+/// A value of a setting, and every other text that people or systems write.
 pub fn reading(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let padded = format!(" \u{a0}\t{text}\0\r\n");
@@ -164,7 +165,7 @@ fn words(text: &str) {
     }
 }
 
-/// What OrderWise answers: to the export, to a request for a token, or with a page of errors.
+/// An answer of OrderWise: to the export, to a request for a token, or a page of errors.
 pub fn answer(bytes: &[u8]) {
     for failed in [orderwise::check_token(bytes, now()).err(), judge(json::read(bytes))].into_iter().flatten() {
         let text = failed.to_string();
@@ -259,13 +260,14 @@ fn email() -> &'static Email {
     })
 }
 
-/// What a terminal may show: no control marks, so no escape sequences.
+/// Asserts that a terminal may show the text: no control marks, so no escape sequences.
 fn assert_plain(text: &str) {
     let odd = text.chars().find(|c| c.is_control() && *c != '\n' && *c != '\t');
     assert!(odd.is_none(), "{odd:?} stands in what people read: {text:?}");
 }
 
-/// Headers that are known and, but for those that list things, come once; no line too long; no line break but CRLF.
+/// Asserts that headers are known and come once, except those that list something; that no line is too long; and that CRLF is the
+/// only line break.
 fn assert_mail(raw: &[u8]) {
     const ONCE: [&str; 14] = [
         "From",
@@ -283,7 +285,7 @@ fn assert_mail(raw: &[u8]) {
         "Content-Type",
         "Content-Transfer-Encoding",
     ];
-    /// A mail of one audit, whatever it found; one that is larger would be refused by some servers.
+    /// Largest mail of one audit, in bytes; some servers would refuse a larger one.
     const LARGEST: usize = 4 << 20;
     assert!(raw.is_ascii() && raw.len() < LARGEST, "{} bytes", raw.len());
     let text = std::str::from_utf8(raw).unwrap();

@@ -1,7 +1,7 @@
 //! Detects changes of the configuration's files, for `reload: watch`.
 //!
 //! Every few seconds it compares the state of each file that was read with the state just before it was read. Kernel events would
-//! be quicker, but network mounts send none, and a Kubernetes ConfigMap replaces a link two levels up. A change counts once two
+//! be quicker, but network mounts send none, and a Kubernetes `ConfigMap` replaces a link two levels up. A change counts once two
 //! rounds in a row find the same state, so that a file is not read while an editor still writes it.
 
 use std::time::Duration;

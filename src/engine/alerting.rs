@@ -116,8 +116,8 @@ impl Alerting {
         self.take(announcement);
     }
 
-    /// Records an announcement that is found again as long as it holds, and wakes alerting if it is new. False if the store failed:
-    /// the caller must try again.
+    /// Records an announcement that is found again as long as it holds, and wakes alerting if it is new. False if the store
+    /// failed: the caller must try again.
     pub async fn announce_once(&self, announcement: Announcement) -> bool {
         let new = self.record(&announcement).await;
         if new == Some(true) {

@@ -22,7 +22,8 @@ const CHUNK: usize = 1_000;
 impl Store {
     /// Records one audit of `source`: its state, events and announcements together or not at all.
     ///
-    /// The state of each changed session is the one in `delta.sessions`, with its pinned values, as [`Delta`] is applied in memory.
+    /// The state of each changed session is the one in `delta.sessions`, with its pinned values, as [`Delta`] is applied in
+    /// memory.
     pub async fn record(&self, source: &Name, delta: &Delta, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.try_record(source, delta, now).await.map_err(self.error(Operation::Record))
     }

@@ -1,11 +1,11 @@
 //! Last stage: makes one notification of the items that one recipient gets together.
 //!
-//! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited (unreachable,
-//! unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses and credentials that end. A refused
-//! configuration is a notification of its own.
+//! Items without a wait (drift, missing, updates, ends, announcements) are grouped over one source. Items that waited
+//! (unreachable, unverifiable, reminders) are grouped over all sources, and so are undeliverable addresses and credentials that
+//! end. A refused configuration is a notification of its own.
 //!
-//! Each notification also lists all other open incidents of its sessions, so the last one about a session is complete. It leaves out
-//! unverifiable settings of which the recipient has not been notified: their end would not be notified either.
+//! Each notification also lists all other open incidents of its sessions, so the last one about a session is complete. It leaves
+//! out unverifiable settings of which the recipient has not been notified: their end would not be notified either.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

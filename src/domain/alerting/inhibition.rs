@@ -4,8 +4,8 @@
 //! was found before passes: it was true when it was committed, and its recipients may have to act.
 //!
 //! While a source has changed, it holds back the drifts that the change explains, a critical one for `unreachable_after` and any
-//! other for `blind_after`, counted from the poll that found the change: a change that lasts longer is taken as real. It holds back
-//! unverifiable incidents that the change explains as long as that lasts, except for recipients who hear of them after
+//! other for `blind_after`, counted from the poll that found the change: a change that lasts longer is taken as real. It holds
+//! back unverifiable incidents that the change explains as long as that lasts, except for recipients who are notified of them after
 //! `blind_after` anyway.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -40,7 +40,8 @@ pub fn pass(case: &Case<'_>, change: Change, blind: bool) -> Passed {
     }
 }
 
-/// Until when a drift is held back; `None` if the change does not explain it. A drift from before the change has causes of its own.
+/// Until when a drift is held back; `None` if the change does not explain it. A drift from before the change has another
+/// cause.
 fn held_until(case: &Case<'_>, of_source: &SourceChange) -> Option<DateTime<Utc>> {
     let IncidentKey::Drift { session, rule, setting } = &case.incident.key else { return None };
     let failure = of_source.failure(rule, setting)?;

@@ -2,8 +2,8 @@
 //!
 //! An incident of a session goes to its owners; a critical one also to the fallback and the operators. An incident of the audit
 //! itself goes to the operators, or else the fallback, or else the owners; owners and fallback are notified of it after
-//! `blind_after`. A change of the notification address is also notified to the address that the rule expects, never to the new one.
-//! An address that refuses mail goes to the operators, or else the fallback, of the sessions that it concerns.
+//! `blind_after`. A change of the notification address is also notified to the address that the rule expects, never to the new
+//! one. An address that refuses mail goes to the operators, or else the fallback, of the sessions that it concerns.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::domain::incident::{Incident, IncidentKey};
 use crate::domain::name::Name;
 use crate::domain::session::SessionId;
 
-/// Why a notification went to its recipient, and which incidents were held back meanwhile: stored with it, for `notifications show`.
+/// Why a notification went to its recipient, and which incidents were held back meanwhile. Stored for `notifications show`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     pub because: Vec<Because>,

@@ -66,8 +66,8 @@ impl PollContext<'_> {
         absent
     }
 
-    /// Forgets the settings that no rule needs: the source is not known to return them, and each session drops the pinned value at
-    /// its next poll. Those that were watched are announced once. A column that returns is new.
+    /// Forgets the settings that no rule needs: the source is not known to return them, and each session drops the pinned value
+    /// at its next poll. Those that were watched are announced once. A column that returns is new.
     pub(super) fn forget(&self, columns: Absent, delta: &mut Delta) {
         let Absent { watched, others, .. } = columns;
         if !watched.is_empty() {

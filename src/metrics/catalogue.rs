@@ -41,7 +41,7 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    #[rustfmt::skip] // one line a metric reads as the table it is
+    #[rustfmt::skip] // one line for each metric reads as a table
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let new = Declare { registry };
         registry.register(Box::new(ProcessCollector::for_self()))?;

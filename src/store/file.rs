@@ -58,7 +58,7 @@ impl Held {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644); // as SQLite makes one
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644); // as SQLite creates it
         match options.open(path) {
             Ok(file) => Ok(Self(file)),
             Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => Err(Trouble::ReadOnly.into()),

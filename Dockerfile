@@ -1,10 +1,11 @@
-# Two stages: the toolchain builds the program, an image without a shell runs it. How to use it, and what was tried: docs/container.md
+# Two stages: the toolchain builds the program, an image without a shell runs it. How to use it, and what was tested:
+# docs/container.md
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# Packs the relocations (glibc 2.36 and later, which both stages have), most of them of the time zones: 1.4 MB less to store and
-# to read at each start. Not in Cargo.toml, as the program would not start with an older glibc.
+# Packs the relocations (glibc 2.36 and later, which both stages have), most of which belong to the time zones: 1.4 MB less to
+# store and to read at each start. Not in Cargo.toml, because the program would not start with an older glibc.
 ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 
 # Writes the list of crates into the program, where scanners of images find it: trivy, grype, syft, `cargo audit bin`.
@@ -21,14 +22,14 @@ RUN mkdir src benches \
  && cargo auditable build --release --locked --bin driftwise \
  && rm -r src
 
-# What the program is made of: its source, and what is compiled into it.
+# The source of the program, and the files that are compiled into it.
 COPY src src
 COPY migrations migrations
 COPY config/baselines config/baselines
-# The commit that it is built from and its date: shown by `driftwise --version` and driftwise_build_info.
+# The commit that it is built from, and its date: shown by `driftwise --version` and driftwise_build_info.
 ARG DRIFTWISE_REVISION=unknown
 ARG DRIFTWISE_DATE=unknown
-# Touched, because a copied file can be older than the empty program, and cargo goes by time.
+# Touched, because a copied file can be older than the empty program, and cargo compares times.
 RUN touch src/main.rs src/lib.rs \
  && cargo auditable build --release --locked --bin driftwise
 
@@ -56,7 +57,7 @@ LABEL org.opencontainers.image.title="Driftwise" \
       org.opencontainers.image.created="${DRIFTWISE_CREATED}" \
       org.opencontainers.image.source="${DRIFTWISE_SOURCE}"
 COPY --from=build /image /
-# The one folder that it writes to; everything else may be read-only.
+# The only folder that the program writes to; everything else may be read-only.
 COPY --from=build --chown=10001:10001 /data /var/lib/driftwise
 VOLUME /var/lib/driftwise
 USER 10001:10001

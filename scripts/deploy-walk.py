@@ -28,12 +28,12 @@ import urllib.request
 import yaml
 
 COMPOSE = pathlib.Path("deploy/compose/trial.yaml")
-# The service and the port of each API, as the trial publishes them; MailDev takes the ports of Mailpit.
+# The port of each service, as the trial publishes them; MailDev takes the ports of Mailpit.
 PORTS = {"simulator": 9470, "driftwise": 9464, "mail": 8025, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 SMTP_PORT = 1025
 # The longest wait for a condition, in seconds. An alert takes a scrape, an evaluation and its `for`: up to two minutes.
 PATIENCE = 240
-# Alert: its `for` in rules.yaml, and the one of the walk.
+# Alert: its `for` in rules.yaml, and its `for` in the walk.
 SHORTENED = {
     "DriftwiseSourceUnreachable": ("15m", "15s"),
     "DriftwiseVerdictStale": ("5m", "15s"),
@@ -139,7 +139,7 @@ class Trial:
                 *["--smtp", str(SMTP_PORT), "--web", str(PORTS["mail"])],
             ],
             "prometheus": lambda: ["prometheus", *self.command("prometheus")],
-            # The walk has one Alertmanager: no cluster of them.
+            # The walk has one Alertmanager, not a cluster.
             "alertmanager": lambda: ["prometheus-alertmanager", *self.command("alertmanager"), "--cluster.listen-address="],
         }
         log = (self.folder / f"{service}.log").open("ab")
@@ -222,7 +222,7 @@ def check_alert(alert, labels):
     runbook, _, heading = alert["annotations"]["runbook_url"].partition("#")
     headings = re.findall(r"(?m)^### (\w+)$", pathlib.Path(runbook).read_text())
     check(heading in [title.lower() for title in headings], f"{runbook} has no {heading}")
-    # Only Driftwise itself says where its pages are.
+    # Only Driftwise itself knows the address of its pages.
     page = alert["annotations"].get("page_url")
     check((page is None) == (alert["labels"]["alertname"] == "DriftwiseDown"), f"the page_url is {page!r}")
     if page:
@@ -276,7 +276,7 @@ def check_panels(dashboard, calm, drifted, unreachable, down):
         elif "driftwise_drift" in expressions and panel["type"] != "stat" or panel["title"] == "Findings over time":
             right = shown == (False, True, False, False)
         elif panel["type"] == "stat" and "increase(" not in expressions:
-            # A number is there, 0 or not, as long as Driftwise is.
+            # The panel has a number, 0 or not, while Driftwise runs.
             right = shown == (True, True, True, panel["title"] == "Auditor")
         else:
             right = shown[1]

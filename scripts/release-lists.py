@@ -26,7 +26,7 @@ def fail(text):
     sys.exit(f"FAILED: {text}")
 
 
-# Components. cargo-cyclonedx also lists crates of features that are off; only what was compiled stays.
+# Components. cargo-cyclonedx also lists crates of features that are off; only compiled ones stay.
 bom = json.loads((folder / "driftwise.cdx.json").read_text())
 messages = map(json.loads, (folder / "built.json").read_text().splitlines())
 built = {message["package_id"] for message in messages if message["reason"] == "compiler-artifact"}
@@ -50,7 +50,7 @@ if not names <= listed:
     fail(f"compiled, but not listed in the program: {sorted(names - listed)}")
 print(len(names), "components, all listed in the program, which lists besides:", ", ".join(sorted(listed - names)) or "none")
 
-# Equal for equal programs.
+# The same for the same program.
 digest = hashlib.sha256((dist / "driftwise").read_bytes()).hexdigest()
 subject["hashes"] = [{"alg": "SHA-256", "content": digest}]
 bom["serialNumber"] = uuid.uuid5(uuid.NAMESPACE_OID, digest).urn

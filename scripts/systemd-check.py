@@ -67,7 +67,7 @@ def main(program):
             shutil.copy(ROOT / "config" / name, folder)
         config = pathlib.Path(folder, "quickstart.yaml")
         config.write_text(config.read_text().replace("127.0.0.1:9464", "127.0.0.1:0"))
-        # As a user without rights, as the unit does: as root, SQLite gives its files to the owner of the database.
+        # As an unprivileged user, like the unit: as root, SQLite gives its files to the owner of the database.
         user = 65534 if os.getuid() == 0 else None
         if user:
             os.chown(folder, user, user)

@@ -59,7 +59,7 @@ CREATE TABLE known_ids (
     PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
 
--- A setting is a JSON string: a column name may hold anything.
+-- A setting is a JSON string, because a column name may contain any character.
 CREATE TABLE known_settings (
     source TEXT NOT NULL REFERENCES sources (name),
     setting TEXT NOT NULL,
@@ -76,16 +76,17 @@ CREATE TABLE events (
 CREATE INDEX events_of_session ON events (source, session, at);
 CREATE INDEX events_by_time ON events (at);
 
--- What is notified once and does not last; deleted when no notification of it is due.
+-- Things to notify once that do not last; deleted when no notification of them is due. That of a credential stays, with an empty
+-- document, so that it is not notified again.
 CREATE TABLE announcements (
     id TEXT PRIMARY KEY,
-    -- NULL for what concerns the program as a whole.
+    -- NULL if it concerns the program as a whole.
     source TEXT REFERENCES sources (name),
     at INTEGER NOT NULL,
     doc TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Who was notified of which incident over which channel; deleted with the incident.
+-- Which recipient was notified of which incident over which channel; deleted with the incident.
 CREATE TABLE notification_log (
     incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
     channel TEXT NOT NULL,
@@ -98,7 +99,7 @@ CREATE TABLE notification_log (
 ) WITHOUT ROWID;
 CREATE INDEX notification_log_not_ended ON notification_log (incident) WHERE ended = 0;
 
--- What was held back and why, once for an incident and reason.
+-- Incidents that were held back, once for each reason.
 CREATE TABLE suppressions (
     incident TEXT NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
     reason TEXT NOT NULL,
@@ -109,20 +110,20 @@ CREATE TABLE suppressions (
 -- Ids are never used twice: people name notifications by them.
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- The stable id, made of content and recipient.
+    -- The stable id, derived from channel, recipient and items; a resend has one of its own.
     notification TEXT NOT NULL UNIQUE,
     message_id TEXT NOT NULL UNIQUE,
     channel TEXT NOT NULL,
     kind TEXT NOT NULL,
     severity TEXT NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
     recipient TEXT NOT NULL,
-    -- In lower case: what the order of delivery goes by.
+    -- In lower case: the order of delivery compares recipients by it.
     recipient_folded TEXT NOT NULL,
     subject TEXT NOT NULL,
     sessions TEXT NOT NULL,
     -- The incidents, if the whole notification follows up earlier ones: then a later one can replace it.
     follows_up TEXT,
-    -- Why it went to whom, what was held back, and what replaced it.
+    -- Why it went to its recipient, and which incidents were held back.
     reason TEXT NOT NULL,
     superseded_by TEXT,
     -- The row that an operator asked to send again as this one.
@@ -131,16 +132,16 @@ CREATE TABLE outbox (
     state TEXT NOT NULL CHECK (state IN ('pending', 'retrying', 'sent', 'dead', 'superseded')),
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER NOT NULL,
-    -- The lower, the sooner: 0 critical opening, 1 other opening, 2 critical follow-up, 3 the rest and what failed before.
+    -- The lower, the sooner: 0 critical opening, 1 other opening, 2 critical follow-up, 3 other follow-ups and failed attempts.
     urgency INTEGER NOT NULL CHECK (urgency BETWEEN 0 AND 3),
-    -- Round robin between recipients goes by it; see src/store/outbox.rs.
+    -- The order among recipients of the same urgency; see src/store/outbox.rs.
     turn_at INTEGER NOT NULL,
     attempted_at INTEGER,
     last_error TEXT,
     finished_at INTEGER,
-    -- What `delivery.watched` was when it was recorded.
+    -- The value of `delivery.watched` when it was recorded.
     watched_from INTEGER NOT NULL DEFAULT 0,
-    -- Last, so that what comes before is read without it.
+    -- Last, so that the other columns are read without it.
     raw BLOB NOT NULL,
     CHECK ((finished_at IS NULL) = (state IN ('pending', 'retrying'))),
     CHECK ((superseded_by IS NULL) = (state <> 'superseded') OR state = 'sent')
@@ -165,7 +166,7 @@ CREATE TABLE undeliverable (
     -- The outbox row that was accepted.
     accepted INTEGER,
     accepted_at INTEGER,
-    -- Who was notified, as JSON. Only alerting writes it.
+    -- The recipients notified of it, as JSON. Only alerting writes it.
     notified TEXT NOT NULL DEFAULT '[]',
     CHECK ((accepted IS NULL) = (accepted_at IS NULL))
 ) WITHOUT ROWID;
@@ -178,7 +179,7 @@ CREATE TABLE delivery (
 );
 INSERT INTO delivery (watched, at) VALUES (0, 0);
 
--- Up to when retention has seen the clock advance, in nanoseconds; NULL before it first has. See src/domain/retention.rs.
+-- The time up to which retention has seen the clock advance, in nanoseconds; NULL at first. See src/domain/retention.rs.
 CREATE TABLE retention (
     seen INTEGER,
     -- The first of these times.
@@ -186,10 +187,10 @@ CREATE TABLE retention (
 );
 INSERT INTO retention (seen, begun) VALUES (NULL, NULL);
 
--- Which process owns the store; no row where it was closed in order. See src/store/owner.rs.
+-- The process that owns the store; no row if it was closed in order. See src/store/owner.rs.
 CREATE TABLE owner (
     id TEXT NOT NULL,
-    -- Of the kernel that keeps its locks, where that is known.
+    -- Identifies the kernel that keeps its locks, if known.
     boot TEXT,
     process INTEGER NOT NULL,
     host TEXT NOT NULL,

@@ -181,7 +181,7 @@ impl App {
         Self { service, ..self }
     }
 
-    /// The address of the pages; tells the port if the configuration has port 0.
+    /// The address of the pages, with the actual port if the configuration has port 0.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -9,7 +9,8 @@
 //!   that a refused sign-in began: they end early only for another sign-in.
 //! - The task of a source takes up its new plan after the audit under way.
 //!
-//! `store.url`, `server.listen` and `server.metrics_listen` take effect at the next start; a reload that changes one says so.
+//! `store.url`, `server.listen` and `server.metrics_listen` take effect at the next start; the log and the reply name those that
+//! changed.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Alerting: decides who is notified of what, from the incidents as committed and the log of who was notified before.
+//! Alerting: decides which recipients are notified of what, from the committed incidents and the log of earlier notifications.
 //!
 //! Level-triggered: it compares all incidents with the notification log and derives the notifications that are due now, so it can
 //! run at any time, any number of times: after a commit, at its own next wake-up, at start.

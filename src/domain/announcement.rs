@@ -58,7 +58,7 @@ pub struct UnauditedSession {
     pub id: Uuid,
     pub source: Name,
     pub session: SessionId,
-    /// What the source calls the session.
+    /// The name that the source returns for the session.
     pub name: Option<String>,
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! What is known of each setting: its kind, the label people see in OrderWise, and where it sits there.
+//! The known settings: the kind of each, its label in OrderWise, and its place there.
 //!
 //! The labels and places are those of the public integration guide; a setting that is not listed is shown by its own name.
 
@@ -78,7 +78,7 @@ pub const ENTRIES: [CatalogueEntry; 13] = [
 /// The prefix of the Customer Validation options, of which public material gives the number (four) and not the names.
 pub const CUSTOMER_VALIDATION: &str = "customer_validation_";
 
-/// What the catalogue knows of `setting`; also of the group pattern `customer_validation_*` and its members.
+/// The entry of `setting`; also of the group pattern `customer_validation_*` and its members.
 pub fn find(setting: &SettingKey) -> Option<CatalogueEntry> {
     if setting.folded().starts_with(CUSTOMER_VALIDATION) {
         let key = "customer_validation_*";

@@ -117,7 +117,7 @@ pub enum Phase {
 pub enum End {
     /// The value changed and is right.
     Repaired,
-    /// The value is as it was; what is expected of it changed.
+    /// The value is as it was; the rule changed.
     BaselineChanged,
     /// The session is audited, and no rule asks for the setting any more.
     NoLongerAudited,

@@ -58,7 +58,7 @@ impl From<Name> for String {
     }
 }
 
-/// A source that the configuration calls by another name than before.
+/// A source with a new name in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rename {
     pub from: Name,

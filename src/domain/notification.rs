@@ -110,7 +110,7 @@ pub enum About {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlindSession {
     pub key: SessionKey,
-    /// As the configuration calls it.
+    /// The name in the configuration.
     pub name: Option<String>,
 }
 

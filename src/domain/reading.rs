@@ -109,7 +109,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Whether both say the same: text by letters, choices and addresses without regard to case, addresses in any order.
+    /// Whether both mean the same: text by letters, choices and addresses without regard to case, addresses in any order.
     pub fn same(&self, other: &Value<'_>) -> bool {
         match (self, other) {
             (Value::Choice(a), Value::Choice(b)) => same_ignoring_case(a, b),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_is_switched_off_is_a_value_whatever_word_says_so() {
+    fn a_schedule_that_is_switched_off_is_a_value_in_each_of_its_words() {
         let (manual, never) = (RawValue::text("Manual"), RawValue::text(" never "));
         let read = |raw| match read_utc(raw, Kind::Interval) {
             Reading::Value(value) => value,

@@ -121,7 +121,7 @@ struct PollContext<'a> {
     plan: &'a SourcePlan,
     state: &'a SourceState,
     now: DateTime<Utc>,
-    /// The number of this poll, part of the ids of what it finds.
+    /// The number of this poll, part of the ids of incidents and announcements that it finds.
     poll: u64,
     /// Schedules of which only some sessions are polled.
     partial: &'a BTreeSet<ScheduleKey>,
@@ -192,7 +192,7 @@ impl PollContext<'_> {
         }
     }
 
-    /// Counts who is audited and who is not, and notes ids that were never seen before.
+    /// Counts the audited and unaudited sessions, and notes ids that are new.
     fn note_ids(&self, snapshot: &Snapshot, delta: &mut Delta) {
         let unaudited = others(snapshot.ids(), self.plan.sessions.keys()).collect::<Vec<_>>();
         delta.record.audited = (snapshot.len() - unaudited.len()) as u64;

@@ -68,7 +68,7 @@ impl Retries {
         std::mem::take(&mut self.schedules)
     }
 
-    /// Notes a poll. `state` is what is known of the source after it.
+    /// Notes a poll. `state`: the state of the source after it.
     pub fn note(&mut self, poll: FinishedPoll<'_>, plan: &SourcePlan, state: &SourceState) {
         let soon = before_grace_period_ends(plan.alerts.unreachable_after);
         match poll.came {

@@ -260,7 +260,7 @@ pub type Params = BTreeMap<String, Vec<String>>;
 #[derive(Debug, Clone)]
 pub struct Session {
     pub key: SessionKey,
-    /// What people call it; without it, the name that the source returns.
+    /// The name for people; without it, the name that the source returns.
     pub name: Option<String>,
     pub policy: Arc<Policy>,
     pub schedule: Schedule,

@@ -20,7 +20,7 @@ use super::setting::SettingKey;
 use super::settled::Judged;
 use super::source_change::SourceChange;
 
-/// All that is known of one source.
+/// The state of one source.
 #[derive(Debug, Clone, Default)]
 pub struct SourceState {
     pub record: SourceRecord,
@@ -61,7 +61,7 @@ pub struct SourceRecord {
     pub unaudited: u64,
 }
 
-/// All that is known of one audited session.
+/// The state of one audited session.
 #[derive(Debug, Clone)]
 pub struct SessionState {
     pub record: SessionRecord,
@@ -144,7 +144,7 @@ impl SourceState {
         }
     }
 
-    /// What the source calls a session, as last seen.
+    /// The name that the source returned for a session, as last seen.
     pub fn name_of(&self, session: &SessionId) -> Option<String> {
         self.sessions.get(session)?.observation.as_ref()?.name()
     }

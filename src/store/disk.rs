@@ -1,4 +1,4 @@
-//! The disk space that the store takes, and what is left for it.
+//! The disk space that the store takes, and the space that is left for it.
 
 use super::error::{Fault, Operation, StoreError};
 use super::{Store, file};

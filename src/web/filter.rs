@@ -1,7 +1,7 @@
 //! The sessions that the status page shows: the search and the choices of its form, read from the query of the address.
 //!
-//! A value that no session has matches no session, so a mistyped address never looks as if its filter applied. Keys that the page
-//! does not know are ignored, and every value is cut to a length that the page can repeat.
+//! A value that no session has matches no session, so a mistyped address never looks as if its filter applied. Unknown keys are
+//! ignored, and every value is cut to a length that the page can repeat.
 
 use serde::Serialize;
 

@@ -128,7 +128,7 @@ impl Voice {
             None => Said::Reply(code),
             Some(Wrong::Code(other) | Wrong::Latin(other)) => Said::Reply(other),
             Some(Wrong::Stray(..) | Wrong::Ahead | Wrong::BareLineFeed) => Said::Unclear(code),
-            // Some clients go by the last line, and some by the first.
+            // Some clients use the last line, and some the first.
             Some(Wrong::Mixed(other)) => Said::Unclear(other),
             Some(_) => Said::Nothing,
         }

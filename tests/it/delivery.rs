@@ -74,7 +74,7 @@ fn an_address_that_refuses_mail_is_shown_everywhere_and_ends_when_a_resend_is_ac
 }
 
 #[test]
-fn where_no_other_address_can_be_notified_the_log_says_so() {
+fn the_log_reports_an_undeliverable_address_of_which_no_recipient_can_be_notified() {
     let server = Server::start(json!({ "mode": "none" }));
     let smtp = format!("smtp: {{ host: 127.0.0.1, port: {}, tls: none }}", server.port);
     let sessions = vec![format!("{{ id: 14, owners: [{REFUSED}] }}")];

@@ -141,7 +141,7 @@ fn a_customers_own_fallback_contact_and_zone_are_used() {
 }
 
 #[test]
-fn a_source_that_hangs_does_not_hold_up_another() {
+fn a_source_that_hangs_does_not_delay_another() {
     let world = World::new(1, &Setup { source: String::from("timeout: 60s"), ..Setup::default() });
     let grid = "session_id,name,export\n7,shop,Y\n";
     std::fs::write(world.path("grid.csv"), grid).unwrap();

@@ -78,7 +78,7 @@ fn a_removed_session_ends_with_its_own_reason_and_comes_back_as_new() {
 }
 
 #[test]
-fn a_new_fallback_is_notified_once_of_what_is_open_and_the_former_one_of_its_end() {
+fn a_new_fallback_is_notified_once_of_open_incidents_and_the_former_one_of_their_end() {
     const NEW: &str = "new@integrator.example";
     let world = World::new(1, &sessions(&[14]));
     world.simulator.set(14, "export", true);

@@ -282,7 +282,7 @@ fn a_collector_that_refuses_connections_is_logged_once_and_stops_nothing() {
 }
 
 #[test]
-fn a_collector_that_never_answers_holds_up_neither_work_nor_the_end() {
+fn a_collector_that_never_answers_delays_neither_work_nor_the_stop() {
     let (world, collector) = (World::new(1, &Setup::default()), Collector::start(None));
     works_without(&world, traced(&world, collector.address), "did not answer within 10 s");
 }

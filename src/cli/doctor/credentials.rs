@@ -43,7 +43,7 @@ mod tests {
     use crate::cli::doctor::Outcome;
 
     #[test]
-    fn each_kind_is_shown_with_its_end_and_says_what_to_do_from_its_notice_on() {
+    fn each_kind_is_shown_with_its_end_and_from_its_notice_on_with_what_to_do() {
         use CredentialKind::{CaCertificate, ClientAssertion, ClientCertificate, ClientSecret, ServerCertificate};
         let now = "2026-12-31T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
         let mut shown = Vec::new();

@@ -1,12 +1,12 @@
-//! Inhibition: holds back what follows from an incident of the source.
+//! Inhibition: holds back incidents and reminders that follow from an incident of the source.
 //!
 //! While a source is unreachable, it holds back the unverifiable incidents of its sessions, and all reminders. An incident that
 //! was found before passes: it was true when it was committed, and its recipients may have to act.
 //!
 //! While a source has changed, it holds back the drifts that the change explains, a critical one for `unreachable_after` and any
 //! other for `blind_after`, counted from the poll that found the change: a change that lasts longer is taken as real. It holds
-//! back unverifiable incidents that the change explains as long as that lasts, except for recipients who are notified of them after
-//! `blind_after` anyway.
+//! back unverifiable incidents that the change explains as long as that lasts, except for recipients who are notified of them
+//! after `blind_after` anyway.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

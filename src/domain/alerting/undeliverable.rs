@@ -1,4 +1,4 @@
-//! Addresses that refuse our mail: who is notified of them, once for each address, and of their end.
+//! Addresses that refuse our mail: the recipients notified of them, once for each address, and of their end.
 //!
 //! The dispatcher records when an address begins to refuse mail and when it accepts mail again. This stage compares that with the
 //! recipients notified so far:
@@ -16,7 +16,7 @@ use crate::domain::delivery::{AddressChange, AddressEnd, NotifiedRecipient, Unde
 use crate::domain::notification::{About, Item, Notification, Opening, Role};
 use uuid::Uuid;
 
-/// Adds what is due about undeliverable addresses.
+/// Adds due notifications about undeliverable addresses.
 pub(super) fn derive(plans: &Plans, known: &WorkingSet, due: &mut Vec<DueItem>, result: &mut Evaluation) {
     let current = known.undeliverable().iter().filter(|found| found.accepted_at.is_none());
     let refusing = current.map(|found| found.address.clone()).collect::<BTreeSet<_>>();

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_interval_is_not_guessed_at() {
+    fn a_text_that_is_not_an_interval_is_not_guessed_at() {
         let texts = [
             "",
             "five",

@@ -163,7 +163,7 @@ impl<'a> Before<'a> {
     }
 }
 
-/// The verdicts on all sessions of `snapshot`, given everything that `state` knows of them.
+/// The verdicts on all sessions of `snapshot`, given the `state` of the source.
 pub fn assess<'a>(
     plan: &'a SourcePlan,
     state: &'a SourceState,

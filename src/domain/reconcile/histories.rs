@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Changes the world; for a poll, says what it saw.
+/// Changes the world; for a poll, returns its outcome.
 fn take(world: &mut World, step: &Step) -> Option<PollOutcome> {
     match step {
         Step::Set { session, setting, raw } => {
@@ -158,7 +158,7 @@ struct Followed {
 }
 
 impl Followed {
-    /// What a poll that saw the session makes of the value of its export, if it was returned.
+    /// Follows the value of the export in a poll that saw the session, if it was returned.
     fn poll(&mut self, raw: Option<&RawValue>) {
         match raw.and_then(RawValue::as_text) {
             Some("false" | "0") => *self = Self { was_right: true, drifted: false },

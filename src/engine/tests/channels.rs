@@ -70,7 +70,7 @@ pub(super) fn follow_up(number: usize, to: &str) -> Outgoing {
 }
 
 #[tokio::test]
-async fn the_backlog_of_a_second_channel_does_not_hold_up_the_first() {
+async fn the_backlog_of_a_second_channel_does_not_delay_the_first() {
     let harness = Harness::new();
     let running = harness.start_rate_limited(30).await;
     let pagers = Arc::<PostOffice>::default();

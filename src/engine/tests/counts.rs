@@ -1,4 +1,4 @@
-//! What an audit counts, and what it leaves uncounted.
+//! The polls and commits that an audit counts, and those that it does not.
 
 use std::sync::Arc;
 

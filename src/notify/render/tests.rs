@@ -145,7 +145,7 @@ fn many_undeliverable_addresses_are_one_mail_of_a_readable_length() {
 }
 
 #[test]
-fn what_a_mail_server_says_stays_on_its_line_and_is_cut() {
+fn the_reply_of_a_mail_server_stays_on_its_line_and_is_cut() {
     let mut message = address_news(None, 1);
     let About::Undeliverable(change) = &mut message.items[0].about else { panic!("no address") };
     let hostile = format!("550 \"no\r\nBcc: x@evil.example <b>\u{202E}{}\"", "y".repeat(9_000));
@@ -392,7 +392,7 @@ fn the_same_message_is_the_same_words() {
 }
 
 #[test]
-fn a_reminder_after_a_week_does_not_promise_what_is_lost() {
+fn a_reminder_after_a_week_does_not_promise_lost_orders() {
     let mut message = message(NotificationKind::Reminder);
     message.at = at() + TimeDelta::days(8);
     let text = text(&message);

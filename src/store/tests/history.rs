@@ -48,7 +48,7 @@ async fn a_session_that_stays_the_same_is_one_run() {
 }
 
 #[tokio::test]
-async fn retention_removes_what_is_over_and_nothing_that_is_current() {
+async fn retention_removes_past_rows_and_no_current_one() {
     let place = Place::new();
     let store = place.open().await;
     let world = drifting_and_back(&store).await;

@@ -1,4 +1,4 @@
-//! Retention and purges: what is removed is gone from the file, and the file shrinks.
+//! Retention and purges: removed data is gone from the file, and the file shrinks.
 
 use std::fs;
 

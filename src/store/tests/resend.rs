@@ -36,7 +36,7 @@ async fn a_resend_is_a_row_of_its_own_each_time_and_no_later_follow_up_replaces_
 }
 
 #[tokio::test]
-async fn resends_that_wait_are_bounded_so_that_they_hold_up_no_new_alert_for_long() {
+async fn waiting_resends_are_bounded_so_that_they_do_not_delay_a_new_alert_for_long() {
     let place = Place::new();
     let store = place.open().await;
     let posted = (0..11).map(|number| outgoing(number, "a@x.example")).collect::<Vec<_>>();
@@ -99,7 +99,7 @@ async fn an_address_refuses_mail_from_the_first_dead_notification_until_a_later_
 }
 
 #[tokio::test]
-async fn delivery_counts_what_is_retried_and_has_the_last_error() {
+async fn delivery_counts_retried_notifications_and_has_the_last_error() {
     let place = Place::new();
     let store = place.open().await;
     let all = ["a@x.example", "b@x.example", "c@x.example"];

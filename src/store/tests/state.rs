@@ -36,7 +36,7 @@ async fn loaded(store: &Store, source: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_loaded_exactly() {
+async fn a_recorded_state_is_loaded_exactly() {
     let place = Place::new();
     let store = place.open().await;
     assert!(store.load().await.unwrap().is_empty());

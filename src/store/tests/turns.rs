@@ -70,7 +70,7 @@ async fn a_notification_before_a_critical_opening_in_its_line_is_as_urgent() {
 }
 
 #[tokio::test]
-async fn an_opening_that_failed_once_does_not_hold_up_follow_ups() {
+async fn an_opening_that_failed_once_does_not_delay_follow_ups() {
     let place = Place::new();
     let store = place.open().await;
     store.post(&[critical(outgoing(0, "a@x.example")), follow_up(1, "b@x.example")]).await.unwrap();

@@ -46,7 +46,7 @@ async fn every_session_has_a_link_that_leads_to_it_whatever_its_id() {
     assert_eq!(links.len(), ids.len());
     let mut titles = std::collections::BTreeSet::new();
     for link in links {
-        // As a browser does, the client resolves a piece that looks like a step up.
+        // Like a browser, the client resolves a piece that is a step up.
         let (status, page) = served.text(&format!("/sessions/{link}")).await;
         assert_eq!(status, StatusCode::OK, "{link}");
         titles.insert(page.split("<h1>").nth(1).unwrap().split("</h1>").next().unwrap().to_owned());

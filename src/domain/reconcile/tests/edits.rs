@@ -1,4 +1,4 @@
-//! The configuration changes while something is wrong: what that ends, and what it does not repeat.
+//! The configuration changes while something is wrong: incidents that this ends, and notifications that it does not repeat.
 
 use super::*;
 

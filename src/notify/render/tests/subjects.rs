@@ -35,7 +35,7 @@ fn a_further_drift_counts_what_was_wrong_before() {
 }
 
 #[test]
-fn an_answer_carries_the_subject_of_its_opening_only_while_that_is_what_is_wrong() {
+fn a_follow_up_carries_the_subject_of_its_opening_only_while_that_is_still_true() {
     let reminder = message(NotificationKind::Reminder);
     let opening = reminder.openings[0].subject.clone();
     assert_eq!(render(&reminder).unwrap().subject, format!("Re: {opening}"));

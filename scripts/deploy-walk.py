@@ -43,7 +43,7 @@ RECIPIENTS = {"integrations@acme.example", "it@acme.example", "ops@integrator.ex
 
 
 class Failure(Exception):
-    """What the walk found to be wrong."""
+    """A failure that the walk found."""
 
 
 def say(text):
@@ -85,7 +85,7 @@ class Trial:
         self.processes = {}
 
     def prepare(self):
-        """Names, addresses, and the files of each service where its mounts put them."""
+        """Sets up names and addresses, and puts the files of each service where its mounts lead."""
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         hosts = "127.0.0.1 localhost\n"
         for number, (name, service) in enumerate(self.services.items(), start=11):
@@ -112,7 +112,7 @@ class Trial:
             self.edit("prometheus", "/etc/prometheus/rules.yaml", rule[0], changed)
 
     def inside(self, service, path):
-        """Where a path of the service's container is here."""
+        """The path on this machine of a path in the service's container."""
         return self.folder / service / path.lstrip("/")
 
     def read(self, service, path):
@@ -212,7 +212,7 @@ def show_alert(alert):
 
 
 def check_alert(alert, labels):
-    """What an on-call person needs of any alert: the labels, words without gaps, a runbook, links that a browser can follow."""
+    """Checks what an on-call person needs in an alert: labels, words without gaps, a runbook, links that a browser can follow."""
     show_alert(alert)
     for key, value in labels.items():
         check(alert["labels"].get(key) == value, f"the label {key} is {alert['labels'].get(key)}, not {value}")
@@ -232,7 +232,7 @@ def check_alert(alert, labels):
 
 
 def check_grafana(trial):
-    """The provisioning files name the data source of the trial and the folder where the dashboard is mounted."""
+    """Checks that the provisioning files name the data source of the trial and the folder where the dashboard is mounted."""
     provisioning = "/etc/grafana/provisioning"
     data_source, = trial.read("grafana", f"{provisioning}/datasources/driftwise.yaml")["datasources"]
     check(data_source["url"] == f"http://prometheus:{PORTS['prometheus']}", data_source["url"])

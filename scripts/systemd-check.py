@@ -32,7 +32,7 @@ def members(group):
 
 
 def allowed():
-    """What the lines of the unit allow: the first ones name what is allowed, those with ~ take from it."""
+    """The system calls that the unit allows: its first lines name them, and those with ~ remove some."""
     calls = set(members("@default"))
     for line in (ROOT / "deploy/systemd/driftwise.service").read_text().splitlines():
         if line.startswith("SystemCallFilter="):

@@ -84,7 +84,7 @@ pub struct EndingCredential {
     pub id: Uuid,
     /// The key of the configuration.
     pub key: String,
-    /// The source that needs it; `None` where mail does.
+    /// The source that needs it; `None` if mail does.
     pub source: Option<Name>,
     #[serde(rename = "credential")]
     pub kind: CredentialKind,

@@ -10,7 +10,7 @@ use super::name::Name;
 pub struct Credential {
     /// The key of the configuration, such as `email.smtp.oauth2.client_secret`.
     pub key: String,
-    /// The source that needs it; `None` where mail does.
+    /// The source that needs it; `None` if mail does.
     pub source: Option<Name>,
     pub kind: CredentialKind,
     /// One for each certificate in a file; empty if no end is known.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_end_of_several_certificates_counts_and_in_the_end_the_last() {
+    fn the_next_end_of_several_certificates_counts_and_after_the_last_end_the_last() {
         for (ends, expected) in
             [(vec![], None), (vec![5, 2], Some(2)), (vec![-3, 5], Some(5)), (vec![-3, -1, -2], Some(-1))]
         {

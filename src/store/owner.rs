@@ -6,7 +6,7 @@
 //!   on this machine. Like the first it goes with the process, however that ends, so a restart never waits.
 //! - The row: an owner whose locks are not seen here, because it runs on another machine or the file system keeps no locks. A
 //!   store whose row was written under another kernel is taken once the row has not changed for [`LEASE`] by the monotonic clock,
-//!   which no setting of the clock can shorten or prolong. A copy, or a store after a power cut, waits that long too. Every
+//!   which no setting of the clock can shorten or prolong. A plain copy, or a store after a power cut, waits that long too. Every
 //!   transaction that writes, and every choice of the next mails to send, begins by checking the row: an owner that was overtaken
 //!   stops.
 //!

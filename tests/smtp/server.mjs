@@ -1,10 +1,11 @@
 // A real mail server (npm `smtp-server`) with faults at every stage, driven by tests/smtp.rs.
 //
 // Options come as JSON in the first argument: mode (starttls, implicit, none), key, cert, user, pass, auth (methods), greeting,
-// tokens (that sign in with XOAUTH2) and uses (how often each does, before it has expired), refusal (the code of a refused sign-in), adds (words that it puts into every refusal).
-// Faults are chosen by the address: CODE-STAGE@..., such as 450-rcpt@acme.example or 552-data@acme.example; the sender's for
-// `mail`. Every line on standard output is JSON: first {"port"}, then one for each message taken. It ends when its standard
-// input does, so that no server outlives the tests.
+// tokens (that sign in with XOAUTH2) and uses (how often each does before it has expired), refusal (the code of a refused
+// sign-in), adds (words to add to every refusal).
+// An address chooses a fault: CODE-STAGE@..., such as 450-rcpt@acme.example or 552-data@acme.example; the sender's address for
+// `mail`. Every line on standard output is JSON: first {"port"}, then one for each accepted message. The server ends when its
+// standard input does, so that it does not outlive the tests.
 import { createRequire } from 'node:module';
 
 const options = JSON.parse(process.argv[2]);

@@ -1,7 +1,7 @@
 //! The outcomes of traced work of the engine, by the labels of the metrics where there is one.
 
 use super::alerting::AlertingOutcome;
-use super::audit::{Attempt, AuditOutcome, Judged, RecordError};
+use super::audit::{Attempt, AuditOutcome, JudgedPoll, RecordError};
 use super::dispatcher::Attempted;
 use crate::spans::Outcome;
 
@@ -26,7 +26,7 @@ impl Outcome for Attempt {
     }
 }
 
-impl Outcome for Result<Judged, RecordError> {
+impl Outcome for Result<JudgedPoll, RecordError> {
     fn outcome(&self) -> Word {
         self.as_ref().map(|_| "reconciled").map_err(|_| "interrupted")
     }

@@ -122,7 +122,7 @@ impl Filter {
         let status = match &*self.status {
             "" => true,
             wanted if wanted == WRONG.0 => matches!(view.status.mood(), Mood::Bad | Mood::Unclear),
-            wanted if wanted == OVERDUE.0 => listed.stale,
+            wanted if wanted == OVERDUE.0 => listed.stale.is_some(),
             wanted => view.status.label() == wanted,
         };
         let customer = session.contacts.customer.as_ref();
@@ -205,7 +205,7 @@ fn haystack(listed: &ListedSession<'_>) -> String {
     let known = [
         session.contacts.customer.as_ref().map(Name::as_str),
         view.severity().map(Severity::label),
-        listed.stale.then_some(OVERDUE.1),
+        listed.stale.map(|_| OVERDUE.1),
     ];
     for word in known.into_iter().flatten().chain(labels) {
         text.extend(["\n", word]);

@@ -19,7 +19,7 @@ use super::unaudited::{Unaudited, unaudited};
 use super::when::When;
 use crate::domain::schedule::ScheduleKey;
 use crate::engine::published::{Plans, Present};
-use crate::view::session::{SessionView, Status, tally};
+use crate::view::session::{SessionView, Staleness, Status, tally};
 use crate::view::words::{Mood, count, number};
 
 /// Most sessions on one page: small enough to be loaded again every few seconds.
@@ -58,8 +58,7 @@ struct Tally {
 /// A session on the page.
 pub(super) struct ListedSession<'a> {
     pub view: SessionView<'a>,
-    /// The last check is older than three periods of the schedule.
-    pub stale: bool,
+    pub stale: Option<Staleness>,
 }
 
 pub(super) async fn show(
@@ -87,10 +86,11 @@ fn overview(plans: &Plans, present: &Present, filter: &Filter, now: DateTime<Utc
     let mut tally = tally(&views).map(part).collect::<Vec<_>>();
     tally.extend(not_audited(plans, present));
     let sessions = views.len();
-    let listed = views.into_iter().map(|view| ListedSession { stale: freshness.is_stale(&view), view });
+    let listed = views.into_iter().map(|view| ListedSession { stale: freshness.staleness(&view), view });
     let mut listed = listed.collect::<Vec<_>>();
     // Sessions of an unreachable source are late for that reason, which is above the sessions.
-    let late = listed.iter().filter(|listed| listed.stale && listed.view.status != Status::Unreachable).count();
+    let late =
+        listed.iter().filter(|listed| listed.stale.is_some() && listed.view.status != Status::Unreachable).count();
     listed.retain(|listed| filter.lets_through(listed));
     listed.sort_by(|a, b| a.view.rank().cmp(&b.view.rank()));
     let pages = listed.len().div_ceil(ON_A_PAGE).max(1);
@@ -129,13 +129,13 @@ fn zone(plans: &Plans) -> Tz {
 /// Whether verdicts are stale, computed once for all sessions that share schedule and time.
 struct Freshness<'a> {
     now: DateTime<Utc>,
-    known: HashMap<(&'a ScheduleKey, DateTime<Utc>), bool>,
+    known: HashMap<(&'a ScheduleKey, DateTime<Utc>), Option<Staleness>>,
 }
 
 impl<'a> Freshness<'a> {
-    fn is_stale(&mut self, view: &SessionView<'a>) -> bool {
-        let Some(at) = view.last_verdict else { return false };
-        *self.known.entry((view.session.schedule.key_ref(), at)).or_insert_with(|| view.is_stale(self.now))
+    fn staleness(&mut self, view: &SessionView<'a>) -> Option<Staleness> {
+        let at = view.last_verdict?;
+        *self.known.entry((view.session.schedule.key_ref(), at)).or_insert_with(|| view.staleness(self.now))
     }
 }
 

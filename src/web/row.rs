@@ -10,7 +10,7 @@ use super::when::When;
 use crate::domain::evaluate::VerdictKind;
 use crate::domain::policy::Severity;
 use crate::engine::published::Present;
-use crate::view::session::{SessionView, Status};
+use crate::view::session::{SessionView, Staleness, Status};
 use crate::view::times;
 use crate::view::words::{Mood, capital, cut};
 
@@ -40,8 +40,8 @@ pub(super) struct SessionRow {
     wrong: Vec<String>,
     more: usize,
     last: Option<When>,
-    /// The last check is older than three periods of its schedule.
-    stale: bool,
+    /// Why the last check is not reliable.
+    stale: Option<&'static str>,
     next: Option<When>,
 }
 
@@ -69,7 +69,10 @@ pub(super) fn row(listed: &ListedSession<'_>, present: &Present, now: DateTime<U
         wrong,
         more,
         last: view.last_verdict.map(when),
-        stale: listed.stale,
+        stale: listed.stale.map(|why| match why {
+            Staleness::Overdue => "overdue",
+            Staleness::Ahead => "dated in the future",
+        }),
         next: present.next_audits.get(&(session.key.source.clone(), session.schedule.key())).copied().map(when),
     }
 }

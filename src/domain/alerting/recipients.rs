@@ -79,7 +79,9 @@ pub fn blind_sessions(plan: &SourcePlan, incident: &Incident, to: &Address) -> V
     let own = |session: &&Session| session.owners.contains(to) || session.contacts.fallback.contains(to);
     let of_incident = |session: &&Session| incident.key.session().is_none_or(|id| *id == session.key.id);
     let sessions = plan.sessions.values().filter(of_incident).filter(own);
-    sessions.map(|session| BlindSession { key: session.key.clone(), name: session.name.clone() }).collect()
+    // An incident of one session also knows the name that the source returned.
+    let name = |session: &Session| session.name.clone().or_else(|| incident.facts.name.clone());
+    sessions.map(|session| BlindSession { key: session.key.clone(), name: name(session) }).collect()
 }
 
 /// The recipients of an address that refuses mail: for each session that uses the address or that a lost notification was about,

@@ -3,6 +3,8 @@
 //! A subject is true when the mail is sent. It is `Re:` and the subject of the opening only if that still says exactly what is
 //! wrong, as in a reminder; the references keep a thread together.
 
+use std::collections::BTreeSet;
+
 use super::lead::called;
 use super::words::{clean, count, name_of, who};
 use super::{credential, undeliverable};
@@ -143,12 +145,16 @@ fn several_shops(notification: &Notification, wrong: &[&Incident]) -> String {
     if wrong.iter().all(|incident| incident.kind() == IncidentKind::Unreachable) {
         return format!("{} could not be checked", count(wrong.len(), "source"));
     }
-    let mut shops = wrong.iter().map(|incident| (&incident.source, incident.key.session())).collect::<Vec<_>>();
-    shops.sort();
-    shops.dedup();
-    let sessions = count(shops.len(), "session");
+    let shops = wrong.iter().map(|incident| (&incident.source, incident.key.session())).collect::<BTreeSet<_>>();
+    let sources = shops.iter().filter(|(_, session)| session.is_none()).count();
+    let sessions = count(shops.len() - sources, "session");
     if wrong.iter().all(|incident| is_unseen(incident)) {
-        return format!("{place}: {sessions} could not be checked");
+        let shops = match (sources, shops.len() - sources) {
+            (0, _) => sessions,
+            (_, 0) => count(sources, "source"),
+            _ => format!("{} and {sessions}", count(sources, "source")),
+        };
+        return format!("{place}: {shops} could not be checked");
     }
     let drifts = wrong.iter().filter(|incident| incident.kind() == IncidentKind::Drift).count();
     let (settings, are) = (count(drifts, "setting"), if drifts == 1 { "is" } else { "are" });
@@ -246,7 +252,7 @@ fn removed(notification: &Notification) -> Option<String> {
         return None;
     }
     let places = notification.items.iter().map(|item| (item.source(), item.session()));
-    let places = places.collect::<std::collections::BTreeSet<_>>().len();
+    let places = places.collect::<BTreeSet<_>>().len();
     Some(match places {
         1 => format!("{} is no longer checked", clean(&called(first), NAME)),
         n => format!("{}: {n} sessions are no longer checked", first.source()?),

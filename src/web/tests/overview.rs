@@ -136,7 +136,10 @@ async fn a_check_that_is_overdue_is_marked_counted_and_found() {
     let (_, html) = served.text("/sessions/acme-erp/1").await;
     assert!(words(&html).contains("Check overdue. The last check was 26 min ago"), "{}", words(&html));
     let ahead = PolledState::new(&[("acme-erp", &["1", "2"])]).minutes_later(20).returns("acme-erp", &fine);
-    let (_, html) = Served::new(ahead.published()).await.text("/sessions/acme-erp/1").await;
+    let served = Served::new(ahead.published()).await;
+    let (_, html) = served.text("/").await;
+    assert_eq!(html.matches("<small class=\"late\">dated in the future</small>").count(), 2);
+    let (_, html) = served.text("/sessions/acme-erp/1").await;
     let says = "Time of the check unknown. The last check is dated 14 min in the future";
     assert!(words(&html).contains(says), "{}", words(&html));
 }

@@ -83,6 +83,14 @@ fn the_end_of_several_alerts_claims_no_setting_that_was_put_right() {
     }
 }
 
+#[test]
+fn a_source_is_not_counted_as_a_session() {
+    let mut message = message(NotificationKind::Unverifiable);
+    message.items.extend(super::message(NotificationKind::Unreachable).items);
+    let subject = render(&message).unwrap().subject;
+    assert!(subject.ends_with(": 1 source and 1 session could not be checked"), "{subject}");
+}
+
 /// The notification as the owner of session 14 gets it after a long time.
 fn blind(kind: NotificationKind) -> Notification {
     let mut blind = message(kind);

@@ -74,7 +74,7 @@ impl Metrics {
         for phase in AuditPhase::ALL {
             all.audit_duration.with_label_values(&[phase.label()]);
         }
-        for reason in SuppressionReason::ALL {
+        for reason in SuppressionReason::ALL.into_iter().filter(|reason| reason.is_counted()) {
             count(&all.suppressed, &[reason.label()]);
         }
         for operation in Operation::WHILE_RUNNING {
@@ -160,9 +160,11 @@ impl Metrics {
         time(&self.all.delivery, &[self.channel], elapsed);
     }
 
-    /// Counts an incident that was held back for a reason for the first time.
+    /// Counts an incident that was held back for a reason for the first time. A grace period only delays, and is not counted.
     pub fn suppressed(&self, reason: SuppressionReason) {
-        count(&self.all.suppressed, &[reason.label()]).inc();
+        if reason.is_counted() {
+            count(&self.all.suppressed, &[reason.label()]).inc();
+        }
     }
 
     pub fn store_error(&self, operation: Operation) {

@@ -73,6 +73,11 @@ impl SuppressionReason {
         }
     }
 
+    /// Whether the metric counts it: a grace period is over by itself, in the course of every outage.
+    pub fn is_counted(self) -> bool {
+        self != Self::GracePeriod
+    }
+
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.label() == label)
     }

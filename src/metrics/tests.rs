@@ -43,7 +43,7 @@ fn every_label_set_of_the_counters_is_there_at_zero() {
     counted("source_requests_total", 28);
     counted("notifications_total", 2 * NotificationKind::ALL.len());
     counted("notification_attempts_total", 7);
-    counted("notifications_suppressed_total", 4);
+    counted("notifications_suppressed_total", 3);
     counted("store_errors_total", 6);
     counted("outbox_notifications", 3);
     // Three phases of an audit, two sources, one channel.

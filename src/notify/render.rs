@@ -13,6 +13,7 @@ use crate::domain::notification::Notification;
 use crate::view::times;
 
 mod announced;
+mod audit_over;
 mod brief;
 mod credential;
 mod entry;

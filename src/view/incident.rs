@@ -79,11 +79,11 @@ impl IncidentView<'_> {
         let Err(Stop { reason: SuppressionReason::GracePeriod, until }) = case.pass(Change::Opened, false) else {
             return None;
         };
-        let until = match until {
-            Some(until) => format!("until {}", times::at(until, zone)),
-            None => "for another failed poll".to_owned(),
+        let end = match until {
+            Some(until) => format!("lasts until {}", times::at(until, zone)),
+            None => "ends when another poll has failed".to_owned(),
         };
-        Some(format!("no mail yet: waits {until} (grace period unreachable_after)"))
+        Some(format!("no mail yet: the grace period (unreachable_after) {end}"))
     }
 
     /// Until when orders can still be recovered, where they may have stopped.

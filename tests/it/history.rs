@@ -93,7 +93,7 @@ fn a_grace_period_that_holds_a_mail_back_is_in_the_history_and_in_the_status() {
     assert_eq!((&held["reason"], &held["words"]), (&"grace_period".into(), &words.into()));
     assert!(history(&[]).out.contains(words), "{}", history(&[]).out);
     let status = world.run(&["status"]).expect(3).out;
-    assert!(status.contains("erp: no mail yet: waits until "), "{status}");
+    assert!(status.contains("erp: no mail yet: the grace period (unreachable_after) lasts until "), "{status}");
     assert!(world.mails().is_empty(), "{:?}", world.notified());
 }
 

@@ -74,13 +74,13 @@ async fn an_incident_says_until_when_its_grace_period_holds_the_mail_back() {
     let down = |stage: PolledState| stage.unreachable("acme-erp", "refused");
     let unread = || stage().returns("acme-erp", &[("1", "one", "0", "now and then", "1")]);
     let an_hour_ago = || down(stage().minutes_later(-55));
-    let hour = Some("until Mon 23 Nov 2026 10:00 GMT");
+    let hour = Some("lasts until Mon 23 Nov 2026 10:00 GMT");
     for (stage, waits) in [
         (down(stage()), hour),
         (unread(), hour),
         // A mail about the outage covers the setting.
         (down(unread()), hour),
-        (an_hour_ago(), Some("for another failed poll")),
+        (an_hour_ago(), Some("ends when another poll has failed")),
         (down(an_hour_ago().minutes_later(55)), None),
     ] {
         let served = Served::new(stage.published()).await;
@@ -90,7 +90,7 @@ async fn an_incident_says_until_when_its_grace_period_holds_the_mail_back() {
             let waits = waits.filter(|_| outage);
             let all = says.matches("No mail yet").count();
             assert_eq!(all, usize::from(waits.is_some()), "{page}: {says}");
-            let line = waits.map(|waits| format!("No mail yet: waits {waits} (grace period unreachable_after)"));
+            let line = waits.map(|waits| format!("No mail yet: the grace period (unreachable_after) {waits}"));
             assert!(line.is_none_or(|line| says.contains(&line)), "{page}: {says}");
         }
     }

@@ -37,7 +37,6 @@ pub struct RemovedSession {
     pub wrong: Vec<String>,
     pub at: DateTime<Utc>,
     /// Those that the configuration named for it before it was removed; empty for those that its source has now.
-    #[serde(default)]
     pub recipients: Vec<(Address, Role)>,
 }
 

@@ -108,9 +108,10 @@ impl Auditor {
             return AuditOutcome::Replaced;
         }
         let state = self.published.state(source);
+        let taken_up = self.published.taken_up(source).is_some_and(|known| Arc::ptr_eq(&known, &plans));
         let due = match due {
-            Due::Schedules(schedules) => Due::Schedules(due_under(schedules, plan, &state)),
-            Due::All | Due::Sessions(_) => due.clone(),
+            Due::Schedules(schedules) if !taken_up => Due::Schedules(due_under(schedules, plan, &state)),
+            due => due.clone(),
         };
         // Nothing else records polls of this source meanwhile, so what is settled now is so when the snapshot comes.
         let known = settled(plan, &state, &due);

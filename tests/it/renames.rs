@@ -25,6 +25,15 @@ fn reload(daemon: &Daemon) -> (u16, String) {
     ask(daemon.address, "POST", "/-/reload", "").unwrap()
 }
 
+/// A daemon that has notified of a drift, and its mails.
+fn drifted() -> (World, Daemon, [crate::mailbox::Mail; 2]) {
+    let world = World::new(2, &setup());
+    world.simulator.set(14, "export", true);
+    let daemon = world.daemon();
+    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    (world, daemon, openings)
+}
+
 /// Asserts that there is no second notification of the drift, and that it ends in the threads of its openings, under the new
 /// name.
 fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
@@ -44,10 +53,7 @@ fn goes_on(world: &World, daemon: &Daemon, openings: &[crate::mailbox::Mail]) {
 
 #[test]
 fn a_source_renamed_by_a_reload_keeps_its_incidents_and_history() {
-    let world = World::new(2, &setup());
-    world.simulator.set(14, "export", true);
-    let daemon = world.daemon();
-    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    let (world, daemon, openings) = drifted();
     renamed(&world, &setup());
     let (status, summary) = reload(&daemon);
     assert!(status == 200 && summary.contains("renamed erp to shop"), "{summary}");
@@ -74,10 +80,7 @@ fn a_source_renamed_by_a_reload_keeps_its_incidents_and_history() {
 
 #[test]
 fn a_source_renamed_between_two_runs_keeps_its_incidents() {
-    let world = World::new(2, &setup());
-    world.simulator.set(14, "export", true);
-    let daemon = world.daemon();
-    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    let (world, daemon, openings) = drifted();
     daemon.kill();
     renamed(&world, &setup());
     // An audit of a command moves it as a start of the daemon does.
@@ -108,12 +111,7 @@ fn a_source_renamed_in_an_outage_is_polled_at_once() {
 
 #[test]
 fn a_purge_finds_what_was_sent_before_the_rename() {
-    let world = World::new(2, &setup());
-    world.simulator.set(14, "export", true);
-    let daemon = world.daemon();
-    for to in [OWNER, FALLBACK] {
-        world.mail("drift", to);
-    }
+    let (world, daemon, _) = drifted();
     daemon.stop();
     renamed(&world, &setup());
     world.edit(&[("\n  - { id: 14 }", "")]);
@@ -128,10 +126,7 @@ fn a_purge_finds_what_was_sent_before_the_rename() {
 
 #[test]
 fn renames_under_way_tear_no_poll_apart() {
-    let world = World::new(2, &setup());
-    world.simulator.set(14, "export", true);
-    let daemon = world.daemon();
-    let openings = [OWNER, FALLBACK].map(|to| world.mail("drift", to));
+    let (world, daemon, openings) = drifted();
     for round in 0..20 {
         renamed(&world, &setup());
         if round % 2 == 1 {
